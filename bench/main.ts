@@ -1,0 +1,63 @@
+// `npm run bench`: measures the rows, prints the table. Progress goes to stderr.
+import { writeFile } from "node:fs/promises";
+import { BENCH_USAGE, chooseRows, readBenchArguments, type BenchArguments } from "./bench-arguments.ts";
+import { describeMachine } from "./runtimes.ts";
+import { ROWS, type Row } from "./rows.ts";
+import { Stage } from "./stage.ts";
+import { isKept, renderTable, type Result } from "./table.ts";
+
+process.exitCode = await main(process.argv.slice(2));
+
+/** @returns the exit code */
+async function main(argv: readonly string[]): Promise<number> {
+  let wanted: BenchArguments;
+  let rows: Row[];
+  try {
+    wanted = readBenchArguments(argv);
+    rows = chooseRows(ROWS, wanted.only);
+  } catch (error) {
+    console.error(messageOf(error));
+    return 2;
+  }
+  if (wanted.help) {
+    console.log(BENCH_USAGE);
+    return 0;
+  }
+  const machine = describeMachine();
+  const results = await measureAll(rows);
+  console.log(`${machine}\n\n${renderTable(results)}`);
+  if (wanted.json !== null) {
+    const report = results.map((result) => ({ ...result.row, ...result.measured, kept: isKept(result) }));
+    await writeFile(wanted.json, `${JSON.stringify({ machine, rows: report }, null, 2)}\n`);
+  }
+  if (results.some(({ measured }) => measured === null)) return 1;
+  return wanted.strict && !results.every(isKept) ? 1 : 0;
+}
+
+/** A row that fails says why, and leaves the others their turn. */
+async function measureAll(rows: readonly Row[]): Promise<Result[]> {
+  const results: Result[] = [];
+  const stage = new Stage();
+  const stop = (): void => void stage.end().finally(() => process.exit(130));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "disconnect"]) process.once(signal, stop);
+  try {
+    for (const row of rows) {
+      const started = performance.now();
+      const tell = (text: string): void => console.error(`${row.name}: ${text}`);
+      tell("starting");
+      const measured = await row.measure(stage, tell).catch((error: unknown) => {
+        tell(`failed: ${messageOf(error)}\n${stage.lastLines()}`);
+        return null;
+      });
+      tell(`took ${((performance.now() - started) / 1000).toFixed(0)} s`);
+      results.push({ row, measured });
+    }
+  } finally {
+    await stage.end();
+  }
+  return results;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,104 @@
+// What it must cost: each row of the design's table, and how it is measured. A further row is one more entry
+// of `ROWS`, with what it needs of the stage in its `measure`.
+import { gzippedBytes } from "./bundle-size.ts";
+import { EVENTS, type Kind } from "./calls.ts";
+import { measureCpuPairs, type Contender, type CpuPairsPlan } from "./cpu-pairs.ts";
+import { measureFirstByte } from "./first-byte.ts";
+import type { Running, Stage } from "./stage.ts";
+
+export interface Measured {
+  readonly figure: number;
+  /** The floor's figure in the same unit, and how many times that ours is; null where there is no floor. */
+  readonly floor: number | null;
+  readonly ratio: number | null;
+  /** For `--json`. */
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+export interface Row {
+  readonly name: string;
+  readonly unit: "µs" | "KB" | "ms";
+  /** What is held to it: the figure, or its ratio to the floor. */
+  readonly bound: { readonly on: "ratio" | "figure"; readonly atMost: number };
+  readonly measure: (stage: Stage, progress: (text: string) => void) => Promise<Measured>;
+}
+
+/** The floor of Mediczy's translation is the agent itself, passing the same stream through. */
+export const ROWS: readonly Row[] = [
+  cpuRow("edge, CPU a request", 1.5, "edge requests", floorEdge, edge),
+  cpuRow("edge, CPU a streamed event", 1.35, "streams", floorEdge, edge),
+  cpuRow("agent, CPU a request", 1.5, "agent requests", floorAgent, agent),
+  cpuRow("agent, CPU a streamed event, pass-through", 1.2, "streams", floorAgent, agent),
+  cpuRow("Mediczy translation, CPU a streamed event", 2, "streams", agent, translatingAgent),
+  {
+    name: "Worker bundle, gzipped",
+    unit: "KB",
+    bound: { on: "figure", atMost: 100 },
+    async measure(stage) {
+      const bytes = gzippedBytes(await stage.edgeBundle());
+      return { figure: bytes / 1000, floor: null, ratio: null, detail: { bytes } };
+    },
+  },
+  {
+    name: "added time to first byte, both hops",
+    unit: "ms",
+    bound: { on: "figure", atMost: 5 },
+    async measure(stage) {
+      const [origin, whole] = await Promise.all([stage.origin(), stage.wholeEdge()]);
+      const calls = stage.clientCalls("stream", 1);
+      const found = await measureFirstByte({ url: origin.url, calls }, { url: whole.url, calls });
+      return { figure: found.addedP50Ms, floor: found.directP50Ms, ratio: null, detail: { ...found } };
+    },
+  },
+];
+
+type Contenders = (stage: Stage, kind: Kind) => Promise<Contender>;
+
+function cpuRow(
+  name: string,
+  atMost: number,
+  pace: CpuPairsPlan["pace"],
+  floor: Contenders,
+  ours: Contenders,
+): Row {
+  return {
+    name,
+    unit: "µs",
+    bound: { on: "ratio", atMost },
+    async measure(stage, progress) {
+      const kind = pace === "streams" ? "stream" : "json";
+      const found = await measureCpuPairs({
+        floor: await floor(stage, kind),
+        ours: await ours(stage, kind),
+        pace,
+        unitsPerCall: kind === "stream" ? EVENTS : 1,
+        onRound: (round, rounds) => progress(`round ${round} of ${rounds}`),
+      });
+      return { figure: found.oursUs, floor: found.floorUs, ratio: found.ratio, detail: { ...found } };
+    },
+  };
+}
+
+async function floorEdge(stage: Stage, kind: Kind): Promise<Contender> {
+  return contender(await stage.floorEdge(), stage.clientCalls(kind));
+}
+
+async function edge(stage: Stage, kind: Kind): Promise<Contender> {
+  return contender(await stage.edge(), stage.clientCalls(kind));
+}
+
+async function floorAgent(stage: Stage, kind: Kind): Promise<Contender> {
+  return contender(await stage.floorAgent(), await stage.agentCalls(kind));
+}
+
+async function agent(stage: Stage, kind: Kind): Promise<Contender> {
+  return contender(await stage.agent(), await stage.agentCalls(kind));
+}
+
+async function translatingAgent(stage: Stage): Promise<Contender> {
+  return contender(await stage.agent(), await stage.agentCalls("mediczy"));
+}
+
+function contender(program: Running, calls: Contender["calls"]): Contender {
+  return { program, calls };
+}

@@ -1,0 +1,218 @@
+// The programs that are measured and those they need, each started when a row first asks for it.
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { unstable_readConfig } from "wrangler";
+import fleet from "../fleet.config.ts";
+import { agentCommand, inherited, OFFLINE } from "../scripts/commands.mjs";
+import { PROJECT_NODE, ROOT, SHIPPED_FLEET } from "../scripts/paths.mjs";
+import { ProgramSet } from "../scripts/program-set.mjs";
+import { guardFolder } from "../scripts/program.mjs";
+import { clientCall, sentOn, type Call, type Kind } from "./calls.ts";
+import { workerdBinary } from "./runtimes.ts";
+import { workerdConfig } from "./workerd-config.ts";
+
+const READY_MS = 60_000;
+const BOX_SECRET = "a secret of the bench alone, 32+ bytes";
+const FLOOR_CONFIG = join(ROOT, "bench/floors/edge/wrangler.toml");
+const EDGE_CONFIG = join(ROOT, "wrangler.toml");
+
+/** A program that runs, and the process whose CPU time counts as its own. */
+export interface Running {
+  readonly url: string;
+  readonly pid: number;
+}
+
+export class Stage {
+  readonly #programs = new ProgramSet({ cwd: ROOT, onLine: undefined, onExit: undefined });
+  readonly #folder = mkdtempSync(join(tmpdir(), "isha-bench-"));
+  readonly #begun = new Map<string, Promise<unknown>>();
+  readonly #box = firstBox();
+
+  constructor() {
+    guardFolder(this.#folder);
+  }
+
+  async end(): Promise<void> {
+    await this.#programs.endAll();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Answers as a llama-server. */
+  origin(): Promise<Running> {
+    return this.#once("origin", () => this.#launch("origin", [file("floors/origin.ts")]));
+  }
+
+  /** Answers as the box's agent, at an origin's cost: what stands behind an edge that is measured. */
+  fakeAgent(): Promise<Running> {
+    const args = [file("floors/origin.ts"), "--agent", this.#box.name];
+    return this.#once("fake agent", () => this.#launch("fake agent", args));
+  }
+
+  floorEdge(): Promise<Running> {
+    return this.#once("floor of the edge", async () => {
+      const { url } = await this.fakeAgent();
+      return this.#launchEdge("floor of the edge", FLOOR_CONFIG, { ORIGIN: url });
+    });
+  }
+
+  edge(): Promise<Running> {
+    return this.#once("edge", async () => this.#launchOurEdge("edge", await this.fakeAgent()));
+  }
+
+  /** The edge with the agent behind it: both hops. */
+  wholeEdge(): Promise<Running> {
+    return this.#once("edge before the agent", async () =>
+      this.#launchOurEdge("edge before the agent", await this.agent()),
+    );
+  }
+
+  floorAgent(): Promise<Running> {
+    return this.#once("floor of the agent", async () => {
+      const { url } = await this.origin();
+      return this.#launch("floor of the agent", [file("floors/agent.ts"), "--origin", url]);
+    });
+  }
+
+  /** The agent, every one of whose servers is the origin. */
+  agent(): Promise<Running> {
+    return this.#once("agent", async () => {
+      const originPort = Number(new URL((await this.origin()).url).port);
+      const command = agentCommand({
+        fleetFile: SHIPPED_FLEET,
+        box: this.#box.name,
+        port: 0,
+        boxSecret: BOX_SECRET,
+        llamaApiKey: "a key of the bench alone",
+        upstreamPorts: Object.fromEntries(this.#ports().map((port) => [port, originPort])),
+        simulatedPorts: [],
+        further: {},
+      });
+      return this.#start("agent", command);
+    });
+  }
+
+  /** What a client sends: one call for each server, sent in turn, so that no server has to queue. */
+  clientCalls(kind: Kind, tokens?: number): Call[] {
+    return this.#ports().map((port) => clientCall(kind, port, tokens));
+  }
+
+  /** What the edge makes of those for an agent, seen by sending each once. */
+  agentCalls(kind: Kind): Promise<Call[]> {
+    return this.#once(`calls to an agent: ${kind}`, async () => {
+      const [edge, agent] = await Promise.all([this.edge(), this.fakeAgent()]);
+      const calls: Call[] = [];
+      for (const call of this.clientCalls(kind)) {
+        const { path, headers, body } = call;
+        const answer = await fetch(edge.url + path, { method: "POST", headers, body });
+        const said = await answer.text();
+        if (!answer.ok)
+          throw new Error(`the edge answered ${answer.status}: ${said}\n${this.#lastLines("edge")}`);
+        const seen = (await (await fetch(`${agent.url}/last-call`)).json()) as Record<string, unknown>;
+        calls.push(sentOn(call, seen));
+      }
+      return calls;
+    });
+  }
+
+  /** Where a Worker lies as it would be uploaded. */
+  bundle(config: string): Promise<string> {
+    return this.#once(`bundle of ${config}`, async () => {
+      const folder = mkdtempSync(join(this.#folder, "bundle-"));
+      const name = `wrangler deploy --dry-run of ${config}`;
+      const wrangler = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
+      const args = [wrangler, "deploy", "--dry-run", "--outdir", folder, "--config", config];
+      const env = { ...inherited(process.env), ...OFFLINE, CI: "1", NO_COLOR: "1" };
+      await this.#programs.launch(name, { command: PROJECT_NODE, args, env }, async (program) => {
+        const { code } = await program.exited;
+        if (code !== 0) throw new Error(`${name} failed.\n${program.lines().join("\n")}`);
+      });
+      return folder;
+    });
+  }
+
+  /** The edge's own. */
+  edgeBundle(): Promise<string> {
+    return this.bundle(EDGE_CONFIG);
+  }
+
+  /** What the programs said last, for an error's text. */
+  lastLines(): string {
+    return [...this.#begun.keys()]
+      .map((name) => this.#lastLines(name))
+      .filter(Boolean)
+      .join("\n");
+  }
+
+  #lastLines(name: string): string {
+    try {
+      const lines = this.#programs.get(name).lines(8);
+      return lines.length === 0 ? "" : [`${name} said last:`, ...lines.map((line) => `  ${line}`)].join("\n");
+    } catch {
+      return ""; // Never started.
+    }
+  }
+
+  #ports(): number[] {
+    return this.#box.servers.map(({ port }) => port);
+  }
+
+  #launchOurEdge(name: string, agent: Running): Promise<Running> {
+    return this.#launchEdge(name, EDGE_CONFIG, {
+      DEV_KEYS: "1",
+      BOX_SECRET,
+      BOX_ORIGINS: JSON.stringify({ [this.#box.name]: agent.url }),
+    });
+  }
+
+  async #launchEdge(name: string, config: string, vars: Record<string, string>): Promise<Running> {
+    const folder = await this.bundle(config);
+    const modules = readdirSync(folder).filter((name) => name.endsWith(".js"));
+    const settings = unstable_readConfig({ config }, { hideWarnings: true });
+    const file = join(folder, `${name.replaceAll(" ", "-")}.capnp`);
+    writeFileSync(file, workerdConfig(settings, modules, vars));
+    const args = ["serve", "--control-fd=1", file];
+    return this.#start(name, { command: workerdBinary(), args, env: inherited(process.env) });
+  }
+
+  #launch(name: string, args: string[]): Promise<Running> {
+    return this.#start(name, {
+      command: PROJECT_NODE,
+      args,
+      env: { ...inherited(process.env), ...OFFLINE, WRANGLER_LOG: "error" },
+    });
+  }
+
+  #start(
+    name: string,
+    command: { command: string; args: string[]; env: Record<string, string> },
+  ): Promise<Running> {
+    return this.#programs.launch(name, command, async (program) => {
+      const port = await program.waitFor(listening, READY_MS);
+      return { url: `http://127.0.0.1:${port}`, pid: program.pid };
+    });
+  }
+
+  #once<T>(name: string, begin: () => Promise<T>): Promise<T> {
+    const begun = this.#begun.get(name) as Promise<T> | undefined;
+    const work = begun ?? begin();
+    this.#begun.set(name, work);
+    return work;
+  }
+}
+
+function firstBox(): (typeof fleet.boxes)[number] {
+  const [box] = fleet.boxes;
+  if (box === undefined) throw new Error("the fleet file has no box");
+  return box;
+}
+
+function file(path: string): string {
+  return join(ROOT, "bench", path);
+}
+
+/** The port, from the line of JSON in which each of the programs says that it listens. */
+function listening(line: string): number | undefined {
+  if (!line.startsWith("{") || !line.includes('"port":')) return undefined;
+  return (JSON.parse(line) as { port: number }).port;
+}

@@ -1,0 +1,89 @@
+// The one place that reads the agent's environment. What is wrong is said by name, all of it at once.
+import * as z from "zod";
+
+const port = z
+  .string()
+  .regex(/^\d{1,5}$/, "must be a port, 0 to 65535")
+  .transform(Number)
+  .pipe(z.int().min(0).max(65_535));
+
+/** Where cloudflared finds the agent, as the old system's gateway was found. */
+const DEFAULT_PORT = 8000;
+
+const portMap = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      context.issues.push({ code: "custom", input: text, message: 'must be JSON such as {"9001":41001}' });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.record(z.string().regex(/^\d+$/), z.int().min(1).max(65_535)));
+
+const portSet = z
+  .string()
+  .regex(/^(\d+(,\d+)*)?$/, "must be ports separated by commas, such as 9001,9002")
+  .transform((text) => new Set(text === "" ? [] : text.split(",").map(Number)));
+
+const secret = z.string().min(16, "must have 16 characters or more; `openssl rand -hex 32` makes one");
+
+const Environment = z.object({
+  /** Path of the fleet file; without it the one beside this program. */
+  ISHA_FLEET: z.string().min(1).optional(),
+  /** Which box of the fleet file this is; may be left out where there is only one. */
+  ISHA_BOX: z.string().min(1).optional(),
+  AGENT_HOST: z.string().min(1).default("127.0.0.1"),
+  /** 0 takes a free port and says which. */
+  AGENT_PORT: port.default(DEFAULT_PORT),
+  /** Shared with the edge; both are accepted while it is being rotated. */
+  BOX_SECRET: secret,
+  BOX_SECRET_PREVIOUS: secret.optional(),
+  /** What llama-server was started with (`--api-key-file`). */
+  LLAMA_API_KEY: z.string().min(1),
+  /** Where a server listens when not on the port its fleet file names: simulators on free ports. */
+  UPSTREAM_PORTS: portMap.default({}),
+  /** Ports behind which a simulator stands; every answer of theirs says so. */
+  SIMULATED_PORTS: portSet.default(() => new Set<number>()),
+  LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+});
+
+export interface Settings {
+  readonly fleetFile: string | null;
+  readonly box: string | null;
+  readonly host: string;
+  readonly port: number;
+  readonly boxSecrets: readonly string[];
+  readonly llamaApiKey: string;
+  readonly upstreamPorts: ReadonlyMap<number, number>;
+  readonly simulatedPorts: ReadonlySet<number>;
+  readonly logLevel: z.infer<typeof Environment>["LOG_LEVEL"];
+}
+
+/**
+ * Reads the agent's settings.
+ * @throws Error that names every variable that is missing or wrong, and what it must be; never its value.
+ */
+export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
+  const parsed = Environment.safeParse(environment);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map((issue) => `  - ${String(issue.path[0])}: ${issue.message}`);
+    throw new Error(["the agent's environment is not right:", ...faults].join("\n"));
+  }
+  const value = parsed.data;
+  return {
+    fleetFile: value.ISHA_FLEET ?? null,
+    box: value.ISHA_BOX ?? null,
+    host: value.AGENT_HOST,
+    port: value.AGENT_PORT,
+    boxSecrets:
+      value.BOX_SECRET_PREVIOUS === undefined
+        ? [value.BOX_SECRET]
+        : [value.BOX_SECRET, value.BOX_SECRET_PREVIOUS],
+    llamaApiKey: value.LLAMA_API_KEY,
+    upstreamPorts: new Map(Object.entries(value.UPSTREAM_PORTS).map(([from, to]) => [Number(from), to])),
+    simulatedPorts: value.SIMULATED_PORTS,
+    logLevel: value.LOG_LEVEL,
+  };
+}

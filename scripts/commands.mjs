@@ -1,0 +1,146 @@
+// The command lines and environments of what runs here: simulated llama-servers, agents, the edge. Pure: it
+// says how they are started and starts none.
+import { join } from "node:path";
+import { PROJECT_NODE, ROOT } from "./paths.mjs";
+
+/** @typedef {import("./program.mjs").Command} Command */
+/** @typedef {import("../shared/fleet.ts").Server} Server */
+/**
+ * @typedef {object} Pace how a simulated llama-server behaves from its start on
+ * @property {number} [loadMs]
+ * @property {number} [tokensPerSecond]
+ * @property {number} [promptTokensPerSecond]
+ * @property {Record<string, unknown>} [switches] any of test/sim's
+ */
+
+/** What a program of ours needs of the user's environment; the rest could change what it does. */
+const INHERITED = "PATH HOME USER LOGNAME SHELL TMPDIR TZ LANG LC_ALL LC_CTYPE LD_LIBRARY_PATH".split(" ");
+
+/** Keeps wrangler and workerd on this machine, and their files out of the user's home. */
+export const OFFLINE = {
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  WRANGLER_CI_DISABLE_CONFIG_WATCHING: "true",
+  WRANGLER_HIDE_BANNER: "true",
+  WRANGLER_SEND_ERROR_REPORTS: "false",
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_WRITE_LOGS: "false",
+  X_LOCAL_EXPLORER: "false",
+};
+
+/** @param {NodeJS.ProcessEnv} environment @returns {Record<string, string>} */
+export function inherited(environment) {
+  return Object.fromEntries(
+    INHERITED.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
+  );
+}
+
+/**
+ * @param {{ server: Server, keyFile: string, port: number, controlPort: number, pace: Pace }} options
+ *   `port` and `controlPort`: 0 for any
+ * @returns {Command}
+ */
+export function simulatorCommand({ server, keyFile, port, controlPort, pace }) {
+  const args = [
+    join(ROOT, "test/sim/llama-server.ts"),
+    ...flags({
+      "--host": "127.0.0.1",
+      "--port": port,
+      "--alias": server.file,
+      "-c": server.slots * server.contextPerSlot,
+      "--parallel": server.slots,
+      "--metrics": true,
+      "--slots": true,
+      "--no-cache-prompt": true,
+      "--cache-ram": 0,
+      "--api-key-file": keyFile,
+      "--embeddings": server.capabilities.includes("embeddings"),
+      "--reranking": server.capabilities.includes("rerank"),
+      "--sim-control-port": controlPort,
+      "--sim-load-ms": pace.loadMs,
+      "--sim-tokens-per-second": pace.tokensPerSecond,
+      "--sim-prompt-tokens-per-second": pace.promptTokensPerSecond,
+      "--sim-switches": pace.switches && JSON.stringify(pace.switches),
+    }),
+  ];
+  return { command: PROJECT_NODE, args, env: inherited(process.env) };
+}
+
+/**
+ * @param {object} options
+ * @param {string} options.fleetFile
+ * @param {string} options.box
+ * @param {number} options.port 0 for any
+ * @param {string} options.boxSecret
+ * @param {string} options.llamaApiKey
+ * @param {Record<string, number>} options.upstreamPorts the fleet's port → where that server is
+ * @param {number[]} options.simulatedPorts
+ * @param {Record<string, string>} options.further
+ * @returns {Command}
+ */
+export function agentCommand(options) {
+  return {
+    command: PROJECT_NODE,
+    args: [join(ROOT, "origin-agent/main.ts")],
+    env: {
+      ...inherited(process.env),
+      ISHA_FLEET: options.fleetFile,
+      ISHA_BOX: options.box,
+      AGENT_PORT: String(options.port),
+      BOX_SECRET: options.boxSecret,
+      LLAMA_API_KEY: options.llamaApiKey,
+      UPSTREAM_PORTS: JSON.stringify(options.upstreamPorts),
+      SIMULATED_PORTS: options.simulatedPorts.join(","),
+      ...options.further,
+    },
+  };
+}
+
+/**
+ * @param {{ folder: string, config: string, entry: string | null, port: number, envFile: string }} options
+ *   `folder`: where it keeps its state
+ * @returns {Command}
+ */
+export function edgeCommand({ folder, config, entry, port, envFile }) {
+  const args = [
+    join(ROOT, "node_modules/wrangler/bin/wrangler.js"),
+    "dev",
+    ...(entry === null ? [] : [entry]),
+    ...flags({
+      "--config": config,
+      "--env-file": envFile,
+      "--ip": "127.0.0.1",
+      "--port": port,
+      "--inspector-port": 0,
+      "--persist-to": join(folder, "state"),
+    }),
+    // The Worker sees the host that was asked for, not the public one of its route: the development keys
+    // work on a loopback host only, and links lead back here.
+    "--infer-origin-from-routes=false",
+    "--show-interactive-dev-session=false",
+  ];
+  return {
+    command: PROJECT_NODE,
+    args,
+    env: {
+      ...inherited(process.env),
+      ...OFFLINE,
+      // No colours, questions or key bindings.
+      CI: "1",
+      NO_COLOR: "1",
+      // wrangler lists the workers that run on a machine here; two copies of ours must not meet.
+      WRANGLER_REGISTRY_PATH: join(folder, "registry"),
+      XDG_CONFIG_HOME: join(folder, "config"),
+    },
+  };
+}
+
+/**
+ * A command line's flags: `true` stands alone, `false` and `undefined` are left out.
+ * @param {Record<string, string | number | boolean | undefined>} wanted
+ */
+function flags(wanted) {
+  return Object.entries(wanted).flatMap(([flag, value]) => {
+    if (value === undefined || value === false) return [];
+    return value === true ? [flag] : [flag, String(value)];
+  });
+}

@@ -1,0 +1,70 @@
+// The files that `wrangler dev` is given: variables, and for another fleet file than the project's own an
+// entry and a configuration made from the shipped ones. Pure: texts in, texts out.
+import { dirname, resolve } from "node:path";
+
+/** Keys of wrangler.toml whose values are paths, relative to it. */
+const PATH_KEYS = ["main", "directory", "base_dir", "tsconfig", "cwd"];
+
+/**
+ * A Worker entry that is the shipped one but for the fleet it serves.
+ * @param {string} shipped text of the shipped entry
+ * @param {{ entryFile: string, shippedFleet: string, fleetFile: string }} files absolute paths
+ */
+export function entryText(shipped, { entryFile, shippedFleet, fleetFile }) {
+  let replaced = false;
+  const text = shipped.replaceAll(
+    /(\bfrom\s+|\bimport\s+)"(\.{1,2}\/[^"]+)"/g,
+    (_whole, /** @type {string} */ keyword, /** @type {string} */ path) => {
+      const absolute = resolve(dirname(entryFile), path);
+      if (absolute === shippedFleet) replaced = true;
+      return keyword + JSON.stringify(absolute === shippedFleet ? fleetFile : absolute);
+    },
+  );
+  if (!replaced)
+    throw new Error(`${entryFile} doesn't import ${shippedFleet}, so no other fleet can be put in`);
+  return text;
+}
+
+/**
+ * A wrangler configuration that works from another folder, with another entry.
+ * @param {string} shipped text of wrangler.toml
+ * @param {{ root: string, main: string }} paths `root`: the folder of the shipped one; `main`: the new entry
+ */
+export function configText(shipped, { root, main }) {
+  const paths = new RegExp(`^(\\s*|.*[{,]\\s*)(${PATH_KEYS.join("|")})(\\s*=\\s*)"([^"]*)"`, "gm");
+  return shipped.replaceAll(
+    paths,
+    (
+      _whole,
+      /** @type {string} */ before,
+      /** @type {string} */ key,
+      /** @type {string} */ equals,
+      /** @type {string} */ path,
+    ) => `${before}${key}${equals}${JSON.stringify(key === "main" ? main : resolve(root, path))}`,
+  );
+}
+
+/**
+ * Variables as wrangler's env-file reader takes them: a value in single quotes stays as it is.
+ * @param {Record<string, string>} variables
+ */
+export function envFileText(variables) {
+  return Object.entries(variables)
+    .map(([name, value]) => {
+      const quote = ["'", "`", '"'].find((mark) => !value.includes(mark));
+      if (quote === undefined || /[\r\n]/.test(value)) {
+        throw new Error(`the Worker variable ${name} can't be written to an env file: quotes or line breaks`);
+      }
+      return `${name}=${quote}${value}${quote}\n`;
+    })
+    .join("");
+}
+
+/**
+ * The names that a Worker would never see: wrangler leaves out, in silence, what its configuration doesn't declare.
+ * @param {string} config text of wrangler.toml
+ * @param {readonly string[]} names
+ */
+export function undeclared(config, names) {
+  return names.filter((name) => !new RegExp(`\\b${name}\\b`).test(config));
+}

@@ -1,0 +1,43 @@
+// Outlives the program that started it by seconds: when that one is gone, however it went, this ends the
+// process groups it left behind and removes its temporary folders. One `{"add":pid}`, `{"drop":pid}` or
+// `{"folder":path}` a line comes in on stdin, whose end is the signal.
+import { rmSync } from "node:fs";
+import { createInterface } from "node:readline";
+
+/** What a program gets to close its files before it is killed. */
+const GRACE_MS = 2_000;
+const POLL_MS = 50;
+
+/** @type {Set<number>} */
+const groups = new Set();
+/** @type {Set<string>} */
+const folders = new Set();
+
+/** @param {NodeJS.Signals | 0} signal @param {number} group */
+function reaches(signal, group) {
+  try {
+    process.kill(-group, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+// The terminal's Ctrl-C is meant for the others; this one goes last.
+for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) process.on(signal, () => {});
+
+for await (const line of createInterface({ input: process.stdin })) {
+  /** @type {{ add?: number, drop?: number, folder?: string }} */
+  const message = JSON.parse(line);
+  if (message.add !== undefined) groups.add(message.add);
+  if (message.drop !== undefined) groups.delete(message.drop);
+  if (message.folder !== undefined) folders.add(message.folder);
+}
+
+for (const group of groups) reaches("SIGTERM", group);
+const until = Date.now() + GRACE_MS;
+while (Date.now() < until && [...groups].some((group) => reaches(0, group))) {
+  await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+}
+for (const group of groups) reaches("SIGKILL", group);
+for (const folder of folders) rmSync(folder, { recursive: true, force: true });

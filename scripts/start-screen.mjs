@@ -1,0 +1,111 @@
+// The one screen `npm start` ends in, as text. Pure: what runs comes in, lines go out.
+
+/** @typedef {import("./stack.mjs").Stack} Stack */
+/** @typedef {import("../shared/fleet.ts").Fleet} Fleet */
+/** @typedef {{ bold: (text: string) => string, dim: (text: string) => string, warn: (text: string) => string }} Paint */
+
+/** @param {boolean} colours @returns {Paint} */
+export function paint(colours) {
+  /** @param {number} code @returns {(text: string) => string} */
+  const style = (code) => (text) => (colours ? `\u001B[${code}m${text}\u001B[0m` : text);
+  return { bold: style(1), dim: style(2), warn: style(33) };
+}
+
+/**
+ * @param {object} shown
+ * @param {Stack} shown.stack
+ * @param {(url: string) => string} shown.stateOf what the server there says it is
+ * @param {string[]} shown.notes what is not as usual, such as another port
+ * @param {Paint} shown.paint
+ */
+export function startScreen({ stack, stateOf, notes, paint }) {
+  const edge = stack.edgeUrl.replace("127.0.0.1", "localhost");
+  const many = stack.boxes.length > 1;
+  const agents = stack.boxes.map(({ name, agentUrl }) => ["agent", `${agentUrl}/healthz`, `of ${name}`]);
+  const links = [["edge", edge], ["docs", `${edge}/docs`], ["health", `${edge}/healthz`], ...agents];
+  const servers = stack.boxes.flatMap((box) =>
+    box.servers.map(({ port, model, url, simulated }) => [
+      ...(many ? [box.name] : []),
+      String(port),
+      model,
+      simulated ? `simulated at ${url}` : `real, at ${url}`,
+      stateOf(url),
+    ]),
+  );
+  const heading = [...(many ? ["box"] : []), "port", "model", "llama-server", "state"];
+  const [head = "", ...rows] = table([heading, ...servers]);
+  return [
+    "",
+    paint.bold("Running."),
+    ...notes.map((note) => paint.warn(note)),
+    "",
+    ...table(links).map(indent),
+    "",
+    indent(paint.dim(head)),
+    ...rows.map(indent),
+    "",
+    simulationText(stack),
+    "",
+    `${paint.bold("Try it")} (the key "dev-key" works on this machine only):`,
+    "",
+    indent(exampleCurl(edge, stack.fleet)),
+    "",
+    "Ctrl-C ends all of it.",
+    "",
+  ].join("\n");
+}
+
+/**
+ * A call that works when pasted.
+ * @param {string} edge
+ * @param {Fleet} fleet
+ */
+export function exampleCurl(edge, fleet) {
+  const body = {
+    agent_type: exampleAgent(fleet),
+    messages: [{ role: "user", content: "Patient complaint: chest pain" }],
+  };
+  const headers = ["Authorization: Bearer dev-key", "Content-Type: application/json"];
+  const options = [...headers.map((header) => `-H '${header}'`), `-d '${JSON.stringify(body)}'`];
+  return `curl -N ${edge}/v1/chat/completions ${options.join(" ")}`;
+}
+
+/** The last model's first agent type: not the default's, so that the call shows routing. @param {Fleet} fleet */
+export function exampleAgent(fleet) {
+  const chatting = fleet.boxes.flatMap(({ servers }) =>
+    servers.filter(({ capabilities }) => capabilities.includes("chat")),
+  );
+  return chatting.findLast(({ agents }) => agents.length > 0)?.agents[0] ?? "Default";
+}
+
+/** @param {Stack} stack */
+function simulationText({ boxes }) {
+  const servers = boxes.flatMap(({ servers }) => servers);
+  const simulated = servers.filter(({ simulated }) => simulated);
+  if (simulated.length === 0) return "Every llama-server is a real one.";
+  const marked = 'answers are made up, and marked "x-isha-simulated: 1"';
+  if (simulated.length < servers.length) {
+    return `The ${marked}, where a server is simulated: ${simulated.map(({ port }) => port).join(", ")}.`;
+  }
+  return (
+    `Every llama-server is simulated: its ${marked}.\n` +
+    "Where real ones run on the ports of the fleet file, `npm start -- --real` uses them."
+  );
+}
+
+/** Columns as wide as their widest cell. @param {readonly (readonly string[])[]} rows */
+function table(rows) {
+  const widths = rows.reduce(
+    (widths, row) =>
+      row.map((cell, at) => Math.max(cell.length, widths[at] ?? 0)).concat(widths.slice(row.length)),
+    /** @type {number[]} */ ([]),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+const indent = (/** @type {string} */ line) => `  ${line}`;

@@ -1,0 +1,277 @@
+// The one description of the fleet: what an operator writes in fleet.config.ts, checked here.
+// It knows shapes and arithmetic only; what is up, loading or full is no concern of this file.
+import * as z from "zod";
+import { gpuMemoryGib, type ServerMemory } from "./gpu-memory.ts";
+import { MAX_NAME_LENGTH } from "./limits.ts";
+
+/** What a server can be asked for. A call for anything else is refused with 501 before it reaches the box. */
+export const CAPABILITIES = ["chat", "vision", "audio", "embeddings", "rerank"] as const;
+
+/** How far a call may move from the server it asked for when that one is not up. */
+export const FALLBACK_POLICIES = ["auto", "same-model", "none"] as const;
+export type FallbackPolicy = (typeof FALLBACK_POLICIES)[number];
+
+export const PRIORITIES = ["high", "normal", "low"] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+/** The agent type under which the default server is known to keys that are limited to agent types. */
+export const DEFAULT_AGENT = "Default";
+
+const name = z
+  .string()
+  .min(1)
+  .max(MAX_NAME_LENGTH)
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
+    "letters, digits, '.', '_' and '-' only: it travels in headers and file names",
+  );
+const sentence = z.string().min(1).max(400);
+const port = z.int().min(1).max(65_535);
+const count = z.int().positive();
+
+const ServerSchema = z.strictObject({
+  port,
+  /** Name of the PM2 process that runs it: `pm2 logs <name>`. */
+  pm2: name,
+  /** The id clients know: replicas share it. */
+  model: name,
+  /** The GGUF file; also the `model` its answers name (`--alias`). */
+  file: name,
+  weightsGib: z.number().positive(),
+  /** Parallel sequences (`--parallel`). */
+  slots: count,
+  /** Tokens of context each slot has; `-c` is slots × this. */
+  contextPerSlot: count,
+  /** Most tokens one answer may have, whatever the client asks for. */
+  maxTokens: count,
+  kvType: z.enum(["f16", "q8_0"]),
+  /** Size of one token's entry in an f16 KV cache, KiB: 2 × layers × KV heads × head size × 2 bytes. */
+  kvKibPerToken: z.number().positive(),
+  /** `-ub`: prompt tokens processed at once; sets the size of the compute buffers. */
+  ubatch: count,
+  agents: z.array(name),
+  capabilities: z.array(z.enum(CAPABILITIES)).min(1),
+  description: sentence,
+  bestFor: sentence,
+  /** Further flags for llama-server, as it takes them. */
+  flags: z.array(z.string().min(1)).default([]),
+});
+
+const BoxSchema = z.strictObject({
+  name,
+  /** Where the edge reaches the box's agent: the tunnel's hostname. */
+  origin: z.url({ protocol: /^https?$/ }),
+  gpu: sentence,
+  vramGib: z.number().positive(),
+  llamaServerBin: z.string().min(1),
+  modelsDir: z.string().min(1),
+  /** The Unix user that PM2, the agent and the servers run as. */
+  user: name,
+  /** Where Cloudflare should keep this deployment's objects. */
+  locationHint: z.enum(["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"]),
+  servers: z.array(ServerSchema).min(1),
+});
+
+const LegacyKeySchema = z.strictObject({
+  name,
+  /** SHA-256 of the old key, 64 hexadecimal digits: `printf %s "$KEY" | sha256sum`. */
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, '64 lower-case hexadecimal digits: printf %s "$KEY" | sha256sum'),
+  agents: z.array(name).nullable().default(null),
+});
+
+const FleetSchema = z.strictObject({
+  /** The public host name. */
+  domain: z.hostname(),
+  /** The server that answers where nothing else was asked for. */
+  defaultPort: port,
+  /** Ports to try, in order, where the wanted model is not up. */
+  modelRouter: z.array(port),
+  /** What a model name nobody knows gets: a 404, or (for a migration) the default server. */
+  unknownModel: z.enum(["refuse", "default"]).default("refuse"),
+  /** How far calls may move, by agent type; those not named here: `auto`. */
+  fallback: z.record(z.string(), z.enum(FALLBACK_POLICIES)).default({}),
+  cors: z.strictObject({
+    /** Origins whose pages may call `/v1/*`; `"*"` is safe, since keys aren't sent by browsers on their own. */
+    v1: z.union([z.literal("*"), z.array(z.url())]),
+  }),
+  limits: z.strictObject({
+    perAddressPerSecond: count,
+    perKeyPerSecond: count,
+  }),
+  legacy: z.strictObject({
+    keys: z.array(LegacyKeySchema),
+    /** Calls without any key, for old clients, until a date. */
+    anonymous: z.strictObject({ agents: z.array(name).nullable(), until: z.iso.date() }).nullable(),
+  }),
+  boxes: z.array(BoxSchema).min(1).max(10),
+});
+
+export type FleetInput = z.input<typeof FleetSchema>;
+export type Fleet = z.output<typeof FleetSchema>;
+export type Box = Fleet["boxes"][number];
+export type Server = Box["servers"][number];
+export type Capability = (typeof CAPABILITIES)[number];
+
+/** Highest share of a card that may be planned for: the driver, fragmentation and a desktop take the rest. */
+export const VRAM_SHARE = 0.97;
+
+/**
+ * Checks an operator's fleet file and fills in defaults.
+ * @throws Error whose message lists every fault on its own line: the field, why it is wrong, what would mend it.
+ */
+export function defineFleet(input: FleetInput): Fleet {
+  const parsed = FleetSchema.safeParse(input);
+  if (!parsed.success) {
+    throw fleetError(parsed.error.issues.map((issue) => `${fieldPath(issue.path)}: ${issue.message}`));
+  }
+  const faults = crossCheck(parsed.data);
+  if (faults.length > 0) throw fleetError(faults);
+  return parsed.data;
+}
+
+/** `boxes[0].servers[2].port`, as JavaScript would write it. */
+export function fieldPath(path: readonly PropertyKey[]): string {
+  let text = "";
+  for (const part of path) {
+    if (typeof part === "number") text += `[${part}]`;
+    else text += text === "" ? String(part) : `.${String(part)}`;
+  }
+  return text === "" ? "(the file itself)" : text;
+}
+
+function fleetError(faults: readonly string[]): Error {
+  const heading = `fleet.config.ts has ${faults.length === 1 ? "a fault" : `${faults.length} faults`}:`;
+  return new Error([heading, ...faults.map((fault) => `  - ${fault}`)].join("\n"));
+}
+
+function crossCheck(fleet: Fleet): string[] {
+  return [
+    ...duplicateBoxes(fleet),
+    ...fleet.boxes.flatMap((box, index) => boxFaults(box, `boxes[${index}]`)),
+    ...portsThatDisagree(fleet),
+    ...unknownNames(fleet),
+  ];
+}
+
+function duplicateBoxes(fleet: Fleet): string[] {
+  return duplicates(fleet.boxes.map((box) => box.name)).map(
+    ({ value, second }) =>
+      `boxes[${second}].name: "${value}" names a box already; the link and the tokens tell boxes apart by name, so choose another`,
+  );
+}
+
+function boxFaults(box: Box, at: string): string[] {
+  const faults: string[] = [];
+  for (const { value, second } of duplicates(box.servers.map((server) => server.port))) {
+    faults.push(
+      `${at}.servers[${second}].port: ${value} is taken by another server of this box; give it a free one`,
+    );
+  }
+  for (const { value, second } of duplicates(box.servers.map((server) => server.pm2))) {
+    faults.push(
+      `${at}.servers[${second}].pm2: "${value}" is another server's PM2 name; PM2 needs one name each`,
+    );
+  }
+  faults.push(...agentsTwice(box, at), ...impossibleCaps(box, at), ...memoryFaults(box, at));
+  return faults;
+}
+
+function agentsTwice(box: Box, at: string): string[] {
+  const faults: string[] = [];
+  const firstWith = new Map<string, Server>();
+  for (const [index, server] of box.servers.entries()) {
+    for (const agent of server.agents) {
+      const first = firstWith.get(agent.toLowerCase());
+      if (first === undefined) {
+        firstWith.set(agent.toLowerCase(), server);
+      } else if (first.model !== server.model) {
+        faults.push(
+          `${at}.servers[${index}].agents: "${agent}" is listed by port ${first.port} (${first.model}) too; ` +
+            `only replicas of one model may share an agent type, so take it off one of them`,
+        );
+      }
+    }
+  }
+  return faults;
+}
+
+function impossibleCaps(box: Box, at: string): string[] {
+  return box.servers.flatMap((server, index) =>
+    server.maxTokens < server.contextPerSlot
+      ? []
+      : [
+          `${at}.servers[${index}].maxTokens: ${server.maxTokens} leaves no room for a prompt in a slot of ` +
+            `${server.contextPerSlot} tokens; lower it or raise contextPerSlot`,
+        ],
+  );
+}
+
+function memoryFaults(box: Box, at: string): string[] {
+  const needs = box.servers.map((server) => gpuMemoryGib(server satisfies ServerMemory));
+  const total = needs.reduce((sum, need) => sum + need.total, 0);
+  const allowed = box.vramGib * VRAM_SHARE;
+  if (total <= allowed) return [];
+  const table = box.servers
+    .map((server, index) => `${server.port}: ${(needs[index]?.total ?? 0).toFixed(1)}`)
+    .join(", ");
+  return [
+    `${at}.servers: they need ${total.toFixed(1)} GiB (${table}) and ${allowed.toFixed(1)} GiB is ${VRAM_SHARE * 100} % of the card's ` +
+      `${box.vramGib}; lower slots, contextPerSlot or ubatch, use kvType "q8_0", or move a server to another box`,
+  ];
+}
+
+function portsThatDisagree(fleet: Fleet): string[] {
+  const faults: string[] = [];
+  const first = new Map<number, { readonly box: string; readonly model: string }>();
+  for (const [boxIndex, box] of fleet.boxes.entries()) {
+    for (const [index, server] of box.servers.entries()) {
+      const known = first.get(server.port);
+      if (known === undefined) first.set(server.port, { box: box.name, model: server.model });
+      else if (known.model !== server.model && known.box !== box.name) {
+        faults.push(
+          `boxes[${boxIndex}].servers[${index}].port: ${server.port} is ${known.model} on box "${known.box}"; clients ask for ` +
+            `a model by its port, so a port must mean one model on every box`,
+        );
+      }
+    }
+  }
+  return faults;
+}
+
+function unknownNames(fleet: Fleet): string[] {
+  const faults: string[] = [];
+  const ports = new Set(fleet.boxes.flatMap((box) => box.servers.map((server) => server.port)));
+  const known = `the ports there are: ${[...ports].join(", ")}`;
+  if (!ports.has(fleet.defaultPort)) {
+    faults.push(`defaultPort: no server has port ${fleet.defaultPort}; ${known}`);
+  }
+  for (const [index, routed] of fleet.modelRouter.entries()) {
+    if (!ports.has(routed)) faults.push(`modelRouter[${index}]: no server has port ${routed}; ${known}`);
+  }
+  const agents = new Set(fleet.boxes.flatMap((box) => box.servers.flatMap((server) => server.agents)));
+  agents.add(DEFAULT_AGENT);
+  const check = (agent: string, field: string): void => {
+    if (!agents.has(agent)) {
+      faults.push(
+        `${field}: no server lists the agent type "${agent}"; there are: ${[...agents].join(", ")}`,
+      );
+    }
+  };
+  for (const agent of Object.keys(fleet.fallback)) check(agent, `fallback.${agent}`);
+  for (const [index, key] of fleet.legacy.keys.entries()) {
+    for (const agent of key.agents ?? []) check(agent, `legacy.keys[${index}].agents`);
+  }
+  for (const agent of fleet.legacy.anonymous?.agents ?? []) check(agent, "legacy.anonymous.agents");
+  return faults;
+}
+
+function duplicates<T>(values: readonly T[]): { readonly value: T; readonly second: number }[] {
+  const seen = new Set<T>();
+  return values.flatMap((value, second) => {
+    if (seen.has(value)) return [{ value, second }];
+    seen.add(value);
+    return [];
+  });
+}

@@ -1,0 +1,44 @@
+// How much of a card one llama-server takes: arithmetic on its settings, no measuring.
+
+export interface ServerMemory {
+  readonly weightsGib: number;
+  readonly slots: number;
+  readonly contextPerSlot: number;
+  readonly kvType: "f16" | "q8_0";
+  readonly kvKibPerToken: number;
+  readonly ubatch: number;
+}
+
+/** All in GiB. */
+export interface MemoryNeed {
+  readonly weights: number;
+  readonly kv: number;
+  readonly buffers: number;
+  readonly context: number;
+  readonly total: number;
+}
+
+/** CUDA's own context a process, GiB, as seen on an RTX 3090. */
+const CUDA_CONTEXT_GIB = 0.35;
+
+/** Compute buffers at `-ub 512`, GiB; they grow with the micro-batch. */
+const BUFFERS_GIB_AT_512 = 0.3;
+
+/** q8_0 packs 32 values into 34 bytes where f16 takes 64 (ggml's block layout). */
+const Q8_0_SHARE = 34 / 64;
+
+const KIB_PER_GIB = 1024 * 1024;
+
+/** What a server will hold on the card once loaded and with every slot full. */
+export function gpuMemoryGib(server: ServerMemory): MemoryNeed {
+  const share = server.kvType === "q8_0" ? Q8_0_SHARE : 1;
+  const kv = (server.slots * server.contextPerSlot * server.kvKibPerToken * share) / KIB_PER_GIB;
+  const buffers = (BUFFERS_GIB_AT_512 * server.ubatch) / 512;
+  return {
+    weights: server.weightsGib,
+    kv,
+    buffers,
+    context: CUDA_CONTEXT_GIB,
+    total: server.weightsGib + kv + buffers + CUDA_CONTEXT_GIB,
+  };
+}

@@ -1,0 +1,81 @@
+// Every number the programs agree on: its name says the unit, its comment says why it is what it is.
+// A number that one file alone uses stays in that file; one an operator sets stands in fleet.config.ts.
+
+/** Largest request body, bytes. A prompt that fills a 2,048-token slot is about 8 KiB; the rest is tools and schemas. */
+export const MAX_BODY_BYTES = 1024 * 1024;
+
+/** Deepest nesting of a request body. Real ones (tools with JSON schemas) stay under 20; parsers recurse. */
+export const MAX_BODY_DEPTH = 64;
+
+/** Most messages in one call: far beyond what fits a slot's context, small enough to check in microseconds. */
+export const MAX_MESSAGES = 2048;
+
+/** Most `stop` strings in one call; llama-server compares each against every token. */
+export const MAX_STOP_STRINGS = 16;
+
+/** Highest `top_logprobs` / `n_probs`: OpenAI's own bound; each multiplies the size of a streamed event. */
+export const MAX_LOGPROBS = 20;
+
+/** How long a call may take from its arrival at the edge, queueing and recovery included, milliseconds. */
+export const CALL_DEADLINE_MS = 300_000;
+
+/**
+ * What the edge adds to a call's own deadline before it gives up on a box: the agent answers at the
+ * deadline with an error that names the cause, and only an agent that is gone lets this run out.
+ */
+export const EDGE_DEADLINE_MARGIN_MS = 5_000;
+
+/** A server that is loading is waited for this long before the call falls back: an 8B model loads in 5–20 s from the page cache. */
+export const LOAD_WAIT_MS = 20_000;
+
+/** Pause between two looks at a server that is loading. */
+export const LOAD_POLL_MS = 100;
+
+/** TCP connect to a llama-server on the same machine; loopback answers in microseconds or not at all. */
+export const CONNECT_TIMEOUT_MS = 1_000;
+
+/** Calls that may wait for one slot: at 5 s a call that is 80 s, more than anybody's patience. */
+export const QUEUE_PER_SLOT = 16;
+
+/** How long `/health` of a llama-server may take: it is answered beside generation, never behind it. */
+export const PROBE_TIMEOUT_MS = 1_000;
+
+/** Largest answer of a call that isn't streamed, bytes: 20 log-probabilities for each of 2,048 tokens is 4 MiB. */
+export const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
+
+/** Largest single streamed event, bytes. The last event with log-probabilities of 2,048 tokens stays under it. */
+export const MAX_EVENT_BYTES = 1024 * 1024;
+
+/** Memory the agent spends on bodies kept for another try, bytes, over all calls. Beyond it a call gets one try. */
+export const MAX_RETAINED_BYTES = 64 * 1024 * 1024;
+
+/** Longest header block a client may send to the agent, bytes (Node's own default, said aloud). */
+export const MAX_HEADER_BYTES = 16 * 1024;
+
+/** cloudflared keeps idle connections to the origin for 90 s; ours must outlive them or a reused one meets a reset. */
+export const AGENT_KEEP_ALIVE_MS = 95_000;
+
+/** Idle sockets to a llama-server are dropped before its own keep-alive time-out of 5 s does it under us. */
+export const UPSTREAM_KEEP_ALIVE_MS = 4_000;
+
+/** `Retry-After` never says less or more than this, seconds: under one, clients hammer; over two minutes, they give up. */
+export const RETRY_AFTER_MIN_S = 1;
+export const RETRY_AFTER_MAX_S = 120;
+
+/** Rate limits count in windows of this length, aligned to the clock, milliseconds. */
+export const RATE_WINDOW_MS = 1_000;
+
+/** A lease is dead this long before its window ends: a Worker's clock stands still between I/O. */
+export const LEASE_MARGIN_MS = 20;
+
+/** How long a limiter object may take to answer; past it the call is refused, never guessed. */
+export const LIMITER_TIMEOUT_MS = 2_000;
+
+/** How old a health answer may be that an isolate gives again. */
+export const HEALTH_CACHE_MS = 2_000;
+
+/** How long the edge waits for a box's health. */
+export const HEALTH_TIMEOUT_MS = 3_000;
+
+/** Longest request id, agent type, model name or key name we carry, characters. */
+export const MAX_NAME_LENGTH = 128;

@@ -1,0 +1,58 @@
+// A server that answers a call with the very bytes a real llama-server was recorded with, in pieces of any
+// size: what the simulator, whose answers have random ids, can't show.
+import { once } from "node:events";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export interface RecordedServer {
+  readonly port: number;
+  /** Answers the next calls with these pieces, each written by itself. */
+  play(contentType: string, pieces: readonly Buffer[]): void;
+  /** Whether nobody has taken anything for a while of an answer that isn't at its end. */
+  heldBack(): boolean;
+  close(): Promise<void>;
+}
+
+/** Nobody who reads at all takes this long, milliseconds. */
+const HELD_BACK_MS = 200;
+
+export async function startRecordedServer(): Promise<RecordedServer> {
+  let type = "text/plain";
+  let playing: readonly Buffer[] = [];
+  let waitingSince: number | null = null;
+  const server = createServer((request, response) => {
+    void (async () => {
+      await whole(request);
+      response.socket?.setNoDelay(true);
+      const closed = once(response, "close");
+      response.writeHead(200, { "content-type": type, connection: "close" });
+      for (const piece of playing) {
+        if (response.write(piece)) {
+          await new Promise((resolve) => setImmediate(resolve));
+        } else {
+          waitingSince = performance.now();
+          await Promise.race([once(response, "drain"), closed]);
+          waitingSince = null;
+        }
+      }
+      response.end();
+    })();
+  });
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    play: (contentType, pieces) => {
+      type = contentType;
+      playing = pieces;
+    },
+    heldBack: () => waitingSince !== null && performance.now() - waitingSince > HELD_BACK_MS,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function whole(request: IncomingMessage): Promise<void> {
+  for await (const _ of request);
+}

@@ -1,0 +1,330 @@
+// Who may speak to the agent, what of a request it takes, and what its log says.
+import { Agent, request } from "node:http";
+import { connect } from "node:net";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { TOKEN_HEADER } from "../../shared/call-headers.ts";
+import { BoxHealth } from "../../shared/health.ts";
+import { MAX_BODY_BYTES } from "../../shared/limits.ts";
+import type { SimulatedServer } from "../sim/start.ts";
+import { answered, ask, errorOf, headersOf, jsonOf, TOKEN, type Answer, type Json } from "./ask.ts";
+import { reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
+
+let simulator: SimulatedServer;
+let agent: TestAgent;
+
+beforeAll(async () => {
+  simulator = await startSimulator(WANTED);
+  agent = await startAgent({ [WANTED]: simulator.port });
+});
+beforeEach(() => reset(simulator));
+afterAll(async () => {
+  await agent.close();
+  await simulator.stop();
+});
+
+const receivedCount = async (): Promise<number> => (await simulator.state()).received.length;
+
+/** Sends bytes and reads until the agent closes the connection. */
+async function raw(port: number, text: string): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  socket.end(text);
+  let answer = "";
+  for await (const chunk of socket) answer += (chunk as Buffer).toString("latin1");
+  return answer;
+}
+
+describe("without the edge's token", () => {
+  it.each([
+    ["none", undefined],
+    ["an empty one", ""],
+    ["another one of its length", TOKEN.replace(/./g, "0")],
+    ["a part of it", TOKEN.slice(0, -1)],
+    ["more than it", `${TOKEN}0`],
+  ])("a call is a 403, and nothing reaches a server: %s", async (_what, token) => {
+    const answer = await answered(agent.port, { headers: { [TOKEN_HEADER]: token } });
+    expect(answer.status).toBe(403);
+    expect(errorOf(answer)).toMatchObject({ code: "scope_missing", param: null });
+    expect(answer.headers).toMatchObject({
+      "x-isha-agent": "north",
+      "x-isha-started": "0",
+      "x-should-retry": "false",
+    });
+    expect(await receivedCount()).toBe(0);
+  });
+
+  it("no more is learned: wrong call headers and another method are the same 403", async () => {
+    for (const question of [{ headers: { "x-isha-call": "9" } }, { method: "GET" }]) {
+      const answer = await answered(agent.port, {
+        ...question,
+        headers: { ...("headers" in question ? question.headers : {}), [TOKEN_HEADER]: "wrong" },
+      });
+      expect(answer.status).toBe(403);
+    }
+    expect(await receivedCount()).toBe(0);
+  });
+});
+
+describe("the routes", () => {
+  const get = (path: string, method = "GET"): Promise<Answer> =>
+    answered(agent.port, { path, method, body: "", headers: { [TOKEN_HEADER]: undefined } });
+
+  it("GET /healthz says which servers are up, to anybody", async () => {
+    const answer = await get("/healthz");
+    expect(answer.status).toBe(200);
+    expect(BoxHealth.parse(jsonOf(answer))).toEqual({
+      box: "north",
+      version: "1.2.3",
+      servers: [
+        { port: 9101, model: "Heron-3B", state: "ready" },
+        { port: 9102, model: "Heron-3B", state: "down" },
+        { port: 9103, model: "Wren-1B", state: "down" },
+      ],
+    });
+    expect(answer.headers).toMatchObject({
+      "content-type": "application/json; charset=utf-8",
+      "cache-control": "no-store",
+      "x-isha-agent": "north",
+    });
+  });
+
+  it.each([
+    "/",
+    "/v1/models",
+    "/slots",
+    "/v1/stream?conv_id=a",
+    "/v1/chat/completions?a=b",
+    "/v1/completions",
+    "//",
+  ])("%s is a 404 of ours, and no way to a llama-server", async (path) => {
+    const answer = await get(path);
+    expect(answer.status).toBe(404);
+    expect(errorOf(answer).code).toBe("not_found");
+    expect(await receivedCount()).toBe(0);
+  });
+
+  it.each(["GET", "PUT", "DELETE"])("%s of the calls' path is none", async (method) => {
+    const answer = await answered(agent.port, { method, body: "" });
+    expect(errorOf(answer).code).toBe("not_found");
+    expect(await receivedCount()).toBe(0);
+  });
+
+  it("a request that is no HTTP, or whose headers are too long, is refused by Node and harms nobody", async () => {
+    expect(await raw(agent.port, "hello\r\n\r\n")).toContain(" 400 ");
+    expect(await raw(agent.port, `GET / HTTP/1.1\r\nhost: a\r\nx: ${"y".repeat(20_000)}\r\n\r\n`)).toContain(
+      " 431 ",
+    );
+    expect((await answered(agent.port)).status).toBe(200);
+  });
+});
+
+describe("call headers", () => {
+  it.each([
+    ["another version", { "x-isha-call": "2" }, "x-isha-call"],
+    ["no ports", { "x-isha-ports": undefined }, "x-isha-ports"],
+    ["no deadline", { "x-isha-deadline-ms": "soon" }, "x-isha-deadline-ms"],
+    ["fields that are no JSON", { "x-isha-set": "{" }, "x-isha-set"],
+  ])(
+    "that are wrong (%s) are a 500 of ours; the log names which, and no server hears of it",
+    async (_what, headers, name) => {
+      const before = agent.log.length;
+      const answer = await answered(agent.port, { headers });
+      expect(answer.status).toBe(500);
+      expect(errorOf(answer)).toMatchObject({ code: "internal", request_id: "req-1" });
+      expect(answer.headers["x-isha-started"]).toBe("0");
+      expect(answer.text).not.toContain(name);
+      expect(agent.log.slice(before).join("")).toContain(name);
+      expect(await receivedCount()).toBe(0);
+    },
+  );
+});
+
+describe("a body", () => {
+  const padded = (length: number): string => {
+    const around = '{"messages":[],"note":""}';
+    return `${around.slice(0, -2)}${"x".repeat(length - around.length)}"}`;
+  };
+
+  it("of the longest length there may be reaches the server whole", async () => {
+    expect((await answered(agent.port, { body: padded(MAX_BODY_BYTES) })).status).toBe(200);
+    const [received] = (await simulator.state()).received;
+    expect(received?.body.startsWith(padded(MAX_BODY_BYTES).slice(0, -1))).toBe(true);
+  });
+
+  it.each([
+    ["with its length said", {}],
+    ["in chunks", { "content-length": undefined, "transfer-encoding": "chunked" }],
+  ])("one byte longer is a 413, told to whoever sent it (%s)", async (_what, headers) => {
+    const answer = await answered(agent.port, { body: padded(MAX_BODY_BYTES + 1), headers });
+    expect(answer.status).toBe(413);
+    expect(errorOf(answer).code).toBe("body_too_large");
+    expect(answer.headers["x-isha-started"]).toBe("0");
+    expect(await receivedCount()).toBe(0);
+    expect(agent.bodies.bytes).toBe(0);
+  });
+
+  it("for which there is no memory is a 503 that says when to ask again", async () => {
+    const small = await startAgent({ [WANTED]: simulator.port }, { maxRetainedBytes: 1000 });
+    const answer = await answered(small.port, { body: padded(2000) });
+    expect(answer.status).toBe(503);
+    expect(errorOf(answer).code).toBe("overloaded");
+    expect(answer.headers).toMatchObject({ "retry-after": "1", "x-isha-started": "0" });
+    expect((await answered(small.port)).status).toBe(200);
+    await small.close();
+  });
+
+  it.each([MAX_BODY_BYTES + 1, 20 * MAX_BODY_BYTES])(
+    "that was refused for its %i bytes leaves a connection on which the next call is answered",
+    async (length) => {
+      const one = new Agent({ keepAlive: true, maxSockets: 1 });
+      expect((await answered(agent.port, { body: padded(length), agent: one })).status).toBeGreaterThan(400);
+      const next = ask(agent.port, { agent: one });
+      await next.came('"choices"');
+      expect((await next.answer).status).toBe(200);
+      one.destroy();
+    },
+  );
+
+  it("that doesn't come counts toward the deadline, which runs from the reading of the headers", async () => {
+    const upload = request({
+      host: "127.0.0.1",
+      port: agent.port,
+      method: "POST",
+      path: "/v1/chat/completions",
+      headers: { ...headersOf({ call: { deadlineMs: 150 } }), "content-length": "1000" },
+      agent: false,
+    });
+    let status: number | undefined;
+    upload.once("response", (response) => void (status = response.statusCode));
+    upload.once("error", () => undefined);
+    upload.write('{"messages":');
+    await until(() => status !== undefined, 3_000).finally(() => upload.destroy());
+    expect(status).toBe(504);
+  });
+
+  it("in chunks is taken as one with its length said", async () => {
+    const headers = { "content-length": undefined, "transfer-encoding": "chunked" };
+    expect((await answered(agent.port, { headers })).status).toBe(200);
+    const [received] = (await simulator.state()).received;
+    expect(received?.headers).not.toHaveProperty("transfer-encoding");
+  });
+
+  it("that breaks off on its way reaches no server, and its memory comes back", async () => {
+    const upload = request({
+      host: "127.0.0.1",
+      port: agent.port,
+      method: "POST",
+      path: "/v1/chat/completions",
+      headers: { ...headersOf({}), "content-length": "1000" },
+      agent: false,
+    });
+    upload.once("error", () => undefined);
+    upload.write('{"messages":');
+    await expect.poll(() => agent.bodies.bytes).toBeGreaterThan(0);
+    upload.destroy();
+    await expect.poll(() => agent.bodies.bytes).toBe(0);
+    expect((await answered(agent.port)).status).toBe(200);
+    expect(await receivedCount()).toBe(1);
+  });
+
+  it("is let go once its call is over, however it ended", async () => {
+    await answered(agent.port);
+    await answered(agent.port, { body: "[]" });
+    await simulator.set({ fault: "echo500" });
+    await answered(agent.port, { call: { stream: true } });
+    await expect.poll(() => agent.bodies.bytes).toBe(0);
+  });
+});
+
+describe("calls on one connection", () => {
+  it("are answered one after another, whatever became of those before", async () => {
+    const one = new Agent({ keepAlive: true, maxSockets: 1 });
+    const statuses: number[] = [];
+    for (const question of [
+      {},
+      { call: { stream: true } },
+      { body: "[]" },
+      { headers: { "x-isha-call": "2" } },
+      {},
+    ]) {
+      statuses.push((await answered(agent.port, { ...question, agent: one })).status);
+    }
+    one.destroy();
+    expect(statuses).toEqual([200, 200, 400, 500, 200]);
+  });
+
+  it("are kept longer than cloudflared keeps them idle", async () => {
+    const one = new Agent({ keepAlive: true, maxSockets: 1 });
+    const { headers } = await answered(agent.port, { agent: one });
+    one.destroy();
+    const [, seconds] = /timeout=(\d+)/.exec(String(headers["keep-alive"])) ?? [];
+    expect(Number(seconds)).toBeGreaterThan(90);
+  });
+});
+
+describe("the log", () => {
+  it("has one line a call: who asked, who answered, how it ended and how long it took", async () => {
+    const before = agent.log.length;
+    await answered(agent.port, { call: { requestId: "req-7", stream: true } });
+    await expect.poll(() => agent.log.length).toBe(before + 1);
+    expect(JSON.parse(agent.log[before] ?? "")).toMatchObject({
+      event: "call",
+      request_id: "req-7",
+      key: "key-1",
+      agent_type: "Radiology",
+      wanted_port: WANTED,
+      port: WANTED,
+      stream: true,
+      outcome: "answered",
+      queue_ms: expect.any(Number) as number,
+      ms: expect.any(Number) as number,
+    });
+  });
+
+  it("says a refusal's code and what only we may know of it", async () => {
+    const before = agent.log.length;
+    await answered(agent.port, { body: { n: 9 } });
+    await expect.poll(() => agent.log.length).toBe(before + 1);
+    expect(JSON.parse(agent.log[before] ?? "")).toMatchObject({
+      outcome: "refused",
+      code: "invalid_request",
+      cause: `port ${WANTED} answered 400 invalid_request_error`,
+    });
+  });
+
+  it("holds no word of a prompt or an answer, on no path", async () => {
+    const before = agent.log.length;
+    const prompt = { messages: [{ role: "user", content: "Marker-Of-The-Prompt" }] };
+    const streamed: Json[] = [
+      {},
+      { fault: "errorEvent200" },
+      { fault: "garbage" },
+      { fault: "echo500" },
+      { cutAfterTokens: 2 },
+    ];
+    for (const switches of streamed) {
+      await reset(simulator);
+      await simulator.set(switches);
+      for (const format of ["openai", "mediczy"] as const) {
+        await answered(agent.port, { call: { stream: true, format }, body: prompt });
+        await answered(agent.port, { call: { format }, body: prompt });
+      }
+    }
+    await reset(simulator);
+    await answered(agent.port, { body: { ...prompt, response_format: { type: "Marker-Of-The-Prompt" } } });
+    await answered(agent.port, { body: '{"Marker-Of-The-Prompt' });
+    await answered(agent.port, {
+      body: prompt,
+      headers: { "x-isha-agent-type": "Marker-Of-The-Prompt here" },
+    });
+    await answered(agent.port, { path: "/Marker-Of-The-Prompt", body: prompt });
+    await simulator.set({ stall: true });
+    const left = ask(agent.port, { body: prompt });
+    await simulator.until((state) => state.generating === 1);
+    left.leave();
+    await expect.poll(() => agent.log.length).toBe(before + 2 * 2 * streamed.length + 4);
+
+    const written = agent.log.slice(before).join("");
+    expect(written).toContain('"event":"call"');
+    expect(written).not.toMatch(/marker|simulated|asked about|Compute error|choices|messages/i);
+  });
+});

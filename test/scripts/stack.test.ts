@@ -1,0 +1,334 @@
+// The parts of the local stack that need no stack: ports, command lines, generated files, arguments, texts.
+// The stack itself is what every end-to-end test starts.
+import { createServer, type Server } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import fleet from "../../fleet.config.ts";
+import { checkParts } from "../../scripts/check.mjs";
+import { agentCommand, edgeCommand, simulatorCommand } from "../../scripts/commands.mjs";
+import { configText, entryText, envFileText, undeclared } from "../../scripts/edge-files.mjs";
+import { firstFree, isFree, withPort } from "../../scripts/ports.mjs";
+import { isLlamaHealth } from "../../scripts/real-servers.mjs";
+import { readPort, readStartArguments } from "../../scripts/start-arguments.mjs";
+import { exampleCurl, paint, startScreen } from "../../scripts/start-screen.mjs";
+import { readTestArguments } from "../../scripts/test-arguments.mjs";
+import { addCounts, countsLine, countTests } from "../../scripts/test-counts.mjs";
+
+describe("ports", () => {
+  let server: Server | undefined;
+  afterEach(() => server?.close());
+
+  async function listen(host: string): Promise<number> {
+    const listening = createServer();
+    server = listening;
+    await new Promise<void>((resolve) => void listening.listen(0, host, resolve));
+    const address = listening.address();
+    return typeof address === "object" && address !== null ? address.port : 0;
+  }
+
+  it.each(["127.0.0.1", "0.0.0.0"])("one on which somebody listens at %s is busy", async (host) => {
+    const port = await listen(host);
+    expect(await isFree(port)).toBe(false);
+    server?.close();
+    await expect.poll(() => isFree(port)).toBe(true);
+  });
+
+  it("the next free one is taken where the usual one is busy", async () => {
+    expect(await firstFree(8787, (port) => port > 8789)).toBe(8790);
+    await expect(firstFree(65_000, () => false)).rejects.toThrow("no free port from 65000 on");
+  });
+
+  it("one that is lost between the look and the start is followed by the next", async () => {
+    const tried: number[] = [];
+    const launch = async (port: number): Promise<string> => {
+      tried.push(port);
+      if (port < 8002) throw new Error("EADDRINUSE");
+      return "up";
+    };
+    expect(
+      await withPort(
+        { from: 8000 },
+        launch,
+        () => true,
+        () => true,
+      ),
+    ).toBe("up");
+    expect(tried).toEqual([8000, 8001, 8002]);
+  });
+
+  it("a fixed one is not swapped for another, nor is any other failure tried again", async () => {
+    const launch = async (): Promise<never> => {
+      throw new Error("no");
+    };
+    await expect(withPort(8000, launch, () => true)).rejects.toThrow("no");
+    await expect(
+      withPort(
+        { from: 8000 },
+        launch,
+        () => false,
+        () => true,
+      ),
+    ).rejects.toThrow("no");
+  });
+});
+
+describe("command lines", () => {
+  const server = fleet.boxes[0]?.servers[1];
+  if (server === undefined) throw new Error("the fleet file has a second server");
+
+  it("a simulator is told the context of all its slots together, and its pace", () => {
+    const pace = { loadMs: 5, tokensPerSecond: 100, switches: { stall: true } };
+    const { args } = simulatorCommand({ server, keyFile: "/k", port: 0, controlPort: 0, pace });
+    const line = args.slice(1).join(" ");
+    expect(line).toContain(
+      `--alias ${server.file} -c ${server.slots * server.contextPerSlot} --parallel ${server.slots}`,
+    );
+    expect(line).toContain(
+      "--metrics --slots --no-cache-prompt --cache-ram 0 --api-key-file /k --sim-control-port 0",
+    );
+    expect(line).toContain('--sim-load-ms 5 --sim-tokens-per-second 100 --sim-switches {"stall":true}');
+    expect(line).not.toContain("--embeddings");
+  });
+
+  it("a server that the fleet file says can embed is simulated as one that can", () => {
+    const embedding = { ...server, capabilities: ["embeddings" as const] };
+    const { args } = simulatorCommand({
+      server: embedding,
+      keyFile: "/k",
+      port: 0,
+      controlPort: 0,
+      pace: {},
+    });
+    expect(args).toContain("--embeddings");
+  });
+
+  it("an agent learns where its servers really are and which are simulated, and nothing of the user's environment", () => {
+    process.env["SOME_TOKEN"] = "private";
+    const { env } = agentCommand({
+      fleetFile: "/f.ts",
+      box: "box1",
+      port: 0,
+      boxSecret: "s",
+      llamaApiKey: "l",
+      upstreamPorts: { "8080": 41_000 },
+      simulatedPorts: [8080, 8081],
+      further: { LOG_LEVEL: "warn" },
+    });
+    delete process.env["SOME_TOKEN"];
+    expect(env).toMatchObject({ ISHA_FLEET: "/f.ts", ISHA_BOX: "box1", AGENT_PORT: "0", LOG_LEVEL: "warn" });
+    expect(env).toMatchObject({ UPSTREAM_PORTS: '{"8080":41000}', SIMULATED_PORTS: "8080,8081" });
+    expect(env).not.toHaveProperty("SOME_TOKEN");
+  });
+
+  it("the edge keeps its files in its own folder and sees the host that was asked for", () => {
+    const options = { folder: "/t", config: "/c.toml", entry: null, port: 8787, envFile: "/e" };
+    const { args, env } = edgeCommand(options);
+    expect(args.slice(1).join(" ")).toMatch(
+      /^dev --config \/c\.toml --env-file \/e --ip 127\.0\.0\.1 --port 8787 /,
+    );
+    expect(args).toContain("--infer-origin-from-routes=false");
+    expect(env["WRANGLER_REGISTRY_PATH"]).toBe("/t/registry");
+    expect(edgeCommand({ ...options, entry: "/w.ts" }).args.slice(1, 3)).toEqual(["dev", "/w.ts"]);
+  });
+});
+
+describe("an edge for another fleet file", () => {
+  const files = {
+    entryFile: "/r/worker/index.ts",
+    shippedFleet: "/r/fleet.config.ts",
+    fleetFile: "/x/other fleet.ts",
+  };
+
+  it("has the shipped entry with that fleet put in", () => {
+    const shipped = [
+      'import fleet from "../fleet.config.ts";',
+      'import { createWorker } from "./app.ts";',
+      'import "./side.ts";',
+      'import { z } from "zod";',
+      'export { ApiKey } from "./objects/api-key.ts";',
+      "export default createWorker(fleet);",
+    ].join("\n");
+    expect(entryText(shipped, files)).toBe(
+      [
+        'import fleet from "/x/other fleet.ts";',
+        'import { createWorker } from "/r/worker/app.ts";',
+        'import "/r/worker/side.ts";',
+        'import { z } from "zod";',
+        'export { ApiKey } from "/r/worker/objects/api-key.ts";',
+        "export default createWorker(fleet);",
+      ].join("\n"),
+    );
+  });
+
+  it("fails loudly where the shipped entry imports no fleet", () => {
+    expect(() => entryText('import "./app.ts";', files)).toThrow("no other fleet can be put in");
+  });
+
+  it("has the shipped configuration with its paths made absolute, and nothing else changed", () => {
+    const shipped = [
+      'name = "edge"',
+      'main = "worker/index.ts"',
+      'routes = [{ pattern = "main.example.org" }]',
+      "[assets]",
+      'directory = "./dist/pages"',
+      'binding = "ASSETS"',
+    ].join("\n");
+    expect(configText(shipped, { root: "/r", main: "/t/index.ts" })).toBe(
+      shipped.replace("worker/index.ts", "/t/index.ts").replace("./dist/pages", "/r/dist/pages"),
+    );
+    expect(configText('assets = { directory = "./dist" }', { root: "/r", main: "/m" })).toBe(
+      'assets = { directory = "/r/dist" }',
+    );
+  });
+});
+
+describe("the Worker's variables", () => {
+  it("stay as they are, JSON included", () => {
+    expect(envFileText({ A: "1", B: '{"box1":"http://127.0.0.1:1"}', C: "it's #1", D: "" })).toBe(
+      "A='1'\nB='{\"box1\":\"http://127.0.0.1:1\"}'\nC=`it's #1`\nD=''\n",
+    );
+    expect(() => envFileText({ A: "two\nlines" })).toThrow("variable A");
+  });
+
+  it("are refused where wrangler.toml doesn't declare them, since wrangler would leave them out in silence", () => {
+    expect(undeclared('[vars]\nA = ""\n[secrets]\nrequired = ["B"]', ["A", "B", "C"])).toEqual(["C"]);
+  });
+});
+
+describe("real llama-servers", () => {
+  it("are told from other programs by what their health says, loading included", () => {
+    expect(isLlamaHealth({ status: 200, json: { status: "ok" } })).toBe(true);
+    expect(isLlamaHealth({ status: 503, json: { error: { message: "Loading model" } } })).toBe(true);
+    expect(isLlamaHealth({ status: 200, json: { ok: true } })).toBe(false);
+    expect(isLlamaHealth({ status: 404, json: { error: "x" } })).toBe(false);
+    expect(isLlamaHealth({ status: 200, json: null })).toBe(false);
+  });
+});
+
+describe("npm start's arguments", () => {
+  it("are read", () => {
+    const none = { real: false, fleet: null, verbose: false, help: false };
+    expect(readStartArguments([])).toEqual(none);
+    expect(readStartArguments(["--real", "--verbose", "--fleet", "a.ts"])).toEqual({
+      ...none,
+      real: true,
+      verbose: true,
+      fleet: "a.ts",
+    });
+    expect(readStartArguments(["--fleet=b.ts"])).toEqual({ ...none, fleet: "b.ts" });
+  });
+
+  it.each([[["--reel"]], [["box1"]], [["--fleet"]], [["--fleet="]]])(
+    "%j is refused with the usage",
+    (argv) => {
+      expect(() => readStartArguments(argv)).toThrow(/(--reel|box1|needs a file)[^]*Usage: npm start/);
+    },
+  );
+
+  it("a port in the environment is fixed; without one the usual is where to begin", () => {
+    expect(readPort("EDGE_PORT", undefined, 8787)).toEqual({ port: 8787, fixed: false });
+    expect(readPort("EDGE_PORT", "9000", 8787)).toEqual({ port: 9000, fixed: true });
+    expect(() => readPort("EDGE_PORT", "0", 8787)).toThrow("EDGE_PORT=0 is no port");
+    expect(() => readPort("EDGE_PORT", "80a", 8787)).toThrow("EDGE_PORT=80a is no port");
+  });
+});
+
+describe("npm start's screen", () => {
+  const box = (name: string, simulated: boolean) => ({
+    name,
+    agentUrl: "http://127.0.0.1:8000",
+    agentPid: 1,
+    servers: [
+      { port: 8080, model: "Small", url: "http://127.0.0.1:41000", controlUrl: null, pid: null, simulated },
+    ],
+  });
+  const nothing = async (): Promise<void> => {};
+  const stack = {
+    fleet,
+    edgeUrl: "http://127.0.0.1:8788",
+    boxSecret: "s",
+    llamaApiKey: "l",
+    logs: () => [],
+    killServer: nothing,
+    startServer: nothing,
+    restartAgent: nothing,
+    stop: nothing,
+  };
+  const screen = (boxes: ReturnType<typeof box>[]): string =>
+    startScreen({
+      stack: { ...stack, boxes },
+      stateOf: () => "ready",
+      notes: ["Port 8787 is busy."],
+      paint: paint(false),
+    });
+
+  it("has the URLs, the servers, what is simulated, and a curl for an agent type there is", () => {
+    const text = screen([box("box1", true)]);
+    for (const part of [
+      "http://localhost:8788/docs",
+      "Port 8787 is busy.",
+      "x-isha-simulated: 1",
+      "-- --real",
+    ]) {
+      expect(text).toContain(part);
+    }
+    expect(text).toMatch(/8080 +Small +simulated at http:\/\/127\.0\.0\.1:41000 +ready/);
+    expect(text).toContain(`  ${exampleCurl("http://localhost:8788", fleet)}\n`);
+    expect(text).toMatch(/curl -N .+ -H 'Authorization: Bearer dev-key' .+"agent_type":"Clinical"/);
+  });
+
+  it("doesn't call real servers simulated, and names the boxes where there are several", () => {
+    const text = screen([box("east", false), box("west", true)]);
+    expect(text).toMatch(/east +8080 +Small +real, at/);
+    expect(text).toMatch(/west +8080 +Small +simulated at/);
+    expect(screen([box("box1", false)])).toContain("Every llama-server is a real one.");
+  });
+
+  it("has no colour codes where there is no terminal", () => {
+    expect(screen([box("box1", true)])).not.toContain("\u001B");
+    expect(paint(true).bold("x")).toBe("\u001B[1mx\u001B[0m");
+  });
+});
+
+describe("npm test", () => {
+  it("runs every step where none is named, else those named, in their order", () => {
+    expect(readTestArguments([]).steps).toEqual(["check", "unit", "worker", "e2e"]);
+    expect(readTestArguments(["e2e", "check"]).steps).toEqual(["check", "e2e"]);
+  });
+
+  it("hands further arguments to vitest, and looks for them in all tests where no step is named", () => {
+    expect(readTestArguments(["unit", "-t", "a name"])).toMatchObject({
+      steps: ["unit"],
+      forVitest: ["-t", "a name"],
+    });
+    expect(readTestArguments(["test/a.test.ts"])).toMatchObject({
+      steps: ["unit", "worker", "e2e"],
+      forVitest: ["test/a.test.ts"],
+    });
+  });
+
+  it("counts tests over its runs and never says 0 failed of a run that failed", () => {
+    const report = {
+      numPassedTests: 5,
+      numFailedTests: 0,
+      numPendingTests: 1,
+      numTodoTests: 1,
+      testResults: [],
+    };
+    const unloadable = { ...report, testResults: [{ status: "failed", assertionResults: [] }] };
+    expect(countTests(report, 0)).toEqual({ passed: 5, failed: 0, skipped: 2 });
+    expect(countTests(report, 1).failed).toBe(1);
+    expect(countTests(unloadable, 1).failed).toBe(1);
+    expect(countTests(null, 137).failed).toBe(1);
+    expect(countsLine(addCounts(countTests(report, 0), countTests(report, 0)))).toBe(
+      "10 passed, 0 failed, 4 skipped",
+    );
+  });
+
+  it("type-checks every room that there is, with its own settings", () => {
+    const names = checkParts((file) => !file.startsWith("console")).map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining(["fleet", "format", "lint", "types of shared/", "types of fleet.config.ts"]),
+    );
+    expect(names).not.toContain("types of console/");
+  });
+});

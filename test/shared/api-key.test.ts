@@ -1,0 +1,90 @@
+import { describe, expect, it } from "vitest";
+import { apiKeyId, formatApiKey } from "../../shared/api-key.ts";
+import { SEEDS, SeededRandom } from "./seeded-random.ts";
+
+const BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".split("");
+
+function randomKey(random: SeededRandom): { id: string; key: string } {
+  const id = random.text(8 + random.below(25), BASE62);
+  return { id, key: formatApiKey(id, random.bytes(32)) };
+}
+
+describe("a key", () => {
+  it("has the id it was made with, and 32 bytes of secret in 43 characters before 6 of check", () => {
+    const key = formatApiKey("0123456789", new Uint8Array(32));
+    expect(key).toMatch(/^isha_0123456789_0{43}[0-9A-Za-z]{6}$/);
+    expect(apiKeyId(key)).toBe("0123456789");
+  });
+
+  it("of the largest secret still fits its 43 characters", () => {
+    const key = formatApiKey("abcdefgh", new Uint8Array(32).fill(255));
+    expect(key).toHaveLength("isha_abcdefgh_".length + 43 + 6);
+    expect(apiKeyId(key)).toBe("abcdefgh");
+  });
+
+  it("says another secret in other characters", () => {
+    const random = new SeededRandom(1);
+    const keys = Array.from({ length: 200 }, () => formatApiKey("abcdefgh", random.bytes(32)));
+    expect(new Set(keys).size).toBe(200);
+  });
+
+  // The CRC-32 of "isha_abcdefgh_" and 43 zeros is 0x48d26e36, said in base62; computed with zlib.
+  it("has check characters that are the CRC-32 of what stands before them", async () => {
+    const { crc32 } = await import("node:zlib");
+    let rest = crc32(`isha_abcdefgh_${"0".repeat(43)}`);
+    let check = "";
+    for (let at = 0; at < 6; at += 1) {
+      check = (BASE62[rest % 62] ?? "") + check;
+      rest = Math.floor(rest / 62);
+    }
+    expect(formatApiKey("abcdefgh", new Uint8Array(32)).slice(-6)).toBe(check);
+  });
+
+  it.each(SEEDS)("gives its id back, whatever it is (seed %i)", (seed) => {
+    const random = new SeededRandom(seed);
+    for (let round = 0; round < 20; round += 1) {
+      const { id, key } = randomKey(random);
+      expect(apiKeyId(key)).toBe(id);
+    }
+  });
+});
+
+describe("a mistyped key is nobody's:", () => {
+  it.each(SEEDS)("one character is another (seed %i)", (seed) => {
+    const random = new SeededRandom(seed);
+    const { key } = randomKey(random);
+    for (let at = 0; at < key.length; at += 1) {
+      const other = random.pick(BASE62.filter((character) => character !== key[at]));
+      expect(apiKeyId(key.slice(0, at) + other + key.slice(at + 1)), `character ${at}`).toBeNull();
+    }
+  });
+
+  it.each(SEEDS)("two neighbours are swapped, one is missing, or one stands twice (seed %i)", (seed) => {
+    const { key } = randomKey(new SeededRandom(seed));
+    for (let at = 0; at + 1 < key.length; at += 1) {
+      const [one = "", two = ""] = key.slice(at, at + 2);
+      if (one !== two) {
+        expect(apiKeyId(key.slice(0, at) + two + one + key.slice(at + 2)), `swap at ${at}`).toBeNull();
+      }
+      expect(apiKeyId(key.slice(0, at) + key.slice(at + 1)), `without ${at}`).toBeNull();
+      expect(apiKeyId(key.slice(0, at) + one + key.slice(at)), `twice ${at}`).toBeNull();
+    }
+  });
+
+  const { key } = randomKey(new SeededRandom(7));
+  it.each([
+    ["empty", ""],
+    ["of another product", `sk-${"a".repeat(48)}`],
+    ["one of the old system's", "dev-key"],
+    ["with a space before it", ` ${key}`],
+    ["with a line's end after it", `${key}\n`],
+    ["cut short", key.slice(0, -1)],
+    ["in other letter case", key.toUpperCase()],
+    ["given twice", key + key],
+    ["with an id of 7 characters", formatApiKey("1234567", new Uint8Array(32))],
+    ["with an id of 33 characters", formatApiKey("a".repeat(33), new Uint8Array(32))],
+    ["with an id beyond base62", formatApiKey("abc-defgh", new Uint8Array(32))],
+  ])("%s", (_what, text) => {
+    expect(apiKeyId(text)).toBeNull();
+  });
+});

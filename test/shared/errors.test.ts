@@ -1,0 +1,147 @@
+import { describe, expect, it } from "vitest";
+import {
+  ERRORS,
+  errorBody,
+  errorEvent,
+  ok,
+  refuse,
+  RefusedError,
+  retryHeaders,
+  type ErrorCode,
+} from "../../shared/errors.ts";
+
+/** Design section 3, as it stands there: clients are told these, so a change here is a change of the API. */
+const TABLE: Readonly<Record<number, string>> = {
+  400: "invalid_json invalid_request unknown_port context_length_exceeded",
+  401: "missing_key invalid_key expired_key",
+  403: "agent_not_allowed scope_missing",
+  404: "not_found model_not_found",
+  405: "method_not_allowed",
+  413: "body_too_large",
+  415: "unsupported_media_type",
+  429: "rate_limited_ip rate_limited_key too_many_failed_keys concurrency_exceeded quota_exceeded",
+  500: "internal",
+  501: "not_supported_by_model",
+  502: "upstream_failed box_unreachable",
+  503: "overloaded model_loading model_unavailable draining no_box limiter_unavailable",
+  504: "upstream_timeout deadline_exceeded",
+};
+
+const CODES = Object.keys(ERRORS) as ErrorCode[];
+const BOUNDS = { minS: 1, maxS: 120 };
+
+describe("the table of errors", () => {
+  it("has the codes and statuses of the published one, none more and none less", () => {
+    const expected = Object.entries(TABLE).flatMap(([status, codes]) =>
+      codes.split(" ").map((code) => [code, Number(status)]),
+    );
+    const actual = Object.entries(ERRORS).map(([code, row]) => [code, row.status]);
+    expect(Object.fromEntries(actual)).toEqual(Object.fromEntries(expected));
+  });
+
+  it("lets no client retry what is the request's own fault", () => {
+    const clients = CODES.filter((code) => ERRORS[code].status < 500 && ERRORS[code].status !== 429);
+    expect(clients.filter((code) => ERRORS[code].retry !== "never")).toEqual([]);
+  });
+
+  it("lets every refusal for load be retried later, but a spent month", () => {
+    const load = CODES.filter((code) => [429, 503].includes(ERRORS[code].status));
+    expect(load.filter((code) => ERRORS[code].retry !== "later")).toEqual(["quota_exceeded"]);
+  });
+});
+
+describe("an error's body", () => {
+  it("says message, type, code, param and request id, and nothing else", () => {
+    const refusal = {
+      code: "invalid_request",
+      message: "No.",
+      param: "messages[0]",
+      internal: "port 1",
+    } as const;
+    expect(errorBody(refusal, "req-1")).toEqual({
+      error: {
+        message: "No.",
+        type: "invalid_request_error",
+        code: "invalid_request",
+        param: "messages[0]",
+        request_id: "req-1",
+      },
+    });
+  });
+
+  it("says param null where no field was wrong", () => {
+    expect(errorBody({ code: "no_box", message: "No." }, "req-1").error.param).toBeNull();
+  });
+
+  it.each(CODES)("of %s never holds what is for the log alone", (code) => {
+    const text = JSON.stringify(errorBody({ code, message: "m", internal: "only-for-the-log" }, "r"));
+    expect(text).not.toContain("only-for-the-log");
+  });
+
+  it("as an event is one data line and a blank one, without [DONE]", () => {
+    const event = errorEvent({ code: "upstream_failed", message: "Two\nlines." }, "req-1");
+    expect(event).toMatch(/^data: [^\n]+\n\n$/);
+    expect(JSON.parse(event.slice(6))).toEqual(
+      errorBody({ code: "upstream_failed", message: "Two\nlines." }, "req-1"),
+    );
+    expect(event).not.toContain("[DONE]");
+  });
+});
+
+describe("the headers about asking again", () => {
+  it("say when, in seconds and in milliseconds", () => {
+    expect(retryHeaders({ code: "overloaded", message: "", retryAfterMs: 5000 }, BOUNDS)).toEqual({
+      "retry-after": "5",
+      "retry-after-ms": "5000",
+    });
+  });
+
+  it.each([
+    [0.2, "1", "1"],
+    [0, "1", "1"],
+    [-5, "1", "1"],
+    [999.5, "1", "1000"],
+    [1000, "1", "1000"],
+    [1001, "2", "1001"],
+    [120_000, "120", "120000"],
+    [120_001, "120", "120000"],
+    [1e12, "120", "120000"],
+  ])("stay between 1 and 120 seconds, rounded up: %d ms", (retryAfterMs, seconds, ms) => {
+    expect(retryHeaders({ code: "model_loading", message: "", retryAfterMs }, BOUNDS)).toEqual({
+      "retry-after": seconds,
+      "retry-after-ms": ms,
+    });
+  });
+
+  it.each(CODES.filter((code) => ERRORS[code].retry === "never"))(
+    "say that no retry can help: %s",
+    (code) => {
+      expect(retryHeaders({ code, message: "", retryAfterMs: 1000 }, BOUNDS)).toEqual({
+        "x-should-retry": "false",
+      });
+    },
+  );
+
+  it.each(CODES.filter((code) => ERRORS[code].retry !== "never"))(
+    "leave it to the client where nobody knows when: %s",
+    (code) => {
+      expect(retryHeaders({ code, message: "" }, BOUNDS)).toEqual({});
+    },
+  );
+});
+
+describe("a refusal", () => {
+  it("is a value beside the value of success", () => {
+    expect(ok(3)).toEqual({ ok: true, value: 3 });
+    expect(refuse("no_box", "No box.", { retryAfterMs: 5 })).toEqual({
+      ok: false,
+      refusal: { code: "no_box", message: "No box.", retryAfterMs: 5 },
+    });
+  });
+
+  it("that is thrown says its code, and its sentence to nobody's log", () => {
+    const error = new RefusedError({ code: "no_box", message: "a sentence" });
+    expect(error.message).toBe("no_box");
+    expect(error.refusal.message).toBe("a sentence");
+  });
+});

@@ -1,0 +1,227 @@
+// The route table as clients meet it: what there is, what there isn't, and what every answer carries.
+import { describe, expect, it } from "vitest";
+import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking, type Edge } from "./support/edge.ts";
+import { fleetOf } from "./support/fleets.ts";
+import { agentAnswer, healthAnswer, standIn, streamOf } from "./support/origin.ts";
+
+function quietEdge(fleet = fleetOf()): Edge {
+  captureLog();
+  standIn((sent) => {
+    if (sent.method === "GET") return healthAnswer("north", { 9000: "ready" });
+    const stream = new TextDecoder().decode(sent.bytes).includes('"stream":true');
+    return stream
+      ? agentAnswer("north", streamOf(["data: {}\n\n"]), { headers: { "content-type": "text/event-stream" } })
+      : agentAnswer("north", "{}", { headers: { "cache-control": "no-cache, no-transform" } });
+  });
+  return edgeOf(fleet);
+}
+
+const EVERY_KIND: [name: string, path: string, asking: Asking, status: number][] = [
+  ["liveness", "/livez", {}, 200],
+  ["health", "/healthz", {}, 200],
+  ["a health question that names nobody", "/healthz?require=Nobody", {}, 400],
+  ["docs", "/docs", {}, 200],
+  ["the way to the docs", "/", {}, 302],
+  ["models", "/v1/models", {}, 200],
+  ["a model", "/v1/models/Alpha", {}, 200],
+  ["a model that there isn't", "/v1/models/Nothing", {}, 404],
+  ["models without a key", "/v1/models", { key: null }, 401],
+  ["models for an administrator", "/v1/models", { key: "dev-admin" }, 403],
+  ["a preflight", CHAT, { method: "OPTIONS", key: null, headers: { origin: "https://a.example" } }, 204],
+  ["a call", CHAT, { body: chat() }, 200],
+  ["a streamed call", CHAT, { body: chat({ stream: true }) }, 200],
+  ["a call that is no JSON", CHAT, { body: "x" }, 400],
+  ["a call of another type", CHAT, { body: "x", headers: { "content-type": "text/plain" } }, 415],
+  ["a call that is too large", CHAT, { body: "x".repeat(1024 * 1024 + 1) }, 413],
+  ["a route that there isn't", "/v1/nothing", {}, 404],
+  ["a path that is no route", "/%00/..%2f", {}, 404],
+  ["a method that a route hasn't", CHAT, { method: "GET" }, 405],
+];
+
+describe("every answer", () => {
+  it.each(EVERY_KIND)("has the security headers: %s", async (_, path, asking, status) => {
+    const answer = await quietEdge()(path, asking);
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get("strict-transport-security")).toMatch(/^max-age=\d{8}/);
+    expect(answer.headers.get("content-security-policy")).toMatch(
+      /^default-src 'none';.*frame-ancestors 'none'/,
+    );
+    expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+    expect(answer.headers.get("referrer-policy")).toBe("no-referrer");
+    expect(answer.headers.get("cache-control")).not.toBeNull();
+    expect(answer.headers.get("server")).toBeNull();
+    await answer.text();
+  });
+
+  it.each(EVERY_KIND.filter(([, , , status]) => status >= 400))(
+    "that is an error has the one shape: %s",
+    async (_, path, asking) => {
+      const answer = await quietEdge()(path, asking);
+      expect(answer.headers.get("content-type")).toBe("application/json; charset=utf-8");
+      const body = await answer.json<Record<string, object>>();
+      expect(Object.keys(body)).toEqual(["error"]);
+      expect(Object.keys(body["error"] ?? {})).toEqual(["message", "type", "code", "param", "request_id"]);
+    },
+  );
+
+  it("is not to be stored, unless it says otherwise itself", async () => {
+    const edge = quietEdge();
+    expect((await edge("/v1/models")).headers.get("cache-control")).toBe("no-store");
+    expect((await edge("/nowhere")).headers.get("cache-control")).toBe("no-store");
+    expect((await edge(CHAT, { body: chat() })).headers.get("cache-control")).toBe("no-cache, no-transform");
+    expect((await edge("/docs")).headers.get("cache-control")).toContain("public");
+  });
+});
+
+describe("a page of another site", () => {
+  const from = (origin: string, more: Asking = {}): Asking => ({
+    ...more,
+    headers: { origin, ...more.headers },
+  });
+  const preflight = from("https://a.example", {
+    method: "OPTIONS",
+    key: null,
+    headers: {
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "authorization,content-type,x-api-key",
+    },
+  });
+
+  it("may call the models by default, with a preflight that needs no key", async () => {
+    const edge = quietEdge();
+    const asked = await edge(CHAT, preflight);
+    expect(asked.status).toBe(204);
+    expect(asked.headers.get("access-control-allow-origin")).toBe("*");
+    expect(asked.headers.get("access-control-allow-methods")).toMatch(/POST/);
+    for (const header of ["authorization", "content-type", "x-api-key"])
+      expect(asked.headers.get("access-control-allow-headers")?.toLowerCase()).toContain(header);
+    expect(asked.headers.get("access-control-allow-credentials")).toBeNull();
+    const called = await edge(CHAT, from("https://a.example", { body: chat() }));
+    expect(called.headers.get("access-control-allow-origin")).toBe("*");
+  });
+
+  it.each<[string, Asking, number]>([
+    ["no key", { key: null }, 401],
+    ["no such model", {}, 404],
+  ])("can read a refusal, and its request id: %s", async (_, asking, status) => {
+    const path = status === 404 ? "/v1/models/Nothing" : "/v1/models";
+    const answer = await quietEdge()(path, from("https://a.example", asking));
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get("access-control-allow-origin")).toBe("*");
+    const exposed = answer.headers.get("access-control-expose-headers")?.toLowerCase() ?? "";
+    for (const header of ["x-request-id", "retry-after", "x-isha-fallback-from", "warning"])
+      expect(exposed).toContain(header);
+  });
+
+  it("can read that it asked too often", async () => {
+    const fleet = fleetOf({ limits: { perAddressPerSecond: 1, perKeyPerSecond: 1000 } });
+    const edge = quietEdge(fleet);
+    const all = await Promise.all(
+      [1, 2, 3, 4].map(async () => edge("/v1/models", from("https://a.example", { key: null }))),
+    );
+    const refused = all.find(({ status }) => status === 429);
+    expect(refused?.headers.get("access-control-allow-origin")).toBe("*");
+  });
+
+  it("may call only where the fleet file lists it, once it lists any", async () => {
+    const edge = quietEdge(fleetOf({ cors: { v1: ["https://a.example", "https://b.example"] } }));
+    for (const origin of ["https://a.example", "https://b.example"]) {
+      const answer = await edge("/v1/models", from(origin));
+      expect(answer.headers.get("access-control-allow-origin")).toBe(origin);
+      expect(answer.headers.get("vary")?.toLowerCase()).toContain("origin");
+    }
+    for (const origin of [
+      "https://c.example",
+      "https://a.example.evil.example",
+      "null",
+      "http://a.example",
+    ]) {
+      expect((await edge("/v1/models", from(origin))).headers.get("access-control-allow-origin")).toBeNull();
+      const asked = await edge(CHAT, { ...preflight, headers: { ...preflight.headers, origin } });
+      expect(asked.headers.get("access-control-allow-origin")).toBeNull();
+    }
+  });
+
+  it.each(["/livez", "/healthz", "/docs"])("isn't let at what is no API: %s", async (path) => {
+    const answer = await quietEdge()(path, from("https://a.example"));
+    expect(answer.headers.get("access-control-allow-origin")).toBeNull();
+  });
+});
+
+describe("HEAD", () => {
+  it.each(["/livez", "/healthz", "/docs", "/v1/models", "/v1/models/Alpha", "/"])(
+    "of %s is its GET without the body",
+    async (path) => {
+      const edge = quietEdge();
+      const [get, head] = [await edge(path), await edge(path, { method: "HEAD" })];
+      expect(head.status).toBe(get.status);
+      expect(head.headers.get("content-type")).toBe(get.headers.get("content-type"));
+      expect(await head.text()).toBe("");
+    },
+  );
+
+  it("of a route for calls is a method that it hasn't", async () => {
+    expect((await quietEdge()(CHAT, { method: "HEAD" })).status).toBe(405);
+  });
+});
+
+describe("a route that there isn't", () => {
+  it.each([
+    "/nowhere",
+    "/v1",
+    "/v1/",
+    "/v1/models/",
+    "/v1/chat",
+    "/admin/keys",
+    "/_agent/link",
+    "/livez/",
+    "/DOCS",
+  ])("is a 404 that leads to the docs: %s", async (path) => {
+    for (const method of ["GET", "POST", "DELETE"]) {
+      const answer = await quietEdge()(path, { method });
+      expect(answer.status).toBe(404);
+      const error = await errorOf(answer);
+      expect(error).toMatchObject({ code: "not_found", type: "not_found_error" });
+      expect(error.message).toContain("/docs");
+      expect(error.message).not.toContain(path);
+    }
+  });
+
+  it("needs no key to be told so", async () => {
+    expect((await quietEdge()("/nowhere", { key: null })).status).toBe(404);
+  });
+});
+
+describe("a method that a route hasn't", () => {
+  it.each([
+    [CHAT, ["GET", "PUT", "PATCH", "DELETE"], "POST"],
+    ["/v1/models", ["POST", "PUT", "DELETE"], "GET, HEAD"],
+    ["/v1/models/Alpha", ["POST", "PATCH"], "GET, HEAD"],
+    ["/healthz", ["POST", "DELETE"], "GET, HEAD"],
+    ["/livez", ["POST"], "GET, HEAD"],
+    ["/docs", ["POST"], "GET, HEAD"],
+    ["/", ["POST"], "GET, HEAD"],
+  ])("is a 405 at %s that says which it has, with no key needed", async (path, methods, allowed) => {
+    for (const method of methods) {
+      const answer = await quietEdge()(path, { method, key: null });
+      expect(answer.status).toBe(405);
+      expect(answer.headers.get("allow")).toContain(allowed);
+      expect(answer.headers.get("allow")?.split(", ")).not.toContain(method);
+      const error = await errorOf(answer);
+      expect(error).toMatchObject({ code: "method_not_allowed" });
+      expect(error.message).toContain(allowed);
+    }
+  });
+
+  it.each([CHAT, "/v1/models", "/healthz", "/livez", "/docs", "/"])(
+    "is none of those that Allow names: %s",
+    async (path) => {
+      const edge = quietEdge();
+      const refused = await edge(path, { method: "DELETE" });
+      for (const method of refused.headers.get("allow")?.split(", ") ?? []) {
+        const asking = { method, ...(method === "POST" ? { body: chat() } : {}) };
+        expect((await edge(path, asking)).status, method).not.toBe(405);
+      }
+    },
+  );
+});

@@ -1,0 +1,59 @@
+// The environment, read and checked in one place.
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { readSettings, type Bindings } from "../../worker/env.ts";
+import { BOX_SECRET } from "./support/edge.ts";
+
+const bindings = (more: Partial<Bindings> = {}): Bindings => ({ ...env, BOX_SECRET, ...more });
+
+describe("the edge's environment", () => {
+  it("needs a secret and nothing else: no development keys, no other origins, no Access", () => {
+    const { API_KEY, CLIENT_ADDRESS } = env;
+    expect(readSettings({ API_KEY, CLIENT_ADDRESS, BOX_SECRET })).toEqual({
+      boxSecret: BOX_SECRET,
+      devKeys: false,
+      boxOrigins: {},
+      access: null,
+    });
+  });
+
+  it("is read as written", () => {
+    const read = readSettings(
+      bindings({
+        DEV_KEYS: "1",
+        BOX_ORIGINS: '{"north":"http://127.0.0.1:8000"}',
+        ACCESS_CLIENT_ID: "id",
+        ACCESS_CLIENT_SECRET: "words",
+      }),
+    );
+    expect(read).toEqual({
+      boxSecret: BOX_SECRET,
+      devKeys: true,
+      boxOrigins: { north: "http://127.0.0.1:8000" },
+      access: { clientId: "id", clientSecret: "words" },
+    });
+  });
+
+  it("has no Access token where half of it is missing", () => {
+    expect(readSettings(bindings({ ACCESS_CLIENT_ID: "id" })).access).toBeNull();
+    expect(readSettings(bindings({ ACCESS_CLIENT_SECRET: "words" })).access).toBeNull();
+  });
+
+  it("is checked once for each object the platform hands in", () => {
+    const given = bindings();
+    expect(readSettings(given)).toBe(readSettings(given));
+  });
+
+  it.each<[string, Partial<Record<keyof Bindings, unknown>>, string]>([
+    ["no secret", { BOX_SECRET: undefined }, "BOX_SECRET"],
+    ["a short secret", { BOX_SECRET: "words" }, "BOX_SECRET"],
+    ["another word for yes", { DEV_KEYS: "words" }, "DEV_KEYS"],
+    ["origins that are no JSON", { BOX_ORIGINS: "words" }, "BOX_ORIGINS"],
+    ["origins that are a list", { BOX_ORIGINS: '["words"]' }, "BOX_ORIGINS"],
+    ["an origin that is no URL", { BOX_ORIGINS: '{"north":"words"}' }, "BOX_ORIGINS"],
+  ])("is refused by the variable's name, never its value: %s", (_, wrong, name) => {
+    const read = (): unknown => readSettings(bindings(wrong as Partial<Bindings>));
+    expect(read).toThrow(name);
+    expect(read).not.toThrow("words");
+  });
+});

@@ -1,0 +1,40 @@
+// The Worker as it is deployed: the shipped fleet file, asked as its clients have always asked.
+import { env } from "cloudflare:workers";
+import { createExecutionContext } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import worker, * as entry from "../../worker/index.ts";
+import { BOX_SECRET } from "./support/edge.ts";
+import { agentAnswer, standIn, type Sent } from "./support/origin.ts";
+
+async function ask(body: object): Promise<Response> {
+  if (worker.fetch === undefined) throw new Error("the Worker answers no requests");
+  const request = new Request<unknown, IncomingRequestCfProperties>("http://localhost/v1/chat/completions", {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: "Bearer dev-key" },
+    body: JSON.stringify(body),
+  });
+  return worker.fetch(
+    request,
+    { ...env, BOX_SECRET, DEV_KEYS: "1", BOX_ORIGINS: "" },
+    createExecutionContext(),
+  );
+}
+
+const told = (sent: Sent | undefined): (string | null | undefined)[] =>
+  ["x-isha-ports", "x-isha-format", "x-isha-agent-type"].map((name) => sent?.headers.get(name));
+
+describe("the deployed Worker", () => {
+  it("takes the two calls that clients of the old system make", async () => {
+    const sent = standIn(() => agentAnswer("box1", "{}"));
+    const messages = [{ role: "user", content: "What is my coverage?" }];
+    expect((await ask({ agent_type: "Clinical", model_port: 8085, messages })).status).toBe(200);
+    expect((await ask({ agent_type: "Claims", messages })).status).toBe(200);
+    expect(told(sent[0])).toEqual(["8085", "mediczy", "Clinical"]);
+    expect(told(sent[1])).toEqual(["8084", "mediczy", "Claims"]);
+    expect(sent[0]?.url.href).toBe("https://box1.isha.buzz/v1/chat/completions");
+  });
+
+  it("exports the objects that wrangler.toml binds", () => {
+    expect(Object.keys(entry)).toEqual(expect.arrayContaining(["ApiKey", "ClientAddress", "default"]));
+  });
+});

@@ -1,0 +1,276 @@
+// The limits as clients meet them, counted by the real objects. The clock is stopped, so that a window is one.
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import type { Fleet } from "../../../shared/fleet.ts";
+import { formatApiKey } from "../../../shared/api-key.ts";
+import {
+  captureLog,
+  edgeOf,
+  errorOf,
+  newAddress,
+  newLegacyKey,
+  stopClock,
+  type Asking,
+  type Edge,
+} from "../support/edge.ts";
+import { fleetOf } from "../support/fleets.ts";
+import { watched } from "../support/limiters.ts";
+import { healthAnswer, standIn } from "../support/origin.ts";
+import { seeded } from "../support/random.ts";
+
+/** The middle of a window. */
+const NOON = 1_790_000_000_500;
+
+type LegacyKey = Awaited<ReturnType<typeof newLegacyKey>>;
+
+function fleetWith(
+  perAddressPerSecond: number,
+  perKeyPerSecond: number,
+  keys: readonly LegacyKey[] = [],
+): Fleet {
+  return fleetOf({
+    limits: { perAddressPerSecond, perKeyPerSecond },
+    legacy: { keys: keys.map(({ line }) => line), anonymous: null },
+  });
+}
+
+/** Asks many times at once. */
+async function statuses(edge: Edge, path: string, times: number, asking: Asking = {}): Promise<number[]> {
+  const answers = await Promise.all(Array.from({ length: times }, async () => edge(path, asking)));
+  return answers.map(({ status }) => status);
+}
+
+const admitted = (all: readonly number[]): number => all.filter((status) => status === 200).length;
+const refused = (all: readonly number[]): number => all.filter((status) => status === 429).length;
+
+function quiet(): string[] {
+  standIn(() => healthAnswer("north", { 9000: "ready" }));
+  return captureLog();
+}
+
+describe("an address", () => {
+  it("gets its limit in each window, to the request, however many come at once", async () => {
+    quiet();
+    const clock = stopClock(NOON);
+    const edge = edgeOf(fleetWith(7, 1000));
+    for (const at of [NOON, NOON + 1_000, NOON + 5_000]) {
+      clock.to(at);
+      const all = await statuses(edge, "/livez", 25);
+      expect([admitted(all), refused(all)]).toEqual([7, 18]);
+    }
+  });
+
+  it("is one however its requests come: over isolates, routes, keys and spellings", async () => {
+    quiet();
+    stopClock(NOON);
+    const [first, second] = await Promise.all([newLegacyKey(), newLegacyKey()]);
+    const fleet = fleetWith(10, 1000, [first, second]);
+    const [one, other] = [edgeOf(fleet), edgeOf(fleet)];
+    const network = "2001:db8:77:1";
+    const all = [
+      ...(await statuses(one, "/livez", 3, { address: `${network}::1` })),
+      ...(await statuses(other, "/healthz", 3, { address: `${network}:ffff::2` })),
+      ...(await statuses(one, "/v1/models", 3, { address: `${network}::3`, key: first.text })),
+      ...(await statuses(other, "/v1/models", 3, {
+        address: `${network.toUpperCase()}::4`,
+        key: second.text,
+      })),
+    ];
+    expect([admitted(all), refused(all)]).toEqual([10, 2]);
+  });
+
+  it("is CF-Connecting-IP and nothing else a client can write", async () => {
+    quiet();
+    stopClock(NOON);
+    const edge = edgeOf(fleetWith(2, 1000));
+    const forged = (at: number): Record<string, string> => ({
+      "x-forwarded-for": `192.0.2.${at}`,
+      "x-real-ip": `192.0.2.${at}`,
+      "true-client-ip": `192.0.2.${at}`,
+      forwarded: `for=192.0.2.${at}`,
+    });
+    const answers = await Promise.all(
+      [1, 2, 3, 4].map(async (at) => edge("/livez", { headers: forged(at) })),
+    );
+    expect(refused(answers.map(({ status }) => status))).toBe(2);
+  });
+
+  it.each<[string, string, Asking]>([
+    ["a preflight", "/v1/models", { method: "OPTIONS", key: null, headers: { origin: "https://a.example" } }],
+    ["a route that there isn't", "/nowhere", {}],
+    ["a method that a route hasn't", "/livez", { method: "DELETE" }],
+    ["the docs", "/docs", {}],
+    ["the way to the docs", "/", {}],
+    ["the health", "/healthz", {}],
+    ["a call without a key", "/v1/models", { key: null }],
+    ["a call with a key that is none", "/v1/models", { key: "nonsense" }],
+    ["a call with a key nobody knows", "/v1/models", { key: formatApiKey("Nobody00", seeded(1).bytes(32)) }],
+  ])("spends its tokens on every route: %s", async (_, path, asking) => {
+    quiet();
+    stopClock(NOON);
+    const edge = edgeOf(fleetWith(3, 1000));
+    const all = await statuses(edge, path, 5, asking);
+    expect(refused(all)).toBe(2);
+    expect((await edge("/livez")).status).toBe(429);
+  });
+
+  it("that is at its limit is told so, and for how long", async () => {
+    quiet();
+    stopClock(NOON + 160);
+    const edge = edgeOf(fleetWith(1, 1000));
+    await edge("/livez");
+    const answer = await edge("/livez");
+    expect(answer.status).toBe(429);
+    expect(answer.headers.get("retry-after")).toBe("1");
+    expect(answer.headers.get("retry-after-ms")).toBe("340");
+    expect(answer.headers.get("x-should-retry")).not.toBe("false");
+    expect(await errorOf(answer)).toMatchObject({ code: "rate_limited_ip", type: "rate_limit_error" });
+  });
+});
+
+describe("a key", () => {
+  it("gets its limit in each window, to the request, over isolates and addresses", async () => {
+    quiet();
+    const clock = stopClock(NOON);
+    const key = await newLegacyKey();
+    const fleet = fleetWith(1000, 9, [key]);
+    const edges = [edgeOf(fleet), edgeOf(fleet), edgeOf(fleet)];
+    for (const at of [NOON, NOON + 1_000]) {
+      clock.to(at);
+      const rounds = await Promise.all(
+        edges.map(async (edge) => statuses(edge, "/v1/models", 10, { key: key.text, address: newAddress() })),
+      );
+      expect([admitted(rounds.flat()), refused(rounds.flat())]).toEqual([9, 21]);
+    }
+  });
+
+  it("that is at its limit is told so, and for how long", async () => {
+    quiet();
+    stopClock(NOON);
+    const key = await newLegacyKey();
+    const edge = edgeOf(fleetWith(1000, 1, [key]));
+    await edge("/v1/models", { key: key.text });
+    const answer = await edge("/v1/models", { key: key.text });
+    expect(answer.status).toBe(429);
+    expect(answer.headers.get("retry-after")).toBe("1");
+    expect(answer.headers.get("retry-after-ms")).toBe("500");
+    expect(answer.headers.get("x-should-retry")).not.toBe("false");
+    expect(await errorOf(answer)).toMatchObject({ code: "rate_limited_key" });
+  });
+
+  it("that is mistyped is refused without asking its object", async () => {
+    quiet();
+    const keys = watched(env.API_KEY);
+    const edge = edgeOf(fleetWith(1000, 1000), { bindings: { API_KEY: keys.binding } });
+    const good = formatApiKey("Ab3dEf6h", seeded(2).bytes(32));
+    const mistyped = good.slice(0, -1) + (good.endsWith("0") ? "1" : "0");
+    expect((await edge("/v1/models", { key: mistyped })).status).toBe(401);
+    expect(keys.names).toEqual([]);
+    expect((await edge("/v1/models", { key: good })).status).toBe(401);
+    expect(keys.names).toEqual(["Ab3dEf6h"]);
+  });
+});
+
+describe("a call that one limit refuses spends nothing of the other", () => {
+  it("a key at its limit leaves its address's tokens", async () => {
+    quiet();
+    stopClock(NOON);
+    const key = await newLegacyKey();
+    const edge = edgeOf(fleetWith(5, 2, [key]));
+    for (let call = 0; call < 10; call += 1) await edge("/v1/models", { key: key.text });
+    expect(admitted(await statuses(edge, "/livez", 6))).toBe(3);
+  });
+
+  it("an address at its limit leaves its key's tokens", async () => {
+    quiet();
+    stopClock(NOON);
+    const key = await newLegacyKey();
+    const edge = edgeOf(fleetWith(3, 6, [key]));
+    const crowded = newAddress();
+    for (let call = 0; call < 10; call += 1) await edge("/v1/models", { key: key.text, address: crowded });
+    const fresh = [newAddress(), newAddress()];
+    const all = await Promise.all(
+      fresh.map(async (address) => statuses(edge, "/v1/models", 3, { key: key.text, address })),
+    );
+    expect(admitted(all.flat())).toBe(3);
+  });
+
+  it("a key at its limit takes its address one token more than it spent, held by its isolate until the window ends", async () => {
+    quiet();
+    stopClock(NOON);
+    const key = await newLegacyKey();
+    const fleet = fleetWith(5, 2, [key]);
+    const [one, other] = [edgeOf(fleet), edgeOf(fleet)];
+    const address = newAddress();
+    for (let call = 0; call < 10; call += 1) await one("/v1/models", { key: key.text, address });
+    // Five tokens: two were spent, one is held where the refused calls came in, and goes to the next call there.
+    expect(admitted(await statuses(other, "/livez", 6, { address }))).toBe(2);
+    expect(admitted(await statuses(one, "/livez", 2, { address }))).toBe(1);
+  });
+});
+
+describe("a key that is freed of the address limit", () => {
+  it("is neither refused by it nor counted in it", async () => {
+    quiet();
+    stopClock(NOON);
+    const edge = edgeOf(fleetWith(3, 1000));
+    const exempt: number[] = [];
+    for (let call = 0; call < 10; call += 1)
+      exempt.push((await edge("/v1/models", { key: "dev-key" })).status);
+    expect(admitted(exempt)).toBe(10);
+    expect(admitted(await statuses(edge, "/livez", 5))).toBe(3);
+    expect((await edge("/v1/models", { key: "dev-key" })).status).toBe(200);
+  });
+
+  it("takes one token of it at most, for the first call of each isolate, and spends none", async () => {
+    quiet();
+    stopClock(NOON);
+    const fleet = fleetWith(3, 1000);
+    const [one, other] = [edgeOf(fleet), edgeOf(fleet)];
+    const address = newAddress();
+    for (let call = 0; call < 5; call += 1) await one("/v1/models", { key: "dev-key", address });
+    expect(admitted(await statuses(other, "/livez", 3, { address }))).toBe(2);
+    expect(admitted(await statuses(one, "/livez", 2, { address }))).toBe(1);
+  });
+});
+
+describe("whatever comes, from wherever, in no window is more admitted than the limit", () => {
+  it.each([1, 2, 3, 4, 5, 6])("while the clock walks and steps back a little (seed %i)", async (seed) => {
+    quiet();
+    const clock = stopClock(NOON);
+    const random = seeded(seed);
+    const keys = await Promise.all([newLegacyKey(), newLegacyKey()]);
+    const addresses = [newAddress(), newAddress()];
+    const [perAddress, perKey] = [random.whole(2, 9), random.whole(2, 9)];
+    const fleet = fleetWith(perAddress, perKey, keys);
+    const edges = [edgeOf(fleet), edgeOf(fleet)];
+    const counts = new Map<string, number>();
+    // A name's window is the latest in which it was asked for: a clock that steps back doesn't reopen one.
+    const windows = new Map<string, number>();
+    let latest = NOON + seed * 1_000_000;
+    for (let step = 0; step < 25; step += 1) {
+      latest += random.whole(0, 700);
+      const now = latest - (random.chance(0.2) ? random.whole(0, 900) : 0);
+      clock.to(now);
+      const calls = Array.from({ length: random.whole(1, 8) }, () => ({
+        edge: random.pick(edges),
+        key: random.pick(keys).text,
+        address: random.pick(addresses),
+      }));
+      for (const name of calls.flatMap(({ key, address }) => [key, address]))
+        windows.set(name, Math.max(windows.get(name) ?? 0, Math.floor(now / 1_000)));
+      const answers = await Promise.all(
+        calls.map(async ({ edge, ...asking }) => ({ asking, answer: await edge("/v1/models", asking) })),
+      );
+      for (const { asking, answer } of answers) {
+        if (answer.status !== 200) continue;
+        for (const name of [asking.key, asking.address]) {
+          const window = `${name} in ${windows.get(name) ?? 0}`;
+          counts.set(window, (counts.get(window) ?? 0) + 1);
+        }
+      }
+    }
+    for (const [name, count] of counts)
+      expect(count, name).toBeLessThanOrEqual(name.startsWith("old") ? perKey : perAddress);
+  });
+});

@@ -1,0 +1,244 @@
+// Who may come in, asked over the whole edge.
+import { describe, expect, it } from "vitest";
+import { formatApiKey } from "../../../shared/api-key.ts";
+import {
+  captureLog,
+  CHAT,
+  chat,
+  edgeOf,
+  errorOf,
+  newLegacyKey,
+  stopClock,
+  type Asking,
+} from "../support/edge.ts";
+import { fleetOf } from "../support/fleets.ts";
+import { fakeAddresses, fakeKeys, lease } from "../support/limiters.ts";
+import { agentAnswer, healthAnswer, standIn } from "../support/origin.ts";
+import { seeded } from "../support/random.ts";
+
+function quiet(): void {
+  captureLog();
+  standIn((sent) =>
+    sent.url.pathname === "/healthz" ? healthAnswer("north", { 9000: "ready" }) : agentAnswer("north", "{}"),
+  );
+}
+
+describe("a request that needs a key", () => {
+  it("and shows none is a 401 that says how one is shown", async () => {
+    quiet();
+    const answer = await edgeOf(fleetOf())("/v1/models", { key: null });
+    expect(answer.status).toBe(401);
+    expect(answer.headers.get("www-authenticate")).toMatch(/^Bearer/);
+    expect(answer.headers.get("x-should-retry")).toBe("false");
+    const error = await errorOf(answer);
+    expect(error).toMatchObject({ code: "missing_key", type: "authentication_error", param: null });
+    expect(error.message).toContain("x-api-key");
+  });
+
+  it.each<[string, Asking]>([
+    ["is no key of ours", { key: "sk-1234567890" }],
+    ["is mistyped", { key: `${formatApiKey("Ab3dEf6h", seeded(1).bytes(32)).slice(0, -1)}_` }],
+    ["nobody knows", { key: formatApiKey("Nobody01", seeded(1).bytes(32)) }],
+    ["is sent in another way", { key: null, headers: { authorization: "Basic ZGV2OmtleQ==" } }],
+    ["is not a bearer", { key: null, headers: { authorization: "dev-key" } }],
+    ["two headers disagree on", { key: "dev-key", headers: { "x-api-key": "dev-admin" } }],
+    ["is longer than any", { key: "k".repeat(600) }],
+  ])("and shows one that %s is a 401 invalid_key", async (_, asking) => {
+    quiet();
+    const answer = await edgeOf(fleetOf())("/v1/models", asking);
+    expect(answer.status).toBe(401);
+    expect(answer.headers.get("www-authenticate")).toMatch(/^Bearer/);
+    expect(await errorOf(answer)).toMatchObject({ code: "invalid_key" });
+  });
+
+  it("is told the same of a mistyped key as of one that nobody knows", async () => {
+    quiet();
+    const edge = edgeOf(fleetOf());
+    const known = formatApiKey("Nobody02", seeded(1).bytes(32));
+    const messages = await Promise.all(
+      [known, `${known}x`, "nonsense"].map(
+        async (key) => (await errorOf(await edge("/v1/models", { key }))).message,
+      ),
+    );
+    expect(new Set(messages).size).toBe(1);
+  });
+
+  it.each<[string, Asking]>([
+    ["a bearer", { key: "dev-key" }],
+    ["x-api-key", { key: null, headers: { "x-api-key": "dev-key" } }],
+    ["both, if they agree", { key: "dev-key", headers: { "x-api-key": "dev-key" } }],
+  ])("shows it as %s", async (_, asking) => {
+    quiet();
+    expect((await edgeOf(fleetOf())("/v1/models", asking)).status).toBe(200);
+  });
+
+  it("is refused before its body is looked at", async () => {
+    quiet();
+    const answer = await edgeOf(fleetOf())(CHAT, { key: null, body: "no JSON at all" });
+    expect(await errorOf(answer)).toMatchObject({ code: "missing_key" });
+  });
+});
+
+describe("the development keys", () => {
+  it.each(["localhost", "localhost:8787", "127.0.0.1", "127.0.0.1:8787", "[::1]", "[::1]:8787"])(
+    "let in on %s with DEV_KEYS=1",
+    async (host) => {
+      quiet();
+      expect((await edgeOf(fleetOf())("/v1/models", { host })).status).toBe(200);
+    },
+  );
+
+  it.each([
+    "edge.example",
+    "localhost.example",
+    "127.0.0.1.example",
+    "xlocalhost",
+    "127.0.0.2",
+    "10.0.0.1",
+    "0.0.0.0",
+    "[::2]",
+  ])("are nothing on %s", async (host) => {
+    quiet();
+    for (const key of ["dev-key", "dev-admin"])
+      expect((await edgeOf(fleetOf())("/v1/models", { host, key })).status).toBe(401);
+  });
+
+  it.each(["", "0"])("are nothing with DEV_KEYS '%s', wherever", async (DEV_KEYS) => {
+    quiet();
+    for (const key of ["dev-key", "dev-admin"])
+      expect((await edgeOf(fleetOf(), { bindings: { DEV_KEYS } })("/v1/models", { key })).status).toBe(401);
+  });
+
+  it.each([
+    ["GET", "/v1/models"],
+    ["GET", "/v1/models/Alpha"],
+    ["POST", CHAT],
+  ])("for administration are refused the models: %s %s", async (method, path) => {
+    quiet();
+    const asking = { method, key: "dev-admin", ...(method === "POST" ? { body: chat() } : {}) };
+    const answer = await edgeOf(fleetOf())(path, asking);
+    expect(answer.status).toBe(403);
+    expect(answer.headers.get("x-should-retry")).toBe("false");
+    const error = await errorOf(answer);
+    expect(error).toMatchObject({ code: "scope_missing", type: "permission_error" });
+    expect(error.message).toContain("infer");
+  });
+});
+
+describe("a key of the old system", () => {
+  it("is let in, with a warning on every answer, a refusal's too", async () => {
+    quiet();
+    const key = await newLegacyKey();
+    const edge = edgeOf(fleetOf({ legacy: { keys: [key.line], anonymous: null } }));
+    const answers = [
+      await edge("/v1/models", { key: key.text }),
+      await edge(CHAT, { key: key.text, body: chat() }),
+      await edge(CHAT, { key: key.text, body: "no JSON" }),
+      await edge("/v1/models/Nothing", { key: key.text }),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 400, 404]);
+    for (const answer of answers) expect(answer.headers.get("warning")).toMatch(/^299 - ".*old system.*"$/);
+  });
+
+  it("works off the loopback host and without development keys, though it is spelled as one", async () => {
+    quiet();
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode("dev-key")));
+    const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const fleet = fleetOf({ legacy: { keys: [{ name: "old-dev-key", sha256: hash }], anonymous: null } });
+    const answer = await edgeOf(fleet, { bindings: { DEV_KEYS: "" } })("/v1/models", {
+      host: "edge.example",
+    });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("warning")).toMatch(/^299 /);
+  });
+
+  it("limited to agent types has those alone", async () => {
+    quiet();
+    const key = await newLegacyKey(["Alpha"]);
+    const edge = edgeOf(fleetOf({ legacy: { keys: [key.line], anonymous: null } }));
+    expect((await edge(CHAT, { key: key.text, body: chat({ agent_type: "alpha" }) })).status).toBe(200);
+    const refused = await edge(CHAT, { key: key.text, body: chat({ agent_type: "Beta" }) });
+    expect(refused.status).toBe(403);
+    expect(refused.headers.get("x-should-retry")).toBe("false");
+    expect(await errorOf(refused)).toMatchObject({ code: "agent_not_allowed" });
+  });
+
+  it("has no warning where the key is another", async () => {
+    quiet();
+    expect((await edgeOf(fleetOf())("/v1/models")).headers.has("warning")).toBe(false);
+  });
+});
+
+describe("calls without a key, where the fleet file still takes them", () => {
+  const until = "2026-12-31";
+  const fleet = fleetOf({ legacy: { keys: [], anonymous: { agents: ["Alpha"], until } } });
+  const before = Date.parse(`${until}T00:00:00Z`) - 1;
+
+  it("are let in until their date, with a warning that names it", async () => {
+    quiet();
+    const clock = stopClock(before);
+    const edge = edgeOf(fleet);
+    const body = chat({ agent_type: "Alpha" });
+    const answer = await edge(CHAT, { key: null, body });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("warning")).toContain(until);
+    clock.to(before + 1);
+    const later = await edge(CHAT, { key: null, body });
+    expect(later.status).toBe(401);
+    expect(await errorOf(later)).toMatchObject({ code: "missing_key" });
+  });
+
+  it("have their agent types alone", async () => {
+    quiet();
+    stopClock(before);
+    const answer = await edgeOf(fleet)(CHAT, { key: null, body: chat({ agent_type: "Beta" }) });
+    expect(await errorOf(answer)).toMatchObject({ code: "agent_not_allowed" });
+  });
+
+  it("don't make a wrong key a right one", async () => {
+    quiet();
+    stopClock(before);
+    expect((await edgeOf(fleet)("/v1/models", { key: "nonsense" })).status).toBe(401);
+  });
+
+  it("count against their address", async () => {
+    quiet();
+    stopClock(before);
+    const limits = { perAddressPerSecond: 2, perKeyPerSecond: 1000 };
+    const edge = edgeOf({ ...fleet, limits });
+    const all = await Promise.all([1, 2, 3].map(async () => edge("/v1/models", { key: null })));
+    expect(all.filter(({ status }) => status === 200).length).toBe(2);
+  });
+});
+
+describe("where a limiter doesn't answer, nothing is let in", () => {
+  const fails = (): never => {
+    throw new Error("words of the object's");
+  };
+
+  it.each([
+    ["key's", "API_KEY", "/v1/models"],
+    ["address's", "CLIENT_ADDRESS", "/livez"],
+  ] as const)("the %s", async (_, which, path) => {
+    quiet();
+    const key = await newLegacyKey();
+    const bindings = {
+      API_KEY: fakeKeys(fails).binding,
+      CLIENT_ADDRESS: fakeAddresses(() => lease(1)).binding,
+      ...(which === "CLIENT_ADDRESS" ? { CLIENT_ADDRESS: fakeAddresses(fails).binding } : {}),
+    };
+    const edge = edgeOf(fleetOf({ legacy: { keys: [key.line], anonymous: null } }), { bindings });
+    const answer = await edge(path, { key: key.text });
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get("retry-after")).toBe("1");
+    const error = await errorOf(answer);
+    expect(error).toMatchObject({ code: "limiter_unavailable" });
+    expect(JSON.stringify(error)).not.toContain("words");
+  });
+
+  it("but a key that is freed of the address limit doesn't need the address's", async () => {
+    quiet();
+    const edge = edgeOf(fleetOf(), { bindings: { CLIENT_ADDRESS: fakeAddresses(fails).binding } });
+    expect((await edge("/v1/models")).status).toBe(200);
+  });
+});

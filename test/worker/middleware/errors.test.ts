@@ -1,0 +1,98 @@
+// What a refusal looks like, and what a fault of ours may say: nothing.
+import { describe, expect, it } from "vitest";
+import { captureLog, CHAT, chat, edgeOf, errorOf } from "../support/edge.ts";
+import { fleetOf } from "../support/fleets.ts";
+import { agentAnswer, connectionLost, standIn, streamOf } from "../support/origin.ts";
+
+const WORDS = "the patient's words";
+
+/** A runtime that fails in the middle of a streamed call. */
+const FAILING: ExecutionContext = {
+  waitUntil() {
+    throw new TypeError(WORDS);
+  },
+  passThroughOnException() {},
+  props: {},
+} as unknown as ExecutionContext;
+
+describe("an exception of ours", () => {
+  it("is a 500 with a request id, and none of its text", async () => {
+    const log = captureLog();
+    standIn(() =>
+      agentAnswer("north", streamOf(["data: {}\n\n"]), { headers: { "content-type": "text/event-stream" } }),
+    );
+    const answer = await edgeOf(fleetOf(), { context: FAILING })(CHAT, { body: chat({ stream: true }) });
+    expect(answer.status).toBe(500);
+    const text = await answer.clone().text();
+    expect(text).not.toContain(WORDS);
+    expect(text).not.toContain("TypeError");
+    const error = await errorOf(answer);
+    expect(error).toMatchObject({ code: "internal", type: "server_error", param: null });
+    expect(error.request_id).toBe(answer.headers.get("x-request-id"));
+    expect(log.length).toBe(1);
+    expect(log[0]).not.toContain(WORDS);
+  });
+
+  it("has every header that other answers have, though it lies in the edge's own set-up", async () => {
+    captureLog();
+    const answer = await edgeOf(fleetOf(), { bindings: { BOX_SECRET: "short" } })("/livez");
+    expect(answer.status).toBe(500);
+    const error = await errorOf(answer);
+    expect(error.message).not.toContain("BOX_SECRET");
+    expect(error.request_id).toMatch(/^req_/);
+    expect(answer.headers.get("x-request-id")).toBe(error.request_id);
+    expect(answer.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect(answer.headers.get("strict-transport-security")).not.toBeNull();
+  });
+});
+
+describe("the log", () => {
+  it("has one line for a refused request: ids, code and route, and nothing the client wrote", async () => {
+    const log = captureLog();
+    const answer = await edgeOf(fleetOf())(`${CHAT}?name=${encodeURIComponent(WORDS)}`, {
+      body: chat({ max_tokens: WORDS, user: WORDS }),
+      headers: { "x-request-id": WORDS, "user-agent": WORDS, referer: `https://a.example/${WORDS}` },
+    });
+    expect(answer.status).toBe(400);
+    expect(log.map((line) => JSON.parse(line) as unknown)).toEqual([
+      {
+        event: "refused",
+        request_id: answer.headers.get("x-request-id"),
+        code: "invalid_request",
+        route: CHAT,
+        key: "dev-key",
+        cause: null,
+      },
+    ]);
+  });
+
+  it.each<[string, string]>([
+    [`/v1/models/${encodeURIComponent(WORDS)}`, "/v1/models/:id"],
+    [`/patients/${encodeURIComponent(WORDS)}`, "/*"],
+  ])("names the route's pattern, not the path: %s", async (path, route) => {
+    const log = captureLog();
+    standIn(connectionLost);
+    expect((await edgeOf(fleetOf())(path)).status).toBe(404);
+    expect(log.length).toBe(1);
+    expect(JSON.parse(log[0] ?? "")).toMatchObject({ route });
+    expect(decodeURIComponent(log[0] ?? "")).not.toContain("patient's");
+  });
+
+  it("of a failed call names the box and the cause, without an exception's text", async () => {
+    const log = captureLog();
+    standIn(() => {
+      throw new Error(WORDS);
+    });
+    expect((await edgeOf(fleetOf())(CHAT, { body: chat() })).status).toBe(502);
+    expect(JSON.parse(log[0] ?? "")).toMatchObject({ code: "box_unreachable", key: "dev-key" });
+    expect(log[0]).toContain("north");
+    expect(log.join()).not.toContain(WORDS);
+  });
+
+  it("says nothing of a request that went well", async () => {
+    const log = captureLog();
+    standIn(() => agentAnswer("north", "{}"));
+    expect((await edgeOf(fleetOf())(CHAT, { body: chat() })).status).toBe(200);
+    expect(log).toEqual([]);
+  });
+});

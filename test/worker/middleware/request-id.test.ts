@@ -1,0 +1,77 @@
+// Every request has a name of ours; the client's own comes back, where it can.
+import { describe, expect, it } from "vitest";
+import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
+import { fleetOf } from "../support/fleets.ts";
+import { agentAnswer, healthAnswer, standIn } from "../support/origin.ts";
+
+describe("the request id", () => {
+  it("is in every answer and every error, and each time another", async () => {
+    captureLog();
+    standIn((sent) =>
+      sent.method === "GET" ? healthAnswer("north", { 9000: "ready" }) : agentAnswer("north", "{}"),
+    );
+    const edge = edgeOf(fleetOf());
+    const asked: [string, Asking][] = [
+      ["/livez", {}],
+      ["/healthz", {}],
+      ["/docs", {}],
+      ["/", {}],
+      ["/v1/models", {}],
+      ["/v1/models", { method: "OPTIONS", headers: { origin: "https://a.example" } }],
+      ["/v1/models/Nothing", {}],
+      ["/nowhere", {}],
+      ["/livez", { method: "DELETE" }],
+      ["/livez", { method: "HEAD" }],
+      [CHAT, { body: chat() }],
+      [CHAT, { body: "no JSON" }],
+      [CHAT, { body: chat(), key: null }],
+    ];
+    const answers = await Promise.all(asked.map(async ([path, asking]) => edge(path, asking)));
+    const ids = answers.map(({ headers }) => headers.get("x-request-id") ?? "");
+    for (const id of ids) expect(id).toMatch(/^req_[0-9a-f]{32}$/);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const [at, answer] of answers.entries())
+      if (answer.status >= 400) expect((await errorOf(answer)).request_id).toBe(ids[at]);
+  });
+
+  it("is the one the agent is told", async () => {
+    const sent = standIn(() => agentAnswer("north", "{}"));
+    const answer = await edgeOf(fleetOf())(CHAT, {
+      body: chat(),
+      headers: { "x-isha-request-id": "forged" },
+    });
+    expect(sent[0]?.headers.get("x-isha-request-id")).toBe(answer.headers.get("x-request-id"));
+  });
+});
+
+describe("the client's own id", () => {
+  it.each(["abc-123", "a".repeat(128), 'with blanks and "quotes"', "~"])(
+    "comes back as it is: %.30s",
+    async (id) => {
+      const answer = await edgeOf(fleetOf())("/livez", { headers: { "x-request-id": id } });
+      expect(answer.headers.get("x-client-request-id")).toBe(id);
+      expect(answer.headers.get("x-request-id")).not.toBe(id);
+    },
+  );
+
+  it.each(["a".repeat(129), "caf\u00e9", "a\tb"])(
+    "doesn't where it isn't plain and short: %.30s",
+    async (id) => {
+      const answer = await edgeOf(fleetOf())("/livez", { headers: { "x-request-id": id } });
+      expect(answer.status).toBe(200);
+      expect(answer.headers.has("x-client-request-id")).toBe(false);
+    },
+  );
+
+  it("is no header where the client sent none", async () => {
+    expect((await edgeOf(fleetOf())("/livez")).headers.has("x-client-request-id")).toBe(false);
+  });
+
+  it("comes back with a refusal, too, and goes no further", async () => {
+    const log = captureLog();
+    const answer = await edgeOf(fleetOf())("/nowhere", { headers: { "x-request-id": "Jane Doe" } });
+    expect(answer.headers.get("x-client-request-id")).toBe("Jane Doe");
+    expect(await answer.text()).not.toContain("Jane");
+    expect(log.join()).not.toContain("Jane");
+  });
+});

@@ -1,0 +1,213 @@
+// The call this product exists for, over the whole edge.
+import { describe, expect, it, vi } from "vitest";
+import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
+import { fleetOf, twoBoxes } from "../support/fleets.ts";
+import { agentAnswer, boxOf, connectionLost, standIn, streamOf } from "../support/origin.ts";
+
+describe("a call", () => {
+  it("goes out as it came in, and its answer comes back as the agent gave it", async () => {
+    const sent = standIn(() => agentAnswer("north", '{"text":"…"}', { headers: { "x-isha-port": "9001" } }));
+    const body =
+      '{ "agent_type":"alpha",\n "messages":[{"role":"user","content":"漢\\u00e9"}] , "unknown":[1.50] }';
+    const answer = await edgeOf(fleetOf())(CHAT, { body });
+    expect(answer.status).toBe(200);
+    expect(await answer.text()).toBe('{"text":"…"}');
+    expect(answer.headers.get("x-isha-port")).toBe("9001");
+    expect(new TextDecoder().decode(sent[0]?.bytes)).toBe(body);
+  });
+
+  it("takes nothing of the client's headers with it", async () => {
+    const sent = standIn(() => agentAnswer("north", "{}"));
+    const headers = {
+      "x-conversation-id": "Jane",
+      "x-isha-token": "Jane",
+      "x-isha-ports": "22",
+      "x-isha-key": "Jane",
+      "x-isha-jane": "Jane",
+      cookie: "session=Jane",
+      "user-agent": "Jane",
+      referer: "https://jane.example/",
+      "x-forwarded-for": "192.0.2.1",
+      "x-request-id": "Jane",
+      "cf-access-client-id": "Jane",
+      accept: "text/jane",
+      "content-type": "application/json; charset=jane",
+    };
+    await edgeOf(fleetOf())(`${CHAT}?jane=1`, {
+      body: chat({ agent_type: "Alpha" }),
+      headers,
+      address: "198.18.7.7",
+    });
+    const out = sent[0];
+    expect(JSON.stringify([...(out?.headers ?? [])])).not.toMatch(/jane|bearer|192\.0\.2\.1|198\.18/i);
+    expect([...(out?.headers.keys() ?? [])].filter((name) => !name.startsWith("x-isha-"))).toEqual([
+      "content-type",
+    ]);
+    expect(out?.headers.get("x-isha-ports")).toBe("9001");
+    expect(out?.url.search).toBe("");
+  });
+
+  it("streams, byte for byte", async () => {
+    const text = 'data: {"a":1}\n\n: waiting\n\ndata: [DONE]\n\n';
+    standIn(() => agentAnswer("north", streamOf([text.slice(0, 9), text.slice(9)]), { headers: EVENTS }));
+    const edge = edgeOf(fleetOf());
+    const answer = await edge(CHAT, { body: chat({ stream: true }) });
+    expect(answer.headers.get("content-type")).toBe("text/event-stream");
+    expect(await answer.text()).toBe(text);
+    await edge.settled();
+  });
+
+  it("that breaks off while it streams says so in the stream and in the log", async () => {
+    const log = captureLog();
+    standIn(() => agentAnswer("north", streamOf(['data: {"tex'], "breaks"), { headers: EVENTS }));
+    const edge = edgeOf(fleetOf());
+    const answer = await edge(CHAT, { body: chat({ stream: true }) });
+    const text = await answer.text();
+    await edge.settled();
+    const requestId = answer.headers.get("x-request-id");
+    expect(text).toContain(`"request_id":"${requestId}"`);
+    expect(text).not.toContain("[DONE]");
+    expect(log.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { code: "box_unreachable", request_id: requestId, route: CHAT, key: "dev-key" },
+    ]);
+  });
+
+  it("whose client leaves before an answer is given up at the box", async () => {
+    captureLog();
+    const client = new AbortController();
+    const sent = standIn(
+      async ({ signal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener("abort", () => reject(new DOMException("left", "AbortError")));
+        }),
+    );
+    const asked = edgeOf(fleetOf())(CHAT, { body: chat(), signal: client.signal }).catch(() => null);
+    await vi.waitFor(() => expect(sent.length).toBe(1));
+    client.abort();
+    await vi.waitFor(() => expect(sent[0]?.signal.aborted).toBe(true));
+    await asked;
+  });
+});
+
+const EVENTS = { "content-type": "text/event-stream" };
+
+describe("a refusal of the agent's", () => {
+  it("is the client's answer, and its code stands in the log", async () => {
+    const log = captureLog();
+    const body = '{"error":{"message":"m","type":"t","code":"model_loading","param":null,"request_id":"r"}}';
+    standIn(() =>
+      agentAnswer("north", body, {
+        status: 503,
+        headers: { "x-isha-code": "model_loading", "retry-after": "4" },
+      }),
+    );
+    const answer = await edgeOf(fleetOf())(CHAT, { body: chat() });
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get("retry-after")).toBe("4");
+    expect(await answer.text()).toBe(body);
+    expect(log.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { code: "model_loading", key: "dev-key" },
+    ]);
+  });
+});
+
+describe("a call that isn't begun is refused", () => {
+  it.each<[string, Asking, number, string, string | null]>([
+    ["no JSON", { body: "{" }, 400, "invalid_json", null],
+    ["an array", { body: "[]" }, 400, "invalid_json", null],
+    ["nothing", { body: "" }, 400, "invalid_json", null],
+    ["an empty object", { body: "{}" }, 400, "invalid_request", "messages"],
+    [
+      "another type",
+      { body: "{}", headers: { "content-type": "text/plain" } },
+      415,
+      "unsupported_media_type",
+      null,
+    ],
+    ["packed", { body: "{}", headers: { "content-encoding": "gzip" } }, 415, "unsupported_media_type", null],
+    ["too large", { body: `{"a":"${"x".repeat(1024 * 1024)}"}` }, 413, "body_too_large", null],
+    ["a field of another type", { body: chat({ stream: "yes" }) }, 400, "invalid_request", "stream"],
+    ["a refused field", { body: chat({ lora: [] }) }, 400, "invalid_request", "lora"],
+    ["a port that nobody has", { body: chat({ model_port: 9999 }) }, 400, "unknown_port", "model_port"],
+    ["a model that nobody knows", { body: chat({ model: "gpt-4o" }) }, 404, "model_not_found", "model"],
+    ["more choices than slots", { body: chat({ n: 5 }) }, 400, "invalid_request", "n"],
+    [
+      "an image for a model that reads",
+      {
+        body: {
+          messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "data:," } }] }],
+        },
+      },
+      501,
+      "not_supported_by_model",
+      "messages[0].content[0]",
+    ],
+  ])("%s", async (_, asking, status, code, param) => {
+    captureLog();
+    const sent = standIn(connectionLost);
+    const answer = await edgeOf(fleetOf())(CHAT, { method: "POST", ...asking });
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get("x-should-retry")).toBe("false");
+    expect(await errorOf(answer)).toMatchObject({ code, param });
+    expect(sent).toEqual([]);
+  });
+
+  it("with no word of it in answer or log", async () => {
+    const log = captureLog();
+    standIn(connectionLost);
+    const edge = edgeOf(fleetOf());
+    const words = "JaneDoe";
+    const bodies: (string | object)[] = [
+      `{"messages": "${words}`,
+      `"${words}"`,
+      chat({ temperature: words }),
+      chat({ model: words }),
+      chat({ format: words }),
+      chat({ messages: [{ role: words, content: words }] }),
+      chat({ messages: [{ role: "user", content: [{ type: words }] }] }),
+      chat({
+        messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: `http://${words}` } }] }],
+      }),
+      chat({ stop: Array.from({ length: 17 }, () => words) }),
+      chat({ tools: [words] }),
+      `{"messages":[{"role":"user","content":"${words}\\ud800"}]}`,
+    ];
+    for (const body of bodies) {
+      const answer = await edge(CHAT, { body });
+      expect(answer.status).toBeGreaterThanOrEqual(400);
+      expect(await answer.text()).not.toContain(words);
+      expect(JSON.stringify([...answer.headers])).not.toContain(words);
+    }
+    expect(log.length).toBe(bodies.length);
+    expect(log.join("\n")).not.toContain(words);
+  });
+});
+
+describe("with several boxes", () => {
+  it("the next one serves where the first can't be reached", async () => {
+    captureLog();
+    const sent = standIn((one) => (boxOf(one) === "north" ? connectionLost() : agentAnswer("south", "{}")));
+    const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
+    expect(answer.status).toBe(200);
+    expect(sent.map(boxOf)).toEqual(["north", "south"]);
+  });
+
+  it("the client is told so where none can, and when to ask again", async () => {
+    const log = captureLog();
+    standIn(connectionLost);
+    const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
+    expect(answer.status).toBe(502);
+    expect(answer.headers.get("retry-after")).toBe("5");
+    expect(await errorOf(answer)).toMatchObject({ code: "box_unreachable" });
+    expect(log[0]).toMatch(/north.*south/);
+  });
+
+  it("a way that gives up waiting is a 504, and no second box is asked", async () => {
+    captureLog();
+    const sent = standIn(() => new Response("<html>524</html>", { status: 524 }));
+    const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
+    expect(answer.status).toBe(504);
+    expect(await errorOf(answer)).toMatchObject({ code: "upstream_timeout", type: "timeout_error" });
+    expect(sent.length).toBe(1);
+  });
+});

@@ -1,0 +1,152 @@
+// What can be asked for, as a key may see it.
+import { describe, expect, it } from "vitest";
+import type { Fleet } from "../../../shared/fleet.ts";
+import { captureLog, CHAT, chat, edgeOf, errorOf, newLegacyKey } from "../support/edge.ts";
+import { box, fleetOf, server } from "../support/fleets.ts";
+import { agentAnswer, connectionLost, healthAnswer, standIn } from "../support/origin.ts";
+
+interface Entry {
+  readonly id: string;
+  readonly object: string;
+  readonly owned_by: string;
+  readonly created: number;
+  readonly isha: Readonly<Record<string, unknown>>;
+}
+
+/** A default with a replica that Alpha's callers use, and a model of Beta's and Gamma's. */
+function fleetWith(line?: Awaited<ReturnType<typeof newLegacyKey>>["line"]): Fleet {
+  return fleetOf({
+    legacy: { keys: line === undefined ? [] : [line], anonymous: null },
+    boxes: [
+      box("north", [
+        server(9000),
+        server(9001, { model: "Model-9000", file: "model-9000.gguf", agents: ["Alpha"] }),
+        server(9002, { agents: ["Beta", "Gamma"] }),
+      ]),
+    ],
+  });
+}
+
+function answering(states: Record<number, string> = { 9000: "ready", 9001: "ready", 9002: "ready" }): void {
+  captureLog();
+  standIn((sent) => (sent.method === "GET" ? healthAnswer("north", states) : agentAnswer("north", "{}")));
+}
+
+async function list(fleet: Fleet, key = "dev-key"): Promise<Entry[]> {
+  const answer = await edgeOf(fleet)("/v1/models", { key });
+  expect(answer.status).toBe(200);
+  const body = await answer.json<{ object: string; data: Entry[] }>();
+  expect(body.object).toBe("list");
+  return body.data;
+}
+
+const ids = (entries: readonly Entry[]): string[] => entries.map(({ id }) => id);
+
+describe("/v1/models", () => {
+  it("lists each model once, then each agent type, in the shape OpenAI's clients read", async () => {
+    answering();
+    const entries = await list(fleetWith());
+    expect(ids(entries)).toEqual(["Model-9000", "Model-9002", "Alpha", "Beta", "Gamma"]);
+    for (const { object, created, owned_by } of entries)
+      expect({ object, created, owned_by }).toEqual({ object: "model", created: 0, owned_by: "isha" });
+  });
+
+  it("says what each is, best for, holds and how it is now", async () => {
+    answering({ 9000: "down", 9001: "ready", 9002: "loading" });
+    const entries = await list(fleetWith());
+    expect(entries[0]?.isha).toEqual({
+      kind: "model",
+      model: "Model-9000",
+      file: "model-9000.gguf",
+      ports: [9000, 9001],
+      agent_types: ["Default", "Alpha"],
+      description: "The model on 9000.",
+      best_for: "work for 9000",
+      context_length: 2048,
+      max_tokens: 500,
+      capabilities: ["chat"],
+      state: "ready",
+    });
+    expect(entries.map(({ isha }) => isha["state"])).toEqual([
+      "ready",
+      "loading",
+      "ready",
+      "loading",
+      "loading",
+    ]);
+    expect(entries[3]?.isha).toMatchObject({ kind: "agent_type", model: "Model-9002", ports: [9002] });
+  });
+
+  it("lists them though no box can be reached, as down", async () => {
+    captureLog();
+    standIn(connectionLost);
+    expect(new Set((await list(fleetWith())).map(({ isha }) => isha["state"]))).toEqual(new Set(["down"]));
+  });
+
+  it.each<[string[], string[], number[][]]>([
+    [["Beta"], ["Model-9002", "Beta"], [[9002], [9002]]],
+    [
+      ["Beta", "Gamma"],
+      ["Model-9002", "Beta", "Gamma"],
+      [[9002], [9002], [9002]],
+    ],
+    [["Alpha"], ["Model-9000", "Alpha"], [[9001], [9001]]],
+    [["Default"], ["Model-9000"], [[9000]]],
+  ])("shows a key limited to %j only its own", async (agents, expected, ports) => {
+    answering();
+    const key = await newLegacyKey(agents);
+    const entries = await list(fleetWith(key.line), key.text);
+    expect(ids(entries)).toEqual(expected);
+    expect(entries.map(({ isha }) => isha["ports"])).toEqual(ports);
+  });
+
+  it.each([[["Alpha"]], [["Beta"]], [["Default"]], [["Alpha", "Gamma"]], [null]])(
+    "shows no name that can't be called with the same key (%j)",
+    async (agents) => {
+      answering();
+      const key = await newLegacyKey(agents);
+      const fleet = fleetWith(key.line);
+      const edge = edgeOf(fleet);
+      const refused: string[] = [];
+      for (const model of ids(await list(fleet, key.text)))
+        if ((await edge(CHAT, { key: key.text, body: chat({ model }) })).status !== 200) refused.push(model);
+      expect(refused).toEqual([]);
+    },
+  );
+});
+
+describe("/v1/models/:id", () => {
+  it.each([
+    ["Model-9002", "Model-9002"],
+    ["model-9002", "Model-9002"],
+    ["model-9002.gguf", "Model-9002"],
+    ["beta", "Beta"],
+    ["Model%2D9000", "Model-9000"],
+  ])("finds a model, a file or an agent type, letter case aside: %s", async (asked, id) => {
+    answering();
+    const answer = await edgeOf(fleetWith())(`/v1/models/${asked}`);
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toMatchObject({ id, object: "model" });
+  });
+
+  it.each(["Nothing", "%E0%A4%A", "%00", "..%2f..%2fetc", "constructor"])(
+    "is a 404 of anything else, listing what there is: %s",
+    async (asked) => {
+      answering();
+      const answer = await edgeOf(fleetWith())(`/v1/models/${asked}`);
+      expect(answer.status).toBe(404);
+      const error = await errorOf(answer);
+      expect(error).toMatchObject({ code: "model_not_found", param: "id" });
+      expect(error.message).toContain("Model-9002");
+      expect(error.message).not.toContain("Nothing");
+    },
+  );
+
+  it("is a 404 of a model that the key may not use", async () => {
+    answering();
+    const key = await newLegacyKey(["Alpha"]);
+    const answer = await edgeOf(fleetWith(key.line))("/v1/models/Model-9002", { key: key.text });
+    expect(answer.status).toBe(404);
+    expect((await errorOf(answer)).message).not.toContain("9002");
+  });
+});

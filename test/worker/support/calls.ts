@@ -1,0 +1,20 @@
+// A call as `readChatCall` would read it from the plainest body.
+import type { ModelCall } from "../../../worker/proxy/model-call.ts";
+
+export function callOf(more: Partial<ModelCall> = {}): ModelCall {
+  return {
+    dialect: "chat",
+    format: "mediczy",
+    modelPort: null,
+    agentType: null,
+    model: null,
+    stream: false,
+    mayFallBack: true,
+    choices: 1,
+    maxTokens: null,
+    continuable: true,
+    needs: [{ capability: "chat", param: undefined }],
+    scopeName: null,
+    ...more,
+  };
+}

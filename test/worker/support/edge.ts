@@ -1,0 +1,119 @@
+// An edge for one test: a Worker of the test's own fleet, asked as a client would ask it, with the real limiter
+// objects behind it.
+import { env } from "cloudflare:workers";
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
+import { onTestFinished, vi } from "vitest";
+import type { Fleet } from "../../../shared/fleet.ts";
+import type { ErrorBody } from "../../../shared/errors.ts";
+import { createWorker } from "../../../worker/app.ts";
+import type { Bindings } from "../../../worker/env.ts";
+
+export const BOX_SECRET = "a secret of this suite alone";
+
+export interface Asking {
+  readonly method?: string;
+  /** The host the client asked; the development keys work on a loopback one. */
+  readonly host?: string;
+  /** Sent as a bearer; null sends none. */
+  readonly key?: string | null;
+  readonly address?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** An object goes as JSON, text and bytes as they are. */
+  readonly body?: object | string | Uint8Array<ArrayBuffer>;
+  readonly signal?: AbortSignal;
+}
+
+export interface Edge {
+  (path: string, asking?: Asking): Promise<Response>;
+  /** Waits for what runs on after answers. */
+  settled(): Promise<void>;
+}
+
+interface EdgeOptions {
+  readonly bindings?: Partial<Bindings>;
+  readonly context?: ExecutionContext;
+}
+
+/** One isolate's edge: what it keeps in memory is its own, the limiter objects are everybody's. */
+export function edgeOf(fleet: Fleet, { bindings = {}, context }: EdgeOptions = {}): Edge {
+  const worker = createWorker(fleet);
+  const contexts: ExecutionContext[] = [];
+  const given: Bindings = { ...env, BOX_SECRET, DEV_KEYS: "1", BOX_ORIGINS: "", ...bindings };
+  const address = newAddress();
+  const ask = async (path: string, asking: Asking = {}): Promise<Response> => {
+    const running = context ?? createExecutionContext();
+    contexts.push(running);
+    const request = requestOf(path, { address, ...asking });
+    if (worker.fetch === undefined) throw new Error("the edge answers no requests");
+    return worker.fetch(request, given, running);
+  };
+  const settled = async (): Promise<void> => {
+    await Promise.all(contexts.map(async (running) => waitOnExecutionContext(running)));
+  };
+  return Object.assign(ask, { settled });
+}
+
+function requestOf(path: string, asking: Asking): Request<unknown, IncomingRequestCfProperties> {
+  const { method = asking.body === undefined ? "GET" : "POST", host = "localhost", key = "dev-key" } = asking;
+  const raw = typeof asking.body === "string" || asking.body instanceof Uint8Array;
+  const headers = new Headers({
+    ...(asking.address === undefined ? {} : { "cf-connecting-ip": asking.address }),
+    ...(asking.body === undefined ? {} : { "content-type": "application/json" }),
+    ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+    ...asking.headers,
+  });
+  return new Request<unknown, IncomingRequestCfProperties>(`http://${host}${path}`, {
+    method,
+    headers,
+    ...(asking.body === undefined
+      ? {}
+      : { body: raw ? (asking.body as BodyInit) : JSON.stringify(asking.body) }),
+    ...(asking.signal === undefined ? {} : { signal: asking.signal }),
+  });
+}
+
+/** An address nobody has asked from: each has a limiter object of its own. */
+export function newAddress(): string {
+  const [a, b, c] = crypto.getRandomValues(new Uint16Array(3));
+  return `fd00:${[a, b, c].map((group) => (group ?? 0).toString(16)).join(":")}::1`;
+}
+
+/** A key of the old system that nobody has used, and its line in a fleet file. */
+export async function newLegacyKey(
+  agents: string[] | null = null,
+): Promise<{ text: string; line: { name: string; sha256: string; agents: string[] | null } }> {
+  const text = `old-${crypto.randomUUID()}`;
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return { text, line: { name: "old", sha256, agents } };
+}
+
+export const CHAT = "/v1/chat/completions";
+
+/** A chat body that every chat model takes. */
+export function chat(more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+  return { messages: [{ role: "user", content: "hello" }], ...more };
+}
+
+export async function errorOf(response: Response): Promise<ErrorBody["error"]> {
+  return (await response.json<ErrorBody>()).error;
+}
+
+/** The clock of this test, stopped: objects and edge both see it. */
+export function stopClock(at: number): { to(later: number): void } {
+  vi.useFakeTimers({ toFake: ["Date"], now: at });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  return { to: (later) => void vi.setSystemTime(later) };
+}
+
+/** The edge's log lines while the test runs, which stay out of the test's output. */
+export function captureLog(): string[] {
+  const lines: string[] = [];
+  const spy = vi.spyOn(console, "log").mockImplementation((line: unknown) => void lines.push(String(line)));
+  onTestFinished(() => {
+    spy.mockRestore();
+  });
+  return lines;
+}

@@ -1,0 +1,8 @@
+// What `env` of "cloudflare:workers" holds in this suite: the bindings of wrangler.toml.
+import type { Bindings } from "../../../worker/env.ts";
+
+declare global {
+  namespace Cloudflare {
+    interface Env extends Bindings {}
+  }
+}

@@ -1,0 +1,63 @@
+// Small fleets to decide and limit with. None of their names is the shipped file's: nothing may depend on those.
+import { defineFleet, type Fleet, type FleetInput } from "../../../shared/fleet.ts";
+
+type BoxInput = FleetInput["boxes"][number];
+export type ServerInput = BoxInput["servers"][number];
+
+/** A server that can chat, with four slots and an answer of up to 500 tokens. */
+export function server(port: number, more: Partial<ServerInput> = {}): ServerInput {
+  return {
+    port,
+    pm2: `llama-${port}`,
+    model: `Model-${port}`,
+    file: `model-${port}.gguf`,
+    weightsGib: 1,
+    slots: 4,
+    contextPerSlot: 2048,
+    maxTokens: 500,
+    kvType: "q8_0",
+    kvKibPerToken: 64,
+    ubatch: 128,
+    agents: [],
+    capabilities: ["chat"],
+    description: `The model on ${port}.`,
+    bestFor: `work for ${port}`,
+    ...more,
+  };
+}
+
+export function box(name: string, servers: BoxInput["servers"]): BoxInput {
+  return {
+    name,
+    origin: `https://${name}.example`,
+    gpu: "a card",
+    vramGib: 80,
+    llamaServerBin: "/bin/llama-server",
+    modelsDir: "/models",
+    user: "someone",
+    locationHint: "weur",
+    servers,
+  };
+}
+
+/** One box `north`: a default on 9000, and one server each for Alpha and Beta. */
+export function fleetOf(more: Partial<FleetInput> = {}): Fleet {
+  return defineFleet({
+    domain: "edge.example",
+    defaultPort: 9000,
+    modelRouter: [],
+    cors: { v1: "*" },
+    limits: { perAddressPerSecond: 1000, perKeyPerSecond: 1000 },
+    legacy: { keys: [], anonymous: null },
+    boxes: [
+      box("north", [server(9000), server(9001, { agents: ["Alpha"] }), server(9002, { agents: ["Beta"] })]),
+    ],
+    ...more,
+  });
+}
+
+/** The fleet of `fleetOf` with two boxes alike, `north` asked before `south`. */
+export function twoBoxes(more: Partial<FleetInput> = {}): Fleet {
+  const servers = [server(9000), server(9001, { agents: ["Alpha"] })];
+  return fleetOf({ boxes: [box("north", servers), box("south", servers)], ...more });
+}

@@ -1,0 +1,90 @@
+// Stands in for what the edge reaches by `fetch`: notes what went out, and answers as a test says. The one
+// boundary this suite replaces; real sockets are the end-to-end suite's.
+import { onTestFinished, vi } from "vitest";
+
+/** A request as it left the edge. */
+export interface Sent {
+  readonly url: URL;
+  readonly method: string;
+  readonly headers: Headers;
+  readonly bytes: Uint8Array;
+  readonly redirect: string;
+  readonly signal: AbortSignal;
+}
+
+type Script = (sent: Sent) => Response | Promise<Response>;
+
+/** Takes `fetch`'s place until the test ends. The list grows with each request. */
+export function standIn(script: Script): Sent[] {
+  const log: Sent[] = [];
+  const replaced = vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+    const request = new Request(input, init);
+    // As the real one: a request whose signal has been aborted never leaves.
+    request.signal.throwIfAborted();
+    const sent: Sent = {
+      url: new URL(request.url),
+      method: request.method,
+      headers: request.headers,
+      bytes: new Uint8Array(await request.arrayBuffer()),
+      redirect: request.redirect,
+      signal: request.signal,
+    };
+    log.push(sent);
+    return script(sent);
+  });
+  onTestFinished(() => {
+    replaced.mockRestore();
+  });
+  return log;
+}
+
+interface AnswerOptions {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** An answer of the agent on `box`. */
+export function agentAnswer(
+  box: string,
+  body: BodyInit | null,
+  { status = 200, headers = {} }: AnswerOptions = {},
+): Response {
+  return new Response(body, {
+    status,
+    headers: { "content-type": "application/json", ...headers, "x-isha-agent": box },
+  });
+}
+
+/** The box a request was meant for, by the host names of support/fleets.ts. */
+export function boxOf(sent: Sent): string {
+  return sent.url.hostname.split(".")[0] ?? "";
+}
+
+/** An agent's `/healthz`, with its servers' states by port. */
+export function healthAnswer(box: string, states: Readonly<Record<number, string>>): Response {
+  const servers = Object.entries(states).map(([port, state]) => ({ port: Number(port), model: "m", state }));
+  return agentAnswer(box, JSON.stringify({ box, version: "1", servers }));
+}
+
+/** A body that gives its chunks and then ends, or breaks. */
+export function streamOf(
+  chunks: readonly (string | Uint8Array)[],
+  end: "ends" | "breaks" = "ends",
+): ReadableStream<Uint8Array> {
+  let at = 0;
+  return new ReadableStream<Uint8Array>({
+    pull(controller) {
+      const chunk = chunks[at];
+      at += 1;
+      if (chunk !== undefined)
+        controller.enqueue(typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk);
+      else if (end === "ends") controller.close();
+      else controller.error(new Error("the tunnel broke"));
+    },
+  });
+}
+
+/** What the network says when nothing is reached (workerd's own words for a refused connection). */
+export function connectionLost(): never {
+  throw new Error("Network connection lost.");
+}

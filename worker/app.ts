@@ -1,0 +1,98 @@
+// The edge: every path, its chain and its handler on one screen.
+import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
+import { cors } from "hono/cors";
+import type { Fleet } from "../shared/fleet.ts";
+import { ANSWER_HEADERS } from "../shared/call-headers.ts";
+import type { EdgeEnv } from "./context.ts";
+import type { Bindings } from "./env.ts";
+import { client, visitor } from "./middleware/admit.ts";
+import { body } from "./middleware/body.ts";
+import { onError, showRefusal } from "./middleware/errors.ts";
+import { createLimiter } from "./middleware/limiter.ts";
+import { requestId } from "./middleware/request-id.ts";
+import { securityHeaders } from "./middleware/security-headers.ts";
+import { settings } from "./middleware/settings.ts";
+import { fleetHealth } from "./proxy/fleet-health.ts";
+import { indexFleet } from "./proxy/fleet-index.ts";
+import { chatCompletions } from "./routes/chat-completions.ts";
+import { docs, toDocs } from "./routes/docs.ts";
+import { healthz, livez } from "./routes/health.ts";
+import { listModels, showModel } from "./routes/models.ts";
+
+type Chain = readonly (MiddlewareHandler<EdgeEnv> | Handler<EdgeEnv>)[];
+type Route = readonly [method: "GET" | "POST", path: string, chain: Chain, handler: Handler<EdgeEnv>];
+
+/** The Worker for a fleet. */
+export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
+  const index = indexFleet(fleet);
+  const clock = (): number => Date.now();
+  const limiter = createLimiter(clock);
+  const health = fleetHealth(fleet.boxes, clock);
+
+  // Left runs first.
+  const edge: Chain = [requestId(), securityHeaders(), settings()];
+  const anyone: Chain = [visitor(fleet, limiter)];
+  const infer: Chain = [client(fleet, limiter, "infer", clock)];
+  const call: Chain = [body(), ...infer];
+
+  const routes: readonly Route[] = [
+    ["POST", "/v1/chat/completions", call, chatCompletions(index)],
+    ["GET", "/v1/models", infer, listModels(index, health)],
+    ["GET", "/v1/models/:id", infer, showModel(index, health)],
+    ["GET", "/healthz", anyone, healthz(index, health)],
+    ["GET", "/livez", anyone, livez()],
+    ["GET", "/docs", anyone, docs(fleet)],
+    ["GET", "/", anyone, toDocs()],
+  ];
+
+  const app = new Hono<EdgeEnv>();
+  const share = shareAcrossOrigins(fleet);
+  const register = (method: string, path: string, chain: Chain, handler: Handler<EdgeEnv>): void => {
+    for (const link of [...chain, handler]) app.on(method, [path], link);
+  };
+  for (const link of edge) app.use("*", link);
+  // A preflight shows no key, and counts against its address all the same.
+  register("OPTIONS", "/v1/*", anyone, share);
+  app.use("/v1/*", share);
+  for (const [method, path, chain, handler] of routes) register(method, path, chain, handler);
+  for (const path of new Set(routes.map(([, path]) => path))) {
+    register("ALL", path, anyone, notAllowed(path, routes));
+  }
+  register("ALL", "*", anyone, noRoute());
+  app.onError(onError);
+  return { fetch: (request, bindings, context) => app.fetch(request, bindings, context) };
+}
+
+/** Pages of other sites may call `/v1/*` as the fleet file says: no browser sends a key on its own. */
+function shareAcrossOrigins(fleet: Fleet): MiddlewareHandler<EdgeEnv> {
+  const { v1 } = fleet.cors;
+  return cors({
+    origin: v1 === "*" ? "*" : [...v1],
+    allowMethods: ["GET", "HEAD", "POST"],
+    exposeHeaders: [...ANSWER_HEADERS, "x-request-id", "x-client-request-id", "warning"],
+    maxAge: 7200,
+  });
+}
+
+function noRoute(): Handler<EdgeEnv> {
+  return function refuseRoute(c: Context<EdgeEnv>) {
+    return showRefusal(c, {
+      code: "not_found",
+      message: "There is no such route. GET /docs lists those there are.",
+    });
+  };
+}
+
+function notAllowed(path: string, routes: readonly Route[]): Handler<EdgeEnv> {
+  const methods = routes.filter(([, other]) => other === path).map(([method]) => method);
+  const allow = [
+    ...methods,
+    ...(methods.includes("GET") ? ["HEAD"] : []),
+    ...(path.startsWith("/v1/") ? ["OPTIONS"] : []),
+  ].join(", ");
+  return function refuseMethod(c: Context<EdgeEnv>) {
+    const answer = showRefusal(c, { code: "method_not_allowed", message: `This route takes ${allow}.` });
+    answer.headers.set("allow", allow);
+    return answer;
+  };
+}

@@ -1,0 +1,19 @@
+// What travels with a request through the edge's chains: Hono's variables, typed.
+import type { Result } from "../shared/errors.ts";
+import type { Principal } from "../shared/principal.ts";
+import type { Bindings, Settings } from "./env.ts";
+
+export interface Variables {
+  /** Ours; in every answer and log line. */
+  requestId: string;
+  settings: Settings;
+  /** Set by the `client` chain. */
+  principal: Principal;
+  /** The body on its way in, begun before anybody waited for the limiters. */
+  body: Promise<Result<Uint8Array>>;
+}
+
+export interface EdgeEnv {
+  Bindings: Bindings;
+  Variables: Variables;
+}

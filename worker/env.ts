@@ -1,0 +1,82 @@
+// What the platform gives the edge: bindings, and the environment read and checked in one place.
+import * as z from "zod";
+import type { ApiKey } from "./objects/api-key.ts";
+import type { ClientAddress } from "./objects/client-address.ts";
+
+/** As wrangler.toml binds it. */
+export interface Bindings {
+  readonly API_KEY: DurableObjectNamespace<ApiKey>;
+  readonly CLIENT_ADDRESS: DurableObjectNamespace<ClientAddress>;
+  readonly BOX_SECRET?: string;
+  readonly DEV_KEYS?: string;
+  readonly BOX_ORIGINS?: string;
+  readonly ACCESS_CLIENT_ID?: string;
+  readonly ACCESS_CLIENT_SECRET?: string;
+}
+
+const origins = z
+  .string()
+  .transform((text, context) => {
+    if (text === "") return {};
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      context.issues.push({
+        code: "custom",
+        input: text,
+        message: 'must be JSON such as {"box1":"http://127.0.0.1:8000"}',
+      });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.record(z.string(), z.url()));
+
+const Environment = z.object({
+  /** Shared with the agents; the boxes' tokens are made of it. */
+  BOX_SECRET: z.string().min(16),
+  /** `1` lets `dev-key` and `dev-admin` in, on a loopback host alone. */
+  DEV_KEYS: z.enum(["", "0", "1"]).default(""),
+  /** Where a box is reached when not at the fleet file's origin. */
+  BOX_ORIGINS: origins.default({}),
+  /** The Access service token that lets the edge through to the tunnel's hostnames. */
+  ACCESS_CLIENT_ID: z.string().optional(),
+  ACCESS_CLIENT_SECRET: z.string().optional(),
+});
+
+export interface Settings {
+  readonly boxSecret: string;
+  readonly devKeys: boolean;
+  readonly boxOrigins: Readonly<Record<string, string>>;
+  readonly access: { readonly clientId: string; readonly clientSecret: string } | null;
+}
+
+/**
+ * The checked environment.
+ * @throws Error that names the variables that are missing or wrong, never their values.
+ */
+export function readSettings(bindings: Bindings): Settings {
+  const known = cache.get(bindings);
+  if (known !== undefined) return known;
+  const parsed = Environment.safeParse(bindings);
+  if (!parsed.success) {
+    const names = parsed.error.issues
+      .map((issue) => `${String(issue.path[0])} (${issue.message})`)
+      .join(", ");
+    throw new Error(`the edge's environment is not right: ${names}`);
+  }
+  const value = parsed.data;
+  const settings: Settings = {
+    boxSecret: value.BOX_SECRET,
+    devKeys: value.DEV_KEYS === "1",
+    boxOrigins: value.BOX_ORIGINS,
+    access:
+      value.ACCESS_CLIENT_ID !== undefined && value.ACCESS_CLIENT_SECRET !== undefined
+        ? { clientId: value.ACCESS_CLIENT_ID, clientSecret: value.ACCESS_CLIENT_SECRET }
+        : null,
+  };
+  cache.set(bindings, settings);
+  return settings;
+}
+
+/** Checked once an isolate: the platform hands the same object to every request. */
+const cache = new WeakMap<Bindings, Settings>();

@@ -1,0 +1,8 @@
+// The Worker's entry: the app for this deployment's fleet, and the objects that wrangler.toml binds.
+import fleet from "../fleet.config.ts";
+import { createWorker } from "./app.ts";
+
+export { ApiKey } from "./objects/api-key.ts";
+export { ClientAddress } from "./objects/client-address.ts";
+
+export default createWorker(fleet);

@@ -1,0 +1,48 @@
+// Whose address a request comes from: CF-Connecting-IP and nothing else. A client can write any other header.
+
+/**
+ * The name an address is counted under: an IPv4 address as it is, an IPv6 one by its /64, since one customer
+ * holds at least that much. Requests without an address share one name: outside Cloudflare there is none.
+ */
+export function addressName(connectingIp: string | undefined): string {
+  if (connectingIp === undefined) return "none";
+  if (!connectingIp.includes(":")) return isIpv4(connectingIp) ? connectingIp : "none";
+  const groups = ipv6Groups(connectingIp.toLowerCase());
+  if (groups === null) return "none";
+  const mapped = groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff;
+  if (mapped) return [6, 7].flatMap((at) => [(groups[at] ?? 0) >> 8, (groups[at] ?? 0) & 0xff]).join(".");
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(":")}::/64`;
+}
+
+/** Four numbers to 255; nothing else may name a limiter, or anybody could make limiters at will. */
+function isIpv4(text: string): boolean {
+  const parts = text.split(".");
+  return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) <= 255);
+}
+
+/** The eight groups of an IPv6 address (RFC 4291, 2.2), or null where it is none. */
+function ipv6Groups(text: string): number[] | null {
+  const [address = ""] = text.split("%");
+  const parts = address.split("::");
+  if (parts.length > 2) return null;
+  const [head = "", tail] = parts.map(dottedToGroups);
+  const front = head === "" ? [] : head.split(":");
+  const back = tail === undefined || tail === "" ? [] : tail.split(":");
+  const missing = 8 - front.length - back.length;
+  if (tail === undefined ? missing !== 0 : missing < 1) return null;
+  const groups = [...front, ...Array.from({ length: Math.max(0, missing) }, () => "0"), ...back];
+  if (!groups.every((group) => /^[0-9a-f]{1,4}$/.test(group))) return null;
+  return groups.map((group) => Number.parseInt(group, 16));
+}
+
+/** `::ffff:192.0.2.1` has its last two groups in IPv4's notation. */
+function dottedToGroups(part: string): string {
+  const at = part.lastIndexOf(":") + 1;
+  const dotted = part.slice(at);
+  if (!isIpv4(dotted)) return part;
+  const [a = 0, b = 0, c = 0, d = 0] = dotted.split(".").map(Number);
+  return `${part.slice(0, at)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+}

@@ -1,0 +1,36 @@
+// Shows a refusal as an answer: the edge's one renderer. What isn't a refusal is a fault of ours, and says no
+// more than that.
+import type { Context } from "hono";
+import { ERRORS, errorBody, RefusedError, retryHeaders, type Refusal } from "../../shared/errors.ts";
+import { RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S } from "../../shared/limits.ts";
+import type { EdgeEnv } from "../context.ts";
+import { logRefused } from "../log.ts";
+
+/** Answers with a refusal, and writes its line. */
+export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
+  logRefused({
+    request_id: c.var.requestId,
+    code: refusal.code,
+    route: c.req.routePath,
+    key: c.var.principal?.keyId ?? null,
+    cause: refusal.internal ?? null,
+  });
+  return new Response(JSON.stringify(errorBody(refusal, c.var.requestId)), {
+    status: ERRORS[refusal.code].status,
+    headers: {
+      "content-type": "application/json; charset=utf-8",
+      ...(ERRORS[refusal.code].status === 401 ? { "www-authenticate": 'Bearer realm="isha"' } : {}),
+      ...retryHeaders(refusal, { minS: RETRY_AFTER_MIN_S, maxS: RETRY_AFTER_MAX_S }),
+    },
+  });
+}
+
+/** Hono's error handler. An exception's text stays here: it can hold parts of a request. */
+export function onError(error: Error, c: Context<EdgeEnv>): Response {
+  if (error instanceof RefusedError) return showRefusal(c, error.refusal);
+  return showRefusal(c, {
+    code: "internal",
+    message: "The edge failed on this request. Tell whoever runs this service its request id.",
+    internal: error.name,
+  });
+}

@@ -1,0 +1,34 @@
+// The fleet file turned for looking up: built once an isolate, read by every decision.
+import type { Box, Fleet, Server } from "../../shared/fleet.ts";
+
+export interface FleetIndex {
+  readonly fleet: Fleet;
+  /** The server behind a port: the first box's, where several boxes have it. */
+  readonly byPort: ReadonlyMap<number, Server>;
+  /** By agent type in lower case. */
+  readonly byAgent: ReadonlyMap<string, { readonly name: string; readonly server: Server }>;
+  /** The servers of a model, by model id or file name in lower case; one a port. */
+  readonly byModel: ReadonlyMap<string, readonly Server[]>;
+  readonly defaultServer: Server;
+  readonly boxes: readonly Box[];
+}
+
+export function indexFleet(fleet: Fleet): FleetIndex {
+  const byPort = new Map<number, Server>();
+  const byAgent = new Map<string, { name: string; server: Server }>();
+  const byModel = new Map<string, Server[]>();
+  for (const server of fleet.boxes.flatMap((box) => box.servers)) {
+    if (!byPort.has(server.port)) {
+      for (const name of new Set([server.model.toLowerCase(), server.file.toLowerCase()])) {
+        byModel.set(name, [...(byModel.get(name) ?? []), server]);
+      }
+      byPort.set(server.port, server);
+    }
+    for (const name of server.agents) {
+      if (!byAgent.has(name.toLowerCase())) byAgent.set(name.toLowerCase(), { name, server });
+    }
+  }
+  const defaultServer = byPort.get(fleet.defaultPort);
+  if (defaultServer === undefined) throw new Error("a fleet that defineFleet let pass has a default server");
+  return { fleet, byPort, byAgent, byModel, defaultServer, boxes: fleet.boxes };
+}

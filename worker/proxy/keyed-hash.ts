@@ -1,0 +1,29 @@
+// HMACs at the edge: the boxes' tokens, and the opaque names of scopes. WebCrypto, with imported keys kept.
+
+/** Keys, not promises of them: a promise belongs to the request that made it, and may never settle for another. */
+const keys = new Map<string, CryptoKey>();
+
+/** HMAC-SHA-256 of `text` under `secret`, as lower-case hexadecimal. */
+export async function hmacHex(secret: string, text: string): Promise<string> {
+  let key = keys.get(secret);
+  if (key === undefined) {
+    key = await crypto.subtle.importKey(
+      "raw",
+      new TextEncoder().encode(secret),
+      { name: "HMAC", hash: "SHA-256" },
+      false,
+      ["sign"],
+    );
+    keys.set(secret, key);
+  }
+  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(text)));
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * The name a box knows a scope by: no client's word for a patient leaves the edge, and the same word under
+ * two keys makes two names.
+ */
+export async function scopeId(secret: string, keyId: string, name: string): Promise<string> {
+  return (await hmacHex(secret, `isha-scope/1:${keyId.length}:${keyId}:${name}`)).slice(0, 32);
+}

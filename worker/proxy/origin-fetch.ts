@@ -1,0 +1,82 @@
+// The one way to a box. What comes back is either the agent's own answer or a tagged failure: a tunnel's or
+// Access's HTML page, whatever its status, is never taken for an answer.
+import { boxToken } from "../../shared/box-token.ts";
+import { AGENT_HEADER, TOKEN_HEADER } from "../../shared/call-headers.ts";
+import type { Box } from "../../shared/fleet.ts";
+import type { Settings } from "../env.ts";
+import { hmacHex } from "./keyed-hash.ts";
+
+export type OriginAnswer =
+  | { readonly kind: "answer"; readonly response: Response }
+  /** Nothing of ours answered: no connection, or somebody else's page. */
+  | { readonly kind: "unreachable"; readonly internal: string }
+  /** The way to the box gave up waiting; the call may be running there. */
+  | { readonly kind: "timeout"; readonly internal: string };
+
+export interface OriginRequest {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  /** For the wait for headers; a stream may go on for as long as it flows. */
+  readonly timeoutMs: number;
+  /** The client's own connection, where the platform tells of it. */
+  readonly signal?: AbortSignal;
+}
+
+/** Statuses with which a proxy on the way says that it stopped waiting (524 is Cloudflare's). */
+const GAVE_UP = new Set([504, 522, 524]);
+
+export async function originFetch(
+  box: Box,
+  settings: Settings,
+  request: OriginRequest,
+): Promise<OriginAnswer> {
+  const origin = settings.boxOrigins[box.name] ?? box.origin;
+  const given = new AbortController();
+  const timer = setTimeout(() => given.abort(), request.timeoutMs);
+  const signals = request.signal === undefined ? [given.signal] : [given.signal, request.signal];
+  try {
+    const response = await fetch(new URL(request.path, origin), {
+      method: request.method,
+      // Built from nothing: no header of the client's crosses, X-Conversation-Id and x-isha-* among them.
+      headers: {
+        ...request.headers,
+        [TOKEN_HEADER]: await tokenFor(box.name, settings.boxSecret),
+        ...(settings.access === null
+          ? {}
+          : {
+              "cf-access-client-id": settings.access.clientId,
+              "cf-access-client-secret": settings.access.clientSecret,
+            }),
+      },
+      ...(request.body === undefined ? {} : { body: request.body }),
+      // Access answers a bad token with a redirect to its login page.
+      redirect: "manual",
+      signal: signals.length === 1 ? given.signal : AbortSignal.any(signals),
+    });
+    if (response.headers.get(AGENT_HEADER) === box.name) return { kind: "answer", response };
+    await response.body?.cancel();
+    const internal = `box ${box.name}: ${response.status} from something that isn't its agent`;
+    return { kind: GAVE_UP.has(response.status) ? "timeout" : "unreachable", internal };
+  } catch (error) {
+    const why = error instanceof Error ? error.name : "thrown";
+    return given.signal.aborted
+      ? { kind: "timeout", internal: `box ${box.name}: no headers in ${request.timeoutMs} ms` }
+      : { kind: "unreachable", internal: `box ${box.name}: ${why}` };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** One HMAC a box and isolate, not one a call. */
+async function tokenFor(box: string, secret: string): Promise<string> {
+  const name = `${secret}\n${box}`;
+  const known = tokens.get(name);
+  if (known !== undefined) return known;
+  const token = await boxToken(hmacHex, secret, box, "edge-to-agent");
+  tokens.set(name, token);
+  return token;
+}
+
+const tokens = new Map<string, string>();

@@ -1,0 +1,40 @@
+// POST /v1/chat/completions: the call this product exists for. Read, decide, forward.
+import type { Context } from "hono";
+import { RefusedError } from "../../shared/errors.ts";
+import type { EdgeEnv } from "../context.ts";
+import { logRefused } from "../log.ts";
+import { decide } from "../proxy/decide.ts";
+import type { FleetIndex } from "../proxy/fleet-index.ts";
+import { forward } from "../proxy/forward.ts";
+import { readChatCall } from "../proxy/model-call.ts";
+
+export function chatCompletions(index: FleetIndex) {
+  return async function answerChat(c: Context<EdgeEnv>): Promise<Response> {
+    const { principal, requestId, settings } = c.var;
+    const body = await c.var.body;
+    if (!body.ok) throw new RefusedError(body.refusal);
+    const call = readChatCall(body.value);
+    if (!call.ok) throw new RefusedError(call.refusal);
+    const decision = decide(call.value, principal, index);
+    if (!decision.ok) throw new RefusedError(decision.refusal);
+
+    const log = (code: string, cause: string | null): void =>
+      logRefused({ request_id: requestId, code, route: c.req.routePath, key: principal.keyId, cause });
+    const forwarded = await forward({
+      requestId,
+      call: call.value,
+      decision: decision.value,
+      principal,
+      bytes: body.value,
+      boxes: index.boxes,
+      settings,
+      signal: c.req.raw.signal,
+      waitUntil: (work) => c.executionCtx.waitUntil(work),
+      onBreak: (refusal) => log(refusal.code, refusal.internal ?? null),
+    });
+    if (!forwarded.ok) throw new RefusedError(forwarded.refusal);
+    const { response, code } = forwarded.value;
+    if (code !== null) log(code, "the agent's");
+    return response;
+  };
+}
