@@ -158,7 +158,9 @@ describe("parseJsonObject", () => {
     ["a code point past the last", [0xf5, 0x80, 0x80, 0x80]],
     ["UTF-16", [0xff, 0xfe, 0x7b, 0x00]],
   ])("refuses %s as invalid UTF-8", (_, bytes) => {
-    const refused = refusal(parseJsonObject(new Uint8Array([...utf8('{"a":"'), ...bytes, ...utf8('"}')])));
+    const refused = refusal(
+      parseJsonObject(new Uint8Array([...utf8('{"a":"'), ...bytes, ...utf8('"}')]), NAMES),
+    );
     expect(refused.code).toBe("invalid_json");
     expect(refused.message).toContain("UTF-8");
   });
