@@ -14,7 +14,7 @@ afterAll(async () => {
 });
 
 const SECRET = "Jane-Roe-has-diabetes";
-const deep = `{"messages":[{"role":"user","content":"${SECRET}"}],"x":${"[".repeat(5000)}${"]".repeat(5000)}}`;
+const deep = `{"messages":[{"role":"user","content":"${SECRET}"}],"tools":${"[".repeat(5000)}${"]".repeat(5000)}}`;
 const chat = (more: object): string =>
   JSON.stringify({ messages: [{ role: "user", content: SECRET }], ...more });
 const lone = `{"messages":[{"role":"user","content":"${SECRET} \\ud83d"}]}`;
@@ -40,7 +40,7 @@ const bodies: [
   ],
   ["a byte-order mark", `\ufeff${chat({})}`, 400, "invalid_json", null],
   ["too large", chat({ pad: "x".repeat(1024 * 1024) }), 413, "body_too_large", null],
-  ["too deep", deep, 400, "invalid_request", "x"],
+  ["too deep", deep, 400, "invalid_request", "tools[0][0][0][0][0]"],
   ["no messages", `{"agent_type":"Clinical","prompt":"${SECRET}"}`, 400, "invalid_request", "messages"],
   ["messages that are a string", `{"messages":"${SECRET}"}`, 400, "invalid_request", "messages"],
   ["an empty list of messages", `{"messages":[]}`, 400, "invalid_request", "messages"],
