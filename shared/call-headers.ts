@@ -182,6 +182,39 @@ export function decodeCall(
   };
 }
 
+/** What of a call differs from one to the next of the same key and kind. */
+const OWN_OF_A_CALL: CallHeader = "x-isha-request-id";
+
+/**
+ * `decodeCall` for one who reads many: calls of one key for one agent type differ in their request ids alone, so
+ * what was checked once is remembered.
+ * @param most how many kinds of call are remembered; past that it begins anew.
+ */
+export function rememberingDecoder(most: number): typeof decodeCall {
+  const known = new Map<string, Call>();
+  const names = (Object.keys(CallHeaders.shape) as CallHeader[]).filter((name) => name !== OWN_OF_A_CALL);
+  return function decode(headers) {
+    let kind = "";
+    for (const name of names) {
+      const value = headers[name];
+      // A list is no header of ours, and no text may look like one that is absent.
+      if (typeof value === "object") return decodeCall(headers);
+      kind += value === undefined ? "\n" : `=${value}\n`;
+    }
+    const same = known.get(kind);
+    const requestId = headers[OWN_OF_A_CALL];
+    if (same !== undefined && label.safeParse(requestId).success) {
+      return { ok: true, call: { ...same, requestId: requestId as string } };
+    }
+    const decoded = decodeCall(headers);
+    if (decoded.ok) {
+      if (known.size >= most) known.clear();
+      known.set(kind, decoded.call);
+    }
+    return decoded;
+  };
+}
+
 /**
  * What the agent says of an answer, in headers of its own. The edge hands on those in `ANSWER_HEADERS` and
  * keeps `x-isha-agent` (proof that the agent, not the tunnel, spoke) and `x-isha-started` to itself.

@@ -28,14 +28,42 @@ export const EDGE_DEADLINE_MARGIN_MS = 5_000;
 /** A server that is loading is waited for this long before the call falls back: an 8B model loads in 5–20 s from the page cache. */
 export const LOAD_WAIT_MS = 20_000;
 
-/** Pause between two looks at a server that is loading. */
-export const LOAD_POLL_MS = 100;
-
 /** TCP connect to a llama-server on the same machine; loopback answers in microseconds or not at all. */
 export const CONNECT_TIMEOUT_MS = 1_000;
 
 /** Calls that may wait for one slot: at 5 s a call that is 80 s, more than anybody's patience. */
 export const QUEUE_PER_SLOT = 16;
+
+/** A stream's headers go out at the latest this long after it was accepted: its client must not look dead to Cloudflare. */
+export const STREAM_HEADERS_AFTER_MS = 2_000;
+
+/** A stream never says nothing for longer: through Workers a client that left is noticed only at a write. */
+export const COMMENT_INTERVAL_MS = 1_000;
+
+/** A JSON answer's headers go out once it has taken this long: Cloudflare ends calls silent for 100 to 120 s. */
+export const JSON_HEADERS_AFTER_MS = 50_000;
+
+/** And then a space this often, for the same reason; JSON parsers skip it. */
+export const JSON_SPACE_INTERVAL_MS = 10_000;
+
+/** A server of the same model is waited for this long to finish a broken answer: PM2's restart and an 8B model's loading. */
+export const RESUME_WAIT_MS = 60_000;
+
+/** A running call without a decoded token for this long has stalled; the slowest real token takes well under a second. */
+export const STALL_MS = 15_000;
+
+/** Prompt processing without progress for this long has stalled: it goes in batches, each shown in `/slots`. */
+export const PROMPT_STALL_MS = 30_000;
+
+/** Text of one answer that is kept so that it can be continued, bytes: past any cap of ours. */
+export const MAX_CONTINUED_BYTES = 256 * 1024;
+
+/** How often one call may be sent again. */
+export const MAX_RETRIES_A_CALL = 2;
+
+/** A box sends at most this many calls again in a minute, or this share of its calls, whichever is more: a failing box must not double its own load. */
+export const RETRY_BUDGET_A_MINUTE = 20;
+export const RETRY_BUDGET_SHARE = 0.1;
 
 /** How long `/health` of a llama-server may take: it is answered beside generation, never behind it. */
 export const PROBE_TIMEOUT_MS = 1_000;

@@ -50,9 +50,12 @@ export interface Settings {
   readonly access: { readonly clientId: string; readonly clientSecret: string } | null;
 }
 
+/** What is wrong with the environment, in words that hold names of variables alone: fit for the log. */
+export class SettingsError extends Error {}
+
 /**
  * The checked environment.
- * @throws Error that names the variables that are missing or wrong, never their values.
+ * @throws SettingsError that names the variables that are missing or wrong, never their values.
  */
 export function readSettings(bindings: Bindings): Settings {
   const known = cache.get(bindings);
@@ -62,7 +65,7 @@ export function readSettings(bindings: Bindings): Settings {
     const names = parsed.error.issues
       .map((issue) => `${String(issue.path[0])} (${issue.message})`)
       .join(", ");
-    throw new Error(`the edge's environment is not right: ${names}`);
+    throw new SettingsError(`the edge's environment is not right: ${names}`);
   }
   const value = parsed.data;
   const settings: Settings = {

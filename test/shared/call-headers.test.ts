@@ -4,6 +4,7 @@ import {
   decodeCall,
   encodeCall,
   FORMATS,
+  rememberingDecoder,
   RESERVED_PREFIX,
   type Call,
 } from "../../shared/call-headers.ts";
@@ -161,6 +162,59 @@ describe("the headers of an answer", () => {
     expect(new Set(ANSWER_HEADERS).size).toBe(ANSWER_HEADERS.length);
     for (const kept of ["x-isha-agent", "x-isha-started", "x-isha-code", "x-isha-token", "server"]) {
       expect(ANSWER_HEADERS as readonly string[]).not.toContain(kept);
+    }
+  });
+});
+
+describe("a decoder that remembers", () => {
+  const call: Call = {
+    requestId: "req_1",
+    dialect: "chat",
+    format: "openai",
+    wantedPort: 9001,
+    ports: [9001],
+    fallbackPorts: [],
+    stream: true,
+    choices: 1,
+    continuable: true,
+    keyId: "k",
+    scope: null,
+    agentType: "Alpha",
+    priority: "normal",
+    concurrent: null,
+    deadlineMs: 1000,
+    set: {},
+  };
+
+  it("says what decodeCall says, of the first call of a kind and of the next ones", () => {
+    const decode = rememberingDecoder(2);
+    for (const more of [
+      {},
+      { requestId: "req_2" },
+      { keyId: "j" },
+      { concurrent: 5 },
+      { scope: "s" },
+      {},
+      { set: { n_predict: 3 } },
+    ]) {
+      const headers = encodeCall({ ...call, ...more });
+      expect(decode(headers)).toEqual(decodeCall(headers));
+      expect(decode(headers)).toEqual(decodeCall(headers));
+    }
+  });
+
+  it("takes no text for an absent header, no list for a text, and no rubbish for a request id", () => {
+    const decode = rememberingDecoder(10);
+    const headers = encodeCall(call);
+    expect(decode(headers).ok).toBe(true);
+    for (const bad of [
+      { ...headers, "x-isha-concurrent": "undefined" },
+      { ...headers, "x-isha-ports": ["9001"] },
+      { ...headers, "x-isha-request-id": "two words" },
+      { ...headers, "x-isha-request-id": undefined },
+    ]) {
+      expect(decode(bad)).toEqual(decodeCall(bad));
+      expect(decode(bad).ok).toBe(false);
     }
   });
 });

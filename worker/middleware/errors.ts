@@ -4,6 +4,7 @@ import type { Context } from "hono";
 import { ERRORS, errorBody, RefusedError, retryHeaders, type Refusal } from "../../shared/errors.ts";
 import { RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S } from "../../shared/limits.ts";
 import type { EdgeEnv } from "../context.ts";
+import { SettingsError } from "../env.ts";
 import { logRefused } from "../log.ts";
 
 /** Answers with a refusal, and writes its line. */
@@ -31,6 +32,6 @@ export function onError(error: Error, c: Context<EdgeEnv>): Response {
   return showRefusal(c, {
     code: "internal",
     message: "The edge failed on this request. Tell whoever runs this service its request id.",
-    internal: error.name,
+    internal: error instanceof SettingsError ? error.message : error.name,
   });
 }

@@ -211,6 +211,34 @@ describe("calls without a key, where the fleet file still takes them", () => {
   });
 });
 
+describe("the limiters", () => {
+  it("are asked side by side, for each call: neither waits for the other's answer", async () => {
+    quiet();
+    const key = await newLegacyKey();
+    const fleet = fleetOf({ legacy: { keys: [key.line], anonymous: null } });
+    // Neither object answers before the other has been asked.
+    const met = meeting();
+    const keys = fakeKeys(async ({ standing }) => {
+      await met();
+      return standing === null ? { kind: "unknown" } : { kind: "known", record: standing, lease: lease(1) };
+    });
+    const addresses = fakeAddresses(async () => {
+      await met();
+      return lease(1);
+    });
+    const edge = edgeOf(fleet, { bindings: { API_KEY: keys.binding, CLIENT_ADDRESS: addresses.binding } });
+    for (const _ of [1, 2, 3]) expect((await edge("/v1/models", { key: key.text })).status).toBe(200);
+  });
+
+  it("of addresses aren't asked again for a key that is known to be freed of them", async () => {
+    quiet();
+    const addresses = fakeAddresses(() => lease(1));
+    const edge = edgeOf(fleetOf(), { bindings: { CLIENT_ADDRESS: addresses.binding } });
+    for (const _ of [1, 2, 3]) expect((await edge("/v1/models")).status).toBe(200);
+    expect(addresses.questions.length).toBeLessThanOrEqual(1);
+  });
+});
+
 describe("where a limiter doesn't answer, nothing is let in", () => {
   const fails = (): never => {
     throw new Error("words of the object's");
@@ -242,3 +270,13 @@ describe("where a limiter doesn't answer, nothing is let in", () => {
     expect((await edge("/v1/models")).status).toBe(200);
   });
 });
+
+/** A place where each waits for the next to come. */
+function meeting(): () => Promise<void> {
+  let waiting: (() => void) | null = null;
+  return async () => {
+    if (waiting === null) return new Promise((resolve) => (waiting = resolve));
+    waiting();
+    waiting = null;
+  };
+}

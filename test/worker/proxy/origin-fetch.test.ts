@@ -78,11 +78,12 @@ describe("what came back is an answer", () => {
     onTestFinished(() => {
       vi.useRealTimers();
     });
-    standIn(() => agentAnswer("north", streamOf(["slow", " text"])));
+    const sent = standIn(() => agentAnswer("north", streamOf(["slow", " text"])));
     const answer = await ask({ timeoutMs: 100 });
+    expect(vi.getTimerCount()).toBe(0);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(answer.kind === "answer" && (await answer.response.text())).toBe("slow text");
-    expect(vi.getTimerCount()).toBe(0);
+    expect(sent[0]?.signal.aborted).toBe(false);
   });
 });
 
