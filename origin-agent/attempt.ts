@@ -1,37 +1,52 @@
-// One try of a call at one server: sends it, hands the answer to the client as it comes, and says in one
-// value what became of it. It decides nothing about what follows.
+// One try of a call at one server: sends it, hands the answer on as it comes, and says in one value what
+// became of it. It decides nothing about what follows.
 import type { ServerResponse } from "node:http";
 import { DIALECT_PATHS, type Call } from "../shared/call-headers.ts";
 import type { Refusal } from "../shared/errors.ts";
-import { openSink, type AnswerSink } from "./answer.ts";
-import { UNREADABLE, type AnswerFormat } from "./formats/format.ts";
-import type { PortFate } from "./port-plan.ts";
+import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES } from "../shared/limits.ts";
+import type { AnswerStream } from "./answer-stream.ts";
+import { parseAnswer, readCounts, readTimings, type Counts, type Timings } from "./chat-recorder.ts";
+import type { AnswerSource, ClientAnswer } from "./client-answer.ts";
+import type { ContinuedEvents } from "./continuation.ts";
+import type { Grant } from "./dispatch.ts";
+import { WholeEvents } from "./event-stream.ts";
+import type { AnswerFacts, AnswerFormat } from "./formats/format.ts";
+import type { BreakCause } from "./recovery.ts";
 import { spliceFields } from "./splice.ts";
 import { readUpstreamError } from "./upstream-errors.ts";
-import type { AnswerListener, Exchange, Upstream, UpstreamFailure } from "./upstreams.ts";
+import type { AnswerListener, Exchange, UpstreamFailure } from "./upstreams.ts";
 
 /** An error body is read no further than this; llama-server's are a few hundred bytes unless they echo. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
 /** What one try came to. */
 export type AttemptEnd =
-  | { readonly kind: "answered" }
+  | { readonly kind: "answered"; readonly counts: Counts | null; readonly timings: Timings | null }
   /** The port can't take calls now; nothing was begun. */
-  | { readonly kind: "not-up"; readonly fate: PortFate }
+  | { readonly kind: "not-up"; readonly fate: "refused" | "loading" }
   /** The connection had died before the server read anything: send again on a fresh one. */
   | { readonly kind: "stale" }
-  | { readonly kind: "failed"; readonly refusal: Refusal }
+  /** The server understood and said no: the request is at fault. */
+  | { readonly kind: "refused"; readonly refusal: Refusal }
+  | { readonly kind: "broken"; readonly cause: BreakCause; readonly why: string }
   /** Ended from outside; the signal's reason says why. */
   | { readonly kind: "aborted" };
 
 export interface AttemptInput {
   readonly call: Call;
   readonly body: Buffer;
+  readonly grant: Grant;
+  /** The call's own fields, written last. */
+  readonly fields: Readonly<Record<string, unknown>>;
   readonly response: ServerResponse;
+  readonly answer: ClientAnswer;
   readonly format: AnswerFormat;
-  readonly box: string;
-  readonly upstream: Upstream;
-  readonly queueMs: number;
+  readonly facts: AnswerFacts;
+  /** Null for a call that isn't streamed. */
+  readonly stream: AnswerStream | null;
+  readonly continued: ContinuedEvents | null;
+  /** Something of an answer came. */
+  readonly onFirstByte: () => void;
   readonly signal: AbortSignal;
   /** Monotonic, milliseconds. */
   readonly clock: () => number;
@@ -39,10 +54,10 @@ export interface AttemptInput {
   readonly fresh: boolean;
 }
 
-/** Sends a call to a server and waits until that try is over. */
+/** Sends a call to the server it was granted and waits until that try is over. */
 export function attempt(input: AttemptInput): Promise<AttemptEnd> {
-  const body = spliceFields(input.body, requestFields(input));
-  if (body === null) return Promise.resolve({ kind: "failed", refusal: NOT_AN_OBJECT });
+  const body = spliceFields(input.body, input.fields);
+  if (body === null) return Promise.resolve({ kind: "refused", refusal: NOT_AN_OBJECT });
   return new Promise((resolve) => {
     new Attempt(input, resolve).send(body);
   });
@@ -52,11 +67,13 @@ class Attempt implements AnswerListener {
   readonly #input: AttemptInput;
   readonly #resolve: (end: AttemptEnd) => void;
   readonly #sentAt: number;
+  readonly #events = new WholeEvents(MAX_EVENT_BYTES);
   #exchange: Exchange | null = null;
-  #sink: AnswerSink | null = null;
   #status = 0;
-  #errorBody: Buffer[] = [];
-  #errorBytes = 0;
+  /** The body of an error, or of an answer that isn't streamed. */
+  #body: Buffer[] = [];
+  #bodyBytes = 0;
+  #settled = false;
 
   constructor(input: AttemptInput, resolve: (end: AttemptEnd) => void) {
     this.#input = input;
@@ -65,78 +82,90 @@ class Attempt implements AnswerListener {
   }
 
   send(body: Buffer): void {
-    const { call, upstream, signal, response, fresh } = this.#input;
-    this.#exchange = upstream.send(
+    const { call, grant, signal, response, fresh } = this.#input;
+    this.#exchange = grant.upstream.send(
       { path: DIALECT_PATHS[call.dialect], body, stream: call.stream, fresh },
       this,
     );
     response.on("drain", this.#resume);
     signal.addEventListener("abort", this.#abort, { once: true });
+    grant.watch(() => this.#break("stalled", "no token for too long"));
     if (signal.aborted) this.#abort();
   }
 
   head(status: number, contentType: string): void {
-    const { call, response, format, upstream, box, queueMs, clock } = this.#input;
+    const { call, stream, clock } = this.#input;
     this.#status = status;
     if (status !== 200) return;
-    const { port } = upstream.server;
     if (!contentType.startsWith(call.stream ? "text/event-stream" : "application/json")) {
-      this.#fail({ ...UNREADABLE, internal: `port ${port} sent another content type` });
+      this.#break("rubbish", "another content type");
       return;
     }
-    this.#sink = openSink(call, response, format, {
-      facts: { box, port, queueMs, fallbackFrom: port === call.wantedPort ? null : call.wantedPort },
-      server: upstream.server,
-      simulated: upstream.simulated,
-      upstreamMs: Math.round(clock() - this.#sentAt),
-    });
+    stream?.begin(this.#source(), clock());
   }
 
   data(chunk: Buffer): boolean {
-    if (this.#sink === null) {
-      if (this.#errorBytes < MAX_ERROR_BYTES) this.#errorBody.push(chunk);
-      this.#errorBytes += chunk.length;
-      return true;
-    }
-    const taken = this.#sink.data(chunk);
-    if ("more" in taken) return taken.more;
-    this.#fail(taken.fail);
-    return true;
+    const { grant, stream, continued, clock, onFirstByte } = this.#input;
+    const now = clock();
+    onFirstByte();
+    grant.progressed(now);
+    if (this.#status !== 200 || stream === null) return this.#keep(chunk);
+    const whole = this.#events.push(chunk);
+    if (whole === "too-long") return this.#break("rubbish", `an event of over ${MAX_EVENT_BYTES} bytes`);
+    if (whole.length === 0) return true;
+    const pushed = stream.push(whole, continued, now);
+    return pushed.kind === "passed" ? pushed.more : this.#break("rubbish", pushed.why);
   }
 
   end(): void {
-    if (this.#sink !== null) {
-      const refusal = this.#sink.end();
-      this.#settle(refusal === null ? { kind: "answered" } : { kind: "failed", refusal });
-      return;
-    }
-    const verdict = readUpstreamError(
-      this.#status,
-      Buffer.concat(this.#errorBody),
-      this.#input.upstream.server.port,
-    );
-    this.#settle(
-      verdict.kind === "loading"
-        ? { kind: "not-up", fate: "loading" }
-        : { kind: "failed", refusal: verdict.refusal },
-    );
+    const { grant, stream } = this.#input;
+    if (this.#status !== 200) {
+      const verdict = readUpstreamError(this.#status, Buffer.concat(this.#body), grant.upstream.server.port);
+      this.#settle(
+        verdict.kind === "loading"
+          ? { kind: "not-up", fate: "loading" }
+          : { kind: "refused", refusal: verdict.refusal },
+      );
+    } else if (stream === null) this.#endJson();
+    else if (stream.complete && !this.#events.partial) {
+      this.#input.answer.endStream();
+      this.#settle({ kind: "answered", counts: stream.recorder.counts, timings: stream.recorder.timings });
+    } else this.#break("died", "the stream closed before its end");
   }
 
   failed(failure: UpstreamFailure): void {
-    switch (failure) {
-      case "refused":
-        return this.#settle({ kind: "not-up", fate: "refused" });
-      case "stale":
-        return this.#settle({ kind: "stale" });
-      case "broken":
-        return this.#settle({
-          kind: "failed",
-          refusal: {
-            ...CONNECTION_BROKE,
-            internal: `port ${this.#input.upstream.server.port} broke the connection`,
-          },
-        });
+    if (failure === "refused") this.#settle({ kind: "not-up", fate: "refused" });
+    else if (failure === "stale") this.#settle({ kind: "stale" });
+    else this.#break("died", "the connection broke");
+  }
+
+  #endJson(): void {
+    const { format, facts, answer, clock } = this.#input;
+    const [only] = this.#body;
+    const whole = this.#body.length === 1 && only !== undefined ? only : Buffer.concat(this.#body);
+    const answered = parseAnswer(whole.toString("utf8"));
+    const written = answered === null ? null : format.json(whole, facts);
+    if (answered === null || written === null) {
+      this.#break("rubbish", "an unreadable answer");
+      return;
     }
+    answer.begin(this.#source(), clock());
+    answer.endJson(written);
+    this.#settle({ kind: "answered", counts: readCounts(answered), timings: readTimings(answered) });
+  }
+
+  #keep(chunk: Buffer): boolean {
+    this.#bodyBytes += chunk.length;
+    const bound = this.#status === 200 ? MAX_ANSWER_BYTES : MAX_ERROR_BYTES;
+    if (this.#bodyBytes <= bound) this.#body.push(chunk);
+    else if (this.#status === 200) return this.#break("rubbish", `an answer of over ${bound} bytes`);
+    return true;
+  }
+
+  #source(): AnswerSource {
+    const { grant, facts, clock } = this.#input;
+    const { server, simulated } = grant.upstream;
+    return { facts, server, simulated, upstreamMs: Math.round(clock() - this.#sentAt) };
   }
 
   readonly #resume = (): void => this.#exchange?.resume();
@@ -146,41 +175,23 @@ class Attempt implements AnswerListener {
     this.#settle({ kind: "aborted" });
   };
 
-  #fail(refusal: Refusal): void {
+  #break(cause: BreakCause, why: string): true {
     this.#exchange?.abort();
-    this.#settle({ kind: "failed", refusal });
+    this.#settle({ kind: "broken", cause, why });
+    return true;
   }
 
   #settle(end: AttemptEnd): void {
+    if (this.#settled) return;
+    this.#settled = true;
     this.#input.signal.removeEventListener("abort", this.#abort);
     this.#input.response.removeListener("drain", this.#resume);
     this.#resolve(end);
   }
 }
 
-/**
- * The edge's fields, the format's own, and ours: the cap this very server allows, and no say for the client
- * over slots and cache, since a slot's cache can hold another patient's words.
- */
-function requestFields({ call, upstream, format }: AttemptInput): Record<string, unknown> {
-  const wanted = call.set["n_predict"];
-  const cap = upstream.server.maxTokens;
-  return {
-    ...call.set,
-    ...format.requestFields(call.stream),
-    n_predict: typeof wanted === "number" && wanted > 0 ? Math.min(wanted, cap) : cap,
-    cache_prompt: false,
-    id_slot: -1,
-  };
-}
-
 const NOT_AN_OBJECT: Refusal = {
   code: "invalid_json",
   message: "The body is not a JSON object.",
   internal: "the edge let a body through that isn't an object",
-};
-
-const CONNECTION_BROKE: Refusal = {
-  code: "upstream_failed",
-  message: "The model server broke off before its answer was whole. Ask again.",
 };

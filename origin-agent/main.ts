@@ -1,48 +1,166 @@
 // Starts the origin agent: reads the settings and the fleet file, wires the parts, listens, and says so.
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { pino } from "pino";
-import type { Box, Fleet } from "../shared/fleet.ts";
+import { DEFAULT_AGENT, type Box, type Fleet } from "../shared/fleet.ts";
 import { MAX_RETAINED_BYTES } from "../shared/limits.ts";
+import { callLog } from "./call-log.ts";
 import { boxHealth } from "./health.ts";
+import { journalFolder } from "./journal-files.ts";
+import { LiveBox } from "./live-box.ts";
+import { LogLines } from "./log-lines.ts";
+import { Metrics } from "./metrics.ts";
+import { GpuProbe } from "./probes/gpu.ts";
+import { countTokens } from "./probes/llama.ts";
+import { Pm2Probe } from "./probes/pm2.ts";
+import { isEpochAlive, ownEpoch } from "./process-epoch.ts";
+import { RetryBudget } from "./recovery.ts";
 import { RetainedBodies } from "./retained-bodies.ts";
 import { createAgentServer } from "./server.ts";
 import { readSettings } from "./settings.ts";
 import { stopOnSignals } from "./stop.ts";
 import { tokenCheck } from "./token.ts";
 import { openUpstreams } from "./upstreams.ts";
+import { callEnd } from "./usage.ts";
+import { openUsageJournal } from "./usage-journal.ts";
 
-const settings = readSettings(process.env);
-const fleetFile =
-  settings.fleetFile === null
-    ? new URL("../fleet.config.ts", import.meta.url)
-    : pathToFileURL(settings.fleetFile);
-const { default: fleet } = (await import(fleetFile.href)) as { readonly default: Fleet };
-const box = boxNamed(fleet, settings.box);
-const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-  readonly version: string;
-};
+/** How often journals of processes that are gone are looked for, milliseconds. */
+const ADOPT_MS = 60_000;
 
-const log = pino({ level: settings.logLevel, base: { box: box.name } });
-const clock = (): number => performance.now();
-const upstreams = openUpstreams(box, settings);
-const server = createAgentServer({
-  box: box.name,
-  upstreams,
-  isEdge: await tokenCheck(settings.boxSecrets, box.name, "edge-to-agent"),
-  health: boxHealth(box.name, version, upstreams, clock),
-  bodies: new RetainedBodies(MAX_RETAINED_BYTES),
-  log,
-  clock,
-});
+/** How long the first looks at the servers may take before the agent says that it is ready, milliseconds. */
+const FIRST_LOOKS_MS = 1_500;
 
-server.listen(settings.port, settings.host, () => {
-  const address = server.address();
-  const port = typeof address === "object" && address !== null ? address.port : settings.port;
-  log.info({ event: "listening", host: settings.host, port, version });
-  process.send?.("ready");
-});
-stopOnSignals(server, log);
+try {
+  await start();
+} catch (error) {
+  // PM2 would only note a failed start, and take a process that serves nobody for one that runs.
+  console.error(error instanceof Error ? error.message : "the agent could not be started");
+  process.exit(1);
+}
+
+async function start(): Promise<void> {
+  const settings = readSettings(process.env);
+  const fleetFile =
+    settings.fleetFile === null
+      ? new URL("../fleet.config.ts", import.meta.url)
+      : pathToFileURL(settings.fleetFile);
+  const { default: fleet } = (await import(fleetFile.href)) as { readonly default: Fleet };
+  const box = boxNamed(fleet, settings.box);
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+    readonly version: string;
+  };
+
+  const epoch = ownEpoch();
+  const lines = new LogLines();
+  const log = pino({ level: settings.logLevel, base: { box: box.name } }, lines);
+  const clock = (): number => performance.now();
+  const wallClock = (): number => Date.now();
+  const upstreams = openUpstreams(box, settings);
+  const modelOf = (port: number): string | null => upstreams.get(port)?.server.model ?? null;
+
+  const folder = join(settings.stateFolder, "journal");
+  const journal = openUsageJournal({ folder, epoch, isAlive: isEpochAlive, now: wallClock });
+  const adopt = (): Promise<unknown> =>
+    journal.adopt().catch((error: unknown) => log.error({ event: "journal", reason: nameOf(error) }));
+  setInterval(() => void adopt(), ADOPT_MS).unref();
+
+  const metrics = new Metrics(box, [
+    ...fleet.boxes.flatMap((one) => one.servers.flatMap(({ agents }) => agents)),
+    DEFAULT_AGENT,
+  ]);
+  const gpu = new GpuProbe({
+    command: settings.nvidiaSmi,
+    onProblem: (problem) => log.warn({ event: "gpu", problem: problem?.kind ?? null }),
+    clock,
+  });
+  const live = new LiveBox({
+    box,
+    upstreams,
+    llamaApiKey: settings.llamaApiKey,
+    gpu,
+    pm2: new Pm2Probe({
+      home: settings.pm2Home,
+      onProblem: (problem) => log.warn({ event: "pm2", problem }),
+      wallClock,
+    }),
+    onAbortProved: (port, tookMs) => metrics.abortProved(port, tookMs),
+    isShared: () => othersAlive(folder, epoch),
+    log,
+    clock,
+  });
+  metrics.observe(live, gpu);
+
+  const agent = createAgentServer({
+    box: box.name,
+    dispatch: live.dispatch,
+    budget: new RetryBudget(),
+    modelOf,
+    countTokens: (grant, text) => countTokens(grant.upstream.origin, settings.llamaApiKey, text),
+    isEdge: await tokenCheck(settings.boxSecrets, box.name, "edge-to-agent"),
+    bodies: new RetainedBodies(MAX_RETAINED_BYTES),
+    control: {
+      // Says no more than which ports are up, so it needs no token: `npm start -- --real` and people use it.
+      "/healthz": async () => ({
+        contentType: "application/json; charset=utf-8",
+        body: JSON.stringify(boxHealth(box.name, version, live.servers)),
+      }),
+      "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
+    },
+    onDispatch: (call, port) => {
+      const { requestId: callId, keyId, agentType } = call;
+      const end = journal.start({
+        callId,
+        keyId,
+        agentType,
+        model: modelOf(port) ?? "none",
+        port,
+        startedAt: wallClock(),
+      });
+      return (report, ms) => end(callEnd(call, report, ms));
+    },
+    onEnd: (call, report, ms) => {
+      metrics.ended(call, report, ms);
+      log.info(callLog(call, report, ms));
+    },
+    log,
+    clock,
+  });
+
+  await adopt();
+  live.start();
+  // Until then it would refuse calls for servers that are well.
+  await live.known(FIRST_LOOKS_MS);
+  agent.server.listen(settings.port, settings.host, () => {
+    const address = agent.server.address();
+    const port = typeof address === "object" && address !== null ? address.port : settings.port;
+    log.info({ event: "listening", host: settings.host, port, version, epoch });
+    lines.flush();
+    process.send?.("ready");
+  });
+  stopOnSignals(
+    agent,
+    async () => {
+      await live.stop();
+      await journal.close();
+    },
+    log,
+  );
+}
+
+/** Another agent process of this box: the one before, still draining, or the one after. */
+async function othersAlive(folder: string, epoch: string): Promise<boolean> {
+  try {
+    const segments = await journalFolder(folder).list();
+    return segments.some((segment) => segment.epoch !== epoch && isEpochAlive(segment.epoch));
+  } catch {
+    return false;
+  }
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : "thrown";
+}
 
 function boxNamed(all: Fleet, name: string | null): Box {
   const [only, ...others] = all.boxes;

@@ -3,49 +3,81 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { IttyRouter } from "itty-router";
 import type { Logger } from "pino";
-import { AGENT_HEADER, decodeCall, DIALECT_PATHS, TOKEN_HEADER, type Call } from "../shared/call-headers.ts";
+import {
+  AGENT_HEADER,
+  DIALECT_PATHS,
+  rememberingDecoder,
+  TOKEN_HEADER,
+  type Call,
+} from "../shared/call-headers.ts";
 import type { Refusal } from "../shared/errors.ts";
-import type { BoxHealth } from "../shared/health.ts";
-import { AGENT_KEEP_ALIVE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "../shared/limits.ts";
-import { sendRefusal } from "./answer.ts";
-import { CLIENT_LEFT, forwardCall } from "./forward.ts";
-import type { NotRetained, RetainedBodies, RetainedBody } from "./retained-bodies.ts";
-import type { Upstream } from "./upstreams.ts";
+import { AGENT_KEEP_ALIVE_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "../shared/limits.ts";
+import { ClientAnswer } from "./client-answer.ts";
+import { CLIENT_LEFT, forwardCall, type CallReport, type Forwarding } from "./forward.ts";
+import type { RetainedBodies, RetainedBody, NotRetained } from "./retained-bodies.ts";
 
-export interface AgentParts {
-  readonly box: string;
-  readonly upstreams: ReadonlyMap<number, Upstream>;
-  readonly isEdge: (token: string | undefined) => boolean;
-  readonly health: () => Promise<BoxHealth>;
-  readonly bodies: RetainedBodies;
-  readonly log: Logger;
-  /** Monotonic, milliseconds. */
-  readonly clock: () => number;
+/** How often silences are looked for, milliseconds: a comment a second is then at most a quarter late. */
+const TICK_MS = 250;
+
+/** Kinds of call whose headers are remembered as checked: keys × agent types × what they ask for, a few hundred bytes each. */
+const CALL_KINDS = 1_000;
+
+/** How long an agent may drain, milliseconds: it must be over before PM2's kill time-out. */
+export const DRAIN_MS = CALL_DEADLINE_MS + 5_000;
+
+/** So long before that it takes nothing more from connections of before, whose clients can't know, milliseconds. */
+const DRAIN_CLOSES_MS = 60_000;
+
+/** What a route besides the calls answers with. */
+export interface ControlAnswer {
+  readonly contentType: string;
+  readonly body: string;
 }
 
-/** Everything the agent answers: the dialects' paths for calls, and these. */
-export function createAgentServer(parts: AgentParts): Server {
+export interface AgentParts extends Pick<
+  Forwarding,
+  "box" | "dispatch" | "budget" | "modelOf" | "countTokens" | "clock"
+> {
+  readonly isEdge: (token: string | undefined) => boolean;
+  readonly bodies: RetainedBodies;
+  /** `GET` routes and what they answer. */
+  readonly control: Readonly<Record<string, () => Promise<ControlAnswer>>>;
+  /** Books a call's dispatch; what it gives back books its end, once. */
+  readonly onDispatch: (call: Call, port: number) => (report: CallReport, ms: number) => void;
+  readonly onEnd: (call: Call, report: CallReport, ms: number) => void;
+  readonly log: Logger;
+}
+
+export interface AgentServer {
+  readonly server: Server;
+  /** Takes no further calls; those that run go on. */
+  drain(): void;
+}
+
+/** Everything the agent answers: the dialects' paths for calls, and its control routes. */
+export function createAgentServer(parts: AgentParts): AgentServer {
   const control = IttyRouter();
-  // Says no more than which ports are up, so it needs no token: `npm start -- --real` and people use it.
-  control.get("/healthz", parts.health);
+  for (const [path, answer] of Object.entries(parts.control)) control.get(path, answer);
+  const calls = new Calls(parts);
 
   const server = createServer(
     { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: AGENT_KEEP_ALIVE_MS },
-    (request, response) => {
+    function answerRequest(request, response) {
       const path = request.url ?? "/";
       const served = CALL_PATHS.has(path)
-        ? answerCall(parts, request, response)
+        ? calls.answer(request, response)
         : answerControl(parts, control, request, response);
       served.catch((error: unknown) => {
         parts.log.error({ event: "internal", reason: error instanceof Error ? error.name : "thrown" });
-        if (!response.writableEnded) sendRefusal(response, INTERNAL, about(parts, request, true));
+        refuse(parts, request, response, INTERNAL);
       });
     },
   );
   // A slow header block must not outlive the connections that cloudflared keeps.
   server.headersTimeout = AGENT_KEEP_ALIVE_MS + 1_000;
   server.requestTimeout = 60_000;
-  return server;
+  server.once("close", () => calls.stop());
+  return { server, drain: () => calls.drain() };
 }
 
 const CALL_PATHS: ReadonlySet<string> = new Set(Object.values(DIALECT_PATHS));
@@ -58,61 +90,117 @@ async function answerControl(
 ): Promise<void> {
   const path = request.url ?? "/";
   // Two slashes would be read as a host's name.
-  const answer: unknown = path.startsWith("//")
+  const answer = path.startsWith("//")
     ? undefined
-    : await control.fetch({ method: request.method ?? "GET", url: `http://agent.invalid${path}` });
-  if (answer === undefined) return sendRefusal(response, NO_ROUTE, about(parts, request, false));
+    : ((await control.fetch({ method: request.method ?? "GET", url: `http://agent.invalid${path}` })) as
+        | ControlAnswer
+        | undefined);
+  if (answer === undefined) return refuse(parts, request, response, NO_ROUTE);
   response.writeHead(200, {
-    "content-type": "application/json; charset=utf-8",
+    "content-type": answer.contentType,
     "cache-control": "no-store",
     [AGENT_HEADER]: parts.box,
   });
-  response.end(JSON.stringify(answer));
+  response.end(answer.body);
 }
 
-async function answerCall(
-  parts: AgentParts,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const arrived = parts.clock();
-  const token = request.headers[TOKEN_HEADER];
-  if (!parts.isEdge(typeof token === "string" ? token : undefined)) {
-    return sendRefusal(response, NOT_THE_EDGE, about(parts, request, false));
+/** The calls that are being answered. */
+class Calls {
+  readonly #parts: AgentParts;
+  readonly #open = new Set<ClientAnswer>();
+  readonly #decode = rememberingDecoder(CALL_KINDS);
+  readonly #timer: NodeJS.Timeout;
+  #drainingSince: number | null = null;
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+    this.#timer = setInterval(() => {
+      const now = parts.clock();
+      for (const answer of this.#open) answer.tick(now);
+    }, TICK_MS);
+    this.#timer.unref();
   }
-  if (request.method !== "POST") return sendRefusal(response, NO_ROUTE, about(parts, request, false));
-  const decoded = decodeCall(request.headers);
-  if (!decoded.ok) {
-    const internal = `${decoded.header}: ${decoded.reason}`;
-    parts.log.error({ event: "call-headers", reason: internal });
-    return sendRefusal(response, { ...VERSION_SKEW, internal }, about(parts, request, false));
+
+  drain(): void {
+    this.#drainingSince ??= this.#parts.clock();
   }
-  const { call } = decoded;
-  const ending = new AbortController();
-  // From here on: a body that trickles in counts too.
-  const deadline = setTimeout(() => ending.abort(DEADLINE), call.deadlineMs);
-  const onClose = (): void => ending.abort(CLIENT_LEFT);
-  response.once("close", onClose);
-  try {
-    const body = await bodyInTime(parts, request, ending.signal);
-    if ("code" in body) return sendRefusal(response, body, about(parts, request, false));
-    try {
-      const report = await forwardCall({
-        call,
-        body: body.bytes,
-        response,
-        box: parts.box,
-        upstreams: parts.upstreams,
-        signal: ending.signal,
-        clock: parts.clock,
-      });
-      logCall(parts, call, { ...report, ms: Math.round(parts.clock() - arrived) });
-    } finally {
-      body.release();
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** What is left of the time for draining; null while it doesn't drain. */
+  #drainLeftMs(): number | null {
+    return this.#drainingSince === null ? null : this.#drainingSince + DRAIN_MS - this.#parts.clock();
+  }
+
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const parts = this.#parts;
+    const token = request.headers[TOKEN_HEADER];
+    if (!parts.isEdge(typeof token === "string" ? token : undefined))
+      return refuse(parts, request, response, NOT_THE_EDGE);
+    if (request.method !== "POST") return refuse(parts, request, response, NO_ROUTE);
+    const left = this.#drainLeftMs();
+    if (left !== null) {
+      // The connection would bring its next call here too, instead of to the agent that takes over.
+      response.setHeader("connection", "close");
+      if (left < DRAIN_CLOSES_MS) return refuse(parts, request, response, DRAINING);
     }
-  } finally {
-    clearTimeout(deadline);
-    response.removeListener("close", onClose);
+    const decoded = this.#decode(request.headers);
+    if (!decoded.ok) {
+      const internal = `${decoded.header}: ${decoded.reason}`;
+      parts.log.error({ event: "call-headers", reason: internal });
+      return refuse(parts, request, response, { ...VERSION_SKEW, internal });
+    }
+    const call = { ...decoded.call, deadlineMs: Math.min(decoded.call.deadlineMs, left ?? Infinity) };
+    const answer = new ClientAnswer(response, call, parts.box);
+    this.#open.add(answer);
+    try {
+      await this.#serve(call, answer, request, response);
+    } finally {
+      this.#open.delete(answer);
+    }
+  }
+
+  async #serve(
+    call: Call,
+    answer: ClientAnswer,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const parts = this.#parts;
+    const arrivedAt = parts.clock();
+    const ending = new AbortController();
+    // From here on: a body that trickles in counts too.
+    const deadline = setTimeout(() => ending.abort(DEADLINE), call.deadlineMs);
+    const onClose = (): void => ending.abort(CLIENT_LEFT);
+    response.once("close", onClose);
+    try {
+      const body = await bodyInTime(parts, request, ending.signal);
+      if ("code" in body) return answer.fail(body, false);
+      let booked: ((report: CallReport, ms: number) => void) | null = null;
+      try {
+        const report = await forwardCall({
+          ...parts,
+          call,
+          body: body.bytes,
+          response,
+          answer,
+          signal: ending.signal,
+          onDispatch: (port) => {
+            booked ??= parts.onDispatch(call, port);
+          },
+        });
+        const ms = parts.clock() - arrivedAt;
+        (booked as ((report: CallReport, ms: number) => void) | null)?.(report, ms);
+        parts.onEnd(call, report, ms);
+      } finally {
+        body.release();
+      }
+    } finally {
+      clearTimeout(deadline);
+      response.removeListener("close", onClose);
+    }
   }
 }
 
@@ -127,33 +215,20 @@ async function bodyInTime(
   return signal.aborted ? (signal.reason as Refusal) : BODY_REFUSALS[body];
 }
 
-function logCall(
-  parts: AgentParts,
-  call: Call,
-  report: Awaited<ReturnType<typeof forwardCall>> & { readonly ms: number },
-): void {
-  parts.log.info({
-    event: "call",
-    request_id: call.requestId,
-    key: call.keyId,
-    agent_type: call.agentType,
-    wanted_port: call.wantedPort,
-    port: report.port,
-    stream: call.stream,
-    outcome: report.outcome,
-    queue_ms: report.queueMs,
-    ms: report.ms,
-    ...(report.refusal === null ? {} : { code: report.refusal.code, cause: report.refusal.internal }),
-  });
-}
-
-function about(
+/** Refuses what never became a call. */
+function refuse(
   parts: AgentParts,
   request: IncomingMessage,
-  started: boolean,
-): { requestId: string; box: string; started: boolean } {
+  response: ServerResponse,
+  refusal: Refusal,
+): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
   const id = request.headers["x-isha-request-id"];
-  return { requestId: typeof id === "string" ? id : "none", box: parts.box, started };
+  const requestId = typeof id === "string" ? id : "none";
+  new ClientAnswer(response, { requestId, stream: false }, parts.box).fail(refusal, false);
 }
 
 const INTERNAL: Refusal = {
@@ -168,6 +243,11 @@ const NOT_THE_EDGE: Refusal = {
 const VERSION_SKEW: Refusal = {
   code: "internal",
   message: "Edge and origin agent are of versions that don't fit. Deploy the agents, then the edge.",
+};
+const DRAINING: Refusal = {
+  code: "draining",
+  message: "This box is being restarted and takes no further calls. Ask again in a few seconds.",
+  retryAfterMs: 2_000,
 };
 const BODY_REFUSALS: Readonly<Record<NotRetained, Refusal>> = {
   "too-large": {

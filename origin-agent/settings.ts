@@ -1,4 +1,5 @@
 // The one place that reads the agent's environment. What is wrong is said by name, all of it at once.
+import { join } from "node:path";
 import * as z from "zod";
 
 const port = z
@@ -29,6 +30,24 @@ const portSet = z
 
 const secret = z.string().min(16, "must have 16 characters or more; `openssl rand -hex 32` makes one");
 
+const command = z
+  .string()
+  .min(1)
+  .transform((text, context) => {
+    if (!text.startsWith("[")) return [text];
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      context.issues.push({
+        code: "custom",
+        input: text,
+        message: 'must be a program or a JSON list such as ["node","x.ts"]',
+      });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.tuple([z.string().min(1)], z.string()));
+
 const Environment = z.object({
   /** Path of the fleet file; without it the one beside this program. */
   ISHA_FLEET: z.string().min(1).optional(),
@@ -46,6 +65,13 @@ const Environment = z.object({
   UPSTREAM_PORTS: portMap.default({}),
   /** Ports behind which a simulator stands; every answer of theirs says so. */
   SIMULATED_PORTS: portSet.default(() => new Set<number>()),
+  /** The agent's own folder on disk: its usage journals. */
+  ISHA_STATE: z.string().min(1).optional(),
+  HOME: z.string().min(1).optional(),
+  /** PM2's folder, where its socket is. */
+  PM2_HOME: z.string().min(1).optional(),
+  /** How nvidia-smi is called: a program, or a JSON list of it and its first arguments. */
+  NVIDIA_SMI: command.default(["nvidia-smi"]),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
 
@@ -58,6 +84,9 @@ export interface Settings {
   readonly llamaApiKey: string;
   readonly upstreamPorts: ReadonlyMap<number, number>;
   readonly simulatedPorts: ReadonlySet<number>;
+  readonly stateFolder: string;
+  readonly pm2Home: string;
+  readonly nvidiaSmi: readonly [string, ...string[]];
   readonly logLevel: z.infer<typeof Environment>["LOG_LEVEL"];
 }
 
@@ -72,6 +101,7 @@ export function readSettings(environment: Readonly<Record<string, string | undef
     throw new Error(["the agent's environment is not right:", ...faults].join("\n"));
   }
   const value = parsed.data;
+  const home = value.HOME ?? ".";
   return {
     fleetFile: value.ISHA_FLEET ?? null,
     box: value.ISHA_BOX ?? null,
@@ -84,6 +114,9 @@ export function readSettings(environment: Readonly<Record<string, string | undef
     llamaApiKey: value.LLAMA_API_KEY,
     upstreamPorts: new Map(Object.entries(value.UPSTREAM_PORTS).map(([from, to]) => [Number(from), to])),
     simulatedPorts: value.SIMULATED_PORTS,
+    stateFolder: value.ISHA_STATE ?? join(home, ".isha"),
+    pm2Home: value.PM2_HOME ?? join(home, ".pm2"),
+    nvidiaSmi: value.NVIDIA_SMI,
     logLevel: value.LOG_LEVEL,
   };
 }

@@ -1,28 +1,33 @@
-// How the agent goes: no new connections, what runs may finish, then out. A second signal doesn't wait.
-import type { Server } from "node:http";
+// How the agent goes: no new calls, what runs may finish, then out. A second signal doesn't wait.
+import { Server as NetServer } from "node:net";
 import type { Logger } from "pino";
-import { CALL_DEADLINE_MS } from "../shared/limits.ts";
+import { DRAIN_MS, type AgentServer } from "./server.ts";
 
-/** How often connections that have become idle are let go. */
-const SWEEP_MS = 50;
+/** How long a connection may be idle before it is let go, milliseconds: its next call may be on its way. */
+const LINGER_MS = 2_000;
 
 /** PM2 sends SIGINT on reload and stop; a service manager SIGTERM. */
-export function stopOnSignals(server: Server, log: Logger): void {
+export function stopOnSignals(agent: AgentServer, close: () => Promise<void>, log: Logger): void {
+  const { server } = agent;
   let stopping = false;
 
   function stop(signal: NodeJS.Signals): void {
     if (stopping) process.exit(1);
     stopping = true;
     log.info({ event: "draining", signal });
-    server.close(() => {
-      log.info({ event: "stopped" });
-      process.exit(0);
+    agent.drain();
+    // Not http's own: that cuts every connection which is just between two calls.
+    NetServer.prototype.close.call(server, () => {
+      void close().finally(() => {
+        log.info({ event: "stopped" });
+        process.exit(0);
+      });
     });
-    // A connection is idle only once its call is answered; cloudflared would keep it for 90 s more.
-    server.closeIdleConnections();
-    setInterval(() => server.closeIdleConnections(), SWEEP_MS).unref();
+    // cloudflared would keep its connections for 90 s more.
+    server.keepAliveTimeout = LINGER_MS;
+    setTimeout(() => server.closeIdleConnections(), LINGER_MS).unref();
     // No call outlives its deadline; whatever still holds a connection then is no call.
-    setTimeout(() => process.exit(0), CALL_DEADLINE_MS).unref();
+    setTimeout(() => process.exit(0), DRAIN_MS).unref();
   }
 
   process.on("SIGTERM", stop);

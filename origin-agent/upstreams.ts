@@ -193,6 +193,38 @@ export class Upstream {
     return exchange;
   }
 
+  /** A small request of our own, read to its end: what became of it. */
+  ask(
+    path: string,
+    body: object,
+    timeoutMs: number,
+  ): Promise<"answered" | "timeout" | "refused" | "loading" | "broken" | "error"> {
+    return new Promise((resolve) => {
+      let status = 0;
+      const exchange = this.send(
+        { path, body: Buffer.from(JSON.stringify(body)), stream: false, fresh: true },
+        {
+          head: (code) => {
+            status = code;
+          },
+          data: () => true,
+          end: () => {
+            clearTimeout(timer);
+            resolve(status === 200 ? "answered" : status === 503 ? "loading" : "error");
+          },
+          failed: (failure) => {
+            clearTimeout(timer);
+            resolve(failure === "refused" ? "refused" : "broken");
+          },
+        },
+      );
+      const timer = setTimeout(() => {
+        exchange.abort();
+        resolve("timeout");
+      }, timeoutMs);
+    });
+  }
+
   async close(): Promise<void> {
     await this.#pool.close();
   }

@@ -66,6 +66,7 @@ const ROOMS: readonly Room[] = [
       /^node:/,
       "undici",
       "pino",
+      "prom-client",
       "itty-router",
       "zod",
       /^shared\//,
@@ -76,7 +77,16 @@ const ROOMS: readonly Room[] = [
   {
     rule: "origin-agent/ imports node:, its packages, shared/ and itself",
     files: /^origin-agent\//,
-    may: [/^node:/, "undici", "pino", "itty-router", "zod", /^shared\//, /^origin-agent\/(?!main\.ts)/],
+    may: [
+      /^node:/,
+      "undici",
+      "pino",
+      "prom-client",
+      "itty-router",
+      "zod",
+      /^shared\//,
+      /^origin-agent\/(?!main\.ts)/,
+    ],
   },
   {
     rule: "cli/ imports node:, packages, shared/, origin-agent/probes/, the fleet file and itself",

@@ -18,6 +18,8 @@ export interface StreamTranslator {
    * @returns what to write for them (may be nothing), or why the stream must end with an error.
    */
   push(whole: Buffer): { readonly write: Buffer | string } | { readonly fail: Refusal };
+  /** Whether an event of nothing but text passes as it is: then it needn't be given. */
+  readonly passesText: boolean;
   /** Whether the answer has come to its proper end. A stream that closes before is a broken one. */
   readonly complete: boolean;
 }

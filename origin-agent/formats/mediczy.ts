@@ -84,6 +84,7 @@ function parseAnswer(body: Buffer): z.infer<typeof ChatAnswer> | null {
 
 /** Translates a stream. The event that ends a choice is held back: the last one carries `usage` and `isha`. */
 class MediczyStream implements StreamTranslator {
+  readonly passesText = false;
   complete = false;
   readonly #facts: AnswerFacts;
   #held: { readonly event: ChatEvent; readonly choice: ChatEventChoice } | null = null;

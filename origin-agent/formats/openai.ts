@@ -10,6 +10,7 @@ const ERROR_EVENTS = [Buffer.from('data: {"error"'), Buffer.from("error: {")];
 const NEWLINE = 0x0a;
 
 class PassThrough implements StreamTranslator {
+  readonly passesText = true;
   complete = false;
 
   push(whole: Buffer): { readonly write: Buffer } | { readonly fail: typeof ERROR_IN_STREAM } {

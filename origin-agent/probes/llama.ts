@@ -1,7 +1,28 @@
 // Asks a llama-server how it is. `/health` needs no key and is answered beside generation.
 import { request } from "undici";
+import * as z from "zod";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
+import type { HealthAnswer } from "../health-record.ts";
 import type { ServerState } from "../../shared/health.ts";
+
+/**
+ * One look at `/health`, told as it came.
+ * @param origin `http://127.0.0.1:9001`
+ */
+export async function probeHealth(origin: string): Promise<HealthAnswer> {
+  try {
+    const { statusCode, body } = await request(`${origin}/health`, {
+      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+      reset: true,
+    });
+    await body.dump();
+    if (statusCode === 200) return "ok";
+    return statusCode === 503 ? "loading" : "other";
+  } catch (error) {
+    if (error instanceof Error && error.name === "TimeoutError") return "timeout";
+    return error instanceof Error && "code" in error && error.code === "ECONNREFUSED" ? "refused" : "other";
+  }
+}
 
 /**
  * One look at `/health`: 200 is ready, 503 is loading (transcripts `health-ready`, `health-loading`);
@@ -19,5 +40,29 @@ export async function probeState(origin: string): Promise<ServerState> {
     return statusCode === 503 ? "loading" : "down";
   } catch {
     return "down";
+  }
+}
+
+/** Largest answer of `/tokenize` that is read, bytes: ten a token, for far more tokens than any context has. */
+const MAX_TOKENIZE_BYTES = 4 * 1024 * 1024;
+
+const Tokenized = z.object({ tokens: z.array(z.unknown()) });
+
+/** How many tokens a text is to this server (transcript `tokenize`); null where it doesn't say. Takes no slot. */
+export async function countTokens(origin: string, apiKey: string, text: string): Promise<number | null> {
+  try {
+    const { statusCode, body } = await request(`${origin}/tokenize`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+      body: JSON.stringify({ content: text }),
+      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+      reset: true,
+    });
+    const answer = await body.text();
+    if (statusCode !== 200 || answer.length > MAX_TOKENIZE_BYTES) return null;
+    const parsed = Tokenized.safeParse(JSON.parse(answer));
+    return parsed.success ? parsed.data.tokens.length : null;
+  } catch {
+    return null;
   }
 }

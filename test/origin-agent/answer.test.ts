@@ -16,7 +16,10 @@ beforeAll(async () => {
   recorded = await startRecordedServer();
   agent = await startAgent({ [WANTED]: simulator.port, [OTHER]: recorded.port });
 });
-beforeEach(() => reset(simulator));
+beforeEach(async () => {
+  await reset(simulator);
+  await agent.settled(WANTED);
+});
 afterAll(async () => {
   await agent.close();
   await recorded.close();
@@ -100,6 +103,8 @@ describe("of many calls at once", () => {
           stream: random.chance(0.6),
           format: random.pick(["openai", "mediczy"] as const),
           requestId: `req-${at}`,
+          // One key alone may hold half of a queue.
+          keyId: `key-${at % 6}`,
         };
         const asked = ask(agent.port, { call, body: { messages: [{ role: "user", content: words }] } });
         return { words, asked, leaves: random.chance(0.3) };
@@ -215,7 +220,8 @@ describe("a stream", () => {
   });
 });
 
-describe("a stream that breaks", () => {
+describe("a stream that breaks and that no other server can finish", () => {
+  const UNCONTINUABLE = { stream: true, continuable: false };
   const isBroken = async (answer: Awaited<ReturnType<typeof answered>>, format: string): Promise<void> => {
     expect(answer.status).toBe(200);
     expect(answer.whole).toBe(true);
@@ -232,7 +238,7 @@ describe("a stream that breaks", () => {
     "in the middle of an event ends with one error event and no half one (%s)",
     async (format) => {
       await simulator.set({ cutAfterTokens: 5, tokensPerSecond: 500 });
-      await isBroken(await answered(agent.port, { call: { stream: true, format } }), format);
+      await isBroken(await answered(agent.port, { call: { ...UNCONTINUABLE, format } }), format);
     },
   );
 
@@ -241,23 +247,40 @@ describe("a stream that breaks", () => {
     async (format) => {
       const mortal = await startSimulator(WANTED, { dieAfterTokens: 5, tokensPerSecond: 500 });
       const before = await startAgent({ [WANTED]: mortal.port });
-      await isBroken(await answered(before.port, { call: { stream: true, format } }), format);
+      await before.settled();
+      await isBroken(await answered(before.port, { call: { ...UNCONTINUABLE, format } }), format);
       expect(await mortal.exited).toMatchObject({ signal: "SIGKILL" });
       await before.close();
     },
   );
 
-  it("after its last event but before [DONE] isn't taken for whole", async () => {
+  it("after all of its text but before [DONE] is closed as it should have been", async () => {
     recorded.play("text/event-stream", recordedChunks("chat-stream").slice(0, -1));
-    const answer = await answered(agent.port, { call: { ...RECORDED, stream: true } });
+    const answer = await answered(agent.port, { call: { ...RECORDED, ...UNCONTINUABLE } });
+    expect(answer.bytes.equals(recordedStream("chat-stream"))).toBe(true);
+    expect(answer.whole).toBe(true);
+  });
+
+  it("of two choices, one of them whole, isn't taken for whole", async () => {
+    const event = (index: number, delta: object, finish: string | null): Buffer =>
+      Buffer.from(
+        `data: ${JSON.stringify({ choices: [{ finish_reason: finish, index, delta }], created: 1, id: "chatcmpl-a", model: "Wren-1B.gguf", object: "chat.completion.chunk" })}\n\n`,
+      );
+    recorded.play("text/event-stream", [
+      event(0, { content: "whole" }, null),
+      event(1, { content: "hal" }, null),
+      event(0, {}, "stop"),
+    ]);
+    const answer = await answered(agent.port, { call: { ...RECORDED, ...UNCONTINUABLE, choices: 2 } });
     expect(errorOf(answer).code).toBe("upstream_failed");
     expect(answer.text).not.toContain("[DONE]");
   });
 
-  it("with nothing but an empty body is no answer either", async () => {
+  it("with nothing but an empty body is no answer", async () => {
     recorded.play("text/event-stream", []);
-    const answer = await answered(agent.port, { call: { ...RECORDED, stream: true } });
+    const answer = await answered(agent.port, { call: { ...RECORDED, ...UNCONTINUABLE } });
     expect(errorOf(answer).code).toBe("upstream_failed");
+    expect(answer.text).not.toContain("[DONE]");
   });
 });
 

@@ -43,6 +43,9 @@ const CALL: Call = {
   set: {},
 };
 
+/** A call as the edge describes it. */
+export const callOf = (other: Partial<Call>): Call => ({ ...CALL, ...other });
+
 export const TOKEN: string = await boxToken(
   (secret, text) => Promise.resolve(createHmac("sha256", secret).update(text).digest("hex")),
   BOX_SECRET,

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SimulatedServer, State } from "../sim/start.ts";
 import { answered, ask, dataOf, errorOf } from "./ask.ts";
-import { reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
 
 let simulator: SimulatedServer;
 let agent: TestAgent;
@@ -11,13 +11,18 @@ beforeAll(async () => {
   simulator = await startSimulator(WANTED);
   agent = await startAgent({ [WANTED]: simulator.port });
 });
-beforeEach(() => reset(simulator));
+beforeEach(async () => {
+  await reset(simulator);
+  await agent.settled(WANTED);
+});
 afterAll(async () => {
   await agent.close();
   await simulator.stop();
 });
 
 const isIdle = (state: State): boolean => state.generating === 0 && state.deferred === 0;
+const callsIn = ({ finished }: State): State["finished"] =>
+  finished.filter(({ route }) => route === "/v1/chat/completions");
 const isBusy = (state: State): boolean => state.generating > 0;
 /** An answer that would not end by itself in the time of a test. */
 const ENDLESS = { ignore_eos: true, max_tokens: 500 };
@@ -28,9 +33,9 @@ describe("a client that leaves", () => {
     const asked = ask(agent.port, { call: { stream: true, format }, body: ENDLESS });
     await asked.came(/"content":"[^"]/);
     asked.leave();
-    const { finished } = await simulator.until((state) => isIdle(state) && state.finished.length === 1);
-    expect(finished[0]?.outcome).toBe("aborted");
-    expect(finished[0]?.generatedTokens).toBeLessThan(400);
+    const state = await simulator.until((state) => isIdle(state) && callsIn(state).length === 1);
+    expect(callsIn(state)[0]?.outcome).toBe("aborted");
+    expect(callsIn(state)[0]?.generatedTokens).toBeLessThan(400);
   });
 
   it("before a stream's first event frees its slot", async () => {
@@ -38,8 +43,8 @@ describe("a client that leaves", () => {
     const asked = ask(agent.port, { call: { stream: true } });
     await simulator.until(isBusy);
     asked.leave();
-    const { finished } = await simulator.until((state) => isIdle(state) && state.finished.length === 1);
-    expect(finished[0]).toMatchObject({ outcome: "aborted", generatedTokens: 0 });
+    const state = await simulator.until((state) => isIdle(state) && callsIn(state).length === 1);
+    expect(callsIn(state)[0]).toMatchObject({ outcome: "aborted", generatedTokens: 0 });
   });
 
   it("of an answer that isn't streamed frees its slot", async () => {
@@ -47,14 +52,16 @@ describe("a client that leaves", () => {
     const asked = ask(agent.port, { body: ENDLESS });
     await simulator.until(isBusy);
     asked.leave();
-    const { finished } = await simulator.until((state) => isIdle(state) && state.finished.length === 1);
-    expect(finished[0]?.outcome).toBe("aborted");
+    const state = await simulator.until((state) => isIdle(state) && callsIn(state).length === 1);
+    expect(callsIn(state)[0]?.outcome).toBe("aborted");
   });
 
   it("while others wait for a slot lets the next one in, and the others don't notice", async () => {
     await simulator.set({ stall: true });
     const calls = Array.from({ length: 4 }, () => ask(agent.port, { call: { stream: true } }));
-    await simulator.until((state) => state.generating === 2 && state.deferred === 2);
+    await simulator.until((state) => state.generating === 2);
+    await until(() => agent.live.dispatch.queued === 2);
+    expect((await simulator.state()).deferred).toBe(0);
     const [first, second, ...others] = calls;
     first?.leave();
     second?.leave();
@@ -65,12 +72,12 @@ describe("a client that leaves", () => {
 
   it("is one line in the log, and no fault", async () => {
     await simulator.set({ stall: true });
-    const before = agent.log.length;
+    const before = agent.calls().length;
     const asked = ask(agent.port, { call: { stream: true } });
     await simulator.until(isBusy);
     asked.leave();
-    await expect.poll(() => agent.log.length).toBe(before + 1);
-    const line = JSON.parse(agent.log[before] ?? "") as Record<string, unknown>;
+    await expect.poll(() => agent.calls().length).toBe(before + 1);
+    const line = agent.calls()[before];
     expect(line).toMatchObject({ event: "call", outcome: "left", port: WANTED, level: 30 });
     expect(line).not.toHaveProperty("code");
   });
@@ -94,8 +101,8 @@ describe("a call whose deadline passes", () => {
       expect(answer.status).toBe(504);
       expect(errorOf(answer)).toMatchObject({ code: "deadline_exceeded", type: "timeout_error" });
       expect(answer.headers["x-isha-started"]).toBe("1");
-      const { finished } = await simulator.until((state) => isIdle(state) && state.finished.length === 1);
-      expect(finished[0]?.outcome).toBe("aborted");
+      const state = await simulator.until((state) => isIdle(state) && callsIn(state).length === 1);
+      expect(callsIn(state)[0]?.outcome).toBe("aborted");
     },
   );
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, dataOf, errorOf, eventsOf, jsonOf, type Answer, type Question } from "./ask.ts";
-import { OTHER, REPLICA, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { OTHER, REPLICA, reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
 
 let wanted: SimulatedServer;
 let replica: SimulatedServer;
@@ -14,7 +14,10 @@ beforeAll(async () => {
   [wanted, replica, other] = await Promise.all(starting);
   agent = await startAgent({ [WANTED]: wanted.port, [REPLICA]: replica.port, [OTHER]: other.port });
 });
-beforeEach(() => Promise.all([wanted, replica, other].map(reset)));
+beforeEach(async () => {
+  await Promise.all([wanted, replica, other].map(reset));
+  await agent.settled();
+});
 afterAll(async () => {
   await agent.close();
   await Promise.all([wanted, replica, other].map((simulator) => simulator.stop()));
@@ -69,6 +72,7 @@ describe("a call is answered by", () => {
     await wanted.set({ refuse: true });
     await inMediczy();
     await reset(wanted);
+    await agent.settled(WANTED);
     expect(saidToBe(await inMediczy())).toMatchObject({ port: WANTED, from: null });
   });
 
@@ -87,10 +91,14 @@ describe("a call is answered by", () => {
 });
 
 describe("a server that loads", () => {
+  /** The agent knows that it loads, and a call is there. */
+  const waits = (port: number): Promise<void> =>
+    until(() => agent.bodies.bytes > 0 && agent.live.servers.get(port)?.view().state === "loading");
+
   it("is waited for, and answers as soon as it is ready", async () => {
     await wanted.set({ loading: true });
     const asked = ask(agent.port, { call: { ports: [WANTED], format: "mediczy" } });
-    await wanted.until((state) => (state.requestsByRoute["/health"] ?? 0) >= 2);
+    await waits(WANTED);
     expect(asked.text()).toBe("");
     await wanted.set({ loading: false });
     const answer = await asked.answer;
@@ -102,13 +110,13 @@ describe("a server that loads", () => {
   it("is not waited for where a replica is ready", async () => {
     await wanted.set({ loading: true });
     expect(saidToBe(await inMediczy())).toMatchObject({ port: REPLICA, from: WANTED });
-    expect((await wanted.state()).requestsByRoute["/health"]).toBeUndefined();
+    expect(await callsAt(wanted)).toBeLessThanOrEqual(1);
   });
 
   it("is waited for where its replica is down, and so is a replica", async () => {
     await Promise.all([wanted.set({ refuse: true }), replica.set({ loading: true })]);
     const asked = ask(agent.port, { call: { format: "mediczy" } });
-    await replica.until((state) => (state.requestsByRoute["/health"] ?? 0) >= 1);
+    await waits(REPLICA);
     await replica.set({ loading: false });
     expect(saidToBe(await asked.answer)).toMatchObject({ port: REPLICA });
   });
@@ -116,7 +124,7 @@ describe("a server that loads", () => {
   it("and dies over it is given up for the fallback", async () => {
     await wanted.set({ loading: true });
     const asked = ask(agent.port, { call: { ports: [WANTED], format: "mediczy" } });
-    await wanted.until((state) => (state.requestsByRoute["/health"] ?? 0) >= 1);
+    await waits(WANTED);
     await wanted.set({ refuse: true });
     expect(saidToBe(await asked.answer)).toMatchObject({ port: OTHER, from: WANTED });
   });
@@ -124,7 +132,7 @@ describe("a server that loads", () => {
   it("and whose client leaves meanwhile is not asked any more", async () => {
     await wanted.set({ loading: true });
     const asked = ask(agent.port, { call: { ports: [WANTED] } });
-    await wanted.until((state) => (state.requestsByRoute["/health"] ?? 0) >= 1);
+    await waits(WANTED);
     const before = agent.log.length;
     asked.leave();
     await expect.poll(() => agent.log.slice(before).join("")).toContain('"outcome":"left"');
@@ -140,11 +148,11 @@ describe("a server that loads", () => {
     ]);
     const answer = await answered(agent.port);
     expect(answer.status).toBe(503);
-    expect(errorOf(answer).code).toBe("model_loading");
+    expect(errorOf(answer).code).toBe("model_unavailable");
     expect(answer.headers).toMatchObject({
       "x-isha-started": "0",
-      "x-isha-code": "model_loading",
-      "retry-after": "5",
+      "x-isha-code": "model_unavailable",
+      "retry-after": "10",
     });
   });
 });

@@ -6,6 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { journalFolder } from "../../origin-agent/journal-files.ts";
+import { JournalReader } from "../../origin-agent/journal-reader.ts";
+import type { UsageCall } from "../../origin-agent/journal-record.ts";
 import { boxInput, fleetInput } from "../shared/fleet-input.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, dataOf, jsonOf, type Json } from "./ask.ts";
@@ -61,6 +64,9 @@ function start(environment: Record<string, string> = {}, fleet = "one.ts"): Runn
       LLAMA_API_KEY,
       UPSTREAM_PORTS: JSON.stringify({ [WANTED]: simulator.port }),
       SIMULATED_PORTS: String(WANTED),
+      ISHA_STATE: join(folder, "state"),
+      PM2_HOME: join(folder, "pm2"),
+      NVIDIA_SMI: join(folder, "no-nvidia-smi"),
       ...environment,
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -83,11 +89,23 @@ function start(environment: Record<string, string> = {}, fleet = "one.ts"): Runn
 }
 
 /** The port an agent says it listens on. */
-async function portOf(agent: RunningAgent): Promise<number> {
+async function portOf(agent: RunningAgent, answering = true): Promise<number> {
   const said = (): Json | undefined => agent.lines().find((line) => line["event"] === "listening");
   await until(() => said() !== undefined);
-  return Number(said()?.["port"]);
+  const port = Number(said()?.["port"]);
+  // A port is one for calls once its server has been seen.
+  if (answering)
+    await until(async () =>
+      (await (await fetch(`http://127.0.0.1:${port}/healthz`)).text()).includes('"ready"'),
+    );
+  return port;
 }
+
+const failsWith = (attempt: Promise<unknown>, code: string): Promise<boolean> =>
+  attempt.then(
+    () => false,
+    (error: unknown) => error instanceof Error && "code" in error && error.code === code,
+  );
 
 const hasSaid = (agent: RunningAgent, event: string): boolean =>
   agent.lines().some((line) => line["event"] === event);
@@ -96,7 +114,12 @@ describe("the program", () => {
   it("listens on loopback, says where and as which box, and answers calls", async () => {
     const agent = start();
     const port = await portOf(agent);
-    expect(agent.lines()[0]).toMatchObject({ event: "listening", host: "127.0.0.1", port, box: "north" });
+    expect(agent.lines().find((line) => line["event"] === "listening")).toMatchObject({
+      event: "listening",
+      host: "127.0.0.1",
+      port,
+      box: "north",
+    });
     const answer = await answered(port, { call: { format: "mediczy" } });
     expect(jsonOf(answer)["isha"]).toMatchObject({ box: "north", port: WANTED });
     expect(answer.headers["x-isha-simulated"]).toBe("1");
@@ -120,7 +143,7 @@ describe("the program", () => {
     expect(await lost.exited).toMatchObject({ code: 1 });
     expect(lost.output()).toContain("ISHA_BOX must name this machine's box in the fleet file (north, south)");
     const south = start({ ISHA_BOX: "south" }, "two.ts");
-    await portOf(south);
+    await portOf(south, false);
     expect(south.lines()[0]).toMatchObject({ box: "south" });
   });
 
@@ -128,6 +151,48 @@ describe("the program", () => {
     const agent = start({ ISHA_BOX: "west" });
     expect(await agent.exited).toMatchObject({ code: 1 });
     expect(agent.output()).toContain('"west" isn\'t one');
+  });
+
+  it("books each call in its journal, its start and how it ended, and nothing of its words", async () => {
+    const state = await mkdtemp(join(folder, "state-"));
+    const agent = start({ ISHA_STATE: state });
+    const port = await portOf(agent);
+    const body = { messages: [{ role: "user", content: "Marker-Of-The-Prompt" }] };
+    const whole = jsonOf(await answered(port, { call: { requestId: "req-a" }, body }));
+    await answered(port, { call: { requestId: "req-b", stream: true, format: "mediczy" }, body });
+    await answered(port, { call: { requestId: "req-c" }, body: { ...body, n: 9 } });
+    const files = journalFolder(join(state, "journal"));
+    const booked = async (): Promise<UsageCall[]> => {
+      const [segment] = await files.list();
+      if (segment === undefined) return [];
+      const reader = new JournalReader(segment.epoch, files);
+      reader.add(segment);
+      return reader.next(10);
+    };
+    await until(async () => (await booked()).length === 3);
+    const calls = await booked();
+    const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = whole["usage"] as Record<
+      string,
+      number
+    >;
+    expect(calls[0]).toMatchObject({
+      callId: "req-a",
+      keyId: "key-1",
+      agentType: "Radiology",
+      model: "Heron-3B",
+      port: WANTED,
+      outcome: "complete",
+      promptTokens,
+      completionTokens,
+      cachedTokens: 0,
+      choices: 1,
+      estimated: false,
+    });
+    expect(calls[1]).toMatchObject({ callId: "req-b", outcome: "complete", promptTokens, completionTokens });
+    expect(calls[2]).toMatchObject({ callId: "req-c", outcome: "refused", promptTokens: null });
+    const [segment] = await files.list();
+    const bytes = segment === undefined ? Buffer.alloc(0) : await files.read(segment, 0, 100_000);
+    expect(bytes.toString("latin1")).not.toMatch(/marker|simulated/i);
   });
 
   it("writes no word of a prompt, an answer or a secret, on either of its streams", async () => {
@@ -154,7 +219,8 @@ describe.each(["SIGTERM", "SIGINT"] as const)("on %s the program", (signal) => {
     await asked.came(/"content":"[^"]/);
     agent.child.kill(signal);
     await until(() => hasSaid(agent, "draining"));
-    await expect(answered(port)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    // The line is out a moment before the socket is closed: who comes just then meets a reset.
+    await until(() => failsWith(answered(port), "ECONNREFUSED"));
     await simulator.set({ stallAfterTokens: null });
 
     const answer = await asked.answer;

@@ -13,6 +13,13 @@ export interface RecordedServer {
   close(): Promise<void>;
 }
 
+/** What its health is judged by: well, two slots, nothing under way. */
+const ASIDE: Readonly<Record<string, unknown>> = {
+  "/health": { status: "ok" },
+  "/slots": [0, 1].map((id) => ({ id, n_ctx: 2048, speculative: false, is_processing: false })),
+  "/v1/completions": { choices: [{ text: "a", index: 0, finish_reason: "length" }] },
+};
+
 /** Nobody who reads at all takes this long, milliseconds. */
 const HELD_BACK_MS = 200;
 
@@ -23,6 +30,12 @@ export async function startRecordedServer(): Promise<RecordedServer> {
   const server = createServer((request, response) => {
     void (async () => {
       await whole(request);
+      const aside = ASIDE[request.url ?? ""];
+      if (aside !== undefined) {
+        response.writeHead(200, { "content-type": "application/json; charset=utf-8" });
+        response.end(JSON.stringify(aside));
+        return;
+      }
       response.socket?.setNoDelay(true);
       const closed = once(response, "close");
       response.writeHead(200, { "content-type": type, connection: "close" });

@@ -2,12 +2,13 @@
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { DRAIN_MS } from "../../origin-agent/server.ts";
 import { TOKEN_HEADER } from "../../shared/call-headers.ts";
 import { BoxHealth } from "../../shared/health.ts";
 import { MAX_BODY_BYTES } from "../../shared/limits.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, errorOf, headersOf, jsonOf, TOKEN, type Answer, type Json } from "./ask.ts";
-import { reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
+import { callsOf, reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
 
 let simulator: SimulatedServer;
 let agent: TestAgent;
@@ -16,13 +17,16 @@ beforeAll(async () => {
   simulator = await startSimulator(WANTED);
   agent = await startAgent({ [WANTED]: simulator.port });
 });
-beforeEach(() => reset(simulator));
+beforeEach(async () => {
+  await reset(simulator);
+  await agent.settled(WANTED);
+});
 afterAll(async () => {
   await agent.close();
   await simulator.stop();
 });
 
-const receivedCount = async (): Promise<number> => (await simulator.state()).received.length;
+const receivedCount = async (): Promise<number> => (await callsOf(simulator)).length;
 
 /** Sends bytes and reads until the agent closes the connection. */
 async function raw(port: number, text: string): Promise<string> {
@@ -146,7 +150,7 @@ describe("a body", () => {
 
   it("of the longest length there may be reaches the server whole", async () => {
     expect((await answered(agent.port, { body: padded(MAX_BODY_BYTES) })).status).toBe(200);
-    const [received] = (await simulator.state()).received;
+    const [received] = await callsOf(simulator);
     expect(received?.body.startsWith(padded(MAX_BODY_BYTES).slice(0, -1))).toBe(true);
   });
 
@@ -204,7 +208,7 @@ describe("a body", () => {
   it("in chunks is taken as one with its length said", async () => {
     const headers = { "content-length": undefined, "transfer-encoding": "chunked" };
     expect((await answered(agent.port, { headers })).status).toBe(200);
-    const [received] = (await simulator.state()).received;
+    const [received] = await callsOf(simulator);
     expect(received?.headers).not.toHaveProperty("transfer-encoding");
   });
 
@@ -263,10 +267,10 @@ describe("calls on one connection", () => {
 
 describe("the log", () => {
   it("has one line a call: who asked, who answered, how it ended and how long it took", async () => {
-    const before = agent.log.length;
+    const before = agent.calls().length;
     await answered(agent.port, { call: { requestId: "req-7", stream: true } });
-    await expect.poll(() => agent.log.length).toBe(before + 1);
-    expect(JSON.parse(agent.log[before] ?? "")).toMatchObject({
+    await expect.poll(() => agent.calls().length).toBe(before + 1);
+    expect(agent.calls()[before]).toMatchObject({
       event: "call",
       request_id: "req-7",
       key: "key-1",
@@ -281,10 +285,10 @@ describe("the log", () => {
   });
 
   it("says a refusal's code and what only we may know of it", async () => {
-    const before = agent.log.length;
+    const before = agent.calls().length;
     await answered(agent.port, { body: { n: 9 } });
-    await expect.poll(() => agent.log.length).toBe(before + 1);
-    expect(JSON.parse(agent.log[before] ?? "")).toMatchObject({
+    await expect.poll(() => agent.calls().length).toBe(before + 1);
+    expect(agent.calls()[before]).toMatchObject({
       outcome: "refused",
       code: "invalid_request",
       cause: `port ${WANTED} answered 400 invalid_request_error`,
@@ -292,7 +296,7 @@ describe("the log", () => {
   });
 
   it("holds no word of a prompt or an answer, on no path", async () => {
-    const before = agent.log.length;
+    const before = agent.calls().length;
     const prompt = { messages: [{ role: "user", content: "Marker-Of-The-Prompt" }] };
     const streamed: Json[] = [
       {},
@@ -321,10 +325,28 @@ describe("the log", () => {
     const left = ask(agent.port, { body: prompt });
     await simulator.until((state) => state.generating === 1);
     left.leave();
-    await expect.poll(() => agent.log.length).toBe(before + 2 * 2 * streamed.length + 4);
+    await expect.poll(() => agent.calls().length).toBe(before + 2 * 2 * streamed.length + 3);
 
-    const written = agent.log.slice(before).join("");
+    const written = agent.log.join("");
     expect(written).toContain('"event":"call"');
     expect(written).not.toMatch(/marker|simulated|asked about|Compute error|choices|messages/i);
+  });
+});
+
+describe("an agent that drains", () => {
+  it("still takes what connections from before bring, closing each; at its end 503 draining", async () => {
+    let skew = 0;
+    const going = await startAgent({ [WANTED]: simulator.port }, { clock: () => performance.now() + skew });
+    await going.settled();
+    going.drain();
+    const taken = await answered(going.port);
+    expect(taken.status).toBe(200);
+    expect(taken.headers.connection).toBe("close");
+    skew = DRAIN_MS;
+    const refused = await answered(going.port);
+    expect(refused.status).toBe(503);
+    expect(errorOf(refused).code).toBe("draining");
+    expect(refused.headers).toMatchObject({ connection: "close", "x-isha-started": "0", "retry-after": "2" });
+    await going.close();
   });
 });

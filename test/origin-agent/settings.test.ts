@@ -25,6 +25,9 @@ describe("the agent's settings", () => {
       llamaApiKey: "llama-key",
       upstreamPorts: new Map(),
       simulatedPorts: new Set(),
+      stateFolder: ".isha",
+      pm2Home: ".pm2",
+      nvidiaSmi: ["nvidia-smi"],
       logLevel: "info",
     });
   });
@@ -39,6 +42,9 @@ describe("the agent's settings", () => {
       BOX_SECRET_PREVIOUS: "fedcba9876543210",
       UPSTREAM_PORTS: '{"9101":41001,"9102":41002}',
       SIMULATED_PORTS: "9101,9102",
+      HOME: "/home/models",
+      ISHA_STATE: "/var/lib/isha",
+      NVIDIA_SMI: '["node","smi.ts"]',
       LOG_LEVEL: "debug",
       PATH: "/usr/bin",
     });
@@ -54,6 +60,9 @@ describe("the agent's settings", () => {
         [9102, 41_002],
       ]),
       simulatedPorts: new Set([9101, 9102]),
+      stateFolder: "/var/lib/isha",
+      pm2Home: "/home/models/.pm2",
+      nvidiaSmi: ["node", "smi.ts"],
       logLevel: "debug",
     });
   });
@@ -78,6 +87,10 @@ describe("a variable that is wrong is named, its value is not:", () => {
     ["SIMULATED_PORTS", "secret-value"],
     ["SIMULATED_PORTS", "9101;9102"],
     ["LOG_LEVEL", "secret-value"],
+    ["NVIDIA_SMI", "[secret-value"],
+    ["NVIDIA_SMI", "[]"],
+    ["ISHA_STATE", ""],
+    ["PM2_HOME", ""],
   ])("%s=%s", (name, value) => {
     const faults = faultsOf({ ...LEAST, [name]: value });
     expect(faults).toHaveLength(1);

@@ -1,0 +1,222 @@
+// Watches a chat stream go by and keeps what recovery and usage need: the text so far, the answer's identity,
+// its counts. It changes nothing. Most events are one token: those cost two searches and a slice, no parsing.
+import { eventData } from "./event-stream.ts";
+
+/** How an answer is known: what every event of it repeats. */
+export interface AnswerIdentity {
+  readonly id: string;
+  readonly created: number;
+  readonly model: string;
+}
+
+/** Token counts, as the server told them. */
+export interface Counts {
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+}
+
+/** What the server says of its speed; null where it doesn't. */
+export interface Timings {
+  readonly decodedTokens: number | null;
+  readonly decodeMs: number | null;
+  /** Those really processed, the ones from the cache left out. */
+  readonly promptTokens: number | null;
+  readonly promptMs: number | null;
+}
+
+/** How llama-server writes an event of nothing but text (transcript `chat-stream`); its text follows. */
+const TEXT_EVENT = Buffer.from('data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"');
+/** What follows the text. Inside a JSON string its quotes would be escaped, so it can't stand there. */
+const TEXT_END = Buffer.from('"}}],"created"');
+const EVENT_END = Buffer.from("\n\n");
+
+/** What of an event, or of a whole answer, is looked at. */
+export interface AnswerJson {
+  readonly id?: unknown;
+  readonly created?: unknown;
+  readonly model?: unknown;
+  readonly choices?: readonly {
+    readonly delta?: Readonly<Record<string, unknown>>;
+    readonly finish_reason?: string | null;
+  }[];
+  readonly usage?: {
+    readonly prompt_tokens?: unknown;
+    readonly completion_tokens?: unknown;
+    readonly prompt_tokens_details?: { readonly cached_tokens?: unknown };
+  };
+  readonly timings?: Readonly<Record<string, unknown>>;
+}
+
+export class ChatRecorder {
+  readonly #maxBytes: number;
+  #escaped: string[] = [];
+  #bytes = 0;
+  #overflowed = false;
+  #identity: AnswerIdentity | null = null;
+  #plain = true;
+  #finish: string | null = null;
+  #counts: Counts | null = null;
+  #timings: Timings | null = null;
+  #done = false;
+  #textEvents = 0;
+
+  /** @param maxBytes of text kept for continuing; past it the answer can't be continued. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  get identity(): AnswerIdentity | null {
+    return this.#identity;
+  }
+
+  /** Whether all that went by was one choice's text: no reasoning, no tool call, no log-probabilities. */
+  get plain(): boolean {
+    return this.#plain && !this.#overflowed;
+  }
+
+  /** The last choice's finish reason, once an event said it. */
+  get finish(): string | null {
+    return this.#finish;
+  }
+
+  /** Events that carried text: about as many tokens. */
+  get textEvents(): number {
+    return this.#textEvents;
+  }
+
+  get counts(): Counts | null {
+    return this.#counts;
+  }
+
+  get timings(): Timings | null {
+    return this.#timings;
+  }
+
+  /** Whether `[DONE]` went by. */
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** The text so far. Joined and unescaped only when asked for: after a break, or for an estimate. */
+  text(): string {
+    const bytes = Buffer.from(this.#escaped.join(""), "latin1").toString("utf8");
+    return JSON.parse(`"${bytes}"`) as string;
+  }
+
+  /** Takes a single event that is nothing but text. @returns false, and has taken nothing, where it is anything else. */
+  pushText(whole: Buffer): boolean {
+    return (
+      whole.indexOf(EVENT_END, TEXT_EVENT.length) === whole.length - EVENT_END.length &&
+      this.#textEvent(whole, 0, whole.length)
+    );
+  }
+
+  /** Takes one or more whole events. */
+  push(whole: Buffer): void {
+    let start = 0;
+    while (start < whole.length) {
+      const found = whole.indexOf(EVENT_END, start);
+      const end = found < 0 ? whole.length : found + EVENT_END.length;
+      if (!this.#textEvent(whole, start, end)) this.#anyEvent(whole.subarray(start, end));
+      start = end;
+    }
+  }
+
+  #textEvent(whole: Buffer, start: number, end: number): boolean {
+    const from = start + TEXT_EVENT.length;
+    if (
+      this.#identity === null ||
+      from >= end ||
+      whole.compare(TEXT_EVENT, 0, TEXT_EVENT.length, start, from) !== 0
+    )
+      return false;
+    const to = whole.indexOf(TEXT_END, from);
+    // With `timings_per_token` or logprobs more follows the text: looked at in full.
+    if (to < 0 || to >= end || this.#finish !== null) return false;
+    this.#keep(whole.toString("latin1", from, to), to - from);
+    return true;
+  }
+
+  #keep(escaped: string, bytes: number): void {
+    this.#textEvents += 1;
+    this.#bytes += bytes;
+    if (this.#bytes > this.#maxBytes) {
+      this.#overflowed = true;
+      this.#escaped = [];
+    }
+    if (!this.#overflowed) this.#escaped.push(escaped);
+  }
+
+  #anyEvent(event: Buffer): void {
+    for (const data of eventData(event)) {
+      if (data === "[DONE]") {
+        this.#done = true;
+        continue;
+      }
+      const parsed = parseAnswer(data);
+      if (parsed !== null) this.#note(parsed);
+    }
+  }
+
+  #note(event: AnswerJson): void {
+    const { id, created, model } = event;
+    if (
+      this.#identity === null &&
+      typeof id === "string" &&
+      typeof created === "number" &&
+      typeof model === "string"
+    ) {
+      this.#identity = { id, created, model };
+    }
+    this.#counts = readCounts(event) ?? this.#counts;
+    this.#timings = readTimings(event) ?? this.#timings;
+    for (const choice of event.choices ?? []) {
+      const { content, role: _, ...others } = choice.delta ?? {};
+      if (Object.keys(others).length > 0 || (event.choices?.length ?? 0) > 1 || "logprobs" in choice)
+        this.#plain = false;
+      if (typeof content === "string" && content !== "") {
+        const escaped = Buffer.from(JSON.stringify(content).slice(1, -1)).toString("latin1");
+        this.#keep(escaped, escaped.length);
+      }
+      if (choice.finish_reason != null) this.#finish = choice.finish_reason;
+    }
+  }
+}
+
+/** `usage` says it plainly; without `include_usage` the last event's `timings` do (transcript `chat-stream`). */
+export function readCounts({ usage, timings }: AnswerJson): Counts | null {
+  const prompt = number(usage?.prompt_tokens);
+  const completion = number(usage?.completion_tokens);
+  if (prompt !== null && completion !== null) {
+    const cachedTokens = number(usage?.prompt_tokens_details?.cached_tokens) ?? 0;
+    return { promptTokens: prompt, cachedTokens, completionTokens: completion };
+  }
+  const processed = number(timings?.["prompt_n"]);
+  const predicted = number(timings?.["predicted_n"]);
+  if (processed === null || predicted === null) return null;
+  const cachedTokens = number(timings?.["cache_n"]) ?? 0;
+  return { promptTokens: processed + cachedTokens, cachedTokens, completionTokens: predicted };
+}
+
+export function readTimings({ timings }: AnswerJson): Timings | null {
+  if (timings === undefined) return null;
+  return {
+    decodedTokens: number(timings["predicted_n"]),
+    decodeMs: number(timings["predicted_ms"]),
+    promptTokens: number(timings["prompt_n"]),
+    promptMs: number(timings["prompt_ms"]),
+  };
+}
+
+const number = (value: unknown): number | null =>
+  typeof value === "number" && Number.isFinite(value) ? value : null;
+
+export function parseAnswer(data: string): AnswerJson | null {
+  try {
+    const value: unknown = JSON.parse(data);
+    return typeof value === "object" && value !== null ? value : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,40 @@
+// What a call is booked as: one start and one end in the journal, from its report. Counts the server stated
+// stand as they are; what it didn't state is estimated, and says so.
+import type { Call } from "../shared/call-headers.ts";
+import type { CallReport } from "./forward.ts";
+import type { CallEnd, Outcome } from "./journal-record.ts";
+
+/** @param ms from the call's arrival to its end. */
+export function callEnd(call: Pick<Call, "choices">, report: CallReport, ms: number): CallEnd {
+  const { counts, estimate } = report;
+  const outcome = outcomeOf(report);
+  const durationMs = Math.round(ms);
+  if (counts === null) {
+    return {
+      outcome,
+      promptTokens: null,
+      cachedTokens: null,
+      completionTokens: estimate,
+      choices: call.choices,
+      estimated: true,
+      durationMs,
+    };
+  }
+  return {
+    outcome,
+    promptTokens: counts.promptTokens,
+    cachedTokens: counts.cachedTokens,
+    // llama-server counts ONE choice of several (transcripts `chat-n2`, `completions-prompt-list`).
+    completionTokens: counts.completionTokens + report.otherChoicesTokens,
+    choices: call.choices,
+    estimated: call.choices > 1 || report.continuations > 0,
+    durationMs,
+  };
+}
+
+function outcomeOf({ outcome, refusal }: CallReport): Outcome {
+  if (outcome === "answered") return "complete";
+  if (outcome === "left") return "aborted";
+  if (refusal?.code === "deadline_exceeded") return "expired";
+  return refusal?.code === "upstream_failed" ? "broken" : "refused";
+}

@@ -1,0 +1,300 @@
+// The probe against the simulated nvidia-smi, a program of its own, with each of its faults.
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { GPU_PACES, GpuProbe, type GpuPaces, type GpuReading } from "../../../origin-agent/probes/gpu.ts";
+import type { ProgramProblem } from "../../../origin-agent/probes/line-program.ts";
+import { isAlive, until } from "./until.ts";
+
+const SIMULATOR = fileURLToPath(new URL("../../sim/nvidia-smi.ts", import.meta.url));
+const COMMAND = [process.execPath, "--disable-warning=ExperimentalWarning", SIMULATOR] as const;
+
+const PACES: GpuPaces = {
+  ...GPU_PACES,
+  gpuEvery: 50,
+  processEvery: 50,
+  // Starting the simulator takes a while on a busy machine; only where it hangs is the wait short.
+  silence: 10_000,
+  processSilence: 1_000,
+  singleLook: 10_000,
+  reportQuiet: 25,
+  firstPause: 20,
+  longestPause: 100,
+  missingPause: 50,
+  wellAfter: 100,
+  gpuStale: 20_000,
+  processStale: 20_000,
+};
+const IMPATIENT: Partial<GpuPaces> = { silence: 1_500, processSilence: 500, singleLook: 1_500 };
+const FORGETFUL: Partial<GpuPaces> = { gpuStale: 500, processStale: 500 };
+
+const folder = mkdtempSync(join(tmpdir(), "gpu-probe-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+class Bench {
+  readonly problems: (ProgramProblem["kind"] | "well")[] = [];
+  readonly details: ProgramProblem[] = [];
+  readonly probe: GpuProbe;
+  readonly #file: string;
+
+  constructor(
+    box: unknown,
+    paces: Partial<GpuPaces> = {},
+    command: readonly [string, ...string[]] = COMMAND,
+  ) {
+    this.#file = join(folder, `${Math.random()}.json`);
+    this.set(box);
+    this.probe = new GpuProbe({
+      command,
+      env: { NVIDIA_SMI_SIM: this.#file },
+      onProblem: (problem) => {
+        this.problems.push(problem?.kind ?? "well");
+        if (problem !== null) this.details.push(problem);
+      },
+      clock: () => performance.now(),
+      paces: { ...PACES, ...paces },
+    });
+    benches.push(this);
+    this.probe.start();
+  }
+
+  /** The box from now on. */
+  set(box: unknown): void {
+    writeFileSync(`${this.#file}.new`, JSON.stringify(box));
+    renameSync(`${this.#file}.new`, this.#file);
+  }
+
+  async reading(what: string, wanted: (reading: GpuReading) => boolean): Promise<GpuReading> {
+    return until(what, () => {
+      const reading = this.probe.latest();
+      return wanted(reading) ? reading : null;
+    });
+  }
+}
+
+const benches: Bench[] = [];
+afterEach(async () => {
+  await Promise.all(benches.splice(0).map(async ({ probe }) => probe.stop()));
+});
+
+const ONE = { processes: [{ pid: 4_242, memoryMiB: 6_100 }] };
+
+describe("a box that is well", () => {
+  it("is read with its cards and processes, and its age", async () => {
+    const { gpus, gpusAgeMs, problem, available, processes } = await new Bench(ONE).reading(
+      "both",
+      (reading) => reading.available && reading.processes !== null,
+    );
+    expect(available).toBe(true);
+    expect(problem).toBe(null);
+    expect(gpus).toEqual([
+      {
+        index: 0,
+        uuid: "GPU-00000000-5a1d-4b7e-9c3f-0123456789ab",
+        name: "NVIDIA GeForce RTX 3090",
+        memoryTotalMib: 24_576,
+        memoryUsedMib: 6_112,
+        utilizationPercent: 0,
+        temperatureC: 41,
+        powerWatts: 28.41,
+        powerLimitWatts: 350,
+      },
+    ]);
+    expect(gpusAgeMs).toBeLessThan(1_000);
+    expect(processes).toEqual([
+      { pid: 4_242, memoryMib: 6_100, gpuUuid: "GPU-00000000-5a1d-4b7e-9c3f-0123456789ab" },
+    ]);
+  });
+
+  it("is followed as it changes", async () => {
+    const bench = new Bench(ONE);
+    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+    bench.set({ gpus: [{ temperature: 83 }], processes: [{ pid: 4_242 }, { pid: 4_243 }] });
+    await bench.reading("the heat", ({ gpus }) => gpus?.[0]?.temperatureC === 83);
+    await bench.reading("the second process", ({ processes }) => processes?.length === 2);
+    expect(bench.problems).toEqual([]);
+  });
+
+  it("may have several cards, and one process on two of them", async () => {
+    const bench = new Bench({
+      gpus: [{}, { name: "NVIDIA RTX A4000" }],
+      processes: [
+        { pid: 7, memoryMiB: 100, gpu: 0 },
+        { pid: 7, memoryMiB: 200, gpu: 1 },
+      ],
+    });
+    const { gpus, processes } = await bench.reading(
+      "both",
+      (reading) => reading.gpus?.length === 2 && reading.processes?.length === 2,
+    );
+    expect(gpus?.map(({ index, memoryUsedMib }) => [index, memoryUsedMib])).toEqual([
+      [0, 112],
+      [1, 212],
+    ]);
+    expect(processes?.map(({ pid, memoryMib }) => [pid, memoryMib])).toEqual([
+      [7, 100],
+      [7, 200],
+    ]);
+  });
+
+  it("that can't tell a figure has null for it, never 0", async () => {
+    const unknown = {
+      memoryTotalMiB: null,
+      memoryUsedMiB: null,
+      utilization: null,
+      temperature: null,
+      powerDraw: null,
+      powerLimit: null,
+    };
+    const { gpus, processes } = await new Bench({
+      gpus: [unknown],
+      processes: [{ pid: 9, memoryMiB: null }],
+    }).reading("both", (reading) => reading.available && reading.processes !== null);
+    expect(gpus?.[0]).toMatchObject({
+      memoryTotalMib: null,
+      memoryUsedMib: null,
+      utilizationPercent: null,
+      temperatureC: null,
+      powerWatts: null,
+      powerLimitWatts: null,
+    });
+    expect(processes).toEqual([expect.objectContaining({ pid: 9, memoryMib: null })]);
+  });
+
+  it("with no process on its cards is known to have none", async () => {
+    const bench = new Bench({});
+    const { processes } = await bench.reading("the empty list", (reading) => reading.processes !== null);
+    expect(processes).toEqual([]);
+    bench.set(ONE);
+    await bench.reading("a process", (reading) => reading.processes?.length === 1);
+    bench.set({});
+    await bench.reading("none again", (reading) => reading.processes?.length === 0);
+    expect(bench.problems).toEqual([]);
+  });
+});
+
+describe("a box in trouble", () => {
+  it("without nvidia-smi says so once, and goes on looking", async () => {
+    const bench = new Bench({}, {}, [join(folder, "nvidia-smi")]);
+    await until("the word", () => bench.problems.length > 0);
+    const { available, gpus, processes, problem, gpusAgeMs } = bench.probe.latest();
+    expect({ available, gpus, processes, gpusAgeMs }).toEqual({
+      available: false,
+      gpus: null,
+      processes: null,
+      gpusAgeMs: null,
+    });
+    expect(problem).toEqual({ kind: "missing" });
+    writeFileSync(
+      join(folder, "nvidia-smi"),
+      `#!/bin/sh\nexec "${process.execPath}" --disable-warning=ExperimentalWarning "${SIMULATOR}" "$@"\n`,
+      { mode: 0o755 },
+    );
+    await bench.reading("the card", (reading) => reading.available);
+    await until("that it is well", () => bench.problems.includes("well"));
+    expect(bench.problems).toEqual(["missing", "well"]);
+  });
+
+  it.each<[string, object, object]>([
+    [
+      "whose driver is gone",
+      { noDriver: true },
+      {
+        kind: "ended",
+        code: 9,
+        words: expect.stringContaining("couldn't communicate with the NVIDIA driver") as string,
+      },
+    ],
+    [
+      "with another error",
+      { error: "No devices were found", exitCode: 6 },
+      { kind: "ended", code: 6, words: "No devices were found" },
+    ],
+  ])("%s says why, once, and is read again when that is over", async (_, box, detail) => {
+    const bench = new Bench(box);
+    await until("the word", () => bench.details.length > 0 && bench.probe.latest().problem !== null);
+    expect(bench.details[0]).toEqual(detail);
+    expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
+    bench.set(ONE);
+    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+    await until("that it is well", () => bench.problems.includes("well"));
+    expect(bench.problems).toEqual(["ended", "well"]);
+  });
+
+  it("where nvidia-smi is killed goes on with another", async () => {
+    const bench = new Bench(ONE);
+    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+    const killed = bench.probe.pids;
+    expect(killed).toHaveLength(2);
+    for (const pid of killed) process.kill(pid, "SIGKILL");
+    await until(
+      "two others",
+      () => bench.probe.pids.length === 2 && !bench.probe.pids.some((pid) => killed.includes(pid)),
+    );
+    await bench.reading("both again", (reading) => reading.problem === null && reading.processes !== null);
+    expect(bench.probe.latest().gpus).toHaveLength(1);
+  });
+
+  it("where nvidia-smi ends after each line says so once, and its last figures stand", async () => {
+    const bench = new Bench({ ...ONE, exitAfterLines: 1, exitCode: 15 }, { wellAfter: 60_000 });
+    await bench.reading("a card", (reading) => reading.available);
+    const seen = new Set<number>();
+    await until("some restarts", () => {
+      for (const pid of bench.probe.pids) seen.add(pid);
+      return seen.size >= 5;
+    });
+    expect(bench.probe.latest().gpus).toHaveLength(1);
+    expect(bench.problems).toEqual(["ended"]);
+  });
+
+  it("where nvidia-smi hangs from the start tells it, ends it, and knows nothing", async () => {
+    const bench = new Bench({ hang: true }, IMPATIENT);
+    const first = await until("two processes", () =>
+      bench.probe.pids.length === 2 ? bench.probe.pids : null,
+    );
+    await until("the word", () => bench.problems.length > 0);
+    expect(bench.problems).toEqual(["silent"]);
+    expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
+    await until("both ended", () => first.every((pid) => !isAlive(pid)));
+    bench.set(ONE);
+    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+  });
+
+  it("where nvidia-smi hangs later forgets the old figures, and never says that no process is there", async () => {
+    const bench = new Bench(ONE, { ...IMPATIENT, ...FORGETFUL });
+    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+    bench.set({ hang: true });
+    let emptied = false;
+    await until("silence", () => {
+      const reading = bench.probe.latest();
+      emptied ||= reading.processes?.length === 0;
+      return !reading.available && reading.processes === null;
+    });
+    await until("the word", () => bench.problems.includes("silent"));
+    expect(emptied).toBe(false);
+    bench.set(ONE);
+    await bench.reading("both again", (reading) => reading.available && reading.processes?.length === 1);
+  });
+
+  it("where garbage comes keeps none of it", async () => {
+    const script = `setInterval(() => process.stdout.write("0, GPU-1, 24576, 12\\n\\u0000\\u0001, what\\n" + "9".repeat(9_000)), 10)`;
+    const bench = new Bench({}, IMPATIENT, [process.execPath, "-e", script, "--"]);
+    await until("the word", () => bench.problems.length > 0);
+    expect(bench.problems).toEqual(["garbage"]);
+    expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
+  });
+});
+
+it("a stop ends every process, also one that hangs, and nothing is started after it", async () => {
+  for (const box of [ONE, { hang: true }, {}]) {
+    const bench = new Bench(box);
+    const pids = await until("two processes", () =>
+      bench.probe.pids.length === 2 ? bench.probe.pids : null,
+    );
+    await bench.probe.stop();
+    expect(pids.map(isAlive)).toEqual([false, false]);
+    expect(bench.probe.pids).toEqual([]);
+  }
+});

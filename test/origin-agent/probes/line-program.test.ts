@@ -1,0 +1,126 @@
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  LineProgram,
+  type ProgramPaces,
+  type ProgramProblem,
+} from "../../../origin-agent/probes/line-program.ts";
+import { isAlive, until } from "./until.ts";
+
+const PACES: ProgramPaces = { silence: null, firstPause: 5, longestPause: 40, missingPause: 30 };
+
+interface Watched {
+  readonly program: LineProgram;
+  readonly lines: string[];
+  readonly problems: ProgramProblem[];
+  /** Processes it has run, in order. */
+  readonly pids: Set<number>;
+}
+
+const running: LineProgram[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map(async (program) => program.stop()));
+});
+
+/** Runs a Node program given as text; a line that begins with `ok` can be read. */
+function run(script: string, paces: Partial<ProgramPaces> = {}, program = process.execPath): Watched {
+  const watched = { lines: [] as string[], problems: [] as ProgramProblem[], pids: new Set<number>() };
+  const line = new LineProgram({
+    command: [program],
+    args: ["-e", script],
+    paces: { ...PACES, ...paces },
+    onLine: (text) => {
+      watched.lines.push(text);
+      if (line.pid !== null) watched.pids.add(line.pid);
+      return text.startsWith("ok");
+    },
+    onProblem: (problem) => watched.problems.push(problem),
+  });
+  running.push(line);
+  line.start();
+  return { ...watched, program: line };
+}
+
+describe("lines", () => {
+  it("come whole, however they were cut", async () => {
+    const { lines } = run(`
+      const bytes = Buffer.from("ok \\u00e9\\u4e16\\nok two\\r\\n\\nok three\\n");
+      let at = 0;
+      setInterval(() => { if (at < bytes.length) process.stdout.write(bytes.subarray(at, ++at)); }, 1);
+    `);
+    await until("three lines", () => lines.length === 3);
+    expect(lines).toEqual(["ok é世", "ok two", "ok three"]);
+  });
+
+  it("that are too long are thrown away, with or without an end, and the next one is read", async () => {
+    const { lines } = run(`
+      process.stdout.write("ok" + "x".repeat(5_000_000) + "\\nok short\\n" + "y".repeat(300_000));
+      setTimeout(() => process.stdout.write("\\nok after\\n"), 20);
+      setInterval(() => undefined, 1_000);
+    `);
+    await until("the line after", () => lines.includes("ok after"));
+    expect(lines).toEqual(["ok short", "ok after"]);
+  });
+});
+
+describe("a program that ends", () => {
+  it("is started again, with its code and last words told", async () => {
+    const { problems, pids } = run(`console.log("ok"); console.log("it broke"); process.exitCode = 9;`);
+    await until("three ends", () => problems.length >= 3);
+    expect(problems[0]).toEqual({ kind: "ended", code: 9, words: "it broke" });
+    expect(pids.size).toBeGreaterThanOrEqual(3);
+  });
+
+  it("has its words on stderr told too, cut short", async () => {
+    const { problems } = run(`console.error("E".repeat(5_000)); process.exitCode = 2;`);
+    await until("an end", () => problems.length >= 1);
+    expect(problems[0]).toEqual({ kind: "ended", code: 2, words: "E".repeat(200) });
+  });
+
+  it("is started after longer and longer pauses", async () => {
+    const { problems } = run("", { firstPause: 20, longestPause: 10_000 });
+    const times: number[] = [];
+    for (let end = 1; end <= 4; end += 1) {
+      await until(`end ${end}`, () => problems.length >= end);
+      times.push(performance.now());
+    }
+    const [first = 0, , , last = 0] = times;
+    // 20, 40 and 80 ms of pauses lie between the first end and the fourth.
+    expect(last - first).toBeGreaterThanOrEqual(139);
+  });
+});
+
+it("a program that isn't there is told as missing, and looked for again", async () => {
+  const { problems, program } = run("", {}, "/nowhere/nvidia-smi");
+  await until("two looks", () => problems.length >= 2);
+  expect(problems[0]).toEqual({ kind: "missing" });
+  expect(program.pid).toBe(null);
+});
+
+it("a program that hangs is ended and started again", async () => {
+  const { problems, pids } = run(`console.log("ok"); setInterval(() => undefined, 1_000);`, { silence: 500 });
+  await until("a second process", () => pids.size >= 2);
+  expect(problems[0]).toEqual({ kind: "silent" });
+  const [first = 0] = pids;
+  expect(isAlive(first)).toBe(false);
+});
+
+it("a program that prints nothing but garbage is ended, and its words are told", async () => {
+  const { problems } = run(`setInterval(() => console.log("what?"), 5);`, { silence: 500 });
+  await until("a problem", () => problems.length >= 1);
+  expect(problems[0]).toEqual({ kind: "garbage", words: "what?" });
+});
+
+it("never runs twice at a time, and after a stop not at all", async () => {
+  const { program, pids } = run(`console.log("ok"); setInterval(() => undefined, 1_000);`);
+  await until("the process", () => pids.size === 1);
+  program.start();
+  program.restart({ kind: "silent" });
+  program.restart({ kind: "silent" });
+  await until("the next process", () => pids.size === 2);
+  const [first = 0, second = 0] = pids;
+  expect(isAlive(first)).toBe(false);
+  await program.stop();
+  expect(isAlive(second)).toBe(false);
+  program.start();
+  expect(program.pid).toBe(null);
+});

@@ -1,0 +1,264 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { Pm2Probe, processNamed, type RestartOutcome } from "../../../origin-agent/probes/pm2.ts";
+import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
+import { isAlive, until } from "./until.ts";
+
+const JLIST = readFileSync(new URL("pm2-7-jlist.txt", import.meta.url), "utf8");
+
+const homes: string[] = [];
+function newHome(): string {
+  const home = mkdtempSync(join(tmpdir(), "pm2-home-"));
+  homes.push(home);
+  return home;
+}
+afterAll(() => homes.forEach((home) => rmSync(home, { recursive: true, force: true })));
+
+interface Watched {
+  readonly probe: Pm2Probe;
+  readonly problems: (string | null)[];
+}
+
+function probeOf(home: string): Watched {
+  const problems: (string | null)[] = [];
+  const probe = new Pm2Probe({ home, onProblem: (problem) => problems.push(problem), wallClock: Date.now });
+  return { probe, problems };
+}
+
+/** One message of PM2's protocol, as its own daemon frames it. */
+function framed(...parts: readonly string[]): Buffer {
+  const bodies = parts.map((part) => Buffer.from(part));
+  const lengths = bodies.map((body) =>
+    Buffer.from([0, body.length >> 16, (body.length >> 8) & 255, body.length & 255]),
+  );
+  return Buffer.concat([
+    Buffer.from([0x10 | parts.length]),
+    ...bodies.flatMap((body, at) => [lengths[at] ?? Buffer.alloc(4), body]),
+  ]);
+}
+
+interface Question {
+  readonly method: string;
+  readonly args: readonly unknown[];
+}
+
+describe("a daemon", () => {
+  const servers: Server[] = [];
+  const sockets = new Set<Socket>();
+  afterEach(() => {
+    for (const socket of sockets) socket.destroy();
+    for (const server of servers.splice(0)) server.close();
+  });
+
+  /** Stands in for PM2's daemon; records what it is asked. */
+  async function daemon(
+    answer: (question: Question, socket: Socket) => void,
+  ): Promise<{ home: string; asked: Question[] }> {
+    const home = newHome();
+    const asked: Question[] = [];
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on("error", () => undefined);
+      socket.once("data", (bytes: Buffer) => {
+        const text = bytes.toString("utf8", 5, 5 + bytes.readUInt32BE(1));
+        const question = JSON.parse(text.slice(2)) as Question;
+        asked.push(question);
+        answer(question, socket);
+      });
+    });
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(join(home, "rpc.sock"), resolve));
+    return { home, asked };
+  }
+
+  const lists = (_: Question, socket: Socket): void =>
+    void socket.write(framed(`j:{"args":[${JLIST}]}`, "s:isha"));
+
+  it("is asked for its processes, which come without their environments", async () => {
+    const { home, asked } = await daemon(lists);
+    const { probe, problems } = probeOf(home);
+    const listed = await probe.list();
+    expect(listed).toHaveLength(8);
+    expect(JSON.stringify(listed)).not.toContain("planted");
+    expect(asked).toEqual([{ type: "call", method: "getMonitorData", args: [{}] }]);
+    expect(problems).toEqual([]);
+  });
+
+  it("may answer in pieces of any size", async () => {
+    const { home } = await daemon((_, socket) => {
+      const bytes = framed(`j:{"args":[${JLIST}]}`, "s:isha");
+      let at = 0;
+      const next = (): void => {
+        const size = at < 20 ? 1 : 1_777;
+        if (at < bytes.length) socket.write(bytes.subarray(at, at + size), next);
+        at += size;
+      };
+      next();
+    });
+    expect(await probeOf(home).probe.list()).toHaveLength(8);
+  });
+
+  it.each<[string, (question: Question, socket: Socket) => void, string]>([
+    ["that says nothing", () => undefined, "silent"],
+    ["that closes at once", (_, socket) => socket.destroy(), "absent"],
+    [
+      "that closes in the middle",
+      (_, socket) => socket.end(framed(`j:{"args":[${JLIST}]}`).subarray(0, 900)),
+      "garbled",
+    ],
+    [
+      "that speaks another protocol",
+      (_, socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"),
+      "garbled",
+    ],
+    [
+      "that promises an endless answer",
+      (_, socket) => socket.write(Buffer.from([0x12, 0xff, 0xff, 0xff, 0xff])),
+      "garbled",
+    ],
+    [
+      "that sends one",
+      (_, socket) =>
+        socket.write(
+          Buffer.concat([Buffer.from([0x12, 0, 0x7f, 0xff, 0xff]), Buffer.alloc(9 * 1024 * 1024)]),
+        ),
+      "garbled",
+    ],
+    [
+      "whose JSON is broken",
+      (_, socket) => socket.write(framed('j:{"args":[{"env":"planted', "s:isha")),
+      "garbled",
+    ],
+    [
+      "that answers with something else",
+      (_, socket) => socket.write(framed('j:{"args":[{"a":1}]}', "s:isha")),
+      "garbled",
+    ],
+    ["that answers with nothing", (_, socket) => socket.write(framed("j:null", "s:isha")), "garbled"],
+    [
+      "that answers with an error",
+      (_, socket) => socket.write(framed('j:{"error":"planted","stack":"planted"}', "s:isha")),
+      "refused",
+    ],
+  ])("%s is told once, without its words, and nothing is known", async (_, answer, failure) => {
+    const { home } = await daemon(answer);
+    const { probe, problems } = probeOf(home);
+    expect(await probe.list()).toBe(null);
+    expect(await probe.list()).toBe(null);
+    expect(problems).toEqual([failure]);
+  });
+
+  it("that isn't there is told once, is started by nobody, and is found when it comes", async () => {
+    const home = newHome();
+    const { probe, problems } = probeOf(home);
+    expect(await probe.list()).toBe(null);
+    expect(await probe.list()).toBe(null);
+    expect(await probe.restart("llama-qwen-8080")).toBe("no-pm2");
+    expect(problems).toEqual(["absent"]);
+    const server = createServer(
+      (socket) => void socket.once("data", () => lists({ method: "", args: [] }, socket)),
+    );
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(join(home, "rpc.sock"), resolve));
+    expect(await probe.list()).toHaveLength(8);
+    expect(problems).toEqual(["absent", null]);
+  });
+
+  it.each<[string, string, RestartOutcome, string[]]>([
+    ["one that runs", "llama-qwen-8080", "restarted", ['restartProcessId [{"id":1}]']],
+    ["one that is stopped", "llama-medpalm2-8081", "restarted", ['restartProcessId [{"id":2}]']],
+    [
+      "one that waits: it is stopped first",
+      "llama-openinsurance-8084",
+      "restarted",
+      ["stopProcessId [5]", 'restartProcessId [{"id":5}]'],
+    ],
+    ["one there is not", "llama-8099", "unknown-name", []],
+    ["one that PM2 can't", "llama-bimedix2-8085", "failed", ['restartProcessId [{"id":6}]']],
+  ])("restarts %s", async (_, name, outcome, questions) => {
+    const { home, asked } = await daemon((question, socket) => {
+      if (question.method === "getMonitorData") lists(question, socket);
+      else if (question.args.some((arg) => JSON.stringify(arg) === '{"id":6}'))
+        socket.write(framed('j:{"error":"no"}', "s:isha"));
+      else socket.write(framed('j:{"args":[{"env":"planted"}]}', "s:isha"));
+    });
+    expect(await probeOf(home).probe.restart(name)).toBe(outcome);
+    expect(asked.slice(1).map(({ method, args }) => `${method} ${JSON.stringify(args)}`)).toEqual(questions);
+  });
+});
+
+it("of two processes of one name the younger that runs is meant", () => {
+  const base = { name: "isha-agent", status: "online", restarts: 0 } as const;
+  const list: Pm2Process[] = [
+    { ...base, pmId: 0, pid: null, status: "stopped", uptimeMs: null },
+    { ...base, pmId: 1, pid: 11, uptimeMs: 90_000 },
+    { ...base, pmId: 2, pid: 12, uptimeMs: 2_000 },
+  ];
+  expect(processNamed(list, "isha-agent")?.pmId).toBe(2);
+  expect(processNamed(list.slice(0, 1), "isha-agent")?.pmId).toBe(0);
+  expect(processNamed(list, "other")).toBe(null);
+  expect(processNamed(null, "isha-agent")).toBe(null);
+});
+
+/** PM2's own program, where this machine has it. */
+const PM2 = [join(process.cwd(), "node_modules", ".bin"), ...(process.env["PATH"] ?? "").split(delimiter)]
+  .map((folder) => join(folder, "pm2"))
+  .find((path) => existsSync(path));
+
+describe.runIf(PM2 !== undefined)("a real PM2", () => {
+  const home = newHome();
+  const pm2 = (...args: readonly string[]): string =>
+    execFileSync(PM2 ?? "", args, {
+      encoding: "utf8",
+      cwd: home,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PATH: process.env["PATH"], HOME: home, PM2_HOME: home, PLANTED: "planted-secret" },
+    });
+
+  beforeAll(() => {
+    writeFileSync(join(home, "stay.cjs"), "setInterval(() => undefined, 1000);");
+    writeFileSync(join(home, "crash.cjs"), "setTimeout(() => process.exit(1), 20);");
+    pm2("start", "stay.cjs", "--name", "llama-stay");
+    pm2("start", "crash.cjs", "--name", "llama-waits", "--exp-backoff-restart-delay", "10000");
+    pm2("start", "crash.cjs", "--name", "llama-given-up", "--restart-delay", "10", "--max-restarts", "2");
+  });
+  afterAll(() => void pm2("kill"));
+
+  const named = async (probe: Pm2Probe, name: string): Promise<Pm2Process | null> =>
+    processNamed(await probe.list(), name);
+
+  it("lists as the fixture does", async () => {
+    const { probe, problems } = probeOf(home);
+    await until(
+      "one that waits",
+      async () => (await named(probe, "llama-waits"))?.status === "waiting restart",
+    );
+    await until("one given up", async () => (await named(probe, "llama-given-up"))?.status === "errored");
+    const stay = await named(probe, "llama-stay");
+    expect(stay).toMatchObject({ status: "online", restarts: 0 });
+    expect(isAlive(stay?.pid ?? -1)).toBe(true);
+    expect(stay?.uptimeMs).toBeGreaterThan(0);
+    expect(JSON.stringify(await probe.list())).not.toContain("planted");
+    expect(pm2("jlist")).toContain("planted-secret");
+    expect(problems).toEqual([]);
+  });
+
+  it("restarts one that runs, one that waits and one it has given up", async () => {
+    const { probe } = probeOf(home);
+    const before = await named(probe, "llama-stay");
+    expect(await probe.restart("llama-stay")).toBe("restarted");
+    expect(await named(probe, "llama-stay")).toMatchObject({ status: "online", restarts: 1 });
+    expect(isAlive(before?.pid ?? -1)).toBe(false);
+    await until(
+      "one that waits",
+      async () => (await named(probe, "llama-waits"))?.status === "waiting restart",
+    );
+    expect(await probe.restart("llama-waits")).toBe("restarted");
+    expect(await probe.restart("llama-given-up")).toBe("restarted");
+    expect(await probe.restart("llama-none")).toBe("unknown-name");
+  });
+});

@@ -1,0 +1,171 @@
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { readProps, readSlots, type SlotReading } from "../../../origin-agent/probes/slots.ts";
+import { startLlamaServer, type SimulatedServer } from "../../sim/start.ts";
+import { until } from "./until.ts";
+
+const KEY = "a-key-of-the-box";
+const CALL = { prompt: "What is a deductible?", max_tokens: 400, ignore_eos: true, id_slot: 1, stream: true };
+
+describe("a llama-server's slots", () => {
+  let server: SimulatedServer;
+  beforeAll(async () => {
+    server = await startLlamaServer({ alias: "Test-8B.gguf", parallel: 2, context: 4_096, apiKey: KEY });
+  });
+  afterAll(async () => server.stop());
+
+  it("are idle and without a task before the first call", async () => {
+    const none = { busy: false, task: null, decoded: null, promptTokens: null, promptProcessed: null };
+    expect(await readSlots(server.url, KEY)).toEqual([
+      { id: 0, ...none },
+      { id: 1, ...none },
+    ]);
+  });
+
+  it("show a running call's progress, and its end", async () => {
+    const leave = new AbortController();
+    const answer = await fetch(`${server.url}/v1/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${KEY}`, "content-type": "application/json" },
+      body: JSON.stringify(CALL),
+      signal: leave.signal,
+    });
+    const slot = async (): Promise<SlotReading> => {
+      const slots = await readSlots(server.url, KEY);
+      const found = slots?.[1];
+      if (found === undefined) throw new Error("no slot 1");
+      return found;
+    };
+    const first = await until("a token", async () => {
+      const seen = await slot();
+      return seen.busy && (seen.decoded ?? 0) > 0 ? seen : null;
+    });
+    expect(first.task).not.toBe(null);
+    expect(first.promptProcessed).toBeGreaterThan(0);
+    const later = await until("more tokens", async () => {
+      const seen = await slot();
+      return (seen.decoded ?? 0) > (first.decoded ?? 0) ? seen : null;
+    });
+    expect(later.task).toBe(first.task);
+    leave.abort();
+    await answer.body?.cancel().catch(() => undefined);
+    const idle = await until("its end", async () => {
+      const seen = await slot();
+      return seen.busy ? null : seen;
+    });
+    expect(idle).toMatchObject({ task: first.task, decoded: 0 });
+  });
+
+  it("are how many, with how much context, under which name, as /props says", async () => {
+    expect(await readProps(server.url, KEY)).toEqual({
+      slots: 2,
+      contextPerSlot: 2_048,
+      alias: "Test-8B.gguf",
+    });
+  });
+
+  it("can't be told with a wrong key, while it is loading, and when it is gone", async () => {
+    expect(await readSlots(server.url, "wrong")).toBe(null);
+    expect(await readProps(server.url, "wrong")).toBe(null);
+    await server.set({ loading: true });
+    expect(await readSlots(server.url, KEY)).toBe(null);
+    expect(await readProps(server.url, KEY)).toBe(null);
+    await server.set({ loading: false, reset: true });
+    expect(await readSlots(server.url, KEY)).toBe(null);
+    await server.set({ reset: false });
+    expect(await readSlots(server.url, KEY)).toHaveLength(2);
+    await server.die();
+    expect(await readSlots(server.url, KEY)).toBe(null);
+    expect(await readProps(server.url, KEY)).toBe(null);
+  });
+});
+
+describe("a server that answers otherwise", () => {
+  const servers: Server[] = [];
+  afterEach(() => {
+    for (const server of servers.splice(0)) {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  async function answering(listener: RequestListener): Promise<string> {
+    const server = createServer(listener);
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  const with200 = async (body: string): Promise<string> =>
+    answering((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(body));
+
+  it.each<[string, string]>([
+    ["garbage", "<html>"],
+    ["nothing", ""],
+    ["another shape", '{"slots":[]}'],
+    ["a slot without a number", '[{"is_processing":true}]'],
+    ["half a body", '[{"id":0,"is_processing":'],
+  ])("with %s isn't believed", async (_, body) => {
+    const origin = await with200(body);
+    expect(await readSlots(origin, KEY)).toBe(null);
+    expect(await readProps(origin, KEY)).toBe(null);
+  });
+
+  it("has null for figures that are none, and an older server's shape is read", async () => {
+    const origin = await with200(
+      JSON.stringify([
+        {
+          id: 0,
+          is_processing: true,
+          id_task: -1,
+          n_prompt_tokens_processed: "9",
+          next_token: [{ n_decoded: -4 }],
+        },
+        { id: 1, is_processing: true, id_task: 5, next_token: { n_decoded: 7 }, prompt: "never kept" },
+        { id: 2, is_processing: false, next_token: [] },
+      ]),
+    );
+    const unknown = { promptTokens: null, promptProcessed: null };
+    expect(await readSlots(origin, KEY)).toEqual([
+      { id: 0, busy: true, task: null, decoded: null, ...unknown },
+      { id: 1, busy: true, task: 5, decoded: 7, ...unknown },
+      { id: 2, busy: false, task: null, decoded: null, ...unknown },
+    ]);
+  });
+
+  it("without end isn't read to it", async () => {
+    let closed = false;
+    const origin = await answering((_, response) => {
+      response.once("close", () => (closed = true));
+      const more = (): void => {
+        while (!response.destroyed && response.write("[".repeat(65_536)));
+      };
+      response.on("drain", more);
+      more();
+    });
+    expect(await readSlots(origin, KEY)).toBe(null);
+    await until("the connection's end", () => closed);
+  });
+
+  it("or never does, is given up on after a second, or when the asker leaves", async () => {
+    const origin = await answering(() => undefined);
+    const from = performance.now();
+    expect(await readSlots(origin, KEY)).toBe(null);
+    expect(performance.now() - from).toBeLessThan(2_000);
+    const leave = new AbortController();
+    const asked = readSlots(origin, KEY, leave.signal);
+    leave.abort();
+    expect(await asked).toBe(null);
+  });
+
+  it("is asked with the key, on a connection that isn't held open", async () => {
+    const heads: (string | undefined)[] = [];
+    const origin = await answering(({ headers }, response) => {
+      heads.push(headers.authorization, headers.connection);
+      response.end("[]");
+    });
+    expect(await readSlots(origin, KEY)).toEqual([]);
+    expect(heads).toEqual([`Bearer ${KEY}`, "close"]);
+  });
+});
