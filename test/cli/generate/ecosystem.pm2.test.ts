@@ -1,0 +1,105 @@
+// The generated file under the real PM2, simulators in the place of llama-server.
+import { createHmac } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { boxToken } from "../../../shared/box-token.ts";
+import { MARK } from "../../origin-agent/llama-log.ts";
+import { PM2, startPm2Box, until, type Pm2Box } from "./pm2-box.ts";
+
+const SHELL_SECRET = "a-secret-of-the-shell-that-starts-pm2";
+
+async function isUp(url: string, path = "/health"): Promise<boolean> {
+  try {
+    const signal = AbortSignal.timeout(2_000);
+    const answer = await fetch(url + path, { headers: { connection: "close" }, signal });
+    await answer.text();
+    return answer.status === 200;
+  } catch {
+    return false;
+  }
+}
+
+describe.skipIf(PM2 === undefined)("under the real PM2", () => {
+  let box: Pm2Box;
+  beforeAll(async () => {
+    box = await startPm2Box({ BOX_SECRET: SHELL_SECRET, LLAMA_ARG_PORT: "1" });
+    await until(async () => {
+      const up = await Promise.all([9101, 9102, 9103].map((port) => isUp(box.url(port))));
+      return up.every(Boolean) && (await isUp(box.agentUrl, "/healthz"));
+    });
+  }, 90_000);
+  afterAll(() => box?.stop(), 60_000);
+
+  it("agent and servers run, each under its own name", async () => {
+    const apps = await box.apps();
+    expect(apps.map(({ name, status }) => `${name} ${status}`)).toEqual([
+      "isha-agent online",
+      "tiny online",
+      "large online",
+      "vectors online",
+    ]);
+  });
+
+  it("a server's log has the lines that hold nothing of anybody's, and how many there were besides", async () => {
+    await until(async () =>
+      (await box.pm2("logs", "tiny", "--nostream", "--lines", "200")).includes("withheld)"),
+    );
+    const log = await box.pm2("logs", "tiny", "--nostream", "--lines", "200");
+    expect(log).toContain("0.00.213.812 I srv  llama_server: model loaded");
+    expect(log).toContain("a request failed with an exception (its text is withheld)");
+    expect(log).toMatch(/\(… \d+ lines withheld\)/);
+    expect(log).not.toContain(MARK);
+  });
+
+  it("PM2's own listing holds no secret", async () => {
+    const listing = await box.pm2("jlist");
+    for (const secret of [box.boxSecret, box.llamaApiKey, SHELL_SECRET])
+      expect(listing).not.toContain(secret);
+  });
+
+  it("the agent's secret is the file's, whatever the shell had that started PM2", async () => {
+    const statusWith = async (secret: string): Promise<number> => {
+      const hmac = (key: string, text: string): Promise<string> =>
+        Promise.resolve(createHmac("sha256", key).update(text).digest("hex"));
+      const headers = { "x-isha-token": await boxToken(hmac, secret, box.box, "edge-to-agent") };
+      return (await fetch(`${box.agentUrl}/v1/chat/completions`, { method: "POST", headers, body: "{}" }))
+        .status;
+    };
+    expect(await statusWith(SHELL_SECRET)).toBe(403);
+    expect(await statusWith(box.boxSecret)).not.toBe(403);
+  });
+
+  it("a server that is killed is back by itself, another process under the same name", async () => {
+    const before = await box.app("large");
+    process.kill(before.pid, "SIGKILL");
+    await until(async () => !(await isUp(box.url(9102))));
+    await until(() => isUp(box.url(9102)));
+    const after = await box.app("large");
+    expect(after).toMatchObject({ status: "online", restarts: 1 });
+    expect(after.pid).not.toBe(before.pid);
+  });
+
+  it("a reload of the agent fails nobody, and leaves another process", async () => {
+    const before = await box.app("isha-agent");
+    const failures: unknown[] = [];
+    let asked = 0;
+    const reload = new AbortController();
+    const asking = Array.from({ length: 4 }, async () => {
+      while (!reload.signal.aborted) {
+        asked += 1;
+        try {
+          const answer = await fetch(`${box.agentUrl}/healthz`, { headers: { connection: "close" } });
+          if (answer.status !== 200) failures.push(answer.status);
+          await answer.text();
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+    });
+    await box.pm2("reload", "isha-agent");
+    reload.abort();
+    await Promise.all(asking);
+    expect(failures).toEqual([]);
+    expect(asked).toBeGreaterThan(20);
+    expect((await box.app("isha-agent")).pid).not.toBe(before.pid);
+  });
+});

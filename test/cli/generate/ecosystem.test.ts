@@ -1,0 +1,201 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import {
+  AGENT_KILL_TIMEOUT_MS,
+  ecosystemText,
+  type EcosystemOptions,
+} from "../../../cli/generate/ecosystem.ts";
+import fleet from "../../../fleet.config.ts";
+import type { Box } from "../../../shared/fleet.ts";
+import { CALL_DEADLINE_MS } from "../../../shared/limits.ts";
+import secondFleet from "../../fixtures/second-fleet.ts";
+import { readSource } from "../../shared/source-text.ts";
+
+interface App {
+  readonly name: string;
+  readonly script: string;
+  readonly args?: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly [setting: string]: unknown;
+}
+
+const north = firstBox(secondFleet.boxes);
+
+let secrets = "";
+beforeAll(() => {
+  secrets = mkdtempSync(join(tmpdir(), "isha-secrets-"));
+  for (const name of ["agent.env", "llama-api-key"]) writeFileSync(join(secrets, name), "x", { mode: 0o600 });
+});
+afterAll(() => rmSync(secrets, { recursive: true }));
+
+function firstBox(boxes: readonly Box[]): Box {
+  const [box] = boxes;
+  if (box === undefined) throw new Error("the fleet has no box");
+  return box;
+}
+
+/** What PM2 gets from the file, for a shell with this environment. */
+async function loaded(text: string, environment: NodeJS.ProcessEnv = {}): Promise<App[]> {
+  const file = join(secrets, `ecosystem-${Math.random()}.config.cjs`);
+  writeFileSync(file, text);
+  for (const [name, value] of Object.entries({ ISHA_SECRETS: secrets, ...environment }))
+    vi.stubEnv(name, value);
+  try {
+    const module = (await import(/* @vite-ignore */ file)) as { default: { apps: App[] } };
+    return module.default.apps;
+  } finally {
+    vi.unstubAllEnvs();
+  }
+}
+
+const appsOf = (options: EcosystemOptions = {}): Promise<App[]> =>
+  loaded(ecosystemText(north, { root: "/srv/isha", ...options }));
+
+async function appNamed(name: string, options: EcosystemOptions = {}): Promise<App> {
+  const app = (await appsOf(options)).find((each) => each.name === name);
+  if (app === undefined) throw new Error(`there is no app ${name}`);
+  return app;
+}
+
+describe("the shipped ecosystem.config.cjs", () => {
+  it("is the one of the fleet file's first box", () => {
+    const made = ecosystemText(firstBox(fleet.boxes));
+    const hint = "it is out of date; make it again: node cli/generate/ecosystem.ts > ecosystem.config.cjs";
+    expect(readSource("ecosystem.config.cjs") === made, hint).toBe(true);
+  });
+
+  it("names no path of a machine but those of the fleet file", () => {
+    const box = firstBox(fleet.boxes);
+    const paths = readSource("ecosystem.config.cjs").match(/"\/[^"]*"/g) ?? [];
+    expect(paths.length).toBeGreaterThan(0);
+    const foreign = paths.filter(
+      (path) => !path.startsWith(`"${box.modelsDir}/`) && path !== `"${box.llamaServerBin}"`,
+    );
+    expect(foreign).toEqual([]);
+  });
+});
+
+describe("what PM2 runs on a box", () => {
+  it("is the agent and each server under the name that the fleet file gives it", async () => {
+    expect((await appsOf()).map((app) => app.name)).toEqual(["isha-agent", "tiny", "large", "vectors"]);
+  });
+
+  it("is restarted when it ends, ever more slowly, and watches no files", async () => {
+    for (const app of await appsOf()) {
+      expect(app).toMatchObject({
+        autorestart: true,
+        exp_backoff_restart_delay: 100,
+        watch: false,
+        cwd: "/srv/isha",
+      });
+    }
+  });
+
+  it("knows nothing of the shell that started PM2, but for what a program needs of its machine", async () => {
+    const shell = { BOX_SECRET: "from the shell", LLAMA_ARG_HOST: "0.0.0.0", CUDA_VISIBLE_DEVICES: "1" };
+    const apps = await loaded(ecosystemText(north), shell);
+    expect(JSON.stringify(apps)).not.toMatch(/from the shell|LLAMA_ARG/);
+    expect(apps.every((app) => app.env["CUDA_VISIBLE_DEVICES"] === "1")).toBe(true);
+    // To PM2 this is: nothing of the environment, rather than all of it.
+    expect(apps.every((app) => JSON.stringify(app["filter_env"]) === '[""]')).toBe(true);
+  });
+});
+
+describe("the agent", () => {
+  it("is reloaded with no call cut: the old one goes on until the new one is ready, and as long as a call may take", async () => {
+    expect(await appNamed("isha-agent")).toMatchObject({
+      script: "/srv/isha/origin-agent/main.ts",
+      exec_mode: "cluster",
+      instances: 1,
+      wait_ready: true,
+      kill_timeout: AGENT_KILL_TIMEOUT_MS,
+      treekill: false,
+    });
+    expect(AGENT_KILL_TIMEOUT_MS).toBeGreaterThan(CALL_DEADLINE_MS);
+  });
+
+  it("gets its secrets from a file that PM2 never reads", async () => {
+    const agent = await appNamed("isha-agent");
+    const [loader = ""] = agent["node_args"] as readonly string[];
+    expect(loader).toMatch(/^--import=file:\/\/\/srv\/isha\/origin-agent\/environment-file\.ts\?file=/);
+    expect(new URL(loader.slice("--import=".length)).searchParams.get("file")).toBe(
+      join(secrets, "agent.env"),
+    );
+    expect(Object.keys(agent.env).filter((name) => /SECRET|KEY/.test(name))).toEqual([]);
+  });
+
+  it("knows which box it is, and what else it is told", async () => {
+    const agent = await appNamed("isha-agent", {
+      fleetFile: "/srv/fleet.ts",
+      agentEnv: { AGENT_PORT: "8001" },
+    });
+    expect(agent.env).toMatchObject({ ISHA_BOX: "north", ISHA_FLEET: "/srv/fleet.ts", AGENT_PORT: "8001" });
+  });
+});
+
+describe("a server", () => {
+  it("is launched with its port, the box's binary and its flags, once the GPU answers", async () => {
+    const server = await appNamed("large");
+    expect(server).toMatchObject({
+      script: "/srv/isha/origin-agent/launch-llama.sh",
+      interpreter: "bash",
+      exec_mode: "fork",
+      kill_timeout: 5_000,
+    });
+    expect(server.args?.slice(0, 4)).toEqual(["9102", "/opt/llama/llama-server", "--host", "127.0.0.1"]);
+    expect(server.env["ISHA_GPU_CHECK"]).toBe("nvidia-smi -L");
+  });
+
+  it("reads its key from a file of its own", async () => {
+    const { args = [] } = await appNamed("large");
+    expect(args[args.indexOf("--api-key-file") + 1]).toBe(join(secrets, "llama-api-key"));
+  });
+
+  it("is a simulator where one is asked for, on the port given, and the agent is told so", async () => {
+    const simulated = {
+      command: ["/usr/bin/node", "/srv/sim.ts"] as const,
+      ports: new Map([
+        [9101, 50_001],
+        [9102, 50_002],
+        [9103, 50_003],
+      ]),
+      extra: () => ["--sim-load-ms", "10"],
+    };
+    const server = await appNamed("large", { simulated });
+    expect(server.args?.slice(0, 3)).toEqual(["50002", "/usr/bin/node", "/srv/sim.ts"]);
+    expect(server.args?.slice(-2)).toEqual(["--sim-load-ms", "10"]);
+    expect(server.args?.[(server.args.indexOf("--port") ?? 0) + 1]).toBe("50002");
+    expect(server.env["ISHA_GPU_CHECK"]).toBe("");
+    const agent = await appNamed("isha-agent", { simulated });
+    expect(JSON.parse(agent.env["UPSTREAM_PORTS"] ?? "")).toEqual({
+      9101: 50_001,
+      9102: 50_002,
+      9103: 50_003,
+    });
+    expect(agent.env["SIMULATED_PORTS"]).toBe("9101,9102,9103");
+  });
+
+  it("may have any text in its names and flags", async () => {
+    const odd = { ...north, llamaServerBin: '/opt/a "b"/it\'s \\ `${x}`/llama-server' };
+    const apps = await loaded(ecosystemText(odd, { agentEnv: { ODD: "${process.exit()} \u2028 \"'`" } }));
+    expect(apps[1]?.args?.[1]).toBe(odd.llamaServerBin);
+    expect(apps[0]?.env["ODD"]).toBe("${process.exit()} \u2028 \"'`");
+  });
+
+  it("that the binary can't run as described fails the whole file, with the reason", () => {
+    expect(() => ecosystemText(north, { knownFlags: new Set(["--port"]) })).toThrow("doesn't know --host");
+  });
+});
+
+describe("the file refuses to be loaded", () => {
+  it.each(["agent.env", "llama-api-key"])("without %s, or where others can read it", async (name) => {
+    const path = join(secrets, name);
+    chmodSync(path, 0o644);
+    await expect(appsOf()).rejects.toThrow(`chmod 600 ${path}`);
+    rmSync(path);
+    await expect(appsOf()).rejects.toThrow(`${path} isn't there: \`isha secrets init\` makes it`);
+    writeFileSync(path, "x", { mode: 0o600 });
+  });
+});

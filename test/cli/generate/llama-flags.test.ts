@@ -1,0 +1,166 @@
+import { describe, expect, it } from "vitest";
+import { flagsInHelp, llamaFlags } from "../../../cli/generate/llama-flags.ts";
+import { defineFleet, type Box, type Server } from "../../../shared/fleet.ts";
+import { readFlags } from "../../sim/llama/flags.ts";
+import { boxInput, fleetInput, serverInput } from "../../shared/fleet-input.ts";
+
+type ServerInput = Parameters<typeof serverInput>[0];
+
+/** A box with one server, as another operator would describe it. */
+function boxWith(change: Partial<ServerInput>): { box: Box; server: Server } {
+  const server = serverInput({ port: 9103, model: "Wren-1B", agents: [], ...change });
+  const { boxes } = defineFleet({
+    ...fleetInput(),
+    modelRouter: [],
+    boxes: [{ ...boxInput("north"), servers: [server] }],
+  });
+  const [box] = boxes;
+  if (box?.servers[0] === undefined) throw new Error("the fleet has no server");
+  return { box, server: box.servers[0] };
+}
+
+function commandLine(change: Partial<ServerInput> = {}, knownFlags?: ReadonlySet<string>): string {
+  const { box, server } = boxWith(change);
+  return llamaFlags(box, server, { apiKeyFile: "/keys/llama", knownFlags }).flat().join(" ");
+}
+
+/** An excerpt of `llama-server --help` of llama.cpp de3ff81. */
+const HELP = `\
+----- common params -----
+
+-h,    --help, --usage                  print usage and exit
+-c,    --ctx-size N                     size of the prompt context (default: 0, 0 = loaded from model)
+                                        (env: LLAMA_ARG_CTX_SIZE)
+-ub,   --ubatch-size N                  physical maximum batch size (default: 512)
+-fa,   --flash-attn [on|off|auto]       set Flash Attention use ('on', 'off', or 'auto', default: 'auto')
+-ctk,  --cache-type-k TYPE              KV cache data type for K
+-ctv,  --cache-type-v TYPE              KV cache data type for V
+-ngl,  --gpu-layers, --n-gpu-layers N   max. number of layers to store in VRAM, either an exact number,
+                                        - row: split weight across GPUs by rows (parallelized)
+-m,    --model FNAME                    model path to load
+--threads N                             number of threads
+
+----- example-specific params -----
+
+-np,   --parallel N                     number of server slots (default: -1, -1 = auto)
+-a,    --alias STRING                   set model name aliases, comma-separated (to be used by API)
+--host HOST                             ip address to listen
+--port PORT                             port to listen
+--ui,  --webui, --no-ui, --no-webui     whether to enable the Web UI (default: enabled)
+--embedding, --embeddings               restrict to only support embedding use case
+--rerank, --reranking                   enable reranking endpoint on server (default: disabled)
+--api-key-file FNAME                    path to file containing API keys, one per line
+--cache-prompt, --no-cache-prompt       whether to enable prompt caching (default: enabled)
+-cram, --cache-ram N                    set the maximum cache size in MiB (default: 8192, -1 - no limit, 0 -
+                                        disable)
+--metrics                               enable prometheus compatible metrics endpoint (default: disabled)
+--slots, --no-slots                     expose slots monitoring endpoint (default: enabled)
+`;
+
+const without = (...flags: string[]): ReadonlySet<string> =>
+  new Set([...flagsInHelp(HELP)].filter((flag) => !flags.includes(flag)));
+
+describe("a llama-server's command line", () => {
+  it("says what the fleet file says, and keeps every caller's cache to itself", () => {
+    expect(commandLine({ slots: 3, contextPerSlot: 1_024, ubatch: 64, kvType: "q8_0" })).toBe(
+      "--host 127.0.0.1 --port 9103 -m /opt/models/Wren-1B.gguf --alias Wren-1B.gguf -ngl 99 -c 3072 --parallel 3 -ub 64 " +
+        "--cache-type-k q8_0 --cache-type-v q8_0 --flash-attn on --metrics --slots --no-cache-prompt --cache-ram 0 " +
+        "--api-key-file /keys/llama --no-webui",
+    );
+  });
+
+  it("turns on what its capabilities say", () => {
+    expect(commandLine({ capabilities: ["embeddings"] })).toMatch(/ --embeddings$/);
+    expect(commandLine({ capabilities: ["rerank"] })).toMatch(/ --reranking$/);
+  });
+
+  it("ends with the fleet file's own flags", () => {
+    expect(commandLine({ flags: ["--threads", "4", "--mlock", "--temp", "-0.5"] })).toMatch(
+      / --no-webui --threads 4 --mlock --temp -0\.5$/,
+    );
+  });
+
+  it("is understood by the simulator", () => {
+    const flags = commandLine({ capabilities: ["embeddings", "rerank"], flags: ["--threads", "4"] });
+    const words = flags.replace("--api-key-file /keys/llama ", "").split(" ");
+    expect(readFlags(words)).toMatchObject({ port: 9103, parallel: 2, cachePrompt: false, ui: false });
+  });
+});
+
+describe("for a binary that was asked what it knows, the command line", () => {
+  it("is the same where it knows all of it", () => {
+    expect(commandLine({}, flagsInHelp(HELP))).toBe(commandLine());
+  });
+
+  it("calls a flag what the binary calls it", () => {
+    expect(commandLine({}, without("--no-webui", "--parallel", "-m"))).toMatch(
+      /--model .* -np 2 .* --no-ui$/,
+    );
+  });
+
+  it("leaves out what it can do without", () => {
+    const line = commandLine(
+      {},
+      without("--cache-ram", "-cram", "--no-webui", "--no-ui", "--flash-attn", "-fa"),
+    );
+    expect(line).not.toMatch(/cache-ram|ui|flash/);
+  });
+
+  it.each<[string, string[], Partial<ServerInput>]>([
+    ["--no-cache-prompt: else one caller's prompt serves another's", ["--no-cache-prompt"], {}],
+    ["--slots: the agent proves there that a slot is free", ["--slots"], {}],
+    [
+      "--flash-attn or -fa: a quantized cache of values needs it",
+      ["--flash-attn", "-fa"],
+      { kvType: "q8_0" },
+    ],
+    ["--embeddings or --embedding", ["--embeddings", "--embedding"], { capabilities: ["embeddings"] }],
+  ])("can't be made where it doesn't know %s", (message, missing, change) => {
+    expect(() => commandLine(change, without(...missing))).toThrow(
+      `/opt/llama/llama-server doesn't know ${message}`,
+    );
+  });
+
+  it("can't be made with a flag of the fleet file's that it doesn't know", () => {
+    expect(() => commandLine({ flags: ["--mlok"] }, flagsInHelp(HELP))).toThrow("doesn't know --mlok");
+  });
+});
+
+describe("a fleet file's own flags", () => {
+  it.each([
+    [["--host", "0.0.0.0"], "--host isn't yours to set: the fleet file's other fields say it"],
+    [["--log-file", "/tmp/x"], "--log-file isn't yours to set: it would write what clients send to a disk"],
+    [["--tools", "all"], "--tools isn't yours to set: it opens the box to more than answering calls"],
+    [["--api-key", "k"], "--api-key isn't yours to set"],
+    [["4"], '"4" follows no flag'],
+    [["--threads", "4", "5"], '"5" follows no flag'],
+  ])("can't be %j", (flags, message) => {
+    expect(() => commandLine({ flags })).toThrow(message);
+  });
+
+  it("that are wrong are all named at once, with their server", () => {
+    expect(() => commandLine({ flags: ["--port", "1", "--tools", "all"] })).toThrow(
+      /^box "north", server 9103 \(llama-9103\) can't be started as it is described:\n {2}- .*--port.*\n {2}- .*--tools/,
+    );
+  });
+});
+
+describe("the flags of a help text", () => {
+  it("are all its names, short and long, and none of its prose", () => {
+    const known = flagsInHelp(HELP);
+    for (const flag of [
+      "-h",
+      "--usage",
+      "-ngl",
+      "--n-gpu-layers",
+      "-fa",
+      "--no-webui",
+      "--port",
+      "--slots",
+    ]) {
+      expect(known.has(flag), flag).toBe(true);
+    }
+    expect([...known].filter((flag) => !/^-{1,2}[a-z][a-z-]*$/.test(flag))).toEqual([]);
+    expect(known.has("---") || known.has("-row")).toBe(false);
+  });
+});
