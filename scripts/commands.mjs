@@ -74,6 +74,7 @@ export function simulatorCommand({ server, keyFile, port, controlPort, pace }) {
  * @param {string} options.llamaApiKey
  * @param {Record<string, number>} options.upstreamPorts the fleet's port → where that server is
  * @param {number[]} options.simulatedPorts
+ * @param {string} options.stateFolder
  * @param {Record<string, string>} options.further
  * @returns {Command}
  */
@@ -90,6 +91,9 @@ export function agentCommand(options) {
       LLAMA_API_KEY: options.llamaApiKey,
       UPSTREAM_PORTS: JSON.stringify(options.upstreamPorts),
       SIMULATED_PORTS: options.simulatedPorts.join(","),
+      // Its own, not those of an agent or a PM2 that serve on this machine for real.
+      ISHA_STATE: join(options.stateFolder, `agent-${options.box}`),
+      PM2_HOME: join(options.stateFolder, "pm2"),
       ...options.further,
     },
   };

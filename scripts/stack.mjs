@@ -248,6 +248,7 @@ async function startAgent(run, box, port) {
     boxSecret,
     llamaApiKey,
     upstreamPorts: Object.fromEntries(box.servers.map(({ port, url }) => [port, portOf(url)])),
+    stateFolder: run.folder,
     simulatedPorts: box.servers.filter(({ simulated }) => simulated).map(({ port }) => port),
     further: run.options.agentEnv ?? {},
   });

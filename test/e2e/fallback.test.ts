@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { LOAD_WAIT_MS } from "../../shared/limits.ts";
 import { startStack } from "../../scripts/stack.mjs";
-import { ask, CHEST_PAIN, errorOf, events, json, type Stack } from "./ask.ts";
+import { ask, CHEST_PAIN, errorOf, events, json, type Answer, type Stack } from "./ask.ts";
 
 let stack: Stack;
 const down = new Set<number>();
@@ -76,18 +76,20 @@ describe("a server that refuses connections", () => {
     expect(Number(answer.headers.get("retry-after-ms"))).toBeGreaterThan(0);
   });
 
-  test("serves again as soon as it is back", async () => {
+  test("serves again within a second of being back", async () => {
     await kill(8084);
-    expect(
-      (await ask(stack, { agent_type: "Claims", max_tokens: 3, messages: CHEST_PAIN })).headers.get(
-        "x-isha-port",
-      ),
-    ).toBe("8081");
+    const claims = (): Promise<Answer> =>
+      ask(stack, { agent_type: "Claims", max_tokens: 3, messages: CHEST_PAIN });
+    expect((await claims()).headers.get("x-isha-port")).toBe("8081");
     await stack.startServer(8084);
     down.clear();
-    const answer = await ask(stack, { agent_type: "Claims", max_tokens: 3, messages: CHEST_PAIN });
-    expect(answer.headers.get("x-isha-port")).toBe("8084");
-    expect(answer.headers.has("x-isha-fallback-from")).toBe(false);
+    const since = performance.now();
+    // Five times what is promised, for a machine that does much else.
+    await expect
+      .poll(async () => (await claims()).headers.get("x-isha-port"), { timeout: 5_000 })
+      .toBe("8084");
+    console.info(`in use again after ${Math.round(performance.now() - since)} ms`);
+    expect((await claims()).headers.has("x-isha-fallback-from")).toBe(false);
   });
 
   test("shows in /healthz and /v1/models", async () => {

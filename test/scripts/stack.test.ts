@@ -111,11 +111,13 @@ describe("command lines", () => {
       llamaApiKey: "l",
       upstreamPorts: { "8080": 41_000 },
       simulatedPorts: [8080, 8081],
+      stateFolder: "/state",
       further: { LOG_LEVEL: "warn" },
     });
     delete process.env["SOME_TOKEN"];
     expect(env).toMatchObject({ ISHA_FLEET: "/f.ts", ISHA_BOX: "box1", AGENT_PORT: "0", LOG_LEVEL: "warn" });
     expect(env).toMatchObject({ UPSTREAM_PORTS: '{"8080":41000}', SIMULATED_PORTS: "8080,8081" });
+    expect(env).toMatchObject({ ISHA_STATE: "/state/agent-box1", PM2_HOME: "/state/pm2" });
     expect(env).not.toHaveProperty("SOME_TOKEN");
   });
 

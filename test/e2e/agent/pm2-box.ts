@@ -1,0 +1,161 @@
+// A box under the real PM2, from the generated file: simulators in the place of the binary, an agent in
+// cluster mode, a daemon of its own in a folder of its own.
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { ecosystemText } from "../../../cli/generate/ecosystem.ts";
+import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
+import { BoxHealth } from "../../../shared/health.ts";
+import fleet from "../../fixtures/wide-fleet.ts";
+import type { Switches } from "../../sim/llama/switches.ts";
+import { until } from "./agent-call.ts";
+import type { HarmedBox } from "./chaos.ts";
+
+export interface Pm2App {
+  readonly name: string;
+  readonly pid: number;
+  readonly status: string;
+  readonly restarts: number;
+}
+
+export interface Pm2Box extends HarmedBox {
+  readonly folder: string;
+  pm2(...args: string[]): Promise<string>;
+  /** Every process PM2 runs, those that drain among them. */
+  apps(): Promise<Pm2App[]>;
+  /** The pid of a server's process. */
+  pidOf(port: number): Promise<number>;
+  /** Ends everything and removes the folder. */
+  stop(): Promise<void>;
+}
+
+export interface Pm2BoxOptions {
+  readonly loadMs?: number;
+  readonly switches: Partial<Switches>;
+  /** @param folder the box's own */
+  readonly agentEnv?: (folder: string) => Readonly<Record<string, string>>;
+}
+
+const run = promisify(execFile);
+
+export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
+  const [box] = fleet.boxes;
+  if (box === undefined) throw new Error("the fleet of these tests has a box");
+  const folder = await mkdtemp(join(tmpdir(), "isha-e2e-pm2-"));
+  const boxSecret = "a-box-secret-of-the-tests";
+  const llamaApiKey = "a-llama-key-of-the-tests";
+  const secret = (name: string, text: string): Promise<void> =>
+    writeFile(join(folder, name), text, { mode: 0o600 });
+  await secret("agent.env", `BOX_SECRET=${boxSecret}\nLLAMA_API_KEY=${llamaApiKey}\n`);
+  await secret("llama-api-key", `${llamaApiKey}\n`);
+
+  const { servers } = box;
+  const [agentPort = 0, ...free] = await freePorts(1 + 2 * servers.length);
+  const ports = new Map(servers.map(({ port }, at) => [port, free[at] ?? 0]));
+  const controls = new Map(servers.map(({ port }, at) => [port, free[servers.length + at] ?? 0]));
+  const text = ecosystemText(box, {
+    root: ROOT,
+    fleetFile: join(ROOT, "test/fixtures/wide-fleet.ts"),
+    agentEnv: {
+      AGENT_PORT: String(agentPort),
+      ISHA_STATE: join(folder, "state"),
+      ...options.agentEnv?.(folder),
+    },
+    simulated: {
+      command: [PROJECT_NODE, join(ROOT, "test/sim/llama-server.ts")],
+      ports,
+      extra: ({ port }) => [
+        "--sim-control-port",
+        String(controls.get(port)),
+        "--sim-load-ms",
+        String(options.loadMs ?? 0),
+        "--sim-switches",
+        JSON.stringify(options.switches),
+      ],
+    },
+  });
+  const file = join(folder, "ecosystem.config.cjs");
+  await writeFile(file, text);
+
+  const environment = {
+    PATH: process.env["PATH"] ?? "",
+    HOME: folder,
+    PM2_HOME: join(folder, "pm2"),
+    ISHA_SECRETS: folder,
+    PM2_DISABLE_VERSION_CHECK: "true",
+  };
+  const pm2 = async (...args: string[]): Promise<string> => {
+    const program = join(ROOT, "node_modules/pm2/bin/pm2");
+    return (await run(PROJECT_NODE, [program, ...args], { env: environment, maxBuffer: 1 << 24 })).stdout;
+  };
+  const apps = async (): Promise<Pm2App[]> => {
+    const listing = await pm2("jlist");
+    // Only what is wanted here is read: the listing holds environments.
+    const listed = JSON.parse(listing.slice(listing.indexOf("[{"))) as {
+      name: string;
+      pid: number;
+      pm2_env: { status: string; restart_time: number };
+    }[];
+    return listed.map(({ name, pid, pm2_env: { status, restart_time: restarts } }) => ({
+      name,
+      pid,
+      status,
+      restarts,
+    }));
+  };
+  const url = (port: number): string => `http://127.0.0.1:${ports.get(port)}`;
+  const pidOf = async (port: number): Promise<number> => {
+    const name = servers.find((server) => server.port === port)?.pm2;
+    const found = (await apps()).find((app) => app.name === name && app.status === "online");
+    if (found === undefined) throw new Error(`${port} isn't running`);
+    return found.pid;
+  };
+  const made: Pm2Box = {
+    folder,
+    agentUrl: `http://127.0.0.1:${agentPort}`,
+    box: box.name,
+    boxSecret,
+    llamaApiKey,
+    ports: servers.map(({ port }) => port),
+    url,
+    controlUrl: (port) => `http://127.0.0.1:${controls.get(port)}`,
+    signal: async (port, signal) => void process.kill(await pidOf(port), signal),
+    pm2,
+    apps,
+    pidOf,
+    async stop() {
+      await pm2("kill");
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  try {
+    await pm2("--silent", "start", file);
+    await until(() => allUp(made), "agent and servers are up", 30_000);
+  } catch (error) {
+    await made.stop();
+    throw error;
+  }
+  return made;
+}
+
+/** Every server is in use by the agent. */
+export async function allUp({ agentUrl }: Pm2Box): Promise<boolean> {
+  try {
+    const health = BoxHealth.parse(await (await fetch(`${agentUrl}/healthz`)).json());
+    return health.servers.every(({ state }) => state === "ready");
+  } catch {
+    return false;
+  }
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(servers.map((server) => once(server, "listening")));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), "close")));
+  return ports;
+}
