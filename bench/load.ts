@@ -28,7 +28,7 @@ export interface LoadCounts {
 export async function applyLoad(plan: LoadPlan): Promise<LoadCounts> {
   const pool = new Pool(plan.url, {
     connections: plan.concurrency,
-    headersTimeout: 0,
+    headersTimeout: ANSWER_TIMEOUT_MS,
     bodyTimeout: ANSWER_TIMEOUT_MS,
   });
   const started = performance.now();

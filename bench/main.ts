@@ -6,6 +6,11 @@ import { ROWS, type Row } from "./rows.ts";
 import { Stage } from "./stage.ts";
 import { isKept, renderTable, type Result } from "./table.ts";
 
+/** Ways to be told to end; the last one says that whoever started us is gone. */
+const ENDINGS = ["SIGINT", "SIGTERM", "SIGHUP", "disconnect"];
+/** As a shell says it of Ctrl-C. */
+const INTERRUPTED = 130;
+
 process.exitCode = await main(process.argv.slice(2));
 
 /** @returns the exit code */
@@ -38,21 +43,28 @@ async function main(argv: readonly string[]): Promise<number> {
 async function measureAll(rows: readonly Row[]): Promise<Result[]> {
   const results: Result[] = [];
   const stage = new Stage();
-  const stop = (): void => void stage.end().finally(() => process.exit(130));
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "disconnect"]) process.once(signal, stop);
+  let stopped = false;
+  const stop = (): void => {
+    stopped = true;
+    void stage.end().finally(() => process.exit(INTERRUPTED));
+  };
+  for (const event of ENDINGS) process.on(event, stop);
   try {
     for (const row of rows) {
+      if (stopped) break;
       const started = performance.now();
       const tell = (text: string): void => console.error(`${row.name}: ${text}`);
       tell("starting");
       const measured = await row.measure(stage, tell).catch((error: unknown) => {
-        tell(`failed: ${messageOf(error)}\n${stage.lastLines()}`);
+        if (!stopped) tell(`failed: ${messageOf(error)}\n${stage.lastLines()}`);
         return null;
       });
       tell(`took ${((performance.now() - started) / 1000).toFixed(0)} s`);
       results.push({ row, measured });
     }
   } finally {
+    // A listener on "disconnect" would keep us running.
+    for (const event of ENDINGS) process.off(event, stop);
     await stage.end();
   }
   return results;

@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { unstable_readConfig } from "wrangler";
 import fleet from "../fleet.config.ts";
 import { agentCommand, inherited, OFFLINE } from "../scripts/commands.mjs";
@@ -13,6 +14,7 @@ import { workerdBinary } from "./runtimes.ts";
 import { workerdConfig } from "./workerd-config.ts";
 
 const READY_MS = 60_000;
+const READY_POLL_MS = 100;
 const BOX_SECRET = "a secret of the bench alone, 32+ bytes";
 const FLOOR_CONFIG = join(ROOT, "bench/floors/edge/wrangler.toml");
 const EDGE_CONFIG = join(ROOT, "wrangler.toml");
@@ -86,9 +88,12 @@ export class Stage {
         llamaApiKey: "a key of the bench alone",
         upstreamPorts: Object.fromEntries(this.#ports().map((port) => [port, originPort])),
         simulatedPorts: [],
+        stateFolder: this.#folder,
         further: {},
       });
-      return this.#start("agent", command);
+      const agent = await this.#start("agent", command);
+      await untilReady(agent.url);
+      return agent;
     });
   }
 
@@ -176,11 +181,7 @@ export class Stage {
   }
 
   #launch(name: string, args: string[]): Promise<Running> {
-    return this.#start(name, {
-      command: PROJECT_NODE,
-      args,
-      env: { ...inherited(process.env), ...OFFLINE, WRANGLER_LOG: "error" },
-    });
+    return this.#start(name, { command: PROJECT_NODE, args, env: inherited(process.env) });
   }
 
   #start(
@@ -205,6 +206,18 @@ function firstBox(): (typeof fleet.boxes)[number] {
   const [box] = fleet.boxes;
   if (box === undefined) throw new Error("the fleet file has no box");
   return box;
+}
+
+/** An agent refuses calls until it has seen its servers ready. */
+async function untilReady(agentUrl: string): Promise<void> {
+  const deadline = performance.now() + READY_MS;
+  for (;;) {
+    const health = (await (await fetch(`${agentUrl}/healthz`)).json()) as { servers: { state: string }[] };
+    if (health.servers.every(({ state }) => state === "ready")) return;
+    if (performance.now() > deadline)
+      throw new Error(`the agent's servers aren't ready: ${JSON.stringify(health)}`);
+    await pause(READY_POLL_MS);
+  }
 }
 
 function file(path: string): string {

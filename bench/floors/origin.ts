@@ -52,9 +52,22 @@ const JSON_ANSWER = jsonAnswer();
 /** The headers of the call that came last: how the bench learns what the edge sends to an agent. */
 let lastHeaders: IncomingMessage["headers"] = {};
 
+/** Enough that nothing waits, and no more: an agent looks through all of them at every call. */
+const SLOTS = Array.from({ length: 8 }, (_, id) => ({
+  id,
+  n_ctx: 2048,
+  speculative: false,
+  is_processing: false,
+}));
+
+const OTHERS: Readonly<Record<string, () => unknown>> = {
+  "/last-call": () => lastHeaders,
+  "/slots": () => SLOTS,
+};
+
 const server = createServer((request, response) => {
   if (request.method === "POST") return answerChat(request, response);
-  const body = JSON.stringify(request.url === "/last-call" ? lastHeaders : { status: "ok" });
+  const body = JSON.stringify(OTHERS[request.url ?? ""]?.() ?? { status: "ok" });
   response.writeHead(200, { "content-type": "application/json", ...signature });
   response.end(body);
 });

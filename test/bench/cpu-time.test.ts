@@ -1,0 +1,27 @@
+import { describe, expect, it } from "vitest";
+import { cpuSeconds, parsePsTime, parseStat } from "../../bench/cpu-time.ts";
+
+describe("CPU time", () => {
+  const stat = "1234 (node) S 1 1234 1234 0 -1 4194304 100 0 0 0 250 75 900 900 20 0 11 0 1 1 1";
+
+  it("of a process is its user and system time, not its children's", () => {
+    expect(parseStat(stat)).toBe(3.25);
+  });
+
+  it("is read right where the command holds spaces and parentheses", () => {
+    expect(parseStat(stat.replace("(node)", "(a) b (c) 1 2)"))).toBe(3.25);
+  });
+
+  it("of ps is read with hours, days and hundredths", () => {
+    expect(parsePsTime("   0:01.25\n")).toBe(1.25);
+    expect(parsePsTime("01:02:03")).toBe(3723);
+    expect(parsePsTime("2-01:00:00")).toBe(176_400);
+  });
+
+  it("of this process grows with what it does", () => {
+    const before = cpuSeconds(process.pid);
+    const until = performance.now() + 100;
+    while (performance.now() < until);
+    expect(cpuSeconds(process.pid)).toBeGreaterThan(before);
+  });
+});

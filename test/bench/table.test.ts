@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+import { isKept, renderTable, type Result } from "../../bench/table.ts";
+
+describe("the table", () => {
+  const ratioRow = { name: "edge, CPU a request", unit: "µs", bound: { on: "ratio", atMost: 1.5 } } as const;
+  const sizeRow = { name: "bundle", unit: "KB", bound: { on: "figure", atMost: 100 } } as const;
+  const result = (row: Result["row"], figure: number, floor: number | null): Result => ({
+    row,
+    measured: { figure, floor, ratio: floor === null ? null : figure / floor, detail: {} },
+  });
+
+  it("shows figure, floor, ratio and bound, and whether the bound is kept", () => {
+    const table = renderTable([
+      result(ratioRow, 600, 400),
+      result(sizeRow, 123.4, null),
+      { row: sizeRow, measured: null },
+    ]);
+    expect(table.split("\n").map((line) => line.split(/ {2,}/))).toEqual([
+      ["", "figure", "floor", "ratio", "at most"],
+      ["edge, CPU a request", "600 µs", "400 µs", "1.50 ×", "1.5 ×", "ok"],
+      ["bundle", "123 KB", "100 KB", "OVER"],
+      ["bundle", "100 KB", "FAILED"],
+    ]);
+  });
+
+  it("a bound is kept up to its very value", () => {
+    expect(isKept(result(ratioRow, 150, 100))).toBe(true);
+    expect(isKept(result(ratioRow, 151, 100))).toBe(false);
+    expect(isKept(result(sizeRow, 100, null))).toBe(true);
+    expect(isKept({ row: sizeRow, measured: null })).toBe(false);
+  });
+});
