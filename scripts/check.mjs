@@ -7,7 +7,8 @@ import { ROOT, SHIPPED_FLEET } from "./paths.mjs";
 import { runNode } from "./run-node.mjs";
 
 /** One TypeScript project a room, so that none sees another's runtime; the root's is the fleet file's. */
-const ROOMS = "shared . worker origin-agent cli console bench bench/floors/edge scripts test test/worker".split(" ");
+const ROOMS =
+  "shared . worker origin-agent cli console bench bench/floors/edge scripts test test/worker".split(" ");
 
 /** @typedef {{ name: string, args: string[] }} Part */
 

@@ -63,15 +63,31 @@ export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
   return { fetch: (request, bindings, context) => app.fetch(request, bindings, context) };
 }
 
-/** Pages of other sites may call `/v1/*` as the fleet file says: no browser sends a key on its own. */
+/**
+ * Pages of other sites may call `/v1/*` as the fleet file says: no browser sends a key on its own. Hono's own
+ * middleware answers preflights; on the way of every call it would build a second answer for its headers.
+ */
 function shareAcrossOrigins(fleet: Fleet): MiddlewareHandler<EdgeEnv> {
   const { v1 } = fleet.cors;
-  return cors({
+  const preflight = cors({
     origin: v1 === "*" ? "*" : [...v1],
     allowMethods: ["GET", "HEAD", "POST"],
-    exposeHeaders: [...ANSWER_HEADERS, "x-request-id", "x-client-request-id", "warning"],
     maxAge: 7200,
   });
+  const exposed = [...ANSWER_HEADERS, "x-request-id", "x-client-request-id", "warning"].join(",");
+  return async function share(c, next) {
+    if (c.req.method === "OPTIONS") return preflight(c, next);
+    await next();
+    const { headers } = c.res;
+    const origin = c.req.header("origin");
+    if (v1 === "*") headers.set("access-control-allow-origin", "*");
+    else {
+      headers.append("vary", "Origin");
+      if (origin !== undefined && v1.includes(origin)) headers.set("access-control-allow-origin", origin);
+    }
+    headers.set("access-control-expose-headers", exposed);
+    return undefined;
+  };
 }
 
 function noRoute(): Handler<EdgeEnv> {

@@ -101,8 +101,17 @@ function callerAddress(c: Context<EdgeEnv>): string {
   return addressName(c.req.header("cf-connecting-ip"));
 }
 
+/** Hashes of keys that were shown lately: the same few hundred come again and again. */
+const HASHES_KEPT = 1_000;
+const hashes = new Map<string, string>();
+
 /** Lower-case hexadecimal. */
 async function sha256(text: string): Promise<string> {
+  const known = hashes.get(text);
+  if (known !== undefined) return known;
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (hashes.size >= HASHES_KEPT) hashes.clear();
+  hashes.set(text, hash);
+  return hash;
 }
