@@ -1,9 +1,11 @@
 // What it must cost: each row of the design's table, and how it is measured. A further row is one more entry
 // of `ROWS`, with what it needs of the stage in its `measure`.
+import { measureMemory } from "./agent-memory.ts";
 import { gzippedBytes } from "./bundle-size.ts";
 import { EVENTS, type Kind } from "./calls.ts";
 import { measureCpuPairs, type Contender, type CpuPairsPlan } from "./cpu-pairs.ts";
 import { measureFirstByte } from "./first-byte.ts";
+import { measureSlotIdle } from "./slot-idle.ts";
 import type { Running, Stage } from "./stage.ts";
 
 export interface Measured {
@@ -17,7 +19,7 @@ export interface Measured {
 
 export interface Row {
   readonly name: string;
-  readonly unit: "µs" | "KB" | "ms";
+  readonly unit: "µs" | "KB" | "MB" | "ms";
   /** What is held to it: the figure, or its ratio to the floor. */
   readonly bound: { readonly on: "ratio" | "figure"; readonly atMost: number };
   readonly measure: (stage: Stage, progress: (text: string) => void) => Promise<Measured>;
@@ -40,6 +42,32 @@ export const ROWS: readonly Row[] = [
     },
   },
   {
+    name: "agent, memory at 1,000 open streams of 400 events",
+    unit: "MB",
+    bound: { on: "figure", atMost: 150 },
+    async measure(stage) {
+      const { agent: program } = await stage.agentWithSlots(WIDE_SLOTS);
+      const seen = await measureMemory(
+        program,
+        await stage.agentCalls("stream", STREAM_TOKENS),
+        OPEN_STREAMS,
+      );
+      return { figure: seen.most, floor: seen.before, ratio: null, detail: { ...seen } };
+    },
+  },
+  {
+    name: "slot idle between two queued calls",
+    unit: "ms",
+    bound: { on: "figure", atMost: 5 },
+    async measure(stage) {
+      const { agent: program, origin } = await stage.agentWithSlots(1);
+      const [call] = await stage.agentCalls("json");
+      if (call === undefined) throw new Error("the fleet has no server");
+      const seen = await measureSlotIdle(program, origin, call);
+      return { figure: seen.p50Ms, floor: null, ratio: null, detail: { ...seen } };
+    },
+  },
+  {
     name: "added time to first byte, both hops",
     unit: "ms",
     bound: { on: "figure", atMost: 5 },
@@ -51,6 +79,12 @@ export const ROWS: readonly Row[] = [
     },
   },
 ];
+
+const OPEN_STREAMS = 1_000;
+/** With the events around them 400. */
+const STREAM_TOKENS = 396;
+/** Of each of the box's servers: enough for all streams at once. */
+const WIDE_SLOTS = 256;
 
 type Contenders = (stage: Stage, kind: Kind) => Promise<Contender>;
 

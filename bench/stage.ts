@@ -78,8 +78,20 @@ export class Stage {
 
   /** The agent, every one of whose servers is the origin. */
   agent(): Promise<Running> {
-    return this.#once("agent", async () => {
-      const originPort = Number(new URL((await this.origin()).url).port);
+    return this.#agentBefore("agent", () => this.origin());
+  }
+
+  /** An origin that says it has so many slots, which it doesn't hold anybody to, and an agent of its own. */
+  async agentWithSlots(slots: number): Promise<{ readonly agent: Running; readonly origin: Running }> {
+    const name = `origin of ${slots} slots`;
+    const launch = (): Promise<Running> =>
+      this.#once(name, () => this.#launch(name, [file("floors/origin.ts"), "--slots", String(slots)]));
+    return { agent: await this.#agentBefore(`agent before ${slots} slots`, launch), origin: await launch() };
+  }
+
+  #agentBefore(name: string, origin: () => Promise<Running>): Promise<Running> {
+    return this.#once(name, async () => {
+      const originPort = Number(new URL((await origin()).url).port);
       const command = agentCommand({
         fleetFile: SHIPPED_FLEET,
         box: this.#box.name,
@@ -88,10 +100,10 @@ export class Stage {
         llamaApiKey: "a key of the bench alone",
         upstreamPorts: Object.fromEntries(this.#ports().map((port) => [port, originPort])),
         simulatedPorts: [],
-        stateFolder: this.#folder,
+        stateFolder: join(this.#folder, name.replaceAll(" ", "-")),
         further: {},
       });
-      const agent = await this.#start("agent", command);
+      const agent = await this.#start(name, command);
       await untilReady(agent.url);
       return agent;
     });
@@ -103,11 +115,11 @@ export class Stage {
   }
 
   /** What the edge makes of those for an agent, seen by sending each once. */
-  agentCalls(kind: Kind): Promise<Call[]> {
-    return this.#once(`calls to an agent: ${kind}`, async () => {
+  agentCalls(kind: Kind, tokens?: number): Promise<Call[]> {
+    return this.#once(`calls to an agent: ${kind} of ${tokens ?? "as many"} tokens`, async () => {
       const [edge, agent] = await Promise.all([this.edge(), this.fakeAgent()]);
       const calls: Call[] = [];
-      for (const call of this.clientCalls(kind)) {
+      for (const call of this.clientCalls(kind, tokens)) {
         const { path, headers, body } = call;
         const answer = await fetch(edge.url + path, { method: "POST", headers, body });
         const said = await answer.text();
@@ -227,5 +239,7 @@ function file(path: string): string {
 /** The port, from the line of JSON in which each of the programs says that it listens. */
 function listening(line: string): number | undefined {
   if (!line.startsWith("{") || !line.includes('"port":')) return undefined;
-  return (JSON.parse(line) as { port: number }).port;
+  const said = JSON.parse(line) as { port: number; event?: string };
+  // An agent names its servers' ports too, before its own.
+  return said.event === undefined || said.event.startsWith("listen") ? said.port : undefined;
 }

@@ -3,7 +3,7 @@
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from "node:http";
 import { parseArgs } from "node:util";
 
-const { values } = parseArgs({ options: { agent: { type: "string" } } });
+const { values } = parseArgs({ options: { agent: { type: "string" }, slots: { type: "string" } } });
 
 /** Long enough that two events don't meet in one read of the next hop's, short enough for many streams. */
 const BETWEEN_EVENTS_MS = 1;
@@ -49,11 +49,15 @@ const COUNTS = event({
 const DONE = Buffer.from("data: [DONE]\n\n");
 const JSON_ANSWER = jsonAnswer();
 
+/** From the end of an answer to the next call, milliseconds: with one slot, how long that stood idle. */
+const idleTimes: number[] = [];
+let endedAt: number | null = null;
+
 /** The headers of the call that came last: how the bench learns what the edge sends to an agent. */
 let lastHeaders: IncomingMessage["headers"] = {};
 
 /** Enough that nothing waits, and no more: an agent looks through all of them at every call. */
-const SLOTS = Array.from({ length: 8 }, (_, id) => ({
+const SLOTS = Array.from({ length: Number(values.slots ?? 8) }, (_, id) => ({
   id,
   n_ctx: 2048,
   speculative: false,
@@ -63,6 +67,7 @@ const SLOTS = Array.from({ length: 8 }, (_, id) => ({
 const OTHERS: Readonly<Record<string, () => unknown>> = {
   "/last-call": () => lastHeaders,
   "/slots": () => SLOTS,
+  "/idle-times": () => idleTimes.splice(0),
 };
 
 const server = createServer((request, response) => {
@@ -80,6 +85,11 @@ server.listen(0, "127.0.0.1", () => {
 
 function answerChat(request: IncomingMessage, response: ServerResponse): void {
   lastHeaders = request.headers;
+  if (endedAt !== null) idleTimes.push(performance.now() - endedAt);
+  endedAt = null;
+  response.once("finish", () => {
+    endedAt = performance.now();
+  });
   const received: Buffer[] = [];
   request.on("data", (bytes: Buffer) => received.push(bytes));
   request.on("end", () => {
