@@ -10,7 +10,8 @@ export function boxHealth(box: string, version: string, servers: ReadonlyMap<num
     servers: [...servers.values()].map((server) => ({
       port: server.port,
       model: server.upstream.server.model,
-      state: WORDS[server.view().state],
+      // Nothing can be sent to a server that doesn't say what slots it has.
+      state: server.slots.total === 0 && server.view().usable ? "down" : WORDS[server.view().state],
     })),
   };
 }

@@ -22,6 +22,9 @@ const WATCH_MS = 1_000;
 
 const KNOWN_POLL_MS = 10;
 
+const SLOTS_UNTOLD =
+  "it doesn't answer /slots: LLAMA_API_KEY isn't what it was started with, or it lacks --slots";
+
 /** How often another agent of this box is looked for, milliseconds: both are alive for as long as a drain takes. */
 const SHARED_MS = 2_000;
 
@@ -64,6 +67,7 @@ export class LiveBox {
           clock,
           onChange: (server) => this.dispatch.changed(server),
           onHealth: (server, change) => this.#onHealth(server, change),
+          onSlotsUntold: () => options.log.error({ event: "slots-unknown", port, why: SLOTS_UNTOLD }),
           onProved: ({ tookMs }) => options.onAbortProved(port, tookMs),
         }),
       ]),

@@ -21,6 +21,10 @@ import type { Upstream } from "./upstreams.ts";
 /** While an abandoned slot awaits its proof, `/slots` is asked this often, milliseconds. */
 const PROOF_POLL_MS = 20;
 
+/** While nothing is known of the slots they are asked for this often, milliseconds, and so often before that is told. */
+const UNTOLD_LOOK_MS = 100;
+const MOST_UNTOLD = 20;
+
 /** While no call of ours is on the server, `/slots` is asked this often, milliseconds. */
 const IDLE_LOOK_MS = 5_000;
 
@@ -35,6 +39,8 @@ export interface LiveServerOptions {
   /** Whether it may be used changed, or slots came free. */
   readonly onChange: (server: LiveServer) => void;
   readonly onHealth: (server: LiveServer, change: HealthChange) => void;
+  /** It answers, and doesn't say what slots it has. */
+  readonly onSlotsUntold: (server: LiveServer) => void;
   /** An abandoned call is proved to have ended on the GPU. */
   readonly onProved: (end: ProvedEnd) => void;
 }
@@ -52,6 +58,8 @@ export class LiveServer {
   #stopped = false;
   /** A server without a free slot is busy enough to show by itself whether it decodes. */
   #oneTokenNotBefore = -Infinity;
+  /** Looks at `/slots` in a row without an answer, while nothing is known of them. */
+  #untoldLooks = 0;
   /** Which looks are under way: one of a kind at a time. */
   readonly #looking = new Set<"health" | "slots" | "one-token">();
   readonly #proofs = new Map<SlotLease, () => void>();
@@ -69,7 +77,8 @@ export class LiveServer {
   }
 
   get usable(): boolean {
-    return this.#doubtedAt === null && isUsable(this.#health);
+    // Without its slots nothing could be sent there, and calls would wait for their deadlines.
+    return this.#doubtedAt === null && isUsable(this.#health) && this.#slots.counts.total > 0;
   }
 
   get preferred(): boolean {
@@ -89,7 +98,8 @@ export class LiveServer {
   }
 
   get waitable(): boolean {
-    return this.#doubtedAt !== null || isWaitable(this.#health, this.#options.clock());
+    if (this.#doubtedAt !== null || isWaitable(this.#health, this.#options.clock())) return true;
+    return isUsable(this.#health) && this.#slots.counts.total === 0 && this.#untoldLooks < MOST_UNTOLD;
   }
 
   /** What is left until it is ready, milliseconds; null where nobody can tell. */
@@ -191,7 +201,7 @@ export class LiveServer {
 
   #slotsDueAt(scheduled: number | null, now: number): number {
     if (this.#health.sign !== "ok") return Infinity;
-    if (this.#slots.counts.total === 0) return now;
+    if (this.#slots.counts.total === 0) return (this.#health.probed.slots ?? 0) + UNTOLD_LOOK_MS;
     const looked = this.#health.probed.slots ?? 0;
     if (this.#slots.polling) return looked + PROOF_POLL_MS;
     // Nobody is at work here: only a stranger could be seen.
@@ -237,6 +247,8 @@ export class LiveServer {
     const askedAt = this.#options.clock();
     const readings = await readSlots(this.upstream.origin, this.#options.apiKey);
     if (this.#stopped) return;
+    this.#untoldLooks = readings === null && this.#slots.counts.total === 0 ? this.#untoldLooks + 1 : 0;
+    if (this.#untoldLooks === MOST_UNTOLD) this.#options.onSlotsUntold(this);
     if (readings !== null) {
       const before = this.#slots.counts;
       const awaited = this.#slots.polling;

@@ -176,3 +176,20 @@ describe("a box that is gone", () => {
     }
   });
 });
+
+describe("servers that were started with another key than the agent's", () => {
+  test("are told as such in the log, shown as down, and keep nobody waiting", async () => {
+    const locked = await startStack({ agentEnv: { LLAMA_API_KEY: "not-what-they-were-started-with" } });
+    try {
+      await expect
+        .poll(() => locked.logs("agent box1").join("\n"), { timeout: 15_000 })
+        .toContain("LLAMA_API_KEY isn't what it was started with");
+      const answer = await ask(locked, { agent_type: "Clinical", messages: CHEST_PAIN });
+      expect([answer.status, errorOf(answer).code]).toEqual([503, "model_unavailable"]);
+      const health = await fetch(`${locked.edgeUrl}/healthz`);
+      expect(await health.json()).toMatchObject({ status: "down", models: { "BiMediX2-8B": "down" } });
+    } finally {
+      await locked.stop();
+    }
+  });
+});
