@@ -190,7 +190,7 @@ export class LiveServer {
     const now = this.#options.clock();
     const due = nextProbeAt(this.#health, now);
     if (due.health <= now || this.#doubtedAt !== null) this.#look("health", () => this.#lookAtHealth());
-    const slotsDue = this.#slotsDueAt(due.slots, now);
+    const slotsDue = this.#slotsDueAt(due.slots);
     if (slotsDue <= now) this.#look("slots", () => this.#lookAtSlots());
     const oneTokenDue = this.#chats ? Math.max(due.oneToken ?? Infinity, this.#oneTokenNotBefore) : Infinity;
     if (oneTokenDue <= now) this.#look("one-token", () => this.#askOneToken());
@@ -199,7 +199,7 @@ export class LiveServer {
     this.#timer = setTimeout(() => this.#tick(), Math.max(next - now, 5));
   }
 
-  #slotsDueAt(scheduled: number | null, now: number): number {
+  #slotsDueAt(scheduled: number | null): number {
     if (this.#health.sign !== "ok") return Infinity;
     if (this.#slots.counts.total === 0) return (this.#health.probed.slots ?? 0) + UNTOLD_LOOK_MS;
     const looked = this.#health.probed.slots ?? 0;
