@@ -13,6 +13,8 @@ export class LogLines {
 
   constructor() {
     process.on("exit", () => this.flush());
+    // Whoever read the log is gone, or its disk is full: calls go on being served.
+    process.stdout.on("error", () => undefined);
   }
 
   /** A whole line, its line break included: what pino writes. */
