@@ -1,6 +1,7 @@
 // The one place that reads the agent's environment. What is wrong is said by name, all of it at once.
 import { join } from "node:path";
 import * as z from "zod";
+import { parsedJson } from "../shared/parsed-json.ts";
 
 const port = z
   .string()
@@ -13,14 +14,7 @@ const DEFAULT_PORT = 8000;
 
 const portMap = z
   .string()
-  .transform((text, context) => {
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      context.issues.push({ code: "custom", input: text, message: 'must be JSON such as {"9001":41001}' });
-      return z.NEVER;
-    }
-  })
+  .transform(parsedJson('must be JSON such as {"9001":41001}'))
   .pipe(z.record(z.string().regex(/^\d+$/), z.int().min(1).max(65_535)));
 
 const portSet = z
@@ -30,22 +24,12 @@ const portSet = z
 
 const secret = z.string().min(16, "must have 16 characters or more; `openssl rand -hex 32` makes one");
 
+const commandJson = parsedJson('must be a program or a JSON list such as ["node","x.ts"]');
+
 const command = z
   .string()
   .min(1)
-  .transform((text, context) => {
-    if (!text.startsWith("[")) return [text];
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      context.issues.push({
-        code: "custom",
-        input: text,
-        message: 'must be a program or a JSON list such as ["node","x.ts"]',
-      });
-      return z.NEVER;
-    }
-  })
+  .transform((text, context) => (text.startsWith("[") ? commandJson(text, context) : [text]))
   .pipe(z.tuple([z.string().min(1)], z.string()));
 
 const Environment = z.object({

@@ -3,6 +3,7 @@
 import * as z from "zod";
 import { PRIORITIES } from "./fleet.ts";
 import { CALL_DEADLINE_MS, MAX_NAME_LENGTH } from "./limits.ts";
+import { parsedJson } from "./parsed-json.ts";
 
 /** Raised when a field changes its meaning; an agent refuses versions it doesn't know. New optional fields don't raise it. */
 export const CALL_VERSION = 1;
@@ -36,18 +37,7 @@ const integer = z
   .regex(/^\d{1,15}$/)
   .transform(Number);
 const fieldValue = z.union([z.string(), z.number(), z.boolean(), z.record(z.string(), z.unknown())]);
-const fields = z
-  .string()
-  .max(4096)
-  .transform((text, context) => {
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      context.issues.push({ code: "custom", input: text, message: "not JSON" });
-      return z.NEVER;
-    }
-  })
-  .pipe(z.record(z.string(), fieldValue));
+const fields = z.string().max(4096).transform(parsedJson("not JSON")).pipe(z.record(z.string(), fieldValue));
 
 /** Header name → field, with how it is written. The whole contract of a call between edge and agent. */
 const CallHeaders = z.object({

@@ -1,5 +1,6 @@
 // What the platform gives the edge: bindings, and the environment read and checked in one place.
 import * as z from "zod";
+import { parsedJson } from "../shared/parsed-json.ts";
 import type { ApiKey } from "./objects/api-key.ts";
 import type { ClientAddress } from "./objects/client-address.ts";
 
@@ -14,21 +15,11 @@ export interface Bindings {
   readonly ACCESS_CLIENT_SECRET?: string;
 }
 
+const originsJson = parsedJson('must be JSON such as {"box1":"http://127.0.0.1:8000"}');
+
 const origins = z
   .string()
-  .transform((text, context) => {
-    if (text === "") return {};
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      context.issues.push({
-        code: "custom",
-        input: text,
-        message: 'must be JSON such as {"box1":"http://127.0.0.1:8000"}',
-      });
-      return z.NEVER;
-    }
-  })
+  .transform((text, context) => (text === "" ? {} : originsJson(text, context)))
   .pipe(z.record(z.string(), z.url()));
 
 const Environment = z.object({

@@ -7,6 +7,7 @@ import type { Fleet } from "../../shared/fleet.ts";
 import type { Principal, Scope } from "../../shared/principal.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { Bindings } from "../env.ts";
+import { sha256Hex } from "../proxy/keyed-hash.ts";
 import { addressName } from "./client-address.ts";
 import { anonymousRecord, MISSING, readCredential, resolveClaim, type Claim } from "./credential.ts";
 import type { Admission, Limiter } from "./limiter.ts";
@@ -90,7 +91,7 @@ async function claimOf(c: Context<EdgeEnv>, fleet: Fleet): Promise<Result<Claim 
   if (!shown.ok) return shown;
   if (shown.value === null) return { ok: true, value: null };
   const devKeys = c.var.settings.devKeys && isLoopback(new URL(c.req.url).hostname);
-  return resolveClaim(shown.value, await sha256(shown.value), fleet, devKeys);
+  return resolveClaim(shown.value, await keyHash(shown.value), fleet, devKeys);
 }
 
 function isLoopback(hostname: string): boolean {
@@ -105,13 +106,11 @@ function callerAddress(c: Context<EdgeEnv>): string {
 const HASHES_KEPT = 1_000;
 const hashes = new Map<string, string>();
 
-/** Lower-case hexadecimal. */
-async function sha256(text: string): Promise<string> {
-  const known = hashes.get(text);
+async function keyHash(key: string): Promise<string> {
+  const known = hashes.get(key);
   if (known !== undefined) return known;
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hash = await sha256Hex(key);
   if (hashes.size >= HASHES_KEPT) hashes.clear();
-  hashes.set(text, hash);
+  hashes.set(key, hash);
   return hash;
 }

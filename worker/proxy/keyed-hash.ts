@@ -1,4 +1,5 @@
-// HMACs at the edge: the boxes' tokens, and the opaque names of scopes. WebCrypto, with imported keys kept.
+// Hashes at the edge: of shown keys, for the boxes' tokens and the opaque names of scopes. WebCrypto, with
+// imported keys kept.
 
 /** Keys, not promises of them: a promise belongs to the request that made it, and may never settle for another. */
 const keys = new Map<string, CryptoKey>();
@@ -16,8 +17,7 @@ export async function hmacHex(secret: string, text: string): Promise<string> {
     );
     keys.set(secret, key);
   }
-  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(text)));
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex(await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(text)));
 }
 
 /**
@@ -26,4 +26,13 @@ export async function hmacHex(secret: string, text: string): Promise<string> {
  */
 export async function scopeId(secret: string, keyId: string, name: string): Promise<string> {
   return (await hmacHex(secret, `isha-scope/1:${keyId.length}:${keyId}:${name}`)).slice(0, 32);
+}
+
+/** SHA-256 of a text, as lower-case hexadecimal. */
+export async function sha256Hex(text: string): Promise<string> {
+  return hex(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+}
+
+function hex(bytes: ArrayBuffer): string {
+  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
