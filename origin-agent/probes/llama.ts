@@ -3,10 +3,10 @@ import { request } from "undici";
 import * as z from "zod";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
 import type { HealthAnswer } from "../health-record.ts";
-import type { ServerState } from "../../shared/health.ts";
 
 /**
- * One look at `/health`, told as it came.
+ * One look at `/health`, told as it came: 200 is ok, 503 is loading (transcripts `health-ready`,
+ * `health-loading`).
  * @param origin `http://127.0.0.1:9001`
  */
 export async function probeHealth(origin: string): Promise<HealthAnswer> {
@@ -21,25 +21,6 @@ export async function probeHealth(origin: string): Promise<HealthAnswer> {
   } catch (error) {
     if (error instanceof Error && error.name === "TimeoutError") return "timeout";
     return error instanceof Error && "code" in error && error.code === "ECONNREFUSED" ? "refused" : "other";
-  }
-}
-
-/**
- * One look at `/health`: 200 is ready, 503 is loading (transcripts `health-ready`, `health-loading`);
- * anything else, silence for a second among it, is down.
- * @param origin `http://127.0.0.1:8085`
- */
-export async function probeState(origin: string): Promise<ServerState> {
-  try {
-    const { statusCode, body } = await request(`${origin}/health`, {
-      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
-      reset: true,
-    });
-    await body.dump();
-    if (statusCode === 200) return "ready";
-    return statusCode === 503 ? "loading" : "down";
-  } catch {
-    return "down";
   }
 }
 

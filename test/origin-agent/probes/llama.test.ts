@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { probeState } from "../../../origin-agent/probes/llama.ts";
+import { probeHealth } from "../../../origin-agent/probes/llama.ts";
 
 let close = (): Promise<unknown> => Promise.resolve();
 afterEach(() => close());
@@ -19,14 +19,14 @@ async function serving(answer: RequestListener): Promise<string> {
 
 describe("a look at a llama-server", () => {
   it.each([
-    [200, "ready"],
+    [200, "ok"],
     [503, "loading"],
-    [500, "down"],
-    [404, "down"],
-    [302, "down"],
-  ])("of status %i finds it %s", async (status, state) => {
+    [500, "other"],
+    [404, "other"],
+    [302, "other"],
+  ])("of status %i is told as %s", async (status, state) => {
     const origin = await serving((_, response) => void response.writeHead(status).end("{}"));
-    expect(await probeState(origin)).toBe(state);
+    expect(await probeHealth(origin)).toBe(state);
   });
 
   it("asks GET /health, and for nothing else", async () => {
@@ -35,24 +35,24 @@ describe("a look at a llama-server", () => {
       asked.push(`${request.method} ${request.url}`);
       response.end("{}");
     });
-    await probeState(origin);
+    await probeHealth(origin);
     expect(asked).toEqual(["GET /health"]);
   });
 
-  it("finds it down where nothing listens", async () => {
+  it("tells a refusal where nothing listens", async () => {
     const origin = await serving(() => undefined);
     await close();
     close = () => Promise.resolve();
-    expect(await probeState(origin)).toBe("down");
+    expect(await probeHealth(origin)).toBe("refused");
   });
 
-  it("finds it down where the connection breaks before the answer", async () => {
+  it("tells something else where the connection breaks before the answer", async () => {
     const origin = await serving((request) => void request.socket.destroy());
-    expect(await probeState(origin)).toBe("down");
+    expect(await probeHealth(origin)).toBe("other");
   });
 
-  it("finds it down where it says nothing for a second: a hung server still accepts", async () => {
+  it("tells a time-out where it says nothing for a second: a hung server still accepts", async () => {
     const origin = await serving(() => undefined);
-    expect(await probeState(origin)).toBe("down");
+    expect(await probeHealth(origin)).toBe("timeout");
   });
 });
