@@ -3,6 +3,7 @@ import { request } from "undici";
 import * as z from "zod";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
 import type { HealthAnswer } from "../health-record.ts";
+import { llamaJson } from "./llama-json.ts";
 
 /**
  * One look at `/health`, told as it came: 200 is ok, 503 is loading (transcripts `health-ready`,
@@ -31,19 +32,10 @@ const Tokenized = z.object({ tokens: z.array(z.unknown()) });
 
 /** How many tokens a text is to this server (transcript `tokenize`); null where it doesn't say. Takes no slot. */
 export async function countTokens(origin: string, apiKey: string, text: string): Promise<number | null> {
-  try {
-    const { statusCode, body } = await request(`${origin}/tokenize`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
-      body: JSON.stringify({ content: text }),
-      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
-      reset: true,
-    });
-    const answer = await body.text();
-    if (statusCode !== 200 || answer.length > MAX_TOKENIZE_BYTES) return null;
-    const parsed = Tokenized.safeParse(JSON.parse(answer));
-    return parsed.success ? parsed.data.tokens.length : null;
-  } catch {
-    return null;
-  }
+  const answer = await llamaJson(`${origin}/tokenize`, apiKey, {
+    maxBytes: MAX_TOKENIZE_BYTES,
+    body: { content: text },
+  });
+  const parsed = Tokenized.safeParse(answer);
+  return parsed.success ? parsed.data.tokens.length : null;
 }

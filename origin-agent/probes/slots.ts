@@ -1,9 +1,7 @@
 // What a llama-server says of its slots and its settings. Only named fields are taken from its answers;
-// `/props` also holds templates and paths. A fresh connection each time: an idle one would keep one of the
-// server's few HTTP threads to itself.
-import { request } from "undici";
+// `/props` also holds templates and paths.
 import * as z from "zod";
-import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
+import { llamaJson } from "./llama-json.ts";
 
 /** Largest answer read, bytes: a busy slot is 1.2 KB, a chat template some tens. */
 const MAX_PROBE_BYTES = 1024 * 1024;
@@ -66,7 +64,9 @@ export async function readSlots(
   apiKey: string,
   signal?: AbortSignal,
 ): Promise<readonly SlotReading[] | null> {
-  const slots = Slots.safeParse(await readJson(`${origin}/slots`, apiKey, signal));
+  const slots = Slots.safeParse(
+    await llamaJson(`${origin}/slots`, apiKey, { maxBytes: MAX_PROBE_BYTES, signal }),
+  );
   if (!slots.success) return null;
   return slots.data.map((slot) => {
     const next = Array.isArray(slot.next_token) ? slot.next_token[0] : slot.next_token;
@@ -87,31 +87,10 @@ export async function readProps(
   apiKey: string,
   signal?: AbortSignal,
 ): Promise<ServerProps | null> {
-  const props = Props.safeParse(await readJson(`${origin}/props`, apiKey, signal));
+  const props = Props.safeParse(
+    await llamaJson(`${origin}/props`, apiKey, { maxBytes: MAX_PROBE_BYTES, signal }),
+  );
   if (!props.success) return null;
   const { total_slots: slots, default_generation_settings: settings, model_alias: alias } = props.data;
   return { slots, contextPerSlot: settings.n_ctx, alias };
-}
-
-/** The JSON of a 200; undefined for anything else. Nothing of what went wrong is kept: bodies can echo prompts. */
-async function readJson(url: string, apiKey: string, signal?: AbortSignal): Promise<unknown> {
-  const timeout = AbortSignal.timeout(PROBE_TIMEOUT_MS);
-  try {
-    const { statusCode, body } = await request(url, {
-      headers: { authorization: `Bearer ${apiKey}` },
-      signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
-      reset: true,
-    });
-    const parts: Buffer[] = [];
-    let bytes = 0;
-    // Leaving the loop early destroys the body, and the connection with it.
-    for await (const part of body as AsyncIterable<Buffer>) {
-      bytes += part.length;
-      if (statusCode !== 200 || bytes > MAX_PROBE_BYTES) return undefined;
-      parts.push(part);
-    }
-    return statusCode === 200 ? JSON.parse(Buffer.concat(parts).toString("utf8")) : undefined;
-  } catch {
-    return undefined;
-  }
 }
