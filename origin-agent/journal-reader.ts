@@ -2,7 +2,8 @@
 // more of them than it was asked for; the rest waits on the disk.
 import { JournalFold } from "./journal-fold.ts";
 import type { JournalFiles, Segment } from "./journal-files.ts";
-import { decodeLines, type UsageCall } from "./journal-record.ts";
+import type { UsageCall } from "../shared/usage.ts";
+import { decodeLines } from "./journal-record.ts";
 
 /** Read at a time: about 1,000 records, 3 ms of work. */
 const CHUNK_BYTES = 256 * 1024;

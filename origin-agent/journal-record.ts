@@ -2,66 +2,23 @@
 // damaged one. It knows no files. Names and numbers only: there is no field that could hold a prompt or an answer.
 import { crc32 } from "node:zlib";
 import * as z from "zod";
+import { CallEnd, CallStart, recordName } from "../shared/usage.ts";
 
-/**
- * How a call ended. `complete`: whole. `aborted`: its client left. `broken`: its server died or went silent in the
- * middle. `refused`: no server took it. `expired`: its deadline came. `interrupted`: the agent itself died, so
- * nobody saw the end; no agent writes this, the one that finds the journal books it.
- */
-export const OUTCOMES = ["complete", "aborted", "broken", "refused", "expired", "interrupted"] as const;
-export type Outcome = (typeof OUTCOMES)[number];
-
-/** Longest name in a record, characters. */
-const MAX_NAME = 128;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
-
-const name = z.string().max(MAX_NAME).regex(NAME);
-const count = z.int().min(0);
-/** What was counted; null is unknown, which is not 0. */
-const tokens = count.nullable();
-
-const callStart = {
-  callId: name,
-  keyId: name,
-  agentType: name,
-  model: name,
-  port: z.int().min(1).max(65_535),
-  /** Wall clock, milliseconds since 1970. */
-  startedAt: count,
-};
-
-const callEnd = {
-  outcome: z.enum(OUTCOMES),
-  promptTokens: tokens,
-  /** How many of the prompt's tokens came from a slot's cache. */
-  cachedTokens: tokens,
-  /** Over all choices. */
-  completionTokens: tokens,
-  choices: count,
-  /** Whether the counts are ours rather than the server's own. */
-  estimated: z.boolean(),
-  durationMs: count.nullable(),
-};
-
-const StartRecord = z.strictObject({ t: z.literal("start"), seq: count, ...callStart });
-const EndRecord = z.strictObject({ t: z.literal("end"), seq: count, callId: name, ...callEnd });
+const number = z.int().min(0);
+const StartRecord = z.strictObject({ t: z.literal("start"), seq: number, ...CallStart.shape });
+const EndRecord = z.strictObject({
+  t: z.literal("end"),
+  seq: number,
+  callId: recordName,
+  ...CallEnd.shape,
+});
 /** Everything up to `upTo` has been taken over by somebody who keeps it. It has no number of its own. */
-const AckRecord = z.strictObject({ t: z.literal("ack"), upTo: count });
+const AckRecord = z.strictObject({ t: z.literal("ack"), upTo: number });
 const JournalRecord = z.discriminatedUnion("t", [StartRecord, EndRecord, AckRecord]);
 
 export type StartRecord = z.infer<typeof StartRecord>;
 export type EndRecord = z.infer<typeof EndRecord>;
 export type JournalRecord = z.infer<typeof JournalRecord>;
-
-/** What is known of a call at its dispatch. */
-export type CallStart = Readonly<Omit<StartRecord, "t" | "seq">>;
-/** What is known of it at its end. */
-export type CallEnd = Readonly<Omit<EndRecord, "t" | "seq" | "callId">>;
-/** A call that ended, as it is handed on. `seq` grows along an epoch and names the call within it. */
-export type UsageCall = CallStart & CallEnd & { readonly seq: number };
-
-/** Whether a text may stand as a name in a record. What may not is never written, not even cut. */
-export const isRecordName = (text: string): boolean => NAME.test(text);
 
 /**
  * The bytes of a record: a line break, the checksum, a space, JSON, a line break. The break in front keeps what a

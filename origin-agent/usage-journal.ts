@@ -2,13 +2,8 @@
 // files that processes before it left behind; and the calls that are still to be told to somebody who keeps them.
 import { journalFolder, type FoundSegment, type JournalFiles, type Segment } from "./journal-files.ts";
 import { JournalReader } from "./journal-reader.ts";
-import {
-  encodeRecord,
-  isRecordName,
-  type CallEnd,
-  type CallStart,
-  type UsageCall,
-} from "./journal-record.ts";
+import { isRecordName, type CallEnd, type CallStart, type UsageCall } from "../shared/usage.ts";
+import { encodeRecord } from "./journal-record.ts";
 import { JournalWriter, type WriterState } from "./journal-writer.ts";
 
 /** A file is followed by the next at this size: small enough that what is acknowledged goes soon, file by file. */

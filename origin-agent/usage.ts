@@ -2,7 +2,7 @@
 // stand as they are; what it didn't state is estimated, and says so.
 import type { Call } from "../shared/call-headers.ts";
 import type { CallReport } from "./forward.ts";
-import type { CallEnd, Outcome } from "./journal-record.ts";
+import type { CallEnd, Outcome } from "../shared/usage.ts";
 
 /** @param ms from the call's arrival to its end. */
 export function callEnd(call: Pick<Call, "choices">, report: CallReport, ms: number): CallEnd {

@@ -12,7 +12,7 @@ import { createAgentServer } from "../../origin-agent/server.ts";
 import { tokenCheck } from "../../origin-agent/token.ts";
 import { openUpstreams } from "../../origin-agent/upstreams.ts";
 import { callEnd } from "../../origin-agent/usage.ts";
-import type { CallEnd } from "../../origin-agent/journal-record.ts";
+import type { CallEnd } from "../../shared/usage.ts";
 import { DIALECT_PATHS, type Call } from "../../shared/call-headers.ts";
 import { defineFleet, type Box } from "../../shared/fleet.ts";
 import { MAX_RETAINED_BYTES } from "../../shared/limits.ts";

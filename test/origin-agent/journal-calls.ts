@@ -1,5 +1,6 @@
 // Calls for the journal's tests, and what a journal that is right says of them.
-import type { CallEnd, CallStart, JournalRecord, UsageCall } from "../../origin-agent/journal-record.ts";
+import type { CallEnd, CallStart, UsageCall } from "../../shared/usage.ts";
+import type { JournalRecord } from "../../origin-agent/journal-record.ts";
 import type { SeededRandom } from "../shared/seeded-random.ts";
 
 export const EPOCH = "0000abcd-17-4711";

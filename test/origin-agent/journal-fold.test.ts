@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { JournalFold } from "../../origin-agent/journal-fold.ts";
-import type { JournalRecord, UsageCall } from "../../origin-agent/journal-record.ts";
+import type { UsageCall } from "../../shared/usage.ts";
+import type { JournalRecord } from "../../origin-agent/journal-record.ts";
 import { SEEDS, SeededRandom } from "../shared/seeded-random.ts";
 import { callEnd, callStart, expectedCalls, someRecords } from "./journal-calls.ts";
 

@@ -1,10 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  decodeLines,
-  encodeRecord,
-  isRecordName,
-  type JournalRecord,
-} from "../../origin-agent/journal-record.ts";
+import { isRecordName } from "../../shared/usage.ts";
+import { decodeLines, encodeRecord, type JournalRecord } from "../../origin-agent/journal-record.ts";
 import { SEEDS, SeededRandom } from "../shared/seeded-random.ts";
 import { callEnd, callStart, EPOCH, someRecords } from "./journal-calls.ts";
 

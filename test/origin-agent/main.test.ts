@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { journalFolder } from "../../origin-agent/journal-files.ts";
 import { JournalReader } from "../../origin-agent/journal-reader.ts";
-import type { UsageCall } from "../../origin-agent/journal-record.ts";
+import type { UsageCall } from "../../shared/usage.ts";
 import { boxInput, fleetInput } from "../shared/fleet-input.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, dataOf, jsonOf, type Json } from "./ask.ts";

@@ -9,7 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { journalFolder, type JournalFiles } from "../../origin-agent/journal-files.ts";
-import type { UsageCall } from "../../origin-agent/journal-record.ts";
+import type { UsageCall } from "../../shared/usage.ts";
 import { isEpochAlive } from "../../origin-agent/process-epoch.ts";
 import { openUsageJournal, type UsageJournal } from "../../origin-agent/usage-journal.ts";
 import { SEEDS, SeededRandom } from "../shared/seeded-random.ts";
