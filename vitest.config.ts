@@ -2,6 +2,10 @@
 // runs inside workerd (the edge and its Durable Objects). Neither mocks the other's runtime.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { buildConsole } from "./scripts/build-console.mjs";
+
+// wrangler.toml names the folder, which must be there wherever it is read.
+await buildConsole();
 
 export default defineConfig({
   test: {

@@ -5,6 +5,7 @@ import { gzippedBytes } from "./bundle-size.ts";
 import { EVENTS, type Kind } from "./calls.ts";
 import { measureCpuPairs, type Contender, type CpuPairsPlan } from "./cpu-pairs.ts";
 import { measureFirstByte } from "./first-byte.ts";
+import { measureRefusals } from "./refusal-flood.ts";
 import { measureSlotIdle } from "./slot-idle.ts";
 import type { Running, Stage } from "./stage.ts";
 
@@ -32,6 +33,17 @@ export const ROWS: readonly Row[] = [
   cpuRow("agent, CPU a request", 1.5, "agent requests", floorAgent, agent),
   cpuRow("agent, CPU a streamed event, pass-through", 1.2, "streams", floorAgent, agent),
   cpuRow("Mediczy translation, CPU a streamed event", 2, "streams", agent, translatingAgent),
+  {
+    name: "edge, CPU a refusal under flood, over a served request",
+    unit: "µs",
+    bound: { on: "ratio", atMost: 0.3 },
+    async measure(stage, progress) {
+      const onRound = (round: number, rounds: number): void => progress(`round ${round} of ${rounds}`);
+      const found = await measureRefusals(await stage.edge(), stage.clientCalls("json"), onRound);
+      const { refusedUs, servedUs, ratio } = found;
+      return { figure: refusedUs, floor: servedUs, ratio, detail: { ...found } };
+    },
+  },
   {
     name: "Worker bundle, gzipped",
     unit: "KB",

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { unstable_readConfig } from "wrangler";
 import fleet from "../fleet.config.ts";
+import { buildConsole } from "../scripts/build-console.mjs";
 import { agentCommand, inherited, OFFLINE } from "../scripts/commands.mjs";
 import { PROJECT_NODE, ROOT, SHIPPED_FLEET } from "../scripts/paths.mjs";
 import { ProgramSet } from "../scripts/program-set.mjs";
@@ -100,6 +101,8 @@ export class Stage {
         llamaApiKey: "a key of the bench alone",
         upstreamPorts: Object.fromEntries(this.#ports().map((port) => [port, originPort])),
         simulatedPorts: [],
+        // What is measured is a call's way; nobody listens for a link.
+        edgeUrl: "off",
         stateFolder: join(this.#folder, name.replaceAll(" ", "-")),
         further: {},
       });
@@ -136,6 +139,7 @@ export class Stage {
   bundle(config: string): Promise<string> {
     return this.#once(`bundle of ${config}`, async () => {
       const folder = mkdtempSync(join(this.#folder, "bundle-"));
+      await buildConsole();
       const name = `wrangler deploy --dry-run of ${config}`;
       const wrangler = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
       const args = [wrangler, "deploy", "--dry-run", "--outdir", folder, "--config", config];
@@ -187,7 +191,8 @@ export class Stage {
     const modules = readdirSync(folder).filter((name) => name.endsWith(".js"));
     const settings = unstable_readConfig({ config }, { hideWarnings: true });
     const file = join(folder, `${name.replaceAll(" ", "-")}.capnp`);
-    writeFileSync(file, workerdConfig(settings, modules, vars));
+    const storage = mkdtempSync(join(this.#folder, "objects-"));
+    writeFileSync(file, workerdConfig(settings, modules, vars, storage));
     const args = ["serve", "--control-fd=1", file];
     return this.#start(name, { command: workerdBinary(), args, env: inherited(process.env) });
   }

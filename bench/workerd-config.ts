@@ -19,12 +19,14 @@ const STUBS = "bench-stubs:rate-limit";
  * @param settings of the Worker
  * @param modules its files, beside the configuration; the first is its entry
  * @param vars variables and secrets, in place of the settings' own
+ * @param storage folder of the objects' databases: objects in memory have none
  * @returns text in Cap'n Proto's notation
  */
 export function workerdConfig(
   settings: WorkerSettings,
   modules: readonly string[],
   vars: Readonly<Record<string, string>>,
+  storage: string,
 ): string {
   const objects = settings.durable_objects.bindings;
   const bindings = [
@@ -47,6 +49,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
     (name = "internet", network = (allow = ["private"])),
+    (name = "objects", disk = (path = ${text(storage)}, writable = true)),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
   extensions = [(modules = [(name = ${text(STUBS)}, internal = true, esModule = ${text(RATE_LIMIT)})])],
@@ -57,7 +60,7 @@ const main :Workerd.Worker = (
   compatibilityFlags = [${settings.compatibility_flags.map(text).join(", ")}],
   bindings = [${bindings.join(", ")}],
   durableObjectNamespaces = [${namespaces.join(", ")}],
-  durableObjectStorage = (inMemory = void),
+  durableObjectStorage = (localDisk = "objects"),
 );
 `;
 }

@@ -11,6 +11,7 @@
 // much for each call that has expired, and estimates O(p).
 import type { Priority } from "../shared/fleet.ts";
 import { QUEUE_PER_SLOT } from "../shared/limits.ts";
+import type { BacklogCall } from "./backlog.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import { PortQueue, SERVICE_PRIOR_MS } from "./port-queue.ts";
 import { PortSet } from "./port-set.ts";
@@ -52,6 +53,14 @@ export interface AdmissionSnapshot {
   readonly byPriority: Readonly<Record<Priority, number>>;
   /** By the ports that may serve, as `8080,8082`; the last may be `other`. */
   readonly byPorts: Readonly<Record<string, number>>;
+}
+
+/** One port's queue as a newcomer without a history there finds it. */
+export interface PortView {
+  readonly waiting: number;
+  readonly places: number;
+  /** How long it would wait, milliseconds, by the free slots told last. */
+  readonly newcomerMs: number;
 }
 
 export interface AdmissionSettings {
@@ -203,6 +212,14 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
     return this.#ports.get(port)?.serviceMs ?? SERVICE_PRIOR_MS;
   }
 
+  /** Null for a port that was never told of. */
+  portView(port: number): PortView | null {
+    const queue = this.#ports.get(port);
+    if (queue === undefined) return null;
+    const newcomerMs = new PortSet([queue]).estimateMs(NEWCOMER);
+    return { waiting: queue.placed.calls, places: queue.places, newcomerMs };
+  }
+
   snapshot(): AdmissionSnapshot {
     const byPorts: Record<string, number> = {};
     let shown = 0;
@@ -266,6 +283,9 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
     }
   }
 }
+
+/** A call like most, of a key that has none waiting. */
+const NEWCOMER: BacklogCall = { keyId: "", scope: null, priority: "normal", choices: 1 };
 
 /** A counter that isn't kept at nought, so that the names are bounded by those who wait. */
 function count(counters: Map<string, number>, name: string, by: number): void {

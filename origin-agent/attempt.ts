@@ -10,6 +10,7 @@ import type { AnswerSource, ClientAnswer } from "./client-answer.ts";
 import type { ContinuedEvents } from "./continuation.ts";
 import type { Grant } from "./dispatch.ts";
 import { WholeEvents } from "./event-stream.ts";
+import { otherTextsOf } from "./other-choices.ts";
 import type { AnswerFacts, AnswerFormat } from "./formats/format.ts";
 import type { BreakCause } from "./recovery.ts";
 import { spliceFields } from "./splice.ts";
@@ -21,7 +22,13 @@ const MAX_ERROR_BYTES = 64 * 1024;
 
 /** What one try came to. */
 export type AttemptEnd =
-  | { readonly kind: "answered"; readonly counts: Counts | null; readonly timings: Timings | null }
+  | {
+      readonly kind: "answered";
+      readonly counts: Counts | null;
+      readonly timings: Timings | null;
+      /** What the choices said that `counts` doesn't count; null where that was let go. */
+      readonly otherTexts: readonly string[] | null;
+    }
   /** The port can't take calls now; nothing was begun. */
   | { readonly kind: "not-up"; readonly fate: "refused" | "loading" }
   /** The connection had died before the server read anything: send again on a fresh one. */
@@ -129,7 +136,8 @@ class Attempt implements AnswerListener {
     } else if (stream === null) this.#endJson();
     else if (stream.complete && !this.#events.partial) {
       this.#input.answer.endStream();
-      this.#settle({ kind: "answered", counts: stream.recorder.counts, timings: stream.recorder.timings });
+      const { counts, timings } = stream.recorder;
+      this.#settle({ kind: "answered", counts, timings, otherTexts: stream.recorder.otherTexts() });
     } else this.#break("died", "the stream closed before its end");
   }
 
@@ -151,7 +159,12 @@ class Attempt implements AnswerListener {
     }
     answer.begin(this.#source(), clock());
     answer.endJson(written);
-    this.#settle({ kind: "answered", counts: readCounts(answered), timings: readTimings(answered) });
+    this.#settle({
+      kind: "answered",
+      counts: readCounts(answered),
+      timings: readTimings(answered),
+      otherTexts: otherTextsOf(answered),
+    });
   }
 
   #keep(chunk: Buffer): boolean {

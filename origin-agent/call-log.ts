@@ -21,7 +21,7 @@ export function callLog(
     first_byte_ms: report.firstByteMs,
     ms: Math.round(ms),
     prompt_tokens: counts?.promptTokens ?? null,
-    completion_tokens: counts?.completionTokens ?? null,
+    completion_tokens: counts === null ? null : counts.completionTokens + report.otherChoicesTokens,
     ...(report.replays === 0 ? {} : { replays: report.replays }),
     ...(report.continuations === 0 ? {} : { continuations: report.continuations }),
     ...(refusal === null ? {} : { code: refusal.code, cause: refusal.internal ?? null }),

@@ -1,6 +1,7 @@
 // Watches a chat stream go by and keeps what recovery and usage need: the text so far, the answer's identity,
 // its counts. It changes nothing. Most events are one token: those cost two searches and a slice, no parsing.
 import { eventData } from "./event-stream.ts";
+import { KeptText } from "./kept-text.ts";
 
 /** How an answer is known: what every event of it repeats. */
 export interface AnswerIdentity {
@@ -37,7 +38,9 @@ export interface AnswerJson {
   readonly created?: unknown;
   readonly model?: unknown;
   readonly choices?: readonly {
+    readonly index?: unknown;
     readonly delta?: Readonly<Record<string, unknown>>;
+    readonly message?: Readonly<Record<string, unknown>>;
     readonly finish_reason?: string | null;
   }[];
   readonly usage?: {
@@ -50,7 +53,12 @@ export interface AnswerJson {
 
 export class ChatRecorder {
   readonly #maxBytes: number;
-  #escaped: string[] = [];
+  #text = new KeptText();
+  /** By choice, what is none of the first one's text. */
+  readonly #apart = new Map<number, KeptText>();
+  /** The choice that the last event was of; after its end, the one that the counts are of. */
+  #speaker = 0;
+  #counted = 0;
   #bytes = 0;
   #overflowed = false;
   #identity: AnswerIdentity | null = null;
@@ -61,7 +69,7 @@ export class ChatRecorder {
   #done = false;
   #textEvents = 0;
 
-  /** @param maxBytes of text kept for continuing; past it the answer can't be continued. */
+  /** @param maxBytes of text kept; past it the answer can't be continued, nor its choices be counted. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
@@ -98,10 +106,20 @@ export class ChatRecorder {
     return this.#done;
   }
 
-  /** The text so far. Joined and unescaped only when asked for: after a break, or for an estimate. */
+  /** The first choice's text so far. Joined and unescaped only when asked for: after a break, or for an estimate. */
   text(): string {
-    const bytes = Buffer.from(this.#escaped.join(""), "latin1").toString("utf8");
-    return JSON.parse(`"${bytes}"`) as string;
+    return this.#text.text();
+  }
+
+  /** What every choice said but the one that `counts` counts; null where that was let go. */
+  otherTexts(): readonly string[] | null {
+    if (this.#overflowed) return null;
+    const others = new Set([0, ...this.#apart.keys()]);
+    others.delete(this.#counted);
+    return [...others].map((index) => {
+      const apart = this.#apart.get(index)?.text() ?? "";
+      return index === 0 ? this.text() + apart : apart;
+    });
   }
 
   /** Takes a single event that is nothing but text. @returns false, and has taken nothing, where it is anything else. */
@@ -134,18 +152,31 @@ export class ChatRecorder {
     const to = whole.indexOf(TEXT_END, from);
     // With `timings_per_token` or logprobs more follows the text: looked at in full.
     if (to < 0 || to >= end || this.#finish !== null) return false;
-    this.#keep(whole.toString("latin1", from, to), to - from);
+    this.#keep(whole, from, to, this.#text);
     return true;
   }
 
-  #keep(escaped: string, bytes: number): void {
+  #keep(event: Buffer, from: number, to: number, kept: KeptText): void {
     this.#textEvents += 1;
-    this.#bytes += bytes;
+    this.#bytes += to - from;
     if (this.#bytes > this.#maxBytes) {
       this.#overflowed = true;
-      this.#escaped = [];
+      this.#text = new KeptText();
+      this.#apart.clear();
     }
-    if (!this.#overflowed) this.#escaped.push(escaped);
+    if (!this.#overflowed) kept.push(event, from, to);
+  }
+
+  #keepText(text: string, kept: KeptText): void {
+    if (text === "") return;
+    const escaped = Buffer.from(JSON.stringify(text).slice(1, -1));
+    this.#keep(escaped, 0, escaped.length, kept);
+  }
+
+  #apartFrom(index: number): KeptText {
+    const kept = this.#apart.get(index) ?? new KeptText();
+    if (!this.#overflowed) this.#apart.set(index, kept);
+    return kept;
   }
 
   #anyEvent(event: Buffer): void {
@@ -169,19 +200,35 @@ export class ChatRecorder {
     ) {
       this.#identity = { id, created, model };
     }
-    this.#counts = readCounts(event) ?? this.#counts;
     this.#timings = readTimings(event) ?? this.#timings;
     for (const choice of event.choices ?? []) {
       const { content, role: _, ...others } = choice.delta ?? {};
       if (Object.keys(others).length > 0 || (event.choices?.length ?? 0) > 1 || "logprobs" in choice)
         this.#plain = false;
-      if (typeof content === "string" && content !== "") {
-        const escaped = Buffer.from(JSON.stringify(content).slice(1, -1)).toString("latin1");
-        this.#keep(escaped, escaped.length);
-      }
+      const index = typeof choice.index === "number" ? choice.index : 0;
+      this.#speaker = index;
+      const text = typeof content === "string" ? content : "";
+      this.#keepText(text, index === 0 ? this.#text : this.#apartFrom(index));
+      const further = saidBesideText(others);
+      if (further !== "") this.#keepText(further, this.#apartFrom(index));
       if (choice.finish_reason != null) this.#finish = choice.finish_reason;
     }
+    const counts = readCounts(event);
+    if (counts === null) return;
+    this.#counts = counts;
+    this.#counted = this.#speaker;
   }
+}
+
+/** What a message says that is no text of its answer, or a piece of one: reasoning, calls of tools. */
+export function saidBesideText(message: Readonly<Record<string, unknown>>): string {
+  const { reasoning_content: reasoning, tool_calls: tools } = message;
+  const calls = (Array.isArray(tools) ? tools : []) as readonly {
+    readonly function?: { readonly name?: unknown; readonly arguments?: unknown };
+  }[];
+  return [reasoning, ...calls.flatMap((call) => [call?.function?.name, call?.function?.arguments])]
+    .filter((part) => typeof part === "string")
+    .join("");
 }
 
 /** `usage` says it plainly; without `include_usage` the last event's `timings` do (transcript `chat-stream`). */

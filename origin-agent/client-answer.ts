@@ -20,6 +20,7 @@ import {
   STREAM_HEADERS_AFTER_MS,
 } from "../shared/limits.ts";
 import type { AnswerFacts } from "./formats/format.ts";
+import { canChunk, endChunks, leaveChunksToUs, writeChunk } from "./http-chunks.ts";
 
 /** Who answers, as the answer's headers say it. */
 export interface AnswerSource {
@@ -44,6 +45,8 @@ export class ClientAnswer {
   /** When the call was accepted: from here the headers' time counts. */
   #acceptedAt: number | null = null;
   #lastWriteAt = 0;
+  /** Whether the chunks of the body are ours to write (`http-chunks.ts`). */
+  #chunked = false;
   #over = false;
 
   constructor(response: ServerResponse, call: Pick<Call, "requestId" | "stream">, box: string) {
@@ -82,14 +85,15 @@ export class ClientAnswer {
   write(bytes: Buffer | string, now: number): boolean {
     if (bytes.length === 0 || this.#over) return true;
     this.#lastWriteAt = now;
-    return this.#response.write(bytes);
+    return this.#chunked ? writeChunk(this.#response, bytes) : this.#response.write(bytes);
   }
 
   /** The stream is whole. */
   endStream(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#response.end();
+    if (this.#chunked) endChunks(this.#response);
+    else this.#response.end();
   }
 
   /** The JSON answer is whole. */
@@ -115,9 +119,9 @@ export class ClientAnswer {
     if (this.#over) return;
     this.#over = true;
     if (this.begun) {
-      this.#response.end(
-        this.#call.stream ? errorEvent(refusal, this.#call.requestId) : this.#errorJson(refusal),
-      );
+      const said = this.#call.stream ? errorEvent(refusal, this.#call.requestId) : this.#errorJson(refusal);
+      if (this.#chunked) endChunks(this.#response, said);
+      else this.#response.end(said);
       return;
     }
     const body = this.#errorJson(refusal);
@@ -161,12 +165,15 @@ export class ClientAnswer {
 
   #sendHeaders(now: number): void {
     this.#lastWriteAt = now;
+    this.#chunked = this.#call.stream && canChunk(this.#response);
     this.#response.writeHead(200, {
       ...(this.#call.stream
         ? { "content-type": "text/event-stream", "cache-control": "no-cache, no-transform" }
         : { "content-type": JSON_TYPE, "cache-control": "no-store" }),
+      ...(this.#chunked ? { "transfer-encoding": "chunked" } : {}),
       ...this.#answerHeaders(),
     } satisfies OutgoingHttpHeaders);
+    if (this.#chunked) leaveChunksToUs(this.#response);
   }
 
   #answerHeaders(): Partial<Record<AnswerHeader, string>> {

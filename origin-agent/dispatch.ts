@@ -1,10 +1,13 @@
 // Finds a call its server and slot: waits where it must, in admission's order, and says at once where there is
 // no use in waiting. The one place where slots are leased for calls and given back.
 import type { Call } from "../shared/call-headers.ts";
-import { Admission, type AdmissionCall, type RefusalReason } from "./admission.ts";
+import { Admission, type AdmissionCall, type PortView } from "./admission.ts";
 import type { Refusal } from "../shared/errors.ts";
 import type { CallFate } from "./health-record.ts";
+import { KeyCalls } from "./key-calls.ts";
 import type { LiveServer } from "./live-server.ts";
+import { queueRefusal, REVOKED, tooManyCalls, WAITED_TOO_LONG } from "./queue-refusals.ts";
+import { RevokedKeys } from "./revoked-keys.ts";
 import type { SlotLease } from "./slot-lease.ts";
 import type { Upstream } from "./upstreams.ts";
 
@@ -51,6 +54,8 @@ export interface PlaceRequest {
   readonly patient: boolean;
   /** When the call as a whole is over. */
   readonly deadlineAt: number;
+  /** A server has had it already: whatever becomes of its key, it is one of those that run. */
+  readonly begun: boolean;
   readonly signal: AbortSignal;
   /** Told where the call must wait. */
   readonly onWait: () => void;
@@ -72,6 +77,8 @@ interface Waiter {
 /** Of its server: what watches over it. */
 interface Running {
   readonly slot: number | null;
+  /** Tokens the server was last seen to have decoded for it; null where that isn't known. */
+  readonly decoded: () => number | null;
   onStall: (() => void) | null;
 }
 
@@ -84,6 +91,8 @@ export class Dispatch {
   /** Those who wait for a server to come up. */
   readonly #onChange = new Set<() => void>();
   readonly #sweep: NodeJS.Timeout;
+  readonly #keys = new KeyCalls();
+  readonly #revoked = new RevokedKeys();
   #placed = 0;
 
   constructor(servers: ReadonlyMap<number, LiveServer>, clock: () => number) {
@@ -107,6 +116,39 @@ export class Dispatch {
 
   snapshot(): ReturnType<Admission["snapshot"]> {
     return this.#admission.snapshot();
+  }
+
+  /**
+   * Counts a call in against the most its key may have on this box, waiting or running.
+   * @returns what counts it out again, once it is over; or why there is no room for it
+   */
+  admit(call: Pick<Call, "keyId" | "concurrent" | "wantedPort">): (() => void) | Refusal {
+    const { keyId, concurrent, wantedPort } = call;
+    const leave = this.#keys.enter(keyId, concurrent);
+    return leave ?? tooManyCalls(concurrent ?? 0, this.#admission.serviceMs(wantedPort));
+  }
+
+  /** Refuses a key's calls that wait; those that a server has go on. @returns how many were in a queue */
+  revoke(keyId: string): number {
+    this.#revoked.note(keyId, this.#clock());
+    const queued = [...this.#waiters.values()].filter(
+      ({ request }) => request.call.keyId === keyId && !request.begun,
+    );
+    for (const waiter of queued) this.#end(waiter, { kind: "changed" });
+    for (const wake of this.#onChange) wake();
+    return queued.length;
+  }
+
+  /** One port's queue, as admission sees it. */
+  queueOf(port: number): PortView | null {
+    return this.#admission.portView(port);
+  }
+
+  /** Tokens of the calls that run on a port, as far as they were seen. */
+  decoding(port: number): number {
+    let tokens = 0;
+    for (const running of this.#running.get(port) ?? []) tokens += running.decoded() ?? 0;
+    return tokens;
   }
 
   /** A server's usability or slots changed. */
@@ -137,6 +179,8 @@ export class Dispatch {
     // Unique here, whatever ids the edge gave: two calls of one id must not be one to admission.
     const request = { ...asked, id: `${asked.id}~${this.#placed++}` };
     while (!request.signal.aborted) {
+      if (!request.begun && this.#revoked.has(request.call.keyId, this.#clock()))
+        return { kind: "refused", refusal: REVOKED };
       const ports = this.#usable(request.ports);
       if (ports.length === 0) {
         if (request.ports.some((port) => this.#servers.get(port)?.doubted === true)) {
@@ -201,7 +245,7 @@ export class Dispatch {
       deadlineAt,
     };
     const offer = this.#admission.offer(asked, this.#clock());
-    if (offer.kind === "refused") return refusalFor(offer.reason, offer.retryAfterMs);
+    if (offer.kind === "refused") return queueRefusal(offer.reason, offer.retryAfterMs);
     return new Promise<Turn>((resolve) => {
       const onAbort = (): void => {
         const waiter = this.#waiters.get(id);
@@ -251,7 +295,14 @@ export class Dispatch {
 
   #grant(server: LiveServer, lease: SlotLease, choices: number): Grant {
     const since = this.#clock();
-    const running: Running = { slot: lease.slot, onStall: null };
+    const { slot } = lease;
+    // What the last look saw there was the call before.
+    const before = slot === null ? null : server.lookedIn(slot);
+    const decoded = (): number | null => {
+      const seen = slot === null ? null : server.lookedIn(slot);
+      return seen === null || seen.task === before?.task ? null : seen.decoded;
+    };
+    const running: Running = { slot, decoded, onStall: null };
     const all = this.#running.get(server.port);
     all?.add(running);
     let toldAt = since;
@@ -264,7 +315,7 @@ export class Dispatch {
         toldAt = now;
         server.hear({ kind: "tokens" });
       },
-      decoded: () => (lease.slot === null ? null : server.decodedIn(lease.slot)),
+      decoded,
       watch: (onStall) => {
         running.onStall = onStall;
       },
@@ -291,27 +342,3 @@ export class Dispatch {
 
 /** Tokens of a running call are told to its server's health this often, milliseconds. */
 const TOKENS_TOLD_MS = 1_000;
-
-function refusalFor(reason: RefusalReason, retryAfterMs: number | null): Refusal {
-  return {
-    code: "overloaded",
-    message: WHY_FULL[reason],
-    retryAfterMs: retryAfterMs ?? undefined,
-    internal: reason,
-  };
-}
-
-const WHY_FULL: Readonly<Record<RefusalReason, string>> = {
-  full: "All places in the queue for this model are taken. Ask again after Retry-After.",
-  "too-long": "The queue for this model is longer than this call may wait. Ask again after Retry-After.",
-  "key-share":
-    "This API key holds half of the queue for this model already. Wait for its calls to be answered.",
-  "too-wide": "No server of this model gives so many answers at once. Ask for fewer (n).",
-};
-
-const WAITED_TOO_LONG: Refusal = {
-  code: "overloaded",
-  message: "The call waited for the model as long as a call may. Ask again in a few seconds.",
-  retryAfterMs: 5_000,
-  internal: "queue deadline",
-};

@@ -15,6 +15,7 @@ import type { AnswerFacts, AnswerFormat } from "./formats/format.ts";
 import { mediczy } from "./formats/mediczy.ts";
 import { noServer } from "./no-server.ts";
 import { openai } from "./formats/openai.ts";
+import { othersPassed, tokensOf } from "./other-choices.ts";
 import { BROKE_OFF, recover, type BreakCause, type RetryBudget } from "./recovery.ts";
 
 const FORMATS: Readonly<Record<Call["format"], AnswerFormat>> = { openai, mediczy };
@@ -41,7 +42,7 @@ export interface CallReport {
   readonly continuations: number;
   /** As the server stated them; of several choices it counts one. */
   readonly counts: Counts | null;
-  /** Of a whole answer of several choices: the tokens of the others. */
+  /** The tokens of the others: an estimate. */
   readonly otherChoicesTokens: number;
   /** Of an answer that wasn't whole: tokens of it that were decoded, as far as that was seen. */
   readonly estimate: number | null;
@@ -120,18 +121,20 @@ class Carried {
     }
   }
 
-  /** The ports the edge named, waiting for one that loads; then its fallbacks, none of which is waited for. */
+  /** The ports the edge named, waiting for one that loads; then its fallbacks, the first that is up and has room. */
   async #placeAnywhere(): Promise<Placement> {
     const { call, clock } = this.#f;
     for (;;) {
       const first = await this.#place(call.ports, LOAD_WAIT_MS);
       if (first.kind !== "none") return first;
       const since = clock();
+      let full: Placement | null = null;
       for (const port of call.fallbackPorts) {
         const placed = await this.#place([port], 0);
-        if (placed.kind !== "none") return placed;
+        if (placed.kind === "refused" && clock() - since < LOOK_ANEW_MS) full ??= placed;
+        else if (placed.kind !== "none") return placed;
       }
-      if (clock() - since < LOOK_ANEW_MS) return first;
+      if (full !== null || clock() - since < LOOK_ANEW_MS) return full ?? first;
     }
   }
 
@@ -154,6 +157,7 @@ class Carried {
       waitMs,
       patient: patient && ports.length > 0,
       deadlineAt: this.#arrivedAt + call.deadlineMs,
+      begun: this.#started,
       signal,
       onWait: () => answer.accept(clock()),
     });
@@ -257,7 +261,7 @@ class Carried {
           promptTokens: end.timings?.promptTokens ?? null,
           promptMs: end.timings?.promptMs ?? null,
         });
-        return { over: this.#report("answered", null, end.counts) };
+        return { over: await this.#answered(grant, end) };
       case "refused":
         grant.refused(null);
         return { over: this.#refuse(end.refusal) };
@@ -362,6 +366,13 @@ class Carried {
     return Math.max(this.#decoded, passed ?? 0);
   }
 
+  /** Its slot is free and its client has all of it: nobody waits while the other choices' text is counted. */
+  async #answered(grant: Grant, end: AttemptEnd & { readonly kind: "answered" }): Promise<CallReport> {
+    const report = this.#report("answered", null, end.counts);
+    const others = await tokensOf(end.otherTexts, (text) => this.#f.countTokens(grant, text));
+    return others === null ? report : { ...report, otherChoicesTokens: others };
+  }
+
   #report(outcome: CallReport["outcome"], refusal: Refusal | null, counts: Counts | null): CallReport {
     return {
       outcome,
@@ -372,7 +383,7 @@ class Carried {
       replays: this.#replays,
       continuations: this.#continuations,
       counts,
-      otherChoicesTokens: counts === null ? 0 : counts.completionTokens * (this.#f.call.choices - 1),
+      otherChoicesTokens: othersPassed(this.#f.call.choices, counts, this.#stream?.recorder ?? null),
       estimate: this.#estimate(),
     };
   }

@@ -116,9 +116,9 @@ export class LiveServer {
     return this.usable ? this.#slots.available : 0;
   }
 
-  /** Tokens that the call in a slot had when it was last looked at; null where it wasn't. */
-  decodedIn(slot: number): number | null {
-    return this.#health.progress.busy.find(({ id }) => id === slot)?.decoded ?? null;
+  /** The task in a slot when it was last looked at, and the tokens it had; null where the slot was idle. */
+  lookedIn(slot: number): { readonly task: number | null; readonly decoded: number | null } | null {
+    return this.#health.progress.busy.find(({ id }) => id === slot) ?? null;
   }
 
   view(): HealthView {

@@ -1,13 +1,20 @@
 // Starts the origin agent: reads the settings and the fleet file, wires the parts, listens, and says so.
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { pino } from "pino";
 import { DEFAULT_AGENT, type Box, type Fleet } from "../shared/fleet.ts";
 import { MAX_RETAINED_BYTES } from "../shared/limits.ts";
+import { fleetText } from "../shared/wire.ts";
+import { AskedRestarts } from "./asked-restarts.ts";
+import { BoxLook } from "./box-look.ts";
 import { callLog } from "./call-log.ts";
+import { EdgeWords } from "./edge-words.ts";
 import { boxHealth } from "./health.ts";
 import { journalFolder } from "./journal-files.ts";
+import { Link } from "./link.ts";
 import { LiveBox } from "./live-box.ts";
 import { LogLines } from "./log-lines.ts";
 import { Metrics } from "./metrics.ts";
@@ -15,12 +22,13 @@ import { GpuProbe } from "./probes/gpu.ts";
 import { countTokens } from "./probes/llama.ts";
 import { Pm2Probe } from "./probes/pm2.ts";
 import { isEpochAlive, ownEpoch } from "./process-epoch.ts";
+import { RecentTraffic } from "./recent-traffic.ts";
 import { RetryBudget } from "./recovery.ts";
 import { RetainedBodies } from "./retained-bodies.ts";
 import { createAgentServer } from "./server.ts";
 import { readSettings } from "./settings.ts";
 import { stopOnSignals } from "./stop.ts";
-import { tokenCheck } from "./token.ts";
+import { tokenCheck, tokenForEdge } from "./token.ts";
 import { openUpstreams } from "./upstreams.ts";
 import { callEnd } from "./usage.ts";
 import { openUsageJournal } from "./usage-journal.ts";
@@ -65,31 +73,65 @@ async function start(): Promise<void> {
     journal.adopt().catch((error: unknown) => log.error({ event: "journal", reason: nameOf(error) }));
   setInterval(() => void adopt(), ADOPT_MS).unref();
 
-  const metrics = new Metrics(box, [
-    ...fleet.boxes.flatMap((one) => one.servers.flatMap(({ agents }) => agents)),
-    DEFAULT_AGENT,
-  ]);
+  const agentTypes = fleet.boxes.flatMap((one) => one.servers.flatMap(({ agents }) => agents));
+  const metrics = new Metrics(box, [...agentTypes, DEFAULT_AGENT]);
+  const recent = new RecentTraffic([...agentTypes, DEFAULT_AGENT]);
   const gpu = new GpuProbe({
     command: settings.nvidiaSmi,
     onProblem: (problem) => log.warn({ event: "gpu", problem: problem?.kind ?? null }),
     clock,
+  });
+  const pm2 = new Pm2Probe({
+    home: settings.pm2Home,
+    onProblem: (problem) => log.warn({ event: "pm2", problem }),
+    wallClock,
   });
   const live = new LiveBox({
     box,
     upstreams,
     llamaApiKey: settings.llamaApiKey,
     gpu,
-    pm2: new Pm2Probe({
-      home: settings.pm2Home,
-      onProblem: (problem) => log.warn({ event: "pm2", problem }),
-      wallClock,
-    }),
+    pm2,
     onAbortProved: (port, tookMs) => metrics.abortProved(port, tookMs),
     isShared: () => othersAlive(folder, epoch),
     log,
     clock,
   });
   metrics.observe(live, gpu);
+
+  const words = new EdgeWords({
+    restarts: new AskedRestarts(box, pm2, clock),
+    revoke: (keyId) => live.dispatch.revoke(keyId),
+    log,
+  });
+  const look = new BoxLook({
+    live,
+    gpu,
+    journal,
+    recent,
+    isDraining: () => agent.draining || words.held,
+    clock,
+  });
+  const link = new Link({
+    edgeUrl: settings.edgeUrl ?? `https://${fleet.domain}`,
+    box: box.name,
+    token: await tokenForEdge(settings.boxSecrets[0], box.name),
+    hello: () => ({
+      box: box.name,
+      epoch,
+      version,
+      fleetHash: createHash("sha256").update(fleetText(fleet)).digest("hex"),
+      now: wallClock(),
+      servers: box.servers.map(({ port, model }) => ({ port, model })),
+    }),
+    look: (usageBehindMs) => look.snapshot(usageBehindMs),
+    journal,
+    onWord: words.hear,
+    log,
+    clock,
+    wallClock,
+    random: Math.random,
+  });
 
   const agent = createAgentServer({
     box: box.name,
@@ -107,6 +149,13 @@ async function start(): Promise<void> {
       }),
       "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
     },
+    guarded: {
+      "/fleet": async () => ({
+        contentType: "application/json; charset=utf-8",
+        body: JSON.stringify({ box: box.name, version, epoch, linked: link.isOpen, ...link.snapshot() }),
+      }),
+    },
+    isHeld: () => words.held,
     onDispatch: (call, port) => {
       const { requestId: callId, keyId, agentType } = call;
       const end = journal.start({
@@ -117,10 +166,16 @@ async function start(): Promise<void> {
         port,
         startedAt: wallClock(),
       });
-      return (report, ms) => end(callEnd(call, report, ms));
+      return (report, ms) => {
+        end(callEnd(call, report, ms));
+        link.noted();
+      };
     },
     onEnd: (call, report, ms) => {
       metrics.ended(call, report, ms);
+      const { completionTokens } = callEnd(call, report, ms);
+      look.ended(report.port, completionTokens);
+      recent.ended(call, report, completionTokens, clock());
       log.info(callLog(call, report, ms));
     },
     log,
@@ -131,17 +186,21 @@ async function start(): Promise<void> {
   live.start();
   // Until then it would refuse calls for servers that are well.
   await live.known(FIRST_LOOKS_MS);
+  // For the next start; a process that is killed would leave nothing.
+  flushCompileCache();
   agent.server.listen(settings.port, settings.host, () => {
     const address = agent.server.address();
     const port = typeof address === "object" && address !== null ? address.port : settings.port;
     log.info({ event: "listening", host: settings.host, port, version, epoch });
     lines.flush();
     process.send?.("ready");
+    if (settings.edgeUrl !== "") link.start();
   });
   stopOnSignals(
     agent,
     async () => {
-      await live.stop();
+      look.stop();
+      await Promise.all([live.stop(), link.finish()]);
       await journal.close();
     },
     log,

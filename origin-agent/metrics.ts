@@ -140,7 +140,7 @@ export class Metrics {
     const { promptTokens, cachedTokens, completionTokens } = report.counts;
     this.#tokens.inc({ port, kind: "prompt" }, promptTokens);
     this.#tokens.inc({ port, kind: "cached" }, cachedTokens);
-    this.#tokens.inc({ port, kind: "completion" }, completionTokens);
+    this.#tokens.inc({ port, kind: "completion" }, completionTokens + report.otherChoicesTokens);
     if (call.stream && report.firstByteMs !== null && completionTokens > 1) {
       this.#token.observe({ port }, (ms - report.firstByteMs) / (completionTokens - 1) / 1000);
     }

@@ -1,20 +1,17 @@
 // The agent's HTTP server: who may speak, which route, one renderer for what goes wrong. Calls take the path
 // straight through node:http; what operators and the edge ask beside them goes through itty-router.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { IttyRouter } from "itty-router";
 import type { Logger } from "pino";
-import {
-  AGENT_HEADER,
-  DIALECT_PATHS,
-  rememberingDecoder,
-  TOKEN_HEADER,
-  type Call,
-} from "../shared/call-headers.ts";
+import { AGENT_HEADER, DIALECT_PATHS, callDecoder, TOKEN_HEADER, type Call } from "../shared/call-headers.ts";
 import type { Refusal } from "../shared/errors.ts";
 import { AGENT_KEEP_ALIVE_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "../shared/limits.ts";
 import { ClientAnswer } from "./client-answer.ts";
 import { CLIENT_LEFT, forwardCall, type CallReport, type Forwarding } from "./forward.ts";
 import type { RetainedBodies, RetainedBody, NotRetained } from "./retained-bodies.ts";
+
+// An import of it would load all that it can name, its own fetch and WebSocket too: 14 MB.
+const { createServer } = process.getBuiltinModule("node:http");
 
 /** How often silences are looked for, milliseconds: a comment a second is then at most a quarter late. */
 const TICK_MS = 250;
@@ -42,6 +39,10 @@ export interface AgentParts extends Pick<
   readonly bodies: RetainedBodies;
   /** `GET` routes and what they answer. */
   readonly control: Readonly<Record<string, () => Promise<ControlAnswer>>>;
+  /** Those that answer only who has the edge's token. */
+  readonly guarded: Readonly<Record<string, () => Promise<ControlAnswer>>>;
+  /** An operator holds the box: it takes no further calls, and goes on living. */
+  readonly isHeld: () => boolean;
   /** Books a call's dispatch; what it gives back books its end, once. */
   readonly onDispatch: (call: Call, port: number) => (report: CallReport, ms: number) => void;
   readonly onEnd: (call: Call, report: CallReport, ms: number) => void;
@@ -52,12 +53,18 @@ export interface AgentServer {
   readonly server: Server;
   /** Takes no further calls; those that run go on. */
   drain(): void;
+  readonly draining: boolean;
+  /** Until the calls that have begun are over and booked: some are counted after their client has all of it. */
+  booked(): Promise<unknown>;
 }
 
 /** Everything the agent answers: the dialects' paths for calls, and its control routes. */
 export function createAgentServer(parts: AgentParts): AgentServer {
   const control = IttyRouter();
   for (const [path, answer] of Object.entries(parts.control)) control.get(path, answer);
+  for (const [path, answer] of Object.entries(parts.guarded)) {
+    control.get(path, ({ isEdge }: ControlRequest) => (isEdge ? answer() : NOT_THE_EDGE));
+  }
   const calls = new Calls(parts);
 
   const server = createServer(
@@ -77,7 +84,20 @@ export function createAgentServer(parts: AgentParts): AgentServer {
   server.headersTimeout = AGENT_KEEP_ALIVE_MS + 1_000;
   server.requestTimeout = 60_000;
   server.once("close", () => calls.stop());
-  return { server, drain: () => calls.drain() };
+  return {
+    server,
+    drain: () => calls.drain(),
+    get draining() {
+      return calls.draining;
+    },
+    booked: () => calls.booked(),
+  };
+}
+
+interface ControlRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly isEdge: boolean;
 }
 
 const CALL_PATHS: ReadonlySet<string> = new Set(Object.values(DIALECT_PATHS));
@@ -90,12 +110,16 @@ async function answerControl(
 ): Promise<void> {
   const path = request.url ?? "/";
   // Two slashes would be read as a host's name.
+  const asked: ControlRequest = {
+    method: request.method ?? "GET",
+    url: `http://agent.invalid${path}`,
+    isEdge: isFromEdge(parts, request),
+  };
   const answer = path.startsWith("//")
     ? undefined
-    : ((await control.fetch({ method: request.method ?? "GET", url: `http://agent.invalid${path}` })) as
-        | ControlAnswer
-        | undefined);
+    : ((await control.fetch(asked)) as ControlAnswer | Refusal | undefined);
   if (answer === undefined) return refuse(parts, request, response, NO_ROUTE);
+  if ("code" in answer) return refuse(parts, request, response, answer);
   response.writeHead(200, {
     "content-type": answer.contentType,
     "cache-control": "no-store",
@@ -104,11 +128,16 @@ async function answerControl(
   response.end(answer.body);
 }
 
+function isFromEdge(parts: AgentParts, request: IncomingMessage): boolean {
+  const token = request.headers[TOKEN_HEADER];
+  return parts.isEdge(typeof token === "string" ? token : undefined);
+}
+
 /** The calls that are being answered. */
 class Calls {
   readonly #parts: AgentParts;
-  readonly #open = new Set<ClientAnswer>();
-  readonly #decode = rememberingDecoder(CALL_KINDS);
+  readonly #open = new Map<ClientAnswer, Promise<void>>();
+  readonly #decode = callDecoder(CALL_KINDS);
   readonly #timer: NodeJS.Timeout;
   #drainingSince: number | null = null;
 
@@ -116,7 +145,7 @@ class Calls {
     this.#parts = parts;
     this.#timer = setInterval(() => {
       const now = parts.clock();
-      for (const answer of this.#open) answer.tick(now);
+      for (const answer of this.#open.keys()) answer.tick(now);
     }, TICK_MS);
     this.#timer.unref();
   }
@@ -125,8 +154,16 @@ class Calls {
     this.#drainingSince ??= this.#parts.clock();
   }
 
+  get draining(): boolean {
+    return this.#drainingSince !== null;
+  }
+
   stop(): void {
     clearInterval(this.#timer);
+  }
+
+  booked(): Promise<unknown> {
+    return Promise.allSettled(this.#open.values());
   }
 
   /** What is left of the time for draining; null while it doesn't drain. */
@@ -136,10 +173,9 @@ class Calls {
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parts = this.#parts;
-    const token = request.headers[TOKEN_HEADER];
-    if (!parts.isEdge(typeof token === "string" ? token : undefined))
-      return refuse(parts, request, response, NOT_THE_EDGE);
+    if (!isFromEdge(parts, request)) return refuse(parts, request, response, NOT_THE_EDGE);
     if (request.method !== "POST") return refuse(parts, request, response, NO_ROUTE);
+    if (parts.isHeld()) return refuse(parts, request, response, HELD);
     const left = this.#drainLeftMs();
     if (left !== null) {
       // The connection would bring its next call here too, instead of to the agent that takes over.
@@ -153,11 +189,17 @@ class Calls {
       return refuse(parts, request, response, { ...VERSION_SKEW, internal });
     }
     const call = { ...decoded.call, deadlineMs: Math.min(decoded.call.deadlineMs, left ?? Infinity) };
+    const leave = parts.dispatch.admit(call);
+    if (typeof leave !== "function") return refuse(parts, request, response, leave);
+    // Some calls are counted and booked after their client has all of it; it may ask again before that.
+    response.once("finish", leave);
     const answer = new ClientAnswer(response, call, parts.box);
-    this.#open.add(answer);
+    const served = this.#serve(call, answer, request, response);
+    this.#open.set(answer, served);
     try {
-      await this.#serve(call, answer, request, response);
+      await served;
     } finally {
+      leave();
       this.#open.delete(answer);
     }
   }
@@ -248,6 +290,11 @@ const DRAINING: Refusal = {
   code: "draining",
   message: "This box is being restarted and takes no further calls. Ask again in a few seconds.",
   retryAfterMs: 2_000,
+};
+const HELD: Refusal = {
+  code: "draining",
+  message: "This box has been taken out of service and takes no further calls. Ask again in a minute.",
+  retryAfterMs: 60_000,
 };
 const BODY_REFUSALS: Readonly<Record<NotRetained, Refusal>> = {
   "too-large": {

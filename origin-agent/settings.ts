@@ -32,6 +32,19 @@ const command = z
   .transform((text, context) => (text.startsWith("[") ? commandJson(text, context) : [text]))
   .pipe(z.tuple([z.string().min(1)], z.string()));
 
+/** Said in place of a URL where an agent is to stand alone. */
+const NO_LINK = "off";
+
+const edgeUrl = z
+  .string()
+  .transform((text) => (text === NO_LINK ? "" : text))
+  .pipe(
+    z.union(
+      [z.literal(""), z.url({ protocol: /^https?$/ })],
+      "must be the edge's URL, such as https://ai.example.org, or `off`",
+    ),
+  );
+
 const Environment = z.object({
   /** Path of the fleet file; without it the one beside this program. */
   ISHA_FLEET: z.string().min(1).optional(),
@@ -43,6 +56,8 @@ const Environment = z.object({
   /** Shared with the edge; both are accepted while it is being rotated. */
   BOX_SECRET: secret,
   BOX_SECRET_PREVIOUS: secret.optional(),
+  /** Where the link to the edge is dialled: without it at the fleet's domain; `off` or empty: nowhere. */
+  EDGE_URL: edgeUrl.optional(),
   /** What llama-server was started with (`--api-key-file`). */
   LLAMA_API_KEY: z.string().min(1),
   /** Where a server listens when not on the port its fleet file names: simulators on free ports. */
@@ -64,7 +79,10 @@ export interface Settings {
   readonly box: string | null;
   readonly host: string;
   readonly port: number;
-  readonly boxSecrets: readonly string[];
+  /** The one that counts first. */
+  readonly boxSecrets: readonly [string, ...string[]];
+  /** Null: at the fleet's domain. Empty: this agent stands alone. */
+  readonly edgeUrl: string | null;
   readonly llamaApiKey: string;
   readonly upstreamPorts: ReadonlyMap<number, number>;
   readonly simulatedPorts: ReadonlySet<number>;
@@ -95,6 +113,7 @@ export function readSettings(environment: Readonly<Record<string, string | undef
       value.BOX_SECRET_PREVIOUS === undefined
         ? [value.BOX_SECRET]
         : [value.BOX_SECRET, value.BOX_SECRET_PREVIOUS],
+    edgeUrl: value.EDGE_URL ?? null,
     llamaApiKey: value.LLAMA_API_KEY,
     upstreamPorts: new Map(Object.entries(value.UPSTREAM_PORTS).map(([from, to]) => [Number(from), to])),
     simulatedPorts: value.SIMULATED_PORTS,

@@ -1,9 +1,14 @@
 // How the agent goes: no new calls, what runs may finish, then out. A second signal doesn't wait.
 import { Server as NetServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { DRAIN_MS, type AgentServer } from "./server.ts";
 
-/** How long a connection may be idle before it is let go, milliseconds: its next call may be on its way. */
+/**
+ * How long a connection may be idle before it is let go, milliseconds: its next call may be on its way. And how long
+ * the process lives at least after it stopped listening: in cluster mode PM2 may just be handing it a connection, which
+ * goes to its successor only if somebody here says that it isn't taken.
+ */
 const LINGER_MS = 2_000;
 
 /** PM2 sends SIGINT on reload and stop; a service manager SIGTERM. */
@@ -16,9 +21,10 @@ export function stopOnSignals(agent: AgentServer, close: () => Promise<void>, lo
     stopping = true;
     log.info({ event: "draining", signal });
     agent.drain();
+    const lingered = pause(LINGER_MS);
     // Not http's own: that cuts every connection which is just between two calls.
     NetServer.prototype.close.call(server, () => {
-      void close().finally(() => {
+      void leave(lingered).finally(() => {
         log.info({ event: "stopped" });
         process.exit(0);
       });
@@ -28,6 +34,15 @@ export function stopOnSignals(agent: AgentServer, close: () => Promise<void>, lo
     setTimeout(() => server.closeIdleConnections(), LINGER_MS).unref();
     // No call outlives its deadline; whatever still holds a connection then is no call.
     setTimeout(() => process.exit(0), DRAIN_MS).unref();
+  }
+
+  async function leave(lingered: Promise<void>): Promise<void> {
+    try {
+      await agent.booked();
+      await close();
+    } finally {
+      await lingered;
+    }
   }
 
   process.on("SIGTERM", stop);

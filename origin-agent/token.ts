@@ -1,10 +1,15 @@
-// Whether a request comes from the edge: its token is the HMAC that only a holder of the box's secret can make.
+// Whether a request comes from the edge: its token is the HMAC that only a holder of the box's secret can make. And
+// the same the other way round: what this box shows the edge.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { boxToken, type Direction } from "../shared/box-token.ts";
 
 /** HMAC-SHA-256 as hexadecimal, in the shape `shared/box-token.ts` wants it. */
 const nodeHmac = (secret: string, text: string): Promise<string> =>
   Promise.resolve(createHmac("sha256", secret).update(text).digest("hex"));
+
+/** This box's token toward the edge. @param secret the current one, which the edge knows before any box does */
+export const tokenForEdge = (secret: string, box: string): Promise<string> =>
+  boxToken(nodeHmac, secret, box, "agent-to-edge");
 
 /**
  * A check of tokens for this box.

@@ -1,8 +1,9 @@
 // The sockets to the llama-servers: one undici pool a server, and what became of a request that was sent.
 // It knows bytes and failures; what a failure means to a call is decided elsewhere.
-import { Client, Pool, type Dispatcher } from "undici";
+import type { Dispatcher, Pool as PoolType } from "undici";
 import type { Box, Server } from "../shared/fleet.ts";
 import { CONNECT_TIMEOUT_MS, QUEUE_PER_SLOT, UPSTREAM_KEEP_ALIVE_MS } from "../shared/limits.ts";
+import { Client, Pool } from "./undici-parts.ts";
 
 /**
  * How a request ended without a whole answer.
@@ -129,7 +130,7 @@ export class Upstream {
   readonly server: Server;
   readonly simulated: boolean;
   readonly origin: string;
-  readonly #pool: Pool;
+  readonly #pool: PoolType;
   readonly #authorization: string;
   readonly #places: number;
   #taken = 0;
@@ -231,7 +232,7 @@ export class Upstream {
 }
 
 /** undici's own time-outs are off: a model may think for minutes, and the call's deadline is ours. */
-function connectionOptions(): Pool.Options {
+function connectionOptions(): PoolType.Options {
   return {
     headersTimeout: 0,
     bodyTimeout: 0,

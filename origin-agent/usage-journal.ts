@@ -48,6 +48,8 @@ export interface UsageJournal {
   /** Every call of this epoch up to this number is kept elsewhere now. */
   acknowledge(epoch: string, seq: number): Promise<void>;
   readonly state: JournalState;
+  /** Brings all that was written onto the disk: only what is there is handed out. */
+  sync(): Promise<void>;
   /** Brings everything onto the disk; removes the own files where nothing in them is still to be told. */
   close(): Promise<void>;
 }
@@ -175,6 +177,10 @@ class FolderJournal implements UsageJournal {
       if (newest)
         await this.#files.append(newest, encodeRecord({ t: "ack", upTo: seq }, epoch)).catch(ignore);
     });
+  }
+
+  sync(): Promise<void> {
+    return this.#writer.sync();
   }
 
   close(): Promise<void> {

@@ -65,6 +65,15 @@ export function simulatorCommand({ server, keyFile, port, controlPort, pace }) {
   return { command: PROJECT_NODE, args, env: inherited(process.env) };
 }
 
+/** As `cli/generate/ecosystem.ts` has them for a box, with their reasons; what it costs is measured with these. */
+const AGENT_FLAGS = ["--max-semi-space-size=2"];
+const AGENT_MEMORY = {
+  MALLOC_ARENA_MAX: "1",
+  MALLOC_MMAP_THRESHOLD_: String(256 * 1024),
+  MALLOC_TRIM_THRESHOLD_: String(1024 * 1024),
+  NODE_COMPILE_CACHE: join(ROOT, "node_modules/.cache/agent"),
+};
+
 /**
  * @param {object} options
  * @param {string} options.fleetFile
@@ -74,6 +83,7 @@ export function simulatorCommand({ server, keyFile, port, controlPort, pace }) {
  * @param {string} options.llamaApiKey
  * @param {Record<string, number>} options.upstreamPorts the fleet's port → where that server is
  * @param {number[]} options.simulatedPorts
+ * @param {string} options.edgeUrl where it dials the link; `off` for nowhere
  * @param {string} options.stateFolder
  * @param {Record<string, string>} options.further
  * @returns {Command}
@@ -81,9 +91,10 @@ export function simulatorCommand({ server, keyFile, port, controlPort, pace }) {
 export function agentCommand(options) {
   return {
     command: PROJECT_NODE,
-    args: [join(ROOT, "origin-agent/main.ts")],
+    args: [...AGENT_FLAGS, join(ROOT, "origin-agent/main.ts")],
     env: {
       ...inherited(process.env),
+      ...AGENT_MEMORY,
       ISHA_FLEET: options.fleetFile,
       ISHA_BOX: options.box,
       AGENT_PORT: String(options.port),
@@ -91,6 +102,7 @@ export function agentCommand(options) {
       LLAMA_API_KEY: options.llamaApiKey,
       UPSTREAM_PORTS: JSON.stringify(options.upstreamPorts),
       SIMULATED_PORTS: options.simulatedPorts.join(","),
+      EDGE_URL: options.edgeUrl,
       // Its own, not those of an agent or a PM2 that serve on this machine for real.
       ISHA_STATE: join(options.stateFolder, `agent-${options.box}`),
       PM2_HOME: join(options.stateFolder, "pm2"),

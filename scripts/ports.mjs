@@ -26,6 +26,18 @@ export async function firstFree(from, free = isFree) {
   throw new Error(`no free port from ${from} on`);
 }
 
+/** A port that is free at this moment, any. @returns {Promise<number>} */
+export function anyFree() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen({ host: LOOPBACK, port: 0 }, () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
+
 /**
  * Calls `launch` with a port to use, and again with the next free one where somebody else took it meanwhile.
  * @template T

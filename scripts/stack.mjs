@@ -5,10 +5,11 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { buildConsole } from "./build-console.mjs";
 import { agentCommand, edgeCommand, simulatorCommand } from "./commands.mjs";
 import { configText, entryText, envFileText, undeclared } from "./edge-files.mjs";
 import { ROOT, SHIPPED_FLEET } from "./paths.mjs";
-import { withPort } from "./ports.mjs";
+import { anyFree, firstFree, withPort } from "./ports.mjs";
 import { ProgramSet } from "./program-set.mjs";
 import { failureText, guardFolder } from "./program.mjs";
 import { realServerAt } from "./real-servers.mjs";
@@ -57,9 +58,13 @@ const AGENT_GRACE_MS = 3_000;
  * @property {(port: number | string, signal?: NodeJS.Signals) => Promise<void>} killServer by port or `box:port`
  * @property {(port: number | string) => Promise<void>} startServer one that was killed, where it was
  * @property {(box: string, options?: { graceMs?: number }) => Promise<void>} restartAgent on the same port
+ * @property {(box: string) => Promise<void>} killAgent as by kill -9
+ * @property {(box: string) => Promise<void>} startAgent one that was killed, where it was
+ * @property {() => Promise<void>} stopEdge as by kill -9
+ * @property {() => Promise<void>} startEdge the one that was stopped, where it was, with what it had stored
  * @property {() => Promise<void>} stop
  */
-/** What the parts of one stack share. @typedef {{ options: StackOptions, fleet: Fleet, fleetFile: string, folder: string, programs: ProgramSet, boxSecret: string, llamaApiKey: string, boxes: BoxHandle[] }} Run */
+/** What the parts of one stack share. @typedef {{ options: StackOptions, fleet: Fleet, fleetFile: string, folder: string, programs: ProgramSet, boxSecret: string, llamaApiKey: string, boxes: BoxHandle[], edgePort: number }} Run `edgePort`: 0 where there is none */
 
 /**
  * @param {StackOptions} options
@@ -80,6 +85,7 @@ export async function startStack(options = {}) {
     boxSecret: options.boxSecret ?? randomBytes(32).toString("hex"),
     llamaApiKey: options.llamaApiKey ?? randomBytes(16).toString("hex"),
     boxes: [],
+    edgePort: 0,
   };
   /** @type {Promise<void> | null} */
   let stopping = null;
@@ -90,8 +96,10 @@ export async function startStack(options = {}) {
     options.signal?.throwIfAborted();
     run.boxes = await planBoxes(run);
     await startSimulators(run);
+    // Agents are told where they will find the edge before it is there: they dial until it is.
+    if (options.edge !== false) run.edgePort = await plannedPort(options.edgePort ?? 0);
     if (options.agents !== false) await startAgents(run);
-    const edgeUrl = options.edge === false ? "" : await startEdge(run);
+    const edgeUrl = options.edge === false ? "" : await startFirstEdge(run);
     return handles(run, edgeUrl, stop);
   } catch (error) {
     await stop();
@@ -133,13 +141,28 @@ function handles(run, edgeUrl, stop) {
       const { box, server } = findServer(boxes, port);
       await startSimulator(run, box, server);
     },
-    async restartAgent(name, { graceMs = AGENT_GRACE_MS } = {}) {
-      const box = boxes.find((box) => box.name === name);
-      if (box === undefined) throw new Error(`there is no box "${name}"`);
-      await programs.end(agentName(name), graceMs);
-      await startAgent(run, box, Number(new URL(box.agentUrl).port));
+    restartAgent: (name, { graceMs = AGENT_GRACE_MS } = {}) =>
+      restartAgent(run, boxNamed(run, name), graceMs),
+    killAgent: (name) => programs.signal(agentName(boxNamed(run, name).name), "SIGKILL"),
+    startAgent: (name) => startAgent(run, boxNamed(run, name), portOf(boxNamed(run, name).agentUrl)),
+    stopEdge: () => programs.signal(EDGE, "SIGKILL"),
+    async startEdge() {
+      await startEdge(run, run.edgePort);
     },
   };
+}
+
+/** @param {Run} run @param {string} name */
+function boxNamed({ boxes }, name) {
+  const box = boxes.find((box) => box.name === name);
+  if (box === undefined) throw new Error(`there is no box "${name}"`);
+  return box;
+}
+
+/** @param {Run} run @param {BoxHandle} box @param {number} graceMs */
+async function restartAgent(run, box, graceMs) {
+  await run.programs.end(agentName(box.name), graceMs);
+  await startAgent(run, box, portOf(box.agentUrl));
 }
 
 /** @param {Run} run */
@@ -250,6 +273,7 @@ async function startAgent(run, box, port) {
     upstreamPorts: Object.fromEntries(box.servers.map(({ port, url }) => [port, portOf(url)])),
     stateFolder: run.folder,
     simulatedPorts: box.servers.filter(({ simulated }) => simulated).map(({ port }) => port),
+    edgeUrl: run.edgePort === 0 ? "off" : loopback(run.edgePort),
     further: run.options.agentEnv ?? {},
   });
   await run.programs.launch(agentName(box.name), command, async (program) => {
@@ -262,10 +286,33 @@ async function startAgent(run, box, port) {
   });
 }
 
+/** @param {PortWish} wish @returns {Promise<number>} */
+async function plannedPort(wish) {
+  if (typeof wish === "number") return wish === 0 ? anyFree() : wish;
+  return firstFree(wish.from);
+}
+
 /** @param {Run} run @returns {Promise<string>} its URL */
-async function startEdge(run) {
-  const { options, folder, boxes } = run;
+async function startFirstEdge(run) {
+  const { options, boxes } = run;
   options.onProgress?.("starting the edge");
+  const isFixed = typeof options.edgePort === "number" && options.edgePort !== 0;
+  const launch = async (/** @type {number} */ port) => {
+    if (port !== run.edgePort && options.agents !== false) {
+      // Somebody took the planned one meanwhile: the agents must learn of the other.
+      run.edgePort = port;
+      await Promise.all(boxes.map((box) => restartAgent(run, box, AGENT_GRACE_MS)));
+    }
+    run.edgePort = port;
+    return startEdge(run, port);
+  };
+  return withPort(isFixed ? run.edgePort : { from: run.edgePort }, launch, says("Address already in use"));
+}
+
+/** @param {Run} run @param {number} port @returns {Promise<string>} its URL */
+async function startEdge(run, port) {
+  const { options, folder, boxes } = run;
+  await buildConsole();
   const { config, entry } = await edgeSources(run);
   const envFile = join(folder, "edge.env");
   const agents = boxes
@@ -281,15 +328,12 @@ async function startEdge(run) {
   if (unknown.length > 0)
     throw new Error(`wrangler.toml declares no ${unknown.join(", ")}, so the Worker wouldn't see it`);
   await writeFile(envFile, envFileText(variables), { mode: 0o600 });
-  const start = (/** @type {number} */ port) => {
-    const command = edgeCommand({ folder, config, entry, port, envFile });
-    return run.programs.launch("edge", command, async (program) => {
-      const url = await program.waitFor((line) => /Ready on (http:\/\/[^\s/]+)/.exec(line)?.[1], READY_MS);
-      await untilLive(url, program);
-      return url;
-    });
-  };
-  return withPort(options.edgePort ?? 0, start, says("Address already in use"));
+  const command = edgeCommand({ folder, config, entry, port, envFile });
+  return run.programs.launch(EDGE, command, async (program) => {
+    const url = await program.waitFor((line) => /Ready on (http:\/\/[^\s/]+)/.exec(line)?.[1], READY_MS);
+    await untilLive(url, program);
+    return url;
+  });
 }
 
 /** @param {Run} run @returns {Promise<{ config: string, entry: string | null }>} */
@@ -341,6 +385,7 @@ function jsonLine(line) {
   }
 }
 
+const EDGE = "edge";
 const loopback = (/** @type {number} */ port) => `http://127.0.0.1:${port}`;
 const portOf = (/** @type {string} */ url) => (url === "" ? 0 : Number(new URL(url).port));
 const keyFile = (/** @type {Run} */ { folder }) => join(folder, "llama-api-key");

@@ -22,7 +22,13 @@ export function startScreen({ stack, stateOf, notes, paint }) {
   const edge = stack.edgeUrl.replace("127.0.0.1", "localhost");
   const many = stack.boxes.length > 1;
   const agents = stack.boxes.map(({ name, agentUrl }) => ["agent", `${agentUrl}/healthz`, `of ${name}`]);
-  const links = [["edge", edge], ["docs", `${edge}/docs`], ["health", `${edge}/healthz`], ...agents];
+  const links = [
+    ["edge", edge],
+    ["docs", `${edge}/docs`],
+    ["console", `${edge}/console`, 'sign in with "dev-admin"'],
+    ["health", `${edge}/healthz`],
+    ...agents,
+  ];
   const servers = stack.boxes.flatMap((box) =>
     box.servers.map(({ port, model, url, simulated }) => [
       ...(many ? [box.name] : []),

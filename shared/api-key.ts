@@ -13,6 +13,20 @@ const SHAPE = new RegExp(
   `^isha_([0-9A-Za-z]{8,32})_([0-9A-Za-z]{${SECRET_LENGTH}})([0-9A-Za-z]{${CHECK_LENGTH}})$`,
 );
 
+/** An id of ours: 71 bits in base62, so that two keys never meet. */
+const ID_LENGTH = 12;
+
+/** Random bytes an id is made of. */
+export const KEY_ID_BYTES = 9;
+
+/** Random bytes a secret is made of. */
+export const KEY_SECRET_BYTES = 32;
+
+/** A new key's id. @param random `KEY_ID_BYTES` random bytes. */
+export function newKeyId(random: Uint8Array): string {
+  return toBase62(numberOf(random), ID_LENGTH);
+}
+
 /** The id a key's object is named by, or null where this is no key of ours or was mistyped. */
 export function apiKeyId(key: string): string | null {
   const [, id, secret, check] = SHAPE.exec(key) ?? [];
@@ -26,10 +40,14 @@ export function apiKeyId(key: string): string | null {
  * @param secret 32 random bytes.
  */
 export function formatApiKey(id: string, secret: Uint8Array): string {
-  let value = 0n;
-  for (const byte of secret) value = (value << 8n) | BigInt(byte);
-  const body = `isha_${id}_${toBase62(value, SECRET_LENGTH)}`;
+  const body = `isha_${id}_${toBase62(numberOf(secret), SECRET_LENGTH)}`;
   return body + checkCharacters(body);
+}
+
+function numberOf(bytes: Uint8Array): bigint {
+  let value = 0n;
+  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
+  return value;
 }
 
 function checkCharacters(text: string): string {

@@ -107,3 +107,39 @@ export const HEALTH_TIMEOUT_MS = 3_000;
 
 /** Longest request id, agent type, model name or key name we carry, characters. */
 export const MAX_NAME_LENGTH = 128;
+
+/** An isolate lets so many requests a second of an address pass unasked, and counts them in when it asks: most addresses never cost an object call. */
+export const ADDRESS_FREE_PER_SECOND = 10;
+
+/** Keys of an address that turn out bad, a minute, before keys not known to be good are refused there: a person's slips, not a search. */
+export const FAILED_KEYS_A_MINUTE = 20;
+
+/** An isolate remembers for so long that a key is unknown, milliseconds. */
+export const UNKNOWN_KEY_MS = 10_000;
+
+/** A snapshot goes over the link this often while something changes, and so often where nothing does, milliseconds. */
+export const SNAPSHOT_MIN_MS = 1_000;
+export const SNAPSHOT_MAX_MS = 15_000;
+
+/** A box that said nothing for this long is silent, milliseconds: two snapshots were due. */
+export const LINK_SILENT_MS = 30_000;
+
+/** How often an agent sees whether its link is whole, and how long the answer may take, milliseconds. */
+export const LINK_PING_MS = 10_000;
+export const LINK_PONG_MS = 5_000;
+
+/** Pauses between an agent's tries to dial, milliseconds: doubled from the first to the longest, jittered. */
+export const LINK_RETRY_MIN_MS = 250;
+export const LINK_RETRY_MAX_MS = 15_000;
+
+/** How far behind the ledger a key's month may be when it is told, milliseconds: with the calls in flight, what `tokensPerMonth` can be overshot by. */
+export const QUOTA_PUSH_MS = 10_000;
+
+/** Keys a deployment keeps, revoked ones included: ten times what it is designed for. A full one forgets the keys revoked first. */
+export const MAX_KEYS = 10_000;
+
+/** Entries of the audit that are kept, the newest: years of operators' work, some 20 MB. */
+export const AUDIT_ENTRIES_KEPT = 50_000;
+
+/** Largest body of an admin request, bytes: a key with a hundred agent types is 15 KB. */
+export const MAX_ADMIN_BODY_BYTES = 64 * 1024;

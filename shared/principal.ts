@@ -27,7 +27,27 @@ export const KeyRecord = z.object({
 export type KeyRecord = z.infer<typeof KeyRecord>;
 export type Scope = (typeof SCOPES)[number];
 
+/** What changes of a key: what is left out stays. */
+export interface RecordChange extends Partial<Omit<KeyRecord, "limits">> {
+  readonly limits?: Partial<KeyRecord["limits"]>;
+}
+
 /** The key a request acts for. */
 export interface Principal extends KeyRecord {
   readonly keyId: string;
+}
+
+/** What a key may that is described no further: call every model, as often as the fleet file lets a key. */
+export function plainRecord(name: string, perSecond: number, more: Partial<KeyRecord> = {}): KeyRecord {
+  return {
+    name,
+    scopes: ["infer"],
+    agents: null,
+    limits: { perSecond, concurrent: null, tokensPerMonth: null },
+    priority: "normal",
+    fallback: "auto",
+    addressExempt: false,
+    expiresAt: null,
+    ...more,
+  };
 }

@@ -49,10 +49,10 @@ const ROOMS: readonly Room[] = [
     mayTypes: [/^worker\/objects\//],
   },
   {
-    rule: "worker/context.ts and log.ts import hono, shared/ and the environment's types",
-    files: /^worker\/(context|log)\.ts$/,
-    may: ["hono", /^shared\//],
-    mayTypes: [ENV],
+    rule: "worker/context.ts, log.ts and failure-log.ts import hono, shared/ and types of env and proxy/live-fleet",
+    files: /^worker\/(context|log|failure-log)\.ts$/,
+    may: ["hono", /^shared\//, "worker/failure-log.ts"],
+    mayTypes: [ENV, "worker/proxy/live-fleet.ts"],
   },
   {
     rule: "worker/app.ts and index.ts import hono, shared/, all of worker/ and the fleet file",
@@ -68,6 +68,7 @@ const ROOMS: readonly Room[] = [
       "pino",
       "prom-client",
       "itty-router",
+      "ws",
       "zod",
       /^shared\//,
       /^origin-agent\//,
@@ -83,6 +84,7 @@ const ROOMS: readonly Room[] = [
       "pino",
       "prom-client",
       "itty-router",
+      "ws",
       "zod",
       /^shared\//,
       /^origin-agent\/(?!main\.ts)/,
@@ -94,9 +96,9 @@ const ROOMS: readonly Room[] = [
     may: [/^node:/, /^@?[a-z-]+$/, /^shared\//, /^origin-agent\/probes\//, "fleet.config.ts", /^cli\//],
   },
   {
-    rule: "console/ imports packages, shared/ and itself",
+    rule: "console/ imports its packages, shared/ and itself",
     files: /^console\//,
-    may: [/^@?[a-z-]+$/, /^shared\//, /^console\//],
+    may: ["preact", "@preact/signals", "uplot", "zod", /^shared\//, /^console\//],
   },
   { rule: "fleet.config.ts imports shared/", files: /^fleet\.config\.ts$/, may: [/^shared\//] },
   {

@@ -3,46 +3,92 @@ import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import type { Fleet } from "../shared/fleet.ts";
 import { ANSWER_HEADERS } from "../shared/call-headers.ts";
+import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
 import { client, visitor } from "./middleware/admit.ts";
-import { body } from "./middleware/body.ts";
+import { beginBody, body } from "./middleware/body.ts";
+import { beginLook, fleetLook } from "./middleware/fleet-look.ts";
 import { onError, showRefusal } from "./middleware/errors.ts";
-import { createLimiter } from "./middleware/limiter.ts";
+import { Limiter } from "./middleware/limiter.ts";
+import { RATE_HEADERS } from "./middleware/rate-headers.ts";
 import { requestId } from "./middleware/request-id.ts";
 import { securityHeaders } from "./middleware/security-headers.ts";
 import { settings } from "./middleware/settings.ts";
 import { fleetHealth } from "./proxy/fleet-health.ts";
 import { indexFleet } from "./proxy/fleet-index.ts";
+import { FleetLive } from "./proxy/fleet-live.ts";
+import { showAudit } from "./routes/admin-audit.ts";
+import {
+  drainBox,
+  fleetEvents,
+  fleetHistory,
+  restartServer,
+  resumeBox,
+  showFleet,
+  testAlerts,
+} from "./routes/admin-fleet.ts";
+import { changeKey, createKey, listKeys, revokeKey, rotateKey, showKey } from "./routes/admin-keys.ts";
+import { showRequest } from "./routes/admin-requests.ts";
+import { showUsage } from "./routes/admin-usage.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
+import { consoleFile, consolePage, toConsole } from "./routes/console.ts";
 import { docs, toDocs } from "./routes/docs.ts";
 import { healthz, livez } from "./routes/health.ts";
+import { agentLink } from "./routes/link.ts";
 import { listModels, showModel } from "./routes/models.ts";
 
 type Chain = readonly (MiddlewareHandler<EdgeEnv> | Handler<EdgeEnv>)[];
-type Route = readonly [method: "GET" | "POST", path: string, chain: Chain, handler: Handler<EdgeEnv>];
+type Method = "GET" | "POST" | "PATCH" | "DELETE";
+type Route = readonly [method: Method, path: string, chain: Chain, handler: Handler<EdgeEnv>];
 
 /** The Worker for a fleet. */
 export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
   const index = indexFleet(fleet);
   const clock = (): number => Date.now();
-  const limiter = createLimiter(clock);
+  const limiter = new Limiter(fleet, clock);
   const health = fleetHealth(fleet.boxes, clock);
+  const live = new FleetLive(clock);
 
   // Left runs first.
   const edge: Chain = [requestId(), securityHeaders(), settings()];
-  const anyone: Chain = [visitor(fleet, limiter)];
+  const anyone: Chain = [visitor(limiter)];
   const infer: Chain = [client(fleet, limiter, "infer", clock)];
-  const call: Chain = [body(), ...infer];
+  const begin = (c: Context<EdgeEnv>): void => {
+    beginBody(c);
+    beginLook(live, c);
+  };
+  const call: Chain = [client(fleet, limiter, "infer", clock, begin), body(), fleetLook(live)];
+  const operator: Chain = [client(fleet, limiter, "admin", clock)];
 
   const routes: readonly Route[] = [
-    ["POST", "/v1/chat/completions", call, chatCompletions(index)],
+    ["POST", "/v1/chat/completions", call, chatCompletions(index, live)],
     ["GET", "/v1/models", infer, listModels(index, health)],
     ["GET", "/v1/models/:id", infer, showModel(index, health)],
     ["GET", "/healthz", anyone, healthz(index, health)],
     ["GET", "/livez", anyone, livez()],
     ["GET", "/docs", anyone, docs(fleet)],
     ["GET", "/", anyone, toDocs()],
+    ["POST", "/admin/keys", operator, createKey(index, clock)],
+    ["GET", "/admin/keys", operator, listKeys(fleet, clock)],
+    ["GET", "/admin/keys/:id", operator, showKey(fleet, clock)],
+    ["PATCH", "/admin/keys/:id", operator, changeKey(index, clock)],
+    ["DELETE", "/admin/keys/:id", operator, revokeKey(fleet)],
+    ["POST", "/admin/keys/:id/rotate", operator, rotateKey(fleet)],
+    ["GET", "/admin/audit", operator, showAudit()],
+    ["GET", "/admin/usage", operator, showUsage(clock)],
+    ["GET", "/admin/requests/:id", operator, showRequest()],
+    ["GET", "/admin/fleet", operator, showFleet(index, clock)],
+    ["GET", "/admin/fleet/events", operator, fleetEvents(index, clock)],
+    ["GET", "/admin/fleet/history", operator, fleetHistory(index)],
+    ["POST", "/admin/boxes/:box/drain", operator, drainBox(index)],
+    ["POST", "/admin/boxes/:box/resume", operator, resumeBox(index)],
+    ["POST", "/admin/boxes/:box/servers/:port/restart", operator, restartServer(index)],
+    ["POST", "/admin/alerts/test", operator, testAlerts()],
+    ["GET", "/console", anyone, consolePage()],
+    ["GET", "/console/", anyone, toConsole()],
+    ["GET", "/console/:file", anyone, consoleFile()],
+    ["GET", LINK_PATH, anyone, agentLink(fleet)],
   ];
 
   const app = new Hono<EdgeEnv>();
@@ -74,7 +120,9 @@ function shareAcrossOrigins(fleet: Fleet): MiddlewareHandler<EdgeEnv> {
     allowMethods: ["GET", "HEAD", "POST"],
     maxAge: 7200,
   });
-  const exposed = [...ANSWER_HEADERS, "x-request-id", "x-client-request-id", "warning"].join(",");
+  const exposed = [...ANSWER_HEADERS, ...RATE_HEADERS, "x-request-id", "x-client-request-id", "warning"].join(
+    ",",
+  );
   return async function share(c, next) {
     if (c.req.method === "OPTIONS") return preflight(c, next);
     await next();

@@ -2,6 +2,7 @@
 import type { Result } from "../shared/errors.ts";
 import type { Principal } from "../shared/principal.ts";
 import type { Bindings, Settings } from "./env.ts";
+import type { LiveFleet } from "./proxy/live-fleet.ts";
 
 export interface Variables {
   /** Ours; in every answer and log line. */
@@ -9,6 +10,8 @@ export interface Variables {
   settings: Settings;
   /** Set by the `client` chain. */
   principal: Principal;
+  /** What the boxes last said; set by the `call` chain. */
+  live: LiveFleet | Promise<LiveFleet>;
   /** The body on its way in, begun before anybody waited for the limiters. */
   body: Promise<Result<Uint8Array>>;
 }

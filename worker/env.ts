@@ -1,18 +1,33 @@
 // What the platform gives the edge: bindings, and the environment read and checked in one place.
 import * as z from "zod";
 import { parsedJson } from "../shared/parsed-json.ts";
+export { THE_ONE } from "../shared/the-one.ts";
 import type { ApiKey } from "./objects/api-key.ts";
 import type { ClientAddress } from "./objects/client-address.ts";
+import type { Fleet } from "./objects/fleet.ts";
+import type { KeyRegistry } from "./objects/key-registry.ts";
+import type { Ledger } from "./objects/ledger.ts";
 
 /** As wrangler.toml binds it. */
 export interface Bindings {
   readonly API_KEY: DurableObjectNamespace<ApiKey>;
   readonly CLIENT_ADDRESS: DurableObjectNamespace<ClientAddress>;
+  readonly KEY_REGISTRY: DurableObjectNamespace<KeyRegistry>;
+  readonly LEDGER: DurableObjectNamespace<Ledger>;
+  readonly FLEET: DurableObjectNamespace<Fleet>;
+  /** The console's files. */
+  readonly ASSETS: Fetcher;
+  /** The platform's own coarse limit, before everything of ours. */
+  readonly ADDRESS_SHIELD: RateLimit;
   readonly BOX_SECRET?: string;
+  readonly BOX_SECRET_PREVIOUS?: string;
   readonly DEV_KEYS?: string;
   readonly BOX_ORIGINS?: string;
+  /** Where alarms are posted; read by the fleet object. */
+  readonly ALERT_WEBHOOK_URL?: string;
   readonly ACCESS_CLIENT_ID?: string;
   readonly ACCESS_CLIENT_SECRET?: string;
+  readonly FIRST_ADMIN_KEY_SHA256?: string;
 }
 
 const originsJson = parsedJson('must be JSON such as {"box1":"http://127.0.0.1:8000"}');
@@ -25,6 +40,8 @@ const origins = z
 const Environment = z.object({
   /** Shared with the agents; the boxes' tokens are made of it. */
   BOX_SECRET: z.string().min(16),
+  /** The one before it, while it is rotated: boxes that still have it may dial. */
+  BOX_SECRET_PREVIOUS: z.union([z.literal(""), z.string().min(16)]).default(""),
   /** `1` lets `dev-key` and `dev-admin` in, on a loopback host alone. */
   DEV_KEYS: z.enum(["", "0", "1"]).default(""),
   /** Where a box is reached when not at the fleet file's origin. */
@@ -32,13 +49,25 @@ const Environment = z.object({
   /** The Access service token that lets the edge through to the tunnel's hostnames. */
   ACCESS_CLIENT_ID: z.string().optional(),
   ACCESS_CLIENT_SECRET: z.string().optional(),
+  /** Hash of the key that may make the first admin key; it counts only while there is no other. */
+  FIRST_ADMIN_KEY_SHA256: z
+    .string()
+    .regex(
+      /^([0-9a-f]{64})?$/,
+      "must be 64 lower-case hexadecimal digits, as `isha keys bootstrap` prints them",
+    )
+    .default(""),
 });
 
 export interface Settings {
   readonly boxSecret: string;
+  /** Counts for links that boxes dial; null where none is set. */
+  readonly boxSecretPrevious: string | null;
   readonly devKeys: boolean;
   readonly boxOrigins: Readonly<Record<string, string>>;
   readonly access: { readonly clientId: string; readonly clientSecret: string } | null;
+  /** SHA-256 of the deployment's first admin key, hexadecimal; null where none is set. */
+  readonly firstAdminSha256: string | null;
 }
 
 /** What is wrong with the environment, in words that hold names of variables alone: fit for the log. */
@@ -61,12 +90,14 @@ export function readSettings(bindings: Bindings): Settings {
   const value = parsed.data;
   const settings: Settings = {
     boxSecret: value.BOX_SECRET,
+    boxSecretPrevious: value.BOX_SECRET_PREVIOUS === "" ? null : value.BOX_SECRET_PREVIOUS,
     devKeys: value.DEV_KEYS === "1",
     boxOrigins: value.BOX_ORIGINS,
     access:
       value.ACCESS_CLIENT_ID !== undefined && value.ACCESS_CLIENT_SECRET !== undefined
         ? { clientId: value.ACCESS_CLIENT_ID, clientSecret: value.ACCESS_CLIENT_SECRET }
         : null,
+    firstAdminSha256: value.FIRST_ADMIN_KEY_SHA256 === "" ? null : value.FIRST_ADMIN_KEY_SHA256,
   };
   cache.set(bindings, settings);
   return settings;

@@ -1,7 +1,7 @@
 // Asks a llama-server for a small JSON answer. A fresh connection each time: an idle one would keep one of the
 // server's few HTTP threads to itself.
-import { request } from "undici";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
+import { request } from "../undici-parts.ts";
 
 export interface LlamaQuestion {
   /** The longest answer that is read. */
@@ -24,7 +24,6 @@ export async function llamaJson(url: string, apiKey: string, question: LlamaQues
       },
       body: asked === undefined ? null : JSON.stringify(asked),
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
-      reset: true,
     });
     const parts: Buffer[] = [];
     let bytes = 0;

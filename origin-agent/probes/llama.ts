@@ -1,8 +1,8 @@
 // Asks a llama-server how it is. `/health` needs no key and is answered beside generation.
-import { request } from "undici";
 import * as z from "zod";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
 import type { HealthAnswer } from "../health-record.ts";
+import { request } from "../undici-parts.ts";
 import { llamaJson } from "./llama-json.ts";
 
 /**
@@ -14,7 +14,7 @@ export async function probeHealth(origin: string): Promise<HealthAnswer> {
   try {
     const { statusCode, body } = await request(`${origin}/health`, {
       signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
-      reset: true,
+      method: "GET",
     });
     await body.dump();
     if (statusCode === 200) return "ok";

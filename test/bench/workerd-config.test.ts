@@ -11,7 +11,12 @@ describe("workerd's configuration", () => {
   };
 
   it("binds what wrangler.toml binds, with the bench's variables in place of its own", () => {
-    const text = workerdConfig(settings, ["index.js"], { DEV_KEYS: "1", SECRET: 'a "quoted" \\ word' });
+    const text = workerdConfig(
+      settings,
+      ["index.js"],
+      { DEV_KEYS: "1", SECRET: 'a "quoted" \\ word' },
+      "/tmp/objects",
+    );
     for (const part of [
       '(name = "index.js", esModule = embed "index.js")',
       '(name = "DEV_KEYS", text = "1")',
@@ -20,6 +25,7 @@ describe("workerd's configuration", () => {
       '(name = "API_KEY", durableObjectNamespace = "ApiKey")',
       '(className = "ApiKey", uniqueKey = "ApiKey", enableSql = true)',
       '(name = "SHIELD", wrapped = (',
+      'disk = (path = "/tmp/objects", writable = true)',
       'compatibilityFlags = ["enable_request_signal"]',
     ]) {
       expect(text).toContain(part);

@@ -333,6 +333,23 @@ describe("a call that waits", () => {
   });
 });
 
+describe("one port's queue", () => {
+  it("says who waits, how many may, and what a newcomer would wait, which changes nothing", () => {
+    expect(admission.portView(9999)).toBeNull();
+    const places = admission.portView(8080)?.places;
+    admission.head(8080, 2, 0);
+    expect(admission.portView(8080)).toEqual({ waiting: 0, places, newcomerMs: 0 });
+    admission.head(8080, 0, 0);
+    offer("a");
+    offer("b");
+    const estimate = offer("c");
+    const view = admission.portView(8080);
+    expect(view?.waiting).toBe(3);
+    expect(view?.newcomerMs).toBeGreaterThan(estimate.kind === "queued" ? estimate.estimateMs : Infinity);
+    expect(admission.portView(8080)).toEqual(view);
+  });
+});
+
 describe("the snapshot", () => {
   it("counts who waits, by priority and by the ports that may serve", () => {
     offer("a", REPLICAS);

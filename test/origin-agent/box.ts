@@ -97,6 +97,8 @@ export interface TestAgent {
   /** What was booked, in order: who was given a call, and what came of it. */
   readonly booked: readonly Booked[];
   drain(): void;
+  /** Until every call that has begun is booked. */
+  allBooked(): Promise<unknown>;
   /** Waits until the agent knows those servers to be well and all of their slots free. */
   settled(...ports: number[]): Promise<void>;
   close(): Promise<void>;
@@ -118,6 +120,8 @@ export async function startAgent(
     readonly maxRetainedBytes?: number;
     readonly llamaApiKey?: string;
     readonly clock?: () => number;
+    readonly isHeld?: () => boolean;
+    readonly countTokens?: (text: string) => Promise<number | null>;
   } = {},
 ): Promise<TestAgent> {
   const box = testBox();
@@ -157,7 +161,8 @@ export async function startAgent(
     dispatch: live.dispatch,
     budget: new RetryBudget(),
     modelOf,
-    countTokens: (grant, text) => countTokens(grant.upstream.origin, llamaApiKey, text),
+    countTokens: (grant, text) =>
+      other.countTokens?.(text) ?? countTokens(grant.upstream.origin, llamaApiKey, text),
     isEdge: await tokenCheck([BOX_SECRET], box.name, "edge-to-agent"),
     bodies,
     control: {
@@ -168,6 +173,8 @@ export async function startAgent(
         }),
       "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
     },
+    guarded: {},
+    isHeld: () => other.isHeld?.() ?? false,
     onDispatch: (call, port) => {
       const entry: Booked = { call, port, end: null };
       booked.push(entry);
@@ -197,6 +204,7 @@ export async function startAgent(
     metrics,
     booked,
     drain: () => made.drain(),
+    allBooked: () => made.booked(),
     settled: async (...of) => {
       for (const port of of.length > 0 ? of : named) {
         const one = live.servers.get(port);

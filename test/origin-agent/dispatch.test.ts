@@ -158,6 +158,24 @@ describe("a slot's cache", () => {
   });
 });
 
+describe("a call that is left", () => {
+  it("is booked with what it had, not with what the call before it in its slot had", async () => {
+    await wanted.set({ tokensPerSecond: 80 });
+    const before = Array.from({ length: SLOTS }, () =>
+      answered(agent.port, { call: { ...ONE, set: { n_predict: 120 } }, body: { ignore_eos: true } }),
+    );
+    await Promise.all(before);
+    const asked = ask(agent.port, { call: { ...ONE, requestId: "req-left", stream: true } });
+    await asked.came(/"content":"[^"]/);
+    asked.leave();
+    const booked = (): number | null | undefined =>
+      agent.booked.find(({ call }) => call.requestId === "req-left")?.end?.completionTokens;
+    await until(() => booked() !== undefined);
+    // Calls of before had 120, and were looked at in between.
+    expect(booked()).toBeLessThan(40);
+  });
+});
+
 describe("a server that loads", () => {
   it("wakes the call that waits for it within a second of being ready", async () => {
     await wanted.set({ loading: true });

@@ -1,5 +1,6 @@
 // Which server answers a call: the one asked for, its replica, a fallback, or none, and how the client is told.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { QUEUE_PER_SLOT } from "../../shared/limits.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, dataOf, errorOf, eventsOf, jsonOf, type Answer, type Question } from "./ask.ts";
 import { OTHER, REPLICA, reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
@@ -66,6 +67,25 @@ describe("a call is answered by", () => {
     expect(answer.headers["x-isha-fallback-from"]).toBe(String(WANTED));
     expect(eventsOf(answer).at(-1)?.["isha"]).toMatchObject({ port: OTHER, fallback_from: WANTED });
     expect(dataOf(answer).at(-1)).toBe("[DONE]");
+  });
+
+  it("the next fallback where the first has no room left for it", async () => {
+    await Promise.all([wanted.set({ refuse: true }), replica.set({ stall: true })]);
+    // Both slots of the first, and every place there is to wait for them.
+    const waiting = Array.from({ length: 2 + 2 * QUEUE_PER_SLOT }, (_, number) =>
+      ask(agent.port, {
+        call: { keyId: `key-${number % 5}`, wantedPort: REPLICA, ports: [REPLICA], fallbackPorts: [] },
+      }),
+    );
+    await until(() => agent.live.dispatch.queued === 2 * QUEUE_PER_SLOT);
+    const call = { ports: [WANTED], keyId: "another" };
+    const answer = await inMediczy({ call: { ...call, fallbackPorts: [REPLICA, OTHER] } });
+    expect(saidToBe(answer)).toEqual({ port: OTHER, from: WANTED, model: "Wren-1B.gguf" });
+    // With no other it is told that the first is full, not that nothing is up.
+    const refused = await answered(agent.port, { call: { ...call, fallbackPorts: [REPLICA] } });
+    expect(errorOf(refused).code).toBe("overloaded");
+    for (const asked of waiting) asked.leave();
+    await until(() => agent.live.dispatch.queued === 0);
   });
 
   it("its own server again as soon as that is back", async () => {

@@ -11,8 +11,9 @@ import { JournalReader } from "../../origin-agent/journal-reader.ts";
 import type { UsageCall } from "../../shared/usage.ts";
 import { boxInput, fleetInput } from "../shared/fleet-input.ts";
 import type { SimulatedServer } from "../sim/start.ts";
-import { answered, ask, dataOf, jsonOf, type Json } from "./ask.ts";
+import { answered, ask, dataOf, jsonOf, TOKEN, type Json } from "./ask.ts";
 import { BOX_SECRET, LLAMA_API_KEY, reset, startSimulator, until, WANTED } from "./box.ts";
+import { startEdgeDouble } from "./edge-double.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../origin-agent/main.ts", import.meta.url));
 const SHARED_FLEET = new URL("../../shared/fleet.ts", import.meta.url).href;
@@ -67,6 +68,7 @@ function start(environment: Record<string, string> = {}, fleet = "one.ts"): Runn
       ISHA_STATE: join(folder, "state"),
       PM2_HOME: join(folder, "pm2"),
       NVIDIA_SMI: join(folder, "no-nvidia-smi"),
+      EDGE_URL: "off",
       ...environment,
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -193,6 +195,40 @@ describe("the program", () => {
     const [segment] = await files.list();
     const bytes = segment === undefined ? Buffer.alloc(0) : await files.read(segment, 0, 100_000);
     expect(bytes.toString("latin1")).not.toMatch(/marker|simulated/i);
+  });
+
+  it("tells who has the edge's token what the box is like, and nobody else", async () => {
+    const url = `http://127.0.0.1:${await portOf(start())}/fleet`;
+    expect((await fetch(url)).status).toBe(403);
+    const response = await fetch(url, { headers: { "x-isha-token": TOKEN } });
+    expect(await response.json()).toMatchObject({
+      box: "north",
+      linked: false,
+      draining: false,
+      servers: [{ port: WANTED, state: "ready", busy: 0, waiting: 0, waitMs: 0 }, {}, {}],
+      gpus: null,
+      journal: { state: "ok", behindMs: null },
+    });
+  });
+
+  it("links to its edge, tells it each call, and says bye when it goes", async () => {
+    const edge = await startEdgeDouble();
+    const agent = start({ EDGE_URL: edge.url, ISHA_STATE: await mkdtemp(join(folder, "state-")) });
+    const port = await portOf(agent);
+    const [hello] = await edge.told("hello");
+    expect(hello).toMatchObject({ box: "north", servers: [{ port: WANTED, model: "Heron-3B" }, {}, {}] });
+    expect((await answered(port, { call: { requestId: "req-linked" } })).status).toBe(200);
+    await until(() => [...edge.booked.values()].some(({ callId }) => callId === "req-linked"), 10_000);
+    edge.say({ t: "drain" });
+    await until(async () => (await answered(port)).status === 503);
+    edge.say({ t: "resume" });
+    await until(async () => (await answered(port)).status === 200);
+    agent.child.kill("SIGTERM");
+    expect(await agent.exited).toEqual({ code: 0, signal: null });
+    await edge.told("bye");
+    expect(edge.faults).toEqual([]);
+    expect([...edge.booked.values()].every(({ outcome }) => outcome === "complete")).toBe(true);
+    await edge.close();
   });
 
   it("writes no word of a prompt, an answer or a secret, on either of its streams", async () => {

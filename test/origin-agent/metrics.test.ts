@@ -1,4 +1,5 @@
-// `/metrics` as Prometheus reads it: every line is one of the text format's, every label's values are bounded.
+// `/metrics` as Prometheus reads it, by a parser that isn't ours; and every label's values are bounded.
+import parsePrometheusTextFormat from "parse-prometheus-text-format";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask } from "./ask.ts";
@@ -23,43 +24,74 @@ interface Sample {
   readonly value: number;
 }
 
-const NAME = "[a-zA-Z_:][a-zA-Z0-9_:]*";
-const LABEL = `[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\\\\n]|\\\\["\\\\n])*"`;
-const SAMPLE = new RegExp(
-  `^(${NAME})(?:\\{(${LABEL}(?:,${LABEL})*)\\})? (NaN|[+-]Inf|[+-]?[0-9.]+(?:e[+-]?[0-9]+)?)$`,
-);
-const COMMENT = new RegExp(`^# (HELP ${NAME} .*|TYPE ${NAME} (counter|gauge|histogram|summary|untyped))$`);
+const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
+const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+const TYPE_LINE = /^# TYPE .*\n/gm;
+const SUFFIX = /_(bucket|sum|count)$/;
+const numberOf = (value: string): number =>
+  /\S/.test(value) ? Number(value.replace(/^([+-])Inf$/, "$1Infinity")) : NaN;
 
-/** Throws where a line is none of the text format 0.0.4, a series stands twice, or a sample has no TYPE before it. */
+/** The families as somebody else's parser reads them: name and type. */
+function familiesOf(text: string): ReadonlyMap<string, string> {
+  const families = parsePrometheusTextFormat(text);
+  for (const { name, help, type } of families) {
+    if (help === "" || !["COUNTER", "GAUGE", "HISTOGRAM"].includes(type)) throw new Error(`no type: ${name}`);
+  }
+  if (new Set(families.map(({ name }) => name)).size < families.length) throw new Error("a family in pieces");
+  return new Map(families.map(({ name, type }) => [name, type]));
+}
+
+/**
+ * Every sample, read by that parser too: it folds histograms, but not where it isn't told that they are. Throws
+ * where it can't read a line, and where it is laxer than Prometheus: names, numbers, a series that stands twice.
+ */
 function parse(text: string): Sample[] {
   if (!text.endsWith("\n")) throw new Error("the last line must end");
-  const types = new Set<string>();
-  const seen = new Set<string>();
-  const samples: Sample[] = [];
-  for (const line of text.split("\n")) {
-    if (line === "") continue;
-    if (line.startsWith("#")) {
-      if (!COMMENT.test(line)) throw new Error(`no comment of the format: ${line}`);
-      const [, kind, name = ""] = line.split(" ");
-      if (kind === "TYPE") types.add(name);
-      continue;
-    }
-    const [, name = "", labels = "", value = ""] = SAMPLE.exec(line) ?? [];
-    if (name === "") throw new Error(`no sample of the format: ${line}`);
-    if (!types.has(name) && !types.has(name.replace(/_(bucket|sum|count)$/, "")))
-      throw new Error(`no type: ${line}`);
-    if (seen.has(`${name}{${labels}}`)) throw new Error(`twice: ${line}`);
-    seen.add(`${name}{${labels}}`);
-    const pairs = [...labels.matchAll(/([a-zA-Z0-9_]+)="((?:[^"\\]|\\.)*)"/g)].map(
-      ([, key = "", of = ""]) => [key, of] as const,
-    );
-    samples.push({
-      name,
-      labels: Object.fromEntries(pairs),
-      value: Number(value.replace("Inf", "Infinity")),
-    });
+  const families = familiesOf(text);
+  const untyped = parsePrometheusTextFormat(text.replaceAll(TYPE_LINE, ""));
+  const samples = untyped.flatMap(({ name, metrics }) =>
+    metrics.map(({ value, labels = {} }) => ({ name, labels, value: numberOf(value) })),
+  );
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  if (samples.length !== lines.length) throw new Error("a series stands twice");
+  for (const { name, labels, value } of samples) {
+    const family = families.get(name) === undefined ? name.replace(SUFFIX, "") : name;
+    const isPart =
+      family === name ? families.get(name) !== "HISTOGRAM" : families.get(family) === "HISTOGRAM";
+    if (!families.has(family) || !isPart) throw new Error(`no family: ${name}`);
+    if (!NAME.test(name) || !Object.keys(labels).every((label) => LABEL.test(label)))
+      throw new Error(`no name: ${name} ${Object.keys(labels).join()}`);
+    if (Number.isNaN(value)) throw new Error(`no number: ${name}`);
   }
+  const series = samples.map(({ name, labels }) => name + spelled(labels));
+  if (new Set(series).size < series.length) throw new Error("a series stands twice");
+  for (const [family, type] of families) if (type === "HISTOGRAM") checkHistogram(family, samples);
   return samples;
+}
+
+/** The same for the same labels, in whatever order. */
+const spelled = (labels: Sample["labels"]): string =>
+  JSON.stringify(
+    Object.keys(labels)
+      .toSorted((one, other) => (one < other ? -1 : 1))
+      .map((name) => [name, labels[name]]),
+  );
+
+/** Each of its series has growing buckets up to `+Inf`, which is its count. */
+function checkHistogram(family: string, samples: readonly Sample[]): void {
+  const named = (suffix: string): Sample[] => samples.filter(({ name }) => name === `${family}_${suffix}`);
+  for (const { labels, value: count } of named("count")) {
+    const of = (one: Sample): boolean =>
+      spelled({ ...one.labels, le: "" }) === spelled({ ...labels, le: "" });
+    const buckets = named("bucket").filter(of);
+    const bounds = buckets.map((bucket) => numberOf(bucket.labels["le"] ?? ""));
+    const grows = (list: readonly number[]): boolean =>
+      list.every((one, at) => at === 0 || one >= (list[at - 1] ?? 0));
+    if (!grows(bounds) || bounds.at(-1) !== Infinity || !grows(buckets.map(({ value }) => value)))
+      throw new Error(`buckets of ${family}: ${bounds.join()}`);
+    if (buckets.at(-1)?.value !== count || named("sum").filter(of).length !== 1)
+      throw new Error(`count or sum of ${family}`);
+  }
 }
 
 async function metrics(): Promise<Sample[]> {
@@ -122,5 +154,51 @@ describe("/metrics", () => {
     asked.leave();
     await expect.poll(async () => sum(await metrics(), "isha_abort_to_free_seconds_count")).toBe(1);
     await simulator.set({ stall: false });
+  });
+});
+
+describe("the reading of it", () => {
+  const fine = [
+    "# HELP a_seconds What it took",
+    "# TYPE a_seconds histogram",
+    'a_seconds_bucket{le="0.5",port="1"} 1',
+    'a_seconds_bucket{le="+Inf",port="1"} 2',
+    'a_seconds_sum{port="1"} 0.75',
+    'a_seconds_count{port="1"} 2',
+    "# HELP b How many",
+    "# TYPE b gauge",
+    'b{name="with \\"quotes\\", \\\\ and a\\nline"} 3e+2',
+    "",
+  ];
+
+  it("sees what is there", () => {
+    const samples = parse(fine.join("\n"));
+    expect(samples).toHaveLength(5);
+    expect(samples.at(-1)).toEqual({
+      name: "b",
+      labels: { name: 'with "quotes", \\ and a\nline' },
+      value: 300,
+    });
+  });
+
+  it.each<[string, number, string]>([
+    ["a label without quotes", 8, "b{name=x} 1"],
+    ["a label without an end", 8, 'b{name="x} 1'],
+    ["no value", 8, 'b{name="x"}'],
+    ["a value that is a word", 8, 'b{name="x"} many'],
+    ["a name that is none", 8, "1b 1"],
+    ["a label's name that is none", 8, 'b{a-b="x"} 1'],
+    ["a sample without a family", 8, "c 1"],
+    ["a type of more than a word", 7, "# TYPE b gauge counter"],
+    ["no type", 7, ""],
+    ["no help", 6, ""],
+    ["buckets that shrink", 3, 'a_seconds_bucket{le="+Inf",port="1"} 0'],
+    ["buckets without an end", 3, 'a_seconds_bucket{le="9",port="1"} 2'],
+    ["another count", 5, 'a_seconds_count{port="1"} 3'],
+    ["no sum", 4, ""],
+    ["a series twice", 4, 'a_seconds_count{port="1"} 2'],
+    ["a last line without an end", 9, "# x"],
+  ])("would see %s", (_what, at, line) => {
+    expect(() => parse(fine.with(at, line).join("\n"))).toThrow(/./);
   });
 });

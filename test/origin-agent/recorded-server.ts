@@ -13,11 +13,12 @@ export interface RecordedServer {
   close(): Promise<void>;
 }
 
-/** What its health is judged by: well, two slots, nothing under way. */
+/** What its health is judged by: well, two slots, nothing under way. Every text is seven tokens to it. */
 const ASIDE: Readonly<Record<string, unknown>> = {
   "/health": { status: "ok" },
   "/slots": [0, 1].map((id) => ({ id, n_ctx: 2048, speculative: false, is_processing: false })),
   "/v1/completions": { choices: [{ text: "a", index: 0, finish_reason: "length" }] },
+  "/tokenize": { tokens: [1, 2, 3, 4, 5, 6, 7] },
 };
 
 /** Nobody who reads at all takes this long, milliseconds. */

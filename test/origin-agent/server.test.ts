@@ -123,10 +123,14 @@ describe("the routes", () => {
 
 describe("call headers", () => {
   it.each([
-    ["another version", { "x-isha-call": "2" }, "x-isha-call"],
-    ["no ports", { "x-isha-ports": undefined }, "x-isha-ports"],
-    ["no deadline", { "x-isha-deadline-ms": "soon" }, "x-isha-deadline-ms"],
-    ["fields that are no JSON", { "x-isha-set": "{" }, "x-isha-set"],
+    ["another version", { "x-isha-call": '{"v":1}' }, "x-isha-call.v"],
+    ["none", { "x-isha-call": undefined }, "x-isha-call"],
+    [
+      "no ports",
+      { "x-isha-call": '{"v":2,"dialect":"chat","format":"openai","wantedPort":1}' },
+      "x-isha-call.ports",
+    ],
+    ["no JSON", { "x-isha-call": "{" }, "x-isha-call"],
   ])(
     "that are wrong (%s) are a 500 of ours; the log names which, and no server hears of it",
     async (_what, headers, name) => {
@@ -318,7 +322,7 @@ describe("the log", () => {
     await answered(agent.port, { body: '{"Marker-Of-The-Prompt' });
     await answered(agent.port, {
       body: prompt,
-      headers: { "x-isha-agent-type": "Marker-Of-The-Prompt here" },
+      headers: { "x-isha-call": '{"v":2,"dialect":"Marker-Of-The-Prompt"}' },
     });
     await answered(agent.port, { path: "/Marker-Of-The-Prompt", body: prompt });
     await simulator.set({ stall: true });

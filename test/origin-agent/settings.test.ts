@@ -22,6 +22,7 @@ describe("the agent's settings", () => {
       host: "127.0.0.1",
       port: 8000,
       boxSecrets: [SECRET],
+      edgeUrl: null,
       llamaApiKey: "llama-key",
       upstreamPorts: new Map(),
       simulatedPorts: new Set(),
@@ -40,6 +41,7 @@ describe("the agent's settings", () => {
       AGENT_HOST: "0.0.0.0",
       AGENT_PORT: "0",
       BOX_SECRET_PREVIOUS: "fedcba9876543210",
+      EDGE_URL: "https://edge.example.org",
       UPSTREAM_PORTS: '{"9101":41001,"9102":41002}',
       SIMULATED_PORTS: "9101,9102",
       HOME: "/home/models",
@@ -54,6 +56,7 @@ describe("the agent's settings", () => {
       host: "0.0.0.0",
       port: 0,
       boxSecrets: [SECRET, "fedcba9876543210"],
+      edgeUrl: "https://edge.example.org",
       llamaApiKey: "llama-key",
       upstreamPorts: new Map([
         [9101, 41_001],
@@ -91,6 +94,8 @@ describe("a variable that is wrong is named, its value is not:", () => {
     ["NVIDIA_SMI", "[]"],
     ["ISHA_STATE", ""],
     ["PM2_HOME", ""],
+    ["EDGE_URL", "secret-value"],
+    ["EDGE_URL", "wss://secret-value.example.org"],
   ])("%s=%s", (name, value) => {
     const faults = faultsOf({ ...LEAST, [name]: value });
     expect(faults).toHaveLength(1);
@@ -106,6 +111,10 @@ describe("a variable that is wrong is named, its value is not:", () => {
 
   it("an empty AGENT_PORT is a mistake, not a wish for any free port", () => {
     expect(faultsOf({ ...LEAST, AGENT_PORT: "" })).toEqual([expect.stringContaining("- AGENT_PORT: ")]);
+  });
+
+  it.each(["off", ""])("EDGE_URL=%s is no mistake: that agent stands alone", (EDGE_URL) => {
+    expect(readSettings({ ...LEAST, EDGE_URL }).edgeUrl).toBe("");
   });
 
   it("all of them at once", () => {

@@ -85,5 +85,7 @@ describe("a call's line", () => {
     });
     expect(JSON.stringify(line)).not.toContain("sentence");
     expect(callLog(callOf({}), REPORT, 1)).not.toHaveProperty("code");
+    const several = callLog(callOf({ choices: 3 }), { ...REPORT, otherChoicesTokens: 14 }, 1);
+    expect(several).toMatchObject({ completion_tokens: 21 });
   });
 });

@@ -6,7 +6,7 @@ import fleet from "../../fleet.config.ts";
 import { checkParts } from "../../scripts/check.mjs";
 import { agentCommand, edgeCommand, simulatorCommand } from "../../scripts/commands.mjs";
 import { configText, entryText, envFileText, undeclared } from "../../scripts/edge-files.mjs";
-import { firstFree, isFree, withPort } from "../../scripts/ports.mjs";
+import { anyFree, firstFree, isFree, withPort } from "../../scripts/ports.mjs";
 import { isLlamaHealth } from "../../scripts/real-servers.mjs";
 import { readPort, readStartArguments } from "../../scripts/start-arguments.mjs";
 import { exampleCurl, paint, startScreen } from "../../scripts/start-screen.mjs";
@@ -30,6 +30,10 @@ describe("ports", () => {
     expect(await isFree(port)).toBe(false);
     server?.close();
     await expect.poll(() => isFree(port)).toBe(true);
+  });
+
+  it("any free one is free", async () => {
+    expect(await isFree(await anyFree())).toBe(true);
   });
 
   it("the next free one is taken where the usual one is busy", async () => {
@@ -111,12 +115,14 @@ describe("command lines", () => {
       llamaApiKey: "l",
       upstreamPorts: { "8080": 41_000 },
       simulatedPorts: [8080, 8081],
+      edgeUrl: "http://127.0.0.1:8787",
       stateFolder: "/state",
       further: { LOG_LEVEL: "warn" },
     });
     delete process.env["SOME_TOKEN"];
     expect(env).toMatchObject({ ISHA_FLEET: "/f.ts", ISHA_BOX: "box1", AGENT_PORT: "0", LOG_LEVEL: "warn" });
     expect(env).toMatchObject({ UPSTREAM_PORTS: '{"8080":41000}', SIMULATED_PORTS: "8080,8081" });
+    expect(env).toMatchObject({ EDGE_URL: "http://127.0.0.1:8787" });
     expect(env).toMatchObject({ ISHA_STATE: "/state/agent-box1", PM2_HOME: "/state/pm2" });
     expect(env).not.toHaveProperty("SOME_TOKEN");
   });
@@ -253,6 +259,10 @@ describe("npm start's screen", () => {
     killServer: nothing,
     startServer: nothing,
     restartAgent: nothing,
+    killAgent: nothing,
+    startAgent: nothing,
+    stopEdge: nothing,
+    startEdge: nothing,
     stop: nothing,
   };
   const screen = (boxes: ReturnType<typeof box>[]): string =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { apiKeyId, formatApiKey } from "../../shared/api-key.ts";
+import { apiKeyId, formatApiKey, KEY_ID_BYTES, newKeyId } from "../../shared/api-key.ts";
 import { SEEDS, SeededRandom } from "./seeded-random.ts";
 
 const BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".split("");
@@ -20,6 +20,16 @@ describe("a key", () => {
     const key = formatApiKey("abcdefgh", new Uint8Array(32).fill(255));
     expect(key).toHaveLength("isha_abcdefgh_".length + 43 + 6);
     expect(apiKeyId(key)).toBe("abcdefgh");
+  });
+
+  it("gets an id of twelve characters, another for other randomness", () => {
+    const random = new SeededRandom(2);
+    const ids = Array.from({ length: 500 }, () => newKeyId(random.bytes(KEY_ID_BYTES)));
+    expect(new Set(ids).size).toBe(500);
+    for (const id of [...ids, newKeyId(new Uint8Array(9)), newKeyId(new Uint8Array(9).fill(255))]) {
+      expect(id).toMatch(/^[0-9A-Za-z]{12}$/);
+      expect(apiKeyId(formatApiKey(id, random.bytes(32)))).toBe(id);
+    }
   });
 
   it("says another secret in other characters", () => {

@@ -8,12 +8,15 @@ const bindings = (more: Partial<Bindings> = {}): Bindings => ({ ...env, BOX_SECR
 
 describe("the edge's environment", () => {
   it("needs a secret and nothing else: no development keys, no other origins, no Access", () => {
-    const { API_KEY, CLIENT_ADDRESS } = env;
-    expect(readSettings({ API_KEY, CLIENT_ADDRESS, BOX_SECRET })).toEqual({
+    const { API_KEY, CLIENT_ADDRESS, KEY_REGISTRY, LEDGER, FLEET, ASSETS, ADDRESS_SHIELD } = env;
+    const bare = { API_KEY, CLIENT_ADDRESS, KEY_REGISTRY, LEDGER, FLEET, ASSETS, ADDRESS_SHIELD };
+    expect(readSettings({ ...bare, BOX_SECRET })).toEqual({
       boxSecret: BOX_SECRET,
+      boxSecretPrevious: null,
       devKeys: false,
       boxOrigins: {},
       access: null,
+      firstAdminSha256: null,
     });
   });
 
@@ -24,13 +27,16 @@ describe("the edge's environment", () => {
         BOX_ORIGINS: '{"north":"http://127.0.0.1:8000"}',
         ACCESS_CLIENT_ID: "id",
         ACCESS_CLIENT_SECRET: "words",
+        FIRST_ADMIN_KEY_SHA256: "0a".repeat(32),
       }),
     );
     expect(read).toEqual({
       boxSecret: BOX_SECRET,
+      boxSecretPrevious: null,
       devKeys: true,
       boxOrigins: { north: "http://127.0.0.1:8000" },
       access: { clientId: "id", clientSecret: "words" },
+      firstAdminSha256: "0a".repeat(32),
     });
   });
 
@@ -47,9 +53,12 @@ describe("the edge's environment", () => {
   it.each<[string, Partial<Record<keyof Bindings, unknown>>, string]>([
     ["no secret", { BOX_SECRET: undefined }, "BOX_SECRET"],
     ["a short secret", { BOX_SECRET: "words" }, "BOX_SECRET"],
+    ["a short secret before it", { BOX_SECRET_PREVIOUS: "words" }, "BOX_SECRET_PREVIOUS"],
     ["another word for yes", { DEV_KEYS: "words" }, "DEV_KEYS"],
     ["origins that are no JSON", { BOX_ORIGINS: "words" }, "BOX_ORIGINS"],
     ["origins that are a list", { BOX_ORIGINS: '["words"]' }, "BOX_ORIGINS"],
+    ["a hash of half the length", { FIRST_ADMIN_KEY_SHA256: "0a".repeat(16) }, "FIRST_ADMIN_KEY_SHA256"],
+    ["the key instead of its hash", { FIRST_ADMIN_KEY_SHA256: "isha_words" }, "FIRST_ADMIN_KEY_SHA256"],
     ["an origin that is no URL", { BOX_ORIGINS: '{"north":"words"}' }, "BOX_ORIGINS"],
   ])("is refused by the variable's name, never its value: %s", (_, wrong, name) => {
     const read = (): unknown => readSettings(bindings(wrong as Partial<Bindings>));

@@ -4,7 +4,7 @@ import { createExecutionContext } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import worker, * as entry from "../../worker/index.ts";
 import { BOX_SECRET } from "./support/edge.ts";
-import { agentAnswer, standIn, type Sent } from "./support/origin.ts";
+import { agentAnswer, callIn, standIn, type Sent } from "./support/origin.ts";
 
 async function ask(body: object): Promise<Response> {
   if (worker.fetch === undefined) throw new Error("the Worker answers no requests");
@@ -20,8 +20,10 @@ async function ask(body: object): Promise<Response> {
   );
 }
 
-const told = (sent: Sent | undefined): (string | null | undefined)[] =>
-  ["x-isha-ports", "x-isha-format", "x-isha-agent-type"].map((name) => sent?.headers.get(name));
+function told(sent: Sent | undefined): unknown[] {
+  const { ports, format, agentType } = callIn(sent);
+  return [ports, format, agentType];
+}
 
 describe("the deployed Worker", () => {
   it("takes the two calls that clients of the old system make", async () => {
@@ -29,8 +31,8 @@ describe("the deployed Worker", () => {
     const messages = [{ role: "user", content: "What is my coverage?" }];
     expect((await ask({ agent_type: "Clinical", model_port: 8085, messages })).status).toBe(200);
     expect((await ask({ agent_type: "Claims", messages })).status).toBe(200);
-    expect(told(sent[0])).toEqual(["8085", "mediczy", "Clinical"]);
-    expect(told(sent[1])).toEqual(["8084", "mediczy", "Claims"]);
+    expect(told(sent[0])).toEqual([[8085], "mediczy", "Clinical"]);
+    expect(told(sent[1])).toEqual([[8084], "mediczy", "Claims"]);
     expect(sent[0]?.url.href).toBe("https://box1.isha.buzz/v1/chat/completions");
   });
 

@@ -1,116 +1,143 @@
-// Who may come in: `visitor` counts an address, `client` finds out who is asking and counts key and address
-// side by side. A request that one limit refuses spends nothing of the other.
-import { createMiddleware } from "hono/factory";
-import type { Context } from "hono";
+// Who may come in: `visitor` counts an address, `client` finds out who is asking and counts key and address. Where
+// all is known nothing is waited for: no promise is made on a call's way in.
+import type { Context, MiddlewareHandler } from "hono";
 import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
 import type { Fleet } from "../../shared/fleet.ts";
-import type { Principal, Scope } from "../../shared/principal.ts";
+import type { KeyRecord, Scope } from "../../shared/principal.ts";
 import type { EdgeEnv } from "../context.ts";
-import type { Bindings } from "../env.ts";
-import { sha256Hex } from "../proxy/keyed-hash.ts";
+import type { Asker } from "./asker.ts";
 import { addressName } from "./client-address.ts";
-import { anonymousRecord, MISSING, readCredential, resolveClaim, type Claim } from "./credential.ts";
-import type { Admission, Limiter } from "./limiter.ts";
+import { anonymousRecord, MISSING, readCredential, resolveClaim } from "./credential.ts";
+import { showRefusal } from "./errors.ts";
+import type { ShownKey } from "./key-limit.ts";
+import type { Entry, Limiter } from "./limiter.ts";
+import { setRateHeaders, type ToldLimits } from "./rate-headers.ts";
+import { ShownKeys } from "./shown-keys.ts";
 
 /** Routes without a key: the address limit alone. */
-export function visitor(fleet: Fleet, limiter: Limiter) {
-  return createMiddleware<EdgeEnv>(async function admitVisitor(c, next) {
-    const admission = await limiter.address(c.env, callerAddress(c), fleet.limits.perAddressPerSecond);
-    if (!admission.ok) throw new RefusedError(admission.refusal);
+export function visitor(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
+  return async function admitVisitor(c, next) {
+    const visit = limiter.visit(askerOf(c));
+    const entry = visit instanceof Promise ? await visit : visit;
+    if (!entry.ok) return showLimited(c, entry.refusal, entry.told);
     await next();
-  });
+    return undefined;
+  };
 }
 
-/** Routes for a key with `scope`. Sets `principal`. */
-export function client(fleet: Fleet, limiter: Limiter, scope: Scope, clock: () => number) {
-  return createMiddleware<EdgeEnv>(async function admitClient(c, next) {
-    const askAddress = (): Promise<Admission<null>> =>
-      limiter.address(c.env, callerAddress(c), fleet.limits.perAddressPerSecond);
-    const claim = await claimOf(c, fleet);
-    const admitted =
-      claim.ok && claim.value !== null
-        ? await withKey(claim.value, limiter, c.env, askAddress)
-        : withoutKey(claim.ok ? null : claim.refusal, fleet, await askAddress(), clock());
-    if ("refusal" in admitted) throw new RefusedError(admitted.refusal);
-    if (!admitted.principal.scopes.includes(scope)) {
-      throw new RefusedError({
-        code: "scope_missing",
-        message: `This API key lacks the scope "${scope}"; it has: ${admitted.principal.scopes.join(", ")}.`,
-      });
-    }
-    c.set("principal", admitted.principal);
-    await next();
-    // RFC 9111 dropped the header, but it is what people look for; 299 is "miscellaneous persistent warning".
-    if (admitted.warning !== null) c.res.headers.set("warning", `299 - "${admitted.warning}"`);
-  });
-}
-
-type Admitted =
-  | { readonly principal: Principal; readonly warning: string | null }
-  | { readonly refusal: Refusal };
-
-async function withKey(
-  claim: Claim,
+/**
+ * Routes for a key with `scope`. Sets `principal`.
+ * @param meanwhile what can begin while the limiters are asked
+ */
+export function client(
+  fleet: Fleet,
   limiter: Limiter,
-  bindings: Bindings,
-  askAddress: () => Promise<Admission<null>>,
-): Promise<Admitted> {
-  const asked = limiter.key(bindings, claim);
-  // A key that was freed of the address limit a moment ago most likely is so still: its calls take no token
-  // from those who share its address.
-  const early = limiter.wasExempt(claim) ? null : await askAddress();
-  const key = await asked;
-  if (key.ok && key.value.addressExempt) {
-    if (early?.ok === true) early.giveBack();
-    return { principal: { ...key.value, keyId: claim.keyId }, warning: claim.warning };
+  scope: Scope,
+  clock: () => number,
+  meanwhile: (c: Context<EdgeEnv>) => void = () => {},
+): MiddlewareHandler<EdgeEnv> {
+  const read = keyReader(fleet);
+  return async function admitClient(c, next) {
+    const reading = read(c);
+    const shown = reading instanceof Promise ? await reading : reading;
+    const asked = enter(limiter, askerOf(c), shown, fleet, clock);
+    if (asked instanceof Promise) meanwhile(c);
+    const entry = asked instanceof Promise ? await asked : asked;
+    if (!entry.ok) return showLimited(c, entry.refusal, entry.told);
+    const { record, keyId, warning } = admitted(entry.value, shown, fleet, clock);
+    if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), entry.told);
+    c.set("principal", { ...record, keyId });
+    await next();
+    const { headers } = c.res;
+    setRateHeaders(headers, entry.told);
+    // RFC 9111 dropped the header, but it is what people look for; 299 is "miscellaneous persistent warning".
+    if (warning !== null) headers.set("warning", `299 - "${warning}"`);
+    return undefined;
+  };
+}
+
+/** A key, none, or why what was shown can be none. */
+type Shown = Result<ShownKey | null>;
+
+const NO_KEY: Shown = { ok: true, value: null };
+
+function enter(
+  limiter: Limiter,
+  asker: Asker,
+  shown: Shown,
+  fleet: Fleet,
+  clock: () => number,
+): Entry<KeyRecord | null> | Promise<Entry<KeyRecord | null>> {
+  if (!shown.ok) return limiter.turnAway(asker, shown.refusal);
+  if (shown.value !== null) return limiter.enter(asker, shown.value);
+  if (anonymousRecord(fleet, clock()) !== null) return limiter.visit(asker);
+  return limiter.turnAway(asker, NO_KEY_SHOWN);
+}
+
+const NO_KEY_SHOWN: Refusal = { code: "missing_key", message: MISSING };
+
+/** Who was let in; without a key the fleet file's word. */
+function admitted(
+  record: KeyRecord | null,
+  shown: Shown,
+  fleet: Fleet,
+  clock: () => number,
+): { readonly record: KeyRecord; readonly keyId: string; readonly warning: string | null } {
+  if (record !== null && shown.ok && shown.value !== null) {
+    const { keyId, warning } = shown.value.claim;
+    return { record, keyId, warning };
   }
-  const address = early ?? (await askAddress());
-  if (!key.ok) {
-    // A key at its limit is known and leaves its address's token; an unknown one pays for the question.
-    if (key.refusal.code === "rate_limited_key" && address.ok) address.giveBack();
-    return { refusal: address.ok ? key.refusal : address.refusal };
-  }
-  if (!address.ok) {
-    key.giveBack();
-    return { refusal: address.refusal };
-  }
-  return { principal: { ...key.value, keyId: claim.keyId }, warning: claim.warning };
+  const anonymous = anonymousRecord(fleet, clock());
+  // Its date may have come while its address was asked for.
+  if (anonymous === null) throw new RefusedError(NO_KEY_SHOWN);
+  return { ...anonymous, keyId: "anonymous" };
 }
 
-/** A request that shows no key, or none that could be one: its address's limit, then what its lack of a key means. */
-function withoutKey(refusal: Refusal | null, fleet: Fleet, address: Admission<null>, now: number): Admitted {
-  if (!address.ok) return { refusal: address.refusal };
-  if (refusal !== null) return { refusal };
-  const anonymous = anonymousRecord(fleet, now);
-  if (anonymous === null) return { refusal: { code: "missing_key", message: MISSING } };
-  return { principal: { ...anonymous.record, keyId: "anonymous" }, warning: anonymous.warning };
+/** Reads the key a request shows; at once where it was read before. */
+function keyReader(fleet: Fleet): (c: Context<EdgeEnv>) => Shown | Promise<Shown> {
+  // What a text means depends on whether the development keys count, and on the environment, which an isolate has one of.
+  let known: { readonly sha256: string | null; readonly dev: ShownKeys; readonly plain: ShownKeys } | null =
+    null;
+  return function readKey(c) {
+    const text = readCredential(c.req.header("authorization"), c.req.header("x-api-key"));
+    if (!text.ok) return text;
+    if (text.value === null) return NO_KEY;
+    const { devKeys, firstAdminSha256 } = c.var.settings;
+    if (known === null || known.sha256 !== firstAdminSha256) {
+      const keys = (dev: boolean): ShownKeys =>
+        new ShownKeys((key, hash) => resolveClaim(key, hash, fleet, { devKeys: dev, firstAdminSha256 }));
+      known = { sha256: firstAdminSha256, dev: keys(true), plain: keys(false) };
+    }
+    const keys = devKeys && isLoopback(c.req.url) ? known.dev : known.plain;
+    return keys.find(text.value) ?? keys.read(text.value);
+  };
 }
 
-async function claimOf(c: Context<EdgeEnv>, fleet: Fleet): Promise<Result<Claim | null>> {
-  const shown = readCredential(c.req.header("authorization"), c.req.header("x-api-key"));
-  if (!shown.ok) return shown;
-  if (shown.value === null) return { ok: true, value: null };
-  const devKeys = c.var.settings.devKeys && isLoopback(new URL(c.req.url).hostname);
-  return resolveClaim(shown.value, await keyHash(shown.value), fleet, devKeys);
+/** Of a request's own URL, which the runtime has normalized; a URL object for each call would cost more than all else here. */
+const LOOPBACK = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?\//;
+
+function isLoopback(url: string): boolean {
+  return LOOPBACK.test(url);
 }
 
-function isLoopback(hostname: string): boolean {
-  return hostname === "localhost" || hostname === "127.0.0.1" || hostname === "[::1]";
+function askerOf(c: Context<EdgeEnv>): Asker {
+  return {
+    bindings: c.env,
+    address: addressName(c.req.header("cf-connecting-ip")),
+    context: c.executionCtx,
+  };
 }
 
-function callerAddress(c: Context<EdgeEnv>): string {
-  return addressName(c.req.header("cf-connecting-ip"));
+function lacksScope(scope: Scope, { scopes }: KeyRecord): Refusal {
+  return {
+    code: "scope_missing",
+    message: `This API key lacks the scope "${scope}"; it has: ${scopes.join(", ")}.`,
+  };
 }
 
-/** Hashes of keys that were shown lately: the same few hundred come again and again. */
-const HASHES_KEPT = 1_000;
-const hashes = new Map<string, string>();
-
-async function keyHash(key: string): Promise<string> {
-  const known = hashes.get(key);
-  if (known !== undefined) return known;
-  const hash = await sha256Hex(key);
-  if (hashes.size >= HASHES_KEPT) hashes.clear();
-  hashes.set(key, hash);
-  return hash;
+/** Refusals come in floods: an answer is cheaper than an exception, and has its limits' headers. */
+function showLimited(c: Context<EdgeEnv>, refusal: Refusal, told: ToldLimits): Response {
+  const answer = showRefusal(c, refusal);
+  setRateHeaders(answer.headers, told);
+  return answer;
 }

@@ -1,11 +1,18 @@
-// Begins to read a request's body while the limiters are still being asked; the handler waits for it.
-import { createMiddleware } from "hono/factory";
+// Begins to read a request's body: while the limiters are being asked, or else once the request is let in. What is
+// refused at once is not read.
+import type { Context, MiddlewareHandler } from "hono";
 import type { EdgeEnv } from "../context.ts";
 import { readBody } from "../proxy/json-body.ts";
 
-export function body() {
-  return createMiddleware<EdgeEnv>(async function beginBody(c, next) {
-    c.set("body", readBody(c.req.raw));
+export function body(): MiddlewareHandler<EdgeEnv> {
+  return async function readOn(c, next) {
+    beginBody(c);
     await next();
-  });
+  };
+}
+
+/** Once for a request, whoever is first. */
+export function beginBody(c: Context<EdgeEnv>): void {
+  const begun: unknown = c.get("body");
+  if (begun === undefined) c.set("body", readBody(c.req.raw));
 }

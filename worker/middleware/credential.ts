@@ -3,7 +3,8 @@
 import { apiKeyId } from "../../shared/api-key.ts";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import type { Fleet } from "../../shared/fleet.ts";
-import type { KeyRecord } from "../../shared/principal.ts";
+import { legacyKey } from "../../shared/legacy-keys.ts";
+import { plainRecord, type KeyRecord } from "../../shared/principal.ts";
 
 /** A key long enough for any legacy one; a longer header is an attack on the hash. */
 const MAX_KEY_LENGTH = 512;
@@ -40,6 +41,8 @@ export interface Claim {
   readonly keyId: string;
   readonly secretHash: string;
   readonly standing: KeyRecord | null;
+  /** The deployment's first admin key, which counts only while no other admin key does. */
+  readonly first: boolean;
   /** Told in a `Warning` header: a key that will stop working. */
   readonly warning: string | null;
 }
@@ -50,55 +53,43 @@ const DEV_KEYS: Readonly<Record<string, KeyRecord["scopes"]>> = {
   "dev-admin": ["admin"],
 };
 
-/** The record of a key that nobody's record describes further. */
-function plainRecord(name: string, perSecond: number, more: Partial<KeyRecord> = {}): KeyRecord {
-  return {
-    name,
-    scopes: ["infer"],
-    agents: null,
-    limits: { perSecond, concurrent: null, tokensPerMonth: null },
-    priority: "normal",
-    fallback: "auto",
-    addressExempt: false,
-    expiresAt: null,
-    ...more,
-  };
+/** What the environment lets in beside the keys that were made. */
+export interface Vouched {
+  /** Whether the development keys count here: `DEV_KEYS=1` and a loopback host. */
+  readonly devKeys: boolean;
+  /** SHA-256 of the first admin key, hexadecimal; null for none. */
+  readonly firstAdminSha256: string | null;
 }
 
 /**
  * Resolves a key's text. Legacy keys are looked at first: they can have any form, `dev-key`'s among them.
  * @param hash SHA-256 of the text, hexadecimal.
- * @param devKeys whether the development keys count here: `DEV_KEYS=1` and a loopback host.
  */
 export function resolveClaim(
   key: string,
   hash: string,
   fleet: Pick<Fleet, "legacy" | "limits">,
-  devKeys: boolean,
+  { devKeys, firstAdminSha256 }: Vouched,
 ): Result<Claim> {
   const perSecond = fleet.limits.perKeyPerSecond;
-  const legacy = fleet.legacy.keys.find((candidate) => candidate.sha256 === hash);
-  if (legacy !== undefined) {
-    return ok({
-      keyId: `legacy_${hash.slice(0, 16)}`,
-      secretHash: hash,
-      standing: plainRecord(legacy.name, perSecond, { agents: legacy.agents }),
-      warning: "this key is of the old system and will stop working; ask for a new one",
-    });
+  const plain = { secretHash: hash, standing: null, first: false, warning: null };
+  const line = fleet.legacy.keys.find(({ sha256 }) => sha256 === hash);
+  if (line !== undefined) {
+    const { keyId, record } = legacyKey(line, fleet);
+    const warning = "this key is of the old system and will stop working; ask for a new one";
+    return ok({ ...plain, keyId, standing: record, warning });
   }
   const devScopes = devKeys && Object.hasOwn(DEV_KEYS, key) ? DEV_KEYS[key] : undefined;
   if (devScopes !== undefined) {
-    return ok({
-      keyId: key,
-      secretHash: hash,
-      standing: plainRecord(key, perSecond, { scopes: devScopes, addressExempt: true }),
-      warning: null,
-    });
+    const standing = plainRecord(key, perSecond, { scopes: devScopes, addressExempt: true });
+    return ok({ ...plain, keyId: key, standing });
   }
-  const id = apiKeyId(key);
-  return id === null
-    ? refuse("invalid_key", INVALID)
-    : ok({ keyId: id, secretHash: hash, standing: null, warning: null });
+  const keyId = apiKeyId(key);
+  if (keyId === null) return refuse("invalid_key", INVALID);
+  if (hash !== firstAdminSha256) return ok({ ...plain, keyId });
+  const scopes: KeyRecord["scopes"] = ["infer", "admin"];
+  const standing = plainRecord("first admin key", perSecond, { scopes, addressExempt: true });
+  return ok({ ...plain, keyId, standing, first: true });
 }
 
 /** The principal of calls without a key, where the fleet file still lets them in. */

@@ -9,7 +9,7 @@ import { logRefused } from "../log.ts";
 
 /** Answers with a refusal, and writes its line. */
 export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
-  logRefused({
+  logRefused(c, {
     request_id: c.var.requestId,
     code: refusal.code,
     route: c.req.routePath,

@@ -1,58 +1,71 @@
-// Tokens an isolate holds of its keys' and addresses' windows, with what their lease told: spent one a
-// request, given back where a request was refused for another reason, dead with their window. The clock is
-// passed in, always the isolate's own.
+// What an isolate holds of all its keys' or addresses' leases: so many names at most, those that came longest ago
+// forgotten first. Pure, its clock passed in.
+import { LEASE_MARGIN_MS } from "../../shared/limits.ts";
 
-/** A token on its way: what its lease told, and when it dies. */
-export interface Token<T> {
-  readonly value: T;
-  readonly endsAt: number;
+/** A lease, or what holds one. */
+interface Forgetful {
+  forget(): void;
 }
 
-interface Held<T> extends Token<T> {
-  readonly tokens: number;
-}
-
-export class LeasePool<T> {
+export class LeasePool<E extends Forgetful> {
   readonly #maxEntries: number;
-  readonly #held = new Map<string, Held<T>>();
+  readonly #make: (now: number) => E;
+  readonly #entries = new Map<string, E>();
+  #latest = 0;
 
-  /** @param maxEntries for how many names tokens are held at once; those added longest ago go first. */
-  constructor(maxEntries: number) {
+  /** @param maxEntries for how many names leases are held at once */
+  constructor(maxEntries: number, make: (now: number) => E) {
     this.#maxEntries = maxEntries;
+    this.#make = make;
   }
 
-  /** How many names tokens are held for. */
+  /** How many names leases are held for. */
   get size(): number {
-    return this.#held.size;
+    return this.#entries.size;
   }
 
-  /** Takes a token that is at hand, or null. */
-  take(name: string, now: number): Token<T> | null {
-    const held = this.#held.get(name);
-    if (held === undefined) return null;
-    if (held.tokens > 1 && held.endsAt > now) this.#held.set(name, { ...held, tokens: held.tokens - 1 });
-    else this.#held.delete(name);
-    return held.endsAt > now ? { value: held.value, endsAt: held.endsAt } : null;
+  /** What is held for a name; nothing yet, where it is new. */
+  at(name: string, now: number): E {
+    this.#watchClock(now);
+    const known = this.#entries.get(name);
+    if (known !== undefined) return known;
+    const made = this.#make(now);
+    this.#entries.set(name, made);
+    if (this.#entries.size > this.#maxEntries) this.#forgetOldest();
+    return made;
   }
 
-  /** Adds tokens. Of two leases' ends the earlier holds for all: fewer may be used so, never more. */
-  add(name: string, token: Token<T>, tokens: number, now: number): void {
-    if (tokens < 1 || token.endsAt <= now) return;
-    const held = this.#held.get(name);
-    const alive = held !== undefined && held.endsAt > now ? held : null;
-    this.#held.delete(name);
-    this.#held.set(name, {
-      value: token.value,
-      tokens: tokens + (alive?.tokens ?? 0),
-      endsAt: Math.min(token.endsAt, alive?.endsAt ?? token.endsAt),
-    });
-    this.#forgetOldest();
+  /** What is held for a name, if anything is. */
+  find(name: string): E | null {
+    return this.#entries.get(name) ?? null;
+  }
+
+  /** Keeps a name from being forgotten before those that came after it. */
+  touch(name: string): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    this.#entries.delete(name);
+    this.#entries.set(name, entry);
+  }
+
+  drop(name: string): void {
+    this.#entries.delete(name);
   }
 
   #forgetOldest(): void {
-    for (const name of this.#held.keys()) {
-      if (this.#held.size <= this.#maxEntries) return;
-      this.#held.delete(name);
+    for (const name of this.#entries.keys()) {
+      this.#entries.delete(name);
+      return;
     }
+  }
+
+  /**
+   * A clock that steps back would let leases live on after their window: all of them go. Requests whose time
+   * stood still while others' went on may be behind by less than the margin.
+   */
+  #watchClock(now: number): void {
+    if (now < this.#latest - LEASE_MARGIN_MS) for (const entry of this.#entries.values()) entry.forget();
+    else if (now <= this.#latest) return;
+    this.#latest = now;
   }
 }

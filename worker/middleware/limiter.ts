@@ -1,156 +1,207 @@
-// Asks the limiter objects for tokens and keeps what is left of them. The one place that calls the objects;
-// what a refusal of theirs means to the client is said here, in the words of the error table.
-import { refuse, type Refusal } from "../../shared/errors.ts";
-import { LEASE_MARGIN_MS, LIMITER_TIMEOUT_MS } from "../../shared/limits.ts";
-import type { KeyLeaseAnswer, Lease } from "../../shared/leases.ts";
+// Lets requests in by what the isolate holds of their limits, and asks the limiter objects where it holds nothing.
+// With tokens at hand nothing is waited for; what is asked ahead runs on beside the answer. A promise of one
+// request is never another's: each that must wait asks for itself. What one limit refuses spends nothing of the
+// other.
+import type { Refusal } from "../../shared/errors.ts";
+import type { Fleet } from "../../shared/fleet.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
-import type { Bindings } from "../env.ts";
-import { inTime } from "../proxy/in-time.ts";
-import { INVALID, type Claim } from "./credential.ts";
-import { LeasePool, type Token } from "./lease-pool.ts";
+import { AddressLimits, type AddressAdmission } from "./address-limit.ts";
+import type { Asker } from "./asker.ts";
+import type { HeldAddress } from "./held-address.ts";
+import { KeyLimits, type KeyAdmission, type KeyLease, type ShownKey } from "./key-limit.ts";
+import * as refusals from "./limit-refusals.ts";
+import type { ToldLimit, ToldLimits } from "./rate-headers.ts";
 
-/** One token a lease: exact, at the price of an object call for each request that finds none at hand. */
-const TOKENS_A_LEASE = 1;
+/** What came of a request at its limits, and what its answer tells of them. */
+export type Entry<T> =
+  | { readonly ok: true; readonly value: T; readonly told: ToldLimits }
+  | { readonly ok: false; readonly refusal: Refusal; readonly told: ToldLimits };
 
-/** For how many keys and addresses an isolate holds tokens: some 200 bytes each, of 128 MiB. */
-const MAX_KEYS = 10_000;
-const MAX_ADDRESSES = 50_000;
+type Soon<T> = T | Promise<T>;
 
-/** A token that was granted, and how to give it back unspent; or why there is none. */
-export type Admission<T> =
-  | { readonly ok: true; readonly value: T; readonly giveBack: () => void }
-  | { readonly ok: false; readonly refusal: Refusal };
+export class Limiter {
+  readonly #keys: KeyLimits;
+  readonly #addresses: AddressLimits;
+  readonly #clock: () => number;
 
-export interface Limiter {
-  /** A token of a key's window, and with it the word that the key is good. */
-  key(bindings: Bindings, claim: Claim): Promise<Admission<KeyRecord>>;
-  /** Whether the key was free of the address limit when its object last spoke. */
-  wasExempt(claim: Claim): boolean;
-  /** A token of an address's window. */
-  address(bindings: Bindings, name: string, perSecond: number): Promise<Admission<null>>;
-}
-
-/** @param clock milliseconds since 1970, as the isolate sees it. */
-export function createLimiter(clock: () => number): Limiter {
-  const keys = new LeasePool<KeyRecord>(MAX_KEYS);
-  const addresses = new LeasePool<null>(MAX_ADDRESSES);
-  const exempt = new RecentNames(MAX_KEYS);
-
-  function admit<T>(pool: LeasePool<T>, name: string, token: Token<T>): Admission<T> {
-    return { ok: true, value: token.value, giveBack: () => pool.add(name, token, 1, clock()) };
+  /** @param clock milliseconds since 1970, as the isolate sees it. */
+  constructor(fleet: Fleet, clock: () => number) {
+    const locationHint = fleet.boxes[0]?.locationHint;
+    const where = locationHint === undefined ? {} : { locationHint };
+    this.#keys = new KeyLimits(fleet.limits.perKeyPerSecond, where, clock);
+    this.#addresses = new AddressLimits(fleet.limits.perAddressPerSecond, where, clock);
+    this.#clock = clock;
   }
 
-  /** Spends one token of a lease that has come, keeps the others. */
-  function settle<T>(
-    pool: LeasePool<T>,
-    name: string,
-    value: T,
-    lease: Lease,
-    askedAt: number,
-  ): Admission<T> | null {
-    if (lease.granted < 1) return null;
-    const token = { value, endsAt: askedAt + lease.endsInMs - LEASE_MARGIN_MS };
-    pool.add(name, token, lease.granted - 1, clock());
-    return admit(pool, name, token);
+  /** By the address's limit alone. */
+  visit(asker: Asker): Soon<Entry<null>> {
+    const now = this.#clock();
+    const address = this.#addresses.at(asker, now);
+    const admission = this.#addresses.admit(asker, address, now);
+    return admission instanceof Promise
+      ? admission.then((came) => this.#visited(address, came))
+      : this.#visited(address, admission);
   }
 
-  return {
-    async key(bindings, claim) {
-      const name = nameOf(claim);
-      const held = keys.take(name, clock());
-      if (held !== null) return admit(keys, name, held);
-      const askedAt = clock();
-      const question = { want: TOKENS_A_LEASE, secretHash: claim.secretHash, standing: claim.standing };
-      const answer = await ask<KeyLeaseAnswer>(async () =>
-        bindings.API_KEY.getByName(claim.keyId).lease(question),
-      );
-      if (answer === null) return LIMITER_SILENT;
-      if (answer.kind !== "known") return answer.kind === "unknown" ? UNKNOWN_KEY : EXPIRED_KEY;
-      const { record, lease } = answer;
-      exempt.note(name, record.addressExempt);
-      return (
-        settle(keys, name, record, lease, askedAt) ??
-        refuse(
-          "rate_limited_key",
-          `This API key may make ${record.limits.perSecond} requests a second and has made them. Wait for the next second.`,
-          { retryAfterMs: lease.endsInMs },
-        )
-      );
-    },
-
-    wasExempt: (claim) => exempt.has(nameOf(claim)),
-
-    async address(bindings, name, perSecond) {
-      const held = addresses.take(name, clock());
-      if (held !== null) return admit(addresses, name, held);
-      const askedAt = clock();
-      const question = { want: TOKENS_A_LEASE, perSecond };
-      const lease = await ask<Lease>(async () => bindings.CLIENT_ADDRESS.getByName(name).lease(question));
-      if (lease === null) return LIMITER_SILENT;
-      return (
-        settle(addresses, name, null, lease, askedAt) ??
-        refuse(
-          "rate_limited_ip",
-          `Your address may make ${perSecond} requests a second and has made them. Wait for the next second.`,
-          {
-            retryAfterMs: lease.endsInMs,
-          },
-        )
-      );
-    },
-  };
-}
-
-/** A token tells that this very secret is good: another secret of the same id must ask for itself. */
-function nameOf(claim: Claim): string {
-  return `${claim.keyId} ${claim.secretHash}`;
-}
-
-/** A bounded set that forgets what it was told longest ago. */
-class RecentNames {
-  readonly #names = new Set<string>();
-  readonly #most: number;
-
-  constructor(most: number) {
-    this.#most = most;
+  /** Shows what can be no key, or none: counted against its address, and refused. */
+  turnAway(asker: Asker, refusal: Refusal): Soon<Entry<never>> {
+    const now = this.#clock();
+    const address = this.#addresses.at(asker, now);
+    const admission = this.#addresses.admit(asker, address, now);
+    return admission instanceof Promise
+      ? admission.then((came) => this.#turnedAway(address, came, refusal))
+      : this.#turnedAway(address, admission, refusal);
   }
 
-  has(name: string): boolean {
-    return this.#names.has(name);
-  }
-
-  note(name: string, belongs: boolean): void {
-    this.#names.delete(name);
-    if (!belongs) return;
-    this.#names.add(name);
-    for (const oldest of this.#names) {
-      if (this.#names.size <= this.#most) return;
-      this.#names.delete(oldest);
+  /** By a key's limit and its address's. */
+  enter(asker: Asker, key: ShownKey): Soon<Entry<KeyRecord>> {
+    const now = this.#clock();
+    const lease = this.#keys.at(key, now);
+    const standing = lease.standing(now);
+    const { value } = lease;
+    if (value !== null && value.quotaSpent && lease.isTold(now)) {
+      const told = { key: this.#keys.told(lease, value.record, now), address: null };
+      return { ok: false, refusal: refusals.quotaExceeded(value.record, now), told };
     }
+    if (value === null || standing === "ask") return this.#enterAsking(asker, key, lease, now);
+    const { record } = value;
+    const address = record.addressExempt ? null : this.#addresses.at(asker, now);
+    const shieldedForMs = address?.shieldedForMs(now) ?? 0;
+    if (shieldedForMs > 0) return refused(refusals.addressShielded(shieldedForMs), null, null);
+    if (standing === "spent") {
+      this.#keys.askAhead(asker, key, lease, now);
+      const told = this.#keys.told(lease, record, now);
+      return refused(refusals.keyLimitReached(told.perSecond, told.resetMs), { ...told, remaining: 0 }, null);
+    }
+    if (address !== null) {
+      const there = this.#addresses.standing(asker, address, now);
+      if (there === "ask") {
+        const taken = lease.take(standing);
+        return this.#enterByAddress(asker, lease, { record, taken }, address, now);
+      }
+      this.#addresses.askAhead(asker, address, now);
+      if (there === "spent") return this.#atAddressLimit(lease, record, address, now);
+      address.take(there);
+    }
+    lease.take(standing);
+    this.#keys.askAhead(asker, key, lease, now);
+    return { ok: true, value: record, told: this.#told(lease, record, address, now) };
+  }
+
+  /** The key's token is at hand, the address's has to be asked for. */
+  async #enterByAddress(
+    asker: Asker,
+    lease: KeyLease,
+    { record, taken }: { readonly record: KeyRecord; readonly taken: Parameters<KeyLease["giveBack"]>[0] },
+    address: HeldAddress,
+    askedAt: number,
+  ): Promise<Entry<KeyRecord>> {
+    const admission = await this.#addresses.ask(asker, address, askedAt);
+    const now = this.#clock();
+    if (admission.ok) return { ok: true, value: record, told: this.#told(lease, record, address, now) };
+    lease.giveBack(taken, now);
+    return refused(admission.refusal, this.#keys.told(lease, record, now), this.#spent(address, now));
+  }
+
+  /** The key has to be asked for; its address is asked side by side, where it has to be. */
+  async #enterAsking(
+    asker: Asker,
+    key: ShownKey,
+    lease: KeyLease,
+    askedAt: number,
+  ): Promise<Entry<KeyRecord>> {
+    const fault = this.#keys.fault(key, askedAt);
+    if (fault !== null) return this.turnAway(asker, refusals.keyFault(fault));
+    let address = this.#keys.isExempt(key, lease) ? null : this.#addresses.at(asker, askedAt);
+    const suspect = address !== null && address.keysRefusedForMs(askedAt) > 0;
+    if (suspect && !this.#keys.isKnownGood(key, lease, askedAt)) {
+      return this.turnAway(asker, refusals.keyFault("unknown"));
+    }
+    const atAddress = address === null ? null : this.#addresses.admit(asker, address, askedAt);
+    if (address !== null && atAddress !== null && "ok" in atAddress && !atAddress.ok) {
+      return refused(atAddress.refusal, null, this.#spent(address, askedAt));
+    }
+    const asked = this.#keys.admit(asker, key, lease, askedAt);
+    let admission = await atAddress;
+    const admitted = await asked;
+    if (!admitted.ok) return this.#refusedKey(asker, admitted, address, admission);
+    if (admitted.record.addressExempt) {
+      if (admission?.ok === true) address?.giveBack(admission.taken, this.#clock());
+      return { ok: true, value: admitted.record, told: { key: admitted.told, address: null } };
+    }
+    // It was free of the address limit when its object last spoke, and is no more.
+    address ??= this.#addresses.at(asker, this.#clock());
+    admission ??= await this.#addresses.admit(asker, address, this.#clock());
+    const now = this.#clock();
+    if (admission.ok) {
+      const told = { key: admitted.told, address: this.#addresses.told(address, now) };
+      return { ok: true, value: admitted.record, told };
+    }
+    if (admitted.taken !== null) lease.giveBack(admitted.taken, now);
+    return refused(
+      admission.refusal,
+      this.#keys.told(lease, admitted.record, now),
+      this.#spent(address, now),
+    );
+  }
+
+  /** A key that is known and refused leaves its address's token; an unknown one pays for the question, and counts. */
+  #refusedKey(
+    asker: Asker,
+    { refusal, told }: KeyAdmission & { readonly ok: false },
+    address: HeldAddress | null,
+    admission: AddressAdmission | null,
+  ): Entry<never> {
+    const now = this.#clock();
+    if (refusal.code === "invalid_key") {
+      // The exemption was the key's.
+      const held = address ?? this.#addresses.at(asker, now);
+      held.noteFailedKey(now);
+      this.#addresses.report(asker, held, now);
+    } else if (admission?.ok === true) {
+      address?.giveBack(admission.taken, now);
+    }
+    if (address !== null && admission?.ok === false) {
+      return refused(admission.refusal, told, this.#spent(address, now));
+    }
+    return refused(refusal, told, null);
+  }
+
+  #visited(address: HeldAddress, admission: AddressAdmission): Entry<null> {
+    const now = this.#clock();
+    if (!admission.ok) return refused(admission.refusal, null, this.#spent(address, now));
+    return { ok: true, value: null, told: { key: null, address: this.#addresses.told(address, now) } };
+  }
+
+  #turnedAway(address: HeldAddress, admission: AddressAdmission, refusal: Refusal): Entry<never> {
+    const now = this.#clock();
+    if (!admission.ok) return refused(admission.refusal, null, this.#spent(address, now));
+    const told = this.#addresses.told(address, now);
+    if (refusal.code !== "invalid_key") return refused(refusal, null, told);
+    const refusedForMs = address.keysRefusedForMs(now);
+    if (refusedForMs > 0) return refused(refusals.tooManyFailedKeys(refusedForMs), null, told);
+    address.noteFailedKey(now);
+    return refused(refusal, null, told);
+  }
+
+  #atAddressLimit(lease: KeyLease, record: KeyRecord, address: HeldAddress, now: number): Entry<never> {
+    const refusal = this.#addresses.reached(address, now);
+    return refused(refusal, this.#keys.told(lease, record, now), this.#spent(address, now));
+  }
+
+  #told(lease: KeyLease, record: KeyRecord, address: HeldAddress | null, now: number): ToldLimits {
+    return {
+      key: this.#keys.told(lease, record, now),
+      address: address === null ? null : this.#addresses.told(address, now),
+    };
+  }
+
+  /** An address at its limit has nothing left, whatever else is known. */
+  #spent(address: HeldAddress, now: number): ToldLimit {
+    return { ...this.#addresses.told(address, now), remaining: 0 };
   }
 }
 
-const UNKNOWN_KEY = refuse("invalid_key", INVALID);
-const EXPIRED_KEY = refuse(
-  "expired_key",
-  "This API key has expired. Ask whoever gave it to you for a new one.",
-);
-const LIMITER_SILENT = refuse(
-  "limiter_unavailable",
-  "The limits could not be checked just now, so nothing was let through. Ask again.",
-  {
-    retryAfterMs: 1_000,
-  },
-);
-
-/**
- * Asks an object, once more on a fresh stub if it throws (a stub can stay broken), never past the time-out.
- * @returns null where no answer came.
- */
-async function ask<T>(call: () => Promise<T>): Promise<T | null> {
-  try {
-    return await inTime(call().catch(call), LIMITER_TIMEOUT_MS);
-  } catch {
-    return null;
-  }
+function refused(refusal: Refusal, key: ToldLimit | null, address: ToldLimit | null): Entry<never> {
+  return { ok: false, refusal, told: { key, address } };
 }

@@ -1,5 +1,5 @@
-// Which server a call goes to, and where else it may: a pure decision from the call, who makes it and the
-// fleet file. It performs nothing and waits for nothing; forward.ts and the agents do what it says.
+// Which server a call goes to, and where else it may: a pure decision from the call, who makes it, the fleet file
+// and what the boxes last said. It performs nothing and waits for nothing; forward.ts and the agents do what it says.
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import {
   DEFAULT_AGENT,
@@ -9,17 +9,10 @@ import {
   type Server,
 } from "../../shared/fleet.ts";
 import type { Principal } from "../../shared/principal.ts";
+import { attemptsFor, type Attempts, type BoxAttempt } from "./attempts.ts";
 import type { FleetIndex } from "./fleet-index.ts";
+import type { LiveFleet } from "./live-fleet.ts";
 import type { ModelCall } from "./model-call.ts";
-
-/** One box to ask, with the ports its agent may use. */
-export interface BoxAttempt {
-  readonly box: string;
-  /** Ports that may serve as they are, best first. */
-  readonly ports: readonly number[];
-  /** Ports for when none of those is up, in order. */
-  readonly fallbackPorts: readonly number[];
-}
 
 /** The third of the four nouns. */
 export interface RouteDecision {
@@ -45,9 +38,17 @@ export type Asker = Pick<Principal, "agents" | "fallback">;
  *  4. else the default server.
  *
  * By agent type or model any server of that model may serve, the named one first; a port is strict while it
- * is up. Behind those stand the fallbacks: replicas, then `modelRouter`, then the default.
+ * is up. Behind those stand the fallbacks: replicas, then `modelRouter`, then the default. Among the boxes those
+ * with room come first; where all that may serve are known to be full or draining, the call is refused here.
+ * @param turn 0 to 1: which of equally good boxes comes first.
  */
-export function decide(call: ModelCall, asker: Asker, index: FleetIndex): Result<RouteDecision> {
+export function decide(
+  call: ModelCall,
+  asker: Asker,
+  index: FleetIndex,
+  live: LiveFleet,
+  turn: number,
+): Result<RouteDecision> {
   const chosen = choose(call, asker, index);
   if (!chosen.ok) return chosen;
   const { server, agentType, strict } = chosen.value;
@@ -74,13 +75,43 @@ export function decide(call: ModelCall, asker: Asker, index: FleetIndex): Result
     mayUse(asker, candidate, index) &&
     call.needs.every(({ capability }) => candidate.capabilities.includes(capability)) &&
     call.choices <= candidate.slots;
-  return ok({
-    wantedPort: server.port,
-    agentType,
-    maxTokens: call.maxTokens === null ? server.maxTokens : Math.min(call.maxTokens, server.maxTokens),
-    attempts: attemptsFor(server, strict, policy, able, index),
-  });
+  const found = attemptsFor({ server, strict, choices: call.choices, policy, able }, index, live, turn);
+  const refused = live.fresh ? refusedEarly(server, found) : null;
+  return (
+    refused ??
+    ok({
+      wantedPort: server.port,
+      agentType,
+      maxTokens: call.maxTokens === null ? server.maxTokens : Math.min(call.maxTokens, server.maxTokens),
+      attempts: found.attempts,
+    })
+  );
 }
+
+/** What no box need be asked for. A model that is down is no such case: its box may wait for it, or fall back. */
+function refusedEarly(server: Server, { best, waitMs }: Attempts): Result<never> | null {
+  if (best === "full") {
+    return refuse(
+      "overloaded",
+      `Every place for ${server.model} is taken, and so is every place for waiting. Ask again when Retry-After says.`,
+      { retryAfterMs: waitMs ?? FULL_RETRY_MS, internal: "by the boxes' last word" },
+    );
+  }
+  if (best === "draining") {
+    return refuse(
+      "draining",
+      "The machine with the model is being taken out of service for a while. Ask again in half a minute.",
+      { retryAfterMs: DRAINING_RETRY_MS, internal: "by the boxes' last word" },
+    );
+  }
+  return null;
+}
+
+/** What is said where a full box can't tell how long a call would wait, milliseconds: a call's usual length. */
+const FULL_RETRY_MS = 5_000;
+
+/** A box is drained for a restart of minutes; milliseconds. */
+const DRAINING_RETRY_MS = 30_000;
 
 interface Chosen {
   readonly server: Server;
@@ -156,76 +187,4 @@ function cannot(server: Server, need: Capability): string {
 function strictest(policies: readonly FallbackPolicy[]): FallbackPolicy {
   const rank = Math.max(...policies.map((policy) => FALLBACK_POLICIES.indexOf(policy)));
   return FALLBACK_POLICIES[rank] ?? "none";
-}
-
-interface Candidate {
-  readonly box: string;
-  readonly port: number;
-  /** May serve as it is; the others are for when none of those is up. */
-  readonly wanted: boolean;
-}
-
-/**
- * The boxes to ask, each with its ports: first every box's ports of the kind that was asked for, then replicas
- * of the model anywhere, then other models in the router's order. Neighbours on one box make one attempt, so
- * an agent changes the model only where no other box can serve it.
- */
-function attemptsFor(
-  server: Server,
-  strict: boolean,
-  policy: FallbackPolicy,
-  able: (candidate: Server) => boolean,
-  index: FleetIndex,
-): BoxAttempt[] {
-  const all = index.boxes.flatMap((box) =>
-    box.servers.filter(able).map((candidate) => ({ box: box.name, candidate })),
-  );
-  const same = all.filter(({ candidate }) => candidate.model === server.model);
-  const wanted = strict
-    ? same.filter(({ candidate }) => candidate.port === server.port)
-    : homeFirst(same, server.port);
-  // The box asked last falls back itself, before the call goes to yet another one.
-  const last = wanted.at(-1)?.box;
-  const rest = [...all.filter(({ box }) => box === last), ...all.filter(({ box }) => box !== last)];
-  const replicas = rest.filter(
-    ({ candidate }) =>
-      strict && policy !== "none" && candidate.model === server.model && candidate.port !== server.port,
-  );
-  const router = policy === "auto" ? new Set([...index.fleet.modelRouter, index.fleet.defaultPort]) : [];
-  const others = [...router].flatMap((port) =>
-    rest.filter(({ candidate }) => candidate.port === port && candidate.model !== server.model),
-  );
-  const candidates: Candidate[] = [
-    ...wanted.map(({ box, candidate }) => ({ box, port: candidate.port, wanted: true })),
-    ...[...replicas, ...others].map(({ box, candidate }) => ({ box, port: candidate.port, wanted: false })),
-  ];
-  return grouped(candidates);
-}
-
-/** The home port first within each box; boxes stay in the fleet file's order. */
-function homeFirst<T extends { readonly box: string; readonly candidate: Server }>(
-  same: readonly T[],
-  home: number,
-): T[] {
-  const boxes = [...new Set(same.map(({ box }) => box))];
-  return boxes.flatMap((name) => {
-    const mine = same.filter(({ box }) => box === name);
-    return [
-      ...mine.filter(({ candidate }) => candidate.port === home),
-      ...mine.filter(({ candidate }) => candidate.port !== home),
-    ];
-  });
-}
-
-function grouped(candidates: readonly Candidate[]): BoxAttempt[] {
-  const attempts: { box: string; ports: number[]; fallbackPorts: number[] }[] = [];
-  for (const { box, port, wanted } of candidates) {
-    let attempt = attempts.at(-1);
-    if (attempt?.box !== box) {
-      attempt = { box, ports: [], fallbackPorts: [] };
-      attempts.push(attempt);
-    }
-    (wanted ? attempt.ports : attempt.fallbackPorts).push(port);
-  }
-  return attempts;
 }

@@ -5,8 +5,8 @@ import { MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../shared/limits.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** The body's bytes, at most `MAX_BODY_BYTES`, if it says it is JSON and isn't packed. */
-export async function readBody(request: Request): Promise<Result<Uint8Array>> {
+/** The body's bytes, at most `most`, if it says it is JSON and isn't packed. */
+export async function readBody(request: Request, most = MAX_BODY_BYTES): Promise<Result<Uint8Array>> {
   const type = request.headers.get("content-type");
   if (type === null || !/^application\/json *(;|$)/i.test(type)) {
     return refuse(
@@ -19,9 +19,9 @@ export async function readBody(request: Request): Promise<Result<Uint8Array>> {
     return refuse("unsupported_media_type", "Send the body as it is: this API takes no Content-Encoding.");
   }
   const declared = request.headers.get("content-length");
-  if (declared !== null && Number(declared) > MAX_BODY_BYTES) return TOO_LARGE;
+  if (declared !== null && Number(declared) > most) return tooLarge(most);
   if (request.body === null) return EMPTY;
-  return declared === null ? readBounded(request.body) : readDeclared(request);
+  return declared === null ? readBounded(request.body, most) : readDeclared(request);
 }
 
 /** The platform holds a request to its Content-Length, so one read takes what was promised and no more. */
@@ -34,7 +34,7 @@ async function readDeclared(request: Request): Promise<Result<Uint8Array>> {
   }
 }
 
-async function readBounded(body: ReadableStream<Uint8Array>): Promise<Result<Uint8Array>> {
+async function readBounded(body: ReadableStream<Uint8Array>, most: number): Promise<Result<Uint8Array>> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   const reader = body.getReader();
@@ -43,9 +43,9 @@ async function readBounded(body: ReadableStream<Uint8Array>): Promise<Result<Uin
       const { done, value } = await reader.read();
       if (done) break;
       length += value.length;
-      if (length > MAX_BODY_BYTES) {
+      if (length > most) {
         await reader.cancel();
-        return TOO_LARGE;
+        return tooLarge(most);
       }
       chunks.push(value);
     }
@@ -63,10 +63,19 @@ async function readBounded(body: ReadableStream<Uint8Array>): Promise<Result<Uin
 }
 
 /**
- * Parses a body: strict UTF-8, one JSON object, bounded depth, finite numbers, no half surrogate pairs.
+ * Parses a call's body: strict UTF-8, one JSON object, bounded depth, finite numbers, no half surrogate pairs.
  * @param names the field names that a refusal may show: any other key is the client's own, and can be a name.
  */
 export function parseJsonObject(bytes: Uint8Array, names: ReadonlySet<string>): Result<JsonObject> {
+  const parsed = parseAnyObject(bytes, names);
+  if (!parsed.ok || Object.keys(parsed.value).length > 0) return parsed;
+  return refuse("invalid_request", 'The body is an empty object; it needs "messages".', {
+    param: "messages",
+  });
+}
+
+/** The same for a body that may leave everything out. */
+export function parseAnyObject(bytes: Uint8Array, names: ReadonlySet<string>): Result<JsonObject> {
   let text: string;
   try {
     text = utf8.decode(bytes);
@@ -80,12 +89,8 @@ export function parseJsonObject(bytes: Uint8Array, names: ReadonlySet<string>): 
     return refuse("invalid_json", "The body is not valid JSON. Check its quotes, commas and braces.");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return refuse("invalid_json", 'The body must be a JSON object: {"messages": […]}.');
+    return refuse("invalid_json", "The body must be a JSON object: {…}.");
   }
-  if (Object.keys(value).length === 0)
-    return refuse("invalid_request", 'The body is an empty object; it needs "messages".', {
-      param: "messages",
-    });
   // Only an escape can spell half a pair: strict UTF-8 has no bytes for one.
   const fault = findFault(value, /\\u[dD][89a-fA-F]/.test(text));
   if (fault === null) return ok(value as JsonObject);
@@ -153,9 +158,7 @@ function shownPath(fault: Fault, names: ReadonlySet<string>): string {
   return path;
 }
 
-const TOO_LARGE = refuse(
-  "body_too_large",
-  `The body is larger than ${MAX_BODY_BYTES} bytes, the most one request may have.`,
-);
-const EMPTY = refuse("invalid_json", 'The body is empty. Send a JSON object: {"messages": […]}.');
+const tooLarge = (most: number) =>
+  refuse("body_too_large", `The body is larger than ${most} bytes, the most one request may have.`);
+const EMPTY = refuse("invalid_json", "The body is empty. Send a JSON object: {…}.");
 const BROKEN = refuse("invalid_json", "The body broke off before its end.");

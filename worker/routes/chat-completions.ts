@@ -5,21 +5,23 @@ import type { EdgeEnv } from "../context.ts";
 import { logRefused } from "../log.ts";
 import { decide } from "../proxy/decide.ts";
 import type { FleetIndex } from "../proxy/fleet-index.ts";
+import type { FleetLive } from "../proxy/fleet-live.ts";
 import { forward } from "../proxy/forward.ts";
 import { readChatCall } from "../proxy/model-call.ts";
 
-export function chatCompletions(index: FleetIndex) {
+export function chatCompletions(index: FleetIndex, live: FleetLive) {
   return async function answerChat(c: Context<EdgeEnv>): Promise<Response> {
     const { principal, requestId, settings } = c.var;
     const body = await c.var.body;
     if (!body.ok) throw new RefusedError(body.refusal);
     const call = readChatCall(body.value);
     if (!call.ok) throw new RefusedError(call.refusal);
-    const decision = decide(call.value, principal, index);
+    const decision = decide(call.value, principal, index, await c.var.live, Math.random());
     if (!decision.ok) throw new RefusedError(decision.refusal);
+    live.sent(decision.value);
 
     const log = (code: string, cause: string | null): void =>
-      logRefused({ request_id: requestId, code, route: c.req.routePath, key: principal.keyId, cause });
+      logRefused(c, { request_id: requestId, code, route: c.req.routePath, key: principal.keyId, cause });
     const forwarded = await forward({
       requestId,
       call: call.value,

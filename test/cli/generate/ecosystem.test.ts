@@ -9,6 +9,7 @@ import {
 } from "../../../cli/generate/ecosystem.ts";
 import fleet from "../../../fleet.config.ts";
 import type { Box } from "../../../shared/fleet.ts";
+import { agentCommand } from "../../../scripts/commands.mjs";
 import { CALL_DEADLINE_MS } from "../../../shared/limits.ts";
 import secondFleet from "../../fixtures/second-fleet.ts";
 import { readSource } from "../../shared/source-text.ts";
@@ -22,6 +23,18 @@ interface App {
 }
 
 const north = firstBox(secondFleet.boxes);
+
+/** What an agent is measured with, but for what it runs on. */
+const MEASURED = {
+  port: 0,
+  boxSecret: "s",
+  llamaApiKey: "l",
+  upstreamPorts: {},
+  simulatedPorts: [],
+  edgeUrl: "off",
+  stateFolder: "/state",
+  further: {},
+};
 
 let secrets = "";
 beforeAll(() => {
@@ -124,6 +137,17 @@ describe("the agent", () => {
       join(secrets, "agent.env"),
     );
     expect(Object.keys(agent.env).filter((name) => /SECRET|KEY/.test(name))).toEqual([]);
+  });
+
+  it("runs with the flags and the memory settings that its costs are measured with", async () => {
+    const agent = await appNamed("isha-agent");
+    const { args, env } = agentCommand({ ...MEASURED, fleetFile: "/f.ts", box: "north" });
+    const flags = agent["node_args"] as readonly string[];
+    expect(flags.filter((flag) => !flag.startsWith("--import="))).toEqual(args.slice(0, -1));
+    const settings = Object.entries(env).filter(([name]) => name.startsWith("MALLOC_"));
+    expect(settings).toHaveLength(3);
+    expect(agent.env).toMatchObject(Object.fromEntries(settings));
+    expect(agent.env["NODE_COMPILE_CACHE"]).toBe("/srv/isha/node_modules/.cache/agent");
   });
 
   it("knows which box it is, and what else it is told", async () => {

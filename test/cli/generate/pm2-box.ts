@@ -71,7 +71,7 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
   const text = ecosystemText(box, {
     root: ROOT,
     fleetFile: FLEET_FILE,
-    agentEnv: { AGENT_PORT: String(agentPort) },
+    agentEnv: { AGENT_PORT: String(agentPort), EDGE_URL: "off" },
     simulated: { command: [talkative], ports: serverPorts, extra: () => ["--sim-load-ms", "300"] },
   });
   const file = join(folder, "ecosystem.config.cjs");

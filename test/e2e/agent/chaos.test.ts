@@ -1,8 +1,10 @@
-// Chaos over real processes, under the real PM2: whatever befalls the servers, every call ends whole or says that
-// it isn't. ISHA_TEST_SEED makes another storm.
+// Chaos over real processes, under the real PM2, in the real box's shape: whatever befalls the servers, every call
+// ends whole or says that it isn't. ISHA_TEST_SEED makes another storm.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { callAgent, callFor, codeOf, print, readStream, until } from "./agent-call.ts";
-import { completeShare, expectCalm, PACE, storm, takeReferences } from "./chaos.ts";
+import { callAgent, callFor, codeOf, figure, print, readStream, until } from "./agent-call.ts";
+import { takeReferences, Verdicts } from "./chaos-verdict.ts";
+import { HARM_KINDS, storm } from "./chaos.ts";
+import { expectCalm, leftOver, PACE } from "./harmed-box.ts";
 import { allUp, startPm2Box, type Pm2Box } from "./pm2-box.ts";
 
 const SEED = Number(process.env["ISHA_TEST_SEED"] ?? 20_261_123);
@@ -11,7 +13,7 @@ const POISON = "zyanide";
 let box: Pm2Box;
 beforeAll(async () => {
   box = await startPm2Box({
-    loadMs: 1_500,
+    fleet: "shipped",
     switches: { ...PACE, sigtermGraceMs: 700, dieOnWord: POISON },
   });
 });
@@ -23,14 +25,32 @@ async function restarts(): Promise<number> {
 }
 
 test("64 streams through a storm: each whole and right, or with one permitted error; nothing leaks", async () => {
-  const references = await takeReferences(box);
-  const verdicts = await storm(box, { seed: SEED, lastMs: 20_000, stallMs: 16_500, references });
-  print(`chaos, seed ${SEED}`, verdicts.counts);
+  const verdicts = new Verdicts(await takeReferences(box));
+  const since = performance.now();
+  await storm(box, { seed: SEED, lastMs: 40_000, stallMs: 16_500 }, verdicts);
+  const stormMs = Math.round(performance.now() - since);
+  print(`chaos, seed ${SEED}`, {
+    stormMs,
+    completeShare: verdicts.completeShare,
+    ...verdicts.counts,
+    continuations: await figure(box, "isha_recoveries_total", 'kind="continuation"'),
+    replays: await figure(box, "isha_recoveries_total", 'kind="replay"'),
+    restarts: await restarts(),
+    wrong: verdicts.wrong,
+  });
   expect(verdicts.wrongs).toEqual([]);
-  expect(completeShare(verdicts)).toBeGreaterThanOrEqual(0.95);
-  await until(() => allUp(box), "every server is back");
+  expect(verdicts.completeShare).toBeGreaterThanOrEqual(0.95);
+  const struck = HARM_KINDS.filter((kind) => (verdicts.counts[`harm: ${kind}`] ?? 0) > 0);
+  expect(struck).toEqual(HARM_KINDS);
+  await until(() => allUp(box), "every server is back", 60_000);
   await expectCalm(box);
-});
+  print("chaos, afterwards", {
+    idleMs: Math.round(performance.now() - since) - stormMs,
+    free: await figure(box, "isha_slots", 'use="free"'),
+    ...(await leftOver(box)),
+  });
+  expect(await figure(box, "isha_slots", 'use="free"')).toBe(10);
+}, 180_000);
 
 test("a prompt that kills its servers takes down two, once, and is told so", async () => {
   const before = await restarts();

@@ -1,148 +1,41 @@
 // A seeded storm over a box: clients that stream chats without pause while its servers are killed, told to go,
-// stalled, cut off and slowed. It judges each call by the answer the same server gives when nothing is wrong.
+// stalled, cut off, slow to load, and at work for clients who have left.
 import fleet from "../../../fleet.config.ts";
+import { CALL_DEADLINE_MS, LOAD_WAIT_MS } from "../../../shared/limits.ts";
 import { SeededRandom } from "../../shared/seeded-random.ts";
-import type { Switches } from "../../sim/llama/switches.ts";
-import type { State } from "../../sim/start.ts";
-import { callAgent, callFor, codeOf, figure, readStream, until, type AgentAddress } from "./agent-call.ts";
-import type { Told, Usage } from "./agent-call.ts";
+import { callAgent, callFor, until } from "./agent-call.ts";
+import { add, CAPS, PROMPTS, type Verdicts } from "./chaos-verdict.ts";
+import { readyPorts, stateOf, switchOn, type HarmedBox } from "./harmed-box.ts";
 
-/** A box whose servers can be harmed. */
-export interface HarmedBox extends AgentAddress {
-  readonly llamaApiKey: string;
-  readonly ports: readonly number[];
-  url(port: number): string;
-  controlUrl(port: number): string;
-  /** Sends a signal to a server; something starts another in its place, which must load. */
-  signal(port: number, signal: NodeJS.Signals): Promise<void>;
-}
+/** As on the real box: an 8B takes ten seconds to load, a 0.6B one or two. */
+const LOAD_MS = { large: 10_000, small: 1_500 } as const;
+/** One at a time loads, so that a load which takes this long makes another of ten longer than anyone waits (20 s). */
+const SLOW_LOAD_MS = LOAD_WAIT_MS - 6_000;
 
-export const PACE = { tokensPerSecond: 90, promptTokensPerSecond: 4_000 } as const;
+type Size = keyof typeof LOAD_MS;
+const sizeOf = (port: number): Size =>
+  (fleet.boxes[0]?.servers.find((server) => server.port === port)?.weightsGib ?? 0) > 4 ? "large" : "small";
 
-/** What the storm does, in an order the seed decides. None of it can happen to one server twice at once. */
+/** What the storm does beside one stall; when, and in which order, the seed decides. */
 const HARMS = [
-  "SIGKILL",
-  "SIGKILL",
-  "SIGKILL",
-  "SIGTERM",
-  "SIGTERM",
-  "cut",
-  "cut",
-  "cut",
-  "cut",
-  "busy-after-abort",
-  "busy-after-abort",
+  { how: "slow load", size: "large" },
+  { how: "SIGKILL", size: "large" },
+  { how: "SIGTERM", size: "large" },
+  { how: "SIGKILL", size: "small" },
+  { how: "SIGTERM", size: "small" },
+  ...Array.from({ length: 5 }, () => ({ how: "cut mid-event", size: null }) as const),
+  ...Array.from({ length: 3 }, () => ({ how: "going on after abort", size: null }) as const),
 ] as const;
+type Harm = (typeof HARMS)[number];
+export const HARM_KINDS: readonly string[] = ["stall", ...new Set(HARMS.map(({ how }) => how))];
 
-/** What the design lets a call end with that a broken box can't serve. */
-const PERMITTED: ReadonlySet<string> = new Set([
-  "upstream_failed",
-  "upstream_timeout",
-  "model_unavailable",
-  "model_loading",
-  "overloaded",
-  "deadline_exceeded",
-]);
-
-const PROMPTS = Array.from(
-  ["cough", "claim", "migraine", "invoice", "fever", "policy", "asthma", "rash", "deductible", "anaemia"],
-  (word) => `Patient complaint: ${word} since Tuesday, getting worse`,
-);
-/** Tokens; the last is past the end that an answer comes to by itself. */
-const CAPS = [40, 90, 400] as const;
-
-interface Whole {
-  readonly text: string;
-  readonly finish: string;
-  readonly usage: Usage;
-}
-
-export type References = ReadonlyMap<string, Whole>;
-const referenceName = (file: string, prompt: string, cap: number): string => `${file}|${prompt}|${cap}`;
-
-/** What each model answers to each question when nobody disturbs it. */
-export async function takeReferences(box: HarmedBox): Promise<References> {
-  const found = new Map<string, Whole>();
-  for (const server of fleet.boxes[0]?.servers ?? []) {
-    if (server.port === 8082) continue;
-    await switchOn(box, server.port, { tokensPerSecond: 0, promptTokensPerSecond: 0 });
-    for (const prompt of PROMPTS) {
-      for (const cap of CAPS) {
-        const response = await fetch(`${box.url(server.port)}/v1/chat/completions`, {
-          method: "POST",
-          headers: { authorization: `Bearer ${box.llamaApiKey}`, "content-type": "application/json" },
-          body: JSON.stringify({
-            temperature: 0,
-            messages: [{ role: "user", content: prompt }],
-            n_predict: cap,
-          }),
-        });
-        const answer = (await response.json()) as {
-          choices: [{ finish_reason: string; message: { content: string } }];
-          usage: Usage;
-        };
-        const [{ finish_reason: finish, message }] = answer.choices;
-        found.set(referenceName(server.file, prompt, cap), {
-          text: message.content,
-          finish,
-          usage: answer.usage,
-        });
-      }
-    }
-    await switchOn(box, server.port, PACE);
-  }
-  return found;
-}
-
-export interface Verdicts {
-  /** How calls ended, by cause. */
-  readonly counts: Record<string, number>;
-  /** What may never happen, in words. */
-  readonly wrongs: string[];
-}
-
-const add = (counts: Record<string, number>, name: string): void => {
-  counts[name] = (counts[name] ?? 0) + 1;
-};
-
-/** Judges one call that its client stayed for. */
-function judge(told: Told, prompt: string, cap: number, references: References, verdicts: Verdicts): void {
-  const { counts, wrongs } = verdicts;
-  const wrong = (why: string): void => {
-    add(counts, "WRONG");
-    wrongs.push(`${why}: ${told.status} ${told.ended} …${told.text.slice(-300)}`);
-  };
-  if (told.status !== 200) {
-    const code = codeOf(told);
-    if (told.ended === "whole" && code !== null && PERMITTED.has(code)) add(counts, `refused ${code}`);
-    else wrong("an error outside the table");
-    return;
-  }
-  const stream = readStream(told.text);
-  const [file = ""] = stream.models;
-  const whole = references.get(referenceName(file, prompt, cap));
-  if (stream.dones === 0 && stream.errors.length === 0) return wrong("truncated without a word");
-  if (stream.ids.length > 1 || stream.models.length > 1) return wrong("two answers in one");
-  if (stream.roles > 1) return wrong("a second role");
-  if (stream.text !== "" && whole?.text.startsWith(stream.text) !== true) return wrong("other text");
-  if (stream.errors.length > 0) {
-    const [code = ""] = stream.errors;
-    const last = told.text.trimEnd().split("\n\n").at(-1) ?? "";
-    if (stream.errors.length > 1 || stream.dones > 0 || !last.startsWith('data: {"error"'))
-      return wrong("not one error at its end");
-    if (!PERMITTED.has(code)) return wrong("an error outside the table");
-    return add(counts, `error event ${code}`);
-  }
-  if (whole === undefined || stream.text !== whole.text) return wrong("lost characters");
-  if (stream.roles !== 1 || stream.dones !== 1) return wrong("no role, or no one end");
-  if (stream.finishes.length !== 1 || stream.finishes[0] !== whole.finish) return wrong("another finish");
-  const { usage } = stream;
-  if (usage !== null && usage.completion_tokens !== whole.usage.completion_tokens)
-    return wrong(`counts ${usage.completion_tokens} for ${whole.usage.completion_tokens}`);
-  if (usage !== null && usage.prompt_tokens !== whole.usage.prompt_tokens)
-    return wrong(`prompt counts ${usage.prompt_tokens} for ${whole.usage.prompt_tokens}`);
-  add(counts, usage === null ? "complete, counts lost" : "complete");
-}
+/**
+ * Two of five are down, loading or stalled at a time, and never both of the router's fallbacks: beyond that there
+ * aren't the places for 64 calls to wait in, and refusals, each honest, are all there can be.
+ */
+const LEFT_STANDING = 3;
+const canStand = (standing: readonly number[]): boolean =>
+  standing.length >= LEFT_STANDING && standing.some((port) => fleet.modelRouter.includes(port));
 
 /** The ports a call for this one may go to, as the edge would say it with the shipped fleet. */
 function route(port: number): { readonly ports: number[]; readonly fallbackPorts: number[] } {
@@ -151,155 +44,168 @@ function route(port: number): { readonly ports: number[]; readonly fallbackPorts
   return { ports, fallbackPorts };
 }
 
-/** One client: streams one chat after another until told to stop; some of them it leaves in the middle. */
-async function client(
-  box: HarmedBox,
-  number: number,
-  storm: {
-    readonly random: SeededRandom;
-    readonly references: References;
-    readonly verdicts: Verdicts;
-    readonly over: () => boolean;
-  },
-): Promise<void> {
-  const { random, references, verdicts } = storm;
-  const port = box.ports[number % box.ports.length] ?? 0;
-  while (!storm.over()) {
-    const prompt = random.pick(PROMPTS);
-    const cap = random.pick(CAPS);
-    const leaving = random.chance(0.04) ? new AbortController() : null;
-    let pieces = 0;
-    const told = await callAgent(
-      box,
-      callFor(port, { ...route(port), keyId: `key-${number % 16}`, set: { n_predict: cap } }),
-      {
-        body: { messages: [{ role: "user", content: prompt }], stream_options: { include_usage: true } },
-        ...(leaving === null ? {} : { signal: leaving.signal }),
-        onPiece: () => {
-          pieces += 1;
-          if (pieces === 10) leaving?.abort();
+/** Half of the clients ask for the small model: a server that takes the calls of all large ones has 34 places. */
+const ASKED_FOR = [8080, 8081, 8082, 8084, 8080, 8085, 8082, 8081, 8080, 8084, 8082, 8085] as const;
+
+export interface StormPlan {
+  readonly seed: number;
+  /** How long clients go on asking at most, milliseconds: until every harm has been done. */
+  readonly lastMs: number;
+  /** How long a server stands still, longer than its agent needs to notice. */
+  readonly stallMs: number;
+}
+
+const CLIENTS = 64;
+/** Time enough for a call to meet one harm, and not for all to be over before the next. */
+const HARM_EVERY_MS = 1_600;
+
+/** 64 clients and the storm, to the last call's end. */
+export function storm(box: HarmedBox, plan: StormPlan, verdicts: Verdicts): Promise<void> {
+  return new Storm(box, plan, verdicts).rage();
+}
+
+class Storm {
+  readonly #box: HarmedBox;
+  readonly #plan: StormPlan;
+  readonly #verdicts: Verdicts;
+  readonly #random: SeededRandom;
+  readonly #began = performance.now();
+  /** Servers that something is being done to. */
+  readonly #struck = new Set<number>();
+  #over = false;
+
+  constructor(box: HarmedBox, plan: StormPlan, verdicts: Verdicts) {
+    this.#box = box;
+    this.#plan = plan;
+    this.#verdicts = verdicts;
+    this.#random = new SeededRandom(plan.seed);
+  }
+
+  async rage(): Promise<void> {
+    const box = this.#box;
+    await Promise.all(box.ports.map((port) => box.loadIn(port, LOAD_MS[sizeOf(port)])));
+    const clients = Array.from({ length: CLIENTS }, (_, number) => this.#client(number));
+    const harms = this.#random.shuffled(HARMS);
+    const striking = harms.map((harm, turn) => this.#strike(harm, (turn + 1) * HARM_EVERY_MS));
+    const harming = Promise.all([...striking, this.#stall()]);
+    await Promise.race([harming, this.#at(this.#plan.lastMs)]);
+    this.#over = true;
+    await Promise.all([...clients, harming]);
+  }
+
+  /** One client: streams one chat after another until the storm is over; some of them it leaves in the middle. */
+  async #client(number: number): Promise<void> {
+    const random = new SeededRandom(this.#plan.seed + number + 1);
+    const port = ASKED_FOR[number % ASKED_FOR.length] ?? 0;
+    while (!this.#over) {
+      const prompt = random.pick(PROMPTS);
+      const cap = random.pick(CAPS);
+      const leaving = random.chance(0.06) ? new AbortController() : null;
+      let pieces = 0;
+      const told = await callAgent(
+        this.#box,
+        callFor(port, {
+          ...route(port),
+          keyId: `key-${number % 16}`,
+          deadlineMs: CALL_DEADLINE_MS,
+          set: { n_predict: cap },
+        }),
+        {
+          body: { messages: [{ role: "user", content: prompt }], stream_options: { include_usage: true } },
+          ...(leaving === null ? {} : { signal: leaving.signal }),
+          onPiece: () => {
+            pieces += 1;
+            if (pieces === 10) leaving?.abort();
+          },
         },
-      },
-    );
-    if (told.ended === "left") add(verdicts.counts, "left by its client");
-    else judge(told, prompt, cap, references, verdicts);
-  }
-}
-
-async function harm(box: HarmedBox, port: number, how: (typeof HARMS)[number]): Promise<void> {
-  switch (how) {
-    case "cut":
-      return switchOn(box, port, { cutAfterTokens: 7, faultTimes: 1 });
-    case "busy-after-abort":
-      return switchOn(box, port, { busyAfterAbortMs: 700 });
-    default:
-      return box.signal(port, how);
-  }
-}
-
-/**
- * 64 clients and the storm, to the last call's end.
- * @param stallMs how long a server stands still, longer than its agent needs to notice
- */
-export async function storm(
-  box: HarmedBox,
-  {
-    seed,
-    lastMs,
-    stallMs,
-    references,
-  }: {
-    readonly seed: number;
-    readonly lastMs: number;
-    readonly stallMs: number;
-    readonly references: References;
-  },
-): Promise<Verdicts> {
-  const random = new SeededRandom(seed);
-  const verdicts: Verdicts = { counts: {}, wrongs: [] };
-  let over = false;
-  const clients = Array.from({ length: 64 }, (_, number) =>
-    client(box, number, {
-      random: new SeededRandom(seed + number + 1),
-      references,
-      verdicts,
-      over: () => over,
-    }),
-  );
-  const [stalledPort = 0, ...others] = random.shuffled(box.ports);
-  const began = performance.now();
-  const at = (ms: number): Promise<void> =>
-    new Promise((resolve) => setTimeout(resolve, Math.max(0, began + ms - performance.now())));
-  const stalling = (async () => {
-    await at(1_000);
-    await switchOn(box, stalledPort, { stall: true });
-    add(verdicts.counts, "harm: stall");
-    await at(1_000 + stallMs);
-    await switchOn(box, stalledPort, { stall: false });
-  })();
-  const harms = random.shuffled(HARMS);
-  const pause = (lastMs - 1_500) / harms.length;
-  for (const [turn, how] of harms.entries()) {
-    await at(1_500 + turn * pause);
-    // One that is still coming up from the last harm isn't harmed again: its control port may be shut.
-    const port = others[turn % others.length] ?? 0;
-    try {
-      await harm(box, port, how);
-      add(verdicts.counts, `harm: ${how}`);
-    } catch {
-      add(verdicts.counts, "harm: none, the server was down");
+      );
+      if (told.ended === "left") add(this.#verdicts.counts, "left by its client");
+      else this.#verdicts.judge(told, prompt, cap);
+      // As a client does that is asked to; a refusal counts as a call that wasn't complete all the same.
+      await this.#pause(Number(told.headers["retry-after-ms"] ?? 0));
     }
   }
-  await at(lastMs);
-  over = true;
-  await stalling;
-  await Promise.all(clients);
-  return verdicts;
-}
 
-/** Nothing of the storm is left: no slot at work, no socket, no call that waits, no lease. */
-export async function expectCalm(box: HarmedBox): Promise<void> {
-  for (const port of box.ports) {
-    await until(
-      () =>
-        stateOf(box, port).then(
-          ({ generating, deferred, openSockets }) => generating + deferred + openSockets === 0,
-          () => false,
-        ),
-      `${port} is idle and without sockets`,
-    );
+  async #strike(harm: Harm, atMs: number): Promise<void> {
+    await this.#at(atMs);
+    const port = await this.#choose(harm);
+    if (port === null) return add(this.#verdicts.counts, "harm: none was left to take it");
+    try {
+      await this.#harm(port, harm.how);
+      add(this.#verdicts.counts, `harm: ${harm.how}`);
+    } finally {
+      this.#struck.delete(port);
+    }
   }
-  await until(
-    async () =>
-      (await figure(box, "isha_slots", 'use="leased"')) === 0 &&
-      (await figure(box, "isha_slots", 'use="awaiting"')) === 0 &&
-      (await figure(box, "isha_slots", 'use="foreign"')) === 0 &&
-      (await figure(box, "isha_queued")) === 0,
-    "the agent holds no slot and no call",
-  );
-}
 
-/** Share of the calls that were whole, of those their clients stayed for. */
-export function completeShare({ counts }: Verdicts): number {
-  const of = (...starts: string[]): number =>
-    Object.entries(counts)
-      .filter(([name]) => starts.some((start) => name.startsWith(start)))
-      .reduce((sum, [, count]) => sum + count, 0);
-  return of("complete") / of("complete", "refused", "error event", "WRONG");
-}
+  /** A server in use, of the size, whose loss the box can stand; waited for while clients go on asking. */
+  async #choose({ how, size }: Harm): Promise<number | null> {
+    const isDeadly = how !== "cut mid-event" && how !== "going on after abort";
+    const order = this.#random.shuffled(this.#box.ports);
+    let found: number | undefined;
+    await until(
+      async () => {
+        const ready = (await readyPorts(this.#box)).filter((port) => !this.#struck.has(port));
+        found = order.find(
+          (port) =>
+            ready.includes(port) &&
+            (size === null || sizeOf(port) === size) &&
+            (!isDeadly || canStand(ready.filter((other) => other !== port))),
+        );
+        return found !== undefined || this.#over;
+      },
+      `a server for ${how}`,
+      this.#plan.lastMs,
+    );
+    if (found === undefined) return null;
+    this.#struck.add(found);
+    return found;
+  }
 
-export async function stateOf(box: Pick<HarmedBox, "controlUrl">, port: number): Promise<State> {
-  return (await (await fetch(`${box.controlUrl(port)}/state`)).json()) as State;
-}
+  async #harm(port: number, how: Harm["how"]): Promise<void> {
+    switch (how) {
+      case "cut mid-event":
+        return switchOn(this.#box, port, { cutAfterTokens: 7, faultTimes: 1 });
+      case "going on after abort":
+        return switchOn(this.#box, port, { busyAfterAbortMs: 1_500 });
+      case "slow load":
+        await this.#box.loadIn(port, SLOW_LOAD_MS);
+        await this.#endAndReturn(port, "SIGKILL");
+        return this.#box.loadIn(port, LOAD_MS[sizeOf(port)]);
+      default:
+        return this.#endAndReturn(port, how);
+    }
+  }
 
-export async function switchOn(
-  box: Pick<HarmedBox, "controlUrl">,
-  port: number,
-  switches: Partial<Switches>,
-): Promise<void> {
-  const response = await fetch(`${box.controlUrl(port)}/switches`, {
-    method: "POST",
-    body: JSON.stringify(switches),
-  });
-  if (!response.ok) throw new Error(await response.text());
+  /** Until another process stands in its place, which begins to load. */
+  async #endAndReturn(port: number, signal: NodeJS.Signals): Promise<void> {
+    const isUp = (): Promise<boolean> =>
+      stateOf(this.#box, port).then(
+        () => true,
+        () => false,
+      );
+    await this.#box.signal(port, signal);
+    await until(async () => !(await isUp()), `${port} is gone`);
+    await until(isUp, `${port} is back`, 60_000);
+  }
+
+  /** Its streams stand still for longer than the agent lets them. */
+  async #stall(): Promise<void> {
+    await this.#at(1_000);
+    const port = this.#random.pick(this.#box.ports);
+    this.#struck.add(port);
+    await switchOn(this.#box, port, { stall: true });
+    add(this.#verdicts.counts, "harm: stall");
+    await this.#at(1_000 + this.#plan.stallMs);
+    await switchOn(this.#box, port, { stall: false });
+    this.#struck.delete(port);
+  }
+
+  #at(ms: number): Promise<void> {
+    return this.#pause(this.#began + ms - performance.now());
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+  }
 }

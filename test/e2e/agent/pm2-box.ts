@@ -2,18 +2,18 @@
 // cluster mode, a daemon of its own in a folder of its own.
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { ecosystemText } from "../../../cli/generate/ecosystem.ts";
+import shipped from "../../../fleet.config.ts";
 import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
-import { BoxHealth } from "../../../shared/health.ts";
-import fleet from "../../fixtures/wide-fleet.ts";
+import wide from "../../fixtures/wide-fleet.ts";
 import type { Switches } from "../../sim/llama/switches.ts";
 import { until } from "./agent-call.ts";
-import type { HarmedBox } from "./chaos.ts";
+import { readyPorts, type HarmedBox } from "./harmed-box.ts";
 
 export interface Pm2App {
   readonly name: string;
@@ -29,20 +29,29 @@ export interface Pm2Box extends HarmedBox {
   apps(): Promise<Pm2App[]>;
   /** The pid of a server's process. */
   pidOf(port: number): Promise<number>;
+  /** How long a server loads from its next start on, milliseconds. At the box's own start they take none. */
+  loadIn(port: number, ms: number): Promise<void>;
   /** Ends everything and removes the folder. */
   stop(): Promise<void>;
 }
 
 export interface Pm2BoxOptions {
-  readonly loadMs?: number;
+  /** `shipped`: the project's own fleet file, two slots a server; `wide`: twice as many. */
+  readonly fleet: keyof typeof FLEETS;
   readonly switches: Partial<Switches>;
   /** @param folder the box's own */
   readonly agentEnv?: (folder: string) => Readonly<Record<string, string>>;
 }
 
+const FLEETS = {
+  shipped: { fleet: shipped, file: "fleet.config.ts" },
+  wide: { fleet: wide, file: "test/fixtures/wide-fleet.ts" },
+} as const;
+
 const run = promisify(execFile);
 
 export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
+  const { fleet, file: fleetFile } = FLEETS[options.fleet];
   const [box] = fleet.boxes;
   if (box === undefined) throw new Error("the fleet of these tests has a box");
   const folder = await mkdtemp(join(tmpdir(), "isha-e2e-pm2-"));
@@ -57,24 +66,30 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
   const [agentPort = 0, ...free] = await freePorts(1 + 2 * servers.length);
   const ports = new Map(servers.map(({ port }, at) => [port, free[at] ?? 0]));
   const controls = new Map(servers.map(({ port }, at) => [port, free[servers.length + at] ?? 0]));
+  const loadFile = (port: number): string => join(folder, `load-ms-${port}`);
+  const loadIn = (port: number, ms: number): Promise<void> => writeFile(loadFile(port), String(ms));
+  await Promise.all(servers.map(({ port }) => loadIn(port, 0)));
+  const binary = join(folder, "llama-server");
+  await writeFile(binary, BINARY);
+  await chmod(binary, 0o755);
   const text = ecosystemText(box, {
     root: ROOT,
-    fleetFile: join(ROOT, "test/fixtures/wide-fleet.ts"),
+    fleetFile: join(ROOT, fleetFile),
     agentEnv: {
       AGENT_PORT: String(agentPort),
+      EDGE_URL: "off",
       ISHA_STATE: join(folder, "state"),
       ...options.agentEnv?.(folder),
     },
     simulated: {
-      command: [PROJECT_NODE, join(ROOT, "test/sim/llama-server.ts")],
+      command: [binary],
       ports,
       extra: ({ port }) => [
         "--sim-control-port",
         String(controls.get(port)),
-        "--sim-load-ms",
-        String(options.loadMs ?? 0),
         "--sim-switches",
         JSON.stringify(options.switches),
+        loadFile(port),
       ],
     },
   });
@@ -127,6 +142,7 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
     pm2,
     apps,
     pidOf,
+    loadIn,
     async stop() {
       await pm2("kill");
       await rm(folder, { recursive: true, force: true });
@@ -134,7 +150,7 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
   };
   try {
     await pm2("--silent", "start", file);
-    await until(() => allUp(made), "agent and servers are up", 30_000);
+    await until(() => allUp(made), "agent and servers are up", 60_000);
   } catch (error) {
     await made.stop();
     throw error;
@@ -142,14 +158,14 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
   return made;
 }
 
+/** What the box's own llama-server is here: a simulator that reads in its last argument's file how long to load. */
+const BINARY = `#!/usr/bin/env bash
+exec ${PROJECT_NODE} ${join(ROOT, "test/sim/llama-server.ts")} "\${@:1:$#-1}" --sim-load-ms "$(<"\${@: -1}")"
+`;
+
 /** Every server is in use by the agent. */
-export async function allUp({ agentUrl }: Pm2Box): Promise<boolean> {
-  try {
-    const health = BoxHealth.parse(await (await fetch(`${agentUrl}/healthz`)).json());
-    return health.servers.every(({ state }) => state === "ready");
-  } catch {
-    return false;
-  }
+export async function allUp(box: Pm2Box): Promise<boolean> {
+  return (await readyPorts(box)).length === box.ports.length;
 }
 
 async function freePorts(count: number): Promise<number[]> {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
 import { callAgent, callFor, codeOf, figure, print, readStream, until } from "./agent-call.ts";
-import { expectCalm } from "./chaos.ts";
+import { expectCalm } from "./harmed-box.ts";
 import { startPm2Box, type Pm2Box } from "./pm2-box.ts";
 
 const RELOADS = 3;
@@ -17,6 +17,7 @@ const TOKENS = 320;
 let box: Pm2Box;
 beforeAll(async () => {
   box = await startPm2Box({
+    fleet: "wide",
     switches: { tokensPerSecond: TOKENS_PER_SECOND, promptTokensPerSecond: 4_000 },
     agentEnv: (folder) => ({
       NVIDIA_SMI: JSON.stringify([PROJECT_NODE, join(ROOT, "test/sim/nvidia-smi.ts")]),

@@ -1,6 +1,7 @@
 // Who may come in, asked over the whole edge.
 import { describe, expect, it } from "vitest";
 import { formatApiKey } from "../../../shared/api-key.ts";
+import { ADDRESS_FREE_PER_SECOND } from "../../../shared/limits.ts";
 import {
   captureLog,
   CHAT,
@@ -10,9 +11,10 @@ import {
   newLegacyKey,
   stopClock,
   type Asking,
+  type Edge,
 } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
-import { fakeAddresses, fakeKeys, lease } from "../support/limiters.ts";
+import { counted, fakeAddresses, fakeKeys, known, lease } from "../support/limiters.ts";
 import { agentAnswer, healthAnswer, standIn } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
 
@@ -214,25 +216,29 @@ describe("calls without a key, where the fleet file still takes them", () => {
 describe("the limiters", () => {
   it("are asked side by side, for each call: neither waits for the other's answer", async () => {
     quiet();
+    stopClock(1_790_000_000_500);
     const key = await newLegacyKey();
     const fleet = fleetOf({ legacy: { keys: [key.line], anonymous: null } });
     // Neither object answers before the other has been asked.
     const met = meeting();
-    const keys = fakeKeys(async ({ standing }) => {
+    const one = lease(1, 500, { remaining: 50 });
+    const keys = fakeKeys(async () => {
       await met();
-      return standing === null ? { kind: "unknown" } : { kind: "known", record: standing, lease: lease(1) };
+      return known(one);
     });
     const addresses = fakeAddresses(async () => {
       await met();
-      return lease(1);
+      return counted(one);
     });
     const edge = edgeOf(fleet, { bindings: { API_KEY: keys.binding, CLIENT_ADDRESS: addresses.binding } });
+    await passFreely(edge);
     for (const _ of [1, 2, 3]) expect((await edge("/v1/models", { key: key.text })).status).toBe(200);
+    expect([keys.questions.length, addresses.questions.length]).toEqual([3, 3]);
   });
 
   it("of addresses aren't asked again for a key that is known to be freed of them", async () => {
     quiet();
-    const addresses = fakeAddresses(() => lease(1));
+    const addresses = fakeAddresses(() => counted(lease(1)));
     const edge = edgeOf(fleetOf(), { bindings: { CLIENT_ADDRESS: addresses.binding } });
     for (const _ of [1, 2, 3]) expect((await edge("/v1/models")).status).toBe(200);
     expect(addresses.questions.length).toBeLessThanOrEqual(1);
@@ -249,13 +255,15 @@ describe("where a limiter doesn't answer, nothing is let in", () => {
     ["address's", "CLIENT_ADDRESS", "/livez"],
   ] as const)("the %s", async (_, which, path) => {
     quiet();
+    stopClock(1_790_000_000_500);
     const key = await newLegacyKey();
     const bindings = {
       API_KEY: fakeKeys(fails).binding,
-      CLIENT_ADDRESS: fakeAddresses(() => lease(1)).binding,
+      CLIENT_ADDRESS: fakeAddresses(() => counted(lease(1))).binding,
       ...(which === "CLIENT_ADDRESS" ? { CLIENT_ADDRESS: fakeAddresses(fails).binding } : {}),
     };
     const edge = edgeOf(fleetOf({ legacy: { keys: [key.line], anonymous: null } }), { bindings });
+    await passFreely(edge);
     const answer = await edge(path, { key: key.text });
     expect(answer.status).toBe(503);
     expect(answer.headers.get("retry-after")).toBe("1");
@@ -270,6 +278,12 @@ describe("where a limiter doesn't answer, nothing is let in", () => {
     expect((await edge("/v1/models")).status).toBe(200);
   });
 });
+
+/** Uses what an address may unasked in this second. */
+async function passFreely(edge: Edge): Promise<void> {
+  for (let call = 0; call < ADDRESS_FREE_PER_SECOND; call += 1)
+    expect((await edge("/livez", { key: null })).status).toBe(200);
+}
 
 /** A place where each waits for the next to come. */
 function meeting(): () => Promise<void> {

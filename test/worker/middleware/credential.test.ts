@@ -12,6 +12,10 @@ import { seeded } from "../support/random.ts";
 
 const HASH = "0123456789abcdef".repeat(4);
 
+/** What the environment lets in. */
+const NOTHING = { devKeys: false, firstAdminSha256: null };
+const DEV = { devKeys: true, firstAdminSha256: null };
+
 describe("readCredential", () => {
   it.each<[string, string | undefined, string | undefined, string | null]>([
     ["nothing", undefined, undefined, null],
@@ -66,7 +70,7 @@ describe("resolveClaim", () => {
   const other = "f".repeat(64);
 
   it("knows a key of the old system by its hash, whatever its form, and warns of its end", () => {
-    expect(resolveClaim("dev-key", HASH, fleet, false)).toMatchObject({
+    expect(resolveClaim("dev-key", HASH, fleet, NOTHING)).toMatchObject({
       ok: true,
       value: {
         keyId: `legacy_${HASH.slice(0, 16)}`,
@@ -83,7 +87,7 @@ describe("resolveClaim", () => {
   });
 
   it("looks at the old keys before the development ones", () => {
-    expect(resolveClaim("dev-key", HASH, fleet, true)).toMatchObject({
+    expect(resolveClaim("dev-key", HASH, fleet, DEV)).toMatchObject({
       value: { standing: { name: "old-app" } },
     });
   });
@@ -92,11 +96,11 @@ describe("resolveClaim", () => {
     ["dev-key", "infer"],
     ["dev-admin", "admin"],
   ])("lets %s in with %s alone, freed of the address limit, where development keys count", (key, scope) => {
-    expect(resolveClaim(key, other, fleet, true)).toMatchObject({
+    expect(resolveClaim(key, other, fleet, DEV)).toMatchObject({
       ok: true,
       value: { keyId: key, standing: { scopes: [scope], addressExempt: true, agents: null }, warning: null },
     });
-    expect(resolveClaim(key, other, fleet, false)).toMatchObject({
+    expect(resolveClaim(key, other, fleet, NOTHING)).toMatchObject({
       ok: false,
       refusal: { code: "invalid_key" },
     });
@@ -105,7 +109,7 @@ describe("resolveClaim", () => {
   it.each(["Dev-Key", "dev-key2", "constructor", "__proto__", "toString", "hasOwnProperty"])(
     "takes '%s' for no development key",
     (key) => {
-      expect(resolveClaim(key, other, fleet, true)).toMatchObject({
+      expect(resolveClaim(key, other, fleet, DEV)).toMatchObject({
         ok: false,
         refusal: { code: "invalid_key" },
       });
@@ -114,16 +118,36 @@ describe("resolveClaim", () => {
 
   it("reads a key's id from its text, and leaves what it may to its object", () => {
     const key = formatApiKey("Ab3dEf6h", seeded(3).bytes(32));
-    expect(resolveClaim(key, other, fleet, false)).toEqual({
+    expect(resolveClaim(key, other, fleet, NOTHING)).toEqual({
       ok: true,
-      value: { keyId: "Ab3dEf6h", secretHash: other, standing: null, warning: null },
+      value: { keyId: "Ab3dEf6h", secretHash: other, standing: null, first: false, warning: null },
+    });
+  });
+
+  it("knows the deployment's first admin key by its hash: both scopes, at its own id's object", () => {
+    const key = formatApiKey("Ab3dEf6h", seeded(3).bytes(32));
+    const vouched = { devKeys: false, firstAdminSha256: other };
+    expect(resolveClaim(key, other, fleet, vouched)).toMatchObject({
+      ok: true,
+      value: {
+        keyId: "Ab3dEf6h",
+        first: true,
+        standing: { name: "first admin key", scopes: ["infer", "admin"], addressExempt: true, agents: null },
+      },
+    });
+    expect(resolveClaim(key, "e".repeat(64), fleet, vouched)).toMatchObject({
+      value: { first: false, standing: null },
+    });
+    // A hash can be of anything; a key of another form has no object.
+    expect(resolveClaim("nonsense", other, fleet, vouched)).toMatchObject({
+      refusal: { code: "invalid_key" },
     });
   });
 
   it("says the same of a mistyped key as of one that never was", () => {
     const key = formatApiKey("Ab3dEf6h", seeded(3).bytes(32));
     for (const wrong of [`${key.slice(0, -1)}!`, "nonsense", key.slice(1)])
-      expect(resolveClaim(wrong, other, fleet, true)).toMatchObject({
+      expect(resolveClaim(wrong, other, fleet, DEV)).toMatchObject({
         refusal: { code: "invalid_key", message: INVALID },
       });
   });

@@ -1,100 +1,69 @@
-// Tokens an isolate holds: spent once each, dead with their window, bounded in number of names.
+// What an isolate holds for many names: bounded, and gone where the clock steps back.
 import { describe, expect, it } from "vitest";
+import { LEASE_MARGIN_MS } from "../../../shared/limits.ts";
 import { LeasePool } from "../../../worker/middleware/lease-pool.ts";
 import { seeded } from "../support/random.ts";
 
-describe("a token", () => {
-  it("is there once for each that was added", () => {
-    const pool = new LeasePool<string>(10);
-    pool.add("a", { value: "told", endsAt: 100 }, 2, 0);
-    expect(pool.take("a", 1)).toEqual({ value: "told", endsAt: 100 });
-    expect(pool.take("a", 2)).toEqual({ value: "told", endsAt: 100 });
-    expect(pool.take("a", 3)).toBeNull();
+class Noted {
+  forgotten = 0;
+  forget(): void {
+    this.forgotten += 1;
+  }
+}
+
+const pool = (most: number): LeasePool<Noted> => new LeasePool(most, () => new Noted());
+
+describe("a pool of leases", () => {
+  it("has one for each name, and makes it when it is first asked for", () => {
+    const held = pool(10);
+    const one = held.at("one", 0);
+    expect(held.at("one", 5)).toBe(one);
+    expect(held.at("other", 5)).not.toBe(one);
   });
 
-  it("belongs to its name alone", () => {
-    const pool = new LeasePool<string>(10);
-    pool.add("a", { value: "a's", endsAt: 100 }, 1, 0);
-    expect(pool.take("b", 1)).toBeNull();
-    expect(pool.take("a", 1)?.value).toBe("a's");
-  });
-
-  it("is dead from the moment its lease ends", () => {
-    const pool = new LeasePool<null>(10);
-    pool.add("a", { value: null, endsAt: 100 }, 5, 0);
-    expect(pool.take("a", 99)).not.toBeNull();
-    expect(pool.take("a", 100)).toBeNull();
-    expect(pool.take("a", 99)).toBeNull();
-  });
-
-  it("that is dead when added, or none, is not kept", () => {
-    const pool = new LeasePool<null>(10);
-    pool.add("a", { value: null, endsAt: 100 }, 1, 100);
-    pool.add("b", { value: null, endsAt: 100 }, 0, 0);
-    pool.add("c", { value: null, endsAt: 100 }, -2, 0);
-    expect(pool.size).toBe(0);
-  });
-
-  it("added to others ends with the earliest of them", () => {
-    const pool = new LeasePool<null>(10);
-    pool.add("a", { value: null, endsAt: 200 }, 1, 0);
-    pool.add("a", { value: null, endsAt: 100 }, 1, 0);
-    expect(pool.take("a", 50)?.endsAt).toBe(100);
-    expect(pool.take("a", 150)).toBeNull();
-  });
-
-  it("isn't added to dead ones", () => {
-    const pool = new LeasePool<null>(10);
-    pool.add("a", { value: null, endsAt: 100 }, 5, 0);
-    pool.add("a", { value: null, endsAt: 300 }, 1, 150);
-    expect(pool.take("a", 160)?.endsAt).toBe(300);
-    expect(pool.take("a", 160)).toBeNull();
-  });
-
-  it("carries what was told last", () => {
-    const pool = new LeasePool<string>(10);
-    pool.add("a", { value: "old", endsAt: 100 }, 1, 0);
-    pool.add("a", { value: "new", endsAt: 100 }, 1, 0);
-    expect(pool.take("a", 1)?.value).toBe("new");
-  });
-});
-
-describe("whatever is done", () => {
-  it("no more is taken than was added and alive, and no more names are held than allowed", () => {
-    for (let seed = 1; seed <= 200; seed += 1) {
-      const random = seeded(seed);
-      const bound = random.whole(1, 6);
-      const pool = new LeasePool<number>(bound);
-      const alive = new Map<string, { endsAt: number; left: number }[]>();
-      let now = 1_000;
-      for (let step = 0; step < 300; step += 1) {
-        now += random.whole(0, 30);
-        const name = random.pick(["a", "b", "c", "d", "e", "f", "g", "h"]);
-        const where = `seed ${seed}, step ${step}`;
-        if (random.chance(0.4)) {
-          const endsAt = now + random.whole(-20, 200);
-          const tokens = random.whole(0, 4);
-          pool.add(name, { value: step, endsAt }, tokens, now);
-          alive.set(name, [...(alive.get(name) ?? []), { endsAt, left: tokens }]);
-        } else {
-          const taken = pool.take(name, now);
-          if (taken === null) continue;
-          expect(taken.endsAt, where).toBeGreaterThan(now);
-          const granted = (alive.get(name) ?? []).filter((lease) => lease.endsAt > now && lease.left > 0);
-          const source = granted.sort((a, b) => a.endsAt - b.endsAt)[0];
-          expect(source, where).toBeDefined();
-          if (source !== undefined) source.left -= 1;
-        }
-        expect(pool.size, where).toBeLessThanOrEqual(bound);
-      }
+  it("never holds more names than it may, whatever comes", () => {
+    const random = seeded(11);
+    const held = pool(7);
+    for (let step = 0; step < 2_000; step += 1) {
+      const name = `name ${random.whole(0, 40)}`;
+      if (random.chance(0.2)) held.touch(name);
+      else if (random.chance(0.1)) held.drop(name);
+      else held.at(name, step);
+      expect(held.size).toBeLessThanOrEqual(7);
     }
   });
 
-  it("the names added longest ago are forgotten first", () => {
-    const pool = new LeasePool<null>(2);
-    for (const name of ["a", "b", "a", "c"]) pool.add(name, { value: null, endsAt: 100 }, 1, 0);
-    expect(pool.take("b", 1)).toBeNull();
-    expect(pool.take("a", 1)).not.toBeNull();
-    expect(pool.take("c", 1)).not.toBeNull();
+  it("forgets first the name that was made or touched longest ago", () => {
+    const held = pool(2);
+    const [one, two] = [held.at("one", 0), held.at("two", 0)];
+    held.touch("one");
+    held.at("three", 0);
+    expect(held.at("one", 0)).toBe(one);
+    held.at("two", 0);
+    expect(held.at("two", 0)).not.toBe(two);
+  });
+
+  it("makes a dropped name anew", () => {
+    const held = pool(2);
+    const one = held.at("one", 0);
+    held.drop("one");
+    expect(held.at("one", 0)).not.toBe(one);
+  });
+
+  it("forgets every lease where the clock steps back, once", () => {
+    const held = pool(5);
+    const all = ["one", "two", "three"].map((name) => held.at(name, 10_000));
+    held.at("one", 9_000);
+    held.at("two", 9_010);
+    expect(all.map(({ forgotten }) => forgotten)).toEqual([1, 1, 1]);
+  });
+
+  it("takes a request's time that stood still for no step", () => {
+    const held = pool(5);
+    const one = held.at("one", 10_000);
+    held.at("one", 10_000 - LEASE_MARGIN_MS);
+    expect(one.forgotten).toBe(0);
+    held.at("one", 10_000 - LEASE_MARGIN_MS - 1);
+    expect(one.forgotten).toBe(1);
   });
 });

@@ -3,8 +3,10 @@ import { describe, expect, it } from "vitest";
 import type { Refusal } from "../../../shared/errors.ts";
 import { ERRORS } from "../../../shared/errors.ts";
 import type { Fleet } from "../../../shared/fleet.ts";
-import { decide, type Asker, type BoxAttempt } from "../../../worker/proxy/decide.ts";
+import type { BoxAttempt } from "../../../worker/proxy/attempts.ts";
+import { decide, type Asker } from "../../../worker/proxy/decide.ts";
 import { indexFleet } from "../../../worker/proxy/fleet-index.ts";
+import { NOTHING_KNOWN } from "../../../worker/proxy/live-fleet.ts";
 import type { ModelCall } from "../../../worker/proxy/model-call.ts";
 import { callOf } from "../support/calls.ts";
 import { box, fleetOf, server, twoBoxes } from "../support/fleets.ts";
@@ -14,13 +16,13 @@ const ANYONE: Asker = { agents: null, fallback: "auto" };
 const only = (...agents: string[]): Asker => ({ agents, fallback: "auto" });
 
 function attempts(fleet: Fleet, call: Partial<ModelCall>, asker = ANYONE): readonly BoxAttempt[] {
-  const decided = decide(callOf(call), asker, indexFleet(fleet));
+  const decided = decide(callOf(call), asker, indexFleet(fleet), NOTHING_KNOWN, 0);
   if (!decided.ok) throw new Error(decided.refusal.message);
   return decided.value.attempts;
 }
 
 function refusalOf(fleet: Fleet, call: Partial<ModelCall>, asker = ANYONE): Refusal {
-  const decided = decide(callOf(call), asker, indexFleet(fleet));
+  const decided = decide(callOf(call), asker, indexFleet(fleet), NOTHING_KNOWN, 0);
   if (decided.ok) throw new Error("the call was not refused");
   return decided.refusal;
 }

@@ -4,6 +4,7 @@ import fleet from "../../../fleet.config.ts";
 import type { RouteDecision, Asker } from "../../../worker/proxy/decide.ts";
 import { decide } from "../../../worker/proxy/decide.ts";
 import { indexFleet } from "../../../worker/proxy/fleet-index.ts";
+import { NOTHING_KNOWN } from "../../../worker/proxy/live-fleet.ts";
 import { readChatCall } from "../../../worker/proxy/model-call.ts";
 import type { Refusal } from "../../../shared/errors.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
@@ -17,13 +18,13 @@ function route(fields: object, asker: Asker = ANYONE, index = shipped): RouteDec
   const body = { messages: [{ role: "user", content: "hello" }], ...fields };
   const call = readChatCall(new TextEncoder().encode(JSON.stringify(body)));
   if (!call.ok) throw new Error(call.refusal.message);
-  const decided = decide(call.value, asker, index);
+  const decided = decide(call.value, asker, index, NOTHING_KNOWN, 0);
   if (!decided.ok) throw new Error(decided.refusal.message);
   return decided.value;
 }
 
 function refusalOf(fields: Parameters<typeof callOf>[0], asker: Asker = ANYONE, index = shipped): Refusal {
-  const decided = decide(callOf(fields), asker, index);
+  const decided = decide(callOf(fields), asker, index, NOTHING_KNOWN, 0);
   if (decided.ok) throw new Error("the call was not refused");
   return decided.refusal;
 }
@@ -104,9 +105,9 @@ describe("who may serve: replicas, then the model router, then the default", () 
     ["the default's port", { model_port: 8080 }, [8080], [8082, 8081]],
     ["the replica's agent type: home first", { agent_type: "Scribe" }, [8082, 8080], [8081]],
     ["the replica's port", { model_port: 8082 }, [8082], [8080, 8081]],
-    ["a model on one server", { agent_type: "Clinical" }, [8085], [8081, 8080]],
-    ["a port on one server", { model_port: 8085 }, [8085], [8081, 8080]],
-    ["the router's own first", { agent_type: "Chat" }, [8081], [8080]],
+    ["a model on one server", { agent_type: "Clinical" }, [8085], [8081, 8080, 8082]],
+    ["a port on one server", { model_port: 8085 }, [8085], [8081, 8080, 8082]],
+    ["the router's own first", { agent_type: "Chat" }, [8081], [8080, 8082]],
   ])("%s", (_, fields, ports, fallbackPorts) => {
     expect(route(fields).attempts).toEqual([{ box: "box1", ports, fallbackPorts }]);
   });
@@ -132,7 +133,7 @@ describe("how far a call may move: the strictest of key, agent type and request"
     ["a request without fallback stays", { agent_type: "Clinical", fallback: false }, ANYONE, [8085], []],
     ["and keeps a port to that port", { model_port: 8080, fallback: false }, ANYONE, [8080], []],
     ["a request can't widen its key's policy", { model_port: 8085, fallback: true }, NONE, [8085], []],
-    ["null is absent", { model_port: 8085, fallback: null }, ANYONE, [8085], [8081, 8080]],
+    ["null is absent", { model_port: 8085, fallback: null }, ANYONE, [8085], [8081, 8080, 8082]],
   ])("%s", (_, fields, asker, ports, fallbackPorts) => {
     expect(route(fields, asker).attempts).toEqual([{ box: "box1", ports, fallbackPorts }]);
   });
@@ -166,8 +167,8 @@ describe("a decision changes nothing", () => {
   it("the same call decides the same again, on one box and on two", () => {
     for (const index of [shipped, indexFleet(twoBoxes({ modelRouter: [9000] }))]) {
       const call = callOf({ agentType: "Alpha" });
-      const first = JSON.stringify(decide(call, ANYONE, index));
-      expect(JSON.stringify(decide(call, ANYONE, index))).toBe(first);
+      const first = JSON.stringify(decide(call, ANYONE, index, NOTHING_KNOWN, 0));
+      expect(JSON.stringify(decide(call, ANYONE, index, NOTHING_KNOWN, 0))).toBe(first);
     }
   });
 });

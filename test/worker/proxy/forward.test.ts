@@ -1,12 +1,12 @@
 // A decided call on its way: what the agent is told, and which box is asked after which.
 import { describe, expect, it } from "vitest";
-import { ANSWER_HEADERS, decodeCall } from "../../../shared/call-headers.ts";
+import { ANSWER_HEADERS, callDecoder } from "../../../shared/call-headers.ts";
 import { CALL_DEADLINE_MS } from "../../../shared/limits.ts";
 import { forward, type Forwarded, type Forwarding } from "../../../worker/proxy/forward.ts";
 import type { Refusal, Result } from "../../../shared/errors.ts";
 import { callOf } from "../support/calls.ts";
 import { forwardingOf, PRINCIPAL, SETTINGS } from "../support/forwarding.ts";
-import { agentAnswer, boxOf, connectionLost, standIn, type Sent } from "../support/origin.ts";
+import { agentAnswer, boxOf, connectionLost, standIn, type Sent, callIn } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
 
 const send = async (more: Partial<Forwarding> = {}): Promise<Result<Forwarded>> =>
@@ -31,7 +31,7 @@ describe("what the agent is told", () => {
     const headers = Object.fromEntries(sent[0]?.headers ?? []);
     expect(Object.keys(headers).filter((name) => !name.startsWith("x-isha-"))).toEqual(["content-type"]);
     expect(headers["content-type"]).toBe("application/json");
-    expect(decodeCall(headers)).toEqual({
+    expect(callDecoder(1)(headers)).toEqual({
       ok: true,
       call: {
         requestId: "req_1",
@@ -66,13 +66,13 @@ describe("what the agent is told", () => {
   it("divides a key's concurrent calls over the boxes, rounded up", async () => {
     const sent = standIn(() => agentAnswer("north", "{}"));
     for (const [concurrent, share] of [
-      [1, "1"],
-      [2, "1"],
-      [3, "2"],
-      [10, "5"],
+      [1, 1],
+      [2, 1],
+      [3, 2],
+      [10, 5],
     ] as const) {
       await send({ principal: { ...PRINCIPAL, limits: { ...PRINCIPAL.limits, concurrent } } });
-      expect(sent.at(-1)?.headers.get("x-isha-concurrent")).toBe(share);
+      expect(callIn(sent.at(-1)).concurrent).toBe(share);
     }
   });
 
@@ -122,7 +122,7 @@ describe("the next box is asked", () => {
     const answer = answerOf(await send());
     expect(await answer.response.json()).toEqual({ by: "south" });
     expect(sent.map(boxOf)).toEqual(["north", "south"]);
-    expect(sent.map(({ headers }) => headers.get("x-isha-fallback-ports"))).toEqual(["", "9000"]);
+    expect(sent.map((one) => callIn(one).fallbackPorts)).toEqual([[], [9000]]);
     expect(sent[1]?.bytes).toEqual(sent[0]?.bytes);
   });
 

@@ -2,7 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
-import { agentAnswer, boxOf, connectionLost, standIn, streamOf } from "../support/origin.ts";
+import { agentAnswer, boxOf, connectionLost, standIn, streamOf, callIn } from "../support/origin.ts";
 
 describe("a call", () => {
   it("goes out as it came in, and its answer comes back as the agent gave it", async () => {
@@ -21,8 +21,8 @@ describe("a call", () => {
     const headers = {
       "x-conversation-id": "Jane",
       "x-isha-token": "Jane",
-      "x-isha-ports": "22",
-      "x-isha-key": "Jane",
+      "x-isha-call": '{"v":2,"keyId":"Jane"}',
+      "x-isha-scope": "Jane",
       "x-isha-jane": "Jane",
       cookie: "session=Jane",
       "user-agent": "Jane",
@@ -43,7 +43,7 @@ describe("a call", () => {
     expect([...(out?.headers.keys() ?? [])].filter((name) => !name.startsWith("x-isha-"))).toEqual([
       "content-type",
     ]);
-    expect(out?.headers.get("x-isha-ports")).toBe("9001");
+    expect(callIn(out).ports).toEqual([9001]);
     expect(out?.url.search).toBe("");
   });
 

@@ -10,7 +10,14 @@ import { BOX_SECRET } from "./edge.ts";
 import { twoBoxes } from "./fleets.ts";
 import { record } from "./limiters.ts";
 
-export const SETTINGS: Settings = { boxSecret: BOX_SECRET, devKeys: false, boxOrigins: {}, access: null };
+export const SETTINGS: Settings = {
+  boxSecret: BOX_SECRET,
+  devKeys: false,
+  boxOrigins: {},
+  access: null,
+  boxSecretPrevious: null,
+  firstAdminSha256: null,
+};
 
 export const PRINCIPAL: Principal = { ...record(), keyId: "Ab3dEf6h" };
 

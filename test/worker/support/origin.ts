@@ -1,6 +1,7 @@
 // Stands in for what the edge reaches by `fetch`: notes what went out, and answers as a test says. The one
 // boundary this suite replaces; real sockets are the end-to-end suite's.
 import { onTestFinished, vi } from "vitest";
+import { callDecoder, type Call } from "../../../shared/call-headers.ts";
 
 /** A request as it left the edge. */
 export interface Sent {
@@ -87,4 +88,11 @@ export function streamOf(
 /** What the network says when nothing is reached (workerd's own words for a refused connection). */
 export function connectionLost(): never {
   throw new Error("Network connection lost.");
+}
+
+/** The call that an agent would read in what went out. */
+export function callIn(sent: Sent | undefined): Call {
+  const decoded = callDecoder(1)(Object.fromEntries(sent?.headers ?? []));
+  if (!decoded.ok) throw new Error(`${decoded.header}: ${decoded.reason}`);
+  return decoded.call;
 }

@@ -1,0 +1,95 @@
+// What it costs the edge to refuse a key that is far over its limit, beside what it costs to serve the same calls.
+import { setTimeout as pause } from "node:timers/promises";
+import { Pool } from "undici";
+import type { Call } from "./calls.ts";
+import { cpuSeconds } from "./cpu-time.ts";
+import { applyLoad } from "./load.ts";
+import type { Running } from "./stage.ts";
+import { median, pairedRatio, type Pair } from "./statistics.ts";
+
+/** Odd, so that the median is one that was measured. */
+const ROUNDS = 7;
+const WARM_UP_MS = 5_000;
+const SAMPLE_MS = 2_500;
+/** Calls a second: under the serving key's limit of 1,000, far over the refused one's of 1. */
+const PER_SECOND = 600;
+const CONCURRENCY = 8;
+
+export interface RefusalCost {
+  readonly servedUs: number;
+  readonly refusedUs: number;
+  readonly ratio: number;
+  readonly pairs: readonly Pair[];
+}
+
+export async function measureRefusals(
+  edge: Running,
+  calls: readonly Call[],
+  onRound: (round: number, rounds: number) => void,
+): Promise<RefusalCost> {
+  const flood = await callsOfSlowKey(edge, calls);
+  await served(edge, calls, WARM_UP_MS);
+  await refused(edge, flood, WARM_UP_MS);
+  const pairs: Pair[] = [];
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    onRound(round, ROUNDS);
+    const floor = await served(edge, calls, SAMPLE_MS);
+    pairs.push({ floor, ours: await refused(edge, flood, SAMPLE_MS) });
+  }
+  return {
+    servedUs: median(pairs.map((pair) => pair.floor)),
+    refusedUs: median(pairs.map((pair) => pair.ours)),
+    ratio: pairedRatio(pairs),
+    pairs,
+  };
+}
+
+/** The same calls with a key that may make one a second. */
+async function callsOfSlowKey(edge: Running, calls: readonly Call[]): Promise<Call[]> {
+  const answer = await fetch(`${edge.url}/admin/keys`, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: "Bearer dev-admin" },
+    body: JSON.stringify({ name: "flood", limits: { perSecond: 1 }, addressExempt: true }),
+  });
+  if (!answer.ok) throw new Error(`no key was made: ${await answer.text()}`);
+  const { key } = (await answer.json()) as { key: string };
+  return calls.map((call) => ({ ...call, headers: { ...call.headers, authorization: `Bearer ${key}` } }));
+}
+
+/** Microseconds a call. */
+async function served(edge: Running, calls: readonly Call[], durationMs: number): Promise<number> {
+  const before = cpuSeconds(edge.pid);
+  const plan = { url: edge.url, calls, durationMs, concurrency: CONCURRENCY, perSecond: PER_SECOND };
+  const { answers } = await applyLoad(plan);
+  return ((cpuSeconds(edge.pid) - before) * 1e6) / answers;
+}
+
+async function refused(edge: Running, calls: readonly Call[], durationMs: number): Promise<number> {
+  const pool = new Pool(edge.url, { connections: CONCURRENCY });
+  const before = cpuSeconds(edge.pid);
+  const started = performance.now();
+  let begun = 0;
+  let answers = 0;
+  async function worker(): Promise<void> {
+    for (;;) {
+      const early = started + (begun * 1000) / PER_SECOND - performance.now();
+      const call = calls[begun % calls.length];
+      begun += 1;
+      if (early > 0) await pause(early);
+      if (call === undefined || performance.now() - started > durationMs) return;
+      const { path, headers, body } = call;
+      const answer = await pool.request({ path, method: "POST", headers, body });
+      await answer.body.dump();
+      // One a second is let in.
+      if (answer.statusCode !== 429 && answer.statusCode !== 200)
+        throw new Error(`a call was answered with ${answer.statusCode}`);
+      answers += 1;
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  } finally {
+    await pool.destroy();
+  }
+  return ((cpuSeconds(edge.pid) - before) * 1e6) / answers;
+}

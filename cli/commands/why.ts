@@ -1,0 +1,79 @@
+// `isha why <request-id>`: what came of a request that was refused or failed.
+import type { Command } from "commander";
+import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
+import { FAILURES_KEPT, FAILURES_KEPT_MS, RequestFate } from "../../shared/failures.ts";
+import { KeyId, KeyView } from "../../shared/keys.ts";
+import { saysUnknown, type AdminApi } from "../admin-api.ts";
+import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../command-options.ts";
+import { connect, type ConnectionOptions } from "../connection.ts";
+import { CommandFailure, EXIT } from "../failure.ts";
+import { agoText, countText, momentText } from "../figures.ts";
+import { keyPath } from "../key-argument.ts";
+import { optionValue, readRequestId } from "../option-values.ts";
+import type { Surroundings } from "../surroundings.ts";
+import { bold, fieldsText } from "../table.ts";
+import { plain } from "../terminal-text.ts";
+
+const KEPT_H = FAILURES_KEPT_MS / 3_600_000;
+
+type Options = OutputOptions & ConnectionOptions;
+
+export function addWhy(program: Command, around: Surroundings): void {
+  const command = program
+    .command("why")
+    .summary("what came of a request that was refused or failed")
+    .description(
+      "Tells what came of a request that was refused or failed: the code, the cause, what it means and what to do. " +
+        `The newest ${countText(FAILURES_KEPT)} of the last ${KEPT_H} h are kept; no part of a prompt or an answer ever is.`,
+    )
+    .argument(
+      "<request-id>",
+      "the answer's x-request-id, or request_id in its error",
+      optionValue(readRequestId),
+    );
+  addServiceOptions(command).action((id: string, options: Options) => why(id, options, around));
+  addExamples(command, ["isha why req_0f8e2c54a9d04b7d8a51f0c2b1e6d3a7"]);
+}
+
+async function why(id: string, options: Options, around: Surroundings): Promise<void> {
+  const api = await connect(options, around);
+  const { value, raw } = await fateOf(api, id);
+  if (options.json === true) return writeJson(around.out, raw);
+  const name = value.key === null ? null : await keyName(api, value.key);
+  around.out.write(fateText(value, name, around));
+}
+
+async function fateOf(api: AdminApi, id: string) {
+  try {
+    return await api.ask(RequestFate, `/admin/requests/${encodeURIComponent(id)}`);
+  } catch (error) {
+    if (!saysUnknown(error)) throw error;
+    throw new CommandFailure(EXIT.failed, `Nothing is known of ${id}.`, {
+      advice: `${error.message} Or it was another deployment's: --url and ISHA_URL say which one is asked.`,
+    });
+  }
+}
+
+/** Null where it can't be told: a development key, or one that is no more. */
+async function keyName(api: AdminApi, id: string): Promise<string | null> {
+  if (!KeyId.safeParse(id).success) return null;
+  try {
+    return (await api.ask(KeyView, keyPath(id))).value.name;
+  } catch (error) {
+    if (!(error instanceof CommandFailure) || error.exitCode === EXIT.interrupted) throw error;
+    return null;
+  }
+}
+
+function fateText(fate: RequestFate, name: string | null, { out, now }: Surroundings): string {
+  const { requestId, at, code, route, key, cause, meaning } = fate;
+  const status = Object.hasOwn(ERRORS, code) ? `${ERRORS[code as ErrorCode].status} ` : "";
+  const fields = fieldsText([
+    ["request", requestId],
+    ["when", `${momentText(at)} (${agoText(Date.parse(at), now())})`],
+    ["route", route],
+    ["key", key === null ? "none" : name === null ? key : `${key} (“${name}”)`],
+    ["cause", cause],
+  ]);
+  return `${bold(`${status}${plain(code)}`, out)}\n\n${fields}\n${plain(meaning)}\n`;
+}

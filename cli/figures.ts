@@ -1,0 +1,41 @@
+// Numbers and moments as people read them. Pure; everything in UTC, as the service counts.
+const COUNTS = new Intl.NumberFormat("en-US");
+
+export const countText = (count: number): string => COUNTS.format(count);
+
+/** A share in percent: one place after the point under ten, none above; never 0 or 100 where it isn't. */
+export function shareText(part: number, whole: number): string {
+  if (whole === 0 || part === 0) return "0 %";
+  if (part >= whole) return "100 %";
+  const percent = (part / whole) * 100;
+  if (percent < 0.1) return "<0.1 %";
+  if (percent > 99.9) return ">99.9 %";
+  return percent < 10 || percent > 99 ? `${percent.toFixed(1)} %` : `${percent.toFixed(0)} %`;
+}
+
+/** `2026-11-23 14:05:09 UTC`. */
+export function momentText(at: number | string): string {
+  const text = new Date(at).toISOString();
+  return `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`;
+}
+
+/** `2026-11-23`, or with the time where it isn't midnight. */
+export function dayText(at: string): string {
+  const text = new Date(at).toISOString();
+  return text.endsWith("T00:00:00.000Z") ? text.slice(0, 10) : `${text.slice(0, 10)} ${text.slice(11, 16)}`;
+}
+
+const UNITS = [
+  ["d", 86_400],
+  ["h", 3_600],
+  ["min", 60],
+  ["s", 1],
+] as const;
+
+/** `3 min ago`, `in 2 d`. */
+export function agoText(at: number, now: number): string {
+  const seconds = Math.round(Math.abs(now - at) / 1000);
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? UNITS[3];
+  const span = `${Math.floor(seconds / size)} ${unit}`;
+  return at <= now ? `${span} ago` : `in ${span}`;
+}

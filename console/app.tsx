@@ -1,0 +1,128 @@
+// The page's frame: who is signed in sees the views, who isn't signs in.
+import { useEffect, useRef } from "preact/hooks";
+import { freshness } from "./model/link.ts";
+import { headline } from "./model/headline.ts";
+import { LevelIcon, Logo, Sign } from "./parts/icon.tsx";
+import { edgeNow, now } from "./state/clock.ts";
+import { notice } from "./state/notice.ts";
+import { route, VIEWS, type ViewName } from "./state/route.ts";
+import { fleet, link, session, signOut } from "./state/session.ts";
+import { theme, toggleTheme } from "./state/theme.ts";
+import { Keys } from "./views/keys.tsx";
+import { Overview } from "./views/overview.tsx";
+import { Playground } from "./views/playground.tsx";
+import { SignIn } from "./views/sign-in.tsx";
+import { Usage } from "./views/usage.tsx";
+
+export function App() {
+  const main = useRef<HTMLElement>(null);
+  const signedIn = session.value !== null;
+  useEffect(() => {
+    document.title = signedIn ? `${VIEWS[route.value]} · Fleet console` : "Fleet console";
+  }, [signedIn, route.value]);
+  // Whoever signed in is taken to what they came for: the field they were in is gone.
+  useEffect(() => {
+    if (signedIn) main.current?.focus({ preventScroll: true });
+  }, [signedIn]);
+  return (
+    <>
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault();
+          main.current?.focus();
+        }}
+      >
+        Skip to the content
+      </a>
+      <Header />
+      <main id="main" ref={main} tabIndex={-1} class={signedIn ? "page" : "page bare"}>
+        {signedIn ? <View name={route.value} /> : <SignIn />}
+      </main>
+      <Spoken />
+    </>
+  );
+}
+
+function View({ name }: { readonly name: ViewName }) {
+  switch (name) {
+    case "overview":
+      return <Overview />;
+    case "playground":
+      return <Playground />;
+    case "keys":
+      return <Keys />;
+    case "usage":
+      return <Usage />;
+  }
+}
+
+function Header() {
+  const dark = theme.value === "dark";
+  return (
+    <header class="top">
+      <div class="brand">
+        <Logo />
+        <span class="brand-name">Fleet console</span>
+        <span class="brand-host">{location.host}</span>
+      </div>
+      {session.value === null ? null : <Navigation />}
+      <div class="top-end">
+        {session.value === null ? null : <LinkState />}
+        <button
+          type="button"
+          class="icon-button"
+          aria-label={dark ? "Use light colours" : "Use dark colours"}
+          onClick={toggleTheme}
+        >
+          <Sign name={dark ? "sun" : "moon"} />
+        </button>
+        {session.value === null ? null : (
+          <button type="button" class="button small" onClick={() => signOut()}>
+            Sign out
+          </button>
+        )}
+      </div>
+    </header>
+  );
+}
+
+function Navigation() {
+  return (
+    <nav class="tabs" aria-label="Views">
+      {Object.entries(VIEWS).map(([name, text]) => (
+        <a key={name} href={`#${name}`} aria-current={name === route.value ? "page" : undefined}>
+          {text}
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+function LinkState() {
+  const { level, word } = freshness(link.value, now.value);
+  return (
+    <span class="link-state" data-level={level}>
+      <LevelIcon level={level} />
+      <span>{word}</span>
+    </span>
+  );
+}
+
+/** What a screen reader is told unasked: a change of the whole, never a figure that ticks. */
+function Spoken() {
+  const view = fleet.value?.view;
+  const stale = session.value !== null && freshness(link.value, now.value).stale;
+  const said = view === undefined ? "" : headline(view, edgeNow.value).said;
+  return (
+    <>
+      <p role="status" class="unseen">
+        {session.value === null ? "" : stale ? "No word from the edge. What you see is old." : said}
+      </p>
+      <p role="status" class={notice.value === "" ? "notice empty" : "notice"}>
+        {notice.value}
+      </p>
+    </>
+  );
+}

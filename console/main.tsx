@@ -1,0 +1,13 @@
+// The console's entry: sets things going and puts the page up.
+import "./jitless.ts";
+import { render } from "preact";
+import { startClock } from "./state/clock.ts";
+import { followRoute } from "./state/route.ts";
+import { followTheme } from "./state/theme.ts";
+import { App } from "./app.tsx";
+
+startClock();
+followRoute();
+followTheme();
+const root = document.querySelector("#app");
+if (root !== null) render(<App />, root);

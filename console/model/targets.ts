@@ -1,0 +1,50 @@
+// What a playground's question can be addressed to: an agent type, a port or a model, as the fleet has them now.
+import { DEFAULT_AGENT } from "../../shared/fleet.ts";
+import type { FleetView } from "../../shared/fleet-view.ts";
+
+export type Target =
+  | { readonly kind: "agent"; readonly name: string }
+  | { readonly kind: "port"; readonly port: number }
+  | { readonly kind: "model"; readonly name: string };
+
+export interface TargetGroup {
+  readonly label: string;
+  readonly options: readonly { readonly value: string; readonly label: string }[];
+}
+
+export function targetGroups(view: FleetView | null): TargetGroup[] {
+  const servers = view === null ? [] : view.boxes.flatMap((box) => box.servers);
+  const byPort = new Map(servers.map((server) => [server.port, server]));
+  const models = [...new Set(servers.map(({ model }) => model))];
+  return [
+    {
+      label: "Agent type",
+      options: agentTypes(view).map((name) => ({ value: `agent:${name}`, label: name })),
+    },
+    {
+      label: "Port, and no other while it is up",
+      options: [...byPort.values()].map(({ port, model }) => ({
+        value: `port:${port}`,
+        label: `${port} · ${model}`,
+      })),
+    },
+    {
+      label: "Model, in OpenAI's format",
+      options: models.map((name) => ({ value: `model:${name}`, label: name })),
+    },
+  ];
+}
+
+/** The default first: it is what clients get that name none. */
+export function agentTypes(view: FleetView | null): string[] {
+  const named = (view?.boxes ?? []).flatMap((box) => box.servers.flatMap(({ agents }) => agents));
+  return [DEFAULT_AGENT, ...new Set(named.filter((agent) => agent !== DEFAULT_AGENT).toSorted())];
+}
+
+/** Reads an option's value back. */
+export function targetOf(value: string): Target {
+  const colon = value.indexOf(":");
+  const name = value.slice(colon + 1);
+  if (value.startsWith("port:")) return { kind: "port", port: Number(name) };
+  return { kind: value.startsWith("model:") ? "model" : "agent", name };
+}

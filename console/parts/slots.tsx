@@ -1,0 +1,21 @@
+// Slots as dots, filled where they serve a call; the same in words beside them.
+
+/** More dots than this are only a blur: then the words alone stand. */
+const MOST_DOTS = 16;
+
+export function Slots({ slots, busy }: { readonly slots: number; readonly busy: number }) {
+  return (
+    <span class="slots">
+      {slots > MOST_DOTS ? null : (
+        <span class="dots" aria-hidden="true">
+          {Array.from({ length: slots }, (_, index) => (
+            <span key={index} class={index < busy ? "dot busy" : "dot"} />
+          ))}
+        </span>
+      )}
+      <span>
+        {busy} <span class="of">of {slots}</span>
+      </span>
+    </span>
+  );
+}

@@ -1,0 +1,63 @@
+// Signs in with an admin key, which this tab keeps in its memory for as long as it is open.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Field } from "../parts/field.tsx";
+import { LevelIcon, Logo } from "../parts/icon.tsx";
+import { signIn, signInProblem } from "../state/session.ts";
+
+export function SignIn() {
+  const field = useRef<HTMLInputElement>(null);
+  const [busy, setBusy] = useState(false);
+  useEffect(() => field.current?.focus(), []);
+  const submit = async (): Promise<void> => {
+    if (busy || field.current === null) return;
+    setBusy(true);
+    await signIn(field.current.value.trim());
+    setBusy(false);
+    // Still here: the key wasn't good, and the next one is typed over it.
+    field.current?.select();
+  };
+  return (
+    <div class="sign-in">
+      <form
+        class="card"
+        aria-label="Sign in"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void submit();
+        }}
+      >
+        <div class="sign-in-head">
+          <Logo />
+          <h1>Sign in to the fleet</h1>
+        </div>
+        <Field
+          label="Admin key"
+          hint="It stays in this tab's memory: no storage, no cookie. Reload, and it is gone."
+        >
+          {(props) => (
+            <input
+              {...props}
+              ref={field}
+              type="password"
+              name="key"
+              autocomplete="off"
+              spellcheck={false}
+              placeholder="isha_…"
+            />
+          )}
+        </Field>
+        <div role="alert">
+          {signInProblem.value === "" ? null : (
+            <p class="problem">
+              <LevelIcon level="bad" />
+              <span>{signInProblem.value}</span>
+            </p>
+          )}
+        </div>
+        <button type="submit" class="button primary wide" disabled={busy}>
+          {busy ? "Asking the edge…" : "Sign in"}
+        </button>
+      </form>
+    </div>
+  );
+}

@@ -1,0 +1,33 @@
+// What the agents last said over their links, as the fleet object tells it to isolates. By ages, not by times, so
+// that no two clocks need agree.
+import type { Snapshot } from "./wire.ts";
+
+/** One process of a box's agent: two are linked during a reload. */
+export interface LinkedAgent {
+  readonly epoch: string;
+  /** The program's. */
+  readonly version: string;
+  readonly linkedForMs: number;
+  /** Since it said anything, its pings included. */
+  readonly heardAgoMs: number;
+  /** It said `bye`: it finishes what runs and goes. */
+  readonly leaving: boolean;
+  /** Ports it announced; any other counts as down. */
+  readonly ports: readonly number[];
+  /** What each of those serves, in the same order; empty where it wasn't kept. */
+  readonly models: readonly string[];
+  /** What it differs in from the edge: another fleet file, a clock far off; null for nothing. */
+  readonly warning: string | null;
+  /** Null before the first. */
+  readonly snapshot: Snapshot | null;
+  readonly snapshotAgoMs: number | null;
+}
+
+export interface BoxReport {
+  readonly box: string;
+  readonly heardAgoMs: number;
+  /** The version that spoke last. */
+  readonly version: string;
+  /** Those that are linked now, the newest first. */
+  readonly agents: readonly LinkedAgent[];
+}

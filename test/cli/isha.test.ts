@@ -1,0 +1,123 @@
+// The real program, in a process of its own: exit codes, streams, signals.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ADMIN_KEY, AdminService } from "./admin-service.ts";
+import { runProgram } from "./run-isha.ts";
+
+const STARTER = fileURLToPath(new URL("../../cli/isha.cjs", import.meta.url));
+const service = new AdminService();
+let env: Record<string, string>;
+beforeAll(async () => {
+  env = { ISHA_URL: await service.start(), ISHA_ADMIN_KEY: ADMIN_KEY };
+});
+afterAll(() => service.stop());
+beforeEach(() => service.reset());
+
+describe("isha", () => {
+  it("ends with 0 where it did what it was asked to, and says nothing on stderr", async () => {
+    service.addKey({ id: "3fA9kQ2mXw7b" });
+    const ran = await runProgram(["keys", "show", "3fA9kQ2mXw7b", "--json"], { env });
+    expect({ ...ran, out: JSON.parse(ran.out) as unknown }).toEqual({
+      code: 0,
+      out: service.keys.get("3fA9kQ2mXw7b"),
+      err: "",
+    });
+  });
+
+  it("ends with 1 where the service refuses, 2 where it was typed wrong, 3 where it isn't reachable; stdout stays empty", async () => {
+    const refused = await runProgram(["keys", "show", "nobody000001"], { env });
+    const typed = await runProgram(["kyes"], { env });
+    const gone = await runProgram(["keys", "list"], { env: { ...env, ISHA_URL: "http://127.0.0.1:9" } });
+    expect([refused, typed, gone].map(({ code, out }) => [code, out])).toEqual([
+      [1, ""],
+      [2, ""],
+      [3, ""],
+    ]);
+    expect(typed.err).toContain("(Did you mean keys?)");
+  });
+
+  it("has help with examples on every command, and on none a way to type a key", async () => {
+    const commands = [
+      "keys bootstrap",
+      "keys create",
+      "keys list",
+      "keys show",
+      "keys change",
+      "keys revoke",
+      "keys rotate",
+      "usage",
+      "audit",
+      "why",
+    ];
+    for (const command of commands) {
+      const { code, out } = await runProgram([...command.split(" "), "--help"], { env });
+      expect(code, command).toBe(0);
+      expect(out, command).toContain(`Examples:\n  $ isha ${command}`);
+      expect(out, command).toContain("--json");
+    }
+    expect((await runProgram(["--help"])).out).toContain("Exit:    0 done");
+    expect((await runProgram([])).code).toBe(2);
+  }, 60_000);
+
+  it("never prints a colour where stdout is no terminal", async () => {
+    service.addKey({ id: "3fA9kQ2mXw7b" });
+    const { out } = await runProgram(["keys", "list"], { env: { ...env, FORCE_COLOR: "1" } });
+    expect(out).toContain("3fA9kQ2mXw7b");
+    expect(out).not.toContain("\u001b");
+  });
+
+  it("asks nobody before revoking where stdin is no terminal", async () => {
+    service.addKey({ id: "3fA9kQ2mXw7b" });
+    expect((await runProgram(["keys", "revoke", "3fA9kQ2mXw7b"], { env })).code).toBe(2);
+    expect(service.keys.get("3fA9kQ2mXw7b")?.state).toBe("active");
+  });
+
+  it("whose reader has gone (| head) ends without a crash", async () => {
+    service.page = 1_000;
+    for (let count = 0; count < 1_000; count += 1)
+      service.addKey({ id: `key${count}0000`, name: "x".repeat(100) });
+    const child = spawn(process.execPath, [STARTER, "keys", "list"], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    child.stdout.destroy();
+    let err = "";
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (err += chunk));
+    const [code] = (await once(child, "close")) as [number | null];
+    expect(code).toBe(0);
+    expect(err).not.toMatch(/EPIPE|Error| at /);
+  });
+
+  it("on Ctrl-C stops waiting, says so and ends with 130", async () => {
+    service.fault = { silent: true };
+    const child = spawn(process.execPath, [STARTER, "keys", "rotate", "3fA9kQ2mXw7b"], {
+      env,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let err = "";
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (err += chunk));
+    await expect.poll(() => service.asked.length, { timeout: 20_000 }).toBe(1);
+    child.kill("SIGINT");
+    const [code] = (await once(child, "close")) as [number | null];
+    expect(code).toBe(130);
+    expect(err).toContain("Interrupted. Whether it was done can't be told from here");
+  });
+
+  it("through its starter hands on arguments, output and exit code", async () => {
+    service.addKey({ id: "3fA9kQ2mXw7b" });
+    const ran = await runProgram(["keys", "list"], { env, program: STARTER });
+    expect(ran.code).toBe(0);
+    expect(ran.out).toContain("Riverside Clinic");
+    expect((await runProgram(["keys", "show", "nobody000001"], { env, program: STARTER })).code).toBe(1);
+  });
+
+  it("takes the service's address from another fleet file, and says what is wrong with one", async () => {
+    const ran = await runProgram(["keys", "list"], {
+      env: { ISHA_ADMIN_KEY: ADMIN_KEY, ISHA_FLEET: "/nonexistent/fleet.ts" },
+    });
+    expect(ran.code).toBe(2);
+    expect(ran.err).toContain("The fleet file can't be read");
+  });
+});

@@ -1,0 +1,67 @@
+// Signing in, in a real browser: what lets one in, what is said to those it doesn't, and what stays behind.
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ADMIN_KEY, INFER_KEY } from "./fake-edge.ts";
+import { madeKey } from "./fake-keys.ts";
+import { CHROMIUM, leftBehind, signIn, Theatre, WITHIN_MS } from "./stage.ts";
+
+const theatre = new Theatre();
+
+describe.skipIf(CHROMIUM === null)("signing in", () => {
+  beforeAll(() => theatre.open());
+  afterEach(() => theatre.clear());
+  afterAll(() => theatre.close());
+
+  it("with an admin key shows the fleet; signing out takes it away", async () => {
+    const { page, misdeeds } = await theatre.signedIn();
+    await page.getByRole("heading", { level: 1, name: "All five servers are up" }).waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("Admin key").waitFor();
+    expect(await page.getByLabel("Admin key").inputValue()).toBe("");
+    expect(await page.locator("body").innerText()).not.toContain("box1");
+    expect(misdeeds).toEqual([]);
+  });
+
+  it.each([
+    ["that nobody knows", madeKey("nobodyKnows"), "The edge doesn't know this key"],
+    ["that may only ask models", INFER_KEY, "it lacks the scope “admin”"],
+    ["that is no key at all", "not a key", "This is no key"],
+  ])("with a key %s is refused in words", async (_what, key, words) => {
+    const { page, misdeeds } = await theatre.stage();
+    await signIn(page, key);
+    await page.getByRole("alert").getByText(words).waitFor();
+    expect(await page.getByLabel("Admin key").evaluate((field) => field === document.activeElement)).toBe(
+      true,
+    );
+    expect(misdeeds).toEqual([]);
+  });
+
+  it("with nobody there says that the edge can't be reached", async () => {
+    const { page, edge } = await theatre.stage();
+    edge.away(true);
+    await signIn(page, ADMIN_KEY);
+    await page.getByRole("alert").getByText("The edge can't be reached").waitFor();
+  });
+
+  it("leaves the key in no store, cookie, address or title, and a reload forgets it", async () => {
+    const { page, misdeeds } = await theatre.signedIn();
+    for (const name of ["Keys", "Usage", "Playground", "Overview"])
+      await page.getByRole("link", { name, exact: true }).click();
+    const secret = ADMIN_KEY.slice(-20);
+    expect(await leftBehind(page)).not.toContain(secret);
+    expect(await page.title()).not.toContain(secret);
+    expect(await page.content()).not.toContain(secret);
+    await page.reload();
+    await page.getByLabel("Admin key").waitFor();
+    expect(misdeeds).toEqual([]);
+  });
+
+  it("ends by itself once the key is no longer good, and says so", async () => {
+    const { page, edge } = await theatre.signedIn();
+    edge.forget(ADMIN_KEY);
+    edge.endStreams();
+    await page
+      .getByRole("alert")
+      .getByText("You were signed out")
+      .waitFor({ timeout: 2 * WITHIN_MS });
+  });
+});

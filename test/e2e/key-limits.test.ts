@@ -1,0 +1,111 @@
+// What holds a key back at the agent, asked for at the edge: how many calls it may have at once, and its revocation,
+// which travels over the link to calls that wait.
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { startStack } from "../../scripts/stack.mjs";
+import {
+  ask,
+  CHEST_PAIN,
+  errorOf,
+  json,
+  stateOf,
+  switchServer,
+  until,
+  type Answer,
+  type Stack,
+} from "./ask.ts";
+
+const PORT = 8085;
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
+  await until(async () => logHas('"event":"link","state":"open"'), "the agent is linked", 60_000);
+});
+afterEach(() => switchServer(stack, PORT, { stall: false }));
+afterAll(async () => {
+  await stack?.stop();
+});
+
+const logHas = (words: string): boolean => stack.logs("agent box1").some((line) => line.includes(words));
+
+interface NewKey {
+  readonly id: string;
+  readonly key: string;
+}
+
+async function admin(method: string, path: string, body?: object): Promise<Response> {
+  return fetch(`${stack.edgeUrl}/admin${path}`, {
+    method,
+    headers: { authorization: "Bearer dev-admin", "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+async function newKey(concurrent: number | null): Promise<NewKey> {
+  const response = await admin("POST", "/keys", { name: "a clinic", limits: { concurrent } });
+  expect(response.status).toBe(201);
+  return (await response.json()) as NewKey;
+}
+
+/** Streamed, so that a call which waits isn't held back as a whole. */
+const callOf = ({ key }: NewKey): Promise<Answer> =>
+  ask(
+    stack,
+    { agent_type: "Clinical", stream: true, messages: CHEST_PAIN },
+    { authorization: `Bearer ${key}` },
+  );
+
+async function busy(count: number): Promise<void> {
+  await until(async () => (await stateOf(stack, PORT)).generating === count, `${count} calls run`);
+}
+
+async function queued(count: number): Promise<void> {
+  const url = `${stack.boxes[0]?.agentUrl ?? ""}/metrics`;
+  await until(
+    async () =>
+      new RegExp(`isha_queued.+priority="normal".* ${count}\n`).test(await (await fetch(url)).text()),
+    `${count} calls wait`,
+  );
+}
+
+test("a key has no more calls at once than it may, and the next as soon as one is over", async () => {
+  const key = await newKey(2);
+  await switchServer(stack, PORT, { stall: true });
+  const running = [callOf(key), callOf(key)];
+  await busy(2);
+  const refused = await callOf(key);
+  expect(refused.status).toBe(429);
+  expect(errorOf(refused).code).toBe("concurrency_exceeded");
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+  await switchServer(stack, PORT, { stall: false });
+  for (const answer of running) expect((await answer).text).toContain("[DONE]");
+  expect((await callOf(key)).status).toBe(200);
+});
+
+test("a key's revocation reaches its calls that wait; those that run finish", async () => {
+  const key = await newKey(null);
+  await switchServer(stack, PORT, { stall: true });
+  const running = [callOf(key), callOf(key)];
+  await busy(2);
+  const waiting = [callOf(key), callOf(key)];
+  await queued(2);
+  expect((await admin("DELETE", `/keys/${key.id}`)).ok).toBe(true);
+  for (const answer of waiting) {
+    const { status, text } = await answer;
+    expect(text).toContain("invalid_key");
+    // One that had waited for two seconds has its headers already.
+    expect([401, 200]).toContain(status);
+  }
+  await switchServer(stack, PORT, { stall: false });
+  for (const answer of running) expect((await answer).text).toContain("[DONE]");
+  await until(async () => (await callOf(key)).status === 401, "the edge refuses the key");
+});
+
+test("an agent that was restarted is linked again, and calls of the edge find it", async () => {
+  await stack.restartAgent("box1");
+  await until(async () => logHas('"event":"link","state":"open"'), "the new agent is linked");
+  const key = await newKey(1);
+  expect(
+    json(await ask(stack, { messages: CHEST_PAIN }, { authorization: `Bearer ${key.key}` })),
+  ).toHaveProperty("choices");
+});

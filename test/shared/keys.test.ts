@@ -1,0 +1,108 @@
+// The admin API's schemas of keys: what they fill in, and that they can be documented.
+import { describe, expect, it } from "vitest";
+import * as z from "zod";
+import {
+  AuditEntry,
+  AuditList,
+  AuditQuery,
+  KEY_FIELDS,
+  KeyChange,
+  KeyList,
+  KeyListQuery,
+  KeyRotation,
+  KeyView,
+  KeyWithSecret,
+  NewKey,
+  ROTATION_GRACE_S,
+} from "../../shared/keys.ts";
+import { keyView, legacyKeyView, viewAt } from "../../shared/key-view.ts";
+import { LEGACY_PREFIX, legacyKeys } from "../../shared/legacy-keys.ts";
+import { plainRecord } from "../../shared/principal.ts";
+
+const NOW = Date.parse("2026-11-23T12:00:00Z");
+
+describe("a body", () => {
+  it("of a new key needs a name and nothing else", () => {
+    expect(NewKey.parse({ name: "clinic" })).toEqual({
+      name: "clinic",
+      scopes: ["infer"],
+      agents: null,
+      limits: { concurrent: null, tokensPerMonth: null },
+      priority: "normal",
+      fallback: "auto",
+      addressExempt: false,
+      expiresAt: null,
+    });
+    expect(KeyRotation.parse({})).toEqual({ graceSeconds: ROTATION_GRACE_S });
+  });
+
+  it("names each scope once, in one order", () => {
+    expect(NewKey.parse({ name: "x", scopes: ["admin", "infer"] }).scopes).toEqual(["infer", "admin"]);
+    expect(NewKey.parse({ name: "x", scopes: ["admin", "admin"] }).scopes).toEqual(["admin"]);
+  });
+
+  it("of a change holds what it names: nothing is filled in", () => {
+    expect(KeyChange.parse({ limits: { concurrent: null } })).toEqual({ limits: { concurrent: null } });
+    expect(KeyChange.safeParse({}).success).toBe(false);
+  });
+
+  it("has fields whose names a refusal may show", () => {
+    for (const name of ["name", "limits", "perSecond", "expiresAt", "graceSeconds"])
+      expect(KEY_FIELDS.has(name)).toBe(true);
+  });
+});
+
+describe("a query", () => {
+  it("has a page's size where it names none", () => {
+    expect(KeyListQuery.parse({})).toEqual({ limit: 100 });
+    expect(AuditQuery.parse({ limit: "7", target: "Ab3dEf6hIj9k" })).toEqual({
+      limit: 7,
+      target: "Ab3dEf6hIj9k",
+    });
+  });
+});
+
+describe("the schemas", () => {
+  it.each([
+    [NewKey, "NewKey", "input"],
+    [KeyChange, "KeyChange", "input"],
+    [KeyRotation, "KeyRotation", "input"],
+    [KeyView, "Key", "output"],
+    [KeyWithSecret, "KeyWithSecret", "output"],
+    [KeyList, "KeyList", "output"],
+    [AuditEntry, "AuditEntry", "output"],
+    [AuditList, "AuditList", "output"],
+  ] as const)("can be written down for the API's description, under its name: %#, %s", (schema, id, io) => {
+    expect(schema.meta()?.["id"]).toBe(id);
+    const written = z.toJSONSchema(schema, { io });
+    expect(written.$defs?.[id]).toMatchObject({ type: "object", additionalProperties: false });
+  });
+});
+
+describe("a key's view", () => {
+  const times = { createdAt: NOW - 1_000, revokedAt: null, oldSecretUntil: NOW + 10 };
+  const view = keyView("Ab3dEf6hIj9k", plainRecord("clinic", 10, { expiresAt: NOW + 20 }), times, NOW);
+
+  it("fits its schema, and has its state at the moment it is shown", () => {
+    expect(KeyView.parse(view)).toEqual(view);
+    expect(view).toMatchObject({ state: "active", oldSecretUntil: "2026-11-23T12:00:00.010Z" });
+    expect(viewAt(view, NOW + 10)).toMatchObject({ state: "active", oldSecretUntil: null });
+    expect(viewAt(view, NOW + 19)).toMatchObject({ state: "active" });
+    expect(viewAt(view, NOW + 20)).toMatchObject({ state: "expired" });
+    const revoked = { ...view, revokedAt: "2026-11-23T12:00:00.000Z" };
+    expect(viewAt(revoked, NOW + 20)).toMatchObject({ state: "revoked", oldSecretUntil: null });
+  });
+
+  it("of the fleet file has no times, and the id its object is named by", () => {
+    const sha256 = "0123456789abcdef".repeat(4);
+    const legacy = { keys: [{ name: "old", sha256, agents: ["Alpha"] }], anonymous: null };
+    const [key] = legacyKeys({ legacy, limits: { perAddressPerSecond: 1, perKeyPerSecond: 7 } });
+    expect(key?.keyId).toBe(`${LEGACY_PREFIX}0123456789abcdef`);
+    const shown = legacyKeyView(key?.keyId ?? "", key?.record ?? plainRecord("", 0), NOW);
+    expect(KeyView.parse(shown)).toMatchObject({
+      state: "legacy",
+      limits: { perSecond: 7 },
+      createdAt: null,
+    });
+  });
+});

@@ -1,0 +1,75 @@
+// Failures on their way from an isolate to the fleet object: bounded, together, and never in an answer's way.
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import type { Failure } from "../../shared/failures.ts";
+import { THE_ONE } from "../../shared/the-one.ts";
+import { FailureBuffer, noteFailure, type Asked } from "../../worker/failure-log.ts";
+import { until } from "./support/agents.ts";
+
+const failure = (requestId: string, more: Partial<Failure> = {}): Failure => ({
+  requestId,
+  at: Date.now(),
+  code: "overloaded",
+  route: "/v1/chat/completions",
+  key: "key-a",
+  cause: null,
+  ...more,
+});
+
+describe("a flush", () => {
+  it("has ten of a kind one by one and counts the others", () => {
+    const buffer = new FailureBuffer();
+    for (let at = 0; at < 1_000; at += 1) buffer.note(failure(`req_${at}`));
+    buffer.note(failure("req_other", { key: null }));
+    const { failures, floods } = buffer.take();
+    expect(failures.map(({ requestId }) => requestId)).toEqual([
+      ...Array.from({ length: 10 }, (_, at) => `req_${at}`),
+      "req_other",
+    ]);
+    expect(floods).toMatchObject([{ code: "overloaded", key: "key-a", count: 990 }]);
+    expect(buffer.take()).toEqual({ failures: [], floods: [] });
+  });
+
+  it("is bounded, however many kinds there are, and counts them all", () => {
+    const buffer = new FailureBuffer();
+    for (let at = 0; at < 5_000; at += 1) buffer.note(failure(`req_${at}`, { key: `key-${at}` }));
+    const { failures, floods } = buffer.take();
+    expect(failures).toHaveLength(100);
+    expect(floods.length).toBeLessThanOrEqual(101);
+    expect(floods.reduce((sum, { count }) => sum + count, 0)).toBe(4_900);
+  });
+});
+
+describe("a failed call", () => {
+  /** A request's context, and the work it was asked to wait for. */
+  function request(): Asked & { readonly work: Promise<unknown>[] } {
+    const work: Promise<unknown>[] = [];
+    return { env, work, executionCtx: { waitUntil: (promise) => void work.push(promise) } };
+  }
+
+  it("is in the store within seconds, with others of its second in one call", async () => {
+    const asked = request();
+    const ids = Array.from({ length: 5 }, () => `req_${crypto.randomUUID()}`);
+    for (const id of ids) noteFailure(asked, failure(id, { at: Date.now() }));
+    expect(asked.work.length).toBeLessThanOrEqual(1);
+    await until(async () => {
+      for (const id of ids) expect(await env.FLEET.getByName(THE_ONE).failure(id)).not.toBeNull();
+    });
+  });
+
+  it("hinders nobody where the object doesn't answer or the request has no context", async () => {
+    const broken = {
+      env: { FLEET: { getByName: () => ({ noteFailures: async () => Promise.reject(new Error("gone")) }) } },
+      get executionCtx(): never {
+        throw new Error("no context");
+      },
+    } as unknown as Asked;
+    noteFailure(broken, failure("req_lost"));
+    // The next one's flush comes after the lost one's.
+    const id = `req_${crypto.randomUUID()}`;
+    await until(async () => {
+      noteFailure(request(), failure(id));
+      expect(await env.FLEET.getByName(THE_ONE).failure(id)).not.toBeNull();
+    });
+  });
+});

@@ -1,0 +1,108 @@
+// What a question costs a full ledger: 90 days of 1,000 keys. Printed, not asserted; the answers' sums are.
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import type { UsageGroup } from "../../../shared/usage-report.ts";
+import { dayOf, monthOf } from "../../../worker/objects/usage-spans.ts";
+import { call, DAY_MS, newLedger, type LedgerStub } from "../support/usage.ts";
+
+const KEYS = 1_000;
+const DAYS = 90;
+const PAIRS = 3;
+const ROUNDS = 10;
+
+/** As if every key had made a call of each pair every day, and in each hour of the two days at the ends. */
+async function fill(ledger: LedgerStub, today: number): Promise<void> {
+  const numbers = `WITH RECURSIVE days(d) AS (SELECT 0 UNION ALL SELECT d + 1 FROM days WHERE d < ${DAYS - 1}),
+    keys(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM keys WHERE k < ${KEYS - 1}),
+    hours(h) AS (SELECT 0 UNION ALL SELECT h + 1 FROM hours WHERE h < 23),
+    pairs(p) AS (SELECT 0 UNION ALL SELECT p + 1 FROM pairs WHERE p < ${PAIRS - 1})`;
+  const day = `${today} - d * ${DAY_MS}`;
+  const sums = "1, 1, 100, 10, 50, 0";
+  const months = [...new Set(Array.from({ length: DAYS }, (_, d) => monthOf(today - d * DAY_MS)))];
+  await runInDurableObject(ledger, (_, { storage: { sql } }) => {
+    sql.exec(
+      `${numbers} INSERT INTO facts SELECT 'd', 'key-' || k, ${day}, 'm' || p, 'a' || p, ${sums} FROM days, keys, pairs`,
+    );
+    sql.exec(
+      `${numbers} INSERT INTO facts SELECT 'h', 'key-' || k, ${day} + h * 3600000, 'm' || p, 'a' || p, ${sums} FROM days, (SELECT k FROM keys WHERE k < 20), hours, pairs`,
+    );
+    sql.exec(
+      `${numbers} INSERT INTO rolls SELECT 'd', 'key', ${day}, 'key-' || k, 3, 3, 300, 30, 150, 0 FROM days, keys`,
+    );
+    sql.exec(
+      `${numbers} INSERT INTO rolls SELECT 'h', 'key', ${day} + h * 3600000, 'key-' || k, 3, 3, 300, 30, 150, 0 FROM (SELECT d FROM days WHERE d IN (0, ${DAYS - 1})), hours, keys`,
+    );
+    for (const dimension of ["model", "agent"])
+      sql.exec(
+        `${numbers} INSERT INTO rolls SELECT 'd', '${dimension}', ${day}, 'n' || p, 1000, 1000, 100000, 10000, 50000, 0 FROM days, pairs`,
+      );
+    sql.exec(
+      `${numbers} INSERT INTO rolls SELECT 'd', 'all', ${day}, '', 3000, 3000, 300000, 30000, 150000, 0 FROM days`,
+    );
+    sql.exec(
+      `${numbers} INSERT INTO rolls SELECT 'h', 'all', ${day} + h * 3600000, '', 125, 125, 12500, 1250, 6250, 0 FROM days, hours`,
+    );
+    for (const month of months) {
+      const days = Array.from({ length: DAYS }, (_, d) => today - d * DAY_MS).filter(
+        (at) => monthOf(at) === month,
+      );
+      sql.exec(
+        `${numbers} INSERT INTO rolls SELECT 'm', 'key', ${month}, 'key-' || k, ${3 * days.length}, 0, ${300 * days.length}, 0, 0, 0 FROM keys`,
+      );
+    }
+  });
+}
+
+describe("a question of 90 days with 1,000 keys", () => {
+  it("is answered from few rows (figures printed)", async () => {
+    const today = dayOf(Date.now());
+    const ledger = newLedger();
+    await fill(ledger, today);
+    const [from, to] = [today - (DAYS - 1) * DAY_MS, today + DAY_MS];
+    const questions: [string, UsageGroup, string | null, number, number][] = [
+      ["by key", "key", null, from, to],
+      ["by key, from 13:00 to 11:00", "key", null, from + 13 * 3_600_000, to - 13 * 3_600_000],
+      ["by key, from 01:00 to 23:00", "key", null, from + 3_600_000, to - 3_600_000],
+      ["by model", "model", null, from, to],
+      ["by day", "day", null, from, to],
+      ["by hour", "hour", null, from, to],
+      ["one key by agent", "agent", "key-7", from, to],
+      ["one key by hour", "hour", "key-7", from, to],
+    ];
+    const lines: string[] = [];
+    for (const [name, by, key, start, end] of questions) {
+      const began = Date.now();
+      for (let round = 0; round < ROUNDS; round += 1) await ledger.usage({ from: start, to: end, by, key });
+      lines.push(`${name}: ${((Date.now() - began) / ROUNDS).toFixed(1)} ms`);
+    }
+    console.log(`a question to the ledger, RPC included\n  ${lines.join("\n  ")}`);
+    const { total, rows } = await ledger.usage({ from, to, by: "key", key: null });
+    expect(rows).toHaveLength(KEYS);
+    expect(total.calls).toBe(KEYS * DAYS * PAIRS);
+  });
+});
+
+describe("booking", () => {
+  it("200 calls a batch, each of another key and hour, and folding them (figures printed)", async () => {
+    const ledger = newLedger();
+    const now = Date.now();
+    const batches = 10;
+    const began = Date.now();
+    for (let at = 0; at < batches; at += 1)
+      await ledger.apply(
+        "north",
+        "epoch-1",
+        at * 200,
+        Array.from({ length: 200 }, (_, n) =>
+          call(at * 200 + n + 1, { keyId: `key-${n}`, startedAt: now - at * 3_600_000 }),
+        ),
+      );
+    const booked = Date.now();
+    await runDurableObjectAlarm(ledger);
+    console.log(
+      `a batch of 200 calls: ${((booked - began) / batches).toFixed(1)} ms; folding 2,000 rows: ${Date.now() - booked} ms`,
+    );
+    const { total } = await ledger.usage({ from: now - 2 * DAY_MS, to: now + DAY_MS, by: "key", key: null });
+    expect(total.calls).toBe(batches * 200);
+  });
+});

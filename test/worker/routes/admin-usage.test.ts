@@ -1,0 +1,104 @@
+// GET /admin/usage as operators and their spreadsheets ask it.
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { UsageReport } from "../../../shared/usage-report.ts";
+import { THE_ONE } from "../../../shared/the-one.ts";
+import { captureLog, edgeOf, errorOf, type Asking } from "../support/edge.ts";
+import { fleetOf } from "../support/fleets.ts";
+import { call } from "../support/usage.ts";
+
+const ADMIN: Asking = { key: "dev-admin" };
+
+/** A key that two calls were booked for. */
+async function usedKey(): Promise<string> {
+  const keyId = `k${crypto.randomUUID()}`;
+  await env.LEDGER.getByName(THE_ONE).apply("north", keyId, 0, [
+    call(1, { keyId }),
+    call(2, { keyId, agentType: "Beta", outcome: "aborted", estimated: true }),
+  ]);
+  return keyId;
+}
+
+describe("GET /admin/usage", () => {
+  it.each(["key", "model", "agent", "day", "hour"])(
+    "tells one key's sums by %s, in the contract's shape",
+    async (by) => {
+      const keyId = await usedKey();
+      const answer = await edgeOf(fleetOf())(`/admin/usage?key=${keyId}&by=${by}`, ADMIN);
+      expect(answer.status).toBe(200);
+      const report = UsageReport.parse(await answer.json());
+      expect(report).toMatchObject({
+        by,
+        key: keyId,
+        total: {
+          calls: 2,
+          complete: 1,
+          promptTokens: 20,
+          cachedTokens: 8,
+          completionTokens: 10,
+          estimatedCalls: 1,
+        },
+      });
+      expect(report.rows.reduce((sum, { calls }) => sum + calls, 0)).toBe(2);
+      expect(report.rows).toHaveLength(by === "agent" ? 2 : 1);
+    },
+  );
+
+  it("tells all keys' sums by day where nothing is asked", async () => {
+    const keyId = await usedKey();
+    const edge = edgeOf(fleetOf());
+    const days = UsageReport.parse(await (await edge("/admin/usage", ADMIN)).json());
+    expect(days).toMatchObject({ by: "day", key: null });
+    expect(days.total.calls).toBeGreaterThanOrEqual(2);
+    const keys = UsageReport.parse(await (await edge("/admin/usage?by=key", ADMIN)).json());
+    expect(keys.total).toEqual(days.total);
+    expect(keys.rows.find(({ group }) => group === keyId)?.calls).toBe(2);
+  });
+
+  it.each<[string, string, Asking]>([
+    ["the format", "&format=csv", ADMIN],
+    ["the Accept header", "", { ...ADMIN, headers: { accept: "text/csv" } }],
+  ])("is a table to download where %s asks for CSV", async (_, query, asking) => {
+    const keyId = await usedKey();
+    const answer = await edgeOf(fleetOf())(`/admin/usage?key=${keyId}&by=key${query}`, asking);
+    expect(answer.headers.get("content-type")).toMatch(/^text\/csv; charset=utf-8/);
+    expect(answer.headers.get("content-disposition")).toMatch(/^attachment; filename="usage-[\d-]+\.csv"$/);
+    expect(await answer.text()).toBe(
+      `key,calls,complete,promptTokens,cachedTokens,completionTokens,estimatedCalls\r\n${keyId},2,1,20,8,10,1\r\n`,
+    );
+  });
+
+  it("is JSON where the query says so, whatever Accept says", async () => {
+    const asking = { ...ADMIN, headers: { accept: "text/csv" } };
+    const answer = await edgeOf(fleetOf())("/admin/usage?format=json", asking);
+    expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
+  });
+
+  it.each([
+    ["by=week", "by"],
+    ["from=yesterday", "from"],
+    ["from=2026-02-30", "from"],
+    ["to=2026-11-23T14:00:00", "to"],
+    ["from=2026-11-02&to=2026-11-01", "from"],
+    ["from=1970-01-01", "from"],
+    ["key=a%20b", "key"],
+    ["key=..", "key"],
+    ["format=xml", "format"],
+    ["by=key&by=day", "by"],
+    ["user=someone", "user"],
+  ])("refuses %s and names the field", async (query, param) => {
+    captureLog();
+    const answer = await edgeOf(fleetOf())(`/admin/usage?${query}`, ADMIN);
+    expect(answer.status).toBe(400);
+    expect(await errorOf(answer)).toMatchObject({ code: "invalid_request", param });
+  });
+
+  it.each<[string, Asking, number]>([
+    ["without a key", { key: null }, 401],
+    ["to a client", { key: "dev-key" }, 403],
+    ["by another method", { ...ADMIN, method: "POST" }, 405],
+  ])("is closed %s", async (_, asking, status) => {
+    captureLog();
+    expect((await edgeOf(fleetOf())("/admin/usage", asking)).status).toBe(status);
+  });
+});

@@ -1,0 +1,121 @@
+// An agent's side of the link for a test: a real WebSocket into the real fleet object, and what came over it.
+import { env } from "cloudflare:workers";
+import { expect, onTestFinished, vi } from "vitest";
+import { EdgeFrame, LINK_BOX_HEADER, LINK_FLEET_HEADER, WIRE_VERSION } from "../../../shared/wire.ts";
+import type { Fleet } from "../../../worker/objects/fleet.ts";
+
+export type FleetStub = DurableObjectStub<Fleet>;
+
+/** The edge's fleet file, as far as the object knows it. */
+export const FLEET_HASH = "f".repeat(64);
+
+/** A fleet object of this test alone. */
+export function newFleet(): FleetStub {
+  return env.FLEET.getByName(`test-${crypto.randomUUID()}`);
+}
+
+export interface Agent {
+  readonly frames: EdgeFrame[];
+  /** Code and words of the close frame, once there is one. */
+  readonly closed: { code: number; reason: string }[];
+  readonly raw: string[];
+  send(frame: unknown): void;
+  /** As it is, whatever it is. */
+  sendRaw(frame: string | ArrayBuffer): void;
+  close(code?: number, reason?: string): void;
+}
+
+export function agentOn(socket: WebSocket): Agent {
+  const agent: Agent = {
+    frames: [],
+    closed: [],
+    raw: [],
+    send: (frame) => socket.send(JSON.stringify(frame)),
+    sendRaw: (frame) => socket.send(frame),
+    close: (code, reason) => socket.close(code, reason),
+  };
+  socket.addEventListener("message", ({ data }) => {
+    agent.raw.push(String(data));
+    if (data !== "pong") agent.frames.push(EdgeFrame.parse(JSON.parse(String(data))));
+  });
+  socket.addEventListener("close", ({ code, reason }) => void agent.closed.push({ code, reason }));
+  socket.accept();
+  onTestFinished(() => {
+    if (agent.closed.length === 0) socket.close(1000, "the test is over");
+  });
+  return agent;
+}
+
+export async function dial(fleet: FleetStub, box = "north"): Promise<Agent> {
+  const { webSocket } = await fleet.fetch("https://fleet/link", {
+    headers: { upgrade: "websocket", [LINK_BOX_HEADER]: box, [LINK_FLEET_HEADER]: FLEET_HASH },
+  });
+  if (webSocket === null) throw new Error("no link");
+  return agentOn(webSocket);
+}
+
+/** An agent that has said hello and was heard. */
+export async function linked(fleet: FleetStub, box = "north", epoch = "epoch-1"): Promise<Agent> {
+  const agent = await dial(fleet, box);
+  agent.send(hello({ box, epoch }));
+  await until(async () => {
+    const boxes = await fleet.boxes();
+    expect(boxes.find((each) => each.box === box)?.agents.map((each) => each.epoch)).toContain(epoch);
+  });
+  return agent;
+}
+
+export function hello(more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+  return {
+    t: "hello",
+    v: WIRE_VERSION,
+    box: "north",
+    epoch: "epoch-1",
+    version: "1.2.3",
+    fleetHash: FLEET_HASH,
+    now: Date.now(),
+    servers: [{ port: 9000, model: "Model-1" }],
+    ...more,
+  };
+}
+
+export function linkServer(
+  port: number,
+  more: Readonly<Record<string, unknown>> = {},
+): Record<string, unknown> {
+  return {
+    port,
+    state: "ready",
+    why: "",
+    slots: 2,
+    busy: 1,
+    waiting: 0,
+    places: 32,
+    waitMs: 0,
+    tokensPerSecond: 31.5,
+    firstTokenP50Ms: 120,
+    firstTokenP95Ms: 480,
+    continued: 0,
+    gpuGib: 6.25,
+    restarts: 0,
+    ...more,
+  };
+}
+
+export function snapshot(seq: number, more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+  return {
+    t: "snapshot",
+    seq,
+    draining: false,
+    servers: [linkServer(9000)],
+    gpus: null,
+    traffic: { windowS: 300, byAgent: [], calls: 0, failed: 0, fallbacks: 0, recoveries: 0 },
+    journal: { state: "ok", behindMs: null },
+    ...more,
+  };
+}
+
+/** Waits until an expectation holds. */
+export async function until(expectation: () => void | Promise<void>): Promise<void> {
+  await vi.waitFor(expectation, { timeout: 10_000, interval: 10 });
+}

@@ -1,0 +1,38 @@
+// Keys of a test's own, made as an operator makes them: over the admin API.
+import { env } from "cloudflare:workers";
+import { runInDurableObject } from "cloudflare:test";
+import { formatApiKey } from "../../../shared/api-key.ts";
+import type { KeyWithSecret } from "../../../shared/keys.ts";
+import { THE_ONE } from "../../../shared/the-one.ts";
+import { sha256Hex } from "../../../worker/proxy/keyed-hash.ts";
+import type { Edge } from "./edge.ts";
+
+export const KEYS = "/admin/keys";
+
+/** A key made with the development admin key, and its text. */
+export async function newKey(
+  edge: Edge,
+  body: Readonly<Record<string, unknown>> = {},
+): Promise<KeyWithSecret> {
+  const answer = await edge(KEYS, { key: "dev-admin", body: { name: "app", ...body } });
+  if (answer.status !== 201) throw new Error(`no key was made: ${await answer.text()}`);
+  return answer.json<KeyWithSecret>();
+}
+
+/** A key of our form that nobody made, and its hash: a deployment's first admin key. */
+export async function unmadeKey(): Promise<{
+  readonly id: string;
+  readonly key: string;
+  readonly sha256: string;
+}> {
+  const id = crypto.randomUUID().replaceAll("-", "").slice(0, 12);
+  const key = formatApiKey(id, crypto.getRandomValues(new Uint8Array(32)));
+  return { id, key, sha256: await sha256Hex(key) };
+}
+
+/** Empties the deployment's registry, for tests in which no admin key may be left. */
+export async function forgetAllKeys(): Promise<void> {
+  await runInDurableObject(env.KEY_REGISTRY.getByName(THE_ONE), (_, { storage }) => {
+    storage.sql.exec("DELETE FROM keys");
+  });
+}

@@ -1,0 +1,53 @@
+// Calls as a box books them, and how a test asks the ledger for their sums.
+import { env } from "cloudflare:workers";
+import type { UsageCall } from "../../../shared/usage.ts";
+import type { UsageGroup, UsageReport, UsageSums } from "../../../shared/usage-report.ts";
+import type { Ledger } from "../../../worker/objects/ledger.ts";
+
+export type LedgerStub = DurableObjectStub<Ledger>;
+
+/** A ledger of this test alone. */
+export function newLedger(): LedgerStub {
+  return env.LEDGER.getByName(`test-${crypto.randomUUID()}`);
+}
+
+export function call(seq: number, more: Partial<UsageCall> = {}): UsageCall {
+  return {
+    seq,
+    callId: `call-${seq}`,
+    keyId: "key-a",
+    agentType: "Alpha",
+    model: "Model-1",
+    port: 9000,
+    startedAt: Date.now(),
+    outcome: "complete",
+    promptTokens: 10,
+    cachedTokens: 4,
+    completionTokens: 5,
+    choices: 1,
+    estimated: false,
+    durationMs: 100,
+    ...more,
+  };
+}
+
+export const DAY_MS = 24 * 60 * 60 * 1000;
+
+export async function report(
+  ledger: LedgerStub,
+  by: UsageGroup,
+  more: { readonly from?: number; readonly to?: number; readonly key?: string } = {},
+): Promise<UsageReport> {
+  const { from = Date.now() - 2 * DAY_MS, to = Date.now() + 2 * DAY_MS, key = null } = more;
+  return ledger.usage({ from, to, by, key });
+}
+
+/** The rows of a report, by their group. */
+export async function sumsBy(
+  ledger: LedgerStub,
+  by: UsageGroup,
+  more: { readonly from?: number; readonly to?: number; readonly key?: string } = {},
+): Promise<Record<string, UsageSums>> {
+  const { rows } = await report(ledger, by, more);
+  return Object.fromEntries(rows.map(({ group, ...sums }) => [group, sums]));
+}

@@ -1,0 +1,10 @@
+// Who asks, as the limits see it, and what the platform gives to find out.
+import type { Bindings } from "../env.ts";
+
+export interface Asker {
+  readonly bindings: Bindings;
+  /** The name its address is counted under. */
+  readonly address: string;
+  /** What is asked ahead runs on beside the answer. */
+  readonly context: Pick<ExecutionContext, "waitUntil">;
+}

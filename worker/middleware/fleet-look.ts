@@ -1,0 +1,21 @@
+// Looks at what the boxes last said: while the limiters are being asked, or else once the request is let in. The
+// handler waits for it, where there is anything to wait for.
+import type { Context, MiddlewareHandler } from "hono";
+import type { EdgeEnv } from "../context.ts";
+import { THE_ONE } from "../env.ts";
+import type { FleetLive } from "../proxy/fleet-live.ts";
+
+export function fleetLook(live: FleetLive): MiddlewareHandler<EdgeEnv> {
+  return async function lookOn(c, next) {
+    beginLook(live, c);
+    await next();
+  };
+}
+
+/** Once for a request, whoever is first. */
+export function beginLook(live: FleetLive, c: Context<EdgeEnv>): void {
+  const begun: unknown = c.get("live");
+  if (begun !== undefined) return;
+  const boxes = async () => c.env.FLEET.getByName(THE_ONE).boxes();
+  c.set("live", live.look({ boxes, waitUntil: (work) => c.executionCtx.waitUntil(work) }));
+}

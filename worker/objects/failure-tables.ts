@@ -1,0 +1,149 @@
+// The store of failures: the newest ones, so that `isha why` finds a request's fate, and counts of those that came
+// too fast to keep. It forgets as it writes.
+import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure, type FailureFlood } from "../../shared/failures.ts";
+
+/** Rows of counts: an hour, code, route and key each; a day of them, for more kinds than a deployment has. */
+const MOST_FLOODS = 2_000;
+/** What further kinds are counted under. */
+const ANY_ROUTE = "*";
+
+/** The error table has fewer. */
+const MOST_CODES = 64;
+
+const HOUR_MS = 60 * 60 * 1000;
+
+/** Longest text in a row, characters: ids and routes are far shorter, a cause is a sentence. */
+const MOST_CHARACTERS = 300;
+
+interface FailureRow extends Record<string, SqlStorageValue> {
+  request_id: string;
+  at: number;
+  code: string;
+  route: string;
+  key: string | null;
+  cause: string | null;
+}
+
+interface FloodRow extends Record<string, SqlStorageValue> {
+  at: number;
+  code: string;
+  route: string;
+  key: string;
+  count: number;
+}
+
+export class FailureTables {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  create(): void {
+    this.#sql.exec(
+      `CREATE TABLE IF NOT EXISTS failures
+       (n INTEGER PRIMARY KEY, request_id TEXT UNIQUE, at INTEGER, code TEXT, route TEXT, key TEXT, cause TEXT)`,
+    );
+    this.#sql.exec(
+      `CREATE TABLE IF NOT EXISTS floods
+       (hour INTEGER, code TEXT, route TEXT, key TEXT, at INTEGER, count INTEGER, PRIMARY KEY (hour, code, route, key)) WITHOUT ROWID`,
+    );
+  }
+
+  add(failures: readonly Failure[], floods: readonly FailureFlood[], now: number): void {
+    for (const { requestId, at, code, route, key, cause } of failures)
+      this.#sql.exec(
+        `INSERT INTO failures (request_id, at, code, route, key, cause) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (request_id) DO UPDATE SET code = excluded.code, cause = excluded.cause`,
+        short(requestId),
+        Math.min(at, now),
+        short(code),
+        short(route),
+        key === null ? null : short(key),
+        cause === null ? null : short(cause),
+      );
+    for (const flood of floods) this.#count(flood, now);
+    this.#forget(now);
+  }
+
+  find(requestId: string, now: number): Failure | null {
+    const [row] = this.#sql
+      .exec<FailureRow>(
+        "SELECT request_id, at, code, route, key, cause FROM failures WHERE request_id = ? AND at > ?",
+        requestId,
+        now - FAILURES_KEPT_MS,
+      )
+      .toArray();
+    return row === undefined ? null : failureOf(row);
+  }
+
+  /** The largest floods of the time that is kept. */
+  floods(most: number, now: number): FailureFlood[] {
+    return this.#sql
+      .exec<FloodRow>(
+        `SELECT max(at) AS at, code, route, key, sum(count) AS count FROM floods WHERE at > ?
+         GROUP BY code, route, key ORDER BY 5 DESC LIMIT ?`,
+        now - FAILURES_KEPT_MS,
+        most,
+      )
+      .toArray()
+      .map(({ at, code, route, key, count }) => ({ at, code, route, key: key === "" ? null : key, count }));
+  }
+
+  /** The newest first. */
+  newest(most: number): Failure[] {
+    return this.#sql
+      .exec<FailureRow>(
+        "SELECT request_id, at, code, route, key, cause FROM failures ORDER BY n DESC LIMIT ?",
+        most,
+      )
+      .toArray()
+      .map(failureOf);
+  }
+
+  /** How many there were of each code since then, those of floods that were still going on among them. */
+  byCode(since: number): { readonly code: string; readonly count: number }[] {
+    return this.#sql
+      .exec<{ code: string; count: number }>(
+        `SELECT code, sum(n) AS count FROM (
+           SELECT code, count(*) AS n FROM failures WHERE at > ?1 GROUP BY code
+           UNION ALL SELECT code, sum(count) FROM floods WHERE at > ?1 GROUP BY code
+         ) GROUP BY code ORDER BY 2 DESC LIMIT ?2`,
+        since,
+        MOST_CODES,
+      )
+      .toArray();
+  }
+
+  #count(flood: FailureFlood, now: number): void {
+    const at = Math.min(flood.at, now);
+    const isFull = this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM floods").one().n >= MOST_FLOODS;
+    this.#sql.exec(
+      `INSERT INTO floods VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET at = max(at, excluded.at), count = count + excluded.count`,
+      at - (at % HOUR_MS),
+      short(flood.code),
+      isFull ? ANY_ROUTE : short(flood.route),
+      isFull ? "" : short(flood.key ?? ""),
+      at,
+      flood.count,
+    );
+  }
+
+  #forget(now: number): void {
+    const oldest = now - FAILURES_KEPT_MS;
+    this.#sql.exec(
+      `DELETE FROM failures WHERE n <= (SELECT max(n) FROM failures) - ?
+       OR n < (SELECT n FROM failures WHERE at > ? ORDER BY n LIMIT 1)`,
+      FAILURES_KEPT,
+      oldest,
+    );
+    this.#sql.exec("DELETE FROM floods WHERE hour < ?", oldest - HOUR_MS);
+  }
+}
+
+function failureOf({ request_id, at, code, route, key, cause }: FailureRow): Failure {
+  return { requestId: request_id, at, code, route, key, cause };
+}
+
+const short = (text: string): string => text.slice(0, MOST_CHARACTERS);

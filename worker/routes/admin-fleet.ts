@@ -1,0 +1,190 @@
+// /admin/fleet: the live fleet for operators and the console, its history, and what they may order of a box.
+import type { Context } from "hono";
+import { RefusedError, type Refusal } from "../../shared/errors.ts";
+import type { Box } from "../../shared/fleet.ts";
+import { HistoryQuery } from "../../shared/fleet-view.ts";
+import type { AuditEntry } from "../../shared/keys.ts";
+import type { EdgeFrame } from "../../shared/wire.ts";
+import type { EdgeEnv } from "../context.ts";
+import { THE_ONE } from "../env.ts";
+import { readAdminQuery } from "../proxy/admin-input.ts";
+import type { FleetIndex } from "../proxy/fleet-index.ts";
+import { fleetView } from "../proxy/fleet-view.ts";
+
+type Clock = () => number;
+
+/** How often a console's stream looks, milliseconds: with an agent's look and snapshot a change shows within two seconds. */
+const LOOK_MS = 500;
+
+/** A comment after so long without news, milliseconds: through Workers a client that left is noticed only at a write. */
+const QUIET_MS = 5_000;
+
+/** How long one stream goes on, milliseconds; the console dials again, and its key is looked at anew. */
+const STREAM_MS = 5 * 60_000;
+
+export function showFleet(index: FleetIndex, clock: Clock) {
+  return async function answerFleet(c: Context<EdgeEnv>): Promise<Response> {
+    return c.json(await look(c, index, clock));
+  };
+}
+
+/** Server-sent events: `fleet` with the whole view whenever it changed. */
+export function fleetEvents(index: FleetIndex, clock: Clock) {
+  return async function answerEvents(c: Context<EdgeEnv>): Promise<Response> {
+    const first = await look(c, index, clock);
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    c.executionCtx.waitUntil(tellOn(c, index, clock, writable.getWriter(), first));
+    return new Response(readable, {
+      headers: { "content-type": "text/event-stream", "cache-control": "no-store, no-transform" },
+    });
+  };
+}
+
+type View = ReturnType<typeof fleetView>;
+
+async function look(c: Context<EdgeEnv>, index: FleetIndex, clock: Clock): Promise<View> {
+  const words = await c.env.FLEET.getByName(THE_ONE).words(index.boxes.map(({ name }) => name));
+  return fleetView(words, index, clock());
+}
+
+async function tellOn(
+  c: Context<EdgeEnv>,
+  index: FleetIndex,
+  clock: Clock,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  first: View,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  const until = clock() + STREAM_MS;
+  let told = "";
+  let toldAt = -Infinity;
+  let view: View | null = first;
+  try {
+    while (clock() < until) {
+      // The moment alone is no news.
+      const text = view === null ? told : JSON.stringify({ ...view, at: 0 });
+      if (view !== null && text !== told) {
+        await writer.write(encoder.encode(`event: fleet\ndata: ${JSON.stringify(view)}\n\n`));
+        told = text;
+        toldAt = clock();
+      } else if (clock() - toldAt >= QUIET_MS) {
+        await writer.write(encoder.encode(`event: alive\ndata: ${clock()}\n\n`));
+        toldAt = clock();
+      }
+      await new Promise((resolve) => void setTimeout(resolve, LOOK_MS));
+      // An object that restarts is no reason to end: the console says how old its words are.
+      view = await look(c, index, clock).catch(() => null);
+    }
+    await writer.close();
+  } catch {
+    // The console was closed.
+  }
+}
+
+export function fleetHistory(index: FleetIndex) {
+  return async function answerHistory(c: Context<EdgeEnv>): Promise<Response> {
+    const query = readAdminQuery(c.req.url, HistoryQuery);
+    if (!query.ok) throw new RefusedError(query.refusal);
+    const { name } = boxNamed(index, query.value.box);
+    return c.json(await c.env.FLEET.getByName(THE_ONE).history(name, query.value.minutes));
+  };
+}
+
+export function drainBox(index: FleetIndex) {
+  return async function answerDrain(c: Context<EdgeEnv>): Promise<Response> {
+    return order(c, index, { t: "drain" }, "box.drain");
+  };
+}
+
+export function resumeBox(index: FleetIndex) {
+  return async function answerResume(c: Context<EdgeEnv>): Promise<Response> {
+    return order(c, index, { t: "resume" }, "box.resume");
+  };
+}
+
+export function restartServer(index: FleetIndex) {
+  return async function answerRestart(c: Context<EdgeEnv>): Promise<Response> {
+    const box = boxNamed(index, c.req.param("box") ?? "");
+    const port = Number(c.req.param("port"));
+    if (!box.servers.some((server) => server.port === port)) {
+      const ports = box.servers.map((server) => server.port).join(", ");
+      throw new RefusedError({
+        code: "not_found",
+        message: `${box.name} has no server on that port. There are: ${ports}.`,
+        param: "port",
+      });
+    }
+    return order(c, index, { t: "restart", port }, "server.restart");
+  };
+}
+
+export function testAlerts() {
+  return async function answerTest(c: Context<EdgeEnv>): Promise<Response> {
+    const outcome = await c.env.FLEET.getByName(THE_ONE).testAlert();
+    await audit(c, "alerts.test", "webhook", { outcome });
+    if (outcome === "delivered") return c.json({ delivered: true });
+    throw new RefusedError(outcome === "unset" ? NO_WEBHOOK : WEBHOOK_FAILED);
+  };
+}
+
+/** Tells a box's agents, and notes who wanted it. */
+async function order(
+  c: Context<EdgeEnv>,
+  index: FleetIndex,
+  frame: Extract<EdgeFrame, { t: "drain" | "resume" | "restart" }>,
+  action: AuditEntry["action"],
+): Promise<Response> {
+  const { name } = boxNamed(index, c.req.param("box") ?? "");
+  const told = await c.env.FLEET.getByName(THE_ONE).order(name, frame);
+  await audit(c, action, "port" in frame ? `${name}:${frame.port}` : name, { agents: told });
+  if (told === 0 && frame.t === "restart") throw new RefusedError(notLinked(name));
+  // A box that dials later hears of it then.
+  return c.json({ box: name, told }, 202);
+}
+
+function boxNamed(index: FleetIndex, name: string): Box {
+  const box = index.boxes.find((candidate) => candidate.name === name);
+  if (box !== undefined) return box;
+  const names = index.boxes.map((candidate) => candidate.name).join(", ");
+  throw new RefusedError({
+    code: "not_found",
+    message: `The fleet has no such box. There are: ${names}.`,
+    param: "box",
+  });
+}
+
+async function audit(
+  c: Context<EdgeEnv>,
+  action: AuditEntry["action"],
+  target: string,
+  detail: AuditEntry["detail"],
+): Promise<void> {
+  await c.env.KEY_REGISTRY.getByName(THE_ONE).note({
+    at: new Date().toISOString(),
+    actor: c.var.principal.keyId,
+    action,
+    target,
+    detail,
+    requestId: c.var.requestId,
+  });
+}
+
+function notLinked(box: string): Refusal {
+  return {
+    code: "no_box",
+    message: `${box}'s agent isn't linked, so it can't be told. On the box: \`pm2 status\`, \`pm2 logs isha-agent\`.`,
+    retryAfterMs: 5_000,
+  };
+}
+
+const NO_WEBHOOK: Refusal = {
+  code: "invalid_request",
+  message:
+    "No ALERT_WEBHOOK_URL is set, so alarms reach nobody. Set it: npx wrangler secret put ALERT_WEBHOOK_URL",
+};
+
+const WEBHOOK_FAILED: Refusal = {
+  code: "upstream_failed",
+  message:
+    "The address in ALERT_WEBHOOK_URL didn't take the message: it refused it, or didn't answer in ten seconds. Look at the address and at what listens there.",
+};
