@@ -1,11 +1,14 @@
-// Two projects: what runs on Node (pure cores, the simulators, the origin agent, end to end) and what
-// runs inside workerd (the edge and its Durable Objects). Neither mocks the other's runtime.
+// What runs on Node (pure cores, the simulators, the origin agent), what runs inside workerd (the edge and its Durable
+// Objects), and what runs end to end. None mocks another's runtime.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { buildConsole } from "./scripts/build-console.mjs";
 
 // wrangler.toml names the folder, which must be there wherever it is read.
 await buildConsole();
+
+/** End-to-end tests that keep the machine busy by themselves: nothing else runs beside them. */
+const ALONE = ["test/e2e/limits.test.ts", "test/e2e/agent/chaos.test.ts", "test/e2e/agent/abort.test.ts"];
 
 export default defineConfig({
   test: {
@@ -25,12 +28,25 @@ export default defineConfig({
         test: { name: "worker", include: ["test/worker/**/*.test.ts"], testTimeout: 30_000, isolate: false },
       },
       {
+        // Most of their time they wait for what must take its time: three at once keep two cores busy.
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
+          exclude: ALONE,
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "e2e-alone",
+          include: ALONE,
           testTimeout: 120_000,
           hookTimeout: 180_000,
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

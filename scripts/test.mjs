@@ -18,6 +18,9 @@ const HEADLINES = /** @type {const} */ ({
   e2e: "end-to-end tests",
 });
 
+/** Vitest's projects of a step; those of the last one follow each other. */
+const PROJECTS = /** @type {const} */ ({ unit: "node", worker: "worker", e2e: "e2e*" });
+
 const { steps, forVitest, help } = readTestArguments(process.argv.slice(2));
 if (help) console.log(TEST_USAGE);
 else process.exitCode = await main();
@@ -64,7 +67,7 @@ async function runVitest(step) {
       join(ROOT, "node_modules", "vitest", "vitest.mjs"),
       "run",
       "--project",
-      step === "unit" ? "node" : step,
+      PROJECTS[step],
       "--reporter=default",
       "--reporter=json",
       `--outputFile.json=${file}`,

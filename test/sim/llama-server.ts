@@ -43,7 +43,10 @@ const port = await server.start().catch(refuse);
 
 const control = controlServer({
   state: () => server.state(),
-  switch: (change) => board.merge(change),
+  async switch(change) {
+    board.merge(change);
+    await server.settled();
+  },
   forget: () => ledger.forget(),
 });
 if (settings.controlPort !== null) {

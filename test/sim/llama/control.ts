@@ -6,7 +6,8 @@ import { SwitchError } from "./switches.ts";
 
 export interface Controlled {
   state(): unknown;
-  switch(change: unknown): void;
+  /** Resolves once it holds: whoever asks next meets it. */
+  switch(change: unknown): Promise<void>;
   forget(): void;
 }
 
@@ -28,7 +29,7 @@ async function answer(controlled: Controlled, req: IncomingMessage, res: ServerR
       return;
     case "POST /switches":
       try {
-        controlled.switch(JSON.parse(await text(req)));
+        await controlled.switch(JSON.parse(await text(req)));
         reply(200, controlled.state());
       } catch (error) {
         if (!(error instanceof SwitchError || error instanceof SyntaxError)) throw error;

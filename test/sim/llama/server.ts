@@ -17,6 +17,7 @@ import { Vocabulary } from "./tokens.ts";
 export class LlamaServer {
   readonly #sim: Sim;
   readonly #http = createServer((req, res) => this.#arrive(req, res));
+  #settled: Promise<void> = Promise.resolve();
   readonly #sockets = new Set<Socket>();
   #port: number;
   #ending = false;
@@ -38,7 +39,7 @@ export class LlamaServer {
     this.#http.requestTimeout = 0;
     this.#http.headersTimeout = 0;
     this.#http.on("connection", (socket: Socket) => this.#connect(socket));
-    board.onChange(() => void this.#listenAsSwitched());
+    board.onChange(() => void (this.#settled = this.#settled.then(() => this.#listenAsSwitched())));
   }
 
   /** Listens, and starts to load. Resolves with the port; with `refuse` switched on nothing listens yet. */
@@ -48,6 +49,11 @@ export class LlamaServer {
     if (board.current.refuse) this.#http.close();
     if (settings.loadMs > 0) setTimeout(() => (this.#sim.loading = false), settings.loadMs);
     return this.#port;
+  }
+
+  /** Once it listens, or doesn't, as was switched last. */
+  settled(): Promise<void> {
+    return this.#settled;
   }
 
   get sim(): Sim {
