@@ -17,5 +17,8 @@ export function beginLook(live: FleetLive, c: Context<EdgeEnv>): void {
   const begun: unknown = c.get("live");
   if (begun !== undefined) return;
   const boxes = async () => c.env.FLEET.getByName(THE_ONE).boxes();
-  c.set("live", live.look({ boxes, waitUntil: (work) => c.executionCtx.waitUntil(work) }));
+  const looking = live.look({ boxes, waitUntil: (work) => c.executionCtx.waitUntil(work) });
+  // A request that is refused meanwhile never comes back to it.
+  if (looking instanceof Promise) looking.catch(() => undefined);
+  c.set("live", looking);
 }
