@@ -1,7 +1,12 @@
 // `isha`, the operators' command: its table of commands, and the one place that prints a failure. It runs in
 // whatever surroundings it is given and tells the exit code.
 import { Command, CommanderError } from "commander";
+import { addAlertsTest } from "./commands/alerts-test.ts";
 import { addAudit } from "./commands/audit.ts";
+import { addBoxDrain } from "./commands/box-drain.ts";
+import { addBoxRestart } from "./commands/box-restart.ts";
+import { addBoxResume } from "./commands/box-resume.ts";
+import { addFleet } from "./commands/fleet.ts";
 import { addKeysBootstrap } from "./commands/keys-bootstrap.ts";
 import { addKeysChange } from "./commands/keys-change.ts";
 import { addKeysCreate } from "./commands/keys-create.ts";
@@ -21,7 +26,7 @@ Exit:    0 done, 1 refused or failed, 2 typed wrong, 3 not reachable or too late
 
 export function ishaProgram(around: Surroundings): Command {
   const program = new Command("isha")
-    .description("Looks after a deployment: its keys, what they use, what went wrong.")
+    .description("Looks after a deployment: its keys, what they use, how its boxes are, what went wrong.")
     .version(around.version, "--version", "print the version")
     .helpOption("-h, --help", "print help")
     .exitOverride()
@@ -50,6 +55,19 @@ export function ishaProgram(around: Surroundings): Command {
   addUsage(program, around);
   addAudit(program, around);
   addWhy(program, around);
+  addFleet(program, around);
+  const boxes = program
+    .command("box")
+    .summary("drain, resume, restart what runs on a box")
+    .description("A box: whether it takes calls, and restarts of its servers.");
+  addBoxDrain(boxes, around);
+  addBoxResume(boxes, around);
+  addBoxRestart(boxes, around);
+  const alerts = program
+    .command("alerts")
+    .summary("the messages that wake somebody")
+    .description("Alarms: the messages that wake somebody.");
+  addAlertsTest(alerts, around);
   return program;
 }
 

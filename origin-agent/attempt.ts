@@ -152,7 +152,7 @@ class Attempt implements AnswerListener {
     const [only] = this.#body;
     const whole = this.#body.length === 1 && only !== undefined ? only : Buffer.concat(this.#body);
     const answered = parseAnswer(whole.toString("utf8"));
-    const written = answered === null ? null : format.json(whole, facts);
+    const written = answered === null ? null : format.json(whole, answered, facts);
     if (answered === null || written === null) {
       this.#break("rubbish", "an unreadable answer");
       return;

@@ -251,14 +251,18 @@ export class Dispatch {
         const waiter = this.#waiters.get(id);
         if (waiter !== undefined) this.#end(waiter, { kind: "aborted" });
       };
+      let waits = false;
       const settle = (turn: Turn): void => {
-        signal.removeEventListener("abort", onAbort);
+        if (waits) signal.removeEventListener("abort", onAbort);
         resolve(turn);
       };
       this.#waiters.set(id, { request, queuedFor: ports, resolve: settle });
-      signal.addEventListener("abort", onAbort, { once: true });
       for (const port of ports) this.#pump(port);
-      if (this.#waiters.has(id)) request.onWait();
+      // Most calls have their slot at once, and nothing to be told of.
+      waits = this.#waiters.has(id);
+      if (!waits) return;
+      signal.addEventListener("abort", onAbort, { once: true });
+      request.onWait();
     });
   }
 

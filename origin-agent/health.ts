@@ -3,7 +3,13 @@ import type { BoxHealth, ServerState } from "../shared/health.ts";
 import type { HealthState } from "./health-cause.ts";
 import type { LiveServer } from "./live-server.ts";
 
-export function boxHealth(box: string, version: string, servers: ReadonlyMap<number, LiveServer>): BoxHealth {
+/** @param held an operator drained the box: none of its servers takes a call */
+export function boxHealth(
+  box: string,
+  version: string,
+  servers: ReadonlyMap<number, LiveServer>,
+  held: boolean,
+): BoxHealth {
   return {
     box,
     version,
@@ -11,7 +17,7 @@ export function boxHealth(box: string, version: string, servers: ReadonlyMap<num
       port: server.port,
       model: server.upstream.server.model,
       // Nothing can be sent to a server that doesn't say what slots it has.
-      state: server.slots.total === 0 && server.view().usable ? "down" : WORDS[server.view().state],
+      state: held || (server.slots.total === 0 && server.view().usable) ? "down" : WORDS[server.view().state],
     })),
   };
 }

@@ -72,5 +72,9 @@ const CHECKSUM_LENGTH = 8;
 
 /** Over the epoch too, so that a line of another process's journal is no line of this one. */
 function checksum(json: string, epoch: string): string {
-  return crc32(json, crc32(epoch)).toString(16).padStart(CHECKSUM_LENGTH, "0");
+  if (summed.epoch !== epoch) summed = { epoch, sum: crc32(epoch) };
+  return crc32(json, summed.sum).toString(16).padStart(CHECKSUM_LENGTH, "0");
 }
+
+/** Line after line is of one epoch. */
+let summed = { epoch: "", sum: 0 };

@@ -9,11 +9,13 @@ import {
   LINK_BOX_HEADER,
   LINK_PATH,
   MAX_BATCH_CALLS,
+  MAX_FAILED_CALLS,
   MAX_FRAME_BYTES,
   PING,
   PONG,
   readFrame,
   type AgentFrame,
+  type FailedCall,
   type Hello,
 } from "../shared/wire.ts";
 import type { BoxSnapshot } from "./box-snapshot.ts";
@@ -30,6 +32,9 @@ const FLUSH_MS = 250;
 
 /** Faults of the edge's frames that are told apart in a connection's log. */
 const MOST_FAULTS_TOLD = 8;
+
+/** Failures kept while there is no link; older ones are in the log. */
+const MOST_FAILED = 200;
 
 /** The code of a link that ends as it should. */
 const NORMAL_CLOSE = 1_000;
@@ -56,6 +61,8 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #core: LinkCore;
   #socket: WebSocket | null = null;
+  /** Not told yet, and when. */
+  readonly #failed: (Omit<FailedCall, "agoMs"> & { readonly at: number })[] = [];
   #timer: NodeJS.Timeout | null = null;
   #armedFor = Infinity;
   #finishing: Promise<void> | null = null;
@@ -83,6 +90,12 @@ export class Link {
   noted(): void {
     this.#core.noted(this.#options.clock());
     this.#arm();
+  }
+
+  /** A call failed where the edge can't see it; told with the next snapshot, which its failure brings about. */
+  failed(call: Omit<FailedCall, "agoMs">): void {
+    this.#failed.push({ ...call, at: this.#options.clock() });
+    if (this.#failed.length > MOST_FAILED) this.#failed.shift();
   }
 
   /** Nothing new will come: tells what is left and says bye, within a bound. */
@@ -135,6 +148,8 @@ export class Link {
       case "look":
         return this.#run(this.#core.looked(this.snapshot(), clock()));
       case "snapshot":
+        this.#send(command.frame);
+        return this.#tellFailed();
       case "usage":
         return this.#send(command.frame);
       case "read":
@@ -206,6 +221,16 @@ export class Link {
   #send(frame: AgentFrame): void {
     // Whether it arrived is known by what comes back; a socket that can't send tells it by closing.
     this.#socket?.send(JSON.stringify(frame), ignore);
+  }
+
+  #tellFailed(): void {
+    const now = this.#options.clock();
+    while (this.#failed.length > 0) {
+      const calls = this.#failed
+        .splice(0, MAX_FAILED_CALLS)
+        .map(({ at, ...call }) => ({ ...call, agoMs: Math.max(0, Math.round(now - at)) }));
+      this.#send({ t: "failed", calls });
+    }
   }
 
   #drop(): void {

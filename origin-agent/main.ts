@@ -22,6 +22,7 @@ import { GpuProbe } from "./probes/gpu.ts";
 import { countTokens } from "./probes/llama.ts";
 import { Pm2Probe } from "./probes/pm2.ts";
 import { isEpochAlive, ownEpoch } from "./process-epoch.ts";
+import { failedUnseen } from "./failed-unseen.ts";
 import { RecentTraffic } from "./recent-traffic.ts";
 import { RetryBudget } from "./recovery.ts";
 import { RetainedBodies } from "./retained-bodies.ts";
@@ -145,7 +146,7 @@ async function start(): Promise<void> {
       // Says no more than which ports are up, so it needs no token: `npm start -- --real` and people use it.
       "/healthz": async () => ({
         contentType: "application/json; charset=utf-8",
-        body: JSON.stringify(boxHealth(box.name, version, live.servers)),
+        body: JSON.stringify(boxHealth(box.name, version, live.servers, words.held)),
       }),
       "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
     },
@@ -156,7 +157,7 @@ async function start(): Promise<void> {
       }),
     },
     isHeld: () => words.held,
-    onDispatch: (call, port) => {
+    onDispatch: (call, port, bodyBytes) => {
       const { requestId: callId, keyId, agentType } = call;
       const end = journal.start({
         callId,
@@ -167,15 +168,17 @@ async function start(): Promise<void> {
         startedAt: wallClock(),
       });
       return (report, ms) => {
-        end(callEnd(call, report, ms));
+        end(callEnd(call, report, bodyBytes, ms));
         link.noted();
       };
     },
     onEnd: (call, report, ms) => {
       metrics.ended(call, report, ms);
-      const { completionTokens } = callEnd(call, report, ms);
+      const { completionTokens } = callEnd(call, report, 0, ms);
       look.ended(report.port, completionTokens);
       recent.ended(call, report, completionTokens, clock());
+      const failed = failedUnseen(call, report, ms);
+      if (failed !== null) link.failed(failed);
       log.info(callLog(call, report, ms));
     },
     log,

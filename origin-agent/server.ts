@@ -44,7 +44,11 @@ export interface AgentParts extends Pick<
   /** An operator holds the box: it takes no further calls, and goes on living. */
   readonly isHeld: () => boolean;
   /** Books a call's dispatch; what it gives back books its end, once. */
-  readonly onDispatch: (call: Call, port: number) => (report: CallReport, ms: number) => void;
+  readonly onDispatch: (
+    call: Call,
+    port: number,
+    bodyBytes: number,
+  ) => (report: CallReport, ms: number) => void;
   readonly onEnd: (call: Call, report: CallReport, ms: number) => void;
   readonly log: Logger;
 }
@@ -215,7 +219,10 @@ class Calls {
     const ending = new AbortController();
     // From here on: a body that trickles in counts too.
     const deadline = setTimeout(() => ending.abort(DEADLINE), call.deadlineMs);
-    const onClose = (): void => ending.abort(CLIENT_LEFT);
+    const onClose = (): void => {
+      // After an answer's end it is no leaving, and an abort costs as much as it says.
+      if (!response.writableFinished) ending.abort(CLIENT_LEFT);
+    };
     response.once("close", onClose);
     try {
       const body = await bodyInTime(parts, request, ending.signal);
@@ -230,7 +237,7 @@ class Calls {
           answer,
           signal: ending.signal,
           onDispatch: (port) => {
-            booked ??= parts.onDispatch(call, port);
+            booked ??= parts.onDispatch(call, port, body.bytes.length);
           },
         });
         const ms = parts.clock() - arrivedAt;

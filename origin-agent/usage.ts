@@ -4,15 +4,27 @@ import type { Call } from "../shared/call-headers.ts";
 import type { CallReport } from "./forward.ts";
 import type { CallEnd, Outcome } from "../shared/usage.ts";
 
-/** @param ms from the call's arrival to its end. */
-export function callEnd(call: Pick<Call, "choices">, report: CallReport, ms: number): CallEnd {
+/** English has about four characters a token, in any of today's vocabularies; a body has a little beside its words. */
+const BODY_BYTES_A_TOKEN = 4;
+
+/**
+ * @param bodyBytes of the request: of a call whose server stated nothing they tell how long its prompt was. Left
+ *   uncounted, a prompt would cost nothing to whoever leaves after its answer's first word.
+ * @param ms from the call's arrival to its end.
+ */
+export function callEnd(
+  call: Pick<Call, "choices">,
+  report: CallReport,
+  bodyBytes: number,
+  ms: number,
+): CallEnd {
   const { counts, estimate } = report;
   const outcome = outcomeOf(report);
   const durationMs = Math.round(ms);
   if (counts === null) {
     return {
       outcome,
-      promptTokens: null,
+      promptTokens: outcome === "refused" ? null : Math.ceil(bodyBytes / BODY_BYTES_A_TOKEN),
       cachedTokens: null,
       completionTokens: estimate,
       choices: call.choices,

@@ -26,7 +26,7 @@ export async function buildConsole() {
     );
     const page = pageText(await readFile(join(ROOT, "console", "index.html"), "utf8"), built);
     await writeFile(join(folder, "index.html"), page);
-    for (const name of [...built, "index.html"]) await rename(join(folder, name), join(CONSOLE, name));
+    for (const name of [...built, "index.html"]) await put(join(folder, name), join(CONSOLE, name));
     const kept = new Set([...built, "index.html"]);
     const stale = (await readdir(CONSOLE)).filter((name) => !kept.has(name));
     await Promise.all(stale.map((name) => rm(join(CONSOLE, name), { force: true })));
@@ -34,6 +34,17 @@ export async function buildConsole() {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * What is there already stays untouched: whoever serves the folder, as each `wrangler dev` of this clone does, begins
+ * anew when a file of it changes, and ends its connections.
+ * @param {string} from
+ * @param {string} to
+ */
+async function put(from, to) {
+  const [made, known] = await Promise.all([readFile(from), readFile(to).catch(() => null)]);
+  if (known === null || !made.equals(known)) await rename(from, to);
 }
 
 /** @param {string} folder */

@@ -112,11 +112,11 @@ export function agentCommand(options) {
 }
 
 /**
- * @param {{ folder: string, config: string, entry: string | null, port: number, envFile: string }} options
- *   `folder`: where it keeps its state
+ * @param {{ folder: string, config: string, entry: string | null, port: number, envFile: string, vars?: Record<string, string> }} options
+ *   `folder`: where it keeps its state; `vars`: what the configuration doesn't declare
  * @returns {Command}
  */
-export function edgeCommand({ folder, config, entry, port, envFile }) {
+export function edgeCommand({ folder, config, entry, port, envFile, vars = {} }) {
   const args = [
     join(ROOT, "node_modules/wrangler/bin/wrangler.js"),
     "dev",
@@ -129,6 +129,7 @@ export function edgeCommand({ folder, config, entry, port, envFile }) {
       "--inspector-port": 0,
       "--persist-to": join(folder, "state"),
     }),
+    ...Object.entries(vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
     // The Worker sees the host that was asked for, not the public one of its route: the development keys
     // work on a loopback host only, and links lead back here.
     "--infer-origin-from-routes=false",

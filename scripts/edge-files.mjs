@@ -61,10 +61,32 @@ export function envFileText(variables) {
 }
 
 /**
+ * Secrets that a deployment may lack. wrangler.toml can't declare them: a deploy fails where a declared one is missing,
+ * and a value under [vars] would take a deployed secret's place. Here `wrangler dev` takes them from its command line.
+ */
+export const OPTIONAL_SECRETS = ["ALERT_WEBHOOK_URL", "FIRST_ADMIN_KEY_SHA256"];
+
+/**
  * The names that a Worker would never see: wrangler leaves out, in silence, what its configuration doesn't declare.
  * @param {string} config text of wrangler.toml
  * @param {readonly string[]} names
  */
 export function undeclared(config, names) {
   return names.filter((name) => !new RegExp(`\\b${name}\\b`).test(config));
+}
+
+/**
+ * Which variables go into the env file, and which beside it.
+ * @param {string} config text of wrangler.toml
+ * @param {Record<string, string>} variables
+ * @throws Error that names those which the Worker wouldn't see either way
+ */
+export function sortVariables(config, variables) {
+  const further = undeclared(config, Object.keys(variables));
+  const unknown = further.filter((name) => !OPTIONAL_SECRETS.includes(name));
+  if (unknown.length > 0)
+    throw new Error(`wrangler.toml declares no ${unknown.join(", ")}, so the Worker wouldn't see it`);
+  const those = (/** @type {boolean} */ isFurther) =>
+    Object.fromEntries(Object.entries(variables).filter(([name]) => further.includes(name) === isFurther));
+  return { declared: those(false), vars: those(true) };
 }

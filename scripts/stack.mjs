@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { buildConsole } from "./build-console.mjs";
 import { agentCommand, edgeCommand, simulatorCommand } from "./commands.mjs";
-import { configText, entryText, envFileText, undeclared } from "./edge-files.mjs";
+import { configText, entryText, envFileText, sortVariables } from "./edge-files.mjs";
 import { ROOT, SHIPPED_FLEET } from "./paths.mjs";
 import { anyFree, firstFree, withPort } from "./ports.mjs";
 import { ProgramSet } from "./program-set.mjs";
@@ -324,11 +324,9 @@ async function startEdge(run, port) {
     BOX_ORIGINS: JSON.stringify({ ...Object.fromEntries(agents), ...options.boxOrigins }),
     ...options.vars,
   };
-  const unknown = undeclared(await readFile(config, "utf8"), Object.keys(variables));
-  if (unknown.length > 0)
-    throw new Error(`wrangler.toml declares no ${unknown.join(", ")}, so the Worker wouldn't see it`);
-  await writeFile(envFile, envFileText(variables), { mode: 0o600 });
-  const command = edgeCommand({ folder, config, entry, port, envFile });
+  const { declared, vars } = sortVariables(await readFile(config, "utf8"), variables);
+  await writeFile(envFile, envFileText(declared), { mode: 0o600 });
+  const command = edgeCommand({ folder, config, entry, port, envFile, vars });
   return run.programs.launch(EDGE, command, async (program) => {
     const url = await program.waitFor((line) => /Ready on (http:\/\/[^\s/]+)/.exec(line)?.[1], READY_MS);
     await untilLive(url, program);

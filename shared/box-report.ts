@@ -28,6 +28,11 @@ export interface BoxReport {
   readonly heardAgoMs: number;
   /** The version that spoke last. */
   readonly version: string;
+  /**
+   * An operator drained it, which holds for an agent too that hasn't heard of it yet, or isn't linked. An object of the
+   * release before doesn't say.
+   */
+  readonly held?: boolean;
   /** Those that are linked now, the newest first. */
   readonly agents: readonly LinkedAgent[];
 }

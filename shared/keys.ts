@@ -33,8 +33,8 @@ const keyName = z
   .trim()
   .min(1)
   .max(MAX_NAME_LENGTH)
-  // oxlint-disable-next-line no-control-regex -- that is what is refused here
-  .regex(/^[^\u0000-\u001f\u007f]+$/, "no control characters");
+  // Direction and format characters among them: a name must read as what it is.
+  .regex(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u, "no control or format characters");
 const scopes = z
   .array(z.enum(SCOPES))
   .min(1)

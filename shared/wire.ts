@@ -13,6 +13,8 @@ export const LINK_PATH = "/_agent/link";
 export const LINK_BOX_HEADER = "x-isha-box";
 /** Within the edge alone: the hash of its own fleet file, handed to the fleet object with an agent's upgrade. */
 export const LINK_FLEET_HEADER = "x-isha-fleet-hash";
+/** And the names of its boxes, with commas: one that never dials is missed too. */
+export const LINK_BOXES_HEADER = "x-isha-fleet-boxes";
 
 /** Largest frame either side takes, bytes: a batch of calls is the largest there is, some 60 KB. */
 export const MAX_FRAME_BYTES = 256 * 1024;
@@ -160,13 +162,36 @@ const Usage = z.object({
   calls: z.array(UsageCall).min(1).max(MAX_BATCH_CALLS),
 });
 
+/** Most failures in one frame; more of a second are in the traffic's counts. */
+export const MAX_FAILED_CALLS = 50;
+
+/** Calls that failed after their answer had begun: the edge, which passes a stream on unread, can't know of them. */
+const Failed = z.object({
+  t: z.literal("failed"),
+  calls: z
+    .array(
+      z.object({
+        requestId: recordName,
+        keyId: recordName,
+        code: recordName,
+        route: text(64),
+        port: port.nullable(),
+        /** How long ago it ended, milliseconds. */
+        agoMs: count,
+      }),
+    )
+    .min(1)
+    .max(MAX_FAILED_CALLS),
+});
+
 const Bye = z.object({ t: z.literal("bye") });
 
 /** What an agent says. */
-export const AgentFrame = z.discriminatedUnion("t", [Hello, Snapshot, Usage, Bye]);
+export const AgentFrame = z.discriminatedUnion("t", [Hello, Snapshot, Usage, Failed, Bye]);
 export type AgentFrame = z.infer<typeof AgentFrame>;
 export type Hello = z.infer<typeof Hello>;
 export type Snapshot = z.infer<typeof Snapshot>;
+export type FailedCall = z.infer<typeof Failed>["calls"][number];
 export type UsageFrame = z.infer<typeof Usage>;
 
 /** What the edge says. */

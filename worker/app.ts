@@ -6,7 +6,7 @@ import { ANSWER_HEADERS } from "../shared/call-headers.ts";
 import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
-import { client, visitor } from "./middleware/admit.ts";
+import { client, visitor, type CallParts } from "./middleware/admit.ts";
 import { beginBody, body } from "./middleware/body.ts";
 import { beginLook, fleetLook } from "./middleware/fleet-look.ts";
 import { onError, showRefusal } from "./middleware/errors.ts";
@@ -58,7 +58,8 @@ export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
     beginBody(c);
     beginLook(live, c);
   };
-  const call: Chain = [client(fleet, limiter, "infer", clock, begin), body(), fleetLook(live)];
+  const parts: CallParts = { begin, whole: async (c) => c.get("body") };
+  const call: Chain = [client(fleet, limiter, "infer", clock, parts), body(), fleetLook(live)];
   const operator: Chain = [client(fleet, limiter, "admin", clock)];
 
   const routes: readonly Route[] = [

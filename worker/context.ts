@@ -10,6 +10,8 @@ export interface Variables {
   settings: Settings;
   /** Set by the `client` chain. */
   principal: Principal;
+  /** Whose request was refused before there was a principal. */
+  refusedKey: string;
   /** What the boxes last said; set by the `call` chain. */
   live: LiveFleet | Promise<LiveFleet>;
   /** The body on its way in, begun before anybody waited for the limiters. */

@@ -37,27 +37,32 @@ const origins = z
   .transform((text, context) => (text === "" ? {} : originsJson(text, context)))
   .pipe(z.record(z.string(), z.url()));
 
-const Environment = z.object({
-  /** Shared with the agents; the boxes' tokens are made of it. */
-  BOX_SECRET: z.string().min(16),
-  /** The one before it, while it is rotated: boxes that still have it may dial. */
-  BOX_SECRET_PREVIOUS: z.union([z.literal(""), z.string().min(16)]).default(""),
-  /** `1` lets `dev-key` and `dev-admin` in, on a loopback host alone. */
-  DEV_KEYS: z.enum(["", "0", "1"]).default(""),
-  /** Where a box is reached when not at the fleet file's origin. */
-  BOX_ORIGINS: origins.default({}),
-  /** The Access service token that lets the edge through to the tunnel's hostnames. */
-  ACCESS_CLIENT_ID: z.string().optional(),
-  ACCESS_CLIENT_SECRET: z.string().optional(),
-  /** Hash of the key that may make the first admin key; it counts only while there is no other. */
-  FIRST_ADMIN_KEY_SHA256: z
-    .string()
-    .regex(
-      /^([0-9a-f]{64})?$/,
-      "must be 64 lower-case hexadecimal digits, as `isha keys bootstrap` prints them",
-    )
-    .default(""),
-});
+const Environment = z
+  .object({
+    /** Shared with the agents; the boxes' tokens are made of it. */
+    BOX_SECRET: z.string().min(16),
+    /** The one before it, while it is rotated: boxes that still have it may dial. */
+    BOX_SECRET_PREVIOUS: z.union([z.literal(""), z.string().min(16)]).default(""),
+    /** `1` lets `dev-key` and `dev-admin` in, on a loopback host alone. */
+    DEV_KEYS: z.enum(["", "0", "1"]).default(""),
+    /** Where a box is reached when not at the fleet file's origin. */
+    BOX_ORIGINS: origins.default({}),
+    /** The Access service token that lets the edge through to the tunnel's hostnames. */
+    ACCESS_CLIENT_ID: z.string().optional(),
+    ACCESS_CLIENT_SECRET: z.string().optional(),
+    /** Hash of the key that may make the first admin key; it counts only while there is no other. */
+    FIRST_ADMIN_KEY_SHA256: z
+      .string()
+      .regex(
+        /^([0-9a-f]{64})?$/,
+        "must be 64 lower-case hexadecimal digits, as `isha keys bootstrap` prints them",
+      )
+      .default(""),
+  })
+  .refine((value) => (value.ACCESS_CLIENT_ID === undefined) === (value.ACCESS_CLIENT_SECRET === undefined), {
+    path: ["ACCESS_CLIENT_SECRET"],
+    error: "ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET belong together: set both or neither",
+  });
 
 export interface Settings {
   readonly boxSecret: string;

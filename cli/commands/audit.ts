@@ -1,6 +1,6 @@
 // `isha audit`: what operators did, newest first.
-import type { Command } from "commander";
-import { AuditList, type AuditEntry } from "../../shared/keys.ts";
+import { InvalidArgumentError, type Command } from "commander";
+import { AuditList, AuditQuery, type AuditEntry } from "../../shared/keys.ts";
 import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../command-options.ts";
 import { connect, type ConnectionOptions } from "../connection.ts";
 import { countText, momentText } from "../figures.ts";
@@ -14,7 +14,7 @@ const COLUMNS: readonly Column[] = [
   { title: "WHEN" },
   { title: "BY" },
   { title: "WHAT" },
-  { title: "KEY" },
+  { title: "TARGET" },
   { title: "DETAIL", cut: true },
 ];
 
@@ -24,11 +24,22 @@ export function addAudit(program: Command, around: Surroundings): void {
   const command = program
     .command("audit")
     .summary("what operators did")
-    .description(`Lists what operators did with keys, newest first: the last ${PAGE}, or all.`)
-    .option("--target <id>", "what was done to this key alone", readKeyId)
+    .description(`Lists what operators did with keys and boxes, newest first: the last ${PAGE}, or all.`)
+    .option("--target <id>", "what was done to this key, box or server (box1:9001) alone", readTarget)
     .option("--all", `all, not only the last ${PAGE}`);
   addServiceOptions(command).action((options: Options) => audit(options, around));
-  addExamples(command, ["isha audit", "isha audit --target 3fA9kQ2mXw7b --all"]);
+  addExamples(command, [
+    "isha audit",
+    "isha audit --target 3fA9kQ2mXw7b --all",
+    "isha audit --target box1:9001",
+  ]);
+}
+
+function readTarget(text: string): string {
+  // A whole key is told apart from its id there.
+  if (text.startsWith("isha_")) return readKeyId(text);
+  if (text !== "" && AuditQuery.shape.target.safeParse(text).success) return text;
+  throw new InvalidArgumentError("It must be a key's id, a box, or a box's server such as box1:9001.");
 }
 
 async function audit(options: Options, around: Surroundings): Promise<void> {

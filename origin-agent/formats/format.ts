@@ -1,5 +1,6 @@
 // What a format is: how llama-server's answer becomes the client's. One value a format, chosen once a call.
 import type { Refusal } from "../../shared/errors.ts";
+import type { AnswerJson } from "../chat-recorder.ts";
 
 /** What the agent knows of an answer beside its bytes; shown where the format has a place for it. */
 export interface AnswerFacts {
@@ -28,8 +29,11 @@ export interface AnswerFormat {
   /** Fields this format needs in the request, written last. */
   readonly requestFields: (stream: boolean) => Readonly<Record<string, unknown>>;
   readonly stream: (facts: AnswerFacts) => StreamTranslator;
-  /** A whole JSON answer, or null where it isn't one. */
-  readonly json: (body: Buffer, facts: AnswerFacts) => Buffer | string | null;
+  /**
+   * A whole JSON answer, or null where it isn't one.
+   * @param parsed what `body` says: it is parsed once a call.
+   */
+  readonly json: (body: Buffer, parsed: AnswerJson, facts: AnswerFacts) => Buffer | string | null;
 }
 
 /** A server that sends an error after a 200: its text can echo a prompt, so ours stands in for it. */

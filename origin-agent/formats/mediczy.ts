@@ -1,6 +1,7 @@
 // Mediczy's own format, which its clients knew before there was an OpenAI-shaped one: a chat answered as a
 // text completion, with the `isha` object that says who answered. Streamed, the same object per event.
 import * as z from "zod";
+import type { AnswerJson } from "../chat-recorder.ts";
 import { eventData } from "../event-stream.ts";
 import {
   ERROR_IN_STREAM,
@@ -53,9 +54,9 @@ function ishaObject(facts: AnswerFacts): Readonly<Record<string, unknown>> {
   return { port: facts.port, box: facts.box, queue_ms: facts.queueMs, fallback_from: facts.fallbackFrom };
 }
 
-function translateJson(body: Buffer, facts: AnswerFacts): string | null {
-  const answer = parseAnswer(body);
-  if (answer === null) return null;
+function translateJson(_body: Buffer, parsed: AnswerJson, facts: AnswerFacts): string | null {
+  const { success, data: answer } = ChatAnswer.safeParse(parsed);
+  if (!success) return null;
   return JSON.stringify({
     id: mediczyId(answer.id),
     object: "text_completion",
@@ -71,15 +72,6 @@ function translateJson(body: Buffer, facts: AnswerFacts): string | null {
     usage: answer.usage,
     isha: ishaObject(facts),
   });
-}
-
-function parseAnswer(body: Buffer): z.infer<typeof ChatAnswer> | null {
-  try {
-    const parsed = ChatAnswer.safeParse(JSON.parse(body.toString("utf8")));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
-  }
 }
 
 /** Translates a stream. The event that ends a choice is held back: the last one carries `usage` and `isha`. */

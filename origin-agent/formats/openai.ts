@@ -29,20 +29,9 @@ function hasErrorEvent(whole: Buffer): boolean {
   });
 }
 
-/** An answer has choices; an error in a 200, or no JSON at all, hasn't. */
-function isAnswer(body: Buffer): boolean {
-  try {
-    const answer: unknown = JSON.parse(body.toString("utf8"));
-    return (
-      typeof answer === "object" && answer !== null && "choices" in answer && Array.isArray(answer.choices)
-    );
-  } catch {
-    return false;
-  }
-}
-
 export const openai: AnswerFormat = {
   requestFields: () => ({}),
   stream: () => new PassThrough(),
-  json: (body) => (isAnswer(body) ? body : null),
+  // An answer has choices; an error in a 200 hasn't.
+  json: (body, { choices }) => (Array.isArray(choices) ? body : null),
 };

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import * as z from "zod";
 import { formatApiKey } from "../../shared/api-key.ts";
 import { RequestFate } from "../../shared/failures.ts";
+import { FleetView } from "../../shared/fleet-view.ts";
 import {
   AuditList,
   KeyChange,
@@ -49,6 +50,9 @@ export class AdminService {
   readonly audit: AuditEntry[] = [];
   readonly fates = new Map<string, RequestFate>();
   usage: UsageReport | null = null;
+  fleet: FleetView | null = null;
+  /** Agents of every box that are linked. */
+  linked = 1;
   /** How many a page of a list has at most. */
   page = 2;
   fault: Fault | null = null;
@@ -71,6 +75,8 @@ export class AdminService {
     this.keys.clear();
     this.fates.clear();
     this.usage = null;
+    this.fleet = null;
+    this.linked = 1;
     this.fault = null;
   }
 
@@ -158,6 +164,13 @@ export class AdminService {
     ["GET", /^\/admin\/usage$/, ({ query }) => this.#usage(query)],
     ["GET", /^\/admin\/audit$/, ({ query }) => this.#audit(query)],
     ["GET", /^\/admin\/requests\/([^/]+)$/, (_asked, id) => this.#fate(id)],
+    ["GET", /^\/admin\/fleet$/, () => [200, FleetView.parse(this.fleet)]],
+    [
+      "POST",
+      /^\/admin\/boxes\/([^/]+)\/(?:drain|resume|servers\/\d+\/restart)$/,
+      (_, box) => this.#order(box),
+    ],
+    ["POST", /^\/admin\/alerts\/test$/, () => [200, { delivered: true }]],
   ];
 
   #create(body: unknown): Answered {
@@ -228,6 +241,13 @@ export class AdminService {
           "No failed request of this id is kept. It succeeded, or is older than 24 hours.",
         )
       : [200, RequestFate.parse(fate)];
+  }
+
+  #order(box: string): Answered {
+    const isKnown = this.fleet === null || this.fleet.boxes.some(({ name }) => name === box);
+    return isKnown
+      ? [202, { box, told: this.linked }]
+      : refused(404, "not_found", "The fleet has no such box. There are: north.");
   }
 
   #withKey(id: string, then: (key: KeyView) => Answered): Answered {

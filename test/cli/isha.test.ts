@@ -50,6 +50,11 @@ describe("isha", () => {
       "usage",
       "audit",
       "why",
+      "fleet",
+      "box drain",
+      "box resume",
+      "box restart",
+      "alerts test",
     ];
     for (const command of commands) {
       const { code, out } = await runProgram([...command.split(" "), "--help"], { env });

@@ -19,6 +19,17 @@ interface Chunk {
   readonly choices: { readonly text?: string; readonly delta: { readonly content?: string | null } }[];
 }
 
+/** The edge passes a stream on unread: that it broke, its box tells. */
+async function fateIsKnown(last: Chunk | string | undefined): Promise<void> {
+  const id = typeof last === "object" ? last.error?.request_id : undefined;
+  const headers = { authorization: "Bearer dev-admin" };
+  await until(async () => {
+    const response = await fetch(`${stack.edgeUrl}/admin/requests/${id}`, { headers });
+    const fate = (await response.json()) as { readonly code?: string; readonly key?: string };
+    return response.status === 200 && fate.code === "upstream_failed" && fate.key === "dev-key";
+  }, "the failed stream's fate");
+}
+
 const streamed = { temperature: 0, stream: true, messages: CHEST_PAIN };
 
 test("characters split between chunks arrive whole, in both formats", async () => {
@@ -59,6 +70,7 @@ test.each(["Clinical by agent type", "Clinical by model"])(
       error: { code: "upstream_failed", request_id: answer.headers.get("x-request-id") },
     });
     expect(all.filter((event) => event !== "[DONE]" && event.error !== undefined)).toHaveLength(1);
+    await fateIsKnown(last);
   },
 );
 

@@ -169,17 +169,17 @@ export async function startAgent(
       "/healthz": () =>
         Promise.resolve({
           contentType: "application/json; charset=utf-8",
-          body: JSON.stringify(boxHealth(box.name, "1.2.3", live.servers)),
+          body: JSON.stringify(boxHealth(box.name, "1.2.3", live.servers, false)),
         }),
       "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
     },
     guarded: {},
     isHeld: () => other.isHeld?.() ?? false,
-    onDispatch: (call, port) => {
+    onDispatch: (call, port, bodyBytes) => {
       const entry: Booked = { call, port, end: null };
       booked.push(entry);
       return (report, ms) => {
-        entry.end = callEnd(call, report, ms);
+        entry.end = callEnd(call, report, bodyBytes, ms);
       };
     },
     onEnd: (call, report, ms) => {

@@ -19,14 +19,16 @@ afterAll(async () => {
 });
 
 const states = (): (readonly [number, string])[] =>
-  boxHealth("north", "1.2.3", agent.live.servers).servers.map(({ port, state }) => [port, state] as const);
+  boxHealth("north", "1.2.3", agent.live.servers, false).servers.map(
+    ({ port, state }) => [port, state] as const,
+  );
 
 describe("a box's health", () => {
   it("says each server's state by the fleet file's port, in its order, and costs no look", async () => {
     await until(() => states()[1]?.[1] === "loading");
     const asked = (await ready.state()).requestsByRoute["/health"] ?? 0;
     for (let time = 0; time < 500; time += 1) {
-      expect(boxHealth("north", "1.2.3", agent.live.servers)).toEqual({
+      expect(boxHealth("north", "1.2.3", agent.live.servers, false)).toEqual({
         box: "north",
         version: "1.2.3",
         servers: [

@@ -27,7 +27,7 @@ const refused = (code: ErrorCode): Partial<CallReport> => ({
 
 describe("a call's record", () => {
   it("has the server's own counts as they are", () => {
-    expect(callEnd({ choices: 1 }, REPORT, 99.6)).toEqual({
+    expect(callEnd({ choices: 1 }, REPORT, 400, 99.6)).toEqual({
       outcome: "complete",
       ...COUNTS,
       choices: 1,
@@ -49,19 +49,19 @@ describe("a call's record", () => {
       "of a client that left is what was decoded",
       { outcome: "left", counts: null },
       1,
-      { outcome: "aborted", completionTokens: 9, promptTokens: null, estimated: true },
+      { outcome: "aborted", completionTokens: 9, promptTokens: 100, estimated: true },
     ],
     [
       "of what nobody saw is unknown, not 0",
       { outcome: "left", counts: null, estimate: null },
       1,
-      { completionTokens: null, cachedTokens: null },
+      { completionTokens: null, cachedTokens: null, promptTokens: 100 },
     ],
     ["of a deadline is expired", refused("deadline_exceeded"), 1, { outcome: "expired" }],
     ["of a broken server is broken", refused("upstream_failed"), 1, { outcome: "broken" }],
     ["of anything else is refused", refused("invalid_request"), 1, { outcome: "refused" }],
   ])("%s", (_what, other, choices, expected) => {
-    expect(callEnd({ choices }, { ...REPORT, ...other }, 1)).toMatchObject(expected);
+    expect(callEnd({ choices }, { ...REPORT, ...other }, 400, 1)).toMatchObject(expected);
   });
 });
 

@@ -1,11 +1,19 @@
 // The parts of the local stack that need no stack: ports, command lines, generated files, arguments, texts.
 // The stack itself is what every end-to-end test starts.
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import fleet from "../../fleet.config.ts";
 import { checkParts } from "../../scripts/check.mjs";
 import { agentCommand, edgeCommand, simulatorCommand } from "../../scripts/commands.mjs";
-import { configText, entryText, envFileText, undeclared } from "../../scripts/edge-files.mjs";
+import {
+  configText,
+  entryText,
+  envFileText,
+  OPTIONAL_SECRETS,
+  sortVariables,
+  undeclared,
+} from "../../scripts/edge-files.mjs";
 import { anyFree, firstFree, isFree, withPort } from "../../scripts/ports.mjs";
 import { isLlamaHealth } from "../../scripts/real-servers.mjs";
 import { readPort, readStartArguments } from "../../scripts/start-arguments.mjs";
@@ -136,6 +144,11 @@ describe("command lines", () => {
     expect(args).toContain("--infer-origin-from-routes=false");
     expect(env["WRANGLER_REGISTRY_PATH"]).toBe("/t/registry");
     expect(edgeCommand({ ...options, entry: "/w.ts" }).args.slice(1, 3)).toEqual(["dev", "/w.ts"]);
+    expect(args).not.toContain("--var");
+    const vars = { ALERT_WEBHOOK_URL: "http://127.0.0.1:1/x" };
+    expect(edgeCommand({ ...options, vars }).args.join(" ")).toContain(
+      "--var ALERT_WEBHOOK_URL:http://127.0.0.1:1/x",
+    );
   });
 });
 
@@ -199,6 +212,16 @@ describe("the Worker's variables", () => {
 
   it("are refused where wrangler.toml doesn't declare them, since wrangler would leave them out in silence", () => {
     expect(undeclared('[vars]\nA = ""\n[secrets]\nrequired = ["B"]', ["A", "B", "C"])).toEqual(["C"]);
+  });
+
+  it("that a deployment may lack aren't declared, which would make a deploy fail or overwrite the deployed one", () => {
+    const config = readFileSync(new URL("../../wrangler.toml", import.meta.url), "utf8");
+    expect(undeclared(config, OPTIONAL_SECRETS)).toEqual(OPTIONAL_SECRETS);
+    expect(sortVariables(config, { DEV_KEYS: "1", ALERT_WEBHOOK_URL: "http://x" })).toEqual({
+      declared: { DEV_KEYS: "1" },
+      vars: { ALERT_WEBHOOK_URL: "http://x" },
+    });
+    expect(() => sortVariables(config, { ALERT_WEBHOOK: "http://x" })).toThrow("declares no ALERT_WEBHOOK,");
   });
 });
 

@@ -40,9 +40,9 @@ describe("the edge's environment", () => {
     });
   });
 
-  it("has no Access token where half of it is missing", () => {
-    expect(readSettings(bindings({ ACCESS_CLIENT_ID: "id" })).access).toBeNull();
-    expect(readSettings(bindings({ ACCESS_CLIENT_SECRET: "words" })).access).toBeNull();
+  it("wants all of an Access token or nothing: with half of it no box would be reached", () => {
+    for (const half of [{ ACCESS_CLIENT_ID: "id" }, { ACCESS_CLIENT_SECRET: "words" }])
+      expect(() => readSettings(bindings(half))).toThrow(/both or neither/);
   });
 
   it("is checked once for each object the platform hands in", () => {

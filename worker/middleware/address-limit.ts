@@ -51,7 +51,11 @@ export class AddressLimits {
 
   /** Asks for a request that waits. */
   async ask(asker: Asker, address: HeldAddress, now: number): Promise<AddressAdmission> {
-    return this.#ask(asker, address, address.ask(now, this.#perSecond));
+    const admission = await this.#ask(asker, address, address.ask(now, this.#perSecond));
+    if (admission.ok || admission.refusal.code !== "rate_limited_ip") return admission;
+    // What was left may have come here, with the answer to another's question.
+    const taken = address.rescue(this.#clock());
+    return taken === null ? admission : { ok: true, taken };
   }
 
   /** Asks beside the answer, where it is time to. */

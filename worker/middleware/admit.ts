@@ -10,6 +10,7 @@ import { addressName } from "./client-address.ts";
 import { anonymousRecord, MISSING, readCredential, resolveClaim } from "./credential.ts";
 import { showRefusal } from "./errors.ts";
 import type { ShownKey } from "./key-limit.ts";
+import { LIMITER_SILENT } from "./limit-refusals.ts";
 import type { Entry, Limiter } from "./limiter.ts";
 import { setRateHeaders, type ToldLimits } from "./rate-headers.ts";
 import { ShownKeys } from "./shown-keys.ts";
@@ -17,7 +18,7 @@ import { ShownKeys } from "./shown-keys.ts";
 /** Routes without a key: the address limit alone. */
 export function visitor(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
   return async function admitVisitor(c, next) {
-    const visit = limiter.visit(askerOf(c));
+    const visit = limiter.visit(askerOf(c, false));
     const entry = visit instanceof Promise ? await visit : visit;
     if (!entry.ok) return showLimited(c, entry.refusal, entry.told);
     await next();
@@ -25,35 +26,65 @@ export function visitor(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
   };
 }
 
-/**
- * Routes for a key with `scope`. Sets `principal`.
- * @param meanwhile what can begin while the limiters are asked
- */
+/** What a call to the models brings beside its key. */
+export interface CallParts {
+  /** What can begin while the limiters are asked. */
+  readonly begin: (c: Context<EdgeEnv>) => void;
+  /** What must have come before the call goes on. */
+  readonly whole: (c: Context<EdgeEnv>) => Promise<unknown>;
+}
+
+/** How often a request is let in anew whose parts took so long that its key may have been revoked meanwhile. */
+const MOST_ENTRIES = 3;
+
+/** Routes for a key with `scope`. Sets `principal`. @param call null for what isn't one */
 export function client(
   fleet: Fleet,
   limiter: Limiter,
   scope: Scope,
   clock: () => number,
-  meanwhile: (c: Context<EdgeEnv>) => void = () => {},
+  call: CallParts | null = null,
 ): MiddlewareHandler<EdgeEnv> {
   const read = keyReader(fleet);
   return async function admitClient(c, next) {
     const reading = read(c);
     const shown = reading instanceof Promise ? await reading : reading;
-    const asked = enter(limiter, askerOf(c), shown, fleet, clock);
-    if (asked instanceof Promise) meanwhile(c);
-    const entry = asked instanceof Promise ? await asked : asked;
-    if (!entry.ok) return showLimited(c, entry.refusal, entry.told);
-    const { record, keyId, warning } = admitted(entry.value, shown, fleet, clock);
-    if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), entry.told);
-    c.set("principal", { ...record, keyId });
+    const asker = askerOf(c, call !== null);
+    let told: ToldLimits = { key: null, address: null };
+    let warned: string | null = null;
+    for (let entries = 1; ; entries += 1) {
+      const asked = enter(limiter, asker, shown, fleet, clock);
+      if (asked instanceof Promise) call?.begin(c);
+      const entry = asked instanceof Promise ? await asked : asked;
+      ({ told } = entry);
+      if (!entry.ok) return showLimited(c, entry.refusal, told, knownKey(shown, entry.refusal));
+      const { record, keyId, warning } = admitted(entry.value, shown, fleet, clock);
+      if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), told, keyId);
+      if (call !== null) {
+        call.begin(c);
+        await call.whole(c);
+      }
+      if (shown.ok && shown.value !== null && !limiter.vouches(shown.value)) {
+        if (entries < MOST_ENTRIES) continue;
+        return showLimited(c, LIMITER_SILENT, told, keyId);
+      }
+      warned = warning;
+      c.set("principal", { ...record, keyId });
+      break;
+    }
     await next();
     const { headers } = c.res;
-    setRateHeaders(headers, entry.told);
+    setRateHeaders(headers, told);
     // RFC 9111 dropped the header, but it is what people look for; 299 is "miscellaneous persistent warning".
-    if (warning !== null) headers.set("warning", `299 - "${warning}"`);
+    if (warned !== null) headers.set("warning", `299 - "${warned}"`);
     return undefined;
   };
+}
+
+/** Whose refusal it is, where the key is one that there is. */
+function knownKey(shown: Shown, { code }: Refusal): string | null {
+  if (!shown.ok || shown.value === null) return null;
+  return code === "invalid_key" || code === "too_many_failed_keys" ? null : shown.value.claim.keyId;
 }
 
 /** A key, none, or why what was shown can be none. */
@@ -102,7 +133,7 @@ function keyReader(fleet: Fleet): (c: Context<EdgeEnv>) => Shown | Promise<Shown
     const text = readCredential(c.req.header("authorization"), c.req.header("x-api-key"));
     if (!text.ok) return text;
     if (text.value === null) return NO_KEY;
-    const { devKeys, firstAdminSha256 } = c.var.settings;
+    const { devKeys, firstAdminSha256 } = c.get("settings");
     if (known === null || known.sha256 !== firstAdminSha256) {
       const keys = (dev: boolean): ShownKeys =>
         new ShownKeys((key, hash) => resolveClaim(key, hash, fleet, { devKeys: dev, firstAdminSha256 }));
@@ -120,9 +151,10 @@ function isLoopback(url: string): boolean {
   return LOOPBACK.test(url);
 }
 
-function askerOf(c: Context<EdgeEnv>): Asker {
+function askerOf(c: Context<EdgeEnv>, calls: boolean): Asker {
   return {
     bindings: c.env,
+    calls,
     address: addressName(c.req.header("cf-connecting-ip")),
     context: c.executionCtx,
   };
@@ -136,7 +168,13 @@ function lacksScope(scope: Scope, { scopes }: KeyRecord): Refusal {
 }
 
 /** Refusals come in floods: an answer is cheaper than an exception, and has its limits' headers. */
-function showLimited(c: Context<EdgeEnv>, refusal: Refusal, told: ToldLimits): Response {
+function showLimited(
+  c: Context<EdgeEnv>,
+  refusal: Refusal,
+  told: ToldLimits,
+  keyId: string | null = null,
+): Response {
+  if (keyId !== null) c.set("refusedKey", keyId);
   const answer = showRefusal(c, refusal);
   setRateHeaders(answer.headers, told);
   return answer;

@@ -3,24 +3,30 @@
 import type { Context } from "hono";
 import { ERRORS, errorBody, RefusedError, retryHeaders, type Refusal } from "../../shared/errors.ts";
 import { RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S } from "../../shared/limits.ts";
+import type { Principal } from "../../shared/principal.ts";
 import type { EdgeEnv } from "../context.ts";
 import { SettingsError } from "../env.ts";
 import { logRefused } from "../log.ts";
 
 /** Answers with a refusal, and writes its line. */
 export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
+  // `c.var` would copy all that is set, each time it is read.
+  const requestId = c.get("requestId");
+  const principal: Principal | undefined = c.get("principal");
+  const refusedKey: string | undefined = c.get("refusedKey");
+  const { status } = ERRORS[refusal.code];
   logRefused(c, {
-    request_id: c.var.requestId,
+    request_id: requestId,
     code: refusal.code,
     route: c.req.routePath,
-    key: c.var.principal?.keyId ?? null,
+    key: principal?.keyId ?? refusedKey ?? null,
     cause: refusal.internal ?? null,
   });
-  return new Response(JSON.stringify(errorBody(refusal, c.var.requestId)), {
-    status: ERRORS[refusal.code].status,
+  return new Response(JSON.stringify(errorBody(refusal, requestId)), {
+    status,
     headers: {
       "content-type": "application/json; charset=utf-8",
-      ...(ERRORS[refusal.code].status === 401 ? { "www-authenticate": 'Bearer realm="isha"' } : {}),
+      ...(status === 401 ? { "www-authenticate": 'Bearer realm="isha"' } : {}),
       ...retryHeaders(refusal, { minS: RETRY_AFTER_MIN_S, maxS: RETRY_AFTER_MAX_S }),
     },
   });

@@ -69,6 +69,11 @@ export class HeldAddress {
     return this.#lease?.askAhead(now, perSecond) ?? null;
   }
 
+  /** A token that came with another request's answer meanwhile. */
+  rescue(now: number): Taken | null {
+    return this.#lease?.rescue(now) ?? null;
+  }
+
   /** A question that only tells of failed keys. */
   report(now: number): Ticket {
     this.#lease ??= new HeldLease<null>(now);

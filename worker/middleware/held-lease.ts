@@ -63,10 +63,15 @@ export class HeldLease<T> {
   #comingNext = 0;
   #waiting = 0;
   #comingUntil = 0;
+  #quota = Infinity;
   /** What counts as nothing left. */
   #spare = 0;
-  /** More comes than the limit allows: some of it is refused whatever is done, and none needs to wait for that. */
+  /** More comes than the limit allows, as far as the last moments tell. */
   #isOver = false;
+  /** Requests of this window and of the one before it, whatever became of them. */
+  #seen = 0;
+  #seenBefore = 0;
+  #turnedAt = -Infinity;
 
   constructor(now: number) {
     this.#demand = new Demand(now);
@@ -85,6 +90,7 @@ export class HeldLease<T> {
   standing(now: number): Standing {
     this.#demand.note();
     this.#advance(now);
+    this.#seen += 1;
     const window = this.#now;
     if (!window.known) return "ask";
     if (now < window.endsAfter - LEASE_MARGIN_MS) {
@@ -92,7 +98,15 @@ export class HeldLease<T> {
       return this.#isSpent(now) ? "spent" : "ask";
     }
     if (window.has(now)) return this.#next.has(now) ? "pair" : "ask";
-    return window.remaining <= this.#spare || this.#isOver ? "spent" : "ask";
+    return window.remaining <= this.#spare || this.#isPastLimit(now) ? "spent" : "ask";
+  }
+
+  /** A token that came with another request's answer meanwhile; null where there is none to be had without asking. */
+  rescue(now: number): Taken | null {
+    this.#advance(now);
+    const window = this.#now;
+    const isSure = window.known && now < window.endsAfter - LEASE_MARGIN_MS;
+    return isSure && window.has(now) ? this.take("token") : null;
   }
 
   /** Spends what `standing` found at this moment. */
@@ -155,12 +169,17 @@ export class HeldLease<T> {
     this.#advance(now);
     const diesAt = ticket.sentAt + LIFE_MS;
     const { endsInMs, next } = lease;
-    const window = this.#windowEnding(ticket.sentAt + endsInMs - TICK_MS, now + endsInMs + TICK_MS, true);
+    const window = this.#windowEnding(
+      ticket.sentAt + endsInMs - TICK_MS,
+      now + endsInMs + TICK_MS,
+      true,
+      now,
+    );
     const lives = diesAt > now;
     window?.add(lives ? lease.granted - used : 0, diesAt, lease.remaining);
     if (next !== null) {
       const sooner = ticket.sentAt + next.endsInMs - TICK_MS;
-      const after = this.#windowEnding(sooner, now + next.endsInMs + TICK_MS, false);
+      const after = this.#windowEnding(sooner, now + next.endsInMs + TICK_MS, false, now);
       after?.add(lives ? next.granted : 0, diesAt, next.remaining);
     }
     return window === this.#now ? { diesAt, window: this.#window } : null;
@@ -194,12 +213,31 @@ export class HeldLease<T> {
     const asked = now < this.#comingUntil;
     // Requests that wait for an answer each take one of what is left.
     if (this.#now.remaining <= this.#spare + (asked ? this.#waiting : 0)) return true;
-    return this.#isOver && asked && this.#coming + this.#waiting > 0;
+    return this.#isPastLimit(now) && asked && this.#coming + this.#waiting > 0;
+  }
+
+  /**
+   * Of what comes now some is refused whatever is done, and none needs to wait for that: more has come already, or did
+   * in the window before. A burst within the limit is no such case, however fast it comes.
+   */
+  #isPastLimit(now: number): boolean {
+    if (!this.#isOver) return false;
+    const before = now - this.#turnedAt < RATE_WINDOW_MS ? this.#seenBefore : 0;
+    return this.#seen > this.#quota || before > this.#quota;
+  }
+
+  /** The window is over. */
+  #turn(now: number): void {
+    this.#seenBefore = this.#seen;
+    this.#seen = 0;
+    this.#turnedAt = now;
+    this.#window += 1;
   }
 
   #needs(now: number, quota: number): Needs {
     if (now >= this.#comingUntil) this.#coming = this.#comingNext = this.#waiting = 0;
     const perSecond = this.#demand.rate(now) * RATE_WINDOW_MS;
+    this.#quota = quota;
     this.#spare = spareOf(quota);
     this.#isOver = perSecond >= quota;
     return needsOf({
@@ -223,7 +261,7 @@ export class HeldLease<T> {
   }
 
   /** The window that ends between these two moments; null where that one is over. */
-  #windowEnding(after: number, before: number, isCurrent: boolean): HeldWindow | null {
+  #windowEnding(after: number, before: number, isCurrent: boolean, now: number): HeldWindow | null {
     const current = this.#now;
     if (current.couldEndBetween(after, before)) {
       current.narrow(after, before);
@@ -233,12 +271,12 @@ export class HeldLease<T> {
       const next = this.#next;
       next.narrow(after, before);
       // The object is in it, so it has begun.
-      if (isCurrent) this.#begin(next);
+      if (isCurrent) this.#begin(next, now);
       return next;
     }
     if (current.known && before < current.endsAfter) return null;
     if (isCurrent || !current.known) {
-      this.#begin(this.#next);
+      this.#begin(this.#next, now);
       this.#now.begin(after, before);
       return this.#now;
     }
@@ -249,18 +287,20 @@ export class HeldLease<T> {
   #advance(now: number): void {
     const next = this.#next;
     const begun = (this.#now.known && now >= this.#now.endsBefore) || now >= next.endsBefore - RATE_WINDOW_MS;
-    if (next.known && begun) this.#begin(next);
+    if (next.known && begun) this.#begin(next, now);
     if (this.#now.known && now >= this.#now.endsBefore) {
       this.#now.forget();
-      this.#window += 1;
+      this.#turn(now);
     }
   }
 
   /** `next` is the window now. */
-  #begin(next: HeldWindow): void {
+  #begin(next: HeldWindow, now: number): void {
+    // Requests that came while no window was known are this one's.
+    if (this.#now.known) this.#turn(now);
+    else this.#window += 1;
     this.#next = this.#now;
     this.#now = next;
     this.#next.forget();
-    this.#window += 1;
   }
 }

@@ -70,6 +70,11 @@ export class KeyLimits {
     return this.#refused.find(key.name, now);
   }
 
+  /** Whether a key that turned out bad is to be counted against its address. */
+  countsAsFailed(key: ShownKey, now: number): boolean {
+    return this.#refused.counts(key.name, now);
+  }
+
   isKnownGood(key: ShownKey, lease: KeyLease, now: number): boolean {
     return key.claim.standing !== null || lease.isToldWithin(KNOWN_GOOD_MS, now);
   }
@@ -97,7 +102,14 @@ export class KeyLimits {
 
   /** Asks for a request that waits. */
   async admit(asker: Asker, key: ShownKey, lease: KeyLease, now: number): Promise<KeyAdmission> {
-    return this.#ask(asker, key, lease, lease.ask(now, this.#quotaOf(key, lease)));
+    const admission = await this.#ask(asker, key, lease, lease.ask(now, this.#quotaOf(key, lease)));
+    if (admission.ok || admission.refusal.code !== "rate_limited_key") return admission;
+    // What was left may have come here, with the answer to another's question.
+    const answeredAt = this.#clock();
+    const taken = lease.rescue(answeredAt);
+    if (taken === null || lease.value === null) return admission;
+    const { record } = lease.value;
+    return { ok: true, record, taken, told: this.told(lease, record, answeredAt) };
   }
 
   async #ask(asker: Asker, key: ShownKey, lease: KeyLease, ticket: Ticket): Promise<KeyAdmission> {
@@ -122,12 +134,13 @@ export class KeyLimits {
       return { ok: false, refusal: refusals.keyFault(answer.kind), told: null };
     }
     const { record, quotaSpent } = answer;
-    const granted = answer.lease.granted > 0 && !quotaSpent;
+    const monthIsOver = quotaSpent && asker.calls;
+    const granted = answer.lease.granted > 0 && !monthIsOver;
     const used = granted ? waiting : 0;
     const taken = lease.keep(ticket, answer.lease, { record, quotaSpent }, used, now);
     const told = taken === null ? toldOf(answer.lease, record, ticket, now) : this.told(lease, record, now);
     if (granted) return { ok: true, record, taken, told };
-    const refusal = quotaSpent
+    const refusal = monthIsOver
       ? refusals.quotaExceeded(record, now)
       : refusals.keyLimitReached(record.limits.perSecond, answer.lease.endsInMs);
     return { ok: false, refusal, told: { ...told, remaining: 0 } };

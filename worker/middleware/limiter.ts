@@ -43,14 +43,20 @@ export class Limiter {
       : this.#visited(address, admission);
   }
 
-  /** Shows what can be no key, or none: counted against its address, and refused. */
-  turnAway(asker: Asker, refusal: Refusal): Soon<Entry<never>> {
+  /** Shows what can be no key, none, or a bad one: counted against its address, and refused. */
+  turnAway(asker: Asker, refusal: Refusal, key: ShownKey | null = null): Soon<Entry<never>> {
     const now = this.#clock();
     const address = this.#addresses.at(asker, now);
     const admission = this.#addresses.admit(asker, address, now);
     return admission instanceof Promise
-      ? admission.then((came) => this.#turnedAway(address, came, refusal))
-      : this.#turnedAway(address, admission, refusal);
+      ? admission.then((came) => this.#turnedAway(address, came, refusal, key))
+      : this.#turnedAway(address, admission, refusal, key);
+  }
+
+  /** Whether the key's object spoke for it so lately that it can't have been revoked for longer than a lease lives. */
+  vouches(key: ShownKey): boolean {
+    const now = this.#clock();
+    return this.#keys.at(key, now).isTold(now);
   }
 
   /** By a key's limit and its address's. */
@@ -59,7 +65,7 @@ export class Limiter {
     const lease = this.#keys.at(key, now);
     const standing = lease.standing(now);
     const { value } = lease;
-    if (value !== null && value.quotaSpent && lease.isTold(now)) {
+    if (value !== null && value.quotaSpent && asker.calls && lease.isTold(now)) {
       const told = { key: this.#keys.told(lease, value.record, now), address: null };
       return { ok: false, refusal: refusals.quotaExceeded(value.record, now), told };
     }
@@ -111,11 +117,11 @@ export class Limiter {
     askedAt: number,
   ): Promise<Entry<KeyRecord>> {
     const fault = this.#keys.fault(key, askedAt);
-    if (fault !== null) return this.turnAway(asker, refusals.keyFault(fault));
+    if (fault !== null) return this.turnAway(asker, refusals.keyFault(fault), key);
     let address = this.#keys.isExempt(key, lease) ? null : this.#addresses.at(asker, askedAt);
     const suspect = address !== null && address.keysRefusedForMs(askedAt) > 0;
     if (suspect && !this.#keys.isKnownGood(key, lease, askedAt)) {
-      return this.turnAway(asker, refusals.keyFault("unknown"));
+      return this.turnAway(asker, refusals.keyFault("unknown"), key);
     }
     const atAddress = address === null ? null : this.#addresses.admit(asker, address, askedAt);
     if (address !== null && atAddress !== null && "ok" in atAddress && !atAddress.ok) {
@@ -124,7 +130,7 @@ export class Limiter {
     const asked = this.#keys.admit(asker, key, lease, askedAt);
     let admission = await atAddress;
     const admitted = await asked;
-    if (!admitted.ok) return this.#refusedKey(asker, admitted, address, admission);
+    if (!admitted.ok) return this.#refusedKey(asker, key, admitted, address, admission);
     if (admitted.record.addressExempt) {
       if (admission?.ok === true) address?.giveBack(admission.taken, this.#clock());
       return { ok: true, value: admitted.record, told: { key: admitted.told, address: null } };
@@ -148,6 +154,7 @@ export class Limiter {
   /** A key that is known and refused leaves its address's token; an unknown one pays for the question, and counts. */
   #refusedKey(
     asker: Asker,
+    key: ShownKey,
     { refusal, told }: KeyAdmission & { readonly ok: false },
     address: HeldAddress | null,
     admission: AddressAdmission | null,
@@ -156,8 +163,10 @@ export class Limiter {
     if (refusal.code === "invalid_key") {
       // The exemption was the key's.
       const held = address ?? this.#addresses.at(asker, now);
-      held.noteFailedKey(now);
-      this.#addresses.report(asker, held, now);
+      if (this.#keys.countsAsFailed(key, now)) {
+        held.noteFailedKey(now);
+        this.#addresses.report(asker, held, now);
+      }
     } else if (admission?.ok === true) {
       address?.giveBack(admission.taken, now);
     }
@@ -173,14 +182,19 @@ export class Limiter {
     return { ok: true, value: null, told: { key: null, address: this.#addresses.told(address, now) } };
   }
 
-  #turnedAway(address: HeldAddress, admission: AddressAdmission, refusal: Refusal): Entry<never> {
+  #turnedAway(
+    address: HeldAddress,
+    admission: AddressAdmission,
+    refusal: Refusal,
+    key: ShownKey | null,
+  ): Entry<never> {
     const now = this.#clock();
     if (!admission.ok) return refused(admission.refusal, null, this.#spent(address, now));
     const told = this.#addresses.told(address, now);
     if (refusal.code !== "invalid_key") return refused(refusal, null, told);
     const refusedForMs = address.keysRefusedForMs(now);
     if (refusedForMs > 0) return refused(refusals.tooManyFailedKeys(refusedForMs), null, told);
-    address.noteFailedKey(now);
+    if (key === null || this.#keys.countsAsFailed(key, now)) address.noteFailedKey(now);
     return refused(refusal, null, told);
   }
 

@@ -2,10 +2,14 @@
 // long, that whoever goes on showing one costs no object call. Pure, its clock passed in.
 import { UNKNOWN_KEY_MS } from "../../shared/limits.ts";
 
+/** As long as failed keys are counted together, milliseconds. */
+const COUNTED_MS = 60_000;
+
 export type KeyFault = "unknown" | "expired";
 
 export class RefusedKeys {
   readonly #maxKeys: number;
+  readonly #counted = new Map<string, number>();
   readonly #keys = new Map<string, { readonly fault: KeyFault; readonly toldAt: number }>();
 
   constructor(maxKeys: number) {
@@ -25,6 +29,19 @@ export class RefusedKeys {
       this.#keys.delete(oldest);
       return;
     }
+  }
+
+  /** Whether a failed key is to be counted: each once a minute, or one forgotten device would lock out its whole address. */
+  counts(name: string, now: number): boolean {
+    const countedAt = this.#counted.get(name);
+    if (countedAt !== undefined && now >= countedAt && now < countedAt + COUNTED_MS) return false;
+    this.#counted.delete(name);
+    this.#counted.set(name, now);
+    for (const oldest of this.#counted.keys()) {
+      if (this.#counted.size <= this.#maxKeys) break;
+      this.#counted.delete(oldest);
+    }
+    return true;
   }
 
   /** What was said of a key; null where nothing was, or too long ago. */

@@ -16,10 +16,10 @@ export function watchedBoxes(
 }
 
 function unheard(name: string): WatchedBox {
-  return { ...NOTHING, name, heardAt: null, draining: false, servers: [] };
+  return { ...NOTHING, name, heardAt: null, speaks: false, draining: false, servers: [] };
 }
 
-function watched({ box: name, heardAgoMs, agents }: BoxReport, now: number): WatchedBox {
+function watched({ box: name, heardAgoMs, agents, held = false }: BoxReport, now: number): WatchedBox {
   const snapshots = agents
     .filter((agent) => agent.heardAgoMs < LINK_SILENT_MS)
     .flatMap((agent) => (agent.snapshot === null ? [] : [{ agent, snapshot: agent.snapshot }]));
@@ -32,7 +32,8 @@ function watched({ box: name, heardAgoMs, agents }: BoxReport, now: number): Wat
   return {
     name,
     heardAt: now - heardAgoMs,
-    draining: taking === undefined,
+    speaks: true,
+    draining: held || taking === undefined,
     servers: speaking.servers.map(({ port, state, why, restarts }) => ({
       port,
       model: agent.models[agent.ports.indexOf(port)] ?? "",

@@ -41,6 +41,8 @@ export interface WatchedBox {
   readonly name: string;
   /** Null for never. */
   readonly heardAt: number | null;
+  /** False where no agent's words are to be had: nothing is known of its servers then, good or bad. */
+  readonly speaks: boolean;
   readonly draining: boolean;
   readonly servers: readonly {
     readonly port: number;
@@ -122,15 +124,25 @@ export function look(
     standing[id] = one;
     if (told && before?.told !== true) news.push(newsOf(id, one, "raised"));
   }
+  const speechless = new Set(boxes.filter(({ speaks }) => !speaks).map(({ name }) => name));
   for (const [id, before] of Object.entries(state.standing)) {
+    if (standing[id] !== undefined) continue;
+    if (before.kind !== "box-silent" && speechless.has(boxOf(id))) {
+      // Nobody says that it is over, and the time it has held isn't lost to a link that broke.
+      standing[id] = before;
+      continue;
+    }
     // What nobody was told of may go as it came.
-    if (standing[id] !== undefined || !before.told) continue;
+    if (!before.told) continue;
     const goneAt = before.goneAt ?? now;
     if (now - goneAt < CALM_MS) standing[id] = { ...before, goneAt };
     else news.push(newsOf(id, before, "recovered"));
   }
   return { state: { standing, restarts: ofBoxes(restarts, boxes), since }, news };
 }
+
+/** An alarm's id is its kind, its box and for a server's the port, with colons, which names don't have. */
+const boxOf = (id: string): string => id.split(":")[1] ?? "";
 
 /** The alarms that hold and were told. */
 export function raised(state: AlarmState): AlarmNews[] {

@@ -1,8 +1,8 @@
 // Posts an alarm to ALERT_WEBHOOK_URL, once, and says what came of it. Nothing of an answer is read.
 import { alertMessage } from "./alert-message.ts";
 
-/** How long whoever listens may take, milliseconds. */
-const POST_TIMEOUT_MS = 10_000;
+/** How long whoever listens may take, milliseconds: less than the ten seconds that `isha alerts test` waits for us. */
+const POST_TIMEOUT_MS = 8_000;
 
 /** `unset`: there is nobody to tell. */
 export type Posted = "delivered" | "failed" | "unset";
@@ -12,14 +12,19 @@ export async function postAlert(
   news: Parameters<typeof alertMessage>[1],
 ): Promise<Posted> {
   if (url === undefined || url === "") return "unset";
+  const late = new AbortController();
+  // AbortSignal.timeout can't be called off, and an object with a timer doesn't sleep.
+  const timer = setTimeout(() => late.abort(), POST_TIMEOUT_MS);
   try {
     const { headers, body } = alertMessage(url, news);
-    const signal = AbortSignal.timeout(POST_TIMEOUT_MS);
-    const answer = await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" });
+    const options = { method: "POST", headers, body, signal: late.signal, redirect: "manual" } as const;
+    const answer = await fetch(url, options);
     await answer.body?.cancel();
     return answer.ok ? "delivered" : "failed";
   } catch {
     // No address, nobody there, or too slow.
     return "failed";
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -2,6 +2,7 @@
 // before. Pure.
 import type { BoxReport, LinkedAgent } from "../../shared/box-report.ts";
 import type { Session } from "./link-sessions.ts";
+import type { BoxRow } from "./link-tables.ts";
 
 export interface Linked {
   readonly session: Session;
@@ -9,17 +10,19 @@ export interface Linked {
   readonly heardAt: number;
 }
 
-export function boxReports(
-  linked: readonly Linked[],
-  known: readonly { readonly box: string; readonly heard_at: number; readonly version: string }[],
-  now: number,
-): BoxReport[] {
-  return known.map(({ box, heard_at, version }) => {
+export function boxReports(linked: readonly Linked[], known: readonly BoxRow[], now: number): BoxReport[] {
+  return known.map(({ box, heard_at, version, held }) => {
     const agents = linked
       .filter(({ session }) => session.box === box && session.hello !== null)
       .toSorted((a, b) => b.session.linkedAt - a.session.linkedAt);
     const heardAt = Math.max(heard_at, ...agents.map((agent) => agent.heardAt));
-    return { box, heardAgoMs: ago(heardAt, now), version, agents: agents.map((agent) => view(agent, now)) };
+    return {
+      box,
+      heardAgoMs: ago(heardAt, now),
+      version,
+      held: held === 1,
+      agents: agents.map((agent) => view(agent, now)),
+    };
   });
 }
 

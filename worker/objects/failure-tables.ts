@@ -91,10 +91,11 @@ export class FailureTables {
   }
 
   /** The newest first. */
-  newest(most: number): Failure[] {
+  newest(most: number, now: number): Failure[] {
     return this.#sql
       .exec<FailureRow>(
-        "SELECT request_id, at, code, route, key, cause FROM failures ORDER BY n DESC LIMIT ?",
+        "SELECT request_id, at, code, route, key, cause FROM failures WHERE at > ? ORDER BY n DESC LIMIT ?",
+        now - FAILURES_KEPT_MS,
         most,
       )
       .toArray()

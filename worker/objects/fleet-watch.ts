@@ -108,8 +108,12 @@ export class FleetWatch {
 
   /** One look at what should wake somebody; what is new waits in the outbox until it is delivered. */
   look(boxes: readonly WatchedBox[], now: number): void {
-    const { state, news } = look(this.#alarms(), boxes, now);
-    this.#sql.exec("INSERT OR REPLACE INTO alarms VALUES ('state', ?)", JSON.stringify(state));
+    const before = this.#alarms();
+    const { state, news } = look(before, boxes, now);
+    const text = JSON.stringify(state);
+    // A fleet that is well costs no write.
+    if (text !== JSON.stringify(before))
+      this.#sql.exec("INSERT OR REPLACE INTO alarms VALUES ('state', ?)", text);
     for (const one of news) {
       this.#sql.exec("INSERT INTO outbox (news) VALUES (?)", JSON.stringify(one));
       const level = one.state === "raised" ? "bad" : "good";

@@ -8,11 +8,13 @@ import type { FleetHistory, FleetWords } from "../../shared/fleet-view.ts";
 import { THE_ONE } from "../../shared/the-one.ts";
 import {
   LINK_BOX_HEADER,
+  LINK_BOXES_HEADER,
   LINK_CLOSE,
   LINK_FLEET_HEADER,
   PING,
   PONG,
   type EdgeFrame,
+  type FailedCall,
   type Snapshot,
   type UsageFrame,
 } from "../../shared/wire.ts";
@@ -76,6 +78,8 @@ export class Fleet extends DurableObject<Bindings> {
     this.ctx.acceptWebSocket(server, [box]);
     this.#keep(server, newSession(box, request.headers.get(LINK_FLEET_HEADER) ?? "", Date.now()));
     this.#dismissSurplus(box, server);
+    const boxes = request.headers.get(LINK_BOXES_HEADER);
+    if (boxes !== null) this.#watch.expect(boxes.split(","));
     await this.#lookLater();
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -118,7 +122,7 @@ export class Fleet extends DurableObject<Bindings> {
       since: this.#watch.since(),
       events: this.#watch.events(),
       alarms: this.#watch.alarms(),
-      failures: this.#failures.newest(FAILURES_TOLD),
+      failures: this.#failures.newest(FAILURES_TOLD, now),
       byCode: this.#failures.byCode(now - CODES_MS),
     };
   }
@@ -132,6 +136,8 @@ export class Fleet extends DurableObject<Bindings> {
     if (frame.t !== "restart") this.#links.hold(box, frame.t === "drain");
     const sockets = this.ctx.getWebSockets(box).filter(isOpen);
     for (const socket of sockets) tell(socket, frame);
+    // A wish to drain or resume is kept for an agent that dials later; a restart that nobody hears of isn't one.
+    if (frame.t === "restart" && sockets.length === 0) return 0;
     const port = frame.t === "restart" ? frame.port : null;
     this.#watch.note(box, { port, level: "info", text: ORDERS[frame.t] }, Date.now());
     return sockets.length;
@@ -207,6 +213,11 @@ export class Fleet extends DurableObject<Bindings> {
         return end(socket, act.code, act.reason);
       case "greet":
         return this.#greet(socket, session, act.epoch);
+      case "note":
+        return this.noteFailures(
+          act.calls.map((call) => failureOf(call, session.box, Date.now())),
+          [],
+        );
       case "book":
         return this.#book(socket, session.box, act.batch);
     }
@@ -283,6 +294,23 @@ export class Fleet extends DurableObject<Bindings> {
     this.#sessions.set(socket, session);
     socket.serializeAttachment(sessionText(session));
   }
+}
+
+/** A call that broke in its answer, as its box tells it. */
+function failureOf(
+  { requestId, keyId, code, route, port, agoMs }: FailedCall,
+  box: string,
+  now: number,
+): Failure {
+  const at = port === null ? box : `${box}:${port}`;
+  return {
+    requestId,
+    at: now - agoMs,
+    code,
+    route,
+    key: keyId,
+    cause: `in the midst of its answer, at ${at}`,
+  };
 }
 
 const ORDERS = {

@@ -7,6 +7,7 @@ import {
   MAX_FRAME_BYTES,
   readFrame,
   WIRE_VERSION,
+  type FailedCall,
   type Hello,
   type Snapshot,
   type UsageFrame,
@@ -39,7 +40,8 @@ export type LinkAct =
   | { readonly act: "close"; readonly code: number; readonly reason: string }
   /** It said who it is: an older socket of the same process goes. */
   | { readonly act: "greet"; readonly epoch: string }
-  | { readonly act: "book"; readonly batch: UsageFrame };
+  | { readonly act: "book"; readonly batch: UsageFrame }
+  | { readonly act: "note"; readonly calls: readonly FailedCall[] };
 
 export interface Heard {
   readonly session: Session;
@@ -79,6 +81,8 @@ export function hear(before: Session, frame: string | ArrayBuffer, now: number):
       return ascends(said)
         ? { session, acts: [{ act: "book", batch: said }] }
         : warned(session, "the calls of a usage frame are in order of their numbers, all above its after");
+    case "failed":
+      return { session, acts: [{ act: "note", calls: said.calls }] };
     case "bye":
       return { session: { ...session, leaving: true }, acts: [] };
   }
@@ -136,7 +140,7 @@ function hearWrong(session: Session, frame: string, reason: string): Heard {
       "version",
       `the edge speaks version ${WIRE_VERSION} of the link; deploy the same release on both sides`,
     );
-  const isKnown = t === "snapshot" || t === "usage" || t === "bye";
+  const isKnown = t === "snapshot" || t === "usage" || t === "failed" || t === "bye";
   return isKnown && session.hello !== null ? warned(session, reason) : ending(session, "protocol", reason);
 }
 

@@ -11,6 +11,8 @@ export interface BoxRow extends Record<string, SqlStorageValue> {
   box: string;
   heard_at: number;
   version: string;
+  /** 1 where an operator drained it. */
+  held: number;
 }
 
 export class LinkTables {
@@ -39,7 +41,11 @@ export class LinkTables {
   }
 
   boxes(): BoxRow[] {
-    return this.#sql.exec<BoxRow>("SELECT box, heard_at, version FROM boxes ORDER BY box").toArray();
+    return this.#sql
+      .exec<BoxRow>(
+        "SELECT box, heard_at, version, box IN (SELECT box FROM held) AS held FROM boxes ORDER BY box",
+      )
+      .toArray();
   }
 
   /** An operator's wish holds until it is taken back: an agent that dials anew hears of it. */

@@ -35,6 +35,8 @@ export interface Attempts {
   readonly attempts: readonly BoxAttempt[];
   /** What the best server of those asked for has to offer; null where the fleet has none that may serve. */
   readonly best: Place | null;
+  /** Whether a fallback may serve, on whatever box. */
+  readonly mayFallBack: boolean;
   /** The shortest wait that a full one of them named, milliseconds. */
   readonly waitMs: number | null;
 }
@@ -78,6 +80,7 @@ export function attemptsFor(wanted: Wanted, index: FleetIndex, live: LiveFleet, 
   return {
     attempts: grouped(candidates),
     best: bestPlace(asked.map(({ place }) => place)),
+    mayFallBack: [...replicas, ...others].some(({ place }) => mayServe(place)),
     waitMs: shortestWait(asked, live),
   };
 }

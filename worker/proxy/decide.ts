@@ -89,7 +89,7 @@ export function decide(
 }
 
 /** What no box need be asked for. A model that is down is no such case: its box may wait for it, or fall back. */
-function refusedEarly(server: Server, { best, waitMs }: Attempts): Result<never> | null {
+function refusedEarly(server: Server, { best, mayFallBack, waitMs }: Attempts): Result<never> | null {
   if (best === "full") {
     return refuse(
       "overloaded",
@@ -97,7 +97,7 @@ function refusedEarly(server: Server, { best, waitMs }: Attempts): Result<never>
       { retryAfterMs: waitMs ?? FULL_RETRY_MS, internal: "by the boxes' last word" },
     );
   }
-  if (best === "draining") {
+  if (best === "draining" && !mayFallBack) {
     return refuse(
       "draining",
       "The machine with the model is being taken out of service for a while. Ask again in half a minute.",

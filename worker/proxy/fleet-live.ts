@@ -104,15 +104,16 @@ export function liveFleet(reports: readonly BoxReport[]): Live {
 }
 
 /** Null where a box is silent, or linked a moment ago: nothing is known of it. */
-function liveBox({ agents }: BoxReport): CountedBox | null {
+function liveBox({ agents, held = false }: BoxReport): CountedBox | null {
   const speaking = agents.filter(
     ({ snapshot, heardAgoMs }) => snapshot !== null && heardAgoMs < LINK_SILENT_MS,
   );
   // During a reload two are linked: the one that goes on taking calls counts, whichever began first.
   const taking = speaking.find((agent) => !agent.leaving && agent.snapshot?.draining === false);
   const agent = taking ?? speaking[0];
-  if (agent === undefined) return null;
-  return { draining: taking === undefined, servers: new Map(liveServers(agent)) };
+  // What an operator wants of a box is known of a silent one too, and before its agent has heard of it.
+  if (agent === undefined) return held ? { draining: true, servers: new Map() } : null;
+  return { draining: held || taking === undefined, servers: new Map(liveServers(agent)) };
 }
 
 function liveServers({ ports, snapshot }: LinkedAgent): [number, Counted][] {

@@ -29,6 +29,23 @@ export function fleetView(words: FleetWords, index: FleetIndex, now: number): Fl
   };
 }
 
+/** Whether a console that was told `before` should be told `after`: the moments at which it was asked are no news. */
+export function isNews(before: FleetView, after: FleetView): boolean {
+  const heardLater = after.boxes.some(({ heardAt }, at) => {
+    const told = before.boxes[at]?.heardAt ?? null;
+    return heardAt !== null && told !== null && heardAt - told >= HEARD_STEP_MS;
+  });
+  return heardLater || timeless(before) !== timeless(after);
+}
+
+/** When a box was heard is told in steps of this, milliseconds: two objects' clocks and the way between jitter. */
+const HEARD_STEP_MS = 2_000;
+
+function timeless(view: FleetView): string {
+  const boxes = view.boxes.map((box) => ({ ...box, heardAt: box.heardAt !== null }));
+  return JSON.stringify({ ...view, at: 0, boxes });
+}
+
 /** The agent whose word counts: the one that takes calls, else the newest that said anything. */
 export function speaker({ agents }: BoxReport): LinkedAgent | null {
   const speaking = agents.filter((agent) => agent.snapshot !== null && agent.heardAgoMs < LINK_SILENT_MS);
@@ -46,7 +63,8 @@ function boxView(
 ): FleetBoxView {
   const agent = report === null ? null : speaker(report);
   const snapshot = agent?.snapshot ?? null;
-  const draining = snapshot !== null && (snapshot.draining || agent?.leaving === true);
+  const draining =
+    snapshot !== null && (snapshot.draining || agent?.leaving === true || report?.held === true);
   return {
     name: box.name,
     gpu: box.gpu,
@@ -100,7 +118,9 @@ function serverView(
 /** All linked agents together: during a reload both have calls. */
 function trafficOf({ reports, byCode }: FleetWords): FleetTraffic {
   const all = reports.flatMap(({ agents }) =>
-    agents.flatMap(({ snapshot }) => (snapshot === null ? [] : [snapshot.traffic])),
+    agents.flatMap(({ snapshot, heardAgoMs }) =>
+      snapshot === null || heardAgoMs >= LINK_SILENT_MS ? [] : [snapshot.traffic],
+    ),
   );
   const byAgent = new Map<string, { calls: number; tokens: number }>();
   for (const { agent, calls, tokens } of all.flatMap((traffic) => traffic.byAgent)) {

@@ -7,7 +7,7 @@ import {
   STARTED_HEADER,
   encodeCall,
 } from "../../shared/call-headers.ts";
-import { errorEvent, ok, refuse, type Refusal, type Result } from "../../shared/errors.ts";
+import { errorEvent, ok, refuse, type ErrorCode, type Refusal, type Result } from "../../shared/errors.ts";
 import type { Box } from "../../shared/fleet.ts";
 import { CALL_DEADLINE_MS, EDGE_DEADLINE_MARGIN_MS } from "../../shared/limits.ts";
 import type { Principal } from "../../shared/principal.ts";
@@ -16,7 +16,7 @@ import type { BoxAttempt } from "./attempts.ts";
 import type { RouteDecision } from "./decide.ts";
 import { scopeId } from "./keyed-hash.ts";
 import type { ModelCall } from "./model-call.ts";
-import { originFetch } from "./origin-fetch.ts";
+import { originFetch, type OriginAnswer } from "./origin-fetch.ts";
 
 export interface Forwarding {
   readonly requestId: string;
@@ -43,27 +43,16 @@ export interface Forwarded {
 export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>> {
   const scope = await scopeOf(forwarding);
   let notBegun: Response | null = null;
+  let isFull = false;
   const causes: string[] = [];
-  for (const attempt of forwarding.decision.attempts) {
+  for (const planned of forwarding.decision.attempts) {
+    // Where its model is up and only has no room, a call isn't moved to another model.
+    const attempt: BoxAttempt = isFull ? { ...planned, fallbackPorts: [] } : planned;
     const box = forwarding.boxes.find((candidate) => candidate.name === attempt.box);
-    if (box === undefined) continue;
-    const answer = await originFetch(box, forwarding.settings, {
-      method: "POST",
-      path: DIALECT_PATHS[forwarding.call.dialect],
-      headers: { "content-type": "application/json", ...callHeaders(forwarding, attempt, scope) },
-      body: forwarding.bytes,
-      timeoutMs: CALL_DEADLINE_MS + EDGE_DEADLINE_MARGIN_MS,
-      signal: forwarding.signal,
-    });
-    if (answer.kind === "timeout") {
-      return refuse(
-        "upstream_timeout",
-        "The machine with the model took too long. The call may still be running there; ask again in a while.",
-        {
-          internal: answer.internal,
-        },
-      );
-    }
+    if (box === undefined || attempt.ports.length + attempt.fallbackPorts.length === 0) continue;
+    const answer = await ask(box, attempt, scope, forwarding);
+    if (answer.kind === "timeout")
+      return refuse("upstream_timeout", TOOK_TOO_LONG, { internal: answer.internal });
     if (answer.kind === "unreachable") {
       causes.push(answer.internal);
       continue;
@@ -75,8 +64,11 @@ export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>
       continue;
     }
     if (!mayAskNext(response)) return ok(handOn(response, forwarding));
-    await notBegun?.body?.cancel();
-    notBegun = response;
+    // That it is full tells a client more than that another box's is down.
+    const isTold = !isFull || saysFull(response);
+    await (isTold ? notBegun : response)?.body?.cancel();
+    if (isTold) notBegun = response;
+    isFull ||= saysFull(response) && attempt.fallbackPorts.length === 0;
   }
   if (notBegun !== null) return ok(handOn(notBegun, forwarding));
   return refuse(
@@ -89,9 +81,33 @@ export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>
   );
 }
 
+const TOOK_TOO_LONG =
+  "The machine with the model took too long. The call may still be running there; ask again in a while.";
+
+async function ask(
+  box: Box,
+  attempt: BoxAttempt,
+  scope: string | null,
+  forwarding: Forwarding,
+): Promise<OriginAnswer> {
+  return originFetch(box, forwarding.settings, {
+    method: "POST",
+    path: DIALECT_PATHS[forwarding.call.dialect],
+    headers: { "content-type": "application/json", ...callHeaders(forwarding, attempt, scope) },
+    body: forwarding.bytes,
+    timeoutMs: CALL_DEADLINE_MS + EDGE_DEADLINE_MARGIN_MS,
+    signal: forwarding.signal,
+  });
+}
+
 /** The agent itself says that no server has seen the call. */
 function mayAskNext(response: Response): boolean {
   return (response.status === 502 || response.status === 503) && response.headers.get(STARTED_HEADER) === "0";
+}
+
+/** No place was free. From a box that had no other model to try, it says that the wanted one is up. */
+function saysFull(response: Response): boolean {
+  return response.headers.get(CODE_HEADER) === ("overloaded" satisfies ErrorCode);
 }
 
 async function scopeOf({ call, principal, settings }: Forwarding): Promise<string | null> {

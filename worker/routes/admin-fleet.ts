@@ -9,12 +9,15 @@ import type { EdgeEnv } from "../context.ts";
 import { THE_ONE } from "../env.ts";
 import { readAdminQuery } from "../proxy/admin-input.ts";
 import type { FleetIndex } from "../proxy/fleet-index.ts";
-import { fleetView } from "../proxy/fleet-view.ts";
+import { fleetView, isNews } from "../proxy/fleet-view.ts";
 
 type Clock = () => number;
 
 /** How often a console's stream looks, milliseconds: with an agent's look and snapshot a change shows within two seconds. */
 const LOOK_MS = 500;
+
+/** How often its key is looked at, milliseconds: a revoked one sees nothing a second later. */
+const CHECK_MS = 1_000;
 
 /** A comment after so long without news, milliseconds: through Workers a client that left is noticed only at a write. */
 const QUIET_MS = 5_000;
@@ -32,15 +35,27 @@ export function showFleet(index: FleetIndex, clock: Clock) {
 export function fleetEvents(index: FleetIndex, clock: Clock) {
   return async function answerEvents(c: Context<EdgeEnv>): Promise<Response> {
     const first = await look(c, index, clock);
+    const headers = { "content-type": "text/event-stream", "cache-control": "no-store, no-transform" };
+    // Nobody would read on.
+    if (c.req.method === "HEAD") return new Response(null, { headers });
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     c.executionCtx.waitUntil(tellOn(c, index, clock, writable.getWriter(), first));
-    return new Response(readable, {
-      headers: { "content-type": "text/event-stream", "cache-control": "no-store, no-transform" },
-    });
+    return new Response(readable, { headers });
   };
 }
 
 type View = ReturnType<typeof fleetView>;
+
+/** Whether the key is what it was when the stream began. One that no object has a record of can't be revoked. */
+async function mayLook(c: Context<EdgeEnv>): Promise<boolean> {
+  try {
+    const key = await c.env.API_KEY.getByName(c.get("principal").keyId).show();
+    return key === null || (key.state === "active" && key.scopes.includes("admin"));
+  } catch {
+    // The object restarts: asked again in a second.
+    return true;
+  }
+}
 
 async function look(c: Context<EdgeEnv>, index: FleetIndex, clock: Clock): Promise<View> {
   const words = await c.env.FLEET.getByName(THE_ONE).words(index.boxes.map(({ name }) => name));
@@ -56,16 +71,15 @@ async function tellOn(
 ): Promise<void> {
   const encoder = new TextEncoder();
   const until = clock() + STREAM_MS;
-  let told = "";
+  let told: View | null = null;
   let toldAt = -Infinity;
+  let checkedAt = clock();
   let view: View | null = first;
   try {
     while (clock() < until) {
-      // The moment alone is no news.
-      const text = view === null ? told : JSON.stringify({ ...view, at: 0 });
-      if (view !== null && text !== told) {
+      if (view !== null && (told === null || isNews(told, view))) {
         await writer.write(encoder.encode(`event: fleet\ndata: ${JSON.stringify(view)}\n\n`));
-        told = text;
+        told = view;
         toldAt = clock();
       } else if (clock() - toldAt >= QUIET_MS) {
         await writer.write(encoder.encode(`event: alive\ndata: ${clock()}\n\n`));
@@ -74,6 +88,10 @@ async function tellOn(
       await new Promise((resolve) => void setTimeout(resolve, LOOK_MS));
       // An object that restarts is no reason to end: the console says how old its words are.
       view = await look(c, index, clock).catch(() => null);
+      if (clock() - checkedAt >= CHECK_MS) {
+        checkedAt = clock();
+        if (!(await mayLook(c))) break;
+      }
     }
     await writer.close();
   } catch {
@@ -105,8 +123,9 @@ export function resumeBox(index: FleetIndex) {
 export function restartServer(index: FleetIndex) {
   return async function answerRestart(c: Context<EdgeEnv>): Promise<Response> {
     const box = boxNamed(index, c.req.param("box") ?? "");
-    const port = Number(c.req.param("port"));
-    if (!box.servers.some((server) => server.port === port)) {
+    const text = c.req.param("port") ?? "";
+    const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+    if (port === null || !box.servers.some((server) => server.port === port)) {
       const ports = box.servers.map((server) => server.port).join(", ");
       throw new RefusedError({
         code: "not_found",
@@ -186,5 +205,5 @@ const NO_WEBHOOK: Refusal = {
 const WEBHOOK_FAILED: Refusal = {
   code: "upstream_failed",
   message:
-    "The address in ALERT_WEBHOOK_URL didn't take the message: it refused it, or didn't answer in ten seconds. Look at the address and at what listens there.",
+    "The address in ALERT_WEBHOOK_URL didn't take the message: it refused it, or didn't answer in eight seconds. Look at the address and at what listens there.",
 };

@@ -11,12 +11,14 @@ import { readChatCall } from "../proxy/model-call.ts";
 
 export function chatCompletions(index: FleetIndex, live: FleetLive) {
   return async function answerChat(c: Context<EdgeEnv>): Promise<Response> {
-    const { principal, requestId, settings } = c.var;
-    const body = await c.var.body;
+    // Not `c.var`, which copies all that is set each time it is read.
+    const principal = c.get("principal");
+    const requestId = c.get("requestId");
+    const body = await c.get("body");
     if (!body.ok) throw new RefusedError(body.refusal);
     const call = readChatCall(body.value);
     if (!call.ok) throw new RefusedError(call.refusal);
-    const decision = decide(call.value, principal, index, await c.var.live, Math.random());
+    const decision = decide(call.value, principal, index, await c.get("live"), Math.random());
     if (!decision.ok) throw new RefusedError(decision.refusal);
     live.sent(decision.value);
 
@@ -29,7 +31,7 @@ export function chatCompletions(index: FleetIndex, live: FleetLive) {
       principal,
       bytes: body.value,
       boxes: index.boxes,
-      settings,
+      settings: c.get("settings"),
       signal: c.req.raw.signal,
       waitUntil: (work) => c.executionCtx.waitUntil(work),
       onBreak: (refusal) => log(refusal.code, refusal.internal ?? null),

@@ -6,13 +6,14 @@ import { TOKEN_HEADER } from "../../shared/call-headers.ts";
 import { RefusedError, type Refusal } from "../../shared/errors.ts";
 import type { Fleet } from "../../shared/fleet.ts";
 import { isRecordName } from "../../shared/usage.ts";
-import { fleetText, LINK_BOX_HEADER, LINK_FLEET_HEADER } from "../../shared/wire.ts";
+import { fleetText, LINK_BOX_HEADER, LINK_BOXES_HEADER, LINK_FLEET_HEADER } from "../../shared/wire.ts";
 import type { EdgeEnv } from "../context.ts";
 import { THE_ONE, type Settings } from "../env.ts";
 import { hmacHex, isSameText, sha256Hex } from "../proxy/keyed-hash.ts";
 
 export function agentLink(fleet: Fleet) {
   const locationHint = fleet.boxes[0]?.locationHint ?? "enam";
+  const names = fleet.boxes.map(({ name }) => name).join(",");
   let hash: string | null = null;
   return async function answerLink(c: Context<EdgeEnv>): Promise<Response> {
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket") throw new RefusedError(NO_UPGRADE);
@@ -24,7 +25,12 @@ export function agentLink(fleet: Fleet) {
     hash ??= await sha256Hex(fleetText(fleet));
     const object = c.env.FLEET.getByName(THE_ONE, { locationHint });
     const { webSocket } = await object.fetch("https://fleet/link", {
-      headers: { upgrade: "websocket", [LINK_BOX_HEADER]: box, [LINK_FLEET_HEADER]: hash },
+      headers: {
+        upgrade: "websocket",
+        [LINK_BOX_HEADER]: box,
+        [LINK_FLEET_HEADER]: hash,
+        [LINK_BOXES_HEADER]: names,
+      },
     });
     if (webSocket === null) throw new Error("the fleet object took no link");
     // A new answer: every answer gets headers, and the object's own can't be changed.

@@ -1,7 +1,7 @@
 // Letting requests in by what is held, and asking the objects where nothing is: every failure a refusal, never a
 // guess, and what one limit refuses spends nothing of the other.
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import type { AddressLeaseAnswer, KeyLeaseAnswer } from "../../../shared/leases.ts";
+import type { AddressLeaseAnswer, KeyLeaseAnswer, KeyLeaseQuestion } from "../../../shared/leases.ts";
 import { FAILED_KEYS_A_MINUTE, LIMITER_TIMEOUT_MS, UNKNOWN_KEY_MS } from "../../../shared/limits.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import type { Asker } from "../../../worker/middleware/asker.ts";
@@ -34,7 +34,7 @@ interface World {
 }
 
 interface Answers {
-  readonly key?: () => Promise<KeyLeaseAnswer> | KeyLeaseAnswer;
+  readonly key?: (question: KeyLeaseQuestion) => Promise<KeyLeaseAnswer> | KeyLeaseAnswer;
   readonly address?: () => Promise<AddressLeaseAnswer> | AddressLeaseAnswer;
   readonly shield?: Partial<Bindings>;
   readonly perAddress?: number;
@@ -49,6 +49,7 @@ function worldOf({ key, address, shield, perAddress = 100 }: Answers = {}): Worl
   const running: Promise<unknown>[] = [];
   const asker: Asker = {
     bindings: { API_KEY: keys.binding, CLIENT_ADDRESS: addresses.binding, ...shield } as Bindings,
+    calls: true,
     address: "192.0.2.1",
     context: { waitUntil: (work) => void running.push(work) },
   };
@@ -64,6 +65,46 @@ function worldOf({ key, address, shield, perAddress = 100 }: Answers = {}): Worl
 }
 
 const exempt = { addressExempt: true };
+
+describe("a burst within the limit", () => {
+  it("is let in whole, however fast it comes: a key that sent what it may was told that it had sent more", async () => {
+    const quota = 100;
+    let left = quota;
+    const limits = { perSecond: quota, concurrent: null, tokensPerMonth: null };
+    const world = worldOf({
+      key: async ({ want, waiting }) => {
+        // As the object does it: what is waited for, and a quarter of the rest.
+        const due = Math.min(waiting, want, left);
+        const granted = Math.min(want, due + Math.ceil((left - due) / 4));
+        left -= granted;
+        return known(lease(granted, 900, { remaining: left }), { ...exempt, limits });
+      },
+    });
+    const entries = await Promise.all(Array.from({ length: quota }, async () => world.enter()));
+    expect(entries.filter((entry) => entry.ok)).toHaveLength(quota);
+    expect(await world.enter()).toMatchObject({ refusal: { code: "rate_limited_key" } });
+  });
+});
+
+describe("a key's word", () => {
+  it("counts for less than a second: what was let in on it and waited longer has to ask again", async () => {
+    const world = worldOf({ key: () => known(lease(5, 900, { remaining: 5 }), exempt) });
+    expect((await world.enter()).ok).toBe(true);
+    expect(world.limiter.vouches(KEY)).toBe(true);
+    world.clock.now += 1_000;
+    expect(world.limiter.vouches(KEY)).toBe(false);
+  });
+
+  it("on a month that is used up keeps no operator from looking after it", async () => {
+    const limits = { perSecond: 10, concurrent: null, tokensPerMonth: 5 };
+    const world = worldOf({ key: () => known(lease(3, 900, { remaining: 9 }), { ...exempt, limits }, true) });
+    const operator = { ...world.asker, calls: false };
+    for (let request = 0; request < 2; request += 1) {
+      expect(await world.limiter.enter(operator, KEY)).toMatchObject({ ok: true });
+      expect(await world.enter()).toMatchObject({ refusal: { code: "quota_exceeded" } });
+    }
+  });
+});
 
 describe("a key's first request", () => {
   it("comes with what its object says of the key, asked where the fleet file says", async () => {
@@ -224,6 +265,14 @@ describe("failed keys", () => {
     expect(codes.at(-1)).toBe("too_many_failed_keys");
     expect(await world.enter()).toMatchObject({ refusal: { code: "too_many_failed_keys" } });
     expect(world.keys.questions).toEqual([]);
+  });
+
+  it("count once a minute each: one forgotten device locks nobody else out", async () => {
+    const world = worldOf({ key: () => ({ kind: "unknown" }) });
+    for (let request = 0; request < FAILED_KEYS_A_MINUTE * 2; request += 1) {
+      expect(await world.enter()).toMatchObject({ refusal: { code: "invalid_key" } });
+      world.clock.now += 1_000;
+    }
   });
 
   it("of other isolates count too, by the object's word", async () => {

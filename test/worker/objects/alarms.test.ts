@@ -24,6 +24,7 @@ function boxOf(now: number, more: Partial<WatchedBox> = {}): WatchedBox {
   return {
     name: "north",
     heardAt: now,
+    speaks: true,
     draining: false,
     servers: [SERVER],
     temperatureC: 60,
@@ -66,9 +67,8 @@ describe("an alarm is told once when it counts, and once when it is over", () =>
   });
 
   it("a box that was never heard of, a minute after the first look", () => {
-    expect(watch(120_000, () => ({ heardAt: null, servers: [] })).told).toEqual([
-      "60 s: box-silent:north raised",
-    ]);
+    const never = { heardAt: null, speaks: false, servers: [] };
+    expect(watch(120_000, () => never).told).toEqual(["60 s: box-silent:north raised"]);
   });
 
   it.each(["down", "loading", "stalled"] as const)("a server that is %s for two minutes", (state) => {
@@ -141,6 +141,27 @@ describe("nobody is woken", () => {
     expect(watch(200_000, flaps).told).toEqual(["60 s: heat:north raised"]);
   });
 
+  it("by the end of an alarm whose box merely fell silent, nor later than in time by a link that breaks", () => {
+    const speechless = (at: number): Partial<WatchedBox> => ({
+      heardAt: START + at - 5_000,
+      speaks: false,
+      servers: [],
+      temperatureC: null,
+    });
+    const down = server({ state: "down" });
+    const silent = watch(400_000, (at) =>
+      at > 150_000 && at < 300_000 ? { ...speechless(at), heardAt: START + 150_000 } : down,
+    );
+    expect(silent.told).toEqual([
+      "120 s: not-ready:north:9001 raised",
+      "210 s: box-silent:north raised",
+      "315 s: box-silent:north recovered",
+    ]);
+    // A link that breaks every half minute.
+    const flaky = watch(130_000, (at) => (at % 30_000 === 25_000 ? speechless(at) : down));
+    expect(flaky.told).toEqual(["120 s: not-ready:north:9001 raised"]);
+  });
+
   it("again by what they were told of, where the state was kept over a restart", () => {
     const down = (): Partial<WatchedBox> => server({ state: "down" });
     const before = watch(200_000, down);
@@ -169,6 +190,7 @@ it("whatever happens, raised and recovered alternate, nothing is told before its
               state: random.pick(["ready", "down", "slow"] as const),
               restarts: random.whole(0, 5),
             }),
+            ...(random.chance(0.9) ? {} : { speaks: false, servers: [], temperatureC: null, calls: 0 }),
           }),
         ],
         now,

@@ -120,6 +120,40 @@ describe("the store of failures", () => {
     expect(rows).toBeLessThanOrEqual(2_001);
   });
 
+  it("tells operators the newest fifty, the newest first, and none older than a day", async () => {
+    const clock = stopClock(NOON);
+    const fleet = newFleet();
+    const failures = Array.from({ length: 60 }, (_, at) => failure(`req_${at}`, { key: `key-${at}` }));
+    await fleet.noteFailures(failures, []);
+    expect((await fleet.words([])).failures).toEqual(failures.slice(10).toReversed());
+    clock.to(NOON + FAILURES_KEPT_MS);
+    expect((await fleet.words([])).failures).toEqual([]);
+  });
+
+  it("tells operators the codes of the last five minutes, floods that go on among them", async () => {
+    const clock = stopClock(NOON);
+    const fleet = newFleet();
+    const flood = (code: string, count: number) => ({ at: Date.now(), code, route: "/", key: null, count });
+    await fleet.noteFailures([failure("req_1")], [flood("invalid_key", 900), flood("internal", 7)]);
+    clock.to(NOON + 4 * 60_000);
+    await fleet.noteFailures(
+      [failure("req_2"), failure("req_3", { code: "no_box" })],
+      [flood("internal", 1)],
+    );
+    expect((await fleet.words([])).byCode).toEqual([
+      { code: "invalid_key", count: 900 },
+      { code: "internal", count: 8 },
+      { code: "overloaded", count: 2 },
+      { code: "no_box", count: 1 },
+    ]);
+    clock.to(NOON + 5 * 60_000);
+    expect((await fleet.words([])).byCode).toEqual([
+      { code: "internal", count: 8 },
+      { code: "overloaded", count: 1 },
+      { code: "no_box", count: 1 },
+    ]);
+  });
+
   it("takes texts of any length and no more than five hundred in a call", async () => {
     const fleet = newFleet();
     const failures = Array.from({ length: 600 }, (_, at) =>

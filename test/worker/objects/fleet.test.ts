@@ -91,6 +91,21 @@ describe("what a box last said", () => {
     expect((await fleet.boxes())[0]?.heardAgoMs).toBeLessThan(10_000);
   });
 
+  it("is remembered as drained from the moment an operator says so, until it is resumed, through hibernation", async () => {
+    const fleet = newFleet();
+    const agent = await linked(fleet);
+    agent.send(snapshot(1));
+    await fleet.order("north", { t: "drain" });
+    expect((await fleet.boxes())[0]?.held).toBe(true);
+    await evictDurableObject(fleet, { webSockets: "hibernate" });
+    expect((await fleet.boxes())[0]?.held).toBe(true);
+    const next = await linked(fleet, "north", "epoch-2");
+    await until(() => expect(next.frames).toContainEqual({ t: "drain" }));
+    await fleet.order("north", { t: "resume" });
+    expect((await fleet.boxes())[0]?.held).toBe(false);
+    await until(() => expect(next.frames.at(-1)).toEqual({ t: "resume" }));
+  });
+
   it("warns of another fleet file, and the link goes on", async () => {
     const fleet = newFleet();
     const agent = await dial(fleet);
@@ -183,6 +198,65 @@ describe("a link", () => {
     const late = await linked(fleet, "east");
     for (const agent of [north, south, late])
       await until(() => expect(agent.frames).toContainEqual({ t: "revoke", keyId: "key-a" }));
+  });
+});
+
+describe("what the object remembers of a box", () => {
+  const server = (state: string, restarts: number) => ({ servers: [linkServer(9000, { state, restarts })] });
+
+  it("tells each change once, however often the object hibernates between the words of it", async () => {
+    const fleet = newFleet();
+    const agent = await linked(fleet);
+    const words = () => fleet.words(["north"]);
+    let seq = 0;
+    const said = async (state: string, restarts: number): Promise<void> => {
+      const before = seq;
+      await until(async () => {
+        // Again and again: only so many are heard in a second.
+        agent.send(snapshot((seq += 1), server(state, restarts)));
+        expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBeGreaterThan(before);
+      });
+      await evictDurableObject(fleet, { webSockets: "hibernate" });
+    };
+    await said("ready", 0);
+    await said("down", 0);
+    const { since } = await words();
+    await said("down", 0);
+    expect((await words()).since).toEqual(since);
+    await said("loading", 1);
+    await said("ready", 1);
+    await said("ready", 1);
+    // Over a new link of the same process, which says all of it again.
+    const again = await linked(fleet);
+    await until(async () => {
+      again.send(snapshot((seq += 1), server("ready", 1)));
+      expect((await fleet.boxes())[0]?.agents[0]?.snapshot).not.toBeNull();
+    });
+    const { events } = await words();
+    expect(events.toReversed().map(({ text }) => text)).toEqual([
+      "9000 is down",
+      "9000 is loading",
+      expect.stringMatching(/^9000 was restarted by PM2, back after \d/),
+    ]);
+    const ids = events.map(({ id }) => id);
+    expect(new Set(ids).size).toBe(3);
+  });
+
+  it("keeps its history, one row every ten seconds, through hibernation", async () => {
+    const fleet = newFleet();
+    const agent = await linked(fleet);
+    agent.send(snapshot(1));
+    await until(async () => expect((await fleet.history("north", 15)).busy).toEqual([1]));
+    const [at] = (await fleet.history("north", 15)).at;
+    await evictDurableObject(fleet, { webSockets: "hibernate" });
+    agent.send(snapshot(2));
+    await until(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(2));
+    const { at: rows, busy } = await fleet.history("north", 15);
+    expect(rows[0]).toBe(at);
+    // A second one only where ten seconds' boundary lay between.
+    expect(rows.length).toBe(new Set(rows).size);
+    expect(busy.every((one) => one === 1)).toBe(true);
+    expect(rows.length).toBeLessThanOrEqual(2);
   });
 });
 

@@ -166,6 +166,18 @@ describe("another model is fallen back to", () => {
     ]);
   });
 
+  it("where the only box that has the wanted one is drained and another box's model may stand in", () => {
+    const live = liveOf({ north: "draining", south: {} });
+    const decided = decide(beta, ANYONE, wide, live, 0);
+    expect(decided.ok && decided.value.attempts[1]).toEqual({
+      box: "south",
+      ports: [],
+      fallbackPorts: [9001],
+    });
+    const alone = decide(beta, { ...ANYONE, fallback: "none" }, wide, live, 0);
+    expect(alone.ok ? null : alone.refusal.code).toBe("draining");
+  });
+
   it("on another box where the wanted one's own is of no use", () => {
     const live = liveOf({ north: { state: "down" }, south: {} });
     const decided = decide(beta, ANYONE, wide, live, 0);

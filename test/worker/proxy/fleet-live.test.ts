@@ -195,6 +195,13 @@ describe("a box", () => {
     expect(boxOf({ leaving: true })?.draining).toBe(true);
   });
 
+  it("that an operator drained drains, whatever its agent says, and where none is linked", () => {
+    const heldBox = (...agents: Partial<LinkedAgent>[]) =>
+      liveFleet([{ ...reportOf(...agents), held: true }]).boxes.get("north");
+    expect(heldBox({ snapshot: SNAPSHOT })?.draining).toBe(true);
+    expect(heldBox()).toEqual({ draining: true, servers: new Map() });
+  });
+
   it("has no server that its agent didn't announce", () => {
     expect(boxOf({ ports: [9002] })?.servers.size).toBe(0);
   });

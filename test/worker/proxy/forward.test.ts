@@ -196,6 +196,22 @@ describe("where no box serves", () => {
     expect(await response.json()).toEqual({ error: { code: "overloaded" } });
   });
 
+  it("since its model has no room anywhere, it isn't moved to another model, and is told when to ask again", async () => {
+    const full = { status: 503, headers: { ...NOT_BEGUN, "x-isha-code": "overloaded", "retry-after": "7" } };
+    const down = { status: 503, headers: { ...NOT_BEGUN, "x-isha-code": "model_unavailable" } };
+    const { decision } = forwardingOf().forwarding;
+    const attempts = [...decision.attempts, { box: "north", ports: [], fallbackPorts: [9000] }];
+    for (const second of [full, down]) {
+      const sent = standIn((one) => agentAnswer(boxOf(one), "{}", boxOf(one) === "north" ? full : second));
+      const { response, code } = answerOf(await send({ decision: { ...decision, attempts } }));
+      expect(sent.map((one) => [boxOf(one), callIn(one).ports, callIn(one).fallbackPorts])).toEqual([
+        ["north", [9001], []],
+        ["south", [9001], []],
+      ]);
+      expect([response.status, code, response.headers.get("retry-after")]).toEqual([503, "overloaded", "7"]);
+    }
+  });
+
   it("and none answers, the refusal is ours, and names each cause to the log alone", async () => {
     standIn(connectionLost);
     const refusal = refusalOf(await send());

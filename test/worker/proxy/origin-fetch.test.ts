@@ -58,6 +58,14 @@ describe("what went out", () => {
     await ask({}, { ...SETTINGS, boxOrigins });
     expect(sent[0]?.url.href).toBe("http://127.0.0.1:8123/v1/x");
   });
+
+  it("goes to the path that was asked for, however the box's address is written", async () => {
+    const sent = standIn(() => agentAnswer("north", "{}"));
+    for (const north of ["http://127.0.0.1:8123/", "http://127.0.0.1:8123/old?a=1"]) {
+      await ask({}, { ...SETTINGS, boxOrigins: { north } });
+    }
+    for (const { url } of sent) expect(url.href).toBe("http://127.0.0.1:8123/v1/x");
+  });
 });
 
 describe("what came back is an answer", () => {
@@ -143,6 +151,20 @@ describe("what came back is no answer: the way gave up waiting", () => {
     expect(told).toBeNull();
     await vi.advanceTimersByTimeAsync(1);
     await vi.waitFor(() => expect(told).toMatchObject({ kind: "timeout" }));
+  });
+
+  it("and an answer that comes after all is let go", async () => {
+    let cancelled = false;
+    const endless = new ReadableStream({
+      cancel() {
+        cancelled = true;
+      },
+    });
+    const { promise: late, resolve: answerNow } = Promise.withResolvers<Response>();
+    standIn(() => late);
+    expect(await ask({ timeoutMs: 1 })).toMatchObject({ kind: "timeout" });
+    answerNow(agentAnswer("north", endless));
+    await vi.waitFor(() => expect(cancelled).toBe(true));
   });
 });
 

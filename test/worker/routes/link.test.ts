@@ -1,5 +1,6 @@
 // Who gets a link: an agent of a box of this fleet that holds the secret, and nobody else.
 import { env } from "cloudflare:workers";
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { boxToken } from "../../../shared/box-token.ts";
 import { THE_ONE } from "../../../shared/the-one.ts";
@@ -42,6 +43,11 @@ describe("a link", () => {
       const found = boxes.find((each) => each.box === BOX)?.agents.find((each) => each.epoch === epoch);
       expect(found).toMatchObject({ warning: null });
     });
+    // The boxes of the fleet file are missed from now on.
+    const expected = await runInDurableObject(env.FLEET.getByName(THE_ONE), (_, { storage }) =>
+      storage.sql.exec<{ state: string }>("SELECT state FROM alarms WHERE name = 'expected'").one(),
+    );
+    expect(JSON.parse(expected.state)).toEqual([BOX]);
   });
 
   it.each<[string, () => Promise<Asking>, number, string, RegExp]>([

@@ -1,0 +1,44 @@
+// The runbook has a line for each alarm, under the alarm's own name and with its own numbers.
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import {
+  ADVICE,
+  ALARM_AFTER_MS,
+  CALM_MS,
+  ERROR_CALLS,
+  HOT_C,
+  type AlarmKind,
+} from "../../worker/objects/alarms.ts";
+
+const text = readFileSync(fileURLToPath(new URL("../../docs/operations.md", import.meta.url)), "utf8");
+const lines = new Map(
+  [...text.matchAll(/^\| `([a-z-]+)` +\| (.*?) +\| (.*?) +\|$/gm)].map(
+    ([, kind = "", when = "", what = ""]) => [kind, { when, what }],
+  ),
+);
+
+describe("the runbook", () => {
+  it("has a line for each alarm and for nothing that is none", () => {
+    expect([...lines.keys()].toSorted()).toEqual(Object.keys(ADVICE).toSorted());
+  });
+
+  it("says how long a condition holds before it wakes somebody, and when it is over", () => {
+    for (const [kind, ms] of Object.entries(ALARM_AFTER_MS) as [AlarmKind, number][])
+      if (ms > 0) expect(lines.get(kind)?.when, kind).toContain(`for ${ms / 1000} s`);
+    expect(lines.get("heat")?.when).toContain(`${HOT_C} °C`);
+    expect(lines.get("errors")?.when).toContain(`at least ${ERROR_CALLS}`);
+    expect(text.replaceAll("\n", " ")).toContain(`one when it has been over for ${CALM_MS / 1000} s`);
+  });
+
+  it("names every command that a message names", () => {
+    for (const [kind, advice] of Object.entries(ADVICE)) {
+      // A command without what the reader fills in.
+      const commands = [...advice.matchAll(/`([^`]+)`/g)].map((match) =>
+        (match[1] ?? "").replace(/ <[^>]*>.*/, ""),
+      );
+      for (const command of commands)
+        if (command !== "pm2 restart") expect(lines.get(kind)?.what, kind).toContain(command);
+    }
+  });
+});

@@ -1,0 +1,72 @@
+// A restart that an operator orders at the edge, to its end: the link carries it to the box's agent, PM2 restarts
+// that one process, and the edge tells in words what happened.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startStack } from "../../../scripts/stack.mjs";
+import { print } from "../agent/agent-call.ts";
+import { startPm2Box, type Pm2Box } from "../agent/pm2-box.ts";
+import { until, type Stack } from "../ask.ts";
+import { admin, edgeBox, edgeView } from "./boxes.ts";
+
+const PORT = 8082;
+
+let edge: Stack;
+let box: Pm2Box;
+beforeAll(async () => {
+  const boxSecret = "a-box-secret-of-the-tests";
+  edge = await startStack({ agents: false, boxSecret });
+  box = await startPm2Box({
+    fleet: "shipped",
+    switches: { tokensPerSecond: 200, promptTokensPerSecond: 100_000 },
+    agentEnv: () => ({ EDGE_URL: edge.edgeUrl }),
+  });
+  await until(async () => {
+    const seen = await edgeBox(edge, box.box);
+    return seen?.state === "up" && seen.servers.every(({ state }) => state === "ready");
+  }, "the edge sees the box");
+});
+afterAll(async () => {
+  await box?.stop();
+  await edge?.stop();
+});
+
+test("a restart ordered at the edge restarts that server under PM2, and no other process", async () => {
+  const before = await box.apps();
+  const response = await admin(edge, "POST", `/boxes/${box.box}/servers/${PORT}/restart`);
+  expect(response.status).toBe(202);
+  expect(await response.json()).toEqual({ box: box.box, told: 1 });
+  const changed = async (): Promise<string[]> => {
+    const now = new Map((await box.apps()).map((app) => [app.name, app]));
+    return before.filter(({ name, pid }) => now.get(name)?.pid !== pid).map(({ name }) => name);
+  };
+  await until(async () => (await changed()).length > 0, "PM2 has restarted something");
+  const event = async (): Promise<string | undefined> =>
+    (await edgeView(edge))?.events.find(
+      ({ port, text }) => port === PORT && text.includes("restarted by PM2"),
+    )?.text;
+  await until(async () => (await event()) !== undefined, "the edge tells of it");
+  await until(async () => {
+    const server = (await edgeBox(edge, box.box))?.servers.find(({ port }) => port === PORT);
+    return server?.state === "ready";
+  }, "the server is up again");
+
+  const restarted = await changed();
+  const name = edge.fleet.boxes[0]?.servers.find(({ port }) => port === PORT)?.pm2;
+  expect(restarted).toEqual([name]);
+  const restarts = (await box.apps()).map((app) => [
+    app.name,
+    app.restarts - (before.find((one) => one.name === app.name)?.restarts ?? 0),
+  ]);
+  expect(restarts.filter(([, times]) => times !== 0)).toEqual([[name, 1]]);
+  const { entries } = (await (await admin(edge, "GET", "/audit")).json()) as {
+    entries: { action: string; target: string }[];
+  };
+  expect(entries[0]).toMatchObject({ action: "server.restart", target: `${box.box}:${PORT}` });
+  print("restart", { restarted, told: await event() });
+});
+
+test("a restart of a port that the box lacks is refused, and nothing is restarted", async () => {
+  const before = await box.apps();
+  const response = await admin(edge, "POST", `/boxes/${box.box}/servers/22/restart`);
+  expect(response.status).toBe(404);
+  expect(await box.apps()).toEqual(before);
+});

@@ -1,0 +1,246 @@
+// /admin/fleet and what operators order, with the real fleet object and real links behind it.
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { FleetHistory, FleetView } from "../../../shared/fleet-view.ts";
+import { AuditList, type AuditEntry } from "../../../shared/keys.ts";
+import { linked, snapshot, until } from "../support/agents.ts";
+import { errorOf, type Asking, type Edge } from "../support/edge.ts";
+import { stage } from "../support/fleet-stage.ts";
+import { standIn } from "../support/origin.ts";
+
+const ADMIN: Asking = { key: "dev-admin" };
+const POST: Asking = { ...ADMIN, method: "POST" };
+const HOOK = "https://hooks.example/alarms";
+
+async function audited(edge: Edge, target: string): Promise<AuditEntry[]> {
+  const answer = await edge(`/admin/audit?target=${encodeURIComponent(target)}`, ADMIN);
+  return AuditList.parse(await answer.json()).entries;
+}
+
+describe("who may look and order", () => {
+  const ROUTES: readonly (readonly [method: string, path: string])[] = [
+    ["GET", "/admin/fleet"],
+    ["GET", "/admin/fleet/events"],
+    ["GET", "/admin/fleet/history?box=north"],
+    ["POST", "/admin/boxes/north/drain"],
+    ["POST", "/admin/boxes/north/resume"],
+    ["POST", "/admin/boxes/north/servers/9000/restart"],
+    ["POST", "/admin/alerts/test"],
+  ];
+
+  it.each(ROUTES)("%s %s is for keys with the scope admin alone", async (method, path) => {
+    const { edge } = stage();
+    expect((await edge(path, { method, key: null })).status).toBe(401);
+    const refused = await edge(path, { method, key: "dev-key" });
+    expect(refused.status).toBe(403);
+    expect((await errorOf(refused)).code).toBe("scope_missing");
+  });
+
+  it.each(["/admin/boxes/north/drain", "/admin/alerts/test"])("a GET of %s orders nothing", async (path) => {
+    expect((await stage().edge(path, ADMIN)).status).toBe(405);
+  });
+});
+
+describe("GET /admin/fleet", () => {
+  it("tells of the whole fleet by the contract, also of a box that never dialled", async () => {
+    const { edge, fleet, north } = stage();
+    const before = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
+    expect(before.boxes).toMatchObject([{ name: north, state: "silent", heardAt: null }]);
+    const agent = await linked(fleet, north);
+    agent.send(snapshot(1));
+    await until(async () => {
+      const view = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
+      expect(view.boxes).toMatchObject([
+        {
+          name: north,
+          state: "up",
+          servers: [
+            { port: 9000, state: "ready" },
+            { port: 9001, state: "unknown" },
+          ],
+        },
+      ]);
+    });
+  });
+
+  it("answers HEAD with the same headers and no body", async () => {
+    const { edge } = stage();
+    const [head, get] = [
+      await edge("/admin/fleet", { ...ADMIN, method: "HEAD" }),
+      await edge("/admin/fleet", ADMIN),
+    ];
+    expect([head.status, head.headers.get("content-type")]).toEqual([200, get.headers.get("content-type")]);
+    expect(await head.text()).toBe("");
+  });
+});
+
+describe("GET /admin/fleet/history", () => {
+  it("tells a box's figures by the contract, of fifteen minutes where nothing else is asked for", async () => {
+    const { edge, fleet, north } = stage();
+    const agent = await linked(fleet, north);
+    agent.send(snapshot(1));
+    await until(async () => {
+      const answer = await edge(`/admin/fleet/history?box=${north}`, ADMIN);
+      expect(FleetHistory.parse(await answer.json())).toMatchObject({
+        box: north,
+        stepS: 10,
+        busy: [1],
+        serverGib: { 9000: [6.25] },
+      });
+    });
+    const day = await edge(`/admin/fleet/history?box=${north}&minutes=1440`, ADMIN);
+    expect(FleetHistory.parse(await day.json()).stepS).toBe(120);
+  });
+
+  it.each([
+    ["", "box"],
+    ["?box=", "box"],
+    ["?box=NORTH&minutes=0", "minutes"],
+    ["?box=NORTH&minutes=1441", "minutes"],
+    ["?box=NORTH&minutes=1.5", "minutes"],
+    ["?box=NORTH&minutes=soon", "minutes"],
+    ["?box=NORTH&box=NORTH", "box"],
+    ["?box=NORTH&hours=1", "hours"],
+  ])("refuses %s and names the field", async (query, param) => {
+    const { edge, north } = stage();
+    const answer = await edge(`/admin/fleet/history${query.replaceAll("NORTH", north)}`, ADMIN);
+    expect(answer.status).toBe(400);
+    expect(await errorOf(answer)).toMatchObject({ code: "invalid_request", param });
+  });
+});
+
+describe("a box or server that the fleet lacks", () => {
+  it.each<[string, Asking]>([
+    ["/admin/fleet/history?box=nowhere", ADMIN],
+    ["/admin/boxes/nowhere/drain", POST],
+    ["/admin/boxes/nowhere/resume", POST],
+    ["/admin/boxes/nowhere/servers/9000/restart", POST],
+  ])("%s is a 404 that names those there are", async (path, asking) => {
+    const { edge, north } = stage();
+    const answer = await edge(path, asking);
+    expect(answer.status).toBe(404);
+    const { code, message, param } = await errorOf(answer);
+    expect({ code, param }).toEqual({ code: "not_found", param: "box" });
+    expect(message).toContain(north);
+    expect(await audited(edge, "nowhere")).toEqual([]);
+  });
+
+  it.each(["9002", "0", "-1", "x", "%20", "1e9"])(
+    "a restart of port %s is a 404 that names the ports",
+    async (port) => {
+      const { edge, north } = stage();
+      const answer = await edge(`/admin/boxes/${north}/servers/${port}/restart`, POST);
+      expect(answer.status).toBe(404);
+      expect((await errorOf(answer)).message).toContain("9000, 9001");
+    },
+  );
+});
+
+describe("an order", () => {
+  it("to drain and to resume reaches every agent of the box, is kept for those that dial later, and is audited", async () => {
+    const { edge, fleet, north } = stage();
+    const agent = await linked(fleet, north);
+    const other = await linked(fleet, "another-box");
+    const drained = await edge(`/admin/boxes/${north}/drain`, POST);
+    expect([drained.status, await drained.json()]).toEqual([202, { box: north, told: 1 }]);
+    await until(() => expect(agent.frames).toEqual([{ t: "drain" }]));
+    const late = await linked(fleet, north, "epoch-2");
+    await until(() => expect(late.frames).toEqual([{ t: "drain" }]));
+    expect(await (await edge(`/admin/boxes/${north}/resume`, POST)).json()).toEqual({ box: north, told: 2 });
+    for (const each of [agent, late]) await until(() => expect(each.frames.at(-1)).toEqual({ t: "resume" }));
+    expect(other.frames).toEqual([]);
+    expect(await audited(edge, north)).toMatchObject([
+      { action: "box.resume", actor: "dev-admin", detail: { agents: 2 } },
+      {
+        action: "box.drain",
+        actor: "dev-admin",
+        detail: { agents: 1 },
+        requestId: drained.headers.get("x-request-id"),
+      },
+    ]);
+    const view = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
+    expect(view.events.map(({ text }) => text)).toEqual([
+      "an operator lets it take calls again",
+      "an operator drains it",
+    ]);
+  });
+
+  it("given twice is the same order: one resume ends it, and a resume of a box that isn't drained changes nothing", async () => {
+    const { edge, fleet, north } = stage();
+    for (const order of ["drain", "drain", "resume", "resume"]) {
+      const answer = await edge(`/admin/boxes/${north}/${order}`, POST);
+      expect([answer.status, await answer.json()]).toEqual([202, { box: north, told: 0 }]);
+    }
+    const agent = await linked(fleet, north);
+    await fleet.revoke("key-a");
+    await until(() => expect(agent.frames).toEqual([{ t: "revoke", keyId: "key-a" }]));
+    expect(await audited(edge, north)).toHaveLength(4);
+  });
+
+  it("to restart reaches the agent once, and is audited under the server's name", async () => {
+    const { edge, fleet, north } = stage();
+    const agent = await linked(fleet, north);
+    const answer = await edge(`/admin/boxes/${north}/servers/9001/restart`, POST);
+    expect([answer.status, await answer.json()]).toEqual([202, { box: north, told: 1 }]);
+    await until(() => expect(agent.frames).toEqual([{ t: "restart", port: 9001 }]));
+    expect(await audited(edge, `${north}:9001`)).toMatchObject([
+      { action: "server.restart", detail: { agents: 1 } },
+    ]);
+    const view = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
+    expect(view.events).toMatchObject([{ box: north, port: 9001, text: "an operator has it restarted" }]);
+  });
+
+  it("to restart that nobody hears is refused, audited as tried, and no event says that it happened", async () => {
+    const { edge, fleet, north } = stage();
+    const answer = await edge(`/admin/boxes/${north}/servers/9000/restart`, POST);
+    expect(answer.status).toBe(503);
+    expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect((await errorOf(answer)).code).toBe("no_box");
+    expect(await audited(edge, `${north}:9000`)).toMatchObject([{ detail: { agents: 0 } }]);
+    expect((await fleet.words([north])).events).toEqual([]);
+    // It isn't kept either: a box that comes back isn't restarted an hour later.
+    const agent = await linked(fleet, north);
+    await fleet.revoke("key-a");
+    await until(() => expect(agent.frames.map(({ t }) => t)).toEqual(["revoke"]));
+  });
+});
+
+describe("POST /admin/alerts/test", () => {
+  async function withWebhook(url: string, status = 200) {
+    const { edge, fleet } = stage();
+    const sent = standIn(() => new Response(null, { status }));
+    await runInDurableObject(fleet, (instance) => {
+      Object.assign(instance, { env: { ...env, ALERT_WEBHOOK_URL: url } });
+    });
+    const answer = await edge("/admin/alerts/test", POST);
+    const [entry] = await audited(edge, "webhook");
+    expect(entry).toMatchObject({ action: "alerts.test", requestId: answer.headers.get("x-request-id") });
+    return { answer, sent, outcome: entry?.detail["outcome"] };
+  }
+
+  it("posts one message, and says that it was delivered", async () => {
+    const { answer, sent, outcome } = await withWebhook(HOOK);
+    expect([answer.status, await answer.json(), outcome]).toEqual([200, { delivered: true }, "delivered"]);
+    expect(sent.map(({ method, url }) => `${method} ${url.href}`)).toEqual([`POST ${HOOK}`]);
+    expect(JSON.parse(new TextDecoder().decode(sent[0]?.bytes))).toMatchObject({
+      alarm: "test",
+      state: "raised",
+    });
+  });
+
+  it("says that the message was refused, and keeps the address to itself", async () => {
+    const { answer, sent, outcome } = await withWebhook(HOOK, 404);
+    expect([answer.status, outcome, sent.length]).toEqual([502, "failed", 1]);
+    const { code, message } = await errorOf(answer);
+    expect(code).toBe("upstream_failed");
+    expect(message).toContain("ALERT_WEBHOOK_URL");
+    expect(message).not.toContain("hooks.example");
+  });
+
+  it("says how to set the address where there is none", async () => {
+    const { answer, sent, outcome } = await withWebhook("");
+    expect([answer.status, outcome, sent.length]).toEqual([400, "unset", 0]);
+    expect((await errorOf(answer)).message).toContain("npx wrangler secret put ALERT_WEBHOOK_URL");
+  });
+});
