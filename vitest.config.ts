@@ -20,23 +20,31 @@ export default defineConfig({
           exclude: ["test/worker/**", "test/e2e/**"],
           testTimeout: 30_000,
           hookTimeout: 60_000,
+          // Many wait for programs of theirs.
+          maxWorkers: 4,
         },
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
         // A worker a file would cost a second each; keys and addresses are new at every use, so files share one.
-        test: { name: "worker", include: ["test/worker/**/*.test.ts"], testTimeout: 30_000, isolate: false },
+        test: {
+          name: "worker",
+          include: ["test/worker/**/*.test.ts"],
+          testTimeout: 30_000,
+          isolate: false,
+          sequence: { groupOrder: 1 },
+        },
       },
       {
-        // Most of their time they wait for what must take its time: three at once keep two cores busy.
+        // Most of their time they wait for what must take its time: four at once keep two cores busy.
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           exclude: ALONE,
           testTimeout: 120_000,
           hookTimeout: 180_000,
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
+          maxWorkers: 4,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -46,7 +54,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 180_000,
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],
