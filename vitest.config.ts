@@ -36,14 +36,14 @@ export default defineConfig({
         },
       },
       {
-        // Most of their time they wait for what must take its time: four at once keep two cores busy.
+        // Most of their time they wait for what must take its time: three at once keep two cores busy.
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           exclude: ALONE,
           testTimeout: 120_000,
           hookTimeout: 180_000,
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
         },
       },
