@@ -69,6 +69,8 @@ export async function startEdgeDouble(): Promise<EdgeDouble> {
   http.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
+    // An agent may leave in the middle of a refusal.
+    socket.on("error", () => {});
   });
   http.on("upgrade", (request, socket, head) => {
     double.upgrades.push(request.headers);

@@ -52,13 +52,13 @@ describe("a new key", () => {
   });
 
   it("that says no more than its name has the plain limits", async () => {
-    const { edge } = deployment(fleetOf({ limits: { perAddressPerSecond: 1000, perKeyPerSecond: 77 } }));
+    const { edge } = deployment(fleetOf({ limits: { perAddressPerSecond: 1000, perKeyPerSecond: 977 } }));
     expect(await newKey(edge, { name: "  clinic " })).toMatchObject({
       name: "clinic",
       state: "active",
       scopes: ["infer"],
       agents: null,
-      limits: { perSecond: 77, concurrent: null, tokensPerMonth: null },
+      limits: { perSecond: 977, concurrent: null, tokensPerMonth: null },
       priority: "normal",
       fallback: "auto",
       addressExempt: false,
