@@ -31,7 +31,7 @@ import { readSettings } from "./settings.ts";
 import { stopOnSignals } from "./stop.ts";
 import { tokenCheck, tokenForEdge } from "./token.ts";
 import { openUpstreams } from "./upstreams.ts";
-import { callEnd } from "./usage.ts";
+import { answerTokens, callEnd } from "./usage.ts";
 import { openUsageJournal } from "./usage-journal.ts";
 
 /** How often journals of processes that are gone are looked for, milliseconds. */
@@ -174,9 +174,9 @@ async function start(): Promise<void> {
     },
     onEnd: (call, report, ms) => {
       metrics.ended(call, report, ms);
-      const { completionTokens } = callEnd(call, report, 0, ms);
-      look.ended(report.port, completionTokens);
-      recent.ended(call, report, completionTokens, clock());
+      const tokens = answerTokens(report);
+      look.ended(report.port, tokens);
+      recent.ended(call, report, tokens, clock());
       const failed = failedUnseen(call, report, ms);
       if (failed !== null) link.failed(failed);
       log.info(callLog(call, report, ms));

@@ -18,7 +18,7 @@ export function callEnd(
   bodyBytes: number,
   ms: number,
 ): CallEnd {
-  const { counts, estimate } = report;
+  const { counts } = report;
   const outcome = outcomeOf(report);
   const durationMs = Math.round(ms);
   if (counts === null) {
@@ -26,7 +26,7 @@ export function callEnd(
       outcome,
       promptTokens: outcome === "refused" ? null : Math.ceil(bodyBytes / BODY_BYTES_A_TOKEN),
       cachedTokens: null,
-      completionTokens: estimate,
+      completionTokens: answerTokens(report),
       choices: call.choices,
       estimated: true,
       durationMs,
@@ -36,12 +36,21 @@ export function callEnd(
     outcome,
     promptTokens: counts.promptTokens,
     cachedTokens: counts.cachedTokens,
-    // llama-server counts ONE choice of several (transcripts `chat-n2`, `completions-prompt-list`).
-    completionTokens: counts.completionTokens + report.otherChoicesTokens,
+    completionTokens: answerTokens(report),
     choices: call.choices,
     estimated: call.choices > 1 || report.continuations > 0,
     durationMs,
   };
+}
+
+/** Tokens of an answer, all its choices together; null where nobody knows. */
+export function answerTokens({
+  counts,
+  otherChoicesTokens,
+  estimate,
+}: Pick<CallReport, "counts" | "otherChoicesTokens" | "estimate">): number | null {
+  // llama-server counts ONE choice of several (transcripts `chat-n2`, `completions-prompt-list`).
+  return counts === null ? estimate : counts.completionTokens + otherChoicesTokens;
 }
 
 function outcomeOf({ outcome, refusal }: CallReport): Outcome {

@@ -1,5 +1,6 @@
 // What the agents last said over their links, as the fleet object tells it to isolates. By ages, not by times, so
 // that no two clocks need agree.
+import { LINK_SILENT_MS } from "./limits.ts";
 import type { Snapshot } from "./wire.ts";
 
 /** One process of a box's agent: two are linked during a reload. */
@@ -35,4 +36,27 @@ export interface BoxReport {
   readonly held?: boolean;
   /** Those that are linked now, the newest first. */
   readonly agents: readonly LinkedAgent[];
+}
+
+/** An agent that said how its box is, and isn't silent. */
+export interface Speaking {
+  readonly agent: LinkedAgent;
+  readonly snapshot: Snapshot;
+  /** It goes on taking calls. */
+  readonly takesCalls: boolean;
+}
+
+/** A box's agents that speak, the newest first: during a reload both have calls. */
+export function speakingOf({ agents }: Pick<BoxReport, "agents">): Speaking[] {
+  return agents.flatMap((agent) => {
+    const { snapshot, heardAgoMs, leaving } = agent;
+    if (snapshot === null || heardAgoMs >= LINK_SILENT_MS) return [];
+    return [{ agent, snapshot, takesCalls: !leaving && !snapshot.draining }];
+  });
+}
+
+/** Whose word counts for a box: the one that takes calls, whichever began first, else the newest; null where none speaks. */
+export function speakerOf(report: Pick<BoxReport, "agents">): Speaking | null {
+  const speaking = speakingOf(report);
+  return speaking.find(({ takesCalls }) => takesCalls) ?? speaking[0] ?? null;
 }

@@ -16,6 +16,9 @@ interface Room {
 const ENV = "worker/env.ts";
 const WORKER_PARTS = [ENV, "worker/context.ts", "worker/log.ts"];
 
+/** What any file of the agent may import beside the agent's own. */
+const AGENT_MAY = [/^node:/, "undici", "pino", "prom-client", "itty-router", "ws", "zod"];
+
 /** The first that fits a file holds for it. */
 const ROOMS: readonly Room[] = [
   { rule: "shared/ imports zod and itself", files: /^shared\//, may: ["zod", /^shared\//] },
@@ -62,33 +65,12 @@ const ROOMS: readonly Room[] = [
   {
     rule: "origin-agent/main.ts imports what the agent may, and the fleet file",
     files: /^origin-agent\/main\.ts$/,
-    may: [
-      /^node:/,
-      "undici",
-      "pino",
-      "prom-client",
-      "itty-router",
-      "ws",
-      "zod",
-      /^shared\//,
-      /^origin-agent\//,
-      "fleet.config.ts",
-    ],
+    may: [...AGENT_MAY, /^shared\//, /^origin-agent\//, "fleet.config.ts"],
   },
   {
     rule: "origin-agent/ imports node:, its packages, shared/ and itself",
     files: /^origin-agent\//,
-    may: [
-      /^node:/,
-      "undici",
-      "pino",
-      "prom-client",
-      "itty-router",
-      "ws",
-      "zod",
-      /^shared\//,
-      /^origin-agent\/(?!main\.ts)/,
-    ],
+    may: [...AGENT_MAY, /^shared\//, /^origin-agent\/(?!main\.ts)/],
   },
   {
     rule: "cli/ imports node:, packages, shared/, origin-agent/probes/, the fleet file and itself",

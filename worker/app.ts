@@ -7,8 +7,8 @@ import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
 import { client, visitor, type CallParts } from "./middleware/admit.ts";
-import { beginBody, body } from "./middleware/body.ts";
-import { beginLook, fleetLook } from "./middleware/fleet-look.ts";
+import { beginBody } from "./middleware/body.ts";
+import { beginLook } from "./middleware/fleet-look.ts";
 import { onError, showRefusal } from "./middleware/errors.ts";
 import { Limiter } from "./middleware/limiter.ts";
 import { RATE_HEADERS } from "./middleware/rate-headers.ts";
@@ -59,7 +59,7 @@ export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
     beginLook(live, c);
   };
   const parts: CallParts = { begin, whole: async (c) => c.get("body") };
-  const call: Chain = [client(fleet, limiter, "infer", clock, parts), body(), fleetLook(live)];
+  const call: Chain = [client(fleet, limiter, "infer", clock, parts)];
   const operator: Chain = [client(fleet, limiter, "admin", clock)];
 
   const routes: readonly Route[] = [

@@ -1,7 +1,6 @@
 // What the platform gives the edge: bindings, and the environment read and checked in one place.
 import * as z from "zod";
 import { parsedJson } from "../shared/parsed-json.ts";
-export { THE_ONE } from "../shared/the-one.ts";
 import type { ApiKey } from "./objects/api-key.ts";
 import type { ClientAddress } from "./objects/client-address.ts";
 import type { Fleet } from "./objects/fleet.ts";

@@ -1,15 +1,8 @@
 // Begins to read a request's body: while the limiters are being asked, or else once the request is let in. What is
 // refused at once is not read.
-import type { Context, MiddlewareHandler } from "hono";
+import type { Context } from "hono";
 import type { EdgeEnv } from "../context.ts";
 import { readBody } from "../proxy/json-body.ts";
-
-export function body(): MiddlewareHandler<EdgeEnv> {
-  return async function readOn(c, next) {
-    beginBody(c);
-    await next();
-  };
-}
 
 /** Once for a request, whoever is first. */
 export function beginBody(c: Context<EdgeEnv>): void {

@@ -1,16 +1,9 @@
 // Looks at what the boxes last said: while the limiters are being asked, or else once the request is let in. The
 // handler waits for it, where there is anything to wait for.
-import type { Context, MiddlewareHandler } from "hono";
+import type { Context } from "hono";
+import { THE_ONE } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
-import { THE_ONE } from "../env.ts";
 import type { FleetLive } from "../proxy/fleet-live.ts";
-
-export function fleetLook(live: FleetLive): MiddlewareHandler<EdgeEnv> {
-  return async function lookOn(c, next) {
-    beginLook(live, c);
-    await next();
-  };
-}
 
 /** Once for a request, whoever is first. */
 export function beginLook(live: FleetLive, c: Context<EdgeEnv>): void {

@@ -1,7 +1,6 @@
 // What the boxes last said, kept by an isolate: asked of the fleet object in the background, hardly ever waited for.
 // Without an answer calls go by the fleet file: losing the link, or the object, never stops inference.
-import type { BoxReport, LinkedAgent } from "../../shared/box-report.ts";
-import { LINK_SILENT_MS } from "../../shared/limits.ts";
+import { speakerOf, type BoxReport, type Speaking } from "../../shared/box-report.ts";
 import type { RouteDecision } from "./decide.ts";
 import { inTime } from "./in-time.ts";
 import { NOTHING_KNOWN, type LiveBox, type LiveFleet, type LiveServer } from "./live-fleet.ts";
@@ -104,21 +103,17 @@ export function liveFleet(reports: readonly BoxReport[]): Live {
 }
 
 /** Null where a box is silent, or linked a moment ago: nothing is known of it. */
-function liveBox({ agents, held = false }: BoxReport): CountedBox | null {
-  const speaking = agents.filter(
-    ({ snapshot, heardAgoMs }) => snapshot !== null && heardAgoMs < LINK_SILENT_MS,
-  );
-  // During a reload two are linked: the one that goes on taking calls counts, whichever began first.
-  const taking = speaking.find((agent) => !agent.leaving && agent.snapshot?.draining === false);
-  const agent = taking ?? speaking[0];
+function liveBox(report: BoxReport): CountedBox | null {
+  const { held = false } = report;
+  const speaker = speakerOf(report);
   // What an operator wants of a box is known of a silent one too, and before its agent has heard of it.
-  if (agent === undefined) return held ? { draining: true, servers: new Map() } : null;
-  return { draining: held || taking === undefined, servers: new Map(liveServers(agent)) };
+  if (speaker === null) return held ? { draining: true, servers: new Map() } : null;
+  return { draining: held || !speaker.takesCalls, servers: new Map(liveServers(speaker)) };
 }
 
-function liveServers({ ports, snapshot }: LinkedAgent): [number, Counted][] {
-  return (snapshot?.servers ?? [])
-    .filter(({ port }) => ports.includes(port))
+function liveServers({ agent, snapshot }: Speaking): [number, Counted][] {
+  return snapshot.servers
+    .filter(({ port }) => agent.ports.includes(port))
     .map((server) => [
       server.port,
       {

@@ -1,6 +1,6 @@
 // The fleet as operators see it: what the fleet object tells, laid over the fleet file, so that a box or a server
 // that never spoke is shown too. Pure.
-import type { BoxReport, LinkedAgent } from "../../shared/box-report.ts";
+import { speakerOf, speakingOf, type BoxReport } from "../../shared/box-report.ts";
 import { DEFAULT_AGENT, type Box, type Server } from "../../shared/fleet.ts";
 import type {
   FleetBoxView,
@@ -10,7 +10,6 @@ import type {
   FleetWords,
 } from "../../shared/fleet-view.ts";
 import { gpuMemoryGib } from "../../shared/gpu-memory.ts";
-import { LINK_SILENT_MS } from "../../shared/limits.ts";
 import type { Snapshot } from "../../shared/wire.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 
@@ -46,14 +45,6 @@ function timeless(view: FleetView): string {
   return JSON.stringify({ ...view, at: 0, boxes });
 }
 
-/** The agent whose word counts: the one that takes calls, else the newest that said anything. */
-export function speaker({ agents }: BoxReport): LinkedAgent | null {
-  const speaking = agents.filter((agent) => agent.snapshot !== null && agent.heardAgoMs < LINK_SILENT_MS);
-  return (
-    speaking.find((agent) => !agent.leaving && agent.snapshot?.draining === false) ?? speaking[0] ?? null
-  );
-}
-
 function boxView(
   box: Box,
   report: BoxReport | null,
@@ -61,10 +52,10 @@ function boxView(
   index: FleetIndex,
   now: number,
 ): FleetBoxView {
-  const agent = report === null ? null : speaker(report);
-  const snapshot = agent?.snapshot ?? null;
-  const draining =
-    snapshot !== null && (snapshot.draining || agent?.leaving === true || report?.held === true);
+  const speaker = report === null ? null : speakerOf(report);
+  const agent = speaker?.agent ?? null;
+  const snapshot = speaker?.snapshot ?? null;
+  const draining = speaker?.takesCalls === false || report?.held === true;
   return {
     name: box.name,
     gpu: box.gpu,
@@ -117,11 +108,7 @@ function serverView(
 
 /** All linked agents together: during a reload both have calls. */
 function trafficOf({ reports, byCode }: FleetWords): FleetTraffic {
-  const all = reports.flatMap(({ agents }) =>
-    agents.flatMap(({ snapshot, heardAgoMs }) =>
-      snapshot === null || heardAgoMs >= LINK_SILENT_MS ? [] : [snapshot.traffic],
-    ),
-  );
+  const all = reports.flatMap(speakingOf).map(({ snapshot }) => snapshot.traffic);
   const byAgent = new Map<string, { calls: number; tokens: number }>();
   for (const { agent, calls, tokens } of all.flatMap((traffic) => traffic.byAgent)) {
     const sums = byAgent.get(agent) ?? { calls: 0, tokens: 0 };

@@ -2,8 +2,8 @@
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { AuditQuery } from "../../shared/keys.ts";
+import { THE_ONE } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
-import { THE_ONE } from "../env.ts";
 import { readAdminQuery } from "../proxy/admin-input.ts";
 
 export function showAudit() {

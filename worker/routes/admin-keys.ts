@@ -17,8 +17,8 @@ import {
 import { legacyKeyView } from "../../shared/key-view.ts";
 import { LEGACY_PREFIX, legacyKeys } from "../../shared/legacy-keys.ts";
 import { MAX_KEYS } from "../../shared/limits.ts";
+import { THE_ONE } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
-import { THE_ONE } from "../env.ts";
 import { logTrouble } from "../log.ts";
 import { readAdminBody, readAdminQuery } from "../proxy/admin-input.ts";
 import type { FleetIndex } from "../proxy/fleet-index.ts";

@@ -8,8 +8,8 @@ import {
   type FailureFlood,
   type RequestFate,
 } from "../../shared/failures.ts";
+import { THE_ONE } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
-import { THE_ONE } from "../env.ts";
 
 /** As `middleware/request-id.ts` makes them. */
 const REQUEST_ID = /^req_[0-9a-f]{32}$/;

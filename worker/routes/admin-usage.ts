@@ -2,8 +2,8 @@
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { UsageQuestion } from "../../shared/usage-report.ts";
+import { THE_ONE } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
-import { THE_ONE } from "../env.ts";
 import { readAdminQuery } from "../proxy/admin-input.ts";
 import { usageCsv } from "../proxy/usage-csv.ts";
 import { usageStretch } from "../proxy/usage-stretch.ts";

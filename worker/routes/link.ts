@@ -7,8 +7,9 @@ import { RefusedError, type Refusal } from "../../shared/errors.ts";
 import type { Fleet } from "../../shared/fleet.ts";
 import { isRecordName } from "../../shared/usage.ts";
 import { fleetText, LINK_BOX_HEADER, LINK_BOXES_HEADER, LINK_FLEET_HEADER } from "../../shared/wire.ts";
+import { THE_ONE } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
-import { THE_ONE, type Settings } from "../env.ts";
+import type { Settings } from "../env.ts";
 import { hmacHex, isSameText, sha256Hex } from "../proxy/keyed-hash.ts";
 
 export function agentLink(fleet: Fleet) {

@@ -2,33 +2,13 @@
 import { describe, expect, it } from "vitest";
 import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
-import { AgentFrame, type Snapshot } from "../../../shared/wire.ts";
+import type { Snapshot } from "../../../shared/wire.ts";
 import { watchedBoxes } from "../../../worker/objects/alarm-inputs.ts";
-import { linkServer, snapshot } from "../support/agents.ts";
+import { linkedAgent, linkServer, readSnapshot } from "../support/agents.ts";
 
 const NOW = 1_800_000_000_000;
 
-function said(more: Readonly<Record<string, unknown>> = {}): Snapshot {
-  const frame = AgentFrame.parse(snapshot(1, more));
-  if (frame.t !== "snapshot") throw new Error("no snapshot");
-  return frame;
-}
-
-function agent(more: Partial<LinkedAgent> = {}): LinkedAgent {
-  return {
-    epoch: "epoch-1",
-    version: "1.2.3",
-    linkedForMs: 60_000,
-    heardAgoMs: 1_000,
-    leaving: false,
-    ports: [9000],
-    models: ["Model-1"],
-    warning: null,
-    snapshot: said(),
-    snapshotAgoMs: 1_000,
-    ...more,
-  };
-}
+const said = (more: Readonly<Record<string, unknown>> = {}): Snapshot => readSnapshot(1, more);
 
 const report = (agents: readonly LinkedAgent[], heardAgoMs = 1_000): BoxReport => ({
   box: "north",
@@ -52,7 +32,11 @@ const UNKNOWN = {
 
 describe("the boxes that are watched", () => {
   it("are those of the fleet file: one that never dialled is among them, one that it doesn't name isn't", () => {
-    const boxes = watchedBoxes(["south", "north"], [report([agent()]), { ...report([]), box: "old" }], NOW);
+    const boxes = watchedBoxes(
+      ["south", "north"],
+      [report([linkedAgent()]), { ...report([]), box: "old" }],
+      NOW,
+    );
     expect(boxes.map(({ name, heardAt }) => [name, heardAt])).toEqual([
       ["south", null],
       ["north", NOW - 1_000],
@@ -71,7 +55,7 @@ describe("the boxes that are watched", () => {
       traffic: { windowS: 300, byAgent: [], calls: 40, failed: 7, fallbacks: 0, recoveries: 0 },
       journal: { state: "full", behindMs: 7_000 },
     });
-    expect(watched([agent({ snapshot })])).toEqual({
+    expect(watched([linkedAgent({ snapshot })])).toEqual({
       name: "north",
       heardAt: NOW - 1_000,
       speaks: true,
@@ -93,16 +77,16 @@ describe("the boxes that are watched", () => {
 describe("nothing is known of a box's servers", () => {
   it.each<[string, LinkedAgent[]]>([
     ["without a link", []],
-    ["whose agent hasn't said anything yet", [agent({ snapshot: null, snapshotAgoMs: null })]],
-    ["whose link is half open", [agent({ heardAgoMs: LINK_SILENT_MS })]],
+    ["whose agent hasn't said anything yet", [linkedAgent({ snapshot: null, snapshotAgoMs: null })]],
+    ["whose link is half open", [linkedAgent({ heardAgoMs: LINK_SILENT_MS })]],
   ])("%s, but when it was last heard", (_, agents) => {
     expect(watched(agents, 45_000)).toMatchObject({ ...UNKNOWN, heardAt: NOW - 45_000 });
   });
 });
 
 describe("of two agents during a reload", () => {
-  const old = agent({ epoch: "old", leaving: true, snapshot: said({ draining: true, servers: [] }) });
-  const young = agent({ epoch: "young" });
+  const old = linkedAgent({ epoch: "old", leaving: true, snapshot: said({ draining: true, servers: [] }) });
+  const young = linkedAgent({ epoch: "young" });
 
   it.each([
     ["the newer first", [young, old]],
@@ -114,7 +98,7 @@ describe("of two agents during a reload", () => {
   it("both have calls", () => {
     const traffic = { windowS: 300, byAgent: [], calls: 10, failed: 2, fallbacks: 0, recoveries: 0 };
     const agents = [
-      agent({ snapshot: said({ traffic }) }),
+      linkedAgent({ snapshot: said({ traffic }) }),
       { ...old, snapshot: said({ traffic, draining: true }) },
     ];
     expect(watched(agents)).toMatchObject({ calls: 20, failed: 4 });
@@ -122,10 +106,10 @@ describe("of two agents during a reload", () => {
 
   it("a box whose only agent goes, or is drained, is draining", () => {
     expect(watched([old])).toMatchObject({ draining: true });
-    expect(watched([agent({ snapshot: said({ draining: true }) })])).toMatchObject({ draining: true });
-    expect(watched([agent({ leaving: true })])).toMatchObject({ draining: true });
+    expect(watched([linkedAgent({ snapshot: said({ draining: true }) })])).toMatchObject({ draining: true });
+    expect(watched([linkedAgent({ leaving: true })])).toMatchObject({ draining: true });
     // Its agent hasn't heard of the wish yet.
-    const [held] = watchedBoxes(["north"], [{ ...report([agent()]), held: true }], NOW);
+    const [held] = watchedBoxes(["north"], [{ ...report([linkedAgent()]), held: true }], NOW);
     expect(held).toMatchObject({ draining: true, servers: [{ state: "ready" }] });
   });
 });

@@ -3,10 +3,10 @@
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { AgentFrame, type Snapshot } from "../../../shared/wire.ts";
+import type { Snapshot } from "../../../shared/wire.ts";
 import type { WatchedBox } from "../../../worker/objects/alarms.ts";
 import { FleetWatch } from "../../../worker/objects/fleet-watch.ts";
-import { linkServer, snapshot } from "../support/agents.ts";
+import { linkServer, readSnapshot } from "../support/agents.ts";
 
 const START = 1_800_000_000_000;
 
@@ -20,9 +20,7 @@ function said(
   server: Readonly<Record<string, unknown>> = {},
   box: Readonly<Record<string, unknown>> = {},
 ): Snapshot {
-  const frame = AgentFrame.parse(snapshot(1, { servers: [linkServer(9000, server)], ...box }));
-  if (frame.t !== "snapshot") throw new Error("no snapshot");
-  return frame;
+  return readSnapshot(1, { servers: [linkServer(9000, server)], ...box });
 }
 
 const boxOf = (name: string, more: Partial<WatchedBox> = {}): WatchedBox => ({

@@ -4,35 +4,20 @@ import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
 import { FleetView, type FleetWords } from "../../../shared/fleet-view.ts";
 import { gpuMemoryGib } from "../../../shared/gpu-memory.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
-import { AgentFrame, type Snapshot } from "../../../shared/wire.ts";
+import type { Snapshot } from "../../../shared/wire.ts";
 import { indexFleet } from "../../../worker/proxy/fleet-index.ts";
 import { fleetView, isNews } from "../../../worker/proxy/fleet-view.ts";
-import { linkServer, snapshot } from "../support/agents.ts";
+import { linkedAgent, linkServer, readSnapshot } from "../support/agents.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
 
 const NOW = 1_800_000_000_000;
 
 function said(more: Readonly<Record<string, unknown>> = {}): Snapshot {
-  const servers = [linkServer(9000), linkServer(9001), linkServer(9002)];
-  const frame = AgentFrame.parse(snapshot(1, { servers, ...more }));
-  if (frame.t !== "snapshot") throw new Error("no snapshot");
-  return frame;
+  return readSnapshot(1, { servers: [linkServer(9000), linkServer(9001), linkServer(9002)], ...more });
 }
 
 function agent(more: Partial<LinkedAgent> = {}): LinkedAgent {
-  return {
-    epoch: "epoch-1",
-    version: "1.2.3",
-    linkedForMs: 60_000,
-    heardAgoMs: 1_000,
-    leaving: false,
-    ports: [9000, 9001, 9002],
-    models: [],
-    warning: null,
-    snapshot: said(),
-    snapshotAgoMs: 1_000,
-    ...more,
-  };
+  return linkedAgent({ ports: [9000, 9001, 9002], models: [], snapshot: said(), ...more });
 }
 
 const report = (agents: readonly LinkedAgent[], heardAgoMs = 1_000, box = "north"): BoxReport => ({

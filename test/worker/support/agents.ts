@@ -1,7 +1,15 @@
 // An agent's side of the link for a test: a real WebSocket into the real fleet object, and what came over it.
 import { env } from "cloudflare:workers";
 import { expect, onTestFinished, vi } from "vitest";
-import { EdgeFrame, LINK_BOX_HEADER, LINK_FLEET_HEADER, WIRE_VERSION } from "../../../shared/wire.ts";
+import type { LinkedAgent } from "../../../shared/box-report.ts";
+import {
+  AgentFrame,
+  EdgeFrame,
+  LINK_BOX_HEADER,
+  LINK_FLEET_HEADER,
+  WIRE_VERSION,
+  type Snapshot,
+} from "../../../shared/wire.ts";
 import type { Fleet } from "../../../worker/objects/fleet.ts";
 
 export type FleetStub = DurableObjectStub<Fleet>;
@@ -118,4 +126,28 @@ export function snapshot(seq: number, more: Readonly<Record<string, unknown>> = 
 /** Waits until an expectation holds. */
 export async function until(expectation: () => void | Promise<void>): Promise<void> {
   await vi.waitFor(expectation, { timeout: 10_000, interval: 10 });
+}
+
+/** A snapshot as the edge has read it. */
+export function readSnapshot(seq: number, more: Readonly<Record<string, unknown>> = {}): Snapshot {
+  const frame = AgentFrame.parse(snapshot(seq, more));
+  if (frame.t !== "snapshot") throw new Error("no snapshot");
+  return frame;
+}
+
+/** An agent as the fleet object tells of it: heard a second ago, linked for a minute. */
+export function linkedAgent(more: Partial<LinkedAgent> = {}): LinkedAgent {
+  return {
+    epoch: "epoch-1",
+    version: "1.2.3",
+    linkedForMs: 60_000,
+    heardAgoMs: 1_000,
+    leaving: false,
+    ports: [9000],
+    models: ["Model-1"],
+    warning: null,
+    snapshot: readSnapshot(1),
+    snapshotAgoMs: 1_000,
+    ...more,
+  };
 }
