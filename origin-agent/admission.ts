@@ -145,6 +145,23 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   }
 
   /**
+   * Whether a call that finds slots of this port free may have them with no turn to wait for: nobody waits there, so
+   * nobody can be wronged, and `offer`, `head` and `take` would come to the same. The caller then says `passed`.
+   */
+  mayPass(port: number, deadlineAt: number, now: number): boolean {
+    this.#sweep(now);
+    return now < deadlineAt && this.#ports.get(port)?.idle === true;
+  }
+
+  /** A call has taken `choices` of the port's free slots without having waited. */
+  passed(port: number, choices: number, freeSlots: number): void {
+    const queue = this.#ports.get(port);
+    if (queue === undefined) return;
+    queue.free = freeSlots;
+    queue.occupy(choices);
+  }
+
+  /**
    * The call that should have a slot of this port, left where it is; the caller leases for it and then says
    * `take`. Null where nobody waits, or where the one whose turn it is needs more slots than are free: they
    * are held back for it until enough are, or it leaves or expires. Where the caller can't lease for it yet,

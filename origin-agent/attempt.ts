@@ -8,7 +8,7 @@ import type { AnswerStream } from "./answer-stream.ts";
 import { parseAnswer, readCounts, readTimings, type Counts, type Timings } from "./chat-recorder.ts";
 import type { AnswerSource, ClientAnswer } from "./client-answer.ts";
 import type { ContinuedEvents } from "./continuation.ts";
-import type { Grant } from "./dispatch.ts";
+import type { Grant } from "./running-call.ts";
 import { WholeEvents } from "./event-stream.ts";
 import { otherTextsOf } from "./other-choices.ts";
 import type { AnswerFacts, AnswerFormat } from "./formats/format.ts";
@@ -57,16 +57,17 @@ export interface AttemptInput {
   readonly signal: AbortSignal;
   /** Monotonic, milliseconds. */
   readonly clock: () => number;
-  /** On a connection of its own. */
-  readonly fresh: boolean;
 }
 
-/** Sends a call to the server it was granted and waits until that try is over. */
-export function attempt(input: AttemptInput): Promise<AttemptEnd> {
+/**
+ * Sends a call to the server it was granted and waits until that try is over.
+ * @param connection one that is kept for such calls, or one of its own.
+ */
+export function attempt(input: AttemptInput, connection: "kept" | "fresh"): Promise<AttemptEnd> {
   const body = spliceFields(input.body, input.fields);
   if (body === null) return Promise.resolve({ kind: "refused", refusal: NOT_AN_OBJECT });
   return new Promise((resolve) => {
-    new Attempt(input, resolve).send(body);
+    new Attempt(input, resolve).send(body, connection === "fresh");
   });
 }
 
@@ -88,8 +89,8 @@ class Attempt implements AnswerListener {
     this.#sentAt = input.clock();
   }
 
-  send(body: Buffer): void {
-    const { call, grant, signal, response, fresh } = this.#input;
+  send(body: Buffer, fresh: boolean): void {
+    const { call, grant, signal, response } = this.#input;
     this.#exchange = grant.upstream.send(
       { path: DIALECT_PATHS[call.dialect], body, stream: call.stream, fresh },
       this,

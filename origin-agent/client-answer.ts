@@ -101,12 +101,14 @@ export class ClientAnswer {
     if (this.#over) return;
     this.#over = true;
     if (!this.begun) {
-      this.#response.writeHead(200, {
-        "content-type": JSON_TYPE,
-        "content-length": Buffer.byteLength(body),
-        "cache-control": "no-store",
-        ...this.#answerHeaders(),
-      } satisfies OutgoingHttpHeaders);
+      this.#response.writeHead(
+        200,
+        this.#answerHeaders({
+          "content-type": JSON_TYPE,
+          "content-length": Buffer.byteLength(body),
+          "cache-control": "no-store",
+        }),
+      );
     }
     this.#response.end(body);
   }
@@ -166,29 +168,29 @@ export class ClientAnswer {
   #sendHeaders(now: number): void {
     this.#lastWriteAt = now;
     this.#chunked = this.#call.stream && canChunk(this.#response);
-    this.#response.writeHead(200, {
-      ...(this.#call.stream
-        ? { "content-type": "text/event-stream", "cache-control": "no-cache, no-transform" }
-        : { "content-type": JSON_TYPE, "cache-control": "no-store" }),
-      ...(this.#chunked ? { "transfer-encoding": "chunked" } : {}),
-      ...this.#answerHeaders(),
-    } satisfies OutgoingHttpHeaders);
+    const headers: OutgoingHttpHeaders = this.#call.stream
+      ? { "content-type": "text/event-stream", "cache-control": "no-cache, no-transform" }
+      : { "content-type": JSON_TYPE, "cache-control": "no-store" };
+    if (this.#chunked) headers["transfer-encoding"] = "chunked";
+    this.#response.writeHead(200, this.#answerHeaders(headers));
     if (this.#chunked) leaveChunksToUs(this.#response);
   }
 
-  #answerHeaders(): Partial<Record<AnswerHeader, string>> {
-    const known = { [AGENT_HEADER]: this.#box, [STARTED_HEADER]: "1", "x-isha-box": this.#box };
-    if (this.#source === null) return known;
+  /** Adds what every answer says of itself. */
+  #answerHeaders(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {
+    const said: Partial<Record<AnswerHeader, string>> = headers as Partial<Record<AnswerHeader, string>>;
+    said[AGENT_HEADER] = this.#box;
+    said[STARTED_HEADER] = "1";
+    said["x-isha-box"] = this.#box;
+    if (this.#source === null) return headers;
     const { facts, server, simulated, upstreamMs } = this.#source;
-    return {
-      ...known,
-      "x-isha-port": String(facts.port),
-      "x-isha-model": server.file,
-      "x-isha-queue-ms": String(facts.queueMs),
-      "server-timing": `queue;dur=${facts.queueMs}, upstream;dur=${upstreamMs}`,
-      ...(facts.fallbackFrom === null ? {} : { "x-isha-fallback-from": String(facts.fallbackFrom) }),
-      ...(simulated ? { "x-isha-simulated": "1" } : {}),
-    };
+    said["x-isha-port"] = String(facts.port);
+    said["x-isha-model"] = server.file;
+    said["x-isha-queue-ms"] = String(facts.queueMs);
+    said["server-timing"] = `queue;dur=${facts.queueMs}, upstream;dur=${upstreamMs}`;
+    if (facts.fallbackFrom !== null) said["x-isha-fallback-from"] = String(facts.fallbackFrom);
+    if (simulated) said["x-isha-simulated"] = "1";
+    return headers;
   }
 
   #errorJson(refusal: Refusal): string {

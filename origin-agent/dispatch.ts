@@ -3,38 +3,18 @@
 import type { Call } from "../shared/call-headers.ts";
 import { Admission, type AdmissionCall, type PortView } from "./admission.ts";
 import type { Refusal } from "../shared/errors.ts";
-import type { CallFate } from "./health-record.ts";
 import { KeyCalls } from "./key-calls.ts";
 import type { LiveServer } from "./live-server.ts";
 import { queueRefusal, REVOKED, tooManyCalls, WAITED_TOO_LONG } from "./queue-refusals.ts";
 import { RevokedKeys } from "./revoked-keys.ts";
+import { RunningCall, type Grant } from "./running-call.ts";
 import type { SlotLease } from "./slot-lease.ts";
-import type { Upstream } from "./upstreams.ts";
 
 /** How often waiting calls are looked over for their deadlines, milliseconds. */
 const SWEEP_MS = 250;
 
 /** How long the look takes at most that settles a doubt, milliseconds. */
 const DOUBT_MS = 1_000;
-
-/** A call's hold on slots of a server. It ends with exactly one of `finish`, `refused`, `abandon`. */
-export interface Grant {
-  readonly upstream: Upstream;
-  /** What goes out as `id_slot`. */
-  readonly slot: number | null;
-  /** What goes out as `cache_prompt`. */
-  readonly cachePrompt: boolean;
-  /** Tokens came. */
-  progressed(now: number): void;
-  /** Tokens the server was last seen to have decoded for this call; null where it isn't known. */
-  decoded(): number | null;
-  /** Told once if the server stops decoding this call. */
-  watch(onStall: () => void): void;
-  finish(fate: Extract<CallFate, { readonly fate: "answered" }>): void;
-  refused(fate: "refused" | "loading" | null): void;
-  /** @returns once the call is proved to have ended on the GPU. */
-  abandon(fate: "broken" | "stalled" | null): Promise<void>;
-}
 
 export type Placement =
   | { readonly kind: "granted"; readonly grant: Grant }
@@ -44,8 +24,6 @@ export type Placement =
   | { readonly kind: "aborted" };
 
 export interface PlaceRequest {
-  /** What it is called; need not be unique. */
-  readonly id: string;
   readonly call: Call;
   readonly ports: readonly number[];
   /** How long a server that is coming up is waited for, milliseconds. */
@@ -69,17 +47,10 @@ type Turn =
   | { readonly kind: "aborted" };
 
 interface Waiter {
+  readonly id: string;
   readonly request: PlaceRequest;
   readonly queuedFor: readonly number[];
   readonly resolve: (turn: Turn) => void;
-}
-
-/** Of its server: what watches over it. */
-interface Running {
-  readonly slot: number | null;
-  /** Tokens the server was last seen to have decoded for it; null where that isn't known. */
-  readonly decoded: () => number | null;
-  onStall: (() => void) | null;
 }
 
 export class Dispatch {
@@ -87,13 +58,13 @@ export class Dispatch {
   readonly #clock: () => number;
   readonly #admission = new Admission();
   readonly #waiters = new Map<string, Waiter>();
-  readonly #running = new Map<number, Set<Running>>();
+  readonly #running = new Map<number, Set<RunningCall>>();
   /** Those who wait for a server to come up. */
   readonly #onChange = new Set<() => void>();
   readonly #sweep: NodeJS.Timeout;
   readonly #keys = new KeyCalls();
   readonly #revoked = new RevokedKeys();
-  #placed = 0;
+  #queuedSoFar = 0;
 
   constructor(servers: ReadonlyMap<number, LiveServer>, clock: () => number) {
     this.#servers = servers;
@@ -169,15 +140,13 @@ export class Dispatch {
   /** A server stands still: all calls on it, or the one in a slot. */
   stalled(port: number, slot: number | null): void {
     for (const running of this.#running.get(port) ?? []) {
-      if (slot === null || running.slot === slot) running.onStall?.();
+      if (slot === null || running.slot === slot) running.stalled();
     }
   }
 
   /** Finds a slot for a call, however long that may take. */
-  async place(asked: PlaceRequest): Promise<Placement> {
+  async place(request: PlaceRequest): Promise<Placement> {
     const since = this.#clock();
-    // Unique here, whatever ids the edge gave: two calls of one id must not be one to admission.
-    const request = { ...asked, id: `${asked.id}~${this.#placed++}` };
     while (!request.signal.aborted) {
       if (!request.begun && this.#revoked.has(request.call.keyId, this.#clock()))
         return { kind: "refused", refusal: REVOKED };
@@ -194,6 +163,8 @@ export class Dispatch {
         await this.#nextChange(left, request.signal);
         continue;
       }
+      const passed = this.#pass(request, ports);
+      if (passed !== null) return { kind: "granted", grant: passed };
       const turn = await this.#turn(request, ports);
       if ("code" in turn) return { kind: "refused", refusal: turn };
       if (turn.kind === "granted") return turn;
@@ -233,8 +204,27 @@ export class Dispatch {
     });
   }
 
+  /** Most calls find a slot free and nobody before them. */
+  #pass({ call, deadlineAt }: PlaceRequest, ports: readonly number[]): Grant | null {
+    const { scope, choices } = call;
+    const now = this.#clock();
+    for (const port of ports) {
+      const server = this.#servers.get(port);
+      const free = server?.available ?? 0;
+      if (server === undefined || free < choices || !this.#admission.mayPass(port, deadlineAt, now)) continue;
+      const lease = server.acquire({ scope, choices, pinned: true });
+      // It must go out alone, and those before it haven't been seen yet: it waits for its turn.
+      if (lease === null) continue;
+      this.#admission.passed(port, choices, free);
+      return this.#grant(server, lease, choices);
+    }
+    return null;
+  }
+
   async #turn(request: PlaceRequest, ports: readonly number[]): Promise<Turn | Refusal> {
-    const { id, call, deadlineAt, signal } = request;
+    const { call, deadlineAt, signal } = request;
+    // Of our own, whatever ids the edge gave: two calls of one id must not be one to admission.
+    const id = `${call.requestId}~${this.#queuedSoFar++}`;
     const asked: AdmissionCall = {
       id,
       keyId: call.keyId,
@@ -251,25 +241,21 @@ export class Dispatch {
         const waiter = this.#waiters.get(id);
         if (waiter !== undefined) this.#end(waiter, { kind: "aborted" });
       };
-      let waits = false;
       const settle = (turn: Turn): void => {
-        if (waits) signal.removeEventListener("abort", onAbort);
+        signal.removeEventListener("abort", onAbort);
         resolve(turn);
       };
-      this.#waiters.set(id, { request, queuedFor: ports, resolve: settle });
+      this.#waiters.set(id, { id, request, queuedFor: ports, resolve: settle });
       for (const port of ports) this.#pump(port);
-      // Most calls have their slot at once, and nothing to be told of.
-      waits = this.#waiters.has(id);
-      if (!waits) return;
+      if (!this.#waiters.has(id)) return;
       signal.addEventListener("abort", onAbort, { once: true });
       request.onWait();
     });
   }
 
   #end(waiter: Waiter, turn: Turn): void {
-    const { id } = waiter.request;
-    this.#admission.leave(id);
-    this.#waiters.delete(id);
+    this.#admission.leave(waiter.id);
+    this.#waiters.delete(waiter.id);
     waiter.resolve(turn);
   }
 
@@ -298,51 +284,10 @@ export class Dispatch {
   }
 
   #grant(server: LiveServer, lease: SlotLease, choices: number): Grant {
+    const { port } = server;
     const since = this.#clock();
-    const { slot } = lease;
-    // What the last look saw there was the call before.
-    const before = slot === null ? null : server.lookedIn(slot);
-    const decoded = (): number | null => {
-      const seen = slot === null ? null : server.lookedIn(slot);
-      return seen === null || seen.task === before?.task ? null : seen.decoded;
-    };
-    const running: Running = { slot, decoded, onStall: null };
-    const all = this.#running.get(server.port);
-    all?.add(running);
-    let toldAt = since;
-    return {
-      upstream: server.upstream,
-      slot: lease.slot,
-      cachePrompt: lease.cachePrompt,
-      progressed: (now) => {
-        if (now - toldAt < TOKENS_TOLD_MS) return;
-        toldAt = now;
-        server.hear({ kind: "tokens" });
-      },
-      decoded,
-      watch: (onStall) => {
-        running.onStall = onStall;
-      },
-      finish: (fate) => {
-        all?.delete(running);
-        this.#admission.served(server.port, this.#clock() - since, choices);
-        server.hear({ kind: "call", ...fate });
-        server.finish(lease);
-      },
-      refused: (fate) => {
-        all?.delete(running);
-        if (fate !== null) server.hear({ kind: "call", fate });
-        server.refused(lease);
-      },
-      abandon: (fate) => {
-        all?.delete(running);
-        const proved = server.abandon(lease);
-        if (fate !== null) server.hear({ kind: "call", fate });
-        return proved;
-      },
-    };
+    const running = this.#running.get(port) ?? new Set();
+    const served = (): void => this.#admission.served(port, this.#clock() - since, choices);
+    return new RunningCall(server, lease, running, served, since);
   }
 }
-
-/** Tokens of a running call are told to its server's health this often, milliseconds. */
-const TOKENS_TOLD_MS = 1_000;

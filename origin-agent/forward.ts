@@ -10,13 +10,15 @@ import { attempt, type AttemptEnd, type AttemptInput } from "./attempt.ts";
 import type { Counts } from "./chat-recorder.ts";
 import type { ClientAnswer } from "./client-answer.ts";
 import { closingEvents, ContinuedEvents, continuationRequest } from "./continuation.ts";
-import type { Dispatch, Grant, Placement } from "./dispatch.ts";
+import type { Dispatch, Placement } from "./dispatch.ts";
 import type { AnswerFacts, AnswerFormat } from "./formats/format.ts";
 import { mediczy } from "./formats/mediczy.ts";
 import { noServer } from "./no-server.ts";
 import { openai } from "./formats/openai.ts";
 import { othersPassed, tokensOf } from "./other-choices.ts";
 import { BROKE_OFF, recover, type BreakCause, type RetryBudget } from "./recovery.ts";
+import type { Grant } from "./running-call.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 const FORMATS: Readonly<Record<Call["format"], AnswerFormat>> = { openai, mediczy };
 
@@ -94,7 +96,6 @@ class Carried {
   #deaths = 0;
   #replays = 0;
   #continuations = 0;
-  #tries = 0;
   #uncounted = 0;
   #decoded: number | null = null;
 
@@ -151,7 +152,6 @@ class Carried {
   #place(ports: readonly number[], waitMs: number, patient = false): Promise<Placement> {
     const { call, dispatch, signal, clock, answer } = this.#f;
     return dispatch.place({
-      id: `${call.requestId}#${this.#tries++}`,
       call,
       ports,
       waitMs,
@@ -164,7 +164,7 @@ class Carried {
   }
 
   async #try(grant: Grant, how: "replay" | "continue"): Promise<Outcome> {
-    const { call, answer, clock, onDispatch, box } = this.#f;
+    const { call, answer, clock, onDispatch, box, response, signal } = this.#f;
     const { port } = grant.upstream.server;
     this.#queueMs ??= Math.round(clock() - this.#arrivedAt);
     const next = await this.#nextTry(grant, how);
@@ -190,20 +190,26 @@ class Carried {
       queueMs: this.#queueMs,
       fallbackFrom: port === call.wantedPort ? null : call.wantedPort,
     };
-    const input: Omit<AttemptInput, "fresh"> = {
-      ...this.#f,
-      ...next,
+    const input: AttemptInput = {
+      call,
+      body: next.body,
       grant,
-      facts,
+      fields: next.fields,
+      response,
+      answer,
       format: this.#format,
+      facts,
       stream: this.#stream,
+      continued: next.continued,
       onFirstByte: () => {
         this.#firstByteAt ??= clock();
       },
+      signal,
+      clock,
     };
-    let end = await attempt({ ...input, fresh: false });
+    let end = await attempt(input, "kept");
     // Dead before the server could read anything: the same slot, a connection of its own.
-    if (end.kind === "stale") end = await attempt({ ...input, fresh: true });
+    if (end.kind === "stale") end = await attempt(input, "fresh");
     return this.#after(grant, end);
   }
 
@@ -369,6 +375,7 @@ class Carried {
   /** Its slot is free and its client has all of it: nobody waits while the other choices' text is counted. */
   async #answered(grant: Grant, end: AttemptEnd & { readonly kind: "answered" }): Promise<CallReport> {
     const report = this.#report("answered", null, end.counts);
+    if (end.otherTexts?.length === 0) return report;
     const others = await tokensOf(end.otherTexts, (text) => this.#f.countTokens(grant, text));
     return others === null ? report : { ...report, otherChoicesTokens: others };
   }
@@ -387,12 +394,4 @@ class Carried {
       estimate: this.#estimate(),
     };
   }
-}
-
-async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  const ended = new Promise<void>((resolve) => {
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-  await Promise.race([work, ended]);
 }

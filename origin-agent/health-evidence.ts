@@ -100,12 +100,12 @@ function ofNewProcess(record: HealthRecord): HealthRecord {
 }
 
 function takeFate(record: HealthRecord, fate: CallFate, now: number): HealthRecord {
+  if (fate.fate === "answered") {
+    const nothingDone = fate.decodedTokens === 0 && fate.promptTokens === 0;
+    return takeSpeeds(nothingDone ? record : proved(record, now), fate, now);
+  }
   const hurried = { ...record, hurryUntil: now + HURRY_MS };
   switch (fate.fate) {
-    case "answered": {
-      const nothingDone = fate.decodedTokens === 0 && fate.promptTokens === 0;
-      return takeSpeeds(nothingDone ? record : proved(record, now), fate);
-    }
     case "refused":
     case "loading":
       return takeSign(hurried, fate.fate, now);
@@ -143,26 +143,30 @@ function takeLook(
 ): HealthRecord {
   const { progress, moved, speeds } = noteLook(record.progress, slots, now);
   const looked = { ...record, progress, probed: { ...record.probed, slots: now } };
-  if (moved) return speeds.reduce(takeDecodeSpeed, proved(looked, now));
+  if (moved) return speeds.reduce((noted, speed) => takeDecodeSpeed(noted, speed, now), proved(looked, now));
   const stall = stallOf(progress);
   return stall === null ? looked : stalled(looked, stall, now);
 }
 
-function takeSpeeds(record: HealthRecord, fate: Extract<CallFate, { fate: "answered" }>): HealthRecord {
+function takeSpeeds(
+  record: HealthRecord,
+  fate: Extract<CallFate, { fate: "answered" }>,
+  now: number,
+): HealthRecord {
   const decode = perSecond(fate.decodedTokens, fate.decodeMs, DECODE_SAMPLE_TOKENS);
   const prompt = perSecond(fate.promptTokens, fate.promptMs, PROMPT_SAMPLE_TOKENS);
-  const noted = decode === null ? record : takeDecodeSpeed(record, decode);
+  const noted = decode === null ? record : takeDecodeSpeed(record, decode, now);
   return prompt === null
     ? noted
-    : { ...noted, prompt: noteSpeed(noted.prompt, prompt, noted.state === "ready") };
+    : { ...noted, prompt: noteSpeed(noted.prompt, prompt, noted.state === "ready", now) };
 }
 
 function perSecond(tokens: number | null, ms: number | null, least: number): number | null {
   return tokens === null || ms === null || !(tokens >= least) || !(ms > 0) ? null : (tokens * 1_000) / ms;
 }
 
-function takeDecodeSpeed(record: HealthRecord, tokensPerSecond: number): HealthRecord {
-  const decode = noteSpeed(record.decode, tokensPerSecond, !record.memory.low);
+function takeDecodeSpeed(record: HealthRecord, tokensPerSecond: number, now: number): HealthRecord {
+  const decode = noteSpeed(record.decode, tokensPerSecond, !record.memory.low, now);
   return isRight(decode) ? { ...record, decode, memory: refuted(record) } : { ...record, decode };
 }
 

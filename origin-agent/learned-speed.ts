@@ -1,8 +1,11 @@
 // How fast a server decodes, lately and usually. A pure core of a few numbers: what was slow is noticed
 // against the server's own past, and never learned as if it were usual.
 
-/** Speeds kept to learn from: the last few minutes of a busy server, the last day of a quiet one. */
+/** Speeds kept to learn from: the last minute of a busy server, the last day of a quiet one. */
 const PAST_SAMPLES = 64;
+
+/** One is learned from so often at most, milliseconds: a server that answers fifty calls a second has no other past. */
+const LEARN_EVERY_MS = 1_000;
 
 /** Below so many nothing is said to be usual. */
 const SAMPLES_TO_JUDGE = 8;
@@ -24,6 +27,8 @@ const SAMPLES_IN_A_ROW = 3;
 
 export interface LearnedSpeed {
   readonly past: readonly number[];
+  /** When the last of them was taken in; monotonic milliseconds. */
+  readonly learnedAt: number;
   /** Median of the past, tokens per second; null until enough is known. */
   readonly usual: number | null;
   /** Moving average, tokens per second; null before the first. */
@@ -35,6 +40,7 @@ export interface LearnedSpeed {
 
 export const NO_SPEED: LearnedSpeed = {
   past: [],
+  learnedAt: -Infinity,
   usual: null,
   lately: null,
   slowInARow: 0,
@@ -45,24 +51,28 @@ export const NO_SPEED: LearnedSpeed = {
 /**
  * Takes in one speed, tokens per second.
  * @param learn false where other evidence says that the server isn't as it should be.
+ * @param now monotonic milliseconds.
  */
-export function noteSpeed(speed: LearnedSpeed, sample: number, learn: boolean): LearnedSpeed {
+export function noteSpeed(speed: LearnedSpeed, sample: number, learn: boolean, now: number): LearnedSpeed {
   if (!Number.isFinite(sample) || sample <= 0) return speed;
   const lately = speed.lately === null ? sample : speed.lately + NEWEST_WEIGHT * (sample - speed.lately);
-  const { usual } = speed;
+  const { usual, past, learnedAt } = speed;
   const slowInARow = usual !== null && lately < usual * SLOW_SHARE ? speed.slowInARow + 1 : 0;
   const rightInARow = usual !== null && lately >= usual * RIGHT_SHARE ? speed.rightInARow + 1 : 0;
   const slow = speed.slow ? rightInARow < SAMPLES_IN_A_ROW : slowInARow >= SAMPLES_IN_A_ROW;
-  const noted = { ...speed, lately, slowInARow, rightInARow, slow };
+  const noted = { past, learnedAt, usual, lately, slowInARow, rightInARow, slow };
   if (!learn || slow || slowInARow > 0) return noted;
-  const past = [...speed.past, sample].slice(-PAST_SAMPLES);
-  return { ...noted, past, usual: past.length < SAMPLES_TO_JUDGE ? null : median(past) };
+  if (past.length >= SAMPLES_TO_JUDGE && now - learnedAt < LEARN_EVERY_MS) return noted;
+  const learned = [...past, sample].slice(-PAST_SAMPLES);
+  const median = learned.length < SAMPLES_TO_JUDGE ? null : medianOf(learned);
+  return { ...noted, past: learned, learnedAt: now, usual: median };
 }
 
 /** A new process: what was lately says nothing of it, what is usual does. */
 export const forgetLately = (speed: LearnedSpeed): LearnedSpeed => ({
   ...NO_SPEED,
   past: speed.past,
+  learnedAt: speed.learnedAt,
   usual: speed.usual,
 });
 
@@ -73,8 +83,7 @@ export const isRight = (speed: LearnedSpeed): boolean => speed.rightInARow >= SA
 export const doubtSpeed = (speed: LearnedSpeed): LearnedSpeed => ({ ...speed, rightInARow: 0 });
 
 /** The middle value; of an even number the lower of the two. */
-export function median(values: readonly number[]): number | null {
-  // Of a typed array, whose numbers need no comparing function: this runs once a call.
-  const sorted = Float64Array.from(values).sort();
+export function medianOf(values: readonly number[]): number | null {
+  const sorted = values.toSorted((one, other) => one - other);
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? null;
 }

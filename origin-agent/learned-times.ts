@@ -1,5 +1,5 @@
 // How long something took the last times, and how long it will still take. Milliseconds, pure.
-import { median } from "./learned-speed.ts";
+import { medianOf } from "./learned-speed.ts";
 
 /** Times kept: enough for a median that one slow start doesn't move. */
 const TIMES_KEPT = 8;
@@ -16,7 +16,7 @@ export function noteTime(times: LearnedTimes, ms: number): LearnedTimes {
   return Number.isFinite(ms) && ms >= 0 ? [...times, ms].slice(-TIMES_KEPT) : times;
 }
 
-export const usualTime = (times: LearnedTimes): number | null => median(times);
+export const usualTime = (times: LearnedTimes): number | null => medianOf(times);
 
 /** What is left of it after `elapsedMs`; null where it was never seen to end. */
 export function remainingTime(times: LearnedTimes, elapsedMs: number): number | null {

@@ -4,6 +4,7 @@
 import type { Logger } from "pino";
 import { WebSocket, type RawData } from "ws";
 import { TOKEN_HEADER } from "../shared/call-headers.ts";
+import { thrownName } from "../shared/thrown-name.ts";
 import {
   EdgeFrame,
   LINK_BOX_HEADER,
@@ -245,7 +246,7 @@ export class Link {
     try {
       batch = await journal.unacknowledged(MAX_BATCH_CALLS);
     } catch (error) {
-      log.error({ event: "journal", reason: error instanceof Error ? error.name : "thrown" });
+      log.error({ event: "journal", reason: thrownName(error) });
     }
     const [first] = batch?.calls ?? [];
     const endedAt = first === undefined ? 0 : first.startedAt + (first.durationMs ?? 0);

@@ -78,7 +78,7 @@ export class LiveServer {
 
   get usable(): boolean {
     // Without its slots nothing could be sent there, and calls would wait for their deadlines.
-    return this.#doubtedAt === null && isUsable(this.#health) && this.#slots.counts.total > 0;
+    return this.#doubtedAt === null && isUsable(this.#health) && this.#slots.total > 0;
   }
 
   get preferred(): boolean {
@@ -92,14 +92,12 @@ export class LiveServer {
 
   /** Whether it has been looked at: nothing is said of a server nobody has asked. */
   get known(): boolean {
-    return (
-      this.#health.cause.tag !== "not-asked" && (!isUsable(this.#health) || this.#slots.counts.total > 0)
-    );
+    return this.#health.cause.tag !== "not-asked" && (!isUsable(this.#health) || this.#slots.total > 0);
   }
 
   get waitable(): boolean {
     if (this.#doubtedAt !== null || isWaitable(this.#health, this.#options.clock())) return true;
-    return isUsable(this.#health) && this.#slots.counts.total === 0 && this.#untoldLooks < MOST_UNTOLD;
+    return isUsable(this.#health) && this.#slots.total === 0 && this.#untoldLooks < MOST_UNTOLD;
   }
 
   /** What is left until it is ready, milliseconds; null where nobody can tell. */
@@ -201,7 +199,7 @@ export class LiveServer {
 
   #slotsDueAt(scheduled: number | null): number {
     if (this.#health.sign !== "ok") return Infinity;
-    if (this.#slots.counts.total === 0) return (this.#health.probed.slots ?? 0) + UNTOLD_LOOK_MS;
+    if (this.#slots.total === 0) return (this.#health.probed.slots ?? 0) + UNTOLD_LOOK_MS;
     const looked = this.#health.probed.slots ?? 0;
     if (this.#slots.polling) return looked + PROOF_POLL_MS;
     // Nobody is at work here: only a stranger could be seen.
@@ -211,7 +209,7 @@ export class LiveServer {
   /** Something may be due earlier than was thought. */
   #wake(): void {
     if (this.#stopped || this.#timer === null) return;
-    if (this.#slots.polling || this.#slots.counts.total === 0) {
+    if (this.#slots.polling || this.#slots.total === 0) {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#tick(), 1);
     }
@@ -247,15 +245,14 @@ export class LiveServer {
     const askedAt = this.#options.clock();
     const readings = await readSlots(this.upstream.origin, this.#options.apiKey);
     if (this.#stopped) return;
-    this.#untoldLooks = readings === null && this.#slots.counts.total === 0 ? this.#untoldLooks + 1 : 0;
+    this.#untoldLooks = readings === null && this.#slots.total === 0 ? this.#untoldLooks + 1 : 0;
     if (this.#untoldLooks === MOST_UNTOLD) this.#options.onSlotsUntold(this);
     if (readings !== null) {
       const before = this.#slots.counts;
       const awaited = this.#slots.polling;
       const { freed, proved } = this.#slots.observe(readings, askedAt, this.#options.clock());
       this.#prove(proved);
-      if (freed.length > 0 || before.total !== this.#slots.counts.total || awaited)
-        this.#options.onChange(this);
+      if (freed.length > 0 || before.total !== this.#slots.total || awaited) this.#options.onChange(this);
     }
     this.hear({ kind: "slots", slots: readings });
   }

@@ -7,6 +7,7 @@ import { pathToFileURL } from "node:url";
 import { pino } from "pino";
 import { DEFAULT_AGENT, type Box, type Fleet } from "../shared/fleet.ts";
 import { MAX_RETAINED_BYTES } from "../shared/limits.ts";
+import { thrownName } from "../shared/thrown-name.ts";
 import { fleetText } from "../shared/wire.ts";
 import { AskedRestarts } from "./asked-restarts.ts";
 import { BoxLook } from "./box-look.ts";
@@ -71,7 +72,7 @@ async function start(): Promise<void> {
   const folder = join(settings.stateFolder, "journal");
   const journal = openUsageJournal({ folder, epoch, isAlive: isEpochAlive, now: wallClock });
   const adopt = (): Promise<unknown> =>
-    journal.adopt().catch((error: unknown) => log.error({ event: "journal", reason: nameOf(error) }));
+    journal.adopt().catch((error: unknown) => log.error({ event: "journal", reason: thrownName(error) }));
   setInterval(() => void adopt(), ADOPT_MS).unref();
 
   const agentTypes = fleet.boxes.flatMap((one) => one.servers.flatMap(({ agents }) => agents));
@@ -218,10 +219,6 @@ async function othersAlive(folder: string, epoch: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : "thrown";
 }
 
 function boxNamed(all: Fleet, name: string | null): Box {

@@ -53,6 +53,11 @@ export class PortQueue<T extends PortCall> {
     return this.places - this.placed.calls;
   }
 
+  /** Whether nobody waits for a slot of this port, wherever their place is. */
+  get idle(): boolean {
+    return this.#turns.high.size === 0 && this.#turns.normal.size === 0 && this.#turns.low.size === 0;
+  }
+
   enter(call: T): void {
     this.#turns[call.priority].add(call);
   }
@@ -80,7 +85,12 @@ export class PortQueue<T extends PortCall> {
       this.#passedOver[lower] += 1;
       this.#settle(lower);
     }
-    this.free = Math.max(0, this.free - call.choices);
+    this.occupy(call.choices);
+  }
+
+  /** Slots that were free are taken. */
+  occupy(slots: number): void {
+    this.free = Math.max(0, this.free - slots);
   }
 
   /**

@@ -152,7 +152,14 @@ function noteComing(before: HealthRecord, record: HealthRecord, now: number): He
   return { ...record, coming: null, loads };
 }
 
-function changesBetween(before: HealthRecord, after: HealthRecord, now: number): HealthChange[] {
+const NO_CHANGES: readonly HealthChange[] = [];
+
+function changesBetween(before: HealthRecord, after: HealthRecord, now: number): readonly HealthChange[] {
+  const isSame =
+    after.pm2 === before.pm2 && after.state === before.state && after.cause.tag === before.cause.tag;
+  const { busy, lookedAt } = after.progress;
+  // All that most calls come to.
+  if (isSame && busy === before.progress.busy && lookedAt === before.progress.lookedAt) return NO_CHANGES;
   const changes: HealthChange[] = [];
   if (isAnotherProcess(before.pm2, after.pm2)) {
     changes.push({ kind: "restarted", restarts: after.pm2?.restarts ?? null });
@@ -161,7 +168,6 @@ function changesBetween(before: HealthRecord, after: HealthRecord, now: number):
   if (state !== before.state) {
     changes.push({ kind: "state", from: before.state, to: state, cause, lastedMs: now - before.since });
   } else if (cause.tag !== before.cause.tag) changes.push({ kind: "cause", state, cause });
-  if (before.progress === after.progress) return changes;
   const wasStuck = stuckSlots(before.progress);
   const isStuck = stuckSlots(after.progress);
   for (const slot of isStuck) if (!wasStuck.includes(slot)) changes.push({ kind: "slot-stuck", slot });

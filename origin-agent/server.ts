@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { AGENT_HEADER, DIALECT_PATHS, callDecoder, TOKEN_HEADER, type Call } from "../shared/call-headers.ts";
 import type { Refusal } from "../shared/errors.ts";
 import { AGENT_KEEP_ALIVE_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "../shared/limits.ts";
+import { thrownName } from "../shared/thrown-name.ts";
 import { ClientAnswer } from "./client-answer.ts";
 import { CLIENT_LEFT, forwardCall, type CallReport, type Forwarding } from "./forward.ts";
 import type { RetainedBodies, RetainedBody, NotRetained } from "./retained-bodies.ts";
@@ -79,7 +80,7 @@ export function createAgentServer(parts: AgentParts): AgentServer {
         ? calls.answer(request, response)
         : answerControl(parts, control, request, response);
       served.catch((error: unknown) => {
-        parts.log.error({ event: "internal", reason: error instanceof Error ? error.name : "thrown" });
+        parts.log.error({ event: "internal", reason: thrownName(error) });
         refuse(parts, request, response, INTERNAL);
       });
     },
@@ -192,7 +193,8 @@ class Calls {
       parts.log.error({ event: "call-headers", reason: internal });
       return refuse(parts, request, response, { ...VERSION_SKEW, internal });
     }
-    const call = { ...decoded.call, deadlineMs: Math.min(decoded.call.deadlineMs, left ?? Infinity) };
+    const { call: asked } = decoded;
+    const call = left === null ? asked : { ...asked, deadlineMs: Math.min(asked.deadlineMs, left) };
     const leave = parts.dispatch.admit(call);
     if (typeof leave !== "function") return refuse(parts, request, response, leave);
     // Some calls are counted and booked after their client has all of it; it may ask again before that.
@@ -229,13 +231,19 @@ class Calls {
       if ("code" in body) return answer.fail(body, false);
       let booked: ((report: CallReport, ms: number) => void) | null = null;
       try {
+        const { box, dispatch, budget, modelOf, countTokens, clock } = parts;
         const report = await forwardCall({
-          ...parts,
           call,
           body: body.bytes,
           response,
           answer,
+          box,
+          dispatch,
+          budget,
+          modelOf,
+          countTokens,
           signal: ending.signal,
+          clock,
           onDispatch: (port) => {
             booked ??= parts.onDispatch(call, port, body.bytes.length);
           },

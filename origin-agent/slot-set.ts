@@ -37,6 +37,12 @@ export class SlotSet {
     return counts;
   }
 
+  get free(): number {
+    let free = 0;
+    for (const { use } of this.all) if (use.kind === "free") free += 1;
+    return free;
+  }
+
   some(kind: SlotUse["kind"]): boolean {
     return this.all.some(({ use }) => use.kind === kind);
   }
@@ -48,10 +54,17 @@ export class SlotSet {
 
   /** Free slots for a call: its scope's own, else those that lose least: with nothing in them, unused longest. */
   choose(scope: string | null, choices: number): Slot[] {
-    const free = this.all.filter(({ use }) => use.kind === "free");
-    const own = scope === null ? undefined : free.find((slot) => slot.scope === scope);
-    if (own !== undefined) return [own];
-    return free.toSorted(losesLess).slice(0, choices);
+    let best: Slot | null = null;
+    for (const slot of this.all) {
+      if (slot.use.kind !== "free") continue;
+      if (scope !== null && slot.scope === scope) return [slot];
+      if (best === null || losesLess(slot, best) < 0) best = slot;
+    }
+    if (best === null || choices === 1) return best === null ? [] : [best];
+    return this.all
+      .filter(({ use }) => use.kind === "free")
+      .sort(losesLess)
+      .slice(0, choices);
   }
 
   /** Every leased call has been seen on its slot. */

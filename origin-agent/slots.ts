@@ -39,9 +39,14 @@ export class ServerSlots {
     return this.#aloneWanted && !this.#slots.allLanded;
   }
 
+  /** Slots the server has; 0 while nothing is known of it. */
+  get total(): number {
+    return this.#slots.all.length;
+  }
+
   /** Slots that a pinned call can have now. */
   get available(): number {
-    return this.#search === null ? this.counts.free : 0;
+    return this.#search === null ? this.#slots.free : 0;
   }
 
   get counts(): SlotCounts {

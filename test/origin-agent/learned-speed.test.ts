@@ -3,15 +3,17 @@ import {
   doubtSpeed,
   forgetLately,
   isRight,
-  median,
+  medianOf,
   NO_SPEED,
   noteSpeed,
   type LearnedSpeed,
 } from "../../origin-agent/learned-speed.ts";
 import { SEEDS, SeededRandom } from "../shared/seeded-random.ts";
 
+/** Each a second after the one before. */
+let now = 0;
 const after = (samples: readonly number[], from: LearnedSpeed = NO_SPEED, learn = true): LearnedSpeed =>
-  samples.reduce((speed, sample) => noteSpeed(speed, sample, learn), from);
+  samples.reduce((speed, sample) => noteSpeed(speed, sample, learn, (now += 1_000)), from);
 
 const times = (count: number, sample: number): number[] => Array.from({ length: count }, () => sample);
 
@@ -42,6 +44,14 @@ describe("a learned speed", () => {
     expect(after(times(64, 30), after(times(64, 60))).usual).toBe(30);
   });
 
+  it("learns from one speed a second, so that a busy moment isn't all of its past", () => {
+    let speed = after(times(8, 60));
+    const learned = now;
+    for (let at = learned; at < learned + 5_000; at += 20) speed = noteSpeed(speed, 40, true, at);
+    expect(speed).toMatchObject({ usual: 60, past: [...times(8, 60), ...times(4, 40)] });
+    expect(speed.lately).toBeCloseTo(40);
+  });
+
   it("keeps what is usual, and nothing else, for a new process", () => {
     const slow = after(times(6, 3), after(times(8, 60)));
     expect(forgetLately(slow)).toMatchObject({ usual: 60, lately: null, slow: false, slowInARow: 0 });
@@ -59,7 +69,7 @@ describe("a learned speed", () => {
     let speed = NO_SPEED;
     for (let turn = 0; turn < 500; turn += 1) {
       const sample = random.pick([random.next() * 100, 0, -1, Number.NaN, Infinity]);
-      speed = noteSpeed(speed, sample, random.chance(0.8));
+      speed = noteSpeed(speed, sample, random.chance(0.8), turn * 500);
       expect(speed.past.length).toBeLessThanOrEqual(64);
       for (const figure of [speed.usual, speed.lately]) {
         if (figure !== null) expect(figure > 0 && figure <= 100).toBe(true);
@@ -69,5 +79,5 @@ describe("a learned speed", () => {
 });
 
 it("a median is a value there is, and of nothing there is none", () => {
-  expect([median([]), median([3]), median([4, 1]), median([9, 1, 5])]).toEqual([null, 3, 1, 5]);
+  expect([medianOf([]), medianOf([3]), medianOf([4, 1]), medianOf([9, 1, 5])]).toEqual([null, 3, 1, 5]);
 });

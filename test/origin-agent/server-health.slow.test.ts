@@ -66,7 +66,7 @@ describe("a server on the CPU", () => {
 describe("a server slower than its own past", () => {
   const learned = (): Timeline => {
     const timeline = readyAt(0);
-    for (let call = 0; call < 20; call += 1) timeline.after(100).answered(60 + (call % 3) * 10, 1_000);
+    for (let call = 0; call < 20; call += 1) timeline.after(1_000).answered(60 + (call % 3) * 10, 1_000);
     return timeline;
   };
 

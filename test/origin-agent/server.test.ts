@@ -172,6 +172,7 @@ describe("a body", () => {
 
   it("for which there is no memory is a 503 that says when to ask again", async () => {
     const small = await startAgent({ [WANTED]: simulator.port }, { maxRetainedBytes: 1000 });
+    await small.settled();
     const answer = await answered(small.port, { body: padded(2000) });
     expect(answer.status).toBe(503);
     expect(errorOf(answer).code).toBe("overloaded");
