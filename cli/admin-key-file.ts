@@ -57,9 +57,12 @@ export interface KeyPlace {
   abandon(): Promise<void>;
 }
 
-/** @throws CommandFailure where there is a file already: it may hold the only copy of a key. */
-export async function takeKeyPlace(path: string): Promise<KeyPlace> {
-  const file = await openNew(path);
+/**
+ * @param instead what else can be done where the file is there already
+ * @throws CommandFailure where there is a file already: it may hold the only copy of a key.
+ */
+export async function takeKeyPlace(path: string, instead = ""): Promise<KeyPlace> {
+  const file = await openNew(path, instead);
   return {
     path,
     async write(key) {
@@ -74,14 +77,14 @@ export async function takeKeyPlace(path: string): Promise<KeyPlace> {
   };
 }
 
-async function openNew(path: string): Promise<FileHandle> {
+async function openNew(path: string, instead: string): Promise<FileHandle> {
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     return await open(path, "wx", 0o600);
   } catch (error) {
     if (codeOf(error) === "EEXIST") {
       throw new CommandFailure(EXIT.failed, `${path} is there already, and is not written over.`, {
-        advice: "Move it away if its key is needed no more, or name another file: --save <file>.",
+        advice: `Move it away if its key is needed no more, or name another file: --save <file>.${instead}`,
       });
     }
     throw new CommandFailure(EXIT.failed, `${path} can't be written (${codeOf(error)}).`);

@@ -1,4 +1,5 @@
-// What every command has: where the service is, how the answer is written, and examples in its help.
+// What every command has: where the service is, how the answer is written, and examples in its help. The first two
+// are the program's as well, so that they may stand before a command's name.
 import type { Command } from "commander";
 import type { Output } from "./surroundings.ts";
 
@@ -15,6 +16,15 @@ export function addServiceOptions(command: Command): Command {
 
 export function addJsonOption(command: Command): Command {
   return command.option("--json", "print JSON, as the service gives it");
+}
+
+/** What is said before a command's name holds as if it stood after it. */
+export function handDownOptions(command: Command): Command {
+  return command.hook("preSubcommand", (_, next) => {
+    for (const [name, value] of Object.entries(command.opts())) {
+      next.setOptionValueWithSource(name, value, "cli");
+    }
+  });
 }
 
 export function addExamples(command: Command, lines: readonly string[]): Command {

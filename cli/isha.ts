@@ -16,10 +16,13 @@ import { addKeysRotate } from "./commands/keys-rotate.ts";
 import { addKeysShow } from "./commands/keys-show.ts";
 import { addUsage } from "./commands/usage.ts";
 import { addWhy } from "./commands/why.ts";
+import { addServiceOptions, handDownOptions } from "./command-options.ts";
 import { CommandFailure, EXIT, failureText } from "./failure.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 const ENDING = `
+--json, --url and --key-file may stand before a command or after it.
+
 Where:   --url, ISHA_URL, or the fleet file's domain. http:// only on this machine.
 Who:     --key-file, ISHA_ADMIN_KEY, or ~/.isha/admin-key (mode 0600): a key with the scope admin.
 Exit:    0 done, 1 refused or failed, 2 typed wrong, 3 not reachable or too late.`;
@@ -41,8 +44,8 @@ export function ishaProgram(around: Surroundings): Command {
     })
     .showHelpAfterError("`--help` after a command shows what it takes.")
     .addHelpText("after", ENDING);
-  const keys = program
-    .command("keys")
+  handDownOptions(addServiceOptions(program));
+  const keys = handDownOptions(program.command("keys"))
     .summary("who may use the service, and how much")
     .description("Keys: who may use the service, and how much.");
   addKeysBootstrap(keys, around);
@@ -56,15 +59,13 @@ export function ishaProgram(around: Surroundings): Command {
   addAudit(program, around);
   addWhy(program, around);
   addFleet(program, around);
-  const boxes = program
-    .command("box")
+  const boxes = handDownOptions(program.command("box"))
     .summary("drain, resume, restart what runs on a box")
     .description("A box: whether it takes calls, and restarts of its servers.");
   addBoxDrain(boxes, around);
   addBoxResume(boxes, around);
   addBoxRestart(boxes, around);
-  const alerts = program
-    .command("alerts")
+  const alerts = handDownOptions(program.command("alerts"))
     .summary("the messages that wake somebody")
     .description("Alarms: the messages that wake somebody.");
   addAlertsTest(alerts, around);

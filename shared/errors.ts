@@ -24,6 +24,7 @@ export const ERRORS = {
   not_found: { status: 404, type: "not_found_error", retry: "never" },
   model_not_found: { status: 404, type: "not_found_error", retry: "never" },
   method_not_allowed: { status: 405, type: "invalid_request_error", retry: "never" },
+  request_timeout: { status: 408, type: "timeout_error", retry: "any" },
   body_too_large: { status: 413, type: "invalid_request_error", retry: "never" },
   unsupported_media_type: { status: 415, type: "invalid_request_error", retry: "never" },
   rate_limited_ip: { status: 429, type: "rate_limit_error", retry: "later" },

@@ -19,6 +19,8 @@ const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   model_not_found:
     "No model, agent type or file has the name that was asked for. The client must take one that GET /v1/models lists.",
   method_not_allowed: "The route exists and takes other methods. The client must mend its call.",
+  request_timeout:
+    "The body was still arriving when its time was over. A slow uplink, or somebody who holds requests open; nothing was begun.",
   body_too_large: "The body was larger than a request may be. The client must send less.",
   unsupported_media_type:
     "The body was not sent as application/json, or came compressed. The client must mend its headers.",

@@ -165,6 +165,7 @@ export const AUDIT_ACTIONS = [
   "key.change",
   "key.revoke",
   "key.rotate",
+  "first-key.use",
   "box.drain",
   "box.resume",
   "server.restart",

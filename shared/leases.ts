@@ -39,8 +39,14 @@ export interface KeyLeaseQuestion extends LeaseQuestion {
   readonly secretHash: string;
   /** For keys that the fleet file or the development set-up vouches for: the object stores nothing of them. */
   readonly standing: KeyRecord | null;
-  /** The deployment's first admin key, which counts only while no other admin key does. */
-  readonly first: boolean;
+  /** For the deployment's first admin key, which counts only until another admin key took its place; else null. */
+  readonly first: FirstKeyUse | null;
+}
+
+/** Who shows the first admin key, for the audit. */
+export interface FirstKeyUse {
+  readonly keyId: string;
+  readonly requestId: string;
 }
 
 export type KeyLeaseAnswer =

@@ -4,6 +4,9 @@
 /** Largest request body, bytes. A prompt that fills a 2,048-token slot is about 8 KiB; the rest is tools and schemas. */
 export const MAX_BODY_BYTES = 1024 * 1024;
 
+/** How long a request body may take to arrive whole, milliseconds: the largest over 140 kbit/s, a bad mobile uplink. */
+export const BODY_TIMEOUT_MS = 60_000;
+
 /** Deepest nesting of a request body. Real ones (tools with JSON schemas) stay under 20; parsers recurse. */
 export const MAX_BODY_DEPTH = 64;
 

@@ -74,7 +74,7 @@ export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
     ["GET", "/admin/keys", operator, listKeys(fleet, clock)],
     ["GET", "/admin/keys/:id", operator, showKey(fleet, clock)],
     ["PATCH", "/admin/keys/:id", operator, changeKey(index, clock)],
-    ["DELETE", "/admin/keys/:id", operator, revokeKey(fleet)],
+    ["DELETE", "/admin/keys/:id", operator, revokeKey(fleet, clock)],
     ["POST", "/admin/keys/:id/rotate", operator, rotateKey(fleet)],
     ["GET", "/admin/audit", operator, showAudit()],
     ["GET", "/admin/usage", operator, showUsage(clock)],

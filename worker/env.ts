@@ -49,7 +49,7 @@ const Environment = z
     /** The Access service token that lets the edge through to the tunnel's hostnames. */
     ACCESS_CLIENT_ID: z.string().optional(),
     ACCESS_CLIENT_SECRET: z.string().optional(),
-    /** Hash of the key that may make the first admin key; it counts only while there is no other. */
+    /** Hash of the key that makes the first admin key, and dies with that; a new one is the way back in where all are lost. */
     FIRST_ADMIN_KEY_SHA256: z
       .string()
       .regex(

@@ -1,12 +1,13 @@
 // `isha keys bootstrap`: the first admin key, made here, so that nobody but its owner ever holds it. The edge gets
-// its SHA-256 and honours it only while no admin key exists.
+// its SHA-256 and honours it until another admin key takes its place. A new one is the way back in where all are lost.
 import { createHash, randomBytes } from "node:crypto";
 import { dirname, resolve } from "node:path";
-import type { Command } from "commander";
-import { formatApiKey, KEY_SECRET_BYTES } from "../../shared/api-key.ts";
-import { adminKeyFile, takeKeyPlace } from "../admin-key-file.ts";
+import { Option, type Command } from "commander";
+import { apiKeyId, formatApiKey, KEY_SECRET_BYTES } from "../../shared/api-key.ts";
+import { isFirstKeyId } from "../../shared/unlisted-keys.ts";
+import { adminKeyFile, readKeyFile, takeKeyPlace } from "../admin-key-file.ts";
 import { addExamples, addJsonOption, writeJson, type OutputOptions } from "../command-options.ts";
-import { CommandFailure, EXIT } from "../failure.ts";
+import { CommandFailure, EXIT, usageFailure } from "../failure.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { bold } from "../table.ts";
 
@@ -19,6 +20,8 @@ const ID_RANDOM_BYTES = 4;
 interface Options extends OutputOptions {
   /** `true`: the usual file. */
   readonly save?: string | true;
+  /** `true`: the usual file. */
+  readonly from?: string | true;
   readonly put?: true;
 }
 
@@ -32,9 +35,14 @@ interface FirstKey {
 /** @param random bytes of the system's generator. */
 export function makeFirstKey(random: (size: number) => Uint8Array): FirstKey {
   const id = `first${Buffer.from(random(ID_RANDOM_BYTES)).toString("hex")}`;
-  const key = formatApiKey(id, random(KEY_SECRET_BYTES));
-  return { id, key, sha256: createHash("sha256").update(key).digest("hex") };
+  return firstKey(id, formatApiKey(id, random(KEY_SECRET_BYTES)));
 }
+
+const firstKey = (id: string, key: string): FirstKey => ({
+  id,
+  key,
+  sha256: createHash("sha256").update(key).digest("hex"),
+});
 
 export function addKeysBootstrap(keys: Command, around: Surroundings): void {
   const command = keys
@@ -42,26 +50,36 @@ export function addKeysBootstrap(keys: Command, around: Surroundings): void {
     .summary("make a deployment's first admin key")
     .description(
       "Makes a deployment's first admin key on this machine. The Worker gets its SHA-256 as the secret " +
-        `${FIRST_ADMIN_KEY_SECRET}; it counts only while there is no other admin key.`,
+        `${FIRST_ADMIN_KEY_SECRET}; it counts until another admin key takes its place, and never again while there is ` +
+        "one. Where every admin key is lost, a new one is the way back in.",
     )
     .option("--put", "hand the SHA-256 to wrangler as well (the Worker must be deployed, wrangler logged in)")
     .option(
       "--save [file]",
       "write the key to a new file of mode 0600 (~/.isha/admin-key) instead of showing it",
     )
+    .addOption(
+      new Option(
+        "--from [file]",
+        "no new key: the one that --save wrote (~/.isha/admin-key) and that wasn't put yet",
+      ).conflicts("save"),
+    )
     .action((options: Options) => bootstrap(options, around));
-  addExamples(addJsonOption(command), ["isha keys bootstrap", "isha keys bootstrap --put --save"]);
+  addExamples(addJsonOption(command), [
+    "isha keys bootstrap",
+    "isha keys bootstrap --put --save",
+    "isha keys bootstrap --save first.key",
+    "isha keys bootstrap --put --from first.key",
+  ]);
 }
 
 async function bootstrap(options: Options, around: Surroundings): Promise<void> {
   const usual = adminKeyFile(around.homeFolder);
-  const path =
-    options.save === undefined || options.save === true ? usual : resolve(around.folder, options.save);
-  const place = options.save === undefined ? null : await takeKeyPlace(path);
-  const first = makeFirstKey(randomBytes);
-  await place?.write(first.key);
+  const named = options.save ?? options.from ?? true;
+  const path = named === true ? usual : resolve(around.folder, named);
+  const first = options.from === undefined ? await madeKey(options, path) : await savedKey(path);
   // The key is told before wrangler is asked: an interrupted wrangler may have put its hash.
-  const saved = place === null ? null : path;
+  const saved = options.save === undefined && options.from === undefined ? null : path;
   if (options.json !== true) tell(first, saved, around);
   const exitCode = options.put === true ? await around.putSecret(FIRST_ADMIN_KEY_SECRET, first.sha256) : null;
   const put = options.put === true && exitCode === 0;
@@ -73,13 +91,37 @@ async function bootstrap(options: Options, around: Surroundings): Promise<void> 
   }
   if (options.put === true && !put) {
     throw new CommandFailure(EXIT.failed, `wrangler didn't take the secret (${exitText(exitCode)}).`, {
-      advice: `Do it by hand, once the Worker is deployed and wrangler logged in: ${putLine(first.sha256)}`,
+      advice: `Once the Worker is deployed and wrangler logged in: ${
+        saved === null ? putLine(first.sha256) : fromLine(saved)
+      }`,
     });
   }
 }
 
+async function madeKey({ save }: Options, path: string): Promise<FirstKey> {
+  const place =
+    save === undefined ? null : await takeKeyPlace(path, ` To put the key in it: ${fromLine(path)}`);
+  const first = makeFirstKey(randomBytes);
+  await place?.write(first.key);
+  return first;
+}
+
+/** @throws CommandFailure where the file holds another key: as a first one it would be an admin key all at once. */
+async function savedKey(path: string): Promise<FirstKey> {
+  const key = await readKeyFile(path);
+  if (key === null) throw usageFailure(`There is no file ${path}.`);
+  const id = apiKeyId(key);
+  if (id !== null && isFirstKeyId(id)) return firstKey(id, key);
+  throw usageFailure(
+    `${path} holds no key that isha keys bootstrap made, whole.`,
+    "Make a new one: isha keys bootstrap --put --save <file>.",
+  );
+}
+
 const exitText = (code: number | null): string =>
   code === null ? "it couldn't be run" : `exit code ${code}`;
+
+const fromLine = (path: string): string => `npx isha keys bootstrap --put --from ${path}`;
 
 const putLine = (sha256: string): string =>
   `printf %s ${sha256} | npx wrangler secret put ${FIRST_ADMIN_KEY_SECRET}`;
@@ -92,7 +134,7 @@ function tell({ key, sha256 }: FirstKey, saved: string | null, { out }: Surround
 interface Steps {
   readonly put: boolean;
   readonly path: string;
-  /** Where commands look for it unasked. */
+  /** Where commands look for a key unasked. */
   readonly usual: string;
   readonly saved: boolean;
 }

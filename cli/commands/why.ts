@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, RequestFate } from "../../shared/failures.ts";
 import { KeyId, KeyView } from "../../shared/keys.ts";
+import { unlistedKey } from "../../shared/unlisted-keys.ts";
 import { saysUnknown, type AdminApi } from "../admin-api.ts";
 import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../command-options.ts";
 import { connect, type ConnectionOptions } from "../connection.ts";
@@ -39,8 +40,8 @@ async function why(id: string, options: Options, around: Surroundings): Promise<
   const api = await connect(options, around);
   const { value, raw } = await fateOf(api, id);
   if (options.json === true) return writeJson(around.out, raw);
-  const name = value.key === null ? null : await keyName(api, value.key);
-  around.out.write(fateText(value, name, around));
+  const whose = value.key === null ? "none" : await keyText(api, value.key);
+  around.out.write(fateText(value, whose, around));
 }
 
 async function fateOf(api: AdminApi, id: string) {
@@ -54,25 +55,28 @@ async function fateOf(api: AdminApi, id: string) {
   }
 }
 
-/** Null where it can't be told: a development key, or one that is no more. */
-async function keyName(api: AdminApi, id: string): Promise<string | null> {
-  if (!KeyId.safeParse(id).success) return null;
+/** Its id, and what is known of it: nothing of a key that is no more. */
+async function keyText(api: AdminApi, id: string): Promise<string> {
+  const unlisted = unlistedKey(id);
+  if (unlisted !== null) return `${id} (${unlisted})`;
+  if (!KeyId.safeParse(id).success) return id;
   try {
-    return (await api.ask(KeyView, keyPath(id))).value.name;
+    const { name, state } = (await api.ask(KeyView, keyPath(id))).value;
+    return `${id} (“${name}”${state === "legacy" ? ", of the fleet file" : ""})`;
   } catch (error) {
     if (!(error instanceof CommandFailure) || error.exitCode === EXIT.interrupted) throw error;
-    return null;
+    return id;
   }
 }
 
-function fateText(fate: RequestFate, name: string | null, { out, now }: Surroundings): string {
-  const { requestId, at, code, route, key, cause, meaning } = fate;
+function fateText(fate: RequestFate, whose: string, { out, now }: Surroundings): string {
+  const { requestId, at, code, route, cause, meaning } = fate;
   const status = Object.hasOwn(ERRORS, code) ? `${ERRORS[code as ErrorCode].status} ` : "";
   const fields = fieldsText([
     ["request", requestId],
     ["when", `${momentText(at)} (${agoText(Date.parse(at), now())})`],
     ["route", route],
-    ["key", key === null ? "none" : name === null ? key : `${key} (“${name}”)`],
+    ["key", whose],
     ["cause", cause],
   ]);
   return `${bold(`${status}${plain(code)}`, out)}\n\n${fields}\n${plain(meaning)}\n`;

@@ -21,6 +21,7 @@ const CODE_WORDS: Readonly<Record<string, string>> = {
   quota_exceeded: "a key's month is used up",
   invalid_key: "wrong or revoked keys",
   missing_key: "no key at all",
+  request_timeout: "a caller's body came too slowly",
   overloaded: "all queues were full",
   model_loading: "the model was loading",
   model_unavailable: "the model was down, and nothing else might serve",

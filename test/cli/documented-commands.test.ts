@@ -49,8 +49,9 @@ const shown = DOCUMENTS.flatMap(shownIn);
 
 /** Parses to the end, and gets no further: it is interrupted before anybody is asked. */
 async function parse(argv: readonly string[]): Promise<{ code: number | null; said: string }> {
-  // A key's file would be made before anybody is asked.
-  const dry = argv.filter((word, at) => word !== "--save" && argv[at - 1] !== "--save");
+  // A key's file would be made, or be missing, before anybody is asked.
+  const files = ["--save", "--from", "--key-file"];
+  const dry = argv.filter((word, at) => !files.includes(word) && !files.includes(argv[at - 1] ?? ""));
   const { code, out, err } = await runHere(dry, {
     env: { ISHA_ADMIN_KEY: "dev-admin", ISHA_URL: "http://localhost:1" },
     signal: AbortSignal.abort(),

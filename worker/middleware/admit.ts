@@ -4,6 +4,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
 import type { Fleet } from "../../shared/fleet.ts";
 import type { KeyRecord, Scope } from "../../shared/principal.ts";
+import { ANONYMOUS } from "../../shared/unlisted-keys.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { Asker } from "./asker.ts";
 import { addressName } from "./client-address.ts";
@@ -121,7 +122,7 @@ function admitted(
   const anonymous = anonymousRecord(fleet, clock());
   // Its date may have come while its address was asked for.
   if (anonymous === null) throw new RefusedError(NO_KEY_SHOWN);
-  return { ...anonymous, keyId: "anonymous" };
+  return { ...anonymous, keyId: ANONYMOUS };
 }
 
 /** Reads the key a request shows; at once where it was read before. */
@@ -155,6 +156,7 @@ function askerOf(c: Context<EdgeEnv>, calls: boolean): Asker {
   return {
     bindings: c.env,
     calls,
+    requestId: c.get("requestId"),
     address: addressName(c.req.header("cf-connecting-ip")),
     context: c.executionCtx,
   };

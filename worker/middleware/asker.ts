@@ -5,6 +5,7 @@ export interface Asker {
   readonly bindings: Bindings;
   /** The name its address is counted under. */
   readonly address: string;
+  readonly requestId: string;
   /** A call to the models: what a key's month has left counts for these alone. */
   readonly calls: boolean;
   /** What is asked ahead runs on beside the answer. */

@@ -5,6 +5,7 @@ import { ok, refuse, type Result } from "../../shared/errors.ts";
 import type { Fleet } from "../../shared/fleet.ts";
 import { legacyKey } from "../../shared/legacy-keys.ts";
 import { plainRecord, type KeyRecord } from "../../shared/principal.ts";
+import { ANONYMOUS, DEV_ADMIN_KEY, DEV_KEY } from "../../shared/unlisted-keys.ts";
 
 /** A key long enough for any legacy one; a longer header is an attack on the hash. */
 const MAX_KEY_LENGTH = 512;
@@ -41,7 +42,7 @@ export interface Claim {
   readonly keyId: string;
   readonly secretHash: string;
   readonly standing: KeyRecord | null;
-  /** The deployment's first admin key, which counts only while no other admin key does. */
+  /** The deployment's first admin key, which counts only until another admin key took its place. */
   readonly first: boolean;
   /** Told in a `Warning` header: a key that will stop working. */
   readonly warning: string | null;
@@ -49,8 +50,8 @@ export interface Claim {
 
 /** The development keys' records: what they may, by their name. */
 const DEV_KEYS: Readonly<Record<string, KeyRecord["scopes"]>> = {
-  "dev-key": ["infer"],
-  "dev-admin": ["admin"],
+  [DEV_KEY]: ["infer"],
+  [DEV_ADMIN_KEY]: ["admin"],
 };
 
 /** What the environment lets in beside the keys that were made. */
@@ -100,7 +101,7 @@ export function anonymousRecord(
   const { anonymous } = fleet.legacy;
   if (anonymous === null || now >= Date.parse(`${anonymous.until}T00:00:00Z`)) return null;
   return {
-    record: plainRecord("anonymous", fleet.limits.perKeyPerSecond, { agents: anonymous.agents }),
+    record: plainRecord(ANONYMOUS, fleet.limits.perKeyPerSecond, { agents: anonymous.agents }),
     warning: `calls without an API key are refused from ${anonymous.until} on; ask for a key`,
   };
 }

@@ -116,7 +116,8 @@ export class KeyLimits {
     this.#leases.touch(key.name);
     const { want, waiting, wantNext } = ticket;
     const { keyId, secretHash, standing, first } = key.claim;
-    const question: KeyLeaseQuestion = { want, waiting, wantNext, secretHash, standing, first };
+    const use = first ? { keyId, requestId: asker.requestId } : null;
+    const question: KeyLeaseQuestion = { want, waiting, wantNext, secretHash, standing, first: use };
     let sentAt = ticket.sentAt;
     const answer = await askObject<KeyLeaseAnswer>(async () => {
       sentAt = this.#clock();

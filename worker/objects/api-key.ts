@@ -4,8 +4,8 @@
 import { DurableObject } from "cloudflare:workers";
 import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { KeyView } from "../../shared/keys.ts";
-import type { KeyLeaseAnswer, KeyLeaseQuestion } from "../../shared/leases.ts";
-import type { RecordChange } from "../../shared/principal.ts";
+import type { FirstKeyUse, KeyLeaseAnswer, KeyLeaseQuestion } from "../../shared/leases.ts";
+import type { KeyRecord, RecordChange } from "../../shared/principal.ts";
 import { THE_ONE } from "../../shared/the-one.ts";
 import type { Bindings } from "../env.ts";
 import {
@@ -31,8 +31,8 @@ import { grant, NO_WINDOW } from "./rate-window.ts";
 /** Where the record lies in the object's storage. */
 const KEY = "key";
 
-/** How long the first admin key goes by what the registry last said: revoking the last other one brings it back so soon. */
-const ADMIN_WORD_MS = 1_000;
+/** For how long a first admin key that is dead isn't asked about again, milliseconds: the end of the last admin key brings it back so soon. */
+const DEAD_FIRST_MS = 1_000;
 
 /** Pauses between tries to tell the other objects what they are owed, milliseconds: doubled from the first to the longest. */
 const RETRY_MIN_MS = 5_000;
@@ -54,7 +54,7 @@ export type KeyCreation =
 export class ApiKey extends DurableObject<Bindings> {
   #key: StoredKey | null;
   #window = NO_WINDOW;
-  #adminWord = { goodUntil: 0, exists: false };
+  #deadFirst = { secretHash: "", until: 0 };
   #retries = 0;
   #creating = false;
 
@@ -66,7 +66,7 @@ export class ApiKey extends DurableObject<Bindings> {
   /** Permission and tokens in one: one round trip a call at most. */
   lease(question: KeyLeaseQuestion): KeyLeaseAnswer | Promise<KeyLeaseAnswer> {
     const { standing, secretHash, first } = question;
-    if (standing !== null && first) return this.#leaseFirst(question);
+    if (standing !== null && first) return this.#leaseFirst(question, standing, first);
     const now = Date.now();
     const who = standing === null ? identify(this.#key, secretHash, now) : identifyStanding(standing, now);
     return this.#grant(who, question, now);
@@ -148,17 +148,20 @@ export class ApiKey extends DurableObject<Bindings> {
     return { kind: "known", record, lease: leaseUntil(taken.grant, until, now), quotaSpent };
   }
 
-  /** The first admin key counts only while there is no other. */
-  async #leaseFirst(question: KeyLeaseQuestion): Promise<KeyLeaseAnswer> {
+  /** Whether the first admin key counts the registry says, each time: one that was let in is out within a lease's life. */
+  async #leaseFirst(
+    question: KeyLeaseQuestion,
+    standing: KeyRecord,
+    use: FirstKeyUse,
+  ): Promise<KeyLeaseAnswer> {
+    const { secretHash } = question;
     const askedAt = Date.now();
-    if (askedAt >= this.#adminWord.goodUntil) {
-      const exists = await this.env.KEY_REGISTRY.getByName(THE_ONE).hasAdminKey();
-      this.#adminWord = { goodUntil: askedAt + ADMIN_WORD_MS, exists };
-    }
-    const now = Date.now();
-    const { standing } = question;
-    const who = standing === null || this.#adminWord.exists ? UNKNOWN : identifyStanding(standing, now);
-    return this.#grant(who, question, now);
+    const dead = this.#deadFirst;
+    if (dead.secretHash === secretHash && askedAt < dead.until) return UNKNOWN;
+    const counts = await this.env.KEY_REGISTRY.getByName(THE_ONE).admitFirstKey(secretHash, use);
+    if (counts) return this.#grant(identifyStanding(standing, Date.now()), question, Date.now());
+    this.#deadFirst = { secretHash, until: askedAt + DEAD_FIRST_MS };
+    return UNKNOWN;
   }
 
   async #apply(step: (key: StoredKey, now: number) => StoredKey): Promise<KeyOutcome> {
@@ -200,7 +203,11 @@ export class ApiKey extends DurableObject<Bindings> {
 
   async #tellRegistry(sent: StoredKey): Promise<"kept" | "full"> {
     const copy = { view: viewOf(sent, Date.now()), version: sent.version };
-    const kept = await this.env.KEY_REGISTRY.getByName(THE_ONE).keep(copy, sent.owed.audit);
+    const kept = await this.env.KEY_REGISTRY.getByName(THE_ONE).keep(
+      copy,
+      sent.owed.audit,
+      sent.owed.superseded,
+    );
     if (kept === "kept" && this.#key !== null) this.#keep(settledKey(this.#key, sent));
     return kept;
   }

@@ -40,12 +40,16 @@ export interface Owed {
   /** The ledger must be told whether to count this key's month. */
   readonly ledger: boolean;
   readonly audit: readonly AuditEntry[];
+  /** Hash of the first admin key whose place this key took: from then on that one is dead. */
+  readonly superseded: string | null;
 }
 
 /** Who asked for a change: an admin key, by its request. */
 export interface By {
   readonly actor: string;
   readonly requestId: string;
+  /** Hash of the first admin key in the Worker's environment, where the change can make an admin key. */
+  readonly firstKey?: string | null;
 }
 
 /** What a shown secret is worth. `until`: when this answer stops being true by itself, milliseconds since 1970. */
@@ -59,7 +63,7 @@ export type Standing =
   | { readonly kind: "unknown" }
   | { readonly kind: "expired" };
 
-export const UNKNOWN: Standing = { kind: "unknown" };
+export const UNKNOWN = { kind: "unknown" } as const satisfies Standing;
 
 /** Only who shows a secret that counts learns that the key has expired. */
 export function identify(key: StoredKey | null, secretHash: string, now: number): Standing {
@@ -127,7 +131,13 @@ export function createdKey({ id, record, secretHash }: Creation, by: By, now: nu
     revokedAt: null,
     month: null,
     version: 1,
-    owed: { copy: true, creation: true, ledger: record.limits.tokensPerMonth !== null, audit: [] },
+    owed: {
+      copy: true,
+      creation: true,
+      ledger: record.limits.tokensPerMonth !== null,
+      audit: [],
+      superseded: isAdmin(record, now) ? (by.firstKey ?? null) : null,
+    },
   };
   return audited(key, "key.create", flatRecord(record), by, now);
 }
@@ -144,13 +154,22 @@ export function changedKey(key: StoredKey, change: RecordChange, by: By, now: nu
   }
   if (Object.keys(detail).length === 0) return key;
   const counted = record.limits.tokensPerMonth !== null;
+  const becomesAdmin = isAdmin(record, now) && !isAdmin(key.record, now);
   const next: StoredKey = {
     ...key,
     record,
     month: counted ? key.month : null,
-    owed: { ...key.owed, ledger: key.owed.ledger || "limits.tokensPerMonth" in detail },
+    owed: {
+      ...key.owed,
+      ledger: key.owed.ledger || "limits.tokensPerMonth" in detail,
+      superseded: (becomesAdmin ? by.firstKey : null) ?? key.owed.superseded,
+    },
   };
   return audited(next, "key.change", detail, by, now);
+}
+
+function isAdmin({ scopes, expiresAt }: KeyRecord, now: number): boolean {
+  return scopes.includes("admin") && (expiresAt === null || expiresAt > now);
 }
 
 /** Final. A key that is revoked already stays as it is. */
@@ -163,7 +182,8 @@ export function revokedKey(
   if (key.revokedAt !== null) return key;
   const counted = key.record.limits.tokensPerMonth !== null;
   const next = { ...key, revokedAt: now, secrets: [], month: null };
-  next.owed = { ...key.owed, ledger: key.owed.ledger || counted };
+  // Of an admin key whose making was interrupted nobody was told: it takes nobody's place.
+  next.owed = { ...key.owed, ledger: key.owed.ledger || counted, superseded: null };
   return audited(next, "key.revoke", detail, by, now);
 }
 
@@ -201,6 +221,7 @@ export function settledKey(key: StoredKey, sent: StoredKey): StoredKey {
       copy: key.version !== sent.version,
       creation: false,
       audit: key.owed.audit.filter((entry) => !arrived.has(entryName(entry))),
+      superseded: key.owed.superseded === sent.owed.superseded ? null : key.owed.superseded,
     },
   };
 }

@@ -2,9 +2,11 @@
 // objects, which are the truth and tell again until it has arrived; nothing is admitted by a copy.
 import { DurableObject } from "cloudflare:workers";
 import type { AuditEntry, AuditList, AuditQuery, KeyList, KeyListQuery, KeyView } from "../../shared/keys.ts";
+import type { FirstKeyUse } from "../../shared/leases.ts";
 import { AUDIT_ENTRIES_KEPT, MAX_KEYS } from "../../shared/limits.ts";
 import { viewAt } from "../../shared/key-view.ts";
 import type { Bindings } from "../env.ts";
+import { FirstKeys } from "./first-keys.ts";
 import { entryName } from "./key-record.ts";
 import { pageOf, rowOf, STATE_CLAUSES, type KeyCopy } from "./key-index.ts";
 
@@ -20,33 +22,54 @@ const SCHEMA = [
 
 export class KeyRegistry extends DurableObject<Bindings> {
   readonly #sql: SqlStorage;
+  readonly #firstKeys: FirstKeys;
 
   constructor(ctx: DurableObjectState, env: Bindings) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     for (const statement of SCHEMA) this.#sql.exec(statement);
+    const isNew = FirstKeys.create(this.#sql);
+    this.#firstKeys = new FirstKeys(this.#sql);
+    const inPlace = env.FIRST_ADMIN_KEY_SHA256 ?? "";
+    // Of a deployment from before this was kept: a first admin key beside another was dead, and stays so.
+    if (isNew && inPlace !== "" && this.#hadAdminKey()) this.#firstKeys.supersede(inPlace);
   }
 
-  /** Whether an admin key exists, other than `except`, that is neither revoked nor expired. */
-  hasAdminKey(except: string | null = null): boolean {
+  /** Whether there is an admin key, other than `except`, that isn't revoked and won't have expired `at` that moment. */
+  hasAdminKey(except: string | null = null, at = Date.now()): boolean {
     const found = this.#sql.exec(
       `SELECT 1 FROM keys WHERE admin = 1 AND id IS NOT ? AND ${STATE_CLAUSES.active} LIMIT 1`,
       except,
-      Date.now(),
+      at,
     );
     return found.toArray().length > 0;
+  }
+
+  /** Whether the first admin key of this hash counts. Its first use is in the audit before anybody is let in by it. */
+  admitFirstKey(hash: string, { keyId, requestId }: FirstKeyUse): boolean {
+    return this.ctx.storage.transactionSync(() => {
+      const verdict = this.#firstKeys.use(hash, () => this.hasAdminKey());
+      if (verdict.counts && verdict.isNew) {
+        const at = new Date(Date.now()).toISOString();
+        const action = "first-key.use";
+        this.#noteEntry({ at, actor: keyId, action, target: keyId, detail: {}, requestId });
+      }
+      return verdict.counts;
+    });
   }
 
   /**
    * Takes a key as its object has it, with what was done to it. The same told twice counts once; an older copy that
    * comes late is left.
+   * @param superseded hash of the first admin key that was in place when this one became an admin key
    */
-  keep(copy: KeyCopy, audit: readonly AuditEntry[]): "kept" | "full" {
+  keep(copy: KeyCopy, audit: readonly AuditEntry[], superseded: string | null = null): "kept" | "full" {
     const isNew = this.#sql.exec("SELECT 1 FROM keys WHERE id = ?", copy.view.id).toArray().length === 0;
     if (isNew && !this.#makeRoom()) return "full";
     this.ctx.storage.transactionSync(() => {
       this.#write(copy);
       for (const entry of audit) this.#noteEntry(entry);
+      if (superseded !== null) this.#firstKeys.supersede(superseded);
     });
     return "kept";
   }
@@ -87,6 +110,10 @@ export class KeyRegistry extends DurableObject<Bindings> {
   /** Notes what an operator did to something that isn't a key. */
   note(entry: AuditEntry): void {
     this.ctx.storage.transactionSync(() => this.#noteEntry(entry));
+  }
+
+  #hadAdminKey(): boolean {
+    return this.#sql.exec("SELECT 1 FROM keys WHERE admin = 1 LIMIT 1").toArray().length > 0;
   }
 
   #placeOf(id: string): number | null {

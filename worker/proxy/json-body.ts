@@ -1,12 +1,17 @@
-// Reads a request's body once: bytes with a bound, then one JSON object that llama-server can take. What its
+// Reads a request's body once: bytes with a bound, in bounded time, then one JSON object that llama-server can take. What its
 // parser would answer with a 500 that echoes the words is refused here, by name and without the words.
 import { ok, refuse, type Result } from "../../shared/errors.ts";
-import { MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../shared/limits.ts";
+import { BODY_TIMEOUT_MS, MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../shared/limits.ts";
+import { inTime } from "./in-time.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** The body's bytes, at most `most`, if it says it is JSON and isn't packed. */
-export async function readBody(request: Request, most = MAX_BODY_BYTES): Promise<Result<Uint8Array>> {
+/** The body's bytes, at most `most` and all of them within `limitMs`, if it says it is JSON and isn't packed. */
+export async function readBody(
+  request: Request,
+  most = MAX_BODY_BYTES,
+  limitMs = BODY_TIMEOUT_MS,
+): Promise<Result<Uint8Array>> {
   const type = request.headers.get("content-type");
   if (type === null || !/^application\/json *(;|$)/i.test(type)) {
     return refuse(
@@ -21,7 +26,12 @@ export async function readBody(request: Request, most = MAX_BODY_BYTES): Promise
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > most) return tooLarge(most);
   if (request.body === null) return EMPTY;
-  return declared === null ? readBounded(request.body, most) : readDeclared(request);
+  if (declared !== null) return (await inTime(readDeclared(request), limitMs)) ?? tooSlow(limitMs);
+  const reader = request.body.getReader();
+  const body = await inTime(readBounded(reader, most), limitMs);
+  if (body !== null) return body;
+  void letGo(reader);
+  return tooSlow(limitMs);
 }
 
 /** The platform holds a request to its Content-Length, so one read takes what was promised and no more. */
@@ -34,10 +44,12 @@ async function readDeclared(request: Request): Promise<Result<Uint8Array>> {
   }
 }
 
-async function readBounded(body: ReadableStream<Uint8Array>, most: number): Promise<Result<Uint8Array>> {
+async function readBounded(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  most: number,
+): Promise<Result<Uint8Array>> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  const reader = body.getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -60,6 +72,15 @@ async function readBounded(body: ReadableStream<Uint8Array>, most: number): Prom
     at += chunk.length;
   }
   return ok(bytes);
+}
+
+/** Of a body that nobody waits for any more. */
+async function letGo(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  try {
+    await reader.cancel();
+  } catch {
+    // It broke meanwhile.
+  }
 }
 
 /**
@@ -160,5 +181,10 @@ function shownPath(fault: Fault, names: ReadonlySet<string>): string {
 
 const tooLarge = (most: number) =>
   refuse("body_too_large", `The body is larger than ${most} bytes, the most one request may have.`);
+const tooSlow = (limitMs: number) =>
+  refuse(
+    "request_timeout",
+    `The body wasn't here whole within ${limitMs / 1000} s, so nothing was begun. Send the request again; over a slow connection, a shorter one.`,
+  );
 const EMPTY = refuse("invalid_json", "The body is empty. Send a JSON object: {…}.");
 const BROKEN = refuse("invalid_json", "The body broke off before its end.");

@@ -30,6 +30,17 @@ export function recordChange(body: KeyChange, index: FleetIndex, now: number): R
   });
 }
 
+/** From when on a changed key is no admin key any more, milliseconds since 1970; null where it goes on as long as it would have. */
+export function adminEnds(
+  { scopes, expiresAt }: RecordChange,
+  record: Pick<KeyRecord, "expiresAt">,
+  now: number,
+): number | null {
+  if (scopes?.includes("admin") === false) return now;
+  if (expiresAt == null) return null;
+  return record.expiresAt === null || expiresAt < record.expiresAt ? expiresAt : null;
+}
+
 interface Fields {
   readonly limits: { readonly perSecond?: number | undefined } | undefined;
   readonly agents: readonly string[] | null | undefined;

@@ -3,6 +3,7 @@
 import { boxToken } from "../../shared/box-token.ts";
 import { AGENT_HEADER, TOKEN_HEADER } from "../../shared/call-headers.ts";
 import type { Box } from "../../shared/fleet.ts";
+import { thrownName } from "../../shared/thrown-name.ts";
 import type { Settings } from "../env.ts";
 import { inTime } from "./in-time.ts";
 import { hmacHex } from "./keyed-hash.ts";
@@ -64,8 +65,7 @@ export async function originFetch(
     const internal = `box ${box.name}: ${response.status} from something that isn't its agent`;
     return { kind: GAVE_UP.has(response.status) ? "timeout" : "unreachable", internal };
   } catch (error) {
-    const why = error instanceof Error ? error.name : "thrown";
-    return { kind: "unreachable", internal: `box ${box.name}: ${why}` };
+    return { kind: "unreachable", internal: `box ${box.name}: ${thrownName(error)}` };
   }
 }
 

@@ -22,7 +22,7 @@ import type { EdgeEnv } from "../context.ts";
 import { logTrouble } from "../log.ts";
 import { readAdminBody, readAdminQuery } from "../proxy/admin-input.ts";
 import type { FleetIndex } from "../proxy/fleet-index.ts";
-import { newRecord, recordChange } from "../proxy/key-fields.ts";
+import { adminEnds, newRecord, recordChange } from "../proxy/key-fields.ts";
 import { sha256Hex } from "../proxy/keyed-hash.ts";
 
 type Clock = () => number;
@@ -68,7 +68,8 @@ export function changeKey(index: FleetIndex, clock: Clock) {
     const id = changeableId(c, index.fleet);
     const body = taken(await readAdminBody(c.req.raw, KeyChange));
     const change = taken(recordChange(body, index, clock()));
-    if (change.scopes?.includes("admin") === false) await refuseLastAdmin(c, id);
+    const ends = adminEnds(change, c.var.principal, clock());
+    if (ends !== null) await refuseLastAdmin(c, id, ends);
     const outcome = await c.env.API_KEY.getByName(id).change(change, by(c));
     return c.json(viewOfOutcome(outcome));
   };
@@ -84,10 +85,10 @@ export function rotateKey(fleet: Fleet) {
   };
 }
 
-export function revokeKey(fleet: Fleet) {
+export function revokeKey(fleet: Fleet, clock: Clock) {
   return async function answerRevocation(c: Context<EdgeEnv>): Promise<Response> {
     const id = changeableId(c, fleet);
-    await refuseLastAdmin(c, id);
+    await refuseLastAdmin(c, id, clock());
     const outcome = await c.env.API_KEY.getByName(id).revoke(by(c));
     const view = viewOfOutcome(outcome);
     c.executionCtx.waitUntil(tellBoxes(c, id));
@@ -125,11 +126,13 @@ async function pageOfKeys(
 
 const NO_KEYS: KeyList = { keys: [], next: null };
 
-/** A key that takes its own administration away must leave another admin key behind. */
-async function refuseLastAdmin(c: Context<EdgeEnv>, id: string): Promise<void> {
+/** A key that ends its own administration must leave another admin key behind; whoever ends another's has one. */
+async function refuseLastAdmin(c: Context<EdgeEnv>, id: string, ends: number): Promise<void> {
   if (c.var.principal.keyId !== id) return;
-  if (await c.env.KEY_REGISTRY.getByName(THE_ONE).hasAdminKey(id)) return;
-  throw refused("This is the last admin key, and the one you are using. Create another admin key first.");
+  if (await c.env.KEY_REGISTRY.getByName(THE_ONE).hasAdminKey(id, ends)) return;
+  throw refused(
+    "No admin key would be left once this one ends, and it is the one you are using. Create another admin key first, one that goes on longer.",
+  );
 }
 
 type Outcome =
@@ -156,8 +159,8 @@ async function newSecret(id: string): Promise<{ readonly key: string; readonly s
   return { key, secretHash: await sha256Hex(key) };
 }
 
-function by(c: Context<EdgeEnv>): { readonly actor: string; readonly requestId: string } {
-  return { actor: c.var.principal.keyId, requestId: c.var.requestId };
+function by({ var: { principal, requestId, settings } }: Context<EdgeEnv>) {
+  return { actor: principal.keyId, requestId, firstKey: settings.firstAdminSha256 };
 }
 
 function keyId(c: Context<EdgeEnv>): string {

@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import { html, raw } from "hono/html";
 import { ERRORS } from "../../shared/errors.ts";
 import { DEFAULT_AGENT, type Fleet, type Server } from "../../shared/fleet.ts";
-import { CALL_DEADLINE_MS, MAX_BODY_BYTES } from "../../shared/limits.ts";
+import { BODY_TIMEOUT_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES } from "../../shared/limits.ts";
 import type { EdgeEnv } from "../context.ts";
 
 const STYLE = `
@@ -133,8 +133,8 @@ function pageOf(fleet: Fleet) {
           <h2>Limits</h2>
           <p>
             ${fleet.limits.perKeyPerSecond} requests a second for a key, ${fleet.limits.perAddressPerSecond}
-            for an address; bodies of up to ${MAX_BODY_BYTES / 1024} KiB; ${CALL_DEADLINE_MS / 1000} seconds a
-            call.
+            for an address; bodies of up to ${MAX_BODY_BYTES / 1024} KiB, whole within
+            ${BODY_TIMEOUT_MS / 1000} seconds; ${CALL_DEADLINE_MS / 1000} seconds a call.
           </p>
           <h2>Other routes</h2>
           <p>

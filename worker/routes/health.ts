@@ -8,10 +8,13 @@ import type { EdgeEnv } from "../context.ts";
 import { bestState, type BoxView, type FleetHealth } from "../proxy/fleet-health.ts";
 import type { FleetIndex } from "../proxy/fleet-index.ts";
 
+/** `down`: its agent answers, and none of its servers takes a call, as on a box that is drained. */
+type BoxWord = "up" | "down" | "unreachable";
+
 interface HealthAnswer {
   /** `ok`: everything is up. `degraded`: something isn't. `down`: nothing can be served. */
   readonly status: "ok" | "degraded" | "down";
-  readonly boxes: Readonly<Record<string, "up" | "unreachable">>;
+  readonly boxes: Readonly<Record<string, BoxWord>>;
   readonly models: Readonly<Record<string, ServerState>>;
   /** Of the agent types that `?require` names, those no server is ready for. */
   readonly missing?: readonly string[];
@@ -24,16 +27,11 @@ export function healthz(index: FleetIndex, health: FleetHealth) {
     const models = modelStates(views, index);
     const missing = required.filter((agent) => agentState(views, agent, index) !== "ready");
     const states = Object.values(models);
-    const status = !states.includes("ready")
-      ? "down"
-      : states.every((state) => state === "ready") && views.every((view) => view.states !== null)
-        ? "ok"
-        : "degraded";
+    const boxes = views.map((view) => [view.box.name, boxWord(view)] as const);
+    const isWhole = states.every((state) => state === "ready") && boxes.every(([, word]) => word === "up");
     const answer: HealthAnswer = {
-      status,
-      boxes: Object.fromEntries(
-        views.map(({ box, states }) => [box.name, states === null ? "unreachable" : "up"]),
-      ),
+      status: !states.includes("ready") ? "down" : isWhole ? "ok" : "degraded",
+      boxes: Object.fromEntries(boxes),
       models,
       ...(missing.length === 0 ? {} : { missing }),
     };
@@ -46,6 +44,11 @@ export function livez() {
   return function answerLive(c: Context<EdgeEnv>): Response {
     return c.json({ status: "ok" });
   };
+}
+
+function boxWord({ states }: BoxView): BoxWord {
+  if (states === null) return "unreachable";
+  return [...states.values()].some((state) => state !== "down") ? "up" : "down";
 }
 
 /** State by model id, best of its replicas. */

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeEach, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { makeFirstKey } from "../../../cli/commands/keys-bootstrap.ts";
 import type { Surroundings } from "../../../cli/surroundings.ts";
-import { apiKeyId } from "../../../shared/api-key.ts";
+import { apiKeyId, formatApiKey } from "../../../shared/api-key.ts";
 import { SeededRandom } from "../../shared/seeded-random.ts";
 import { runHere, runProgram } from "../run-isha.ts";
 
@@ -100,6 +100,61 @@ it.each([
     expect(err).toContain("printf %s");
   },
 );
+
+describe("--from", () => {
+  const noted = () => {
+    const put: string[] = [];
+    const putSecret = (_: string, value: string) => {
+      put.push(value);
+      return Promise.resolve(0);
+    };
+    return { put, putSecret };
+  };
+
+  it("puts the hash of a key that --save wrote before, the usual file's or another's, and makes none", async () => {
+    const { put, putSecret } = noted();
+    for (const [save, from] of [
+      [["--save"], ["--from"]],
+      [
+        ["--save", "a.key"],
+        ["--from", "a.key"],
+      ],
+    ] as const) {
+      const saved = JSON.parse((await bootstrap([...save, "--json"])).out) as Told;
+      const told = JSON.parse((await bootstrap(["--put", ...from, "--json"], { putSecret })).out) as Told;
+      expect(told).toEqual({ ...saved, put: true });
+      expect(put.at(-1)).toBe(saved.sha256);
+    }
+    expect(await readdir(homeFolder)).toEqual([".isha", "a.key"]);
+  });
+
+  it("is what is said where the file of --save is there, and where wrangler fails", async () => {
+    const path = join(homeFolder, "a.key");
+    const failing = await bootstrap(["--put", "--save", "a.key"], { putSecret: () => Promise.resolve(1) });
+    expect(failing.err).toContain(`isha keys bootstrap --put --from ${path}`);
+    expect((await bootstrap(["--save", "a.key"])).err).toContain(`isha keys bootstrap --put --from ${path}`);
+    const again = await bootstrap(["--put", "--from", "a.key"], noted());
+    expect(again.code).toBe(0);
+    expect(again.out).toContain(`key      in ${path}`);
+    expect(again.out + again.err).not.toMatch(/isha_first\w+/);
+  });
+
+  it("takes no other key, which would be an admin key all at once, and no file that isn't there", async () => {
+    const { put, putSecret } = noted();
+    const other = formatApiKey("3fA9kQ2mXw7b", new SeededRandom(7).bytes(32));
+    await writeFile(join(homeFolder, "clinic.key"), `${other}\n`, { mode: 0o600 });
+    await bootstrap(["--save", "a.key"]);
+    const whole = await readFile(join(homeFolder, "a.key"), "utf8");
+    await writeFile(join(homeFolder, "cut.key"), whole.slice(0, -3), { mode: 0o600 });
+    await writeFile(join(homeFolder, "open.key"), whole, { mode: 0o644 });
+    for (const file of ["clinic.key", "cut.key", "open.key", "none.key"]) {
+      const ran = await bootstrap(["--put", "--from", file], { putSecret });
+      expect([file, ran.code, ran.out]).toEqual([file, 2, ""]);
+    }
+    expect((await bootstrap(["--from", "a.key", "--save", "b.key"])).code).toBe(2);
+    expect(put).toEqual([]);
+  });
+});
 
 it("--put runs wrangler as a program: no shell, the hash by stdin, stdout kept for JSON", async () => {
   const bin = join(homeFolder, "wrangler");

@@ -143,9 +143,37 @@ describe("why", () => {
     expect(JSON.parse((await isha(`why ${REQUEST} --json`)).out)).toEqual(service.fates.get(REQUEST));
   });
 
-  it("goes without the name of a key that is no more, or that never had a record", async () => {
+  /** How the request's key is told where it was this one. */
+  async function toldKey(key: string | null): Promise<string | undefined> {
+    const fate = service.fates.get(REQUEST);
+    if (fate === undefined) throw new Error("there is no such request");
+    service.fates.set(REQUEST, { ...fate, key });
+    const { out, err, code } = await isha(`why ${REQUEST}`);
+    expect([code, err]).toEqual([0, ""]);
+    return /^ {2}key {6}(.*)$/m.exec(out)?.[1];
+  }
+
+  it("goes without the name of a key that is no more", async () => {
     service.keys.clear();
-    expect((await isha(`why ${REQUEST}`)).out).toContain("key      3fA9kQ2mXw7b\n");
+    expect(await toldKey("3fA9kQ2mXw7b")).toBe("3fA9kQ2mXw7b");
+    expect(await toldKey(null)).toBe("none");
+  });
+
+  it("says of a key that the fleet file lists that it is one", async () => {
+    service.addKey({ id: "legacy_0123456789abcdef", name: "old app", state: "legacy" });
+    expect(await toldKey("legacy_0123456789abcdef")).toBe(
+      "legacy_0123456789abcdef (“old app”, of the fleet file)",
+    );
+  });
+
+  it.each([
+    ["dev-key", "dev-key (a development key, good on its own machine alone)"],
+    ["dev-admin", "dev-admin (a development key, good on its own machine alone)"],
+    ["anonymous", "anonymous (no key: the fleet file lets such calls in)"],
+    ["first0a1b2c3d", "first0a1b2c3d (a first admin key, of isha keys bootstrap)"],
+  ])("says what %s is, which no list has, and asks nobody about it", async (key, told) => {
+    expect(await toldKey(key)).toBe(told);
+    expect(service.asked.map(({ path }) => path)).toEqual([`/admin/requests/${REQUEST}`]);
   });
 
   it("of an id nobody knows says why that may be", async () => {

@@ -2,6 +2,7 @@
 // drained, lost or silent, and come back to it.
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
+import { BoxHealth } from "../../../shared/health.ts";
 import { figure, print, readStream } from "../agent/agent-call.ts";
 import { until, type Stack } from "../ask.ts";
 import { startBoxLinks, type BoxLinks } from "./box-links.ts";
@@ -227,6 +228,12 @@ test("a drained box gets no new call, what runs there finishes, and a restart of
   const ended = await before.ended;
   expectWhole([...ended, ...during]);
   expect(byBox(during)).toEqual({ south: 12 });
+  // Whoever watches is told: by the box that none of its servers takes a call, by the edge that the box isn't up.
+  const own = BoxHealth.parse(await (await fetch(`${agentOf(stack, "north").agentUrl}/healthz`)).json());
+  expect(new Set(own.servers.map(({ state }) => state))).toEqual(new Set(["down"]));
+  await expect
+    .poll(async () => (await fetch(`${stack.edgeUrl}/healthz`)).json(), { timeout: 10_000 })
+    .toMatchObject({ status: "degraded", boxes: { north: "down", south: "up" } });
 
   // From its first moment on: the edge knows of the drain, whatever a young agent says before it has heard of it.
   const restarted: Streamed[] = [];

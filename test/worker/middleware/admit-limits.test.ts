@@ -183,6 +183,43 @@ describe("a key", () => {
   });
 });
 
+describe("the log's line of a refusal at a limit", () => {
+  const told = (log: readonly string[]): unknown[] =>
+    log.map((line) => JSON.parse(line) as Record<string, unknown>).map(({ code, key }) => [code, key]);
+  const idOf = ({ line }: LegacyKey): string => `legacy_${line.sha256.slice(0, 16)}`;
+
+  it("names the key that was at its limit, or was at an address that was", async () => {
+    stopClock(NOON);
+    const key = await newLegacyKey();
+    const asking = { key: key.text };
+    for (const [perAddress, perKey, code] of [
+      [1000, 1, "rate_limited_key"],
+      [1, 1000, "rate_limited_ip"],
+    ] as const) {
+      const log = quiet();
+      const edge = edgeOf(fleetWith(perAddress, perKey, [key]));
+      // The first refusal is the object's word, the next the isolate's own.
+      expect(await statuses(edge, "/v1/models", 2, asking)).toContain(429);
+      expect((await edge("/v1/models", asking)).status).toBe(429);
+      expect(told(log)).toEqual(Array.from({ length: log.length }, () => [code, idOf(key)]));
+      expect(log.length).toBeGreaterThanOrEqual(2);
+    }
+  });
+
+  it("names none where the key is nobody's, or there was none", async () => {
+    stopClock(NOON);
+    const log = quiet();
+    const edge = edgeOf(fleetWith(1, 1000));
+    const unknown = formatApiKey("Nobody01", seeded(3).bytes(32));
+    await edge("/v1/models", { key: unknown });
+    await edge("/v1/models", { key: null });
+    expect(told(log)).toEqual([
+      ["invalid_key", null],
+      ["rate_limited_ip", null],
+    ]);
+  });
+});
+
 describe("a call that one limit refuses spends nothing of the other", () => {
   it("a key at its limit leaves its address's tokens", async () => {
     quiet();

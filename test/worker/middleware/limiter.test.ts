@@ -50,6 +50,7 @@ function worldOf({ key, address, shield, perAddress = 100 }: Answers = {}): Worl
   const asker: Asker = {
     bindings: { API_KEY: keys.binding, CLIENT_ADDRESS: addresses.binding, ...shield } as Bindings,
     calls: true,
+    requestId: "req_1",
     address: "192.0.2.1",
     context: { waitUntil: (work) => void running.push(work) },
   };
@@ -114,7 +115,7 @@ describe("a key's first request", () => {
     expect(world.keys.stubs).toEqual(["Ab3dEf6h"]);
     expect(world.keys.hints).toEqual(["weur"]);
     expect(world.keys.questions).toEqual([
-      { want: 1, waiting: 1, wantNext: 0, secretHash: CLAIM.secretHash, standing: null, first: false },
+      { want: 1, waiting: 1, wantNext: 0, secretHash: CLAIM.secretHash, standing: null, first: null },
     ]);
     expect(world.addresses.questions).toEqual([]);
   });

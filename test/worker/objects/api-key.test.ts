@@ -22,7 +22,7 @@ const by = () => ({ actor: "an-admin", requestId: `req_${crypto.randomUUID()}` }
 const registry = () => env.KEY_REGISTRY.getByName(THE_ONE);
 
 function ask(secretHash = A, more: Partial<KeyLeaseQuestion> = {}): KeyLeaseQuestion {
-  return { want: 1, waiting: 1, wantNext: 0, secretHash, standing: null, first: false, ...more };
+  return { want: 1, waiting: 1, wantNext: 0, secretHash, standing: null, first: null, ...more };
 }
 
 async function newKey(more: Partial<KeyRecord> = {}): Promise<{ readonly id: string; readonly key: Stub }> {
@@ -269,25 +269,48 @@ describe("the ledger", () => {
 
 describe("the first admin key", () => {
   const standing = record({ name: "first admin key", scopes: ["infer", "admin"] });
-  const first = { standing, first: true };
+  const first = { standing, first: { keyId: "first-one", requestId: "req_1" } };
+  const newHash = (): string => crypto.randomUUID().replaceAll("-", "").repeat(2);
+  const forgetKeys = async () =>
+    runInDurableObject(registry(), (_, { storage }) => void storage.sql.exec("DELETE FROM keys"));
 
-  it("counts while there is no admin key, and again within a second of the last one's end", async () => {
-    await runInDurableObject(registry(), (_, state) => void state.storage.sql.exec("DELETE FROM keys"));
+  it("counts until an admin key takes its place, and again within a second of the last one's end", async () => {
+    await forgetKeys();
     const clock = stopClock(NOON);
+    const hash = newHash();
     const key = env.API_KEY.getByName(newId());
-    expect(await key.lease(ask(A, first))).toMatchObject({ kind: "known", record: standing });
-    const { key: admin } = await newKey({ scopes: ["admin"], expiresAt: NOON + 60_000 });
-    clock.to(NOON + 1_000);
-    expect(await key.lease(ask(A, first))).toEqual({ kind: "unknown" });
+    expect(await key.lease(ask(hash, first))).toMatchObject({ kind: "known", record: standing });
+    const id = newId();
+    const admin = env.API_KEY.getByName(id);
+    const creation = { id, record: record({ scopes: ["admin"] }), secretHash: A };
+    await admin.create(creation, { ...by(), firstKey: hash });
+    expect(await key.lease(ask(hash, first))).toEqual({ kind: "unknown" });
     await admin.revoke(by());
-    clock.to(NOON + 2_000);
-    expect(await key.lease(ask(A, first))).toMatchObject({ kind: "known" });
+    clock.to(NOON + 1_000);
+    expect(await key.lease(ask(hash, first))).toMatchObject({ kind: "known" });
     expect(await stored(key)).toBe("[]");
+  });
+
+  it("goes on where the admin key that was to take its place was never told", async () => {
+    await newKey({ scopes: ["admin"] });
+    const hash = newHash();
+    const id = newId();
+    const admin = env.API_KEY.getByName(id);
+    const creation = { id, record: record({ scopes: ["admin"] }), secretHash: A };
+    replace(KeyRegistry, "keep", () => {
+      throw new Error("away");
+    });
+    await failure(async () => admin.create(creation, { ...by(), firstKey: hash }));
+    vi.restoreAllMocks();
+    expect(await runDurableObjectAlarm(admin)).toBe(true);
+    expect(await listed(id)).toMatchObject({ state: "revoked" });
+    const key = env.API_KEY.getByName(newId());
+    expect(await key.lease(ask(hash, first))).toMatchObject({ kind: "known" });
   });
 
   it("isn't let in where the registry can't be asked", async () => {
     const key = env.API_KEY.getByName(newId());
-    replace(KeyRegistry, "hasAdminKey", () => {
+    replace(KeyRegistry, "admitFirstKey", () => {
       throw new Error("away");
     });
     expect(await failure(async () => key.lease(ask(A, first)))).toBe("away");

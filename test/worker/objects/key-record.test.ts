@@ -235,6 +235,35 @@ describe("what others are owed", () => {
   });
 });
 
+describe("the first admin key's place", () => {
+  const [FIRST, ADMIN] = ["f".repeat(64), { scopes: ["infer", "admin"] } satisfies Partial<KeyRecord>];
+  const by = { ...BY, firstKey: FIRST };
+  const made = (more: Partial<KeyRecord>): StoredKey =>
+    createdKey({ id: "Ab3dEf6hIj9k", record: { ...RECORD, ...more }, secretHash: A }, by, NOW);
+  const settled = (key: StoredKey): StoredKey => settledKey(key, key);
+  const taken = (key: StoredKey): boolean => key.owed.superseded === FIRST;
+
+  it("is taken by a key that becomes an admin key: made as one, given the scope, or more time", () => {
+    expect(taken(made(ADMIN))).toBe(true);
+    expect(taken(changedKey(settled(made({})), ADMIN, by, NOW))).toBe(true);
+    const expired = settled(made({ ...ADMIN, expiresAt: NOW + 10 }));
+    expect(taken(changedKey(expired, { expiresAt: null }, by, NOW + 10))).toBe(true);
+  });
+
+  it("is left by a plain key, by other changes of an admin key, and where there is no such key", () => {
+    expect(taken(made({}))).toBe(false);
+    const admin = settled(made(ADMIN));
+    expect(taken(admin)).toBe(false);
+    expect(taken(changedKey(admin, { name: "ops" }, by, NOW))).toBe(false);
+    expect(changedKey(settled(made({})), ADMIN, { ...BY, firstKey: null }, NOW).owed.superseded).toBeNull();
+  });
+
+  it("is told until it has arrived, and given back by a key that ended before", () => {
+    expect(taken(changedKey(made(ADMIN), { name: "ops" }, BY, NOW))).toBe(true);
+    expect(taken(revokedKey(made(ADMIN), BY, NOW))).toBe(false);
+  });
+});
+
 const settledAll = (key: StoredKey): StoredKey => {
   const settled = settledKey(key, key);
   return { ...settled, owed: { ...settled.owed, ledger: false } };

@@ -1,7 +1,7 @@
 // Reading a body: what isn't one JSON object that llama-server can take is refused by name, without its words.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../../shared/limits.ts";
-import type { Refusal, Result } from "../../../shared/errors.ts";
+import { ERRORS, type Refusal, type Result } from "../../../shared/errors.ts";
 import { parseJsonObject, readBody } from "../../../worker/proxy/json-body.ts";
 import { streamOf } from "../support/origin.ts";
 
@@ -124,6 +124,59 @@ describe("readBody", () => {
     const refused = refusal(await readBody(post(streamOf(['{"messages":'], "breaks"))));
     expect(refused.code).toBe("invalid_json");
     expect(refused.message).not.toContain("tunnel");
+  });
+});
+
+describe("a body that doesn't arrive", () => {
+  const LIMIT_MS = 20;
+  const read = async (request: Request) => readBody(request, MAX_BODY_BYTES, LIMIT_MS);
+
+  /** Gives a byte now and then, and never ends. */
+  function trickle(): { readonly body: ReadableStream<Uint8Array>; isLetGo: () => boolean } {
+    let letGo = false;
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        if (!letGo) controller.enqueue(utf8("{"));
+      },
+      cancel: () => void (letGo = true),
+    });
+    return { body, isLetGo: () => letGo };
+  }
+
+  it("is a 408 that may be sent again, and is let go", async () => {
+    const { body, isLetGo } = trickle();
+    const { code, message } = refusal(await read(post(body)));
+    expect([code, ERRORS[code].status, ERRORS[code].retry]).toEqual(["request_timeout", 408, "any"]);
+    expect(message).toContain("within 0.02 s");
+    await expect.poll(isLetGo).toBe(true);
+  });
+
+  it("is one too where its length was declared", async () => {
+    const { readable, writable } = new FixedLengthStream(1_000);
+    const writer = writable.getWriter();
+    const begun = writer.write(utf8("{"));
+    const request = post(readable, { "content-length": "1000" });
+    expect(refusal(await read(request)).code).toBe("request_timeout");
+    await begun;
+  });
+
+  it("and breaks off once it was given up throws nothing", async () => {
+    const broken = new ReadableStream<Uint8Array>({
+      cancel: () => Promise.reject(new Error("the tunnel broke")),
+    });
+    expect(refusal(await read(post(broken))).code).toBe("request_timeout");
+  });
+
+  it("leaves no timer behind where it did arrive, or broke off", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    for (const body of ["{}", streamOf(["{", "}"]), streamOf(["{"], "breaks")]) {
+      await readBody(post(body));
+      expect(vi.getTimerCount()).toBe(0);
+    }
+    await readBody(post("{}", { "content-length": "2" }));
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
 

@@ -13,7 +13,7 @@ import {
   type Edge,
 } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
-import { forgetAllKeys, KEYS, newKey, unmadeKey } from "../support/keys.ts";
+import { forgetAllKeys, KEYS, newKey } from "../support/keys.ts";
 import { healthAnswer, standIn } from "../support/origin.ts";
 
 const MODELS = "/v1/models";
@@ -244,56 +244,36 @@ describe("who may", () => {
     expect(await statusOf(edge(MODELS, { key }))).toBe(403);
   });
 
-  it("not take the last admin key's administration away with that key itself", async () => {
+  it("not end the last admin key with that key itself: not revoke it, narrow it, nor let it expire sooner", async () => {
     const { edge } = deployment();
     const { id, key } = await newKey(edge, { scopes: ["infer", "admin"] });
     const attempts: Asking[] = [
       { method: "DELETE", key },
       { method: "PATCH", key, body: { scopes: ["infer"] } },
+      { method: "PATCH", key, body: { expiresAt: "2999-01-01" } },
     ];
     for (const asking of attempts) {
       const answer = await edge(`${KEYS}/${id}`, asking);
       expect(answer.status).toBe(400);
-      expect((await errorOf(answer)).message).toContain("last admin key");
+      expect((await errorOf(answer)).message).toContain("Create another admin key first");
     }
     const other = await newKey(edge, { scopes: ["admin"] });
     expect(await statusOf(edge(`${KEYS}/${id}`, { method: "DELETE", key }))).toBe(200);
     expect(await statusOf(edge(`${KEYS}/${other.id}`, { method: "DELETE", key: other.key }))).toBe(400);
     expect(await statusOf(edge(`${KEYS}/${other.id}`, { method: "DELETE", key: "dev-admin" }))).toBe(200);
   });
-});
 
-describe("the first admin key", () => {
-  it("makes the first admin key, then is unknown, and counts again once that one is revoked", async () => {
-    const clock = stopClock(Date.parse("2026-11-23T12:00:00Z"));
-    const { admin } = deployment();
-    const first = await unmadeKey();
-    const edge = edgeOf(fleetOf(), { bindings: { FIRST_ADMIN_KEY_SHA256: first.sha256, DEV_KEYS: "" } });
-    const answer = await edge(KEYS, { key: first.key, body: { name: "ops", scopes: ["infer", "admin"] } });
-    expect(answer.status).toBe(201);
-    const ops = await answer.json<KeyWithSecret>();
-    clock.to(Date.parse("2026-11-23T12:00:02Z"));
-    expect(await errorOf(await edge(KEYS, { key: first.key }))).toMatchObject({ code: "invalid_key" });
-    expect(await statusOf(edge(KEYS, { key: ops.key }))).toBe(200);
-    await admin(`${KEYS}/${ops.id}`, { method: "DELETE" });
-    clock.to(Date.parse("2026-11-23T12:00:30Z"));
-    expect(await statusOf(edge(KEYS, { key: first.key }))).toBe(200);
-  });
-
-  it("is none where the environment names another hash, or none", async () => {
-    deployment();
-    const [first, other] = [await unmadeKey(), await unmadeKey()];
-    for (const FIRST_ADMIN_KEY_SHA256 of ["", other.sha256]) {
-      const edge = edgeOf(fleetOf(), { bindings: { FIRST_ADMIN_KEY_SHA256 } });
-      expect(await statusOf(edge(KEYS, { key: first.key }))).toBe(401);
-    }
-  });
-
-  it("asks models too, so that a page to try them in works", async () => {
-    deployment();
-    const first = await unmadeKey();
-    const edge = edgeOf(fleetOf(), { bindings: { FIRST_ADMIN_KEY_SHA256: first.sha256 } });
-    expect(await statusOf(edge(MODELS, { key: first.key }))).toBe(200);
+  it("give the last admin key a later date with that key, and a sooner one where another lasts as long", async () => {
+    const { edge } = deployment();
+    const { id, key } = await newKey(edge, { scopes: ["admin"], expiresAt: "2999-01-01" });
+    const until = (expiresAt: string | null) =>
+      statusOf(edge(`${KEYS}/${id}`, { method: "PATCH", key, body: { expiresAt } }));
+    expect(await until("2999-06-01")).toBe(200);
+    expect(await until("2999-01-01")).toBe(400);
+    await newKey(edge, { scopes: ["admin"], expiresAt: "2998-01-01" });
+    expect(await until("2999-01-01")).toBe(400);
+    expect(await until("2997-01-01")).toBe(200);
+    expect(await until(null)).toBe(200);
   });
 });
 

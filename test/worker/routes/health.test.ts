@@ -50,6 +50,25 @@ describe("/healthz", () => {
     });
   });
 
+  it("says that a drained box isn't up, though its agent answers and the other box serves everything", async () => {
+    const drained = { 9000: "down", 9001: "down", 9002: "down" };
+    standIn((one) => healthAnswer(boxOf(one), boxOf(one) === "north" ? drained : ALL_READY));
+    const { status, body } = await health(twoBoxes());
+    expect(status).toBe(200);
+    expect(body).toMatchObject({
+      status: "degraded",
+      boxes: { north: "down", south: "up" },
+      models: { "Model-9000": "ready", "Model-9001": "ready" },
+    });
+  });
+
+  it("says of a drained box that is the only one that nothing is served", async () => {
+    standIn(() => healthAnswer("north", { 9000: "down", 9001: "down", 9002: "down" }));
+    const { status, body } = await health(fleetOf(), "?require=all");
+    expect(status).toBe(503);
+    expect(body).toMatchObject({ status: "down", boxes: { north: "down" } });
+  });
+
   it("is ok where a replica is down: its model isn't", async () => {
     const replicas = fleetOf({
       boxes: [box("north", [server(9000), server(9001, { model: "Model-9000", agents: ["Alpha"] })])],

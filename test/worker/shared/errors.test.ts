@@ -13,6 +13,7 @@ describe("the error table", () => {
       403: "agent_not_allowed scope_missing",
       404: "not_found model_not_found",
       405: "method_not_allowed",
+      408: "request_timeout",
       413: "body_too_large",
       415: "unsupported_media_type",
       429: "rate_limited_ip rate_limited_key too_many_failed_keys concurrency_exceeded quota_exceeded",

@@ -18,8 +18,8 @@ export interface Asking {
   readonly key?: string | null;
   readonly address?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** An object goes as JSON, text and bytes as they are. */
-  readonly body?: object | string | Uint8Array<ArrayBuffer>;
+  /** An object goes as JSON; text, bytes and streams as they are. */
+  readonly body?: object | string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
   readonly signal?: AbortSignal;
 }
 
@@ -55,7 +55,8 @@ export function edgeOf(fleet: Fleet, { bindings = {}, context }: EdgeOptions = {
 
 function requestOf(path: string, asking: Asking): Request<unknown, IncomingRequestCfProperties> {
   const { method = asking.body === undefined ? "GET" : "POST", host = "localhost", key = "dev-key" } = asking;
-  const raw = typeof asking.body === "string" || asking.body instanceof Uint8Array;
+  const { body } = asking;
+  const raw = typeof body === "string" || body instanceof Uint8Array || body instanceof ReadableStream;
   const headers = new Headers({
     ...(asking.address === undefined ? {} : { "cf-connecting-ip": asking.address }),
     ...(asking.body === undefined ? {} : { "content-type": "application/json" }),
@@ -65,9 +66,7 @@ function requestOf(path: string, asking: Asking): Request<unknown, IncomingReque
   return new Request<unknown, IncomingRequestCfProperties>(`http://${host}${path}`, {
     method,
     headers,
-    ...(asking.body === undefined
-      ? {}
-      : { body: raw ? (asking.body as BodyInit) : JSON.stringify(asking.body) }),
+    ...(asking.body === undefined ? {} : { body: raw ? (body as BodyInit) : JSON.stringify(body) }),
     ...(asking.signal === undefined ? {} : { signal: asking.signal }),
   });
 }
