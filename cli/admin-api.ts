@@ -162,7 +162,7 @@ function unreachable(error: unknown, { url, method, timeoutMs, interrupted }: At
 const ADVICE: Readonly<Record<string, string>> = {
   missing_key: "The key didn't arrive: does something before the service take it off?",
   invalid_key:
-    "Is it this deployment's key, and whole? Look at ISHA_ADMIN_KEY, --key-file and ~/.isha/admin-key.",
+    "Is it this deployment's key, and whole? Look at ISHA_ADMIN_KEY, --key-file and ~/.isha/admin-key. A first key that has made an admin key is dead: isha keys bootstrap makes a new one.",
   expired_key: "Another admin key can move its date: isha keys change <id> --expires none.",
   scope_missing:
     "Operators' commands need a key with the scope admin: isha keys create --name <name> --scopes admin.",

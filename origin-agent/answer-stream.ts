@@ -53,7 +53,7 @@ export class AnswerStream {
     }
     const translated = this.#translator.push(events);
     if ("fail" in translated) return { kind: "rubbish", why: translated.fail.internal ?? "unreadable" };
-    this.recorder.push(events);
+    if (!this.recorder.push(events)) return { kind: "rubbish", why: "an event that can't be read" };
     return { kind: "passed", more: this.#answer.write(translated.write, now) };
   }
 }

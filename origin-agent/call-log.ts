@@ -1,6 +1,7 @@
 // The one line a call leaves in the log: ids, ports, times and counts. There is no field for words.
 import type { Call } from "../shared/call-headers.ts";
 import type { CallReport } from "./forward.ts";
+import { outcomeOf } from "./usage.ts";
 
 export function callLog(
   call: Call,
@@ -16,7 +17,7 @@ export function callLog(
     wanted_port: call.wantedPort,
     port: report.port,
     stream: call.stream,
-    outcome: report.outcome,
+    outcome: outcomeOf(report),
     queue_ms: report.queueMs,
     first_byte_ms: report.firstByteMs,
     ms: Math.round(ms),

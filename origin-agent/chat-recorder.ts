@@ -1,5 +1,14 @@
 // Watches a chat stream go by and keeps what recovery and usage need: the text so far, the answer's identity,
 // its counts. It changes nothing. Most events are one token: those cost two searches and a slice, no parsing.
+import {
+  parseAnswer,
+  readCounts,
+  readTimings,
+  saidBesideText,
+  type AnswerJson,
+  type Counts,
+  type Timings,
+} from "./answer-json.ts";
 import { eventData } from "./event-stream.ts";
 import { KeptText } from "./kept-text.ts";
 
@@ -10,46 +19,11 @@ export interface AnswerIdentity {
   readonly model: string;
 }
 
-/** Token counts, as the server told them. */
-export interface Counts {
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  readonly completionTokens: number;
-}
-
-/** What the server says of its speed; null where it doesn't. */
-export interface Timings {
-  readonly decodedTokens: number | null;
-  readonly decodeMs: number | null;
-  /** Those really processed, the ones from the cache left out. */
-  readonly promptTokens: number | null;
-  readonly promptMs: number | null;
-}
-
 /** How llama-server writes an event of nothing but text (transcript `chat-stream`); its text follows. */
 const TEXT_EVENT = Buffer.from('data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"');
 /** What follows the text. Inside a JSON string its quotes would be escaped, so it can't stand there. */
 const TEXT_END = Buffer.from('"}}],"created"');
 const EVENT_END = Buffer.from("\n\n");
-
-/** What of an event, or of a whole answer, is looked at. */
-export interface AnswerJson {
-  readonly id?: unknown;
-  readonly created?: unknown;
-  readonly model?: unknown;
-  readonly choices?: readonly {
-    readonly index?: unknown;
-    readonly delta?: Readonly<Record<string, unknown>>;
-    readonly message?: Readonly<Record<string, unknown>>;
-    readonly finish_reason?: string | null;
-  }[];
-  readonly usage?: {
-    readonly prompt_tokens?: unknown;
-    readonly completion_tokens?: unknown;
-    readonly prompt_tokens_details?: { readonly cached_tokens?: unknown };
-  };
-  readonly timings?: Readonly<Record<string, unknown>>;
-}
 
 export class ChatRecorder {
   readonly #maxBytes: number;
@@ -130,25 +104,27 @@ export class ChatRecorder {
     );
   }
 
-  /** Takes one or more whole events. */
-  push(whole: Buffer): void {
-    let start = 0;
-    while (start < whole.length) {
-      const found = whole.indexOf(EVENT_END, start);
-      const end = found < 0 ? whole.length : found + EVENT_END.length;
-      if (!this.#textEvent(whole, start, end)) this.#anyEvent(whole.subarray(start, end));
-      start = end;
+  /** Takes one or more whole events. @returns false, and has taken none, where one of them can't be read. */
+  push(whole: Buffer): boolean {
+    const read: ReadEvent[] = [];
+    for (let start = 0, end = 0; start < whole.length; start = end) {
+      end = endOfEvent(whole, start);
+      if (isText(whole, start, end)) continue;
+      const event = readEvent(whole.subarray(start, end));
+      if (event === null) return false;
+      read.push(event);
     }
+    for (let start = 0, end = 0, at = 0; start < whole.length; start = end) {
+      end = endOfEvent(whole, start);
+      if (!isText(whole, start, end)) this.#take(read[at++] ?? []);
+      else if (!this.#textEvent(whole, start, end)) this.#take(readEvent(whole.subarray(start, end)) ?? []);
+    }
+    return true;
   }
 
   #textEvent(whole: Buffer, start: number, end: number): boolean {
+    if (this.#identity === null || !isText(whole, start, end)) return false;
     const from = start + TEXT_EVENT.length;
-    if (
-      this.#identity === null ||
-      from >= end ||
-      whole.compare(TEXT_EVENT, 0, TEXT_EVENT.length, start, from) !== 0
-    )
-      return false;
     const to = whole.indexOf(TEXT_END, from);
     // With `timings_per_token` or logprobs more follows the text: looked at in full.
     if (to < 0 || to >= end || this.#finish !== null) return false;
@@ -179,14 +155,10 @@ export class ChatRecorder {
     return kept;
   }
 
-  #anyEvent(event: Buffer): void {
-    for (const data of eventData(event)) {
-      if (data === "[DONE]") {
-        this.#done = true;
-        continue;
-      }
-      const parsed = parseAnswer(data);
-      if (parsed !== null) this.#note(parsed);
+  #take(event: ReadEvent): void {
+    for (const part of event) {
+      if (part === DONE) this.#done = true;
+      else this.#note(part);
     }
   }
 
@@ -211,7 +183,7 @@ export class ChatRecorder {
       this.#keepText(text, index === 0 ? this.#text : this.#apartFrom(index));
       const further = saidBesideText(others);
       if (further !== "") this.#keepText(further, this.#apartFrom(index));
-      if (choice.finish_reason != null) this.#finish = choice.finish_reason;
+      if (typeof choice.finish_reason === "string") this.#finish = choice.finish_reason;
     }
     const counts = readCounts(event);
     if (counts === null) return;
@@ -220,50 +192,29 @@ export class ChatRecorder {
   }
 }
 
-/** What a message says that is no text of its answer, or a piece of one: reasoning, calls of tools. */
-export function saidBesideText(message: Readonly<Record<string, unknown>>): string {
-  const { reasoning_content: reasoning, tool_calls: tools } = message;
-  const calls = (Array.isArray(tools) ? tools : []) as readonly {
-    readonly function?: { readonly name?: unknown; readonly arguments?: unknown };
-  }[];
-  return [reasoning, ...calls.flatMap((call) => [call?.function?.name, call?.function?.arguments])]
-    .filter((part) => typeof part === "string")
-    .join("");
-}
+/** The parts of one event, in order. */
+type ReadEvent = readonly (AnswerJson | typeof DONE)[];
 
-/** `usage` says it plainly; without `include_usage` the last event's `timings` do (transcript `chat-stream`). */
-export function readCounts({ usage, timings }: AnswerJson): Counts | null {
-  const prompt = number(usage?.prompt_tokens);
-  const completion = number(usage?.completion_tokens);
-  if (prompt !== null && completion !== null) {
-    const cachedTokens = number(usage?.prompt_tokens_details?.cached_tokens) ?? 0;
-    return { promptTokens: prompt, cachedTokens, completionTokens: completion };
+const DONE = "[DONE]";
+
+/** Null where it isn't what a server may send. */
+function readEvent(event: Buffer): ReadEvent | null {
+  const parts: (AnswerJson | typeof DONE)[] = [];
+  for (const data of eventData(event)) {
+    const part = data === DONE ? DONE : parseAnswer(data);
+    if (part === null) return null;
+    parts.push(part);
   }
-  const processed = number(timings?.["prompt_n"]);
-  const predicted = number(timings?.["predicted_n"]);
-  if (processed === null || predicted === null) return null;
-  const cachedTokens = number(timings?.["cache_n"]) ?? 0;
-  return { promptTokens: processed + cachedTokens, cachedTokens, completionTokens: predicted };
+  return parts;
 }
 
-export function readTimings({ timings }: AnswerJson): Timings | null {
-  if (timings === undefined) return null;
-  return {
-    decodedTokens: number(timings["predicted_n"]),
-    decodeMs: number(timings["predicted_ms"]),
-    promptTokens: number(timings["prompt_n"]),
-    promptMs: number(timings["prompt_ms"]),
-  };
+function endOfEvent(whole: Buffer, start: number): number {
+  const found = whole.indexOf(EVENT_END, start);
+  return found < 0 ? whole.length : found + EVENT_END.length;
 }
 
-const number = (value: unknown): number | null =>
-  typeof value === "number" && Number.isFinite(value) ? value : null;
-
-export function parseAnswer(data: string): AnswerJson | null {
-  try {
-    const value: unknown = JSON.parse(data);
-    return typeof value === "object" && value !== null ? value : null;
-  } catch {
-    return null;
-  }
+/** Whether an event begins as one of nothing but text does. */
+function isText(whole: Buffer, start: number, end: number): boolean {
+  const from = start + TEXT_EVENT.length;
+  return from < end && whole.compare(TEXT_EVENT, 0, TEXT_EVENT.length, start, from) === 0;
 }

@@ -5,6 +5,7 @@
 // `chat-prefill-stream`). So the text the client has goes in as that message, the echo must equal it and is
 // cut off, and what follows is new. Where it doesn't equal it (a template that drops or changes the message),
 // the answer ends with the error event: a wrong joint would be worse than none.
+import { isAnswer } from "./answer-json.ts";
 import type { AnswerIdentity } from "./chat-recorder.ts";
 import { eventData } from "./event-stream.ts";
 
@@ -80,7 +81,7 @@ export class ContinuedEvents {
         continue;
       }
       const event = parseObject(data);
-      if (event === null || "error" in event) return null;
+      if (event === null || !isAnswer(event) || "error" in event) return null;
       const written = this.#event(event);
       if (written === null) return null;
       out += written;
@@ -120,14 +121,14 @@ export class ContinuedEvents {
 
   #counted(event: Json): Json {
     const { id, created } = this.#first.identity;
-    const usage = event["usage"] as Json | undefined;
-    const timings = event["timings"] as Json | undefined;
+    const usage = event["usage"] as Json | null | undefined;
+    const timings = event["timings"] as Json | null | undefined;
     return {
       ...event,
       id,
       created,
-      ...(usage === undefined ? {} : { usage: this.#shift(usage, "prompt_tokens", "completion_tokens") }),
-      ...(timings === undefined ? {} : { timings: this.#shift(timings, "prompt_n", "predicted_n") }),
+      ...(usage == null ? {} : { usage: this.#shift(usage, "prompt_tokens", "completion_tokens") }),
+      ...(timings == null ? {} : { timings: this.#shift(timings, "prompt_n", "predicted_n") }),
     };
   }
 

@@ -5,9 +5,9 @@ import type { ServerResponse } from "node:http";
 import type { Call } from "../shared/call-headers.ts";
 import type { Refusal } from "../shared/errors.ts";
 import { LOAD_WAIT_MS, RESUME_WAIT_MS } from "../shared/limits.ts";
+import type { Counts } from "./answer-json.ts";
 import { AnswerStream } from "./answer-stream.ts";
 import { attempt, type AttemptEnd, type AttemptInput } from "./attempt.ts";
-import type { Counts } from "./chat-recorder.ts";
 import type { ClientAnswer } from "./client-answer.ts";
 import { closingEvents, ContinuedEvents, continuationRequest } from "./continuation.ts";
 import type { Dispatch, Placement } from "./dispatch.ts";
@@ -375,7 +375,7 @@ class Carried {
   /** Its slot is free and its client has all of it: nobody waits while the other choices' text is counted. */
   async #answered(grant: Grant, end: AttemptEnd & { readonly kind: "answered" }): Promise<CallReport> {
     const report = this.#report("answered", null, end.counts);
-    if (end.otherTexts?.length === 0) return report;
+    if (this.#f.call.choices === 1) return report;
     const others = await tokensOf(end.otherTexts, (text) => this.#f.countTokens(grant, text));
     return others === null ? report : { ...report, otherChoicesTokens: others };
   }

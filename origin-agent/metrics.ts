@@ -7,6 +7,7 @@ import type { CallReport } from "./forward.ts";
 import type { HealthState } from "./health-cause.ts";
 import type { LiveBox } from "./live-box.ts";
 import type { GpuProbe } from "./probes/gpu.ts";
+import { outcomeOf } from "./usage.ts";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300];
 const FREE_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 5, 30];
@@ -129,7 +130,7 @@ export class Metrics {
     this.#requests.inc({
       port,
       agent_type: agentType,
-      outcome: report.outcome,
+      outcome: outcomeOf(report),
       code: report.refusal?.code ?? "none",
     });
     this.#queue.observe({ port }, report.queueMs / 1000);

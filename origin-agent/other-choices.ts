@@ -1,14 +1,15 @@
 // The tokens of a call's choices that llama-server didn't count: it states those of one (transcript `chat-n2`).
 // What the others said is known, so the server is asked how many tokens that is: an estimate, not its count.
-import { saidBesideText, type AnswerJson, type ChatRecorder, type Counts } from "./chat-recorder.ts";
+import { saidBesideText, type AnswerJson, type Counts } from "./answer-json.ts";
+import type { ChatRecorder } from "./chat-recorder.ts";
 
 /** What a whole answer's choices said but the first, the one it counts. */
-export function otherTextsOf({ choices = [] }: AnswerJson): readonly string[] {
-  return choices
+export function otherTextsOf({ choices }: AnswerJson): readonly string[] {
+  return (choices ?? [])
     .filter(({ index }) => index !== 0)
-    .map(({ message = {} }) => {
-      const { content } = message;
-      return (typeof content === "string" ? content : "") + saidBesideText(message);
+    .map(({ message }) => {
+      const content = message?.["content"];
+      return (typeof content === "string" ? content : "") + saidBesideText(message ?? {});
     });
 }
 

@@ -9,6 +9,7 @@ import { AGENT_KEEP_ALIVE_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES
 import { thrownName } from "../shared/thrown-name.ts";
 import { ClientAnswer } from "./client-answer.ts";
 import { CLIENT_LEFT, forwardCall, type CallReport, type Forwarding } from "./forward.ts";
+import { IdleConnections } from "./idle-connections.ts";
 import type { RetainedBodies, RetainedBody, NotRetained } from "./retained-bodies.ts";
 
 // An import of it would load all that it can name, its own fetch and WebSocket too: 14 MB.
@@ -59,6 +60,8 @@ export interface AgentServer {
   /** Takes no further calls; those that run go on. */
   drain(): void;
   readonly draining: boolean;
+  /** Closes connections that have had nothing to do for so long, milliseconds. */
+  closeIdle(idleForMs: number): void;
   /** Until the calls that have begun are over and booked: some are counted after their client has all of it. */
   booked(): Promise<unknown>;
 }
@@ -89,9 +92,11 @@ export function createAgentServer(parts: AgentParts): AgentServer {
   server.headersTimeout = AGENT_KEEP_ALIVE_MS + 1_000;
   server.requestTimeout = 60_000;
   server.once("close", () => calls.stop());
+  const connections = new IdleConnections(server, parts.clock);
   return {
     server,
     drain: () => calls.drain(),
+    closeIdle: (idleForMs) => connections.close(idleForMs),
     get draining() {
       return calls.draining;
     },

@@ -11,6 +11,9 @@ import { DRAIN_MS, type AgentServer } from "./server.ts";
  */
 const LINGER_MS = 2_000;
 
+/** How often idle connections are looked for meanwhile, milliseconds. */
+const LOOK_MS = 250;
+
 /** PM2 sends SIGINT on reload and stop; a service manager SIGTERM. */
 export function stopOnSignals(agent: AgentServer, close: () => Promise<void>, log: Logger): void {
   const { server } = agent;
@@ -30,8 +33,7 @@ export function stopOnSignals(agent: AgentServer, close: () => Promise<void>, lo
       });
     });
     // cloudflared would keep its connections for 90 s more.
-    server.keepAliveTimeout = LINGER_MS;
-    setTimeout(() => server.closeIdleConnections(), LINGER_MS).unref();
+    setInterval(() => agent.closeIdle(LINGER_MS), LOOK_MS).unref();
     // No call outlives its deadline; whatever still holds a connection then is no call.
     setTimeout(() => process.exit(0), DRAIN_MS).unref();
   }

@@ -53,7 +53,8 @@ export function answerTokens({
   return counts === null ? estimate : counts.completionTokens + otherChoicesTokens;
 }
 
-function outcomeOf({ outcome, refusal }: CallReport): Outcome {
+/** What became of a call: the same word in its usage record, its log line and its metrics. */
+export function outcomeOf({ outcome, refusal }: Pick<CallReport, "outcome" | "refusal">): Outcome {
   if (outcome === "answered") return "complete";
   if (outcome === "left") return "aborted";
   if (refusal?.code === "deadline_exceeded") return "expired";

@@ -6,12 +6,11 @@ import { ANSWER_HEADERS } from "../shared/call-headers.ts";
 import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
-import { client, visitor, type CallParts } from "./middleware/admit.ts";
-import { beginBody } from "./middleware/body.ts";
-import { beginLook } from "./middleware/fleet-look.ts";
+import { client, visitor, type Entrance } from "./middleware/admit.ts";
 import { onError, showRefusal } from "./middleware/errors.ts";
 import { Limiter } from "./middleware/limiter.ts";
 import { RATE_HEADERS } from "./middleware/rate-headers.ts";
+import { ADMIN_PARTS, callParts } from "./middleware/request-parts.ts";
 import { requestId } from "./middleware/request-id.ts";
 import { securityHeaders } from "./middleware/security-headers.ts";
 import { settings } from "./middleware/settings.ts";
@@ -53,14 +52,11 @@ export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
   // Left runs first.
   const edge: Chain = [requestId(), securityHeaders(), settings()];
   const anyone: Chain = [visitor(limiter)];
-  const infer: Chain = [client(fleet, limiter, "infer", clock)];
-  const begin = (c: Context<EdgeEnv>): void => {
-    beginBody(c);
-    beginLook(live, c);
-  };
-  const parts: CallParts = { begin, whole: async (c) => c.get("body") };
-  const call: Chain = [client(fleet, limiter, "infer", clock, parts)];
-  const operator: Chain = [client(fleet, limiter, "admin", clock)];
+  const admit = (entrance: Entrance): Chain => [client(fleet, limiter, clock, entrance)];
+  const infer = admit({ scope: "infer", calls: false, parts: null });
+  const call = admit({ scope: "infer", calls: true, parts: callParts(live) });
+  const operator = admit({ scope: "admin", calls: false, parts: null });
+  const writer = admit({ scope: "admin", calls: false, parts: ADMIN_PARTS });
 
   const routes: readonly Route[] = [
     ["POST", "/v1/chat/completions", call, chatCompletions(index, live)],
@@ -70,12 +66,12 @@ export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
     ["GET", "/livez", anyone, livez()],
     ["GET", "/docs", anyone, docs(fleet)],
     ["GET", "/", anyone, toDocs()],
-    ["POST", "/admin/keys", operator, createKey(index, clock)],
+    ["POST", "/admin/keys", writer, createKey(index, clock)],
     ["GET", "/admin/keys", operator, listKeys(fleet, clock)],
     ["GET", "/admin/keys/:id", operator, showKey(fleet, clock)],
-    ["PATCH", "/admin/keys/:id", operator, changeKey(index, clock)],
+    ["PATCH", "/admin/keys/:id", writer, changeKey(index, clock)],
     ["DELETE", "/admin/keys/:id", operator, revokeKey(fleet, clock)],
-    ["POST", "/admin/keys/:id/rotate", operator, rotateKey(fleet)],
+    ["POST", "/admin/keys/:id/rotate", writer, rotateKey(fleet)],
     ["GET", "/admin/audit", operator, showAudit()],
     ["GET", "/admin/usage", operator, showUsage(clock)],
     ["GET", "/admin/requests/:id", operator, showRequest()],

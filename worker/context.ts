@@ -12,9 +12,9 @@ export interface Variables {
   principal: Principal;
   /** Whose request was refused before there was a principal. */
   refusedKey: string;
-  /** What the boxes last said; set by the `call` chain. */
+  /** What the boxes last said; set for calls to the models. */
   live: LiveFleet | Promise<LiveFleet>;
-  /** The body on its way in, begun before anybody waited for the limiters. */
+  /** The body on its way in, begun before anybody waited for the limiters; set where a route takes one. */
   body: Promise<Result<Uint8Array>>;
 }
 

@@ -100,7 +100,12 @@ async function bootstrap(options: Options, around: Surroundings): Promise<void> 
 
 async function madeKey({ save }: Options, path: string): Promise<FirstKey> {
   const place =
-    save === undefined ? null : await takeKeyPlace(path, ` To put the key in it: ${fromLine(path)}`);
+    save === undefined
+      ? null
+      : await takeKeyPlace(
+          path,
+          ` If its key is one of isha keys bootstrap that was never put: ${fromLine(path)}`,
+        );
   const first = makeFirstKey(randomBytes);
   await place?.write(first.key);
   return first;
@@ -150,7 +155,7 @@ function nextSteps({ sha256 }: FirstKey, { put, path, usual, saved }: Steps): st
     ...(put ? [] : [`Give its SHA-256 to the Worker:\n     ${putLine(sha256)}`]),
     "Make your own admin key with it:\n     npx isha keys create --name <your name> --scopes infer,admin --save admin-key.new" +
       file,
-    `From then on the first one counts no more. Put yours in its place:\n     mv admin-key.new ${path}`,
+    `From then on the first one counts no more. Put yours in its place:\n     mv admin-key.new ${usual}`,
   ];
   return `\nNext:\n${steps.map((step, index) => `  ${index + 1}. ${step}\n`).join("")}`;
 }

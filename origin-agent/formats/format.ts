@@ -1,6 +1,6 @@
 // What a format is: how llama-server's answer becomes the client's. One value a format, chosen once a call.
 import type { Refusal } from "../../shared/errors.ts";
-import type { AnswerJson } from "../chat-recorder.ts";
+import type { AnswerJson } from "../answer-json.ts";
 
 /** What the agent knows of an answer beside its bytes; shown where the format has a place for it. */
 export interface AnswerFacts {

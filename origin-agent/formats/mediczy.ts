@@ -1,7 +1,7 @@
 // Mediczy's own format, which its clients knew before there was an OpenAI-shaped one: a chat answered as a
 // text completion, with the `isha` object that says who answered. Streamed, the same object per event.
 import * as z from "zod";
-import type { AnswerJson } from "../chat-recorder.ts";
+import type { AnswerJson } from "../answer-json.ts";
 import { eventData } from "../event-stream.ts";
 import {
   ERROR_IN_STREAM,

@@ -25,10 +25,10 @@ async function newKey(perSecond: number): Promise<string> {
 }
 
 /** Seconds that are enough to tell, and how long a slow machine may take to see them. */
-const SECONDS = 8;
+const SECONDS = 6;
 /** Of those, seconds in which the machine may have been busy with something else: what it lost isn't the limits' loss. */
 const BUSY = 2;
-const WITHIN_MS = 90_000;
+const WITHIN_MS = 160_000;
 
 describe.each([50, 200])("a key of %i a second, asked more than twice as often", (quota) => {
   let seen: Seen[];

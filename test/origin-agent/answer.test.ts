@@ -210,7 +210,7 @@ describe("a stream", () => {
 
   it("waits for a client that doesn't read, holds its server back, and loses nothing", async () => {
     // More than the kernel's buffers on the way take.
-    const event = Buffer.from(`data: ${"a".repeat(500_000)}\n\n`);
+    const event = Buffer.from(`data: {"choices":[],"padding":"${"a".repeat(500_000)}"}\n\n`);
     const events = [...Array.from({ length: 80 }, () => event), Buffer.from("data: [DONE]\n\n")];
     recorded.play("text/event-stream", events);
     const asked = ask(agent.port, { call: { ...RECORDED, stream: true }, readsOnceAsked: true });
@@ -251,6 +251,22 @@ describe("a stream that breaks and that no other server can finish", () => {
       await isBroken(await answered(before.port, { call: { ...UNCONTINUABLE, format } }), format);
       expect(await mortal.exited).toMatchObject({ signal: "SIGKILL" });
       await before.close();
+    },
+  );
+
+  it.each(["{half", '{"choices":[null]}', '{"usage":5}'])(
+    "at an event that is none (%s) ends with one error event, and passes nothing of that one on",
+    async (data) => {
+      const [role, ...rest] = recordedChunks("chat-stream");
+      if (role === undefined) throw new Error("the recording is empty");
+      recorded.play("text/event-stream", [role, Buffer.from(`data: ${data}\n\n`), ...rest]);
+      const answer = await answered(agent.port, { call: { ...RECORDED, ...UNCONTINUABLE } });
+      expect(errorOf(answer)).toMatchObject({ code: "upstream_failed" });
+      expect(eventsOf(answer).filter((event) => "error" in event)).toHaveLength(1);
+      expect(answer.text).not.toMatch(/DONE|half|null\]|"usage":5/);
+      // One such answer is no reason to leave its server alone.
+      recorded.play("application/json; charset=utf-8", [recordedBody("chat")]);
+      expect((await answered(agent.port, { call: RECORDED })).status).toBe(200);
     },
   );
 

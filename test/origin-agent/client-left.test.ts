@@ -78,7 +78,7 @@ describe("a client that leaves", () => {
     asked.leave();
     await expect.poll(() => agent.calls().length).toBe(before + 1);
     const line = agent.calls()[before];
-    expect(line).toMatchObject({ event: "call", outcome: "left", port: WANTED, level: 30 });
+    expect(line).toMatchObject({ event: "call", outcome: "aborted", port: WANTED, level: 30 });
     expect(line).not.toHaveProperty("code");
   });
 

@@ -155,7 +155,7 @@ describe("a server that loads", () => {
     await waits(WANTED);
     const before = agent.log.length;
     asked.leave();
-    await expect.poll(() => agent.log.slice(before).join("")).toContain('"outcome":"left"');
+    await expect.poll(() => agent.log.slice(before).join("")).toContain('"outcome":"aborted"');
     await reset(wanted);
     expect(await callsAt(wanted)).toBe(0);
   });

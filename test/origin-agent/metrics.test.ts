@@ -117,7 +117,7 @@ describe("/metrics", () => {
     await answered(agent.port, { call: { stream: true } });
     await answered(agent.port, { body: { n: 9 } });
     const samples = await metrics();
-    expect(sum(samples, "isha_requests_total", { port: "9101", outcome: "answered", code: "none" })).toBe(1);
+    expect(sum(samples, "isha_requests_total", { port: "9101", outcome: "complete", code: "none" })).toBe(1);
     expect(sum(samples, "isha_requests_total", { outcome: "refused", code: "invalid_request" })).toBe(1);
     expect(sum(samples, "isha_tokens_total", { kind: "completion" })).toBeGreaterThan(1);
     expect(sum(samples, "isha_queue_seconds_count")).toBe(2);

@@ -51,7 +51,7 @@ describe("a stream whose server dies in mid-answer", () => {
     expect(choicesOf(answer).filter(({ delta }) => delta?.["role"] !== undefined)).toHaveLength(1);
     expect(choicesOf(answer).flatMap(({ finish_reason }) => finish_reason ?? [])).toEqual(["stop"]);
     await until(() => box.agent.calls().length === 2);
-    expect(box.agent.calls()[1]).toMatchObject({ outcome: "answered", continuations: 1, port: REPLICA });
+    expect(box.agent.calls()[1]).toMatchObject({ outcome: "complete", continuations: 1, port: REPLICA });
     expect(box.agent.booked[1]?.end).toMatchObject({ outcome: "complete", estimated: true });
   });
 
@@ -80,7 +80,7 @@ describe("a call whose server dies before anything was delivered", () => {
         : (jsonOf(answer)["choices"] as [{ message: { content: string } }])[0].message.content;
       expect(text).toBe(expected);
       await until(() => box.agent.calls().length === 2);
-      expect(box.agent.calls()[1]).toMatchObject({ outcome: "answered", replays: 1, port: REPLICA });
+      expect(box.agent.calls()[1]).toMatchObject({ outcome: "complete", replays: 1, port: REPLICA });
     },
   );
 

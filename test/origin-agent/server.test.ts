@@ -283,7 +283,7 @@ describe("the log", () => {
       wanted_port: WANTED,
       port: WANTED,
       stream: true,
-      outcome: "answered",
+      outcome: "complete",
       queue_ms: expect.any(Number) as number,
       ms: expect.any(Number) as number,
     });

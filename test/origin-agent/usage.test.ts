@@ -71,14 +71,14 @@ describe("a call's line", () => {
       event: "call",
       request_id: "req-1",
       port: 9101,
-      outcome: "answered",
+      outcome: "complete",
       ms: 100,
       prompt_tokens: 25,
       completion_tokens: 7,
     });
     const line = callLog(callOf({}), { ...REPORT, ...refused("upstream_failed"), replays: 2 }, 1);
     expect(line).toMatchObject({
-      outcome: "refused",
+      outcome: "broken",
       code: "upstream_failed",
       cause: "port 9101 answered 500",
       replays: 2,

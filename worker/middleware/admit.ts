@@ -27,47 +27,61 @@ export function visitor(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
   };
 }
 
-/** What a call to the models brings beside its key. */
-export interface CallParts {
+/** What a request brings beside its key. */
+export interface RequestParts {
   /** What can begin while the limiters are asked. */
   readonly begin: (c: Context<EdgeEnv>) => void;
-  /** What must have come before the call goes on. */
+  /** What must have come before the request goes on. */
   readonly whole: (c: Context<EdgeEnv>) => Promise<unknown>;
+  /** The request is let in anew: what has grown too old meanwhile begins again. */
+  readonly renew: (c: Context<EdgeEnv>) => void;
+}
+
+/** What a route lets in. */
+export interface Entrance {
+  readonly scope: Scope;
+  /** A call to the models: what a key's month has left counts for these alone. */
+  readonly calls: boolean;
+  /** Null where there is nothing to wait for. */
+  readonly parts: RequestParts | null;
 }
 
 /** How often a request is let in anew whose parts took so long that its key may have been revoked meanwhile. */
 const MOST_ENTRIES = 3;
 
-/** Routes for a key with `scope`. Sets `principal`. @param call null for what isn't one */
+/**
+ * Routes for a key with a scope. Sets `principal`. Nothing is done by a key that was revoked while its request was
+ * still arriving: who waited for parts is asked for again.
+ */
 export function client(
   fleet: Fleet,
   limiter: Limiter,
-  scope: Scope,
   clock: () => number,
-  call: CallParts | null = null,
+  { scope, calls, parts }: Entrance,
 ): MiddlewareHandler<EdgeEnv> {
   const read = keyReader(fleet);
   return async function admitClient(c, next) {
     const reading = read(c);
     const shown = reading instanceof Promise ? await reading : reading;
-    const asker = askerOf(c, call !== null);
+    const asker = askerOf(c, calls);
     let told: ToldLimits = { key: null, address: null };
     let warned: string | null = null;
     for (let entries = 1; ; entries += 1) {
       const asked = enter(limiter, asker, shown, fleet, clock);
-      if (asked instanceof Promise) call?.begin(c);
+      if (asked instanceof Promise) parts?.begin(c);
       const entry = asked instanceof Promise ? await asked : asked;
       ({ told } = entry);
       if (!entry.ok) return showLimited(c, entry.refusal, told, knownKey(shown, entry.refusal));
       const { record, keyId, warning } = admitted(entry.value, shown, fleet, clock);
       if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), told, keyId);
-      if (call !== null) {
-        call.begin(c);
-        await call.whole(c);
+      if (parts !== null) {
+        parts.begin(c);
+        await parts.whole(c);
       }
       if (shown.ok && shown.value !== null && !limiter.vouches(shown.value)) {
-        if (entries < MOST_ENTRIES) continue;
-        return showLimited(c, LIMITER_SILENT, told, keyId);
+        if (entries === MOST_ENTRIES) return showLimited(c, LIMITER_SILENT, told, keyId);
+        parts?.renew(c);
+        continue;
       }
       warned = warning;
       c.set("principal", { ...record, keyId });

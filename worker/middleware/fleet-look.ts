@@ -8,7 +8,11 @@ import type { FleetLive } from "../proxy/fleet-live.ts";
 /** Once for a request, whoever is first. */
 export function beginLook(live: FleetLive, c: Context<EdgeEnv>): void {
   const begun: unknown = c.get("live");
-  if (begun !== undefined) return;
+  if (begun === undefined) lookAgain(live, c);
+}
+
+/** What was seen before a body that took long says nothing any more. */
+export function lookAgain(live: FleetLive, c: Context<EdgeEnv>): void {
   const boxes = async () => c.env.FLEET.getByName(THE_ONE).boxes();
   const looking = live.look({ boxes, waitUntil: (work) => c.executionCtx.waitUntil(work) });
   // A request that is refused meanwhile never comes back to it.

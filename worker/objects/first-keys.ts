@@ -2,7 +2,7 @@
 // counts until another admin key is made while it is in place, and from then on only while no admin key is left: the
 // same secret deployed again doesn't bring it back, a new one does. Whoever can set the Worker's secrets owns it anyway.
 
-const SCHEMA = `CREATE TABLE first_keys (
+const SCHEMA = `CREATE TABLE IF NOT EXISTS first_keys (
   place INTEGER PRIMARY KEY AUTOINCREMENT, hash TEXT NOT NULL UNIQUE,
   superseded INTEGER NOT NULL, noted INTEGER NOT NULL)`;
 
@@ -18,13 +18,7 @@ export class FirstKeys {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-  }
-
-  /** @returns whether its table had to be made */
-  static create(sql: SqlStorage): boolean {
-    const isThere = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'first_keys'").toArray().length > 0;
-    if (!isThere) sql.exec(SCHEMA);
-    return !isThere;
+    sql.exec(SCHEMA);
   }
 
   /** Whether a key of this hash counts now; that it was used is kept. */

@@ -182,7 +182,7 @@ export function revokedKey(
   if (key.revokedAt !== null) return key;
   const counted = key.record.limits.tokensPerMonth !== null;
   const next = { ...key, revokedAt: now, secrets: [], month: null };
-  // Of an admin key whose making was interrupted nobody was told: it takes nobody's place.
+  // Of an admin key whose making was interrupted nobody was told: it takes nobody's place, where the registry hasn't heard of it.
   next.owed = { ...key.owed, ledger: key.owed.ledger || counted, superseded: null };
   return audited(next, "key.revoke", detail, by, now);
 }

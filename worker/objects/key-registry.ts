@@ -28,11 +28,7 @@ export class KeyRegistry extends DurableObject<Bindings> {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     for (const statement of SCHEMA) this.#sql.exec(statement);
-    const isNew = FirstKeys.create(this.#sql);
     this.#firstKeys = new FirstKeys(this.#sql);
-    const inPlace = env.FIRST_ADMIN_KEY_SHA256 ?? "";
-    // Of a deployment from before this was kept: a first admin key beside another was dead, and stays so.
-    if (isNew && inPlace !== "" && this.#hadAdminKey()) this.#firstKeys.supersede(inPlace);
   }
 
   /** Whether there is an admin key, other than `except`, that isn't revoked and won't have expired `at` that moment. */
@@ -110,10 +106,6 @@ export class KeyRegistry extends DurableObject<Bindings> {
   /** Notes what an operator did to something that isn't a key. */
   note(entry: AuditEntry): void {
     this.ctx.storage.transactionSync(() => this.#noteEntry(entry));
-  }
-
-  #hadAdminKey(): boolean {
-    return this.#sql.exec("SELECT 1 FROM keys WHERE admin = 1 LIMIT 1").toArray().length > 0;
   }
 
   #placeOf(id: string): number | null {

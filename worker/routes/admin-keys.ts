@@ -20,7 +20,7 @@ import { MAX_KEYS } from "../../shared/limits.ts";
 import { THE_ONE } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import { logTrouble } from "../log.ts";
-import { readAdminBody, readAdminQuery } from "../proxy/admin-input.ts";
+import { parseAdminBody, readAdminQuery } from "../proxy/admin-input.ts";
 import type { FleetIndex } from "../proxy/fleet-index.ts";
 import { adminEnds, newRecord, recordChange } from "../proxy/key-fields.ts";
 import { sha256Hex } from "../proxy/keyed-hash.ts";
@@ -29,7 +29,7 @@ type Clock = () => number;
 
 export function createKey(index: FleetIndex, clock: Clock) {
   return async function answerCreation(c: Context<EdgeEnv>): Promise<Response> {
-    const body = taken(await readAdminBody(c.req.raw, NewKey));
+    const body = taken(parseAdminBody(taken(await c.get("body")), NewKey));
     const record = taken(newRecord(body, index, clock()));
     const id = newKeyId(crypto.getRandomValues(new Uint8Array(KEY_ID_BYTES)));
     const { key, secretHash } = await newSecret(id);
@@ -66,7 +66,7 @@ export function showKey(fleet: Fleet, clock: Clock) {
 export function changeKey(index: FleetIndex, clock: Clock) {
   return async function answerChange(c: Context<EdgeEnv>): Promise<Response> {
     const id = changeableId(c, index.fleet);
-    const body = taken(await readAdminBody(c.req.raw, KeyChange));
+    const body = taken(parseAdminBody(taken(await c.get("body")), KeyChange));
     const change = taken(recordChange(body, index, clock()));
     const ends = adminEnds(change, c.var.principal, clock());
     if (ends !== null) await refuseLastAdmin(c, id, ends);
@@ -78,7 +78,7 @@ export function changeKey(index: FleetIndex, clock: Clock) {
 export function rotateKey(fleet: Fleet) {
   return async function answerRotation(c: Context<EdgeEnv>): Promise<Response> {
     const id = changeableId(c, fleet);
-    const { graceSeconds } = taken(await readAdminBody(c.req.raw, KeyRotation));
+    const { graceSeconds } = taken(parseAdminBody(taken(await c.get("body")), KeyRotation));
     const { key, secretHash } = await newSecret(id);
     const outcome = await c.env.API_KEY.getByName(id).rotate(secretHash, graceSeconds * 1000, by(c));
     return c.json({ ...viewOfOutcome(outcome), key } satisfies KeyWithSecret);

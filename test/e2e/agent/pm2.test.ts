@@ -59,11 +59,12 @@ test("three reloads with twenty streams open fail nobody, and nobody asks twice"
   const agents = new Set<number>();
   const load = { over: false };
   let whole = 0;
-  /** When each open stream got its first text. */
-  const open = new Map<number, number>();
+  /** The clients whose stream has begun. */
+  const open = new Set<number>();
   const clients = Array.from({ length: CLIENTS }, async (_, number) => {
     while (!load.over) {
       const port = box.ports[number % box.ports.length] ?? 0;
+      const askedAt = performance.now();
       const told = await callAgent(
         box,
         callFor(port, { keyId: `key-${number}`, set: { n_predict: TOKENS } }),
@@ -72,19 +73,18 @@ test("three reloads with twenty streams open fail nobody, and nobody asks twice"
             messages: [{ role: "user", content: `Patient complaint: cough ${number}` }],
             ignore_eos: true,
           },
-          onPiece: () => {
-            if (!open.has(number)) open.set(number, performance.now());
-          },
+          onPiece: () => void open.add(number),
         },
       );
-      const tookMs = performance.now() - (open.get(number) ?? performance.now());
+      // A busy machine may be late to see its beginning.
+      const tookMs = performance.now() - askedAt;
       open.delete(number);
       const stream = readStream(told.text);
       if (told.status !== 200 || told.ended !== "whole" || stream.dones !== 1 || stream.errors.length > 0)
         failures.push(
           `${told.status} ${told.ended} ${codeOf(told)} ${stream.errors.join()} ${told.text.slice(0, 200)}`,
         );
-      else if (tookMs < 4_500) failures.push(`a stream of ${tookMs} ms is too short for this test`);
+      else if (tookMs < 5_000) failures.push(`a stream of ${tookMs} ms is too short for this test`);
       else whole += 1;
     }
   });

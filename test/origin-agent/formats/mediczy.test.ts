@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { WholeEvents } from "../../../origin-agent/event-stream.ts";
-import { parseAnswer } from "../../../origin-agent/chat-recorder.ts";
+import { parseAnswer } from "../../../origin-agent/answer-json.ts";
 import { ERROR_IN_STREAM, UNREADABLE, type AnswerFacts } from "../../../origin-agent/formats/format.ts";
 import { mediczy } from "../../../origin-agent/formats/mediczy.ts";
 import { recordedBody, recordedChunks, recordedStream } from "../transcripts.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseAnswer } from "../../../origin-agent/chat-recorder.ts";
+import { parseAnswer } from "../../../origin-agent/answer-json.ts";
 import { ERROR_IN_STREAM, type AnswerFacts } from "../../../origin-agent/formats/format.ts";
 import { openai } from "../../../origin-agent/formats/openai.ts";
 import { errorBody } from "../../../shared/errors.ts";

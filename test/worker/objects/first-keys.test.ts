@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { keyView } from "../../../shared/key-view.ts";
-import { KeyRegistry } from "../../../worker/objects/key-registry.ts";
+import type { KeyRegistry } from "../../../worker/objects/key-registry.ts";
 import { record } from "../support/limiters.ts";
 
 const NOW = Date.parse("2026-11-23T12:00:00Z");
@@ -67,27 +67,6 @@ describe("a first admin key", () => {
     const other = keyView("other", record({ scopes: ["admin"] }), NEVER, NOW);
     await registry.keep({ view: other, version: 1 }, []);
     expect(await use(registry, X)).toBe(false);
-  });
-
-  it("that stood beside an admin key before the registry kept any of this is dead", async () => {
-    const registry = newRegistry();
-    await keepAdmin(registry);
-    const counts = await runInDurableObject(registry, (_, state) => {
-      state.storage.sql.exec("DROP TABLE first_keys");
-      const upgraded = new KeyRegistry(state, { ...env, FIRST_ADMIN_KEY_SHA256: X });
-      const ask = (hash: string) => upgraded.admitFirstKey(hash, { keyId: "first", requestId: "req" });
-      return [ask(X), ask(Y)];
-    });
-    expect(counts).toEqual([false, true]);
-  });
-
-  it("of a new deployment counts from the start", async () => {
-    const counts = await runInDurableObject(newRegistry(), (_, state) => {
-      state.storage.sql.exec("DROP TABLE first_keys");
-      const made = new KeyRegistry(state, { ...env, FIRST_ADMIN_KEY_SHA256: X });
-      return made.admitFirstKey(X, { keyId: "first", requestId: "req" });
-    });
-    expect(counts).toBe(true);
   });
 });
 

@@ -1,0 +1,108 @@
+// What of a server's event, or of its whole answer, is looked at; and whether it has that shape at all: what a broken
+// server sends can be any JSON.
+
+export interface AnswerJson {
+  readonly id?: unknown;
+  readonly created?: unknown;
+  readonly model?: unknown;
+  readonly choices?:
+    | readonly {
+        readonly index?: unknown;
+        readonly delta?: Readonly<Record<string, unknown>> | null;
+        readonly message?: Readonly<Record<string, unknown>> | null;
+        readonly finish_reason?: unknown;
+      }[]
+    | null;
+  readonly usage?: Readonly<Record<string, unknown>> | null;
+  readonly timings?: Readonly<Record<string, unknown>> | null;
+}
+
+/** Token counts, as the server told them. */
+export interface Counts {
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+}
+
+/** What the server says of its speed; null where it doesn't. */
+export interface Timings {
+  readonly decodedTokens: number | null;
+  readonly decodeMs: number | null;
+  /** Those really processed, the ones from the cache left out. */
+  readonly promptTokens: number | null;
+  readonly promptMs: number | null;
+}
+
+/** Null where it isn't JSON, or none that an answer can be. */
+export function parseAnswer(data: string): AnswerJson | null {
+  try {
+    const value: unknown = JSON.parse(data);
+    return isAnswer(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+export function isAnswer(value: unknown): value is AnswerJson {
+  if (!isObject(value)) return false;
+  const { choices, usage, timings } = value;
+  return isObjectOrNone(usage) && isObjectOrNone(timings) && (choices == null || areChoices(choices));
+}
+
+function areChoices(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (choice) => isObject(choice) && isObjectOrNone(choice["delta"]) && isObjectOrNone(choice["message"]),
+    )
+  );
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isObjectOrNone = (value: unknown): boolean => value == null || isObject(value);
+
+/** `usage` says it plainly; without `include_usage` the last event's `timings` do (transcript `chat-stream`). */
+export function readCounts({ usage, timings }: AnswerJson): Counts | null {
+  const prompt = count(usage?.["prompt_tokens"]);
+  const completion = count(usage?.["completion_tokens"]);
+  if (prompt !== null && completion !== null) {
+    const details = usage?.["prompt_tokens_details"];
+    const cachedTokens = count(isObject(details) ? details["cached_tokens"] : null) ?? 0;
+    return { promptTokens: prompt, cachedTokens, completionTokens: completion };
+  }
+  const processed = count(timings?.["prompt_n"]);
+  const predicted = count(timings?.["predicted_n"]);
+  if (processed === null || predicted === null) return null;
+  const cachedTokens = count(timings?.["cache_n"]) ?? 0;
+  return { promptTokens: processed + cachedTokens, cachedTokens, completionTokens: predicted };
+}
+
+export function readTimings({ timings }: AnswerJson): Timings | null {
+  if (timings == null) return null;
+  return {
+    decodedTokens: number(timings["predicted_n"]),
+    decodeMs: number(timings["predicted_ms"]),
+    promptTokens: number(timings["prompt_n"]),
+    promptMs: number(timings["prompt_ms"]),
+  };
+}
+
+/** What no count can be is none: it would be booked, and metrics refuse it. */
+const count = (value: unknown): number | null =>
+  Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null;
+
+const number = (value: unknown): number | null =>
+  typeof value === "number" && Number.isFinite(value) ? value : null;
+
+/** What a message says that is no text of its answer, or a piece of one: reasoning, calls of tools. */
+export function saidBesideText(message: Readonly<Record<string, unknown>>): string {
+  const { reasoning_content: reasoning, tool_calls: tools } = message;
+  const calls = (Array.isArray(tools) ? tools : []) as readonly {
+    readonly function?: { readonly name?: unknown; readonly arguments?: unknown };
+  }[];
+  return [reasoning, ...calls.flatMap((call) => [call?.function?.name, call?.function?.arguments])]
+    .filter((part) => typeof part === "string")
+    .join("");
+}
