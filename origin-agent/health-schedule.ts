@@ -58,12 +58,6 @@ export function nextProbeAt(record: HealthRecord, now: number): ProbesDue {
   };
 }
 
-/** Whether a call for one token should be sent now; say `one-token-sent` when it is, `one-token` when it ends. */
-export function wantsOneTokenCall(record: HealthRecord, now: number): boolean {
-  const due = oneTokenDueAt(record, now);
-  return due !== null && now >= due;
-}
-
 const after = (last: number | null, paceMs: number, now: number): number =>
   last === null ? now : last + paceMs;
 

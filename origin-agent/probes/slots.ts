@@ -1,9 +1,8 @@
-// What a llama-server says of its slots and its settings. Only named fields are taken from its answers;
-// `/props` also holds templates and paths.
+// What a llama-server says of its slots. Only named fields are taken from its answers.
 import * as z from "zod";
 import { llamaJson } from "./llama-json.ts";
 
-/** Largest answer read, bytes: a busy slot is 1.2 KB, a chat template some tens. */
+/** Largest answer read, bytes: a busy slot is 1.2 KB. */
 const MAX_PROBE_BYTES = 1024 * 1024;
 
 export interface SlotReading {
@@ -17,13 +16,6 @@ export interface SlotReading {
   readonly promptTokens: number | null;
   /** Prompt tokens processed so far, those from the cache left out. */
   readonly promptProcessed: number | null;
-}
-
-export interface ServerProps {
-  readonly slots: number;
-  /** Tokens of context of ONE slot. */
-  readonly contextPerSlot: number;
-  readonly alias: string | null;
 }
 
 const count = z.number().int().min(0);
@@ -49,12 +41,6 @@ const Slots = z
   )
   .max(1_024);
 
-const Props = z.object({
-  total_slots: count.positive(),
-  default_generation_settings: z.object({ n_ctx: count.positive() }),
-  model_alias: z.string().min(1).max(512).nullable().catch(null),
-});
-
 /**
  * The server's slots; null where it doesn't say: no answer within a second, no `--slots`, a wrong key.
  * @param origin `http://127.0.0.1:8085`
@@ -79,18 +65,4 @@ export async function readSlots(
       promptProcessed: slot.n_prompt_tokens_processed,
     };
   });
-}
-
-/** How the server was started; null where it doesn't say, also while it is loading. */
-export async function readProps(
-  origin: string,
-  apiKey: string,
-  signal?: AbortSignal,
-): Promise<ServerProps | null> {
-  const props = Props.safeParse(
-    await llamaJson(`${origin}/props`, apiKey, { maxBytes: MAX_PROBE_BYTES, signal }),
-  );
-  if (!props.success) return null;
-  const { total_slots: slots, default_generation_settings: settings, model_alias: alias } = props.data;
-  return { slots, contextPerSlot: settings.n_ctx, alias };
 }

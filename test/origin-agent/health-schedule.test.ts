@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { nextProbeAt, wantsOneTokenCall, type ProbesDue } from "../../origin-agent/health-schedule.ts";
-import { ANSWERED, busy, readyAt, Timeline } from "./health-timeline.ts";
+import { nextProbeAt, type ProbesDue } from "../../origin-agent/health-schedule.ts";
+import { ANSWERED, busy, readyAt, Timeline, wantsOneToken } from "./health-timeline.ts";
 
 const due = ({ record, now }: Timeline): ProbesDue => nextProbeAt(record, now);
-const wants = ({ record, now }: Timeline): boolean => wantsOneTokenCall(record, now);
+const wants = ({ record, now }: Timeline): boolean => wantsOneToken(record, now);
 
 describe("when /health is asked next", () => {
   it.each<[string, Timeline, number]>([

@@ -1,6 +1,7 @@
 // One server's health along a made-up clock: events go in at given times, states and changes come out.
 import type { SlotLook } from "../../origin-agent/decode-progress.ts";
 import type { HealthState } from "../../origin-agent/health-cause.ts";
+import { nextProbeAt } from "../../origin-agent/health-schedule.ts";
 import {
   newServerHealth,
   type CallFate,
@@ -38,6 +39,10 @@ export const busy = (
 });
 
 export const idle = (id = 0): SlotLook => ({ id, busy: false, task: 7, decoded: 0, promptProcessed: 0 });
+
+/** Whether a call for one token is due. */
+export const wantsOneToken = (record: HealthRecord, now: number): boolean =>
+  (nextProbeAt(record, now).oneToken ?? Infinity) <= now;
 
 export class Timeline {
   record: HealthRecord;

@@ -4,11 +4,12 @@ import { afterEach, expect, it } from "vitest";
 import { request } from "undici";
 import type { OneTokenOutcome } from "../../origin-agent/health-record.ts";
 import { newServerHealth, type HealthAnswer, type HealthEvent } from "../../origin-agent/health-record.ts";
-import { nextProbeAt, ONE_TOKEN_TIMEOUT_MS, wantsOneTokenCall } from "../../origin-agent/health-schedule.ts";
+import { nextProbeAt, ONE_TOKEN_TIMEOUT_MS } from "../../origin-agent/health-schedule.ts";
 import { readSlots } from "../../origin-agent/probes/slots.ts";
 import { isUsable, step } from "../../origin-agent/server-health.ts";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
 import { startLlamaServer, type SimulatedServer, type StartOptions } from "../sim/start.ts";
+import { wantsOneToken } from "./health-timeline.ts";
 import { until } from "./probes/until.ts";
 
 const KEY = "a-key-of-the-box";
@@ -62,7 +63,7 @@ class Watch {
       if (due.slots !== null && this.now >= due.slots) {
         this.hear({ kind: "slots", slots: await readSlots(this.#origin, KEY) });
       }
-      if (wantsOneTokenCall(this.record, this.now) && !this.#oneTokenRuns) void this.#askOneToken();
+      if (wantsOneToken(this.record, this.now) && !this.#oneTokenRuns) void this.#askOneToken();
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
   }

@@ -9,9 +9,10 @@ import {
   type HealthRecord,
   type Pm2Word,
 } from "../../origin-agent/health-record.ts";
-import { nextProbeAt, ONE_TOKEN_TIMEOUT_MS, wantsOneTokenCall } from "../../origin-agent/health-schedule.ts";
+import { nextProbeAt, ONE_TOKEN_TIMEOUT_MS } from "../../origin-agent/health-schedule.ts";
 import { isUsable, isWaitable, step, viewOf, type HealthChange } from "../../origin-agent/server-health.ts";
 import { SEEDS, SeededRandom } from "../shared/seeded-random.ts";
+import { wantsOneToken } from "./health-timeline.ts";
 
 const TICK_MS = 20;
 const LIFE_MS = 15 * 60_000;
@@ -163,7 +164,7 @@ class Agent {
   #askOneToken(): void {
     const world = this.#world;
     if (this.#oneToken === null) {
-      if (!wantsOneTokenCall(this.record, world.now)) return;
+      if (!wantsOneToken(this.record, world.now)) return;
       this.#oneToken = { sentAt: world.now };
       return this.hear({ kind: "one-token-sent" });
     }

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { readProps, readSlots, type SlotReading } from "../../../origin-agent/probes/slots.ts";
+import { readSlots, type SlotReading } from "../../../origin-agent/probes/slots.ts";
 import { startLlamaServer, type SimulatedServer } from "../../sim/start.ts";
 import { until } from "./until.ts";
 
@@ -57,27 +57,16 @@ describe("a llama-server's slots", () => {
     expect(idle).toMatchObject({ task: first.task, decoded: 0 });
   });
 
-  it("are how many, with how much context, under which name, as /props says", async () => {
-    expect(await readProps(server.url, KEY)).toEqual({
-      slots: 2,
-      contextPerSlot: 2_048,
-      alias: "Test-8B.gguf",
-    });
-  });
-
   it("can't be told with a wrong key, while it is loading, and when it is gone", async () => {
     expect(await readSlots(server.url, "wrong")).toBe(null);
-    expect(await readProps(server.url, "wrong")).toBe(null);
     await server.set({ loading: true });
     expect(await readSlots(server.url, KEY)).toBe(null);
-    expect(await readProps(server.url, KEY)).toBe(null);
     await server.set({ loading: false, reset: true });
     expect(await readSlots(server.url, KEY)).toBe(null);
     await server.set({ reset: false });
     expect(await readSlots(server.url, KEY)).toHaveLength(2);
     await server.die();
     expect(await readSlots(server.url, KEY)).toBe(null);
-    expect(await readProps(server.url, KEY)).toBe(null);
   });
 });
 
@@ -109,7 +98,6 @@ describe("a server that answers otherwise", () => {
   ])("with %s isn't believed", async (_, body) => {
     const origin = await with200(body);
     expect(await readSlots(origin, KEY)).toBe(null);
-    expect(await readProps(origin, KEY)).toBe(null);
   });
 
   it("has null for figures that are none, and an older server's shape is read", async () => {
