@@ -64,10 +64,12 @@ describe("the body that llama-server gets", () => {
 
   it("has no slot and no cache of the client's choice: another patient's words may lie there", async () => {
     const sent = await sentBody({
-      body: { cache_prompt: true, id_slot: 1 },
-      call: { set: { cache_prompt: true, id_slot: 1 } },
+      body: { cache_prompt: true, id_slot: 7 },
+      call: { set: { cache_prompt: true, id_slot: 7 } },
     });
-    expect(JSON.parse(sent)).toMatchObject({ cache_prompt: false, id_slot: 0 });
+    const { cache_prompt: cache, id_slot: slot } = JSON.parse(sent) as Json;
+    expect(cache).toBe(false);
+    expect([0, 1]).toContain(slot);
     expect((await endsOf(simulator))[0]).toMatchObject({ cachedTokens: 0, outcome: "complete" });
   });
 
