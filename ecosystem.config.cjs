@@ -69,7 +69,7 @@ module.exports = {
       script: join(root, "origin-agent/main.ts"),
       interpreter: "node",
       exec_mode: "cluster",
-      node_args: [`--import=${environmentFile("agent.env")}`, "--max-semi-space-size=4"],
+      node_args: [`--import=${environmentFile("agent.env")}`, "--max-semi-space-size=2"],
       wait_ready: true,
       listen_timeout: 60000,
       kill_timeout: 310000,

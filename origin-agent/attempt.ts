@@ -115,9 +115,10 @@ class Attempt implements AnswerListener {
   data(chunk: Buffer): boolean {
     const { grant, stream, continued, clock, onFirstByte } = this.#input;
     const now = clock();
-    onFirstByte();
     grant.progressed(now);
-    if (this.#status !== 200 || stream === null) return this.#keep(chunk);
+    if (this.#status !== 200) return this.#keepError(chunk);
+    onFirstByte();
+    if (stream === null) return this.#keep(chunk);
     const whole = this.#events.push(chunk);
     if (whole === "too-long") return this.#break("rubbish", `an event of over ${MAX_EVENT_BYTES} bytes`);
     if (whole.length === 0) return true;
@@ -126,15 +127,9 @@ class Attempt implements AnswerListener {
   }
 
   end(): void {
-    const { grant, stream } = this.#input;
-    if (this.#status !== 200) {
-      const verdict = readUpstreamError(this.#status, Buffer.concat(this.#body), grant.upstream.server.port);
-      this.#settle(
-        verdict.kind === "loading"
-          ? { kind: "not-up", fate: "loading" }
-          : { kind: "refused", refusal: verdict.refusal },
-      );
-    } else if (stream === null) this.#endJson();
+    const { stream } = this.#input;
+    if (this.#status !== 200) this.#endError();
+    else if (stream === null) this.#endJson();
     else if (stream.complete && !this.#events.partial) {
       this.#input.answer.endStream();
       const { counts, timings } = stream.recorder;
@@ -146,6 +141,16 @@ class Attempt implements AnswerListener {
     if (failure === "refused") this.#settle({ kind: "not-up", fate: "refused" });
     else if (failure === "stale") this.#settle({ kind: "stale" });
     else this.#break("died", "the connection broke");
+  }
+
+  #endError(): void {
+    const { port } = this.#input.grant.upstream.server;
+    const verdict = readUpstreamError(this.#status, Buffer.concat(this.#body), port);
+    this.#settle(
+      verdict.kind === "loading"
+        ? { kind: "not-up", fate: "loading" }
+        : { kind: "refused", refusal: verdict.refusal },
+    );
   }
 
   #endJson(): void {
@@ -170,9 +175,21 @@ class Attempt implements AnswerListener {
 
   #keep(chunk: Buffer): boolean {
     this.#bodyBytes += chunk.length;
-    const bound = this.#status === 200 ? MAX_ANSWER_BYTES : MAX_ERROR_BYTES;
-    if (this.#bodyBytes <= bound) this.#body.push(chunk);
-    else if (this.#status === 200) return this.#break("rubbish", `an answer of over ${bound} bytes`);
+    if (this.#bodyBytes > MAX_ANSWER_BYTES)
+      return this.#break("rubbish", `an answer of over ${MAX_ANSWER_BYTES} bytes`);
+    this.#body.push(chunk);
+    return true;
+  }
+
+  /** An error that never ends is one all the same. */
+  #keepError(chunk: Buffer): boolean {
+    this.#bodyBytes += chunk.length;
+    if (this.#bodyBytes <= MAX_ERROR_BYTES) {
+      this.#body.push(chunk);
+      return true;
+    }
+    this.#exchange?.abort();
+    this.#endError();
     return true;
   }
 

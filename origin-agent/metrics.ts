@@ -19,7 +19,7 @@ export class Metrics {
   readonly #requests: Counter<"port" | "agent_type" | "outcome" | "code">;
   readonly #tokens: Counter<"port" | "kind">;
   readonly #recoveries: Counter<"port" | "kind">;
-  readonly #firstByte: Histogram<"port">;
+  readonly #firstToken: Histogram<"port">;
   readonly #token: Histogram<"port">;
   readonly #queue: Histogram<"port">;
   readonly #abortToFree: Histogram<"port">;
@@ -42,9 +42,9 @@ export class Metrics {
     this.#recoveries = labelled("isha_recoveries_total", "Calls sent again after a break", "port", "kind");
     const timed = (name: string, help: string, buckets: number[]): Histogram<"port"> =>
       new Histogram({ name, help, labelNames: ["port"], buckets, registers });
-    this.#firstByte = timed(
-      "isha_time_to_first_byte_seconds",
-      "From a call's arrival to the first byte of its answer",
+    this.#firstToken = timed(
+      "isha_time_to_first_token_seconds",
+      "From a streamed call's arrival to the first event of its answer",
       SECONDS,
     );
     this.#token = timed(
@@ -134,7 +134,9 @@ export class Metrics {
       code: report.refusal?.code ?? "none",
     });
     this.#queue.observe({ port }, report.queueMs / 1000);
-    if (report.firstByteMs !== null) this.#firstByte.observe({ port }, report.firstByteMs / 1000);
+    // Of an answer in one piece the first byte is the last token's.
+    if (call.stream && report.firstByteMs !== null)
+      this.#firstToken.observe({ port }, report.firstByteMs / 1000);
     if (report.replays > 0) this.#recoveries.inc({ port, kind: "replay" }, report.replays);
     if (report.continuations > 0) this.#recoveries.inc({ port, kind: "continuation" }, report.continuations);
     if (report.counts === null) return;

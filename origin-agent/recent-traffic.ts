@@ -50,7 +50,7 @@ export class RecentTraffic {
 
   /** @param tokens of the answer, as they are booked; null where nobody knows. */
   ended(
-    call: Pick<Call, "agentType" | "wantedPort">,
+    call: Pick<Call, "agentType" | "wantedPort" | "stream">,
     report: Pick<
       CallReport,
       "port" | "refusal" | "firstByteMs" | "queueMs" | "replays" | "continuations" | "outcome"
@@ -73,7 +73,8 @@ export class RecentTraffic {
       const before = this.#continued.get(report.port) ?? 0;
       this.#continued.set(report.port, before + report.continuations);
     }
-    if (report.firstByteMs !== null) this.#noteTime(report.port, report.firstByteMs, now);
+    // Of an answer in one piece the first byte is the last token's.
+    if (call.stream && report.firstByteMs !== null) this.#noteTime(report.port, report.firstByteMs, now);
   }
 
   traffic(now: number): Traffic {
@@ -87,7 +88,11 @@ export class RecentTraffic {
       this.#steps.reduce((total, step) => total + of(step), 0);
     return {
       windowS: WINDOW_MS / 1_000,
-      byAgent: [...byAgent].map(([agent, sums]) => ({ agent, ...sums })),
+      byAgent: {
+        agents: [...byAgent.keys()],
+        calls: [...byAgent.values()].map(({ calls }) => calls),
+        tokens: [...byAgent.values()].map(({ tokens }) => tokens),
+      },
       calls: sum((step) => step.calls),
       failed: sum((step) => step.failed),
       fallbacks: sum((step) => step.fallbacks),

@@ -51,12 +51,12 @@ const POISON_DEATHS = 2;
 export function recover(call: BrokenCall): Recovery {
   if (call.delivered === "text") return { kind: "close" };
   if (call.deaths >= POISON_DEATHS) return giveUp(POISONED, "two servers died on it");
+  const ended = call.cause === "stalled" ? STALLED : BROKE_OFF;
   if (call.delivered === "part" && !(call.continuable && call.plain))
-    return giveUp(NOT_CONTINUABLE, "not continuable");
-  if (call.cause === "rubbish" && call.delivered === "part")
-    return giveUp(BROKE_OFF, "rubbish in mid-answer");
-  if (call.retries >= MAX_RETRIES_A_CALL) return giveUp(BROKE_OFF, "sent again as often as may be");
-  if (!call.budget) return giveUp(BROKE_OFF, "the box's retry budget is spent");
+    return giveUp(call.cause === "stalled" ? STALLED : NOT_CONTINUABLE, "not continuable");
+  if (call.cause === "rubbish" && call.delivered === "part") return giveUp(ended, "rubbish in mid-answer");
+  if (call.retries >= MAX_RETRIES_A_CALL) return giveUp(ended, "sent again as often as may be");
+  if (!call.budget) return giveUp(ended, "the box's retry budget is spent");
   return call.delivered === "part" ? { kind: "continue" } : { kind: "replay" };
 }
 
@@ -75,6 +75,12 @@ const NOT_CONTINUABLE: Refusal = {
   message:
     "The model server stopped in the middle of an answer that no other can finish (tools, a schema, reasoning, log-probabilities or " +
     "several choices). What came so far is not the whole answer; ask again.",
+};
+
+const STALLED: Refusal = {
+  code: "upstream_timeout",
+  message:
+    "The model server stopped producing text and didn't go on. What came so far is not the whole answer; ask again.",
 };
 
 export const BROKE_OFF: Refusal = {

@@ -58,5 +58,5 @@ export function outcomeOf({ outcome, refusal }: Pick<CallReport, "outcome" | "re
   if (outcome === "answered") return "complete";
   if (outcome === "left") return "aborted";
   if (refusal?.code === "deadline_exceeded") return "expired";
-  return refusal?.code === "upstream_failed" ? "broken" : "refused";
+  return refusal?.code === "upstream_failed" || refusal?.code === "upstream_timeout" ? "broken" : "refused";
 }

@@ -122,7 +122,7 @@ export const FleetHistory = z
     box: z.string(),
     stepS: z.number(),
     at: z.array(moment),
-    /** The first card's figures. */
+    /** All cards together. */
     memoryUsedGib: z.array(figure),
     utilizationPercent: z.array(figure),
     temperatureC: z.array(figure),

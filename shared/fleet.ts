@@ -131,6 +131,13 @@ export function defineFleet(input: FleetInput): Fleet {
   return parsed.data;
 }
 
+/** The ports of each box's servers, by the box's name. */
+export type PortsByBox = Readonly<Record<string, readonly number[]>>;
+
+export function portsByBox({ boxes }: Pick<Fleet, "boxes">): PortsByBox {
+  return Object.fromEntries(boxes.map(({ name, servers }) => [name, servers.map(({ port }) => port)]));
+}
+
 /** `boxes[0].servers[2].port`, as JavaScript would write it. */
 export function fieldPath(path: readonly PropertyKey[]): string {
   let text = "";

@@ -15,6 +15,8 @@ export const LINK_BOX_HEADER = "x-isha-box";
 export const LINK_FLEET_HEADER = "x-isha-fleet-hash";
 /** And the names of its boxes, with commas: one that never dials is missed too. */
 export const LINK_BOXES_HEADER = "x-isha-fleet-boxes";
+/** The servers of those boxes, as JSON: ports by box. */
+export const LINK_PORTS_HEADER = "x-isha-fleet-ports";
 
 /** Largest frame either side takes, bytes: a batch of calls is the largest there is, some 60 KB. */
 export const MAX_FRAME_BYTES = 256 * 1024;
@@ -113,15 +115,28 @@ export const LinkGpu = z.object({
   temperatureC: figure,
   powerWatts: figure,
 });
+export type LinkGpu = z.infer<typeof LinkGpu>;
 
-const NO_TRAFFIC = { windowS: 0, byAgent: [], calls: 0, failed: 0, fallbacks: 0, recoveries: 0 };
+const NO_TRAFFIC = {
+  windowS: 0,
+  byAgent: { agents: [], calls: [], tokens: [] },
+  calls: 0,
+  failed: 0,
+  fallbacks: 0,
+  recoveries: 0,
+};
 
 /** The calls that ended lately. */
 const Traffic = z.object({
   /** Over how long, seconds. */
   windowS: count,
   /** Agent types of the fleet file; any other is `other`. */
-  byAgent: z.array(z.object({ agent: recordName, calls: count, tokens: count })).max(256),
+  /** In columns: rows that name their fields would be a third of the frame. */
+  byAgent: z.object({
+    agents: z.array(recordName).max(256),
+    calls: z.array(count).max(256),
+    tokens: z.array(count).max(256),
+  }),
   calls: count,
   /** Those that failed by a fault of ours or a server's, not the client's. */
   failed: count,

@@ -49,9 +49,9 @@ const MAX_RESTARTS = 1_000;
 
 /**
  * Most that V8 keeps for what has just been made, megabytes. Its own 16 are held for good once a burst of streams has
- * filled them: at 1,000 streams that is 60 MB more. With less than this a call costs a tenth more CPU time.
+ * filled them: at 1,000 streams that is 60 MB more. The price is a tenth of a call's CPU time.
  */
-const AGENT_YOUNG_MB = 4;
+const AGENT_YOUNG_MB = 2;
 
 /** Gives back to the system what V8's compilers and collectors, each a thread, borrow for a moment, some 20 MB. */
 const AGENT_MALLOC = {

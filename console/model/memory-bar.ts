@@ -1,5 +1,6 @@
-// GPU memory of a box as a stacked bar: a segment a server, then what others hold, out of the card.
+// GPU memory of a box as a stacked bar: a segment a server, then what others hold, out of its cards.
 import type { FleetBoxView } from "../../shared/fleet-view.ts";
+import { allCards } from "../../shared/gpu-cards.ts";
 import { gib, share } from "./figure.ts";
 
 export interface MemorySegment {
@@ -33,8 +34,8 @@ const OVER_BUDGET = 1.05;
 const WORTH_NAMING_GIB = 0.05;
 
 export function memoryBar(box: FleetBoxView): MemoryBar {
-  const [card] = box.gpus ?? [];
-  const cardGib = card?.memoryTotalGib ?? box.vramGib;
+  const cards = allCards(box.gpus);
+  const cardGib = cards.memoryTotalGib ?? box.vramGib;
   const segments: MemorySegment[] = box.servers.map((server, index) => ({
     key: String(server.port),
     label: `${server.port} ${server.model}`,
@@ -45,7 +46,7 @@ export function memoryBar(box: FleetBoxView): MemoryBar {
     overBudget: server.gpuGib !== null && server.gpuGib > server.budgetGib * OVER_BUDGET,
   }));
   const byServers = segments.reduce((sum, { gib }) => sum + (gib ?? 0), 0);
-  const usedGib = card?.memoryUsedGib ?? (segments.some(({ gib }) => gib !== null) ? byServers : null);
+  const usedGib = cards.memoryUsedGib ?? (segments.some(({ gib }) => gib !== null) ? byServers : null);
   const rest = (usedGib ?? 0) - byServers;
   if (rest > WORTH_NAMING_GIB) {
     const label = byServers === 0 ? "in use, by whom isn't known" : "driver and others";

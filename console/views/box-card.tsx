@@ -1,6 +1,7 @@
-// One box: its card's memory, its servers, its curves, and what an operator may do to it.
+// One box: its cards' memory, its servers, its curves, and what an operator may do to it.
 import { useState } from "preact/hooks";
 import type { FleetBoxView } from "../../shared/fleet-view.ts";
+import { allCards } from "../../shared/gpu-cards.ts";
 import { durationWords } from "../model/duration.ts";
 import { figure } from "../model/figure.ts";
 import { boxLevel } from "../model/headline.ts";
@@ -81,15 +82,15 @@ function hasTrouble(box: FleetBoxView): boolean {
 
 function aboutBox(box: FleetBoxView): string {
   const now = edgeNow.value;
-  const [card] = box.gpus ?? [];
+  const cards = allCards(box.gpus);
   return [
     box.gpu,
-    ...(card === undefined || box.state === "silent"
+    ...((box.gpus ?? []).length === 0 || box.state === "silent"
       ? []
       : [
-          `${figure(card.utilizationPercent)} % busy`,
-          `${figure(card.temperatureC)} °C`,
-          `${figure(card.powerWatts)} W`,
+          `${figure(cards.utilizationPercent)} % busy`,
+          `${figure(cards.temperatureC)} °C`,
+          `${figure(cards.powerWatts)} W`,
         ]),
     ...(box.version === null ? [] : [`agent ${box.version}`]),
     ...heardWords(box, now),

@@ -1,6 +1,7 @@
 // A box's curves of the last quarter of an hour or day, asked for anew as often as they can have changed.
 import { useMemo, useState } from "preact/hooks";
 import { FleetHistory, type FleetBoxView } from "../../shared/fleet-view.ts";
+import { allCards } from "../../shared/gpu-cards.ts";
 import { historyCharts } from "../model/history-charts.ts";
 import { Chart } from "../parts/chart.tsx";
 import { Choice } from "../parts/choice.tsx";
@@ -24,7 +25,7 @@ export function BoxCharts({ box }: { readonly box: FleetBoxView }) {
     REFRESH_MS[span],
   );
   const ports = box.servers.map(({ port }) => port);
-  const cardGib = box.gpus?.[0]?.memoryTotalGib ?? box.vramGib;
+  const cardGib = allCards(box.gpus).memoryTotalGib ?? box.vramGib;
   const charts = useMemo(
     () => (history === null ? null : historyCharts(history, ports, cardGib, SERVER_COLOURS)),
     [history, ports.join(), cardGib],

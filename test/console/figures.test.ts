@@ -70,6 +70,17 @@ describe("the memory bar", () => {
     ).toEqual(["8081"]);
   });
 
+  it("is of all the box's cards: its servers' memory is summed over them too", () => {
+    const box = new FakeFleet(clock).box();
+    const one = memoryBar(box);
+    const [card] = box.gpus ?? [];
+    if (card === undefined) throw new Error("the box has a card");
+    const two = memoryBar({ ...box, gpus: [card, { ...card, memoryUsedGib: 2, memoryTotalGib: 16 }] });
+    expect(two.cardGib).toBe(one.cardGib + 16);
+    expect(two.usedGib).toBeCloseTo((one.usedGib ?? 0) + 2);
+    expect(two.segments.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo((two.usedGib ?? 0) / 40, 3);
+  });
+
   it("says that it isn't known where nothing was heard", () => {
     expect(memoryBar(newFleet(clock).box()).text).toBe("not known; 23.1 GiB planned of 24.0 GiB");
   });

@@ -1,5 +1,5 @@
-// What holds a key back at the agent, asked for at the edge: how many calls it may have at once, and its revocation,
-// which travels over the link to calls that wait.
+// What holds a key back, asked for at the edge: how many calls it may have at once, its revocation, which travels over
+// the link to calls that wait, and its month, whose tokens come back from the box by way of the ledger.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../scripts/stack.mjs";
 import {
@@ -41,8 +41,11 @@ async function admin(method: string, path: string, body?: object): Promise<Respo
   });
 }
 
-async function newKey(concurrent: number | null): Promise<NewKey> {
-  const response = await admin("POST", "/keys", { name: "a clinic", limits: { concurrent } });
+async function newKey(limits: {
+  readonly concurrent?: number;
+  readonly tokensPerMonth?: number;
+}): Promise<NewKey> {
+  const response = await admin("POST", "/keys", { name: "a clinic", limits });
   expect(response.status).toBe(201);
   return (await response.json()) as NewKey;
 }
@@ -69,7 +72,7 @@ async function queued(count: number): Promise<void> {
 }
 
 test("a key has no more calls at once than it may, and the next as soon as one is over", async () => {
-  const key = await newKey(2);
+  const key = await newKey({ concurrent: 2 });
   await switchServer(stack, PORT, { stall: true });
   const running = [callOf(key), callOf(key)];
   await busy(2);
@@ -83,7 +86,7 @@ test("a key has no more calls at once than it may, and the next as soon as one i
 });
 
 test("a key's revocation reaches its calls that wait; those that run finish", async () => {
-  const key = await newKey(null);
+  const key = await newKey({});
   await switchServer(stack, PORT, { stall: true });
   const running = [callOf(key), callOf(key)];
   await busy(2);
@@ -101,10 +104,31 @@ test("a key's revocation reaches its calls that wait; those that run finish", as
   await until(async () => (await callOf(key)).status === 401, "the edge refuses the key");
 });
 
+test("a key whose month is spent calls no model until the next one, and may still ask what there is", async () => {
+  // The question alone has more tokens.
+  const key = await newKey({ tokensPerMonth: 5 });
+  expect((await callOf(key)).text).toContain("[DONE]");
+  let answer = await callOf(key);
+  await until(
+    async () => {
+      if (answer.status === 200) answer = await callOf(key);
+      return answer.status !== 200;
+    },
+    "the tokens reach the ledger, and their sum the key",
+    60_000,
+  );
+  expect([answer.status, errorOf(answer).code]).toEqual([429, "quota_exceeded"]);
+  const models = await fetch(`${stack.edgeUrl}/v1/models`, {
+    headers: { authorization: `Bearer ${key.key}` },
+  });
+  expect(models.status).toBe(200);
+  expect(errorOf(await callOf(key)).code).toBe("quota_exceeded");
+});
+
 test("an agent that was restarted is linked again, and calls of the edge find it", async () => {
   await stack.restartAgent("box1");
   await until(async () => logHas('"event":"link","state":"open"'), "the new agent is linked");
-  const key = await newKey(1);
+  const key = await newKey({ concurrent: 1 });
   expect(
     json(await ask(stack, { messages: CHEST_PAIN }, { authorization: `Bearer ${key.key}` })),
   ).toHaveProperty("choices");

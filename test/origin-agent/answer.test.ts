@@ -254,6 +254,16 @@ describe("a stream that breaks and that no other server can finish", () => {
     },
   );
 
+  it("or an error whose text never ends is told of at once, and nobody reads on", async () => {
+    const words = Buffer.from(`${"words of a patient ".repeat(500)}\n`);
+    recorded.play("text/plain", [words], { status: 500, endless: true });
+    const answer = await answered(agent.port, { call: { ...RECORDED, ...UNCONTINUABLE } });
+    expect(answer.status).toBeGreaterThanOrEqual(400);
+    expect(answer.text).not.toContain("patient");
+    recorded.play("application/json; charset=utf-8", [recordedBody("chat")]);
+    expect((await answered(agent.port, { call: RECORDED })).status).toBe(200);
+  });
+
   it.each(["{half", '{"choices":[null]}', '{"usage":5}'])(
     "at an event that is none (%s) ends with one error event, and passes nothing of that one on",
     async (data) => {

@@ -32,12 +32,40 @@ const stalled = (port: number): ServerNow =>
     slots: { total: 2, leased: 1, awaiting: 1, foreign: 0 },
     queue: { waiting: 32, places: 32, newcomerMs: 123_456.789 },
     tokensPerSecond: 1_234.567_89,
+    firstToken: { p50Ms: 12_345, p95Ms: 123_456 },
+    continued: 123,
   });
+
+/** As the shipped fleet has them: ten agent types, all of them busy. */
+const AGENTS = [
+  "Clinical",
+  "Claims",
+  "Chat",
+  "Scribe",
+  "Coding",
+  "Billing",
+  "Insurance",
+  "MedicalQuery",
+  "Summarizer",
+  "Default",
+];
 
 const full: BoxNow = boxNow({
   servers: [8080, 8081, 8082, 8084, 8085].map(stalled),
   gpus: [card()],
   usageBehindMs: 1_234.5,
+  traffic: {
+    windowS: 300,
+    byAgent: {
+      agents: AGENTS,
+      calls: AGENTS.map(() => 12_345),
+      tokens: AGENTS.map(() => 12_345_678),
+    },
+    calls: 123_456,
+    failed: 12_345,
+    fallbacks: 12_345,
+    recoveries: 1_234,
+  },
 });
 
 describe("a box's snapshot", () => {

@@ -1,9 +1,12 @@
 // `/metrics` as Prometheus reads it, by a parser that isn't ours; and every label's values are bounded.
 import parsePrometheusTextFormat from "parse-prometheus-text-format";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { Metrics } from "../../origin-agent/metrics.ts";
+import type { Gpu } from "../../origin-agent/probes/gpu-csv.ts";
+import { GpuProbe } from "../../origin-agent/probes/gpu.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask } from "./ask.ts";
-import { startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { startAgent, startSimulator, testBox, WANTED, type TestAgent } from "./box.ts";
 
 let simulator: SimulatedServer;
 let agent: TestAgent;
@@ -121,6 +124,7 @@ describe("/metrics", () => {
     expect(sum(samples, "isha_requests_total", { outcome: "refused", code: "invalid_request" })).toBe(1);
     expect(sum(samples, "isha_tokens_total", { kind: "completion" })).toBeGreaterThan(1);
     expect(sum(samples, "isha_queue_seconds_count")).toBe(2);
+    expect(sum(samples, "isha_inter_token_seconds_count", { port: "9101" })).toBe(1);
     expect(sum(samples, "isha_slots", { port: "9101" })).toBe(2);
     expect(sum(samples, "isha_server_state", { port: "9101", state: "ready" })).toBe(1);
     expect(sum(samples, "isha_server_state", { port: "9102", state: "down" })).toBe(1);
@@ -154,6 +158,67 @@ describe("/metrics", () => {
     asked.leave();
     await expect.poll(async () => sum(await metrics(), "isha_abort_to_free_seconds_count")).toBe(1);
     await simulator.set({ stall: false });
+  });
+});
+
+/** What `/metrics` says of these cards: one line a figure. */
+async function ofCards(gpus: readonly Gpu[] | null): Promise<string[]> {
+  const probe = new GpuProbe({ command: ["none"], onProblem: () => undefined, clock: () => 0 });
+  const reading = { available: true, problem: null, gpusAgeMs: 0, processes: null, processesReadAt: null };
+  vi.spyOn(probe, "latest").mockReturnValue({ ...reading, gpus });
+  const metrics = new Metrics(testBox(), []);
+  metrics.observe(agent.live, probe);
+  return parse(await metrics.text())
+    .filter(({ name }) => name.startsWith("isha_gpu_"))
+    .map(({ name, labels, value }) => `${name} ${labels["gpu"]}: ${value}`)
+    .toSorted();
+}
+
+describe("the cards", () => {
+  const card: Gpu = {
+    index: 0,
+    uuid: "GPU-a",
+    name: "a card",
+    memoryTotalMib: 24_576,
+    memoryUsedMib: 6_112,
+    utilizationPercent: 37,
+    temperatureC: 41,
+    powerWatts: 28.41,
+    powerLimitWatts: 350,
+  };
+  const OF_ONE = [
+    "isha_gpu_memory_total_mib 0: 24576",
+    "isha_gpu_memory_used_mib 0: 6112",
+    "isha_gpu_power_watts 0: 28.41",
+    "isha_gpu_temperature_celsius 0: 41",
+    "isha_gpu_utilization_ratio 0: 0.37",
+  ];
+
+  it("are told figure by figure; what one doesn't tell is left out, and an idle one's 0 isn't", async () => {
+    const other = { ...card, index: 1, memoryUsedMib: 0, utilizationPercent: 0, temperatureC: 30 };
+    expect(await ofCards([card, { ...other, powerWatts: null }])).toEqual(
+      [
+        ...OF_ONE,
+        "isha_gpu_memory_total_mib 1: 24576",
+        "isha_gpu_memory_used_mib 1: 0",
+        "isha_gpu_temperature_celsius 1: 30",
+        "isha_gpu_utilization_ratio 1: 0",
+      ].toSorted(),
+    );
+  });
+
+  it.each<[string, Partial<Gpu>, string]>([
+    ["memory in use", { memoryUsedMib: null }, "isha_gpu_memory_used_mib"],
+    ["memory", { memoryTotalMib: null }, "isha_gpu_memory_total_mib"],
+    ["power", { powerWatts: null }, "isha_gpu_power_watts"],
+    ["temperature", { temperatureC: null }, "isha_gpu_temperature_celsius"],
+    ["utilization", { utilizationPercent: null }, "isha_gpu_utilization_ratio"],
+  ])("are told without their %s where that is unknown", async (_what, unknown, name) => {
+    expect(await ofCards([{ ...card, ...unknown }])).toEqual(OF_ONE.filter((line) => !line.startsWith(name)));
+  });
+
+  it("aren't told at all where none is known", async () => {
+    expect(await ofCards(null)).toEqual([]);
   });
 });
 

@@ -12,7 +12,7 @@ const REPORT = {
   replays: 0,
   continuations: 0,
 } as const;
-const CALL = { agentType: "Alpha", wantedPort: 9001 };
+const CALL = { agentType: "Alpha", wantedPort: 9001, stream: true };
 const MINUTE = 60_000;
 
 describe("the calls of the last five minutes", () => {
@@ -24,11 +24,7 @@ describe("the calls of the last five minutes", () => {
     recent.ended({ ...CALL, agentType: "Jane Doe" }, REPORT, 1, 30_000);
     expect(recent.traffic(MINUTE)).toEqual({
       windowS: 300,
-      byAgent: [
-        { agent: "Alpha", calls: 2, tokens: 10 },
-        { agent: "Beta", calls: 1, tokens: 5 },
-        { agent: "other", calls: 1, tokens: 1 },
-      ],
+      byAgent: { agents: ["Alpha", "Beta", "other"], calls: [2, 1, 1], tokens: [10, 5, 1] },
       calls: 4,
       failed: 0,
       fallbacks: 0,
@@ -62,6 +58,8 @@ describe("the calls of the last five minutes", () => {
     const recent = new RecentTraffic(["Alpha"]);
     for (let ms = 1; ms <= 100; ms += 1) recent.ended(CALL, { ...REPORT, firstByteMs: ms }, 1, 0);
     recent.ended(CALL, { ...REPORT, port: 9002, firstByteMs: null }, 1, 0);
+    // An answer in one piece comes with its last token.
+    recent.ended({ ...CALL, stream: false }, { ...REPORT, firstByteMs: 60_000 }, 1, 0);
     expect(recent.firstToken(9001, 0)).toEqual({ p50Ms: 50, p95Ms: 95 });
     expect(recent.firstToken(9002, 0)).toEqual({ p50Ms: null, p95Ms: null });
   });
@@ -81,7 +79,7 @@ describe("the calls of the last five minutes", () => {
     const younger = (ms: number): number => ended.filter((at) => now - at < ms).length;
     expect(told.calls).toBeGreaterThanOrEqual(younger(5 * MINUTE - 10_000));
     expect(told.calls).toBeLessThanOrEqual(younger(5 * MINUTE));
-    expect(told.byAgent.reduce((sum, { calls }) => sum + calls, 0)).toBe(told.calls);
+    expect(told.byAgent.calls.reduce((sum, calls) => sum + calls, 0)).toBe(told.calls);
     expect(JSON.stringify(told).length).toBeLessThan(400);
   });
 });

@@ -4,10 +4,16 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 
+interface Playing {
+  readonly status: number;
+  /** Begins again with the first piece, until nobody takes it any more. */
+  readonly endless: boolean;
+}
+
 export interface RecordedServer {
   readonly port: number;
   /** Answers the next calls with these pieces, each written by itself. */
-  play(contentType: string, pieces: readonly Buffer[]): void;
+  play(contentType: string, pieces: readonly Buffer[], other?: Partial<Playing>): void;
   /** Whether nobody has taken anything for a while of an answer that isn't at its end. */
   heldBack(): boolean;
   close(): Promise<void>;
@@ -27,6 +33,7 @@ const HELD_BACK_MS = 200;
 export async function startRecordedServer(): Promise<RecordedServer> {
   let type = "text/plain";
   let playing: readonly Buffer[] = [];
+  let how: Playing = { status: 200, endless: false };
   let waitingSince: number | null = null;
   const server = createServer((request, response) => {
     void (async () => {
@@ -39,8 +46,10 @@ export async function startRecordedServer(): Promise<RecordedServer> {
       }
       response.socket?.setNoDelay(true);
       const closed = once(response, "close");
-      response.writeHead(200, { "content-type": type, connection: "close" });
-      for (const piece of playing) {
+      response.writeHead(how.status, { "content-type": type, connection: "close" });
+      for (let at = 0; at < playing.length && !response.destroyed; at += 1) {
+        const piece = playing[at] ?? Buffer.alloc(0);
+        if (how.endless && at === playing.length - 1) at = -1;
         if (response.write(piece)) {
           await new Promise((resolve) => setImmediate(resolve));
         } else {
@@ -55,9 +64,10 @@ export async function startRecordedServer(): Promise<RecordedServer> {
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as AddressInfo).port,
-    play: (contentType, pieces) => {
+    play: (contentType, pieces, { status = 200, endless = false } = {}) => {
       type = contentType;
       playing = pieces;
+      how = { status, endless };
     },
     heldBack: () => waitingSince !== null && performance.now() - waitingSince > HELD_BACK_MS,
     close: async () => {

@@ -34,6 +34,17 @@ async function wholeText({ second, agent }: Pair): Promise<string> {
   return choice.message.content;
 }
 
+/** What `/metrics` counts of calls that were sent again, by how. */
+async function recoveriesOf({ agent }: Pair, kind: "replay" | "continuation"): Promise<number> {
+  const lines = (await agent.metrics.text())
+    .split("\n")
+    .filter((line) => line.startsWith("isha_recoveries_total{"));
+  const counted = lines.filter(
+    (line) => line.includes(`kind="${kind}"`) && line.includes(`port="${REPLICA}"`),
+  );
+  return counted.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+}
+
 const choicesOf = (answer: Answer): { delta?: Json; finish_reason: string | null }[] =>
   eventsOf(answer).flatMap((event) => event["choices"] as { delta?: Json; finish_reason: string | null }[]);
 
@@ -53,6 +64,7 @@ describe("a stream whose server dies in mid-answer", () => {
     await until(() => box.agent.calls().length === 2);
     expect(box.agent.calls()[1]).toMatchObject({ outcome: "complete", continuations: 1, port: REPLICA });
     expect(box.agent.booked[1]?.end).toMatchObject({ outcome: "complete", estimated: true });
+    expect([await recoveriesOf(box, "continuation"), await recoveriesOf(box, "replay")]).toEqual([1, 0]);
   });
 
   it("and its replica dies too is sent to no third: one error event, no [DONE]", async () => {
@@ -81,6 +93,7 @@ describe("a call whose server dies before anything was delivered", () => {
       expect(text).toBe(expected);
       await until(() => box.agent.calls().length === 2);
       expect(box.agent.calls()[1]).toMatchObject({ outcome: "complete", replays: 1, port: REPLICA });
+      expect([await recoveriesOf(box, "continuation"), await recoveriesOf(box, "replay")]).toEqual([0, 1]);
     },
   );
 

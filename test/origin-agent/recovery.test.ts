@@ -55,6 +55,15 @@ describe("a call whose server broke off", () => {
     expect(decision.kind).toBe(kind);
     if (decision.kind === "give-up") expect(decision.refusal).toMatchObject({ code: "upstream_failed" });
   });
+
+  it.each<[string, Partial<BrokenCall>]>([
+    ["what can't be continued", { delivered: "part", continuable: false }],
+    ["what was sent again as often as may be", { retries: 2 }],
+    ["a box whose budget is spent", { budget: false }],
+  ])("that stalled, of %s, is told of the time", (_what, other) => {
+    const decision = recover({ ...CALL, deaths: 0, cause: "stalled", ...other });
+    expect(decision).toMatchObject({ kind: "give-up", refusal: { code: "upstream_timeout" } });
+  });
 });
 
 describe("the retry budget", () => {

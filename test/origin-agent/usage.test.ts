@@ -59,6 +59,7 @@ describe("a call's record", () => {
     ],
     ["of a deadline is expired", refused("deadline_exceeded"), 1, { outcome: "expired" }],
     ["of a broken server is broken", refused("upstream_failed"), 1, { outcome: "broken" }],
+    ["of one that stalled too", refused("upstream_timeout"), 1, { outcome: "broken" }],
     ["of anything else is refused", refused("invalid_request"), 1, { outcome: "refused" }],
   ])("%s", (_what, other, choices, expected) => {
     expect(callEnd({ choices }, { ...REPORT, ...other }, 400, 1)).toMatchObject(expected);

@@ -37,7 +37,14 @@ const snapshot = {
     },
   ],
   gpus: null,
-  traffic: { windowS: 300, byAgent: [], calls: 0, failed: 0, fallbacks: 0, recoveries: 0 },
+  traffic: {
+    windowS: 300,
+    byAgent: { agents: [], calls: [], tokens: [] },
+    calls: 0,
+    failed: 0,
+    fallbacks: 0,
+    recoveries: 0,
+  },
   journal: { state: "ok", behindMs: null },
 };
 

@@ -34,6 +34,10 @@ interface FloodRow extends Record<string, SqlStorageValue> {
 
 export class FailureTables {
   readonly #sql: SqlStorage;
+  /** The newest, as stored; null until read. A console asks twice a second, and every row read is billed. */
+  #newest: { readonly most: number; readonly failures: readonly Failure[] } | null = null;
+  /** Rows before `from` are older than `since`: what is asked of later times need not read them. */
+  #late = { from: 0, since: 0 };
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -51,6 +55,7 @@ export class FailureTables {
   }
 
   add(failures: readonly Failure[], floods: readonly FailureFlood[], now: number): void {
+    this.#newest = null;
     for (const { requestId, at, code, route, key, cause } of failures)
       this.#sql.exec(
         `INSERT INTO failures (request_id, at, code, route, key, cause) VALUES (?, ?, ?, ?, ?, ?)
@@ -62,7 +67,7 @@ export class FailureTables {
         key === null ? null : short(key),
         cause === null ? null : short(cause),
       );
-    for (const flood of floods) this.#count(flood, now);
+    if (floods.length > 0) this.#count(floods, now);
     this.#forget(now);
   }
 
@@ -92,14 +97,16 @@ export class FailureTables {
 
   /** The newest first. */
   newest(most: number, now: number): Failure[] {
-    return this.#sql
-      .exec<FailureRow>(
+    const oldest = now - FAILURES_KEPT_MS;
+    if (this.#newest?.most !== most) {
+      const rows = this.#sql.exec<FailureRow>(
         "SELECT request_id, at, code, route, key, cause FROM failures WHERE at > ? ORDER BY n DESC LIMIT ?",
-        now - FAILURES_KEPT_MS,
+        oldest,
         most,
-      )
-      .toArray()
-      .map(failureOf);
+      );
+      this.#newest = { most, failures: rows.toArray().map(failureOf) };
+    }
+    return this.#newest.failures.filter(({ at }) => at > oldest);
   }
 
   /** How many there were of each code since then, those of floods that were still going on among them. */
@@ -107,28 +114,49 @@ export class FailureTables {
     return this.#sql
       .exec<{ code: string; count: number }>(
         `SELECT code, sum(n) AS count FROM (
-           SELECT code, count(*) AS n FROM failures WHERE at > ?1 GROUP BY code
-           UNION ALL SELECT code, sum(count) FROM floods WHERE at > ?1 GROUP BY code
-         ) GROUP BY code ORDER BY 2 DESC LIMIT ?2`,
+           SELECT code, count(*) AS n FROM failures WHERE n >= ?2 AND at > ?1 GROUP BY code
+           UNION ALL SELECT code, sum(count) FROM floods WHERE hour > ?3 AND at > ?1 GROUP BY code
+         ) GROUP BY code ORDER BY 2 DESC LIMIT ?4`,
         since,
+        this.#firstAfter(since),
+        since - HOUR_MS,
         MOST_CODES,
       )
       .toArray();
   }
 
-  #count(flood: FailureFlood, now: number): void {
-    const at = Math.min(flood.at, now);
-    const isFull = this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM floods").one().n >= MOST_FLOODS;
-    this.#sql.exec(
-      `INSERT INTO floods VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET at = max(at, excluded.at), count = count + excluded.count`,
-      at - (at % HOUR_MS),
-      short(flood.code),
-      isFull ? ANY_ROUTE : short(flood.route),
-      isFull ? "" : short(flood.key ?? ""),
-      at,
-      flood.count,
-    );
+  /** The first row of those since then. Numbers only grow: the last row always stays. */
+  #firstAfter(since: number): number {
+    const from = since < this.#late.since ? 0 : this.#late.from;
+    const { first } = this.#sql
+      .exec<{ first: number }>(
+        `SELECT coalesce((SELECT n FROM failures WHERE n >= ? AND at > ? ORDER BY n LIMIT 1),
+           (SELECT max(n) + 1 FROM failures), 0) AS first`,
+        from,
+        since,
+      )
+      .one();
+    this.#late = { from: first, since };
+    return first;
+  }
+
+  #count(floods: readonly FailureFlood[], now: number): void {
+    // Once for all of them, each a new row at most: counting reads every row.
+    const rows = this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM floods").one().n;
+    for (const [index, flood] of floods.entries()) {
+      const at = Math.min(flood.at, now);
+      const isFull = rows + index >= MOST_FLOODS;
+      this.#sql.exec(
+        `INSERT INTO floods VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET at = max(at, excluded.at), count = count + excluded.count`,
+        at - (at % HOUR_MS),
+        short(flood.code),
+        isFull ? ANY_ROUTE : short(flood.route),
+        isFull ? "" : short(flood.key ?? ""),
+        at,
+        flood.count,
+      );
+    }
   }
 
   #forget(now: number): void {

@@ -1,5 +1,6 @@
 // The last 24 hours of every box, one row every ten seconds, in the Fleet object's SQLite: what the console draws.
 import type { FleetHistory } from "../../shared/fleet-view.ts";
+import { allCards } from "../../shared/gpu-cards.ts";
 import type { Snapshot } from "../../shared/wire.ts";
 
 /** One row of a box every so long, milliseconds. */
@@ -13,6 +14,12 @@ const PRUNE_EVERY = 60;
 
 /** Most points of an answer: a chart has about as many pixels. */
 const MOST_POINTS = 720;
+
+/** Box by box, those too that the fleet lost: without the box's name it would read the whole table each time. */
+const PRUNE = `WITH RECURSIVE names(box) AS (
+    SELECT min(box) FROM history
+    UNION ALL SELECT (SELECT min(box) FROM history WHERE box > names.box) FROM names WHERE names.box IS NOT NULL
+  ) DELETE FROM history WHERE box IN (SELECT box FROM names) AND at < ?`;
 
 interface Row extends Record<string, SqlStorageValue> {
   at: number;
@@ -47,16 +54,16 @@ export class HistoryRows {
     const at = now - (now % HISTORY_STEP_MS);
     if (this.#newestOf(box) >= at) return;
     this.#newest.set(box, at);
-    const card = said.gpus?.[0] ?? null;
+    const cards = allCards(said.gpus);
     const { servers } = said;
     this.#sql.exec(
       "INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       box,
       at,
-      card?.memoryUsedGib ?? null,
-      card?.utilizationPercent ?? null,
-      card?.temperatureC ?? null,
-      card?.powerWatts ?? null,
+      cards.memoryUsedGib,
+      cards.utilizationPercent,
+      cards.temperatureC,
+      cards.powerWatts,
       sumKnown(servers.map((server) => server.tokensPerSecond)),
       servers.reduce((sum, server) => sum + server.busy, 0),
       servers.reduce((sum, server) => sum + server.waiting, 0),
@@ -64,7 +71,7 @@ export class HistoryRows {
     );
     this.#written += 1;
     if (this.#written % PRUNE_EVERY === 1) {
-      this.#sql.exec("DELETE FROM history WHERE at < ?", now - HISTORY_KEPT_MS);
+      this.#sql.exec(PRUNE, now - HISTORY_KEPT_MS);
     }
   }
 

@@ -1,5 +1,6 @@
 // What the Fleet object remembers of its boxes beside their last words: their history, what happened, what should
 // wake somebody. All of it in SQLite, since the object sleeps between frames.
+import type { PortsByBox } from "../../shared/fleet.ts";
 import type { FleetAlarm, FleetEvent, FleetHistory } from "../../shared/fleet-view.ts";
 import type { Snapshot } from "../../shared/wire.ts";
 import { look, NO_ALARMS, raised, type AlarmNews, type AlarmState, type WatchedBox } from "./alarms.ts";
@@ -12,6 +13,9 @@ const EVENTS_TOLD = 100;
 
 /** Messages that couldn't be delivered and are tried again; past them the oldest goes, the log has all. */
 const OUTBOX_MOST = 50;
+
+/** Rows of `alarms`: the boxes and servers that the edge names, and which alarms there are. */
+type Kept = "expected" | "ports" | "state";
 
 interface EventRow extends Record<string, SqlStorageValue> {
   id: number;
@@ -27,6 +31,10 @@ export class FleetWatch {
   readonly #history: HistoryRows;
   /** As stored, by box. */
   readonly #courses = new Map<string, BoxCourse>();
+  /** As stored, by name: a console asks twice a second, and every row read is billed. */
+  readonly #kept = new Map<Kept, string | null>();
+  /** The newest, as stored; null until read. */
+  #events: readonly FleetEvent[] | null = null;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -42,18 +50,18 @@ export class FleetWatch {
       this.#courses.set(box, JSON.parse(course) as BoxCourse);
   }
 
-  /** The edge's fleet file names these boxes. */
-  expect(boxes: readonly string[]): void {
-    const names = JSON.stringify(boxes);
-    if (names === JSON.stringify(this.expected())) return;
-    this.#sql.exec("INSERT OR REPLACE INTO alarms VALUES ('expected', ?)", names);
+  /** The edge's fleet file names these boxes. @param ports with these servers; null where the edge doesn't say */
+  expect(boxes: readonly string[], ports: PortsByBox | null = null): void {
+    if (JSON.stringify(boxes) !== JSON.stringify(this.expected())) this.#keep("expected", boxes);
+    if (ports !== null && JSON.stringify(ports) !== JSON.stringify(this.ports())) this.#keep("ports", ports);
   }
 
   expected(): readonly string[] {
-    const [row] = this.#sql
-      .exec<{ state: string }>("SELECT state FROM alarms WHERE name = 'expected'")
-      .toArray();
-    return row === undefined ? [...this.#courses.keys()] : (JSON.parse(row.state) as string[]);
+    return (this.#read("expected") as string[] | null) ?? [...this.#courses.keys()];
+  }
+
+  ports(): PortsByBox {
+    return (this.#read("ports") as PortsByBox | null) ?? {};
   }
 
   /** A box spoke. */
@@ -81,15 +89,17 @@ export class FleetWatch {
       level,
       text,
     );
+    this.#events = null;
     this.#sql.exec("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", EVENTS_KEPT);
   }
 
   /** The newest first. */
-  events(): FleetEvent[] {
-    return this.#sql
+  events(): readonly FleetEvent[] {
+    this.#events ??= this.#sql
       .exec<EventRow>("SELECT * FROM events ORDER BY id DESC LIMIT ?", EVENTS_TOLD)
       .toArray()
       .map((row) => ({ ...row, level: row.level as FleetEvent["level"] }));
+    return this.#events;
   }
 
   history(box: string, minutes: number, now: number): FleetHistory {
@@ -110,10 +120,8 @@ export class FleetWatch {
   look(boxes: readonly WatchedBox[], now: number): void {
     const before = this.#alarms();
     const { state, news } = look(before, boxes, now);
-    const text = JSON.stringify(state);
     // A fleet that is well costs no write.
-    if (text !== JSON.stringify(before))
-      this.#sql.exec("INSERT OR REPLACE INTO alarms VALUES ('state', ?)", text);
+    if (JSON.stringify(state) !== JSON.stringify(before)) this.#keep("state", state);
     for (const one of news) {
       this.#sql.exec("INSERT INTO outbox (news) VALUES (?)", JSON.stringify(one));
       const level = one.state === "raised" ? "bad" : "good";
@@ -140,9 +148,24 @@ export class FleetWatch {
   }
 
   #alarms(): AlarmState {
-    const [row] = this.#sql
-      .exec<{ state: string }>("SELECT state FROM alarms WHERE name = 'state'")
-      .toArray();
-    return row === undefined ? NO_ALARMS : (JSON.parse(row.state) as AlarmState);
+    return (this.#read("state") as AlarmState | null) ?? NO_ALARMS;
+  }
+
+  #keep(name: Kept, value: unknown): void {
+    const text = JSON.stringify(value);
+    this.#sql.exec("INSERT OR REPLACE INTO alarms VALUES (?, ?)", name, text);
+    this.#kept.set(name, text);
+  }
+
+  #read(name: Kept): unknown {
+    let text = this.#kept.get(name);
+    if (text === undefined) {
+      const rows = this.#sql
+        .exec<{ state: string }>("SELECT state FROM alarms WHERE name = ?", name)
+        .toArray();
+      text = rows[0]?.state ?? null;
+      this.#kept.set(name, text);
+    }
+    return text === null ? null : JSON.parse(text);
   }
 }

@@ -4,6 +4,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { BoxReport } from "../../shared/box-report.ts";
 import type { Failure, FailureFlood } from "../../shared/failures.ts";
+import type { PortsByBox } from "../../shared/fleet.ts";
 import type { FleetHistory, FleetWords } from "../../shared/fleet-view.ts";
 import { THE_ONE } from "../../shared/the-one.ts";
 import {
@@ -11,6 +12,7 @@ import {
   LINK_BOXES_HEADER,
   LINK_CLOSE,
   LINK_FLEET_HEADER,
+  LINK_PORTS_HEADER,
   PING,
   PONG,
   type EdgeFrame,
@@ -79,7 +81,9 @@ export class Fleet extends DurableObject<Bindings> {
     this.#keep(server, newSession(box, request.headers.get(LINK_FLEET_HEADER) ?? "", Date.now()));
     this.#dismissSurplus(box, server);
     const boxes = request.headers.get(LINK_BOXES_HEADER);
-    if (boxes !== null) this.#watch.expect(boxes.split(","));
+    const ports = request.headers.get(LINK_PORTS_HEADER);
+    if (boxes !== null)
+      this.#watch.expect(boxes.split(","), ports === null ? null : (JSON.parse(ports) as PortsByBox));
     await this.#lookLater();
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -112,10 +116,14 @@ export class Fleet extends DurableObject<Bindings> {
     return this.#reports(Date.now());
   }
 
-  /** All there is to tell of the fleet. @param expected boxes of the edge's fleet file. */
-  async words(expected: readonly string[]): Promise<FleetWords> {
+  /**
+   * All there is to tell of the fleet.
+   * @param expected boxes of the edge's fleet file
+   * @param ports their servers; an edge of the release before doesn't say
+   */
+  async words(expected: readonly string[], ports: PortsByBox | null = null): Promise<FleetWords> {
     const now = Date.now();
-    this.#watch.expect(expected);
+    this.#watch.expect(expected, ports);
     await this.#lookLater();
     return {
       reports: this.#reports(now),
@@ -151,7 +159,8 @@ export class Fleet extends DurableObject<Bindings> {
   override async alarm(): Promise<void> {
     try {
       const now = Date.now();
-      this.#watch.look(watchedBoxes(this.#watch.expected(), this.#reports(now), now), now);
+      const boxes = watchedBoxes(this.#watch.expected(), this.#watch.ports(), this.#reports(now), now);
+      this.#watch.look(boxes, now);
       await this.#deliver();
     } finally {
       await this.ctx.storage.setAlarm(Date.now() + LOOK_MS);

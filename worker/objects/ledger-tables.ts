@@ -34,6 +34,11 @@ export class LedgerTables {
   readonly #sql: SqlStorage;
   /** Pairs that are told apart and the day each was last noted; null until read. */
   #pairs: Map<string, number> | null = null;
+  /**
+   * No more rows than this are fresh, whatever becomes of the transaction; null until counted. Counting reads each row
+   * of them, and would at every batch.
+   */
+  #freshAtMost: number | null = null;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -92,7 +97,10 @@ export class LedgerTables {
         entry.estimatedCalls,
       );
     }
-    if (this.freshRows() > MOST_FRESH_ROWS) this.fold();
+    this.#freshAtMost = (this.#freshAtMost ?? this.freshRows()) + entries.length;
+    if (this.#freshAtMost <= MOST_FRESH_ROWS) return;
+    this.#freshAtMost = this.freshRows();
+    if (this.#freshAtMost > MOST_FRESH_ROWS) this.fold();
   }
 
   freshRows(): number {
@@ -122,6 +130,7 @@ export class LedgerTables {
         );
       }
     this.#sql.exec("DELETE FROM fresh");
+    this.#freshAtMost = null;
   }
 
   /** One step of forgetting what is older than it is kept. @returns whether there is more. */

@@ -110,9 +110,14 @@ function serverView(
 function trafficOf({ reports, byCode }: FleetWords): FleetTraffic {
   const all = reports.flatMap(speakingOf).map(({ snapshot }) => snapshot.traffic);
   const byAgent = new Map<string, { calls: number; tokens: number }>();
-  for (const { agent, calls, tokens } of all.flatMap((traffic) => traffic.byAgent)) {
-    const sums = byAgent.get(agent) ?? { calls: 0, tokens: 0 };
-    byAgent.set(agent, { calls: sums.calls + calls, tokens: sums.tokens + tokens });
+  for (const { agents, calls, tokens } of all.map((traffic) => traffic.byAgent)) {
+    for (const [at, agent] of agents.entries()) {
+      const sums = byAgent.get(agent) ?? { calls: 0, tokens: 0 };
+      byAgent.set(agent, {
+        calls: sums.calls + (calls[at] ?? 0),
+        tokens: sums.tokens + (tokens[at] ?? 0),
+      });
+    }
   }
   const sum = (of: (traffic: Snapshot["traffic"]) => number): number =>
     all.reduce((total, traffic) => total + of(traffic), 0);

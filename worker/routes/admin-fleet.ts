@@ -1,7 +1,7 @@
 // /admin/fleet: the live fleet for operators and the console, its history, and what they may order of a box.
 import type { Context } from "hono";
 import { RefusedError, type Refusal } from "../../shared/errors.ts";
-import type { Box } from "../../shared/fleet.ts";
+import { portsByBox, type Box } from "../../shared/fleet.ts";
 import { HistoryQuery } from "../../shared/fleet-view.ts";
 import type { AuditEntry } from "../../shared/keys.ts";
 import type { EdgeFrame } from "../../shared/wire.ts";
@@ -58,7 +58,8 @@ async function mayLook(c: Context<EdgeEnv>): Promise<boolean> {
 }
 
 async function look(c: Context<EdgeEnv>, index: FleetIndex, clock: Clock): Promise<View> {
-  const words = await c.env.FLEET.getByName(THE_ONE).words(index.boxes.map(({ name }) => name));
+  const names = index.boxes.map(({ name }) => name);
+  const words = await c.env.FLEET.getByName(THE_ONE).words(names, portsByBox(index.fleet));
   return fleetView(words, index, clock());
 }
 
@@ -139,14 +140,14 @@ export function restartServer(index: FleetIndex) {
 
 export function testAlerts() {
   return async function answerTest(c: Context<EdgeEnv>): Promise<Response> {
+    await audit(c, "alerts.test", "webhook");
     const outcome = await c.env.FLEET.getByName(THE_ONE).testAlert();
-    await audit(c, "alerts.test", "webhook", { outcome });
     if (outcome === "delivered") return c.json({ delivered: true });
     throw new RefusedError(outcome === "unset" ? NO_WEBHOOK : WEBHOOK_FAILED);
   };
 }
 
-/** Tells a box's agents, and notes who wanted it. */
+/** Notes who wants it, and tells a box's agents. */
 async function order(
   c: Context<EdgeEnv>,
   index: FleetIndex,
@@ -154,8 +155,8 @@ async function order(
   action: AuditEntry["action"],
 ): Promise<Response> {
   const { name } = boxNamed(index, c.req.param("box") ?? "");
+  await audit(c, action, "port" in frame ? `${name}:${frame.port}` : name);
   const told = await c.env.FLEET.getByName(THE_ONE).order(name, frame);
-  await audit(c, action, "port" in frame ? `${name}:${frame.port}` : name, { agents: told });
   if (told === 0 && frame.t === "restart") throw new RefusedError(notLinked(name));
   // A box that dials later hears of it then.
   return c.json({ box: name, told }, 202);
@@ -172,18 +173,17 @@ function boxNamed(index: FleetIndex, name: string): Box {
   });
 }
 
-async function audit(
-  c: Context<EdgeEnv>,
-  action: AuditEntry["action"],
-  target: string,
-  detail: AuditEntry["detail"],
-): Promise<void> {
+/**
+ * To be called before what it notes is done: an order that then can't be delivered is in the audit as well, and one
+ * that was done is never missing from it.
+ */
+async function audit(c: Context<EdgeEnv>, action: AuditEntry["action"], target: string): Promise<void> {
   await c.env.KEY_REGISTRY.getByName(THE_ONE).note({
     at: new Date().toISOString(),
     actor: c.var.principal.keyId,
     action,
     target,
-    detail,
+    detail: {},
     requestId: c.var.requestId,
   });
 }

@@ -4,9 +4,15 @@ import type { Context } from "hono";
 import { boxToken } from "../../shared/box-token.ts";
 import { TOKEN_HEADER } from "../../shared/call-headers.ts";
 import { RefusedError, type Refusal } from "../../shared/errors.ts";
-import type { Fleet } from "../../shared/fleet.ts";
+import { portsByBox, type Fleet } from "../../shared/fleet.ts";
 import { isRecordName } from "../../shared/usage.ts";
-import { fleetText, LINK_BOX_HEADER, LINK_BOXES_HEADER, LINK_FLEET_HEADER } from "../../shared/wire.ts";
+import {
+  fleetText,
+  LINK_BOX_HEADER,
+  LINK_BOXES_HEADER,
+  LINK_FLEET_HEADER,
+  LINK_PORTS_HEADER,
+} from "../../shared/wire.ts";
 import { THE_ONE } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { Settings } from "../env.ts";
@@ -15,6 +21,7 @@ import { hmacHex, isSameText, sha256Hex } from "../proxy/keyed-hash.ts";
 export function agentLink(fleet: Fleet) {
   const locationHint = fleet.boxes[0]?.locationHint ?? "enam";
   const names = fleet.boxes.map(({ name }) => name).join(",");
+  const ports = JSON.stringify(portsByBox(fleet));
   let hash: string | null = null;
   return async function answerLink(c: Context<EdgeEnv>): Promise<Response> {
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket") throw new RefusedError(NO_UPGRADE);
@@ -31,6 +38,7 @@ export function agentLink(fleet: Fleet) {
         [LINK_BOX_HEADER]: box,
         [LINK_FLEET_HEADER]: hash,
         [LINK_BOXES_HEADER]: names,
+        [LINK_PORTS_HEADER]: ports,
       },
     });
     if (webSocket === null) throw new Error("the fleet object took no link");

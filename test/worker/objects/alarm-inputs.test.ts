@@ -1,6 +1,7 @@
 // What the alarms are read from: each box of the fleet file, by the words of the agent that speaks for it.
 import { describe, expect, it } from "vitest";
 import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
+import type { PortsByBox } from "../../../shared/fleet.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
 import { watchedBoxes } from "../../../worker/objects/alarm-inputs.ts";
@@ -18,7 +19,7 @@ const report = (agents: readonly LinkedAgent[], heardAgoMs = 1_000): BoxReport =
 });
 
 const watched = (agents: readonly LinkedAgent[], heardAgoMs?: number) =>
-  watchedBoxes(["north"], [report(agents, heardAgoMs)], NOW)[0];
+  watchedBoxes(["north"], {}, [report(agents, heardAgoMs)], NOW)[0];
 
 const CARD = { name: "a card", memoryUsedGib: 1, memoryTotalGib: 24, utilizationPercent: 1, powerWatts: 1 };
 const UNKNOWN = {
@@ -34,6 +35,7 @@ describe("the boxes that are watched", () => {
   it("are those of the fleet file: one that never dialled is among them, one that it doesn't name isn't", () => {
     const boxes = watchedBoxes(
       ["south", "north"],
+      {},
       [report([linkedAgent()]), { ...report([]), box: "old" }],
       NOW,
     );
@@ -52,7 +54,14 @@ describe("the boxes that are watched", () => {
         { ...CARD, temperatureC: 91 },
         { ...CARD, temperatureC: 60 },
       ],
-      traffic: { windowS: 300, byAgent: [], calls: 40, failed: 7, fallbacks: 0, recoveries: 0 },
+      traffic: {
+        windowS: 300,
+        byAgent: { agents: [], calls: [], tokens: [] },
+        calls: 40,
+        failed: 7,
+        fallbacks: 0,
+        recoveries: 0,
+      },
       journal: { state: "full", behindMs: 7_000 },
     });
     expect(watched([linkedAgent({ snapshot })])).toEqual({
@@ -71,6 +80,25 @@ describe("the boxes that are watched", () => {
       calls: 40,
       failed: 7,
     });
+  });
+});
+
+describe("a server", () => {
+  const snapshot = said({ servers: [linkServer(9000), linkServer(9001, { state: "down" })] });
+  const portsWatched = (ports: PortsByBox) =>
+    watchedBoxes(
+      ["north"],
+      ports,
+      [report([linkedAgent({ ports: [9000, 9001], snapshot })])],
+      NOW,
+    )[0]?.servers.map(({ port }) => port);
+
+  it("that the edge's fleet file lacks is in no view, and isn't watched either", () => {
+    expect(portsWatched({ north: [9000, 9002], south: [9001] })).toEqual([9000]);
+  });
+
+  it("is watched where the edge hasn't said which there are", () => {
+    expect(portsWatched({})).toEqual([9000, 9001]);
   });
 });
 
@@ -96,7 +124,14 @@ describe("of two agents during a reload", () => {
   });
 
   it("both have calls", () => {
-    const traffic = { windowS: 300, byAgent: [], calls: 10, failed: 2, fallbacks: 0, recoveries: 0 };
+    const traffic = {
+      windowS: 300,
+      byAgent: { agents: [], calls: [], tokens: [] },
+      calls: 10,
+      failed: 2,
+      fallbacks: 0,
+      recoveries: 0,
+    };
     const agents = [
       linkedAgent({ snapshot: said({ traffic }) }),
       { ...old, snapshot: said({ traffic, draining: true }) },
@@ -109,7 +144,7 @@ describe("of two agents during a reload", () => {
     expect(watched([linkedAgent({ snapshot: said({ draining: true }) })])).toMatchObject({ draining: true });
     expect(watched([linkedAgent({ leaving: true })])).toMatchObject({ draining: true });
     // Its agent hasn't heard of the wish yet.
-    const [held] = watchedBoxes(["north"], [{ ...report([linkedAgent()]), held: true }], NOW);
+    const [held] = watchedBoxes(["north"], {}, [{ ...report([linkedAgent()]), held: true }], NOW);
     expect(held).toMatchObject({ draining: true, servers: [{ state: "ready" }] });
   });
 });

@@ -74,6 +74,23 @@ describe("a box's history", () => {
     });
   });
 
+  it("is of all its cards together", async () => {
+    await withSql((sql) => {
+      const rows = new HistoryRows(sql);
+      const cards = [said(4), said(3)].flatMap(({ gpus }) => gpus ?? []);
+      const [one, other] = cards;
+      if (one === undefined || other === undefined) throw new Error("there are two cards");
+      const gpus = [one, { ...other, temperatureC: 80, utilizationPercent: 0 }];
+      rows.note("north", { ...said(4), gpus }, START);
+      expect(rows.read("north", 15, START)).toMatchObject({
+        memoryUsedGib: [7],
+        temperatureC: [80],
+        utilizationPercent: [25],
+        powerWatts: [400],
+      });
+    });
+  });
+
   it("of a day is told in at most 720 steps, averaged, and nothing older is kept", async () => {
     await withSql((sql) => {
       const rows = new HistoryRows(sql);

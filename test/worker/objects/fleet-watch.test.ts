@@ -109,6 +109,20 @@ describe("the boxes that are expected", () => {
       expect(new FleetWatch(sql).expected()).toEqual(["south", "east"]);
     });
   });
+
+  it("have the servers the edge named last; an edge that doesn't say changes nothing, nor does one that says the same", async () => {
+    await withSql((sql) => {
+      const watch = new FleetWatch(sql);
+      expect(watch.ports()).toEqual({});
+      watch.expect(["north"], { north: [9000, 9001] });
+      watch.expect(["north"], { north: [9000] });
+      const before = written(sql);
+      watch.expect(["north"]);
+      watch.expect(["north"], { north: [9000] });
+      expect(written(sql)).toBe(before);
+      expect(new FleetWatch(sql).ports()).toEqual({ north: [9000] });
+    });
+  });
 });
 
 describe("an alarm", () => {

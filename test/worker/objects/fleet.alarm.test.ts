@@ -3,9 +3,9 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { LINK_BOX_HEADER, LINK_BOXES_HEADER } from "../../../shared/wire.ts";
+import { LINK_BOX_HEADER, LINK_BOXES_HEADER, LINK_PORTS_HEADER } from "../../../shared/wire.ts";
 import type { Fleet } from "../../../worker/objects/fleet.ts";
-import { linked, newFleet, snapshot, until, type FleetStub } from "../support/agents.ts";
+import { linked, linkServer, newFleet, snapshot, until, type FleetStub } from "../support/agents.ts";
 import { stopClock } from "../support/edge.ts";
 import { standIn } from "../support/origin.ts";
 
@@ -96,6 +96,46 @@ describe("an alarm", () => {
     }
     const { alarms } = await fleet.words(["north", "south"]);
     expect(alarms.map(({ id }) => id)).toContain("box-silent:south");
+  });
+
+  it("is for no server that the edge's fleet file lacks, whoever told of that file", async () => {
+    const start = Date.now();
+    const clock = stopClock(start);
+    const [byLink, byQuestion] = [newFleet(), newFleet()];
+    const servers = [linkServer(9000, { state: "down" }), linkServer(9001, { state: "down" })];
+    await byLink.fetch("https://fleet/link", {
+      headers: {
+        upgrade: "websocket",
+        [LINK_BOX_HEADER]: "north",
+        [LINK_BOXES_HEADER]: "north",
+        [LINK_PORTS_HEADER]: JSON.stringify({ north: [9000] }),
+      },
+    });
+    await byQuestion.words(["north"], { north: [9000] });
+    for (const fleet of [byLink, byQuestion]) {
+      const agent = await linked(fleet, "north");
+      const says = async (seq: number): Promise<void> => {
+        agent.send(snapshot(seq, { servers }));
+        await until(async () => {
+          const agents = (await fleet.boxes())[0]?.agents ?? [];
+          expect(agents.some((one) => one.snapshot?.seq === seq)).toBe(true);
+        });
+      };
+      for (const [seq, at] of [
+        [1, 0],
+        [2, MINUTE],
+        [3, 5 * MINUTE],
+      ] as const) {
+        clock.to(start + at);
+        await says(seq);
+        await runDurableObjectAlarm(fleet);
+      }
+      const { alarms } = await fleet.words(["north"]);
+      expect(alarms.map(({ id }) => id).filter((id) => id.startsWith("not-ready"))).toEqual([
+        "not-ready:north:9000",
+      ]);
+      clock.to(start);
+    }
   });
 
   it("without an address is kept for the console and waits for nobody", async () => {

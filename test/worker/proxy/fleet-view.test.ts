@@ -184,15 +184,22 @@ describe("a server", () => {
 });
 
 describe("traffic", () => {
-  const traffic = (calls: number, byAgent: readonly object[]) =>
-    said({ traffic: { windowS: 300, byAgent, calls, failed: 1, fallbacks: 2, recoveries: 3 } });
+  const columns = (rows: Readonly<Record<string, readonly [number, number]>>) => ({
+    agents: Object.keys(rows),
+    calls: Object.values(rows).map(([calls]) => calls),
+    tokens: Object.values(rows).map(([, tokens]) => tokens),
+  });
+  const traffic = (
+    calls: number,
+    byAgent: Readonly<Record<string, readonly [calls: number, tokens: number]>>,
+  ) =>
+    said({
+      traffic: { windowS: 300, byAgent: columns(byAgent), calls, failed: 1, fallbacks: 2, recoveries: 3 },
+    });
 
   it("is that of all boxes and agents together, the busiest agent type first", () => {
-    const one = traffic(5, [{ agent: "Alpha", calls: 5, tokens: 50 }]);
-    const two = traffic(9, [
-      { agent: "Beta", calls: 8, tokens: 8 },
-      { agent: "Alpha", calls: 1, tokens: 1 },
-    ]);
+    const one = traffic(5, { Alpha: [5, 50] });
+    const two = traffic(9, { Beta: [8, 8], Alpha: [1, 1] });
     const reports = [
       report([agent({ snapshot: one }), agent({ epoch: "old", leaving: true, snapshot: one })]),
       report([agent({ snapshot: two })], 0, "south"),
@@ -210,7 +217,7 @@ describe("traffic", () => {
   });
 
   it("of a silent agent counts no more", () => {
-    const snapshot = traffic(5, [{ agent: "Alpha", calls: 5, tokens: 50 }]);
+    const snapshot = traffic(5, { Alpha: [5, 50] });
     expect(viewOf([report([agent({ snapshot, heardAgoMs: LINK_SILENT_MS })])]).traffic).toEqual({
       windowS: 0,
       byAgent: [],

@@ -117,7 +117,14 @@ export function snapshot(seq: number, more: Readonly<Record<string, unknown>> = 
     draining: false,
     servers: [linkServer(9000)],
     gpus: null,
-    traffic: { windowS: 300, byAgent: [], calls: 0, failed: 0, fallbacks: 0, recoveries: 0 },
+    traffic: {
+      windowS: 300,
+      byAgent: { agents: [], calls: [], tokens: [] },
+      calls: 0,
+      failed: 0,
+      fallbacks: 0,
+      recoveries: 0,
+    },
     journal: { state: "ok", behindMs: null },
     ...more,
   };

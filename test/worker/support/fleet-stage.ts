@@ -12,13 +12,20 @@ export interface Stage {
   readonly north: string;
 }
 
-/** @param answers stands in for the fleet object where the edge asks it */
-export function stage(more: Partial<FleetInput> = {}, answers?: (fleet: FleetStub) => object): Stage {
+/**
+ * @param answers stands in for the fleet object where the edge asks it
+ * @param others stand in for other objects
+ */
+export function stage(
+  more: Partial<FleetInput> = {},
+  answers?: (fleet: FleetStub) => object,
+  others: Partial<Bindings> = {},
+): Stage {
   captureLog();
   const fleet = newFleet();
   const north = `box-${crypto.randomUUID()}`;
   const asked = answers?.(fleet) ?? fleet;
   const FLEET = { getByName: () => asked } as unknown as Bindings["FLEET"];
   const boxes = [box(north, [server(9000), server(9001, { agents: ["Alpha"] })])];
-  return { edge: edgeOf(fleetOf({ boxes, ...more }), { bindings: { FLEET } }), fleet, north };
+  return { edge: edgeOf(fleetOf({ boxes, ...more }), { bindings: { FLEET, ...others } }), fleet, north };
 }
