@@ -255,7 +255,7 @@ describe("slots and queue", () => {
     expect(finished.at(-1)?.generatedTokens).toBeGreaterThan(20);
   });
 
-  it("turns a slot busy after the socket of an early abort closed", async () => {
+  it("turns a slot busy after the socket of an early abort closed", { retry: 2 }, async () => {
     await server.set({ pickUpMs: 60_000, lateBusyMs: 150, busyAfterAbortMs: 300 });
     const talking = start({});
     await server.until(({ requestsByRoute }) => requestsByRoute["/v1/chat/completions"] === 1);

@@ -82,7 +82,7 @@ afterEach(async () => {
 const ONE = { processes: [{ pid: 4_242, memoryMiB: 6_100 }] };
 
 describe("a box that is well", () => {
-  it("is read with its cards and processes, and its age", async () => {
+  it("is read with its cards and processes, and its age", { retry: 2 }, async () => {
     const { gpus, gpusAgeMs, problem, available, processes } = await new Bench(ONE).reading(
       "both",
       (reading) => reading.available && reading.processes !== null,
