@@ -10,6 +10,9 @@ await buildConsole();
 /** End-to-end tests that keep the machine busy by themselves: nothing else runs beside them. */
 const ALONE = ["test/e2e/limits.test.ts", "test/e2e/agent/chaos.test.ts", "test/e2e/agent/abort.test.ts"];
 
+/** No test is slow by this measure on any machine: it only ends one that hangs. */
+const TEST_MS = 300_000;
+
 export default defineConfig({
   test: {
     projects: [
@@ -18,8 +21,8 @@ export default defineConfig({
           name: "node",
           include: ["test/**/*.test.ts"],
           exclude: ["test/worker/**", "test/e2e/**"],
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
+          testTimeout: TEST_MS,
+          hookTimeout: TEST_MS,
           // Many wait for programs of theirs.
           maxWorkers: 4,
         },
@@ -30,7 +33,7 @@ export default defineConfig({
         test: {
           name: "worker",
           include: ["test/worker/**/*.test.ts"],
-          testTimeout: 30_000,
+          testTimeout: TEST_MS,
           isolate: false,
           sequence: { groupOrder: 1 },
         },
@@ -41,8 +44,8 @@ export default defineConfig({
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           exclude: ALONE,
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
+          testTimeout: TEST_MS,
+          hookTimeout: TEST_MS,
           maxWorkers: 3,
           sequence: { groupOrder: 2 },
         },
@@ -51,8 +54,8 @@ export default defineConfig({
         test: {
           name: "e2e-alone",
           include: ALONE,
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
+          testTimeout: TEST_MS,
+          hookTimeout: TEST_MS,
           fileParallelism: false,
           sequence: { groupOrder: 3 },
         },

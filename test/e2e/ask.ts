@@ -93,12 +93,3 @@ export async function callsSeen(stack: Stack): Promise<Record<number, number>> {
   );
   return Object.fromEntries(counts);
 }
-
-/** Waits until `wanted` holds. */
-export async function until(wanted: () => Promise<boolean>, what: string, withinMs = 20_000): Promise<void> {
-  const end = performance.now() + withinMs;
-  while (!(await wanted())) {
-    if (performance.now() > end) throw new Error(`never came: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

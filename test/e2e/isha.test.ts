@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startStack } from "../../scripts/stack.mjs";
 import { runProgram, type Ran } from "../cli/run-isha.ts";
-import { ask, CHEST_PAIN, errorOf, until, type Answer, type Stack } from "./ask.ts";
+import { ask, CHEST_PAIN, errorOf, type Answer, type Stack } from "./ask.ts";
+import { until } from "../support/until.ts";
 
 let stack: Stack;
 /** The operator's home: the key files lie there. */

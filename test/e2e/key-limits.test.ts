@@ -2,24 +2,15 @@
 // the link to calls that wait, and its month, whose tokens come back from the box by way of the ledger.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../scripts/stack.mjs";
-import {
-  ask,
-  CHEST_PAIN,
-  errorOf,
-  json,
-  stateOf,
-  switchServer,
-  until,
-  type Answer,
-  type Stack,
-} from "./ask.ts";
+import { ask, CHEST_PAIN, errorOf, json, stateOf, switchServer, type Answer, type Stack } from "./ask.ts";
+import { until } from "../support/until.ts";
 
 const PORT = 8085;
 
 let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
-  await until(async () => logHas('"event":"link","state":"open"'), "the agent is linked", 60_000);
+  await until(async () => logHas('"event":"link","state":"open"'), "the agent is linked");
 });
 afterEach(() => switchServer(stack, PORT, { stall: false }));
 afterAll(async () => {
@@ -109,14 +100,10 @@ test("a key whose month is spent calls no model until the next one, and may stil
   const key = await newKey({ tokensPerMonth: 5 });
   expect((await callOf(key)).text).toContain("[DONE]");
   let answer = await callOf(key);
-  await until(
-    async () => {
-      if (answer.status === 200) answer = await callOf(key);
-      return answer.status !== 200;
-    },
-    "the tokens reach the ledger, and their sum the key",
-    60_000,
-  );
+  await until(async () => {
+    if (answer.status === 200) answer = await callOf(key);
+    return answer.status !== 200;
+  }, "the tokens reach the ledger, and their sum the key");
   expect([answer.status, errorOf(answer).code]).toEqual([429, "quota_exceeded"]);
   const models = await fetch(`${stack.edgeUrl}/v1/models`, {
     headers: { authorization: `Bearer ${key.key}` },

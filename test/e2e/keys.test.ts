@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../scripts/stack.mjs";
 import type { AuditList, KeyList, KeyView, KeyWithSecret } from "../../shared/keys.ts";
-import { CHEST_PAIN, until, type Stack } from "./ask.ts";
+import { CHEST_PAIN, type Stack } from "./ask.ts";
 import { startLoad, type Fate } from "./keyed-load.ts";
+import { until } from "../support/until.ts";
 
 let stack: Stack;
 beforeAll(async () => {

@@ -1,7 +1,8 @@
 // Streams from end to end: as they come, whole, and never as if whole when they aren't.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../scripts/stack.mjs";
-import { ask, CHEST_PAIN, events, json, stateOf, switchServer, until, type Stack } from "./ask.ts";
+import { ask, CHEST_PAIN, events, json, stateOf, switchServer, type Stack } from "./ask.ts";
+import { until } from "../support/until.ts";
 
 let stack: Stack;
 beforeAll(async () => {

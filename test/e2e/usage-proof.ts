@@ -5,7 +5,8 @@ import type { Call } from "../../shared/call-headers.ts";
 import { UsageReport, type UsageSums } from "../../shared/usage-report.ts";
 import type { Finished } from "../sim/llama/ledger.ts";
 import { callAgent, callFor, readStream, type Told } from "./agent/agent-call.ts";
-import { stateOf, until, type Stack } from "./ask.ts";
+import { stateOf, type Stack } from "./ask.ts";
+import { until } from "../support/until.ts";
 
 /** How long usage may take to be in the ledger: an edge that was killed must come up, and be dialled again. */
 const BOOKED_WITHIN_MS = 60_000;
@@ -139,14 +140,10 @@ export class UsageProof {
     const generated = await this.generated();
     let booked: ReadonlyMap<string, UsageSums> = new Map();
     const missing = (): string[] => [...generated.keys()].filter((name) => !booked.has(name));
-    await until(
-      async () => {
-        booked = (await this.booked()) ?? booked;
-        return missing().length === 0;
-      },
-      "every call is in the ledger",
-      BOOKED_WITHIN_MS,
-    ).catch((error: unknown) => {
+    await until(async () => {
+      booked = (await this.booked()) ?? booked;
+      return missing().length === 0;
+    }, "every call is in the ledger").catch((error: unknown) => {
       throw new Error(
         `${String(error)}: ${missing().length} of ${generated.size} are missing: ${missing().join(" ")}`,
       );

@@ -3,9 +3,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { startStack } from "../../scripts/stack.mjs";
 import { SeededRandom } from "../shared/seeded-random.ts";
-import { ask, CHEST_PAIN, json, switchServer, until, type Stack } from "./ask.ts";
+import { ask, CHEST_PAIN, json, switchServer, type Stack } from "./ask.ts";
 import { startTornLink, type TornLink } from "./torn-link.ts";
 import { UsageProof, type Settled } from "./usage-proof.ts";
+import { until } from "../support/until.ts";
 
 /** Tokens a slot makes in a second: slow enough that half of a call is something, quick enough for many of them. */
 const PACE = 120;
@@ -126,7 +127,6 @@ test("a link that is torn in the middle of a frame, and one that only seems to b
     await until(
       async () => stack.logs(`agent ${BOX}`).some((line) => line.includes('"why":"silent"')),
       "the agent notices that nobody listens",
-      30_000,
     );
   });
   expect(way.tears() - before).toBeGreaterThanOrEqual(3);

@@ -3,9 +3,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { SEEDS, SeededRandom } from "../shared/seeded-random.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, dataOf, deltasOf, errorOf, eventsOf, jsonOf, type Answer, type Json } from "./ask.ts";
-import { OTHER, reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
+import { OTHER, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
 import { startRecordedServer, type RecordedServer } from "./recorded-server.ts";
 import { recordedBody, recordedChunks, recordedStream } from "./transcripts.ts";
+import { until } from "../support/until.ts";
 
 let simulator: SimulatedServer;
 let recorded: RecordedServer;

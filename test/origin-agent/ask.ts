@@ -4,7 +4,8 @@ import { request, type Agent, type IncomingHttpHeaders, type IncomingMessage } f
 import { boxToken } from "../../shared/box-token.ts";
 import { DIALECT_PATHS, encodeCall, TOKEN_HEADER, type Call } from "../../shared/call-headers.ts";
 import type { ErrorBody } from "../../shared/errors.ts";
-import { BOX_SECRET, OTHER, REPLICA, testBox, until, WANTED } from "./box.ts";
+import { BOX_SECRET, OTHER, REPLICA, testBox, WANTED } from "./box.ts";
+import { until } from "../support/until.ts";
 
 export type Json = Record<string, unknown>;
 
@@ -132,8 +133,9 @@ export function ask(port: number, question: Question = {}): Asked {
   return {
     answer,
     text,
-    came: (wanted) =>
-      until(() => (typeof wanted === "string" ? text().includes(wanted) : wanted.test(text()))),
+    came: async (wanted) => {
+      await until(() => (typeof wanted === "string" ? text().includes(wanted) : wanted.test(text())));
+    },
     leave: () => void sent.destroy(),
     read: () => reading.abort(),
   };

@@ -19,6 +19,7 @@ import { MAX_RETAINED_BYTES } from "../../shared/limits.ts";
 import { fleetInput } from "../shared/fleet-input.ts";
 import { switchDefaults, type Switches } from "../sim/llama/switches.ts";
 import { startLlamaServer, type SimulatedServer, type State } from "../sim/start.ts";
+import { until } from "../support/until.ts";
 
 export const BOX_SECRET = "the-secret-of-the-tests";
 export const LLAMA_API_KEY = "the-key-of-the-tests";
@@ -70,19 +71,6 @@ export async function reset(simulator: SimulatedServer): Promise<void> {
   await until(async () => (await fetch(`${simulator.url}/health`)).ok);
   await simulator.until((state) => state.generating === 0 && state.deferred === 0);
   await simulator.forget();
-}
-
-/** Waits until something is so; what it throws meanwhile counts as not yet. */
-export async function until(so: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
-  const last = performance.now() + withinMs;
-  for (;;) {
-    const isSo = await Promise.resolve()
-      .then(so)
-      .catch(() => false);
-    if (isSo) return;
-    if (performance.now() > last) throw new Error(`it never came to be: ${so.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 export interface TestAgent {
@@ -210,7 +198,6 @@ export async function startAgent(
         const one = live.servers.get(port);
         await until(
           () => one?.usable === true && one.slots.total > 0 && one.slots.free === one.slots.total,
-          10_000,
         ).catch(() => {
           throw new Error(`${port} never settled: ${JSON.stringify([one?.view(), one?.slots])}`);
         });

@@ -4,7 +4,8 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ClientAnswer, type AnswerSource } from "../../origin-agent/client-answer.ts";
 import type { Refusal } from "../../shared/errors.ts";
-import { testBox, until, WANTED } from "./box.ts";
+import { testBox, WANTED } from "./box.ts";
+import { until } from "../support/until.ts";
 
 let server: Server;
 let responding: (response: ServerResponse) => void;

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SimulatedServer, State } from "../sim/start.ts";
 import { answered, ask, dataOf, errorOf } from "./ask.ts";
-import { reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
+import { reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { until } from "../support/until.ts";
 
 let simulator: SimulatedServer;
 let agent: TestAgent;

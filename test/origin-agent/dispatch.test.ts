@@ -3,18 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { QUEUE_PER_SLOT } from "../../shared/limits.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, dataOf, errorOf, jsonOf } from "./ask.ts";
-import {
-  callsOf,
-  endsOf,
-  REPLICA,
-  reset,
-  startAgent,
-  startSimulator,
-  testBox,
-  until,
-  WANTED,
-} from "./box.ts";
+import { callsOf, endsOf, REPLICA, reset, startAgent, startSimulator, testBox, WANTED } from "./box.ts";
 import type { TestAgent } from "./box.ts";
+import { until } from "../support/until.ts";
 
 let wanted: SimulatedServer;
 let replica: SimulatedServer;

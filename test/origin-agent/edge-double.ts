@@ -5,7 +5,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { WebSocketServer, type WebSocket } from "ws";
 import type { UsageCall } from "../../shared/usage.ts";
 import { AgentFrame, LINK_PATH, PING, PONG, readFrame, type EdgeFrame } from "../../shared/wire.ts";
-import { until } from "./box.ts";
+import { until } from "../support/until.ts";
 
 export interface EdgeDouble {
   readonly url: string;
@@ -58,7 +58,7 @@ export async function startEdgeDouble(): Promise<EdgeDouble> {
     told: async (t, count = 1) => {
       const found = (): Extract<AgentFrame, { t: typeof t }>[] =>
         double.frames.filter((frame): frame is Extract<AgentFrame, { t: typeof t }> => frame.t === t);
-      await until(() => found().length >= count, 20_000);
+      await until(() => found().length >= count);
       return found();
     },
     close: async () => {

@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { AskedRestarts, RESTART_AGAIN_MS } from "../../origin-agent/asked-restarts.ts";
 import { EdgeWords } from "../../origin-agent/edge-words.ts";
 import { RevokedKeys } from "../../origin-agent/revoked-keys.ts";
-import { testBox, until, WANTED } from "./box.ts";
+import { testBox, WANTED } from "./box.ts";
+import { until } from "../support/until.ts";
 
 function restartsOf(clock: () => number): { readonly restarts: AskedRestarts; readonly asked: string[] } {
   const asked: string[] = [];

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { QUEUE_PER_SLOT } from "../../shared/limits.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, dataOf, errorOf, eventsOf, jsonOf, type Answer, type Question } from "./ask.ts";
-import { OTHER, REPLICA, reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
+import { OTHER, REPLICA, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { until } from "../support/until.ts";
 
 let wanted: SimulatedServer;
 let replica: SimulatedServer;
@@ -112,7 +113,7 @@ describe("a call is answered by", () => {
 
 describe("a server that loads", () => {
   /** The agent knows that it loads, and a call is there. */
-  const waits = (port: number): Promise<void> =>
+  const waits = (port: number): Promise<boolean> =>
     until(() => agent.bodies.bytes > 0 && agent.live.servers.get(port)?.view().state === "loading");
 
   it("is waited for, and answers as soon as it is ready", async () => {

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { boxHealth } from "../../origin-agent/health.ts";
 import type { SimulatedServer } from "../sim/start.ts";
-import { REPLICA, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
+import { REPLICA, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { until } from "../support/until.ts";
 
 let ready: SimulatedServer;
 let loading: SimulatedServer;

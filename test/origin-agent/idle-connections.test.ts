@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { IdleConnections } from "../../origin-agent/idle-connections.ts";
-import { until } from "./box.ts";
+import { until } from "../support/until.ts";
 
 let now: number;
 let server: Server;

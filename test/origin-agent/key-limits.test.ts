@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, dataOf, errorOf } from "./ask.ts";
-import { callsOf, reset, startAgent, startSimulator, testBox, until, WANTED, type TestAgent } from "./box.ts";
+import { callsOf, reset, startAgent, startSimulator, testBox, WANTED, type TestAgent } from "./box.ts";
+import { until } from "../support/until.ts";
 
 let wanted: SimulatedServer;
 let agent: TestAgent;

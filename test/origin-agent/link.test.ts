@@ -8,9 +8,9 @@ import type { EdgeWord } from "../../origin-agent/edge-words.ts";
 import { Link } from "../../origin-agent/link.ts";
 import { openUsageJournal, type UsageJournal } from "../../origin-agent/usage-journal.ts";
 import { LINK_BOX_HEADER, MAX_BATCH_CALLS, MAX_FRAME_BYTES } from "../../shared/wire.ts";
-import { until } from "./box.ts";
 import { startEdgeDouble, type EdgeDouble } from "./edge-double.ts";
 import { quietBox, usageCall } from "./link-samples.ts";
+import { until } from "../support/until.ts";
 
 const TOKEN = "f".repeat(64);
 
@@ -95,7 +95,7 @@ describe("a link", () => {
     link.start();
     await edge.told("hello");
     endCalls(MAX_BATCH_CALLS + 50);
-    await until(() => edge.booked.size === MAX_BATCH_CALLS + 50, 10_000);
+    await until(() => edge.booked.size === MAX_BATCH_CALLS + 50);
     const numbers = [...edge.booked.values()].map(({ seq }) => seq);
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
     expect(edge.twice).toEqual([]);
@@ -112,7 +112,7 @@ describe("a link", () => {
     await edge.told("usage");
     edge.switches.usage = "acknowledged";
     edge.cut();
-    await until(async () => (await journal.unacknowledged(1)) === null, 10_000);
+    await until(async () => (await journal.unacknowledged(1)) === null);
     expect((await edge.told("hello", 2)).length).toBe(2);
     expect(edge.booked.size).toBe(3);
     expect(edge.twice).toEqual([]);
@@ -130,7 +130,7 @@ describe("a link", () => {
     journal = adopting;
     link = makeLink("epoch-1b");
     link.start();
-    await until(() => edge.booked.size === 2, 10_000);
+    await until(() => edge.booked.size === 2);
     expect([...edge.booked.keys()].every((name) => name.startsWith("epoch-0 "))).toBe(true);
     await before.close();
   });
@@ -166,9 +166,9 @@ describe("a link", () => {
   it("that is refused says so once, with what to do and no token, and one that is let in again is told", async () => {
     edge.switches.refuse = 503;
     link.start();
-    await until(() => edge.upgrades.length >= 3, 10_000);
+    await until(() => edge.upgrades.length >= 3);
     edge.switches.refuse = 401;
-    await until(() => linesOf("link").length === 2, 10_000);
+    await until(() => linesOf("link").length === 2);
     expect(linesOf("link")).toMatchObject([
       { state: "refused", status: 503 },
       { state: "refused", status: 401, advice: expect.stringContaining("BOX_SECRET") as unknown },

@@ -12,8 +12,9 @@ import type { UsageCall } from "../../shared/usage.ts";
 import { boxInput, fleetInput } from "../shared/fleet-input.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, dataOf, jsonOf, TOKEN, type Json } from "./ask.ts";
-import { BOX_SECRET, LLAMA_API_KEY, reset, startSimulator, until, WANTED } from "./box.ts";
+import { BOX_SECRET, LLAMA_API_KEY, reset, startSimulator, WANTED } from "./box.ts";
 import { startEdgeDouble } from "./edge-double.ts";
+import { until } from "../support/until.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../origin-agent/main.ts", import.meta.url));
 const SHARED_FLEET = new URL("../../shared/fleet.ts", import.meta.url).href;
@@ -218,7 +219,7 @@ describe("the program", () => {
     const [hello] = await edge.told("hello");
     expect(hello).toMatchObject({ box: "north", servers: [{ port: WANTED, model: "Heron-3B" }, {}, {}] });
     expect((await answered(port, { call: { requestId: "req-linked" } })).status).toBe(200);
-    await until(() => [...edge.booked.values()].some(({ callId }) => callId === "req-linked"), 10_000);
+    await until(() => [...edge.booked.values()].some(({ callId }) => callId === "req-linked"));
     edge.say({ t: "drain" });
     await until(async () => (await answered(port)).status === 503);
     edge.say({ t: "resume" });
@@ -290,7 +291,7 @@ describe("a program that was told to go", () => {
     await simulator.set({ stallAfterTokens: null });
     expect((await asked.answer).whole).toBe(true);
     // Far less than the time for which idle connections are kept.
-    await until(() => agent.child.exitCode === 0, 5_000);
+    await until(() => agent.child.exitCode === 0);
     kept.destroy();
   });
 });

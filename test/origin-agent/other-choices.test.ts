@@ -4,8 +4,9 @@ import { ChatRecorder } from "../../origin-agent/chat-recorder.ts";
 import { otherTextsOf, othersPassed, tokensOf } from "../../origin-agent/other-choices.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, type Json } from "./ask.ts";
-import { endsOf, OTHER, reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
+import { endsOf, OTHER, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
 import { startRecordedServer, type RecordedServer } from "./recorded-server.ts";
+import { until } from "../support/until.ts";
 
 const HEAD = { created: 1, id: "chatcmpl-a", model: "Wren-1B.gguf", object: "chat.completion.chunk" };
 const USAGE = { prompt_tokens: 25, completion_tokens: 2, total_tokens: 27 };

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Switches } from "../sim/llama/switches.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, dataOf, deltasOf, errorOf, eventsOf, jsonOf, type Answer, type Json } from "./ask.ts";
-import { REPLICA, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
+import { REPLICA, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { until } from "../support/until.ts";
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

@@ -10,7 +10,7 @@ import { isUsable, step } from "../../origin-agent/server-health.ts";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
 import { startLlamaServer, type SimulatedServer, type StartOptions } from "../sim/start.ts";
 import { wantsOneToken } from "./health-timeline.ts";
-import { until } from "./probes/until.ts";
+import { until } from "../support/until.ts";
 
 const KEY = "a-key-of-the-box";
 const PACES: StartOptions = { parallel: 2, apiKey: KEY, tokensPerSecond: 200, promptTokensPerSecond: 0 };
@@ -51,8 +51,9 @@ class Watch {
   }
 
   async become(state: string): Promise<number> {
-    return until(`${state}; it was ${JSON.stringify(this.course)}`, () =>
-      this.record.state === state ? performance.now() : null,
+    return until(
+      () => (this.record.state === state ? performance.now() : null),
+      `${state}; it was ${JSON.stringify(this.course)}`,
     );
   }
 
@@ -135,7 +136,7 @@ it("a process that dies is out of use within the steady pace, and in use within 
   await server.die();
   expect((await watch.become("down")) - died).toBeLessThan(1_500);
   const startedAgain = await start({ port: server.port, loadMs });
-  await until("the new process to have loaded", async () => !(await startedAgain.state()).loading);
+  await until(async () => !(await startedAgain.state()).loading, "the new process to have loaded");
   const loaded = performance.now();
   expect((await watch.become("ready")) - loaded).toBeLessThan(1_000);
   expect(words(watch)).toEqual(["ready well", "down refused", "loading loading", "ready well"]);
@@ -147,8 +148,9 @@ it("a server that hangs under a call while /health says 200 is stalled, stays so
   await watch.become("ready");
   const leave = new AbortController();
   const call = complete(server.url, 4_000, leave.signal).catch(() => undefined);
-  await until("a token of the call", async () =>
-    ((await readSlots(server.url, KEY)) ?? []).some(({ decoded }) => (decoded ?? 0) > 0),
+  await until(
+    async () => ((await readSlots(server.url, KEY)) ?? []).some(({ decoded }) => (decoded ?? 0) > 0),
+    "a token of the call",
   );
   await server.set({ stall: true });
   const from = performance.now();
@@ -156,7 +158,7 @@ it("a server that hangs under a call while /health says 200 is stalled, stays so
   expect(seen).toBeGreaterThan(14_000);
   expect(seen).toBeLessThan(20_000);
   expect(await askHealth(server.url)).toBe("ok");
-  await until("a one-token call to fail too", () => watch.record.oneToken.failures > 0);
+  await until(() => watch.record.oneToken.failures > 0, "a one-token call to fail too");
   expect(isUsable(watch.record)).toBe(false);
   await server.set({ stall: false });
   await watch.become("ready");

@@ -8,7 +8,8 @@ import { BoxHealth } from "../../shared/health.ts";
 import { MAX_BODY_BYTES } from "../../shared/limits.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, errorOf, headersOf, jsonOf, TOKEN, type Answer, type Json } from "./ask.ts";
-import { callsOf, reset, startAgent, startSimulator, until, WANTED, type TestAgent } from "./box.ts";
+import { callsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { until } from "../support/until.ts";
 
 let simulator: SimulatedServer;
 let agent: TestAgent;
@@ -206,7 +207,7 @@ describe("a body", () => {
     upload.once("response", (response) => void (status = response.statusCode));
     upload.once("error", () => undefined);
     upload.write('{"messages":');
-    await until(() => status !== undefined, 3_000).finally(() => upload.destroy());
+    await until(() => status !== undefined).finally(() => upload.destroy());
     expect(status).toBe(504);
   });
 

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { until } from "../support/until.ts";
 import type { Finished, Received } from "./llama/ledger.ts";
 import type { Switches } from "./llama/switches.ts";
 
@@ -52,7 +53,7 @@ export interface SimulatedServer {
   /** Empties what the server remembers of requests. */
   forget(): Promise<State>;
   /** Waits until the state is as wanted. */
-  until(wanted: (state: State) => boolean, withinMs?: number): Promise<State>;
+  until(wanted: (state: State) => boolean): Promise<State>;
   /** Ends the process as the kernel's out-of-memory killer does. */
   die(): Promise<Exit>;
   /** Ends the process, however it is switched. */
@@ -61,7 +62,6 @@ export interface SimulatedServer {
 }
 
 const PROGRAM = fileURLToPath(new URL("llama-server.ts", import.meta.url));
-const POLL_MS = 5;
 
 export async function startLlamaServer(options: StartOptions = {}): Promise<SimulatedServer> {
   const child = spawn(
@@ -91,16 +91,17 @@ export async function startLlamaServer(options: StartOptions = {}): Promise<Simu
     state,
     set: async (switches) => post("/switches", switches),
     forget: async () => post("/forget"),
-    until: async (wanted, withinMs = 5_000) => {
-      const deadline = performance.now() + withinMs;
-      for (;;) {
-        const now = await state();
-        if (wanted(now)) return now;
-        if (performance.now() > deadline) {
-          throw new Error(`the state never came: ${JSON.stringify({ ...now, received: [] })}`);
-        }
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      }
+    until: async (wanted) => {
+      let last: State | null = null;
+      const reached = async (): Promise<State | null> => {
+        last = await state();
+        return wanted(last) ? last : null;
+      };
+      return until(reached, String(wanted)).catch((error: unknown) => {
+        throw new Error(`the state never came: ${JSON.stringify({ ...last, received: [] })}`, {
+          cause: error,
+        });
+      });
     },
     die: kill,
     stop: kill,

@@ -3,7 +3,8 @@ import { createHmac } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { boxToken } from "../../../shared/box-token.ts";
 import { MARK } from "../../origin-agent/llama-log.ts";
-import { PM2, startPm2Box, until, type Pm2Box } from "./pm2-box.ts";
+import { PM2, startPm2Box, type Pm2Box } from "./pm2-box.ts";
+import { until } from "../../support/until.ts";
 
 const SHELL_SECRET = "a-secret-of-the-shell-that-starts-pm2";
 

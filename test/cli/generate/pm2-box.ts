@@ -137,12 +137,6 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
   return made;
 }
 
-export async function until(what: () => Promise<boolean>, withinMs = 30_000): Promise<void> {
-  for (const deadline = performance.now() + withinMs; !(await what()); await pause(50)) {
-    if (performance.now() > deadline) throw new Error(`it never came: ${String(what)}`);
-  }
-}
-
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
   await Promise.all(servers.map((server) => once(server, "listening")));

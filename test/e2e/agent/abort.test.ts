@@ -4,7 +4,8 @@ import { startStack } from "../../../scripts/stack.mjs";
 import { SeededRandom } from "../../shared/seeded-random.ts";
 import type { Finished } from "../../sim/llama/ledger.ts";
 import { ask, stateOf, type Stack } from "../ask.ts";
-import { addressOf, callAgent, callFor, codeOf, figure, figures, print, until } from "./agent-call.ts";
+import { addressOf, callAgent, callFor, codeOf, figure, figures, print } from "./agent-call.ts";
+import { until } from "../../support/until.ts";
 
 const SEED = 4;
 const TOKENS_PER_SECOND = 60;
@@ -96,7 +97,7 @@ test("140 that leave the agent: while they wait, in their prompt, in mid-stream,
   });
   await Promise.all(clients);
   const since = performance.now();
-  await until(allIdle, "every slot is idle, every place free", AT_THE_AGENT_MS);
+  await until(allIdle, "every slot is idle, every place free");
   print(`140 left the agent, seed ${SEED}`, {
     ...left,
     idleAfterTheLastMs: Math.round(performance.now() - since),
@@ -143,7 +144,7 @@ test("60 that leave through the edge: their streams' slots are idle too", async 
   });
   await Promise.all(clients);
   const since = performance.now();
-  await until(allIdle, "every slot is idle, every place free", THROUGH_THE_EDGE_MS);
+  await until(allIdle, "every slot is idle, every place free");
   print(`60 left through the edge, seed ${SEED + 1}`, {
     ...left,
     idleAfterTheLastMs: Math.round(performance.now() - since),
@@ -179,7 +180,7 @@ test("40 unstreamed that leave through the edge: each costs at most its cap, the
   await Promise.all(clients);
   const since = performance.now();
   // Eight for each server's two slots, one after another; five times that, for a machine that is busy.
-  await until(allIdle, "every slot is idle, every place free", 5 * 4 * PER_CALL_MS);
+  await until(allIdle, "every slot is idle, every place free");
   const idleAfterTheLastMs = Math.round(performance.now() - since);
   const ends = await ended();
   const afterLeaving = [...leftAt].flatMap(([name, at]) => {
@@ -215,7 +216,7 @@ test("unstreamed calls that nobody knows to be left end at their deadline, and t
   });
   expect(new Set(await Promise.all(calls))).toEqual(new Set(["deadline_exceeded"]));
   const toldMs = Math.round(performance.now() - since);
-  await until(allIdle, "every slot is idle", AT_THE_AGENT_MS);
+  await until(allIdle, "every slot is idle");
   print("10 unstreamed at their deadline", {
     deadlineMs,
     toldMs,
@@ -238,15 +239,11 @@ function watchEnds(name: string): () => Promise<SeenEnd[]> {
         seen.set(end.id, { ...end, seenAt: performance.now() });
     }
   };
-  const watching = until(
-    async () => {
-      const last = over;
-      await Promise.all(PORTS.map(look));
-      return last;
-    },
-    "the end of the watch",
-    60_000,
-  );
+  const watching = until(async () => {
+    const last = over;
+    await Promise.all(PORTS.map(look));
+    return last;
+  }, "the end of the watch");
   return async () => {
     over = true;
     await watching;

@@ -178,18 +178,6 @@ export function print(what: string, figures: unknown): void {
   process.stdout.write(`${what}: ${typeof figures === "string" ? figures : JSON.stringify(figures)}\n`);
 }
 
-export async function until(
-  wanted: () => Promise<boolean> | boolean,
-  what: string,
-  withinMs = 20_000,
-): Promise<void> {
-  const end = performance.now() + withinMs;
-  while (!(await wanted())) {
-    if (performance.now() > end) throw new Error(`never came: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 /** The first box of a stack, as its edge addresses it. */
 export function addressOf(stack: {
   readonly boxSecret: string;

@@ -1,11 +1,12 @@
 // Chaos over real processes, under the real PM2, in the real box's shape: whatever befalls the servers, every call
 // ends whole or says that it isn't. ISHA_TEST_SEED makes another storm.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { callAgent, callFor, codeOf, figure, print, readStream, until } from "./agent-call.ts";
+import { callAgent, callFor, codeOf, figure, print, readStream } from "./agent-call.ts";
 import { takeReferences, Verdicts } from "./chaos-verdict.ts";
 import { HARM_KINDS, storm } from "./chaos.ts";
 import { expectCalm, leftOver, PACE } from "./harmed-box.ts";
 import { allUp, startPm2Box, type Pm2Box } from "./pm2-box.ts";
+import { until } from "../../support/until.ts";
 
 const SEED = Number(process.env["ISHA_TEST_SEED"] ?? 20_261_123);
 const POISON = "zyanide";
@@ -42,7 +43,7 @@ test("64 streams through a storm: each whole and right, or with one permitted er
   expect(verdicts.completeShare).toBeGreaterThanOrEqual(0.95);
   const struck = HARM_KINDS.filter((kind) => (verdicts.counts[`harm: ${kind}`] ?? 0) > 0);
   expect(struck).toEqual(HARM_KINDS);
-  await until(() => allUp(box), "every server is back", 60_000);
+  await until(() => allUp(box), "every server is back");
   await expectCalm(box);
   print("chaos, afterwards", {
     idleMs: Math.round(performance.now() - since) - stormMs,

@@ -3,9 +3,10 @@
 import fleet from "../../../fleet.config.ts";
 import { CALL_DEADLINE_MS, LOAD_WAIT_MS } from "../../../shared/limits.ts";
 import { SeededRandom } from "../../shared/seeded-random.ts";
-import { callAgent, callFor, until } from "./agent-call.ts";
+import { callAgent, callFor } from "./agent-call.ts";
 import { add, CAPS, PROMPTS, type Verdicts } from "./chaos-verdict.ts";
 import { readyPorts, stateOf, switchOn, type HarmedBox } from "./harmed-box.ts";
+import { until } from "../../support/until.ts";
 
 /** As on the real box: an 8B takes ten seconds to load, a 0.6B one or two. */
 const LOAD_MS = { large: 10_000, small: 1_500 } as const;
@@ -143,20 +144,16 @@ class Storm {
     const isDeadly = how !== "cut mid-event" && how !== "going on after abort";
     const order = this.#random.shuffled(this.#box.ports);
     let found: number | undefined;
-    await until(
-      async () => {
-        const ready = (await readyPorts(this.#box)).filter((port) => !this.#struck.has(port));
-        found = order.find(
-          (port) =>
-            ready.includes(port) &&
-            (size === null || sizeOf(port) === size) &&
-            (!isDeadly || canStand(ready.filter((other) => other !== port))),
-        );
-        return found !== undefined || this.#over;
-      },
-      `a server for ${how}`,
-      this.#plan.lastMs,
-    );
+    await until(async () => {
+      const ready = (await readyPorts(this.#box)).filter((port) => !this.#struck.has(port));
+      found = order.find(
+        (port) =>
+          ready.includes(port) &&
+          (size === null || sizeOf(port) === size) &&
+          (!isDeadly || canStand(ready.filter((other) => other !== port))),
+      );
+      return found !== undefined || this.#over;
+    }, `a server for ${how}`);
     if (found === undefined) return null;
     this.#struck.add(found);
     return found;
@@ -186,7 +183,7 @@ class Storm {
       );
     await this.#box.signal(port, signal);
     await until(async () => !(await isUp()), `${port} is gone`);
-    await until(isUp, `${port} is back`, 60_000);
+    await until(isUp, `${port} is back`);
   }
 
   /** Its streams stand still for longer than the agent lets them. */

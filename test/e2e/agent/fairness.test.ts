@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
 import type { Stack } from "../ask.ts";
-import { addressOf, callAgent, callFor, codeOf, figure, print, readStream, until } from "./agent-call.ts";
+import { addressOf, callAgent, callFor, codeOf, figure, print, readStream } from "./agent-call.ts";
+import { until } from "../../support/until.ts";
 
 const SLOTS = 2;
 

@@ -2,7 +2,8 @@
 import { BoxHealth } from "../../../shared/health.ts";
 import type { Switches } from "../../sim/llama/switches.ts";
 import type { State } from "../../sim/start.ts";
-import { figure, until, type AgentAddress } from "./agent-call.ts";
+import { figure, type AgentAddress } from "./agent-call.ts";
+import { until } from "../../support/until.ts";
 
 export interface HarmedBox extends AgentAddress {
   readonly llamaApiKey: string;

@@ -3,7 +3,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
 import { switchServer, type Stack } from "../ask.ts";
-import { addressOf, callAgent, callFor, figure, print, readStream, until } from "./agent-call.ts";
+import { addressOf, callAgent, callFor, figure, print, readStream } from "./agent-call.ts";
+import { until } from "../../support/until.ts";
 
 let stack: Stack;
 beforeAll(async () => {
@@ -28,7 +29,7 @@ async function servedBy(ports: number[], fallbackPorts: number[] = []): Promise<
 /** How long it takes until a server is in a state. */
 async function timeUntil(port: number, state: string, withinMs = 30_000): Promise<number> {
   const since = performance.now();
-  await until(() => isIn(port, state), `${port} is ${state}`, withinMs);
+  await until(() => isIn(port, state), `${port} is ${state}`);
   return Math.round(performance.now() - since);
 }
 

@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
 import { stateOf, type Stack } from "../ask.ts";
-import { addressOf, callAgent, callFor, figure, print, readStream, until } from "./agent-call.ts";
+import { addressOf, callAgent, callFor, figure, print, readStream } from "./agent-call.ts";
+import { until } from "../../support/until.ts";
 
 let stack: Stack;
 beforeAll(async () => {

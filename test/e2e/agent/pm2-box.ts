@@ -12,8 +12,8 @@ import shipped from "../../../fleet.config.ts";
 import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
 import wide from "../../fixtures/wide-fleet.ts";
 import type { Switches } from "../../sim/llama/switches.ts";
-import { until } from "./agent-call.ts";
 import { readyPorts, type HarmedBox } from "./harmed-box.ts";
+import { until } from "../../support/until.ts";
 
 export interface Pm2App {
   readonly name: string;
@@ -150,7 +150,7 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
   };
   try {
     await pm2("--silent", "start", file);
-    await until(() => allUp(made), "agent and servers are up", 60_000);
+    await until(() => allUp(made), "agent and servers are up");
   } catch (error) {
     await made.stop();
     throw error;

@@ -4,9 +4,10 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
-import { callAgent, callFor, codeOf, figure, print, readStream, until } from "./agent-call.ts";
+import { callAgent, callFor, codeOf, figure, print, readStream } from "./agent-call.ts";
 import { expectCalm } from "./harmed-box.ts";
 import { startPm2Box, type Pm2Box } from "./pm2-box.ts";
+import { until } from "../../support/until.ts";
 
 const RELOADS = 3;
 const CLIENTS = 24;
@@ -40,7 +41,7 @@ test("a server whose weights aren't on the card, by nvidia-smi, is slow, and its
     (await figure(box, "isha_server_state", `port="${port}"`, 'state="slow"')) === 1;
   await writeCard((port) => (port === 8082 ? 300 : 6_800));
   const since = performance.now();
-  await until(() => isSlow(8082), "8082 is slow", 40_000);
+  await until(() => isSlow(8082), "8082 is slow");
   const seenMs = Math.round(performance.now() - since);
   for (const port of box.ports) expect(await isSlow(port)).toBe(port === 8082);
   const body = { messages: [{ role: "user", content: "Patient complaint: cough" }] };

@@ -10,9 +10,10 @@ import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
 import { startStack } from "../../../scripts/stack.mjs";
 import type { FleetView } from "../../../shared/fleet-view.ts";
 import { runProgram } from "../../cli/run-isha.ts";
-import { ask, until, type Stack } from "../ask.ts";
+import { ask, type Stack } from "../ask.ts";
 import { print } from "../agent/agent-call.ts";
 import { edgeBox, edgeView } from "./boxes.ts";
+import { until } from "../../support/until.ts";
 
 /** A box may have been heard last so long before it was harmed. */
 const HEARD_S = 15;
@@ -87,7 +88,7 @@ const found = (alarm: string, state: string): Message | undefined =>
 
 /** Seconds from `since` until the message came. */
 async function told(alarm: string, state: string, since: number): Promise<number> {
-  await until(async () => found(alarm, state) !== undefined, `${alarm} ${state}`, WITHIN_MS);
+  await until(async () => found(alarm, state) !== undefined, `${alarm} ${state}`);
   return Math.round(((found(alarm, state)?.at ?? 0) - since) / 100) / 10;
 }
 

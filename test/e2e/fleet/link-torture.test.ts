@@ -7,9 +7,10 @@ import { LINK_PING_MS, LINK_PONG_MS, LINK_RETRY_MAX_MS } from "../../../shared/l
 import { UsageReport, type UsageSums } from "../../../shared/usage-report.ts";
 import { SeededRandom } from "../../shared/seeded-random.ts";
 import { callAgent, callFor, print, readStream } from "../agent/agent-call.ts";
-import { until, type Stack } from "../ask.ts";
+import { type Stack } from "../ask.ts";
 import { startBoxLinks, type BoxLinks } from "./box-links.ts";
 import { admin, agentOf, edgeView, FLEET_FILE, hold, ownView } from "./boxes.ts";
+import { until } from "../../support/until.ts";
 
 const SEED = 6;
 const BOXES = ["north", "south"] as const;
@@ -145,16 +146,14 @@ async function converged(since: number): Promise<number> {
   const isWhole = async (): Promise<boolean> =>
     opened() > since &&
     (await Promise.all(BOXES.map((box) => ownView(stack, box)))).every(({ linked }) => linked);
-  await until(isWhole, "the links are whole again", WHOLE_WITHIN_MS);
+  await until(isWhole, "the links are whole again");
   const whole = Math.max(since, ...BOXES.map((box) => links.open(box).openedAt));
   let apart: string[] = [];
-  await until(
-    async () => (apart = await differs()).length === 0,
-    "the edge sees what the agents see",
-    WITHIN_MS,
-  ).catch((error: unknown) => {
-    throw new Error(`${String(error)}\n${apart.join("\n")}`);
-  });
+  await until(async () => (apart = await differs()).length === 0, "the edge sees what the agents see").catch(
+    (error: unknown) => {
+      throw new Error(`${String(error)}\n${apart.join("\n")}`);
+    },
+  );
   return Math.round(performance.now() - whole);
 }
 
@@ -168,7 +167,7 @@ async function halfOpen(box: BoxName, isDeafAlone: boolean): Promise<void> {
   const before = links.open(box).openedAt;
   if (isDeafAlone) links.of(box).deafen();
   else links.silence(box);
-  await until(async () => links.open(box).openedAt > before, `${box} dials anew`, WHOLE_WITHIN_MS);
+  await until(async () => links.open(box).openedAt > before, `${box} dials anew`);
 }
 
 const TORTURES: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -183,7 +182,7 @@ const TORTURES: Readonly<Record<string, () => Promise<unknown>>> = {
 
 test("after each torture the edge soon sees what the agents see, and the ledger has every call once", async () => {
   links.double(0.5, () => random.next());
-  await until(async () => (await differs()).length === 0, "the links are there", 60_000);
+  await until(async () => (await differs()).length === 0, "the links are there");
   for (const [torture, inflict] of Object.entries(TORTURES)) {
     const load = startLoad();
     const begun = performance.now();
@@ -206,14 +205,10 @@ async function booked(): Promise<ReadonlyMap<string, UsageSums>> {
 }
 
 async function ledgerEqualsCalls(): Promise<void> {
-  await until(
-    async () => {
-      const views = await Promise.all(BOXES.map((box) => ownView(stack, box)));
-      return views.every(({ journal, linked }) => linked && journal.behindMs === null);
-    },
-    "the journals hold nothing that isn't acknowledged",
-    WHOLE_WITHIN_MS,
-  );
+  await until(async () => {
+    const views = await Promise.all(BOXES.map((box) => ownView(stack, box)));
+    return views.every(({ journal, linked }) => linked && journal.behindMs === null);
+  }, "the journals hold nothing that isn't acknowledged");
   await until(async () => {
     const sums = await booked();
     return [...made.keys()].every((key) => sums.has(key));

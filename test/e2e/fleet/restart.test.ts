@@ -4,8 +4,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
 import { print } from "../agent/agent-call.ts";
 import { startPm2Box, type Pm2Box } from "../agent/pm2-box.ts";
-import { until, type Stack } from "../ask.ts";
+import { type Stack } from "../ask.ts";
 import { admin, edgeBox, edgeView } from "./boxes.ts";
+import { until } from "../../support/until.ts";
 
 const PORT = 8082;
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "v
 import { startStack } from "../../../scripts/stack.mjs";
 import { BoxHealth } from "../../../shared/health.ts";
 import { figure, print, readStream } from "../agent/agent-call.ts";
-import { until, type Stack } from "../ask.ts";
+import { type Stack } from "../ask.ts";
 import { startBoxLinks, type BoxLinks } from "./box-links.ts";
 import {
   admin,
@@ -22,6 +22,7 @@ import {
   type Held,
   type Streamed,
 } from "./boxes.ts";
+import { until } from "../../support/until.ts";
 
 const BOXES = ["north", "south"] as const;
 type BoxName = (typeof BOXES)[number];
@@ -53,17 +54,13 @@ afterAll(async () => {
 });
 
 async function bothUp(): Promise<void> {
-  await until(
-    async () => {
-      const boxes = (await edgeView(stack))?.boxes ?? [];
-      return boxes.every(
-        ({ state, servers }) =>
-          state === "up" && servers.every((one) => one.state === "ready" && one.busy === 0),
-      );
-    },
-    "both boxes are up and idle",
-    30_000,
-  );
+  await until(async () => {
+    const boxes = (await edgeView(stack))?.boxes ?? [];
+    return boxes.every(
+      ({ state, servers }) =>
+        state === "up" && servers.every((one) => one.state === "ready" && one.busy === 0),
+    );
+  }, "both boxes are up and idle");
   // And calls go by it: one after another they are answered in turn.
   let last: string | null = null;
   await until(async () => {

@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { GPU_PACES, GpuProbe, type GpuPaces, type GpuReading } from "../../../origin-agent/probes/gpu.ts";
 import type { ProgramProblem } from "../../../origin-agent/probes/line-program.ts";
-import { isAlive, until } from "./until.ts";
+import { isAlive } from "./is-alive.ts";
+import { until } from "../../support/until.ts";
 
 const SIMULATOR = fileURLToPath(new URL("../../sim/nvidia-smi.ts", import.meta.url));
 const COMMAND = [process.execPath, "--disable-warning=ExperimentalWarning", SIMULATOR] as const;
@@ -67,10 +68,10 @@ class Bench {
   }
 
   async reading(what: string, wanted: (reading: GpuReading) => boolean): Promise<GpuReading> {
-    return until(what, () => {
+    return until(() => {
       const reading = this.probe.latest();
       return wanted(reading) ? reading : null;
-    });
+    }, what);
   }
 }
 
@@ -178,7 +179,7 @@ describe("a box that is well", () => {
 describe("a box in trouble", () => {
   it("without nvidia-smi says so once, and goes on looking", async () => {
     const bench = new Bench({}, {}, [join(folder, "nvidia-smi")]);
-    await until("the word", () => bench.problems.length > 0);
+    await until(() => bench.problems.length > 0, "the word");
     const { available, gpus, processes, problem, gpusAgeMs } = bench.probe.latest();
     expect({ available, gpus, processes, gpusAgeMs }).toEqual({
       available: false,
@@ -193,7 +194,7 @@ describe("a box in trouble", () => {
       { mode: 0o755 },
     );
     await bench.reading("the card", (reading) => reading.available);
-    await until("that it is well", () => bench.problems.includes("well"));
+    await until(() => bench.problems.includes("well"), "that it is well");
     expect(bench.problems).toEqual(["missing", "well"]);
   });
 
@@ -214,12 +215,12 @@ describe("a box in trouble", () => {
     ],
   ])("%s says why, once, and is read again when that is over", async (_, box, detail) => {
     const bench = new Bench(box);
-    await until("the word", () => bench.details.length > 0 && bench.probe.latest().problem !== null);
+    await until(() => bench.details.length > 0 && bench.probe.latest().problem !== null, "the word");
     expect(bench.details[0]).toEqual(detail);
     expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
     bench.set(ONE);
     await bench.reading("both", (reading) => reading.available && reading.processes !== null);
-    await until("that it is well", () => bench.problems.includes("well"));
+    await until(() => bench.problems.includes("well"), "that it is well");
     expect(bench.problems).toEqual(["ended", "well"]);
   });
 
@@ -230,8 +231,8 @@ describe("a box in trouble", () => {
     expect(killed).toHaveLength(2);
     for (const pid of killed) process.kill(pid, "SIGKILL");
     await until(
-      "two others",
       () => bench.probe.pids.length === 2 && !bench.probe.pids.some((pid) => killed.includes(pid)),
+      "two others",
     );
     await bench.reading("both again", (reading) => reading.problem === null && reading.processes !== null);
     expect(bench.probe.latest().gpus).toHaveLength(1);
@@ -241,23 +242,24 @@ describe("a box in trouble", () => {
     const bench = new Bench({ ...ONE, exitAfterLines: 1, exitCode: 15 }, { wellAfter: 60_000 });
     await bench.reading("a card", (reading) => reading.available);
     const seen = new Set<number>();
-    await until("some restarts", () => {
+    await until(() => {
       for (const pid of bench.probe.pids) seen.add(pid);
       return seen.size >= 5;
-    });
+    }, "some restarts");
     expect(bench.probe.latest().gpus).toHaveLength(1);
     expect(bench.problems).toEqual(["ended"]);
   });
 
   it("where nvidia-smi hangs from the start tells it, ends it, and knows nothing", async () => {
     const bench = new Bench({ hang: true }, IMPATIENT);
-    const first = await until("two processes", () =>
-      bench.probe.pids.length === 2 ? bench.probe.pids : null,
+    const first = await until(
+      () => (bench.probe.pids.length === 2 ? bench.probe.pids : null),
+      "two processes",
     );
-    await until("the word", () => bench.problems.length > 0);
+    await until(() => bench.problems.length > 0, "the word");
     expect(bench.problems).toEqual(["silent"]);
     expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
-    await until("both ended", () => first.every((pid) => !isAlive(pid)));
+    await until(() => first.every((pid) => !isAlive(pid)), "both ended");
     bench.set(ONE);
     await bench.reading("both", (reading) => reading.available && reading.processes !== null);
   });
@@ -267,12 +269,12 @@ describe("a box in trouble", () => {
     await bench.reading("both", (reading) => reading.available && reading.processes !== null);
     bench.set({ hang: true });
     let emptied = false;
-    await until("silence", () => {
+    await until(() => {
       const reading = bench.probe.latest();
       emptied ||= reading.processes?.length === 0;
       return !reading.available && reading.processes === null;
-    });
-    await until("the word", () => bench.problems.includes("silent"));
+    }, "silence");
+    await until(() => bench.problems.includes("silent"), "the word");
     expect(emptied).toBe(false);
     bench.set(ONE);
     await bench.reading("both again", (reading) => reading.available && reading.processes?.length === 1);
@@ -281,7 +283,7 @@ describe("a box in trouble", () => {
   it("where garbage comes keeps none of it", async () => {
     const script = `setInterval(() => process.stdout.write("0, GPU-1, 24576, 12\\n\\u0000\\u0001, what\\n" + "9".repeat(9_000)), 10)`;
     const bench = new Bench({}, IMPATIENT, [process.execPath, "-e", script, "--"]);
-    await until("the word", () => bench.problems.length > 0);
+    await until(() => bench.problems.length > 0, "the word");
     expect(bench.problems).toEqual(["garbage"]);
     expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
   });
@@ -290,8 +292,9 @@ describe("a box in trouble", () => {
 it("a stop ends every process, also one that hangs, and nothing is started after it", async () => {
   for (const box of [ONE, { hang: true }, {}]) {
     const bench = new Bench(box);
-    const pids = await until("two processes", () =>
-      bench.probe.pids.length === 2 ? bench.probe.pids : null,
+    const pids = await until(
+      () => (bench.probe.pids.length === 2 ? bench.probe.pids : null),
+      "two processes",
     );
     await bench.probe.stop();
     expect(pids.map(isAlive)).toEqual([false, false]);

@@ -4,7 +4,8 @@ import {
   type ProgramPaces,
   type ProgramProblem,
 } from "../../../origin-agent/probes/line-program.ts";
-import { isAlive, until } from "./until.ts";
+import { isAlive } from "./is-alive.ts";
+import { until } from "../../support/until.ts";
 
 const PACES: ProgramPaces = { silence: null, firstPause: 5, longestPause: 40, missingPause: 30 };
 
@@ -47,7 +48,7 @@ describe("lines", () => {
       let at = 0;
       setInterval(() => { if (at < bytes.length) process.stdout.write(bytes.subarray(at, ++at)); }, 1);
     `);
-    await until("three lines", () => lines.length === 3);
+    await until(() => lines.length === 3, "three lines");
     expect(lines).toEqual(["ok é世", "ok two", "ok three"]);
   });
 
@@ -57,7 +58,7 @@ describe("lines", () => {
       setTimeout(() => process.stdout.write("\\nok after\\n"), 20);
       setInterval(() => undefined, 1_000);
     `);
-    await until("the line after", () => lines.includes("ok after"));
+    await until(() => lines.includes("ok after"), "the line after");
     expect(lines).toEqual(["ok short", "ok after"]);
   });
 });
@@ -65,14 +66,14 @@ describe("lines", () => {
 describe("a program that ends", () => {
   it("is started again, with its code and last words told", async () => {
     const { problems, pids } = run(`console.log("ok"); console.log("it broke"); process.exitCode = 9;`);
-    await until("three ends", () => problems.length >= 3);
+    await until(() => problems.length >= 3, "three ends");
     expect(problems[0]).toEqual({ kind: "ended", code: 9, words: "it broke" });
     expect(pids.size).toBeGreaterThanOrEqual(3);
   });
 
   it("has its words on stderr told too, cut short", async () => {
     const { problems } = run(`console.error("E".repeat(5_000)); process.exitCode = 2;`);
-    await until("an end", () => problems.length >= 1);
+    await until(() => problems.length >= 1, "an end");
     expect(problems[0]).toEqual({ kind: "ended", code: 2, words: "E".repeat(200) });
   });
 
@@ -80,7 +81,7 @@ describe("a program that ends", () => {
     const { problems } = run("", { firstPause: 20, longestPause: 10_000 });
     const times: number[] = [];
     for (let end = 1; end <= 4; end += 1) {
-      await until(`end ${end}`, () => problems.length >= end);
+      await until(() => problems.length >= end, `end ${end}`);
       times.push(performance.now());
     }
     const [first = 0, , , last = 0] = times;
@@ -91,14 +92,14 @@ describe("a program that ends", () => {
 
 it("a program that isn't there is told as missing, and looked for again", async () => {
   const { problems, program } = run("", {}, "/nowhere/nvidia-smi");
-  await until("two looks", () => problems.length >= 2);
+  await until(() => problems.length >= 2, "two looks");
   expect(problems[0]).toEqual({ kind: "missing" });
   expect(program.pid).toBe(null);
 });
 
 it("a program that hangs is ended and started again", async () => {
   const { problems, pids } = run(`console.log("ok"); setInterval(() => undefined, 1_000);`, { silence: 500 });
-  await until("a second process", () => pids.size >= 2);
+  await until(() => pids.size >= 2, "a second process");
   expect(problems[0]).toEqual({ kind: "silent" });
   const [first = 0] = pids;
   expect(isAlive(first)).toBe(false);
@@ -106,17 +107,17 @@ it("a program that hangs is ended and started again", async () => {
 
 it("a program that prints nothing but garbage is ended, and its words are told", async () => {
   const { problems } = run(`setInterval(() => console.log("what?"), 5);`, { silence: 500 });
-  await until("a problem", () => problems.length >= 1);
+  await until(() => problems.length >= 1, "a problem");
   expect(problems[0]).toEqual({ kind: "garbage", words: "what?" });
 });
 
 it("never runs twice at a time, and after a stop not at all", async () => {
   const { program, pids } = run(`console.log("ok"); setInterval(() => undefined, 1_000);`);
-  await until("the process", () => pids.size === 1);
+  await until(() => pids.size === 1, "the process");
   program.start();
   program.restart({ kind: "silent" });
   program.restart({ kind: "silent" });
-  await until("the next process", () => pids.size === 2);
+  await until(() => pids.size === 2, "the next process");
   const [first = 0, second = 0] = pids;
   expect(isAlive(first)).toBe(false);
   await program.stop();

@@ -6,7 +6,8 @@ import { delimiter, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Pm2Probe, processNamed, type RestartOutcome } from "../../../origin-agent/probes/pm2.ts";
 import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
-import { isAlive, until } from "./until.ts";
+import { isAlive } from "./is-alive.ts";
+import { until } from "../../support/until.ts";
 
 const JLIST = readFileSync(new URL("pm2-7-jlist.txt", import.meta.url), "utf8");
 
@@ -234,10 +235,10 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
   it("lists as the fixture does", async () => {
     const { probe, problems } = probeOf(home);
     await until(
-      "one that waits",
       async () => (await named(probe, "llama-waits"))?.status === "waiting restart",
+      "one that waits",
     );
-    await until("one given up", async () => (await named(probe, "llama-given-up"))?.status === "errored");
+    await until(async () => (await named(probe, "llama-given-up"))?.status === "errored", "one given up");
     const stay = await named(probe, "llama-stay");
     expect(stay).toMatchObject({ status: "online", restarts: 0 });
     expect(isAlive(stay?.pid ?? -1)).toBe(true);
@@ -254,8 +255,8 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
     expect(await named(probe, "llama-stay")).toMatchObject({ status: "online", restarts: 1 });
     expect(isAlive(before?.pid ?? -1)).toBe(false);
     await until(
-      "one that waits",
       async () => (await named(probe, "llama-waits"))?.status === "waiting restart",
+      "one that waits",
     );
     expect(await probe.restart("llama-waits")).toBe("restarted");
     expect(await probe.restart("llama-given-up")).toBe("restarted");

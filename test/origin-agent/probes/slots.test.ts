@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { readSlots, type SlotReading } from "../../../origin-agent/probes/slots.ts";
 import { startLlamaServer, type SimulatedServer } from "../../sim/start.ts";
-import { until } from "./until.ts";
+import { until } from "../../support/until.ts";
 
 const KEY = "a-key-of-the-box";
 const CALL = { prompt: "What is a deductible?", max_tokens: 400, ignore_eos: true, id_slot: 1, stream: true };
@@ -37,23 +37,23 @@ describe("a llama-server's slots", () => {
       if (found === undefined) throw new Error("no slot 1");
       return found;
     };
-    const first = await until("a token", async () => {
+    const first = await until(async () => {
       const seen = await slot();
       return seen.busy && (seen.decoded ?? 0) > 0 ? seen : null;
-    });
+    }, "a token");
     expect(first.task).not.toBe(null);
     expect(first.promptProcessed).toBeGreaterThan(0);
-    const later = await until("more tokens", async () => {
+    const later = await until(async () => {
       const seen = await slot();
       return (seen.decoded ?? 0) > (first.decoded ?? 0) ? seen : null;
-    });
+    }, "more tokens");
     expect(later.task).toBe(first.task);
     leave.abort();
     await answer.body?.cancel().catch(() => undefined);
-    const idle = await until("its end", async () => {
+    const idle = await until(async () => {
       const seen = await slot();
       return seen.busy ? null : seen;
-    });
+    }, "its end");
     expect(idle).toMatchObject({ task: first.task, decoded: 0 });
   });
 
@@ -133,7 +133,7 @@ describe("a server that answers otherwise", () => {
       more();
     });
     expect(await readSlots(origin, KEY)).toBe(null);
-    await until("the connection's end", () => closed);
+    await until(() => closed, "the connection's end");
   });
 
   it("or never does, is given up on after a second, or when the asker leaves", async () => {

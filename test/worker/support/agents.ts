@@ -132,7 +132,7 @@ export function snapshot(seq: number, more: Readonly<Record<string, unknown>> = 
 
 /** Waits until an expectation holds. */
 export async function until(expectation: () => void | Promise<void>): Promise<void> {
-  await vi.waitFor(expectation, { timeout: 10_000, interval: 10 });
+  await vi.waitFor(expectation, { timeout: 120_000, interval: 10 });
 }
 
 /** A snapshot as the edge has read it. */
