@@ -35,8 +35,8 @@ for await (const line of createInterface({ input: process.stdin })) {
 }
 
 for (const group of groups) reaches("SIGTERM", group);
-const until = Date.now() + GRACE_MS;
-while (Date.now() < until && [...groups].some((group) => reaches(0, group))) {
+const deadline = performance.now() + GRACE_MS;
+while (performance.now() < deadline && [...groups].some((group) => reaches(0, group))) {
   await new Promise((resolve) => setTimeout(resolve, POLL_MS));
 }
 for (const group of groups) reaches("SIGKILL", group);

@@ -154,8 +154,8 @@ function writeStamp(file, text) {
 /** @param {string} root */
 async function install(root) {
   console.log("Installing what package-lock.json names into node_modules: about a minute, once.");
-  const started = Date.now();
-  const seconds = () => Math.round((Date.now() - started) / 1000);
+  const started = performance.now();
+  const seconds = () => Math.round((performance.now() - started) / 1000);
   const ticking = setInterval(() => console.log(`  still installing (${seconds()} s)`), STILL_INSTALLING_MS);
   const { code, output, interrupted } = await npmCi(root).finally(() => clearInterval(ticking));
   if (interrupted) throw new Error("The install was broken off; the same command starts it again.");
@@ -184,7 +184,7 @@ function failureText(code, output) {
   return [
     `\`npm ci\` failed (${code === null ? "something ended it" : `exit code ${code}`}). It said:`,
     ...lines.map((line) => `  ${line}`),
-    "What to do: mend what it names (most often the network, a proxy or npm's configuration), or run " +
+    "What to do: fix what it names (most often the network, a proxy or npm's configuration), or run " +
       "`npm ci --include=dev` by hand; then the same command again.",
   ].join("\n");
 }

@@ -5,20 +5,24 @@ const path = require("node:path");
 
 const POLL_MS = 250;
 /** How long a lock may stay empty: its owner creates it and writes into it in two steps. */
-const WRITE_MS = 5_000;
+const WRITE_MS = 60_000;
 
 /**
  * @param {string} file
- * @param {() => void} onWait called once, where somebody else holds it
+ * @param {() => void} onWait called once, if another process holds it
  * @returns {Promise<() => void>} gives it back
  */
 async function takeLock(file, onWait) {
   fs.mkdirSync(path.dirname(file), { recursive: true });
   let said = false;
+  /** Since when this process has seen an empty lock. By its own clock: the one of file times may be set. @type {number | null} */
+  let emptySince = null;
   for (;;) {
     if (create(file)) return () => fs.rmSync(file, { force: true });
     const owner = read(file);
-    if (owner !== null && isStale(file, owner)) dropStale(file, owner);
+    emptySince = owner === "" ? (emptySince ?? performance.now()) : null;
+    const emptyMs = emptySince === null ? 0 : performance.now() - emptySince;
+    if (owner !== null && isStale(owner, emptyMs)) dropStale(file, owner);
     else if (!said) {
       said = true;
       onWait();
@@ -47,11 +51,9 @@ function read(file) {
   }
 }
 
-/** @param {string} file @param {string} owner */
-function isStale(file, owner) {
-  if (owner !== "") return !isAlive(Number(owner));
-  const writtenAt = fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
-  return Date.now() - writtenAt > WRITE_MS;
+/** @param {string} owner @param {number} emptyMs how long the lock has been empty */
+function isStale(owner, emptyMs) {
+  return owner === "" ? emptyMs > WRITE_MS : !isAlive(Number(owner));
 }
 
 /** Two may see the same dead owner: whoever then moves away a *new* lock puts it back. @param {string} file @param {string} owner */

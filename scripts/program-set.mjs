@@ -8,7 +8,7 @@ import { startProgram } from "./program.mjs";
 
 const LINES_TOLD = 5;
 /** How long a program that was sent a signal may take before the caller goes on without its end. */
-const SIGNAL_WAIT_MS = 5_000;
+const SIGNAL_WAIT_MS = 30_000;
 
 export class ProgramSet {
   /** @type {Map<string, Program>} */

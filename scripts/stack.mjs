@@ -14,7 +14,8 @@ import { ProgramSet } from "./program-set.mjs";
 import { failureText, guardFolder } from "./program.mjs";
 import { realServerAt } from "./real-servers.mjs";
 
-const READY_MS = 60_000;
+/** Far beyond what a start takes on a starved machine: only a hang reaches it. */
+const READY_MS = 120_000;
 const LIVEZ_POLL_MS = 50;
 const AGENT_GRACE_MS = 3_000;
 
@@ -350,7 +351,7 @@ async function edgeSources({ options, fleetFile, folder }) {
 
 /** @param {string} url @param {import("./program.mjs").Program} program */
 async function untilLive(url, program) {
-  for (const until = Date.now() + READY_MS; Date.now() < until;) {
+  for (const deadline = performance.now() + READY_MS; performance.now() < deadline;) {
     if (!program.running()) break;
     const status = await fetch(`${url}/livez`, { signal: AbortSignal.timeout(READY_MS) }).then(
       (response) => response.status,

@@ -78,14 +78,15 @@ async function main(argv) {
 /** Resolves when it is time to go: a signal, or the end of whoever started this. @param {AbortController} stopper */
 function onStopSignal(stopper) {
   return new Promise((resolve) => {
-    let since = 0;
+    /** @type {number | null} */
+    let since = null;
     const stop = () => {
-      if (since === 0) {
-        since = Date.now();
+      if (since === null) {
+        since = performance.now();
         console.log("\nStopping …");
         stopper.abort();
         resolve(undefined);
-      } else if (Date.now() - since > SAME_CTRL_C_MS) {
+      } else if (performance.now() - since > SAME_CTRL_C_MS) {
         // The guard ends what is left.
         process.exit(1);
       }

@@ -1,6 +1,6 @@
 // The first command of a fresh clone: which Node it accepts, when it installs, and two of it at once.
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import bootstrap from "../../scripts/bootstrap.cjs";
 import install from "../../scripts/install.cjs";
 import lock from "../../scripts/lock.cjs";
+import { until } from "../support/until.ts";
 
 const run = promisify(execFile);
 const BOOTSTRAP = resolve("scripts/bootstrap.cjs");
@@ -161,10 +162,23 @@ describe("two installs at once", () => {
       release();
     };
     const second = waitForTurn();
-    await expect.poll(() => order).toContain("second waits");
+    await until(() => order.includes("second waits"));
     giveBack();
     await second;
     expect(order).toEqual(["second waits", "second has it"]);
+  });
+
+  it("leave alone a lock that is being written, whatever the clock of the machine was set to", async () => {
+    await mkdir(dirname(file()), { recursive: true });
+    await writeFile(file(), "");
+    const yesterday = Date.now() / 1000 - 86_400;
+    await utimes(file(), yesterday, yesterday);
+    let isWaiting = false;
+    const taken = lock.takeLock(file(), () => (isWaiting = true));
+    await until(() => isWaiting);
+    expect(await readFile(file(), "utf8")).toBe("");
+    await rm(file());
+    (await taken)();
   });
 
   it("get past the lock of one that was killed", async () => {
