@@ -8,7 +8,10 @@ import { buildConsole } from "./scripts/build-console.mjs";
 await buildConsole();
 
 /** End-to-end tests that keep the machine busy by themselves: nothing else runs beside them. */
-const ALONE = ["test/e2e/limits.test.ts", "test/e2e/agent/chaos.test.ts", "test/e2e/agent/abort.test.ts"];
+const ALONE = ["test/e2e/agent/chaos.test.ts", "test/e2e/agent/abort.test.ts"];
+
+/** The console's pages in Chromium, whose own processes keep a core busy for each file. */
+const PAGES = "test/console/**/*.page.test.ts";
 
 /** No test is slow by this measure on any machine: it only ends one that hangs. */
 const TEST_MS = 300_000;
@@ -20,7 +23,7 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/worker/**", "test/e2e/**"],
+          exclude: ["test/worker/**", "test/e2e/**", PAGES],
           testTimeout: TEST_MS,
           hookTimeout: TEST_MS,
           // Many wait for programs of theirs.
@@ -39,6 +42,16 @@ export default defineConfig({
         },
       },
       {
+        test: {
+          name: "pages",
+          include: [PAGES],
+          testTimeout: TEST_MS,
+          hookTimeout: TEST_MS,
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
         // Most of their time they wait for what must take its time: three at once keep two cores busy.
         test: {
           name: "e2e",
@@ -47,7 +60,7 @@ export default defineConfig({
           testTimeout: TEST_MS,
           hookTimeout: TEST_MS,
           maxWorkers: 3,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -57,7 +70,7 @@ export default defineConfig({
           testTimeout: TEST_MS,
           hookTimeout: TEST_MS,
           fileParallelism: false,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],
