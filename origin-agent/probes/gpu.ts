@@ -100,8 +100,9 @@ export class GpuProbe {
     this.#paces = options.paces ?? GPU_PACES;
     const { clock } = options;
     const { silence, reportQuiet, gpuEvery, processEvery } = this.#paces;
-    this.#gpus = new LineReport(clock, reportQuiet);
-    this.#processes = new LineReport(clock, reportQuiet);
+    this.#gpus = new LineReport(clock, reportQuiet, ({ index }) => String(index));
+    // A process on two cards has a line for each.
+    this.#processes = new LineReport(clock, reportQuiet, ({ pid, gpuUuid }) => `${pid} ${gpuUuid}`);
     this.#cards = this.#program([...GPU_QUERY, ...loopArgs(gpuEvery)], silence, {
       onLine: (line) => this.#takeCard(line),
       onProblem: (problem) => {
@@ -139,7 +140,7 @@ export class GpuProbe {
     return {
       available: gpus !== null,
       problem: this.#cardsProblem ?? this.#appsProblem,
-      gpus: gpus === null ? null : [...byIndex(gpus.items).values()],
+      gpus: gpus === null ? null : gpus.items.toSorted((a, b) => a.index - b.index),
       gpusAgeMs: gpus === null ? null : this.#options.clock() - gpus.at,
       processes: processes?.items ?? null,
       processesReadAt: processes?.at ?? null,
@@ -230,7 +231,3 @@ export class GpuProbe {
 /** Whole seconds in the form every nvidia-smi knows. */
 const loopArgs = (everyMs: number): readonly string[] =>
   everyMs % 1_000 === 0 ? ["-l", String(everyMs / 1_000)] : ["-lms", String(everyMs)];
-
-/** The last line of each card, in the order of their numbers. */
-const byIndex = (gpus: readonly Gpu[]): ReadonlyMap<number, Gpu> =>
-  new Map([...gpus].sort((a, b) => a.index - b.index).map((gpu) => [gpu.index, gpu]));

@@ -12,21 +12,24 @@ import { until } from "../../support/until.ts";
 const SIMULATOR = fileURLToPath(new URL("../../sim/nvidia-smi.ts", import.meta.url));
 const COMMAND = [process.execPath, "--disable-warning=ExperimentalWarning", SIMULATOR] as const;
 
+/** Longer than any test runs: what waits for it never comes. */
+const NEVER_MS = 3_600_000;
+
 const PACES: GpuPaces = {
   ...GPU_PACES,
   gpuEvery: 50,
   processEvery: 50,
-  // Starting the simulator takes a while on a busy machine; only where it hangs is the wait short.
-  silence: 10_000,
-  processSilence: 1_000,
-  singleLook: 10_000,
+  // Starting the simulator takes a while on a busy machine; the wait is short only in tests of what hangs.
+  silence: NEVER_MS,
+  processSilence: NEVER_MS,
+  singleLook: NEVER_MS,
   reportQuiet: 25,
   firstPause: 20,
   longestPause: 100,
   missingPause: 50,
   wellAfter: 100,
-  gpuStale: 20_000,
-  processStale: 20_000,
+  gpuStale: NEVER_MS,
+  processStale: NEVER_MS,
 };
 const IMPATIENT: Partial<GpuPaces> = { silence: 1_500, processSilence: 500, singleLook: 1_500 };
 const FORGETFUL: Partial<GpuPaces> = { gpuStale: 500, processStale: 500 };
@@ -37,6 +40,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 class Bench {
   readonly problems: (ProgramProblem["kind"] | "well")[] = [];
   readonly details: ProgramProblem[] = [];
+  /** Read by the probe at each use, but for those of its programs. */
+  readonly paces: { -readonly [Pace in keyof GpuPaces]: number };
   readonly probe: GpuProbe;
   readonly #file: string;
 
@@ -44,7 +49,9 @@ class Bench {
     box: unknown,
     paces: Partial<GpuPaces> = {},
     command: readonly [string, ...string[]] = COMMAND,
+    clock = (): number => performance.now(),
   ) {
+    this.paces = { ...PACES, ...paces };
     this.#file = join(folder, `${Math.random()}.json`);
     this.set(box);
     this.probe = new GpuProbe({
@@ -54,8 +61,8 @@ class Bench {
         this.problems.push(problem?.kind ?? "well");
         if (problem !== null) this.details.push(problem);
       },
-      clock: () => performance.now(),
-      paces: { ...PACES, ...paces },
+      clock,
+      paces: this.paces,
     });
     benches.push(this);
     this.probe.start();
@@ -82,9 +89,22 @@ afterEach(async () => {
 
 const ONE = { processes: [{ pid: 4_242, memoryMiB: 6_100 }] };
 
+/** A program that prints these texts, each in one write, and then nothing more. */
+function printing(texts: { readonly cards: string; readonly processes: string }): [string, ...string[]] {
+  const script = `
+    const { cards, processes } = ${JSON.stringify(texts)};
+    process.stdout.write(process.argv.some((arg) => arg.includes("compute-apps")) ? processes : cards);
+    setInterval(() => undefined, 60_000);
+  `;
+  return [process.execPath, "-e", script, "--"];
+}
+
+const cardLine = (index: number, usedMib: number): string =>
+  `${index}, GPU-${index}, 24576, ${usedMib}, 0, 41, 28.41, 350.00, NVIDIA GeForce RTX 3090\n`;
+
 describe("a box that is well", () => {
-  it("is read with its cards and processes, and its age", { retry: 2 }, async () => {
-    const { gpus, gpusAgeMs, problem, available, processes } = await new Bench(ONE).reading(
+  it("is read with its cards and processes", async () => {
+    const { gpus, problem, available, processes } = await new Bench(ONE).reading(
       "both",
       (reading) => reading.available && reading.processes !== null,
     );
@@ -103,9 +123,45 @@ describe("a box that is well", () => {
         powerLimitWatts: 350,
       },
     ]);
-    expect(gpusAgeMs).toBeLessThan(1_000);
     expect(processes).toEqual([
       { pid: 4_242, memoryMib: 6_100, gpuUuid: "GPU-00000000-5a1d-4b7e-9c3f-0123456789ab" },
+    ]);
+  });
+
+  it("is known with the age of its figures, until they are stale", async () => {
+    let now = 5_000;
+    const once = printing({ cards: cardLine(0, 6_112), processes: "7, 6100, GPU-0\n" });
+    const { gpuStale, processStale } = GPU_PACES;
+    const bench = new Bench({}, { gpuStale, processStale }, once, () => now);
+    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+    now += 700;
+    expect(bench.probe.latest()).toMatchObject({ gpusAgeMs: 700, processesReadAt: 5_000 });
+    now = 5_000 + gpuStale;
+    expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, gpusAgeMs: null });
+    expect(bench.probe.latest().processes).toHaveLength(1);
+    now = 5_000 + processStale;
+    expect(bench.probe.latest()).toMatchObject({ processes: null, processesReadAt: null });
+  });
+
+  it("has each process once, with its last figure, if several late rounds of the list are read at once", async () => {
+    const late = printing({
+      cards: [100, 200, 300].map((used) => cardLine(1, used) + cardLine(0, used)).join(""),
+      processes: [100, 200, 300]
+        .map((used) => `7, ${used}, GPU-0\n7, ${used}, GPU-1\n9, 50, GPU-1\n`)
+        .join(""),
+    });
+    const { gpus, processes } = await new Bench({}, {}, late).reading(
+      "both",
+      (reading) => reading.available && reading.processes !== null,
+    );
+    expect(processes).toEqual([
+      { pid: 7, memoryMib: 300, gpuUuid: "GPU-0" },
+      { pid: 7, memoryMib: 300, gpuUuid: "GPU-1" },
+      { pid: 9, memoryMib: 50, gpuUuid: "GPU-1" },
+    ]);
+    expect(gpus?.map(({ index, memoryUsedMib }) => [index, memoryUsedMib])).toEqual([
+      [0, 300],
+      [1, 300],
     ]);
   });
 
@@ -165,11 +221,15 @@ describe("a box that is well", () => {
   });
 
   it("with no process on its cards is known to have none", async () => {
-    const bench = new Bench({});
+    const bench = new Bench({}, { processSilence: 100 });
     const { processes } = await bench.reading("the empty list", (reading) => reading.processes !== null);
     expect(processes).toEqual([]);
+    // At most one more single look is under way, and one alone restarts nothing.
+    bench.paces.processSilence = NEVER_MS;
     bench.set(ONE);
-    await bench.reading("a process", (reading) => reading.processes?.length === 1);
+    const one = await bench.reading("a process", (reading) => reading.processes?.length === 1);
+    bench.paces.processSilence = 100;
+    await bench.reading("the list again", ({ processesReadAt }) => processesReadAt !== one.processesReadAt);
     bench.set({});
     await bench.reading("none again", (reading) => reading.processes?.length === 0);
     expect(bench.problems).toEqual([]);
@@ -178,7 +238,7 @@ describe("a box that is well", () => {
 
 describe("a box in trouble", () => {
   it("without nvidia-smi says so once, and goes on looking", async () => {
-    const bench = new Bench({}, {}, [join(folder, "nvidia-smi")]);
+    const bench = new Bench(ONE, {}, [join(folder, "nvidia-smi")]);
     await until(() => bench.problems.length > 0, "the word");
     const { available, gpus, processes, problem, gpusAgeMs } = bench.probe.latest();
     expect({ available, gpus, processes, gpusAgeMs }).toEqual({
@@ -189,10 +249,12 @@ describe("a box in trouble", () => {
     });
     expect(problem).toEqual({ kind: "missing" });
     writeFileSync(
-      join(folder, "nvidia-smi"),
+      join(folder, "new"),
       `#!/bin/sh\nexec "${process.execPath}" --disable-warning=ExperimentalWarning "${SIMULATOR}" "$@"\n`,
       { mode: 0o755 },
     );
+    // Whole from the first moment: the probe may start it at any.
+    renameSync(join(folder, "new"), join(folder, "nvidia-smi"));
     await bench.reading("the card", (reading) => reading.available);
     await until(() => bench.problems.includes("well"), "that it is well");
     expect(bench.problems).toEqual(["missing", "well"]);
@@ -283,8 +345,8 @@ describe("a box in trouble", () => {
   it("where garbage comes keeps none of it", async () => {
     const script = `setInterval(() => process.stdout.write("0, GPU-1, 24576, 12\\n\\u0000\\u0001, what\\n" + "9".repeat(9_000)), 10)`;
     const bench = new Bench({}, IMPATIENT, [process.execPath, "-e", script, "--"]);
-    await until(() => bench.problems.length > 0, "the word");
-    expect(bench.problems).toEqual(["garbage"]);
+    // Before it has printed anything it is silent.
+    await until(() => bench.problems.includes("garbage"), "the word");
     expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
   });
 });
@@ -297,7 +359,8 @@ it("a stop ends every process, also one that hangs, and nothing is started after
       "two processes",
     );
     await bench.probe.stop();
-    expect(pids.map(isAlive)).toEqual([false, false]);
-    expect(bench.probe.pids).toEqual([]);
+    // A stop waits 2 s for them and no longer.
+    await until(() => !pids.some(isAlive), "their end");
+    await until(() => bench.probe.pids.length === 0, "their end to be known");
   }
 });
