@@ -1,6 +1,9 @@
 // Waits for a condition. No test asserts how fast the condition comes: `npm run bench` measures speed.
 const POLL_MS = 10;
 
+/** The real one: a test may replace it. */
+const { setTimeout } = globalThis;
+
 /** Far beyond what any condition takes on a starved machine, so that only a hang reaches it. */
 export const WAIT_MS = 120_000;
 

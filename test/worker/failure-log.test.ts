@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Failure } from "../../shared/failures.ts";
 import { THE_ONE } from "../../shared/the-one.ts";
 import { FailureBuffer, noteFailure, type Asked } from "../../worker/failure-log.ts";
-import { until } from "./support/agents.ts";
+import { untilHolds } from "./support/until.ts";
 
 const failure = (requestId: string, more: Partial<Failure> = {}): Failure => ({
   requestId,
@@ -52,24 +52,44 @@ describe("a failed call", () => {
     const ids = Array.from({ length: 5 }, () => `req_${crypto.randomUUID()}`);
     for (const id of ids) noteFailure(asked, failure(id, { at: Date.now() }));
     expect(asked.work.length).toBeLessThanOrEqual(1);
-    await until(async () => {
+    await untilHolds(async () => {
       for (const id of ids) expect(await env.FLEET.getByName(THE_ONE).failure(id)).not.toBeNull();
     });
   });
 
-  it("hinders nobody where the object doesn't answer or the request has no context", async () => {
+  it("hinders nobody where the object doesn't answer", async () => {
+    const work: Promise<unknown>[] = [];
+    const noteFailures = async (): Promise<never> => Promise.reject(new Error("gone"));
     const broken = {
-      env: { FLEET: { getByName: () => ({ noteFailures: async () => Promise.reject(new Error("gone")) }) } },
+      env: { FLEET: { getByName: () => ({ noteFailures }) } },
+      executionCtx: { waitUntil: (promise: Promise<unknown>) => void work.push(promise) },
+    } as unknown as Asked;
+    // Once no other flush is on its way, this request's begins.
+    await untilHolds(() => {
+      noteFailure(broken, failure("req_lost"));
+      expect(work).toHaveLength(1);
+    });
+    await Promise.all(work);
+    await isKept();
+  });
+
+  it("hinders nobody where the request has no context", async () => {
+    const broken = {
+      env,
       get executionCtx(): never {
         throw new Error("no context");
       },
     } as unknown as Asked;
     noteFailure(broken, failure("req_lost"));
-    // The next one's flush comes after the lost one's.
+    await isKept();
+  });
+
+  /** The next failures reach the store all the same. */
+  async function isKept(): Promise<void> {
     const id = `req_${crypto.randomUUID()}`;
-    await until(async () => {
+    await untilHolds(async () => {
       noteFailure(request(), failure(id));
       expect(await env.FLEET.getByName(THE_ONE).failure(id)).not.toBeNull();
     });
-  });
+  }
 });

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { createExecutionContext } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import worker, * as entry from "../../worker/index.ts";
-import { BOX_SECRET } from "./support/edge.ts";
+import { BOX_SECRET, stopClock } from "./support/edge.ts";
 import { agentAnswer, callIn, standIn, type Sent } from "./support/origin.ts";
 
 async function ask(body: object): Promise<Response> {
@@ -27,6 +27,7 @@ function told(sent: Sent | undefined): unknown[] {
 
 describe("the deployed Worker", () => {
   it("takes the two calls that clients of the old system make", async () => {
+    stopClock(Date.now());
     const sent = standIn(() => agentAnswer("box1", "{}"));
     const messages = [{ role: "user", content: "What is my coverage?" }];
     expect((await ask({ agent_type: "Clinical", model_port: 8085, messages })).status).toBe(200);

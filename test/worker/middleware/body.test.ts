@@ -5,6 +5,7 @@ import { captureLog, CHAT, edgeOf, errorOf } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { newKey } from "../support/keys.ts";
 import { standIn } from "../support/origin.ts";
+import { untilHolds } from "../support/until.ts";
 
 /** A byte, then silence. */
 function stuckBody(): ReadableStream<Uint8Array> {
@@ -24,11 +25,13 @@ it("a call whose body never ends is a 408 after a minute, under its key's id, an
   const sent = standIn(() => new Response());
   const edge = edgeOf(fleetOf());
   const { id, key } = await newKey(edge);
-  vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
+  vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"], now: Date.now() });
   onTestFinished(() => void vi.useRealTimers());
   let isAnswered = false;
   const asked = edge(CHAT, { key, body: stuckBody() });
   void asked.then(() => (isAnswered = true));
+  // The limiter and the fleet object have answered: the only wait that is left is for the body.
+  await untilHolds(() => expect(vi.getTimerCount()).toBe(1));
   await vi.advanceTimersByTimeAsync(BODY_TIMEOUT_MS - 1_000);
   expect(isAnswered).toBe(false);
   // By now the key's lease is dead: the request is let in anew, without a second minute for its body.

@@ -1,6 +1,6 @@
 // The store of failures, in the real fleet object: what it keeps, for how long, and what a flood does to it.
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure } from "../../../shared/failures.ts";
 import { SINGLES_A_MINUTE } from "../../../worker/objects/failure-pace.ts";
 import { newFleet, type FleetStub } from "../support/agents.ts";
@@ -25,6 +25,8 @@ async function kept(fleet: FleetStub): Promise<number> {
   );
 }
 
+beforeEach(() => void stopClock(NOON));
+
 describe("the store of failures", () => {
   it("tells the fate of a failed request, also after an eviction, and none of another", async () => {
     const fleet = newFleet();
@@ -44,17 +46,16 @@ describe("the store of failures", () => {
   });
 
   it("forgets after a day", async () => {
-    const clock = stopClock(NOON);
     const fleet = newFleet();
     await fleet.noteFailures(
       [failure("req_1")],
       [{ at: NOON, code: "internal", route: "/", key: null, count: 7 }],
     );
-    clock.to(NOON + FAILURES_KEPT_MS);
+    vi.setSystemTime(NOON + FAILURES_KEPT_MS);
     expect(await fleet.failure("req_1")).toBeNull();
     await fleet.noteFailures([failure("req_2")], []);
     expect(await kept(fleet)).toBe(1);
-    clock.to(NOON + 2 * FAILURES_KEPT_MS);
+    vi.setSystemTime(NOON + 2 * FAILURES_KEPT_MS);
     await fleet.noteFailures([], []);
     expect(await fleet.floods()).toEqual([]);
   });
@@ -74,7 +75,6 @@ describe("the store of failures", () => {
   });
 
   it("keeps so many a minute of one kind and counts the others, so that a flood drives nobody else's out", async () => {
-    const clock = stopClock(NOON);
     const fleet = newFleet();
     await fleet.noteFailures([failure("req_other", { key: "key-b" })], []);
     for (let batch = 0; batch < 40; batch += 1)
@@ -86,7 +86,7 @@ describe("the store of failures", () => {
     expect(await fleet.floods()).toMatchObject([
       { code: "overloaded", key: "key-a", count: 16_000 - SINGLES_A_MINUTE },
     ]);
-    clock.to(NOON + 60_000);
+    vi.setSystemTime(NOON + 60_000);
     await fleet.noteFailures([failure("req_next")], []);
     expect(await fleet.failure("req_next")).not.toBeNull();
     expect(await fleet.failure("req_other")).not.toBeNull();
@@ -121,21 +121,19 @@ describe("the store of failures", () => {
   });
 
   it("tells operators the newest fifty, the newest first, and none older than a day", async () => {
-    const clock = stopClock(NOON);
     const fleet = newFleet();
     const failures = Array.from({ length: 60 }, (_, at) => failure(`req_${at}`, { key: `key-${at}` }));
     await fleet.noteFailures(failures, []);
     expect((await fleet.words([])).failures).toEqual(failures.slice(10).toReversed());
-    clock.to(NOON + FAILURES_KEPT_MS);
+    vi.setSystemTime(NOON + FAILURES_KEPT_MS);
     expect((await fleet.words([])).failures).toEqual([]);
   });
 
   it("tells operators the codes of the last five minutes, floods that go on among them", async () => {
-    const clock = stopClock(NOON);
     const fleet = newFleet();
     const flood = (code: string, count: number) => ({ at: Date.now(), code, route: "/", key: null, count });
     await fleet.noteFailures([failure("req_1")], [flood("invalid_key", 900), flood("internal", 7)]);
-    clock.to(NOON + 4 * 60_000);
+    vi.setSystemTime(NOON + 4 * 60_000);
     await fleet.noteFailures(
       [failure("req_2"), failure("req_3", { code: "no_box" })],
       [flood("internal", 1)],
@@ -146,7 +144,7 @@ describe("the store of failures", () => {
       { code: "overloaded", count: 2 },
       { code: "no_box", count: 1 },
     ]);
-    clock.to(NOON + 5 * 60_000);
+    vi.setSystemTime(NOON + 5 * 60_000);
     expect((await fleet.words([])).byCode).toEqual([
       { code: "internal", count: 8 },
       { code: "overloaded", count: 1 },

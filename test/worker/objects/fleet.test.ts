@@ -1,11 +1,18 @@
 // The links as agents live them: real WebSockets into the real fleet object, with the real ledger behind it.
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { THE_ONE } from "../../../shared/the-one.ts";
 import { LINK_CLOSE, PING, PONG } from "../../../shared/wire.ts";
-import { dial, hello, linked, linkServer, newFleet, snapshot, until, type Agent } from "../support/agents.ts";
+import { dial, hello, linked, linkServer, newFleet, snapshot, type Agent } from "../support/agents.ts";
+import { stopClock } from "../support/edge.ts";
 import { call, sumsBy } from "../support/usage.ts";
+import { untilHolds } from "../support/until.ts";
+
+/** Far ahead of the real clock, by which the platform rings alarms: here none rings. */
+const START = Date.parse("2096-11-23T12:00:00Z");
+let clock: ReturnType<typeof stopClock>;
+beforeEach(() => void (clock = stopClock(START)));
 
 /** A box, an epoch and a key that no other test books for: the ledger is the deployment's one. */
 const named = () => ({
@@ -33,16 +40,29 @@ describe("what a box last said", () => {
     const fleet = newFleet();
     const old = await linked(fleet, "north", "epoch-1");
     old.send({ t: "bye" });
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.leaving).toBe(true));
+    clock.to(START + 1_000);
     const young = await linked(fleet, "north", "epoch-2");
+    clock.to(START + 3_000);
     young.send(snapshot(7));
-    await until(async () => {
-      const [box] = await fleet.boxes();
-      expect(box).toMatchObject({ box: "north", version: "1.2.3" });
-      expect(box?.heardAgoMs).toBeLessThan(5_000);
-      expect(box?.agents).toMatchObject([
-        { epoch: "epoch-2", leaving: false, ports: [9000], snapshot: { seq: 7 } },
-        { epoch: "epoch-1", leaving: true, snapshot: null, snapshotAgoMs: null },
-      ]);
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(7));
+    clock.to(START + 10_000);
+    expect((await fleet.boxes())[0]).toMatchObject({
+      box: "north",
+      version: "1.2.3",
+      heardAgoMs: 7_000,
+      agents: [
+        {
+          epoch: "epoch-2",
+          linkedForMs: 9_000,
+          heardAgoMs: 7_000,
+          leaving: false,
+          ports: [9000],
+          snapshot: { seq: 7 },
+          snapshotAgoMs: 7_000,
+        },
+        { epoch: "epoch-1", heardAgoMs: 10_000, leaving: true, snapshot: null, snapshotAgoMs: null },
+      ],
     });
     expect(old.closed).toEqual([]);
   });
@@ -51,7 +71,7 @@ describe("what a box last said", () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     agent.send(snapshot(7, { draining: true }));
-    await until(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(7));
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(7));
     await evictDurableObject(fleet, { webSockets: "hibernate" });
     expect((await fleet.boxes())[0]?.agents).toMatchObject([
       {
@@ -60,9 +80,9 @@ describe("what a box last said", () => {
       },
     ]);
     agent.send(snapshot(8));
-    await until(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(8));
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(8));
     await fleet.revoke("key-a");
-    await until(() => expect(agent.frames).toContainEqual({ t: "revoke", keyId: "key-a" }));
+    await untilHolds(() => expect(agent.frames).toContainEqual({ t: "revoke", keyId: "key-a" }));
   });
 
   it("is heard whole from a box with 64 servers, and hibernates with less where all doesn't fit", async () => {
@@ -72,7 +92,9 @@ describe("what a box last said", () => {
     agent.send(hello({ servers: ports.map((port) => ({ port, model: "M".repeat(128) })) }));
     const servers = ports.map((port) => linkServer(port, { why: "語".repeat(200), waitMs: 1e12 / 3 }));
     agent.send(snapshot(7, { servers }));
-    await until(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.servers).toEqual(servers));
+    await untilHolds(async () =>
+      expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.servers).toEqual(servers),
+    );
     await evictDurableObject(fleet, { webSockets: "hibernate" });
     const [kept] = (await fleet.boxes())[0]?.agents ?? [];
     expect(kept?.ports).toEqual(ports);
@@ -84,11 +106,13 @@ describe("what a box last said", () => {
   it("is remembered by its time alone once the link is closed", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
+    clock.to(START + 1_000);
     agent.close(1000, "going");
-    await until(async () => expect((await fleet.boxes())[0]?.agents).toEqual([]));
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents).toEqual([]));
+    clock.to(START + 8_000);
     expect((await fleet.boxes())[0]).toMatchObject({ box: "north", version: "1.2.3" });
     await evictDurableObject(fleet);
-    expect((await fleet.boxes())[0]?.heardAgoMs).toBeLessThan(10_000);
+    expect((await fleet.boxes())[0]?.heardAgoMs).toBe(8_000);
   });
 
   it("is remembered as drained from the moment an operator says so, until it is resumed, through hibernation", async () => {
@@ -100,10 +124,10 @@ describe("what a box last said", () => {
     await evictDurableObject(fleet, { webSockets: "hibernate" });
     expect((await fleet.boxes())[0]?.held).toBe(true);
     const next = await linked(fleet, "north", "epoch-2");
-    await until(() => expect(next.frames).toContainEqual({ t: "drain" }));
+    await untilHolds(() => expect(next.frames).toContainEqual({ t: "drain" }));
     await fleet.order("north", { t: "resume" });
     expect((await fleet.boxes())[0]?.held).toBe(false);
-    await until(() => expect(next.frames.at(-1)).toEqual({ t: "resume" }));
+    await untilHolds(() => expect(next.frames.at(-1)).toEqual({ t: "resume" }));
   });
 
   it("warns of another fleet file, and the link goes on", async () => {
@@ -111,26 +135,29 @@ describe("what a box last said", () => {
     const agent = await dial(fleet);
     agent.send(hello({ fleetHash: "0".repeat(64) }));
     agent.send(snapshot(1));
-    await until(async () => {
+    await untilHolds(async () => {
       expect((await fleet.boxes())[0]?.agents[0]?.warning).toContain("fleet file");
       expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(1);
     });
-    expect(agent.frames).toMatchObject([{ t: "warning" }]);
+    await untilHolds(() => expect(agent.frames).toMatchObject([{ t: "warning" }]));
     expect(agent.closed).toEqual([]);
   });
 });
 
 describe("a link", () => {
   it("is answered its pings, and they count as heard", async () => {
+    // The platform notes a ping by the real clock: the link is said to be much older than that.
+    clock.to(Date.parse("2026-01-01"));
     const fleet = newFleet();
     const agent = await linked(fleet);
     agent.sendRaw(PING);
-    await until(() => expect(agent.raw).toContain(PONG));
+    await untilHolds(() => expect(agent.raw).toContain(PONG));
     const heard = await runInDurableObject(fleet, (_, state) =>
       state.getWebSocketAutoResponseTimestamp(state.getWebSockets()[0] as WebSocket),
     );
-    expect(heard).not.toBeNull();
-    expect((await fleet.boxes())[0]?.heardAgoMs).toBeLessThan(5_000);
+    if (heard === null) throw new Error("the ping wasn't noted");
+    clock.to(heard.getTime() + 5_000);
+    expect((await fleet.boxes())[0]?.heardAgoMs).toBe(5_000);
   });
 
   it("of a process that dialled again takes the older one's place", async () => {
@@ -139,7 +166,7 @@ describe("a link", () => {
     const other = await linked(fleet, "north", "epoch-2");
     const young = await dial(fleet);
     young.send(hello());
-    await until(() => expect(old.closed).toMatchObject([{ code: LINK_CLOSE.replaced }]));
+    await untilHolds(() => expect(old.closed).toMatchObject([{ code: LINK_CLOSE.replaced }]));
     expect(old.frames.at(-1)).toMatchObject({ t: "warning" });
     expect([young.closed, other.closed]).toEqual([[], []]);
   });
@@ -148,8 +175,11 @@ describe("a link", () => {
     const fleet = newFleet();
     const first = await linked(fleet, "north", "epoch-0");
     const others: Agent[] = [];
-    for (let at = 1; at <= 6; at += 1) others.push(await linked(fleet, "north", `epoch-${at}`));
-    await until(() => expect(first.closed).toMatchObject([{ code: LINK_CLOSE.tooMany }]));
+    for (let at = 1; at <= 6; at += 1) {
+      clock.to(START + at);
+      others.push(await linked(fleet, "north", `epoch-${at}`));
+    }
+    await untilHolds(() => expect(first.closed).toMatchObject([{ code: LINK_CLOSE.tooMany }]));
     expect(others.flatMap(({ closed }) => closed)).toEqual([]);
     expect((await linked(fleet, "south")).closed).toEqual([]);
   });
@@ -164,7 +194,7 @@ describe("a link", () => {
     const fleet = newFleet();
     const agent = await dial(fleet);
     agent.sendRaw(frame);
-    await until(() => expect(agent.closed).toMatchObject([{ code }]));
+    await untilHolds(() => expect(agent.closed).toMatchObject([{ code }]));
     expect(agent.frames).toMatchObject([{ t: "warning" }]);
     expect((await linked(fleet)).closed).toEqual([]);
   });
@@ -176,7 +206,7 @@ describe("a link", () => {
     await evictDurableObject(fleet, { webSockets: "hibernate" });
     expect((await fleet.boxes())[0]?.agents).toEqual([]);
     agent.send(snapshot(1));
-    await until(() => expect(agent.closed).toMatchObject([{ code: LINK_CLOSE.protocol }]));
+    await untilHolds(() => expect(agent.closed).toMatchObject([{ code: LINK_CLOSE.protocol }]));
   });
 
   it("that is flooded stays one link, and what it says next is heard", async () => {
@@ -184,8 +214,10 @@ describe("a link", () => {
     const agent = await linked(fleet);
     for (let seq = 1; seq <= 500; seq += 1) agent.send(snapshot(seq));
     let seq = 1_000;
-    await until(async () => {
-      agent.send(snapshot((seq += 1)));
+    await untilHolds(async () => {
+      // Only so many are heard in a second.
+      clock.to(START + (seq += 1) * 1_000);
+      agent.send(snapshot(seq));
       expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBeGreaterThan(1_000);
     });
     expect(agent.closed).toEqual([]);
@@ -197,7 +229,7 @@ describe("a link", () => {
     await fleet.revoke("key-a");
     const late = await linked(fleet, "east");
     for (const agent of [north, south, late])
-      await until(() => expect(agent.frames).toContainEqual({ t: "revoke", keyId: "key-a" }));
+      await untilHolds(() => expect(agent.frames).toContainEqual({ t: "revoke", keyId: "key-a" }));
   });
 });
 
@@ -210,12 +242,9 @@ describe("what the object remembers of a box", () => {
     const words = () => fleet.words(["north"]);
     let seq = 0;
     const said = async (state: string, restarts: number): Promise<void> => {
-      const before = seq;
-      await until(async () => {
-        // Again and again: only so many are heard in a second.
-        agent.send(snapshot((seq += 1), server(state, restarts)));
-        expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBeGreaterThan(before);
-      });
+      clock.to(START + (seq += 1) * 1_000);
+      agent.send(snapshot(seq, server(state, restarts)));
+      await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(seq));
       await evictDurableObject(fleet, { webSockets: "hibernate" });
     };
     await said("ready", 0);
@@ -228,15 +257,13 @@ describe("what the object remembers of a box", () => {
     await said("ready", 1);
     // Over a new link of the same process, which says all of it again.
     const again = await linked(fleet);
-    await until(async () => {
-      again.send(snapshot((seq += 1), server("ready", 1)));
-      expect((await fleet.boxes())[0]?.agents[0]?.snapshot).not.toBeNull();
-    });
+    again.send(snapshot((seq += 1), server("ready", 1)));
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(seq));
     const { events } = await words();
     expect(events.toReversed().map(({ text }) => text)).toEqual([
       "9000 is down",
       "9000 is loading",
-      expect.stringMatching(/^9000 was restarted by PM2, back after \d/),
+      "9000 was restarted by PM2, back after 3.0 s",
     ]);
     const ids = events.map(({ id }) => id);
     expect(new Set(ids).size).toBe(3);
@@ -246,17 +273,17 @@ describe("what the object remembers of a box", () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     agent.send(snapshot(1));
-    await until(async () => expect((await fleet.history("north", 15)).busy).toEqual([1]));
-    const [at] = (await fleet.history("north", 15)).at;
+    await untilHolds(async () => expect((await fleet.history("north", 15)).busy).toEqual([1]));
     await evictDurableObject(fleet, { webSockets: "hibernate" });
-    agent.send(snapshot(2));
-    await until(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(2));
-    const { at: rows, busy } = await fleet.history("north", 15);
-    expect(rows[0]).toBe(at);
-    // A second one only where ten seconds' boundary lay between.
-    expect(rows.length).toBe(new Set(rows).size);
-    expect(busy.every((one) => one === 1)).toBe(true);
-    expect(rows.length).toBeLessThanOrEqual(2);
+    for (const [seq, afterMs] of [
+      [2, 9_999],
+      [3, 10_000],
+    ] as const) {
+      clock.to(START + afterMs);
+      agent.send(snapshot(seq));
+      await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(seq));
+    }
+    expect(await fleet.history("north", 15)).toMatchObject({ at: [START, START + 10_000], busy: [1, 1] });
   });
 });
 
@@ -266,11 +293,11 @@ describe("a batch of calls", () => {
     const agent = await linked(newFleet(), box, epoch);
     for (const after of [0, 0]) {
       agent.send(usage(epoch, after, [1, 3], key));
-      await until(() => expect(acks(agent).at(-1)).toBe(3));
+      await untilHolds(() => expect(acks(agent).at(-1)).toBe(3));
       agent.frames.length = 0;
     }
     agent.send(usage("adopted", 0, [8], key));
-    await until(() => expect(agent.frames).toContainEqual({ t: "ack", epoch: "adopted", upTo: 8 }));
+    await untilHolds(() => expect(agent.frames).toContainEqual({ t: "ack", epoch: "adopted", upTo: 8 }));
     expect(await booked(key)).toBe(3);
   });
 
@@ -278,9 +305,9 @@ describe("a batch of calls", () => {
     const { box, epoch, key } = named();
     const agent = await linked(newFleet(), box, epoch);
     agent.send(usage(epoch, 40, [41], key));
-    await until(() => expect(acks(agent)).toEqual([0]));
+    await untilHolds(() => expect(acks(agent)).toEqual([0]));
     agent.send(usage(epoch, 0, [41], key));
-    await until(() => expect(acks(agent)).toEqual([0, 41]));
+    await untilHolds(() => expect(acks(agent)).toEqual([0, 41]));
     expect(await booked(key)).toBe(1);
   });
 
@@ -294,11 +321,11 @@ describe("a batch of calls", () => {
     });
     agent.send(usage(epoch, 0, [1], key));
     agent.send(snapshot(1));
-    await until(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(1));
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(1));
     expect(acks(agent)).toEqual([]);
     await evictDurableObject(fleet, { webSockets: "hibernate" });
     agent.send(usage(epoch, 0, [1], key));
-    await until(() => expect(acks(agent)).toEqual([1]));
+    await untilHolds(() => expect(acks(agent)).toEqual([1]));
     expect(await booked(key)).toBe(1);
   });
 
@@ -307,8 +334,8 @@ describe("a batch of calls", () => {
     const fleet = newFleet();
     const agent = await linked(fleet, box, epoch);
     agent.send({ t: "usage", epoch, after: 0, calls: [call(1, { startedAt: 5 })] });
-    await until(() => expect(agent.frames.map(({ t }) => t)).toEqual(["ack", "warning"]));
-    await until(async () => expect((await fleet.boxes())[0]?.agents[0]?.warning).toContain("clock"));
+    await untilHolds(() => expect(agent.frames.map(({ t }) => t)).toEqual(["ack", "warning"]));
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.warning).toContain("clock"));
   });
 
   it("torn off with its link counts once when it is sent over the next one", async () => {
@@ -319,7 +346,7 @@ describe("a batch of calls", () => {
     first.close();
     const second = await linked(fleet, box, epoch);
     second.send(usage(epoch, 0, [1, 2, 3], key));
-    await until(() => expect(acks(second)).toEqual([3]));
+    await untilHolds(() => expect(acks(second)).toEqual([3]));
     expect(await booked(key)).toBe(3);
   });
 });

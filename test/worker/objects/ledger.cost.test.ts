@@ -1,5 +1,4 @@
-// What a question costs a full ledger: 90 days of 1,000 keys. The rows it reads are asserted, and so are the answers'
-// sums; times are printed.
+// What a question costs a full ledger: the rows that 90 days of 1,000 keys have it read, and the answers' sums.
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 import type { UsageQuery } from "../../../shared/usage-report.ts";
@@ -11,11 +10,10 @@ import { call, DAY_MS, newLedger, type LedgerStub } from "../support/usage.ts";
 const KEYS = 1_000;
 const DAYS = 90;
 const PAIRS = 3;
-const ROUNDS = 10;
 const HOUR_MS = 3_600_000;
 
 /** The 90 days up to it are 6 days of August, two whole months, and 23 days of November. */
-const TODAY = Date.parse("2026-11-23");
+const TODAY = Date.parse("2096-11-23");
 const MONTHS = 2;
 
 /** Rows that don't lie in the order of their groups are read once more, sorted. */
@@ -84,7 +82,7 @@ async function rowsRead(ledger: LedgerStub, query: UsageQuery): Promise<number> 
 }
 
 describe("a question of 90 days with 1,000 keys", () => {
-  it("is answered from few rows (times printed)", async () => {
+  it("is answered from few rows", async () => {
     stopClock(TODAY + 12 * HOUR_MS);
     const ledger = newLedger();
     await fill(ledger, TODAY);
@@ -108,16 +106,11 @@ describe("a question of 90 days with 1,000 keys", () => {
       ["one key by agent", { by: "agent", key: "key-7", from, to }, SORTED * DAYS * PAIRS],
       ["one key by hour", { by: "hour", key: "key-7", from, to }, DAYS * 24 * PAIRS],
     ];
-    const lines: string[] = [];
     for (const [name, query, rows] of questions) {
       const read = await rowsRead(ledger, query);
       expect.soft(read, name).toBeGreaterThan(0);
       expect.soft(read, name).toBeLessThan(rows + ENDS);
-      const began = performance.now();
-      for (let round = 0; round < ROUNDS; round += 1) await ledger.usage(query);
-      lines.push(`${name}: ${((performance.now() - began) / ROUNDS).toFixed(1)} ms, ${read} rows`);
     }
-    console.log(`a question to the ledger, RPC included\n  ${lines.join("\n  ")}`);
     const { total, rows } = await ledger.usage({ from, to, by: "key", key: null });
     expect(rows).toHaveLength(KEYS);
     expect(total.calls).toBe(KEYS * DAYS * PAIRS);
@@ -125,11 +118,11 @@ describe("a question of 90 days with 1,000 keys", () => {
 });
 
 describe("booking", () => {
-  it("200 calls a batch, each of another key and hour, and folding them (figures printed)", async () => {
+  it("200 calls a batch, each of another key and hour, and folding them loses none", async () => {
+    const now = TODAY + 12 * HOUR_MS;
+    stopClock(now);
     const ledger = newLedger();
-    const now = Date.now();
     const batches = 10;
-    const began = Date.now();
     for (let at = 0; at < batches; at += 1)
       await ledger.apply(
         "north",
@@ -139,11 +132,7 @@ describe("booking", () => {
           call(at * 200 + n + 1, { keyId: `key-${n}`, startedAt: now - at * 3_600_000 }),
         ),
       );
-    const booked = Date.now();
     await runDurableObjectAlarm(ledger);
-    console.log(
-      `a batch of 200 calls: ${((booked - began) / batches).toFixed(1)} ms; folding 2,000 rows: ${Date.now() - booked} ms`,
-    );
     const { total } = await ledger.usage({ from: now - 2 * DAY_MS, to: now + DAY_MS, by: "key", key: null });
     expect(total.calls).toBe(batches * 200);
   });

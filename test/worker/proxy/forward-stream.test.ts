@@ -4,6 +4,7 @@ import { forward } from "../../../worker/proxy/forward.ts";
 import { forwardingOf, type Watched } from "../support/forwarding.ts";
 import { agentAnswer, standIn, streamOf } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
+import { untilHolds } from "../support/until.ts";
 
 async function streamed(
   body: ReadableStream<Uint8Array>,
@@ -108,7 +109,7 @@ describe("a client that leaves", () => {
     await reader?.read();
     await reader?.cancel();
     await settled();
-    await vi.waitFor(() => expect(cancelled).toBe(true));
+    await untilHolds(() => expect(cancelled).toBe(true));
     expect(breaks).toEqual([]);
   });
 });

@@ -4,6 +4,7 @@ import { MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../../shared/limits.ts";
 import { ERRORS, type Refusal, type Result } from "../../../shared/errors.ts";
 import { parseJsonObject, readBody } from "../../../worker/proxy/json-body.ts";
 import { streamOf } from "../support/origin.ts";
+import { untilHolds } from "../support/until.ts";
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 /** Names of ours, which a refusal may show. */
@@ -131,25 +132,27 @@ describe("a body that doesn't arrive", () => {
   const LIMIT_MS = 20;
   const read = async (request: Request) => readBody(request, MAX_BODY_BYTES, LIMIT_MS);
 
-  /** Gives a byte now and then, and never ends. */
-  function trickle(): { readonly body: ReadableStream<Uint8Array>; isLetGo: () => boolean } {
-    let letGo = false;
+  it("is a 408 that may be sent again, and is let go, though a byte comes now and then", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let giveByte = (): void => undefined;
+    let isLetGo = false;
     const body = new ReadableStream<Uint8Array>({
-      async pull(controller) {
-        await new Promise((resolve) => setTimeout(resolve, 1));
-        if (!letGo) controller.enqueue(utf8("{"));
-      },
-      cancel: () => void (letGo = true),
+      start: (controller) => void (giveByte = () => controller.enqueue(utf8("{"))),
+      cancel: () => void (isLetGo = true),
     });
-    return { body, isLetGo: () => letGo };
-  }
-
-  it("is a 408 that may be sent again, and is let go", async () => {
-    const { body, isLetGo } = trickle();
-    const { code, message } = refusal(await read(post(body)));
+    let result: Result<Uint8Array> | null = null;
+    const reading = read(post(body)).then((came) => (result = came));
+    for (let ms = 1; ms < LIMIT_MS; ms += 1) {
+      giveByte();
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    expect(result).toBeNull();
+    await vi.advanceTimersByTimeAsync(1);
+    const { code, message } = refusal(await reading);
     expect([code, ERRORS[code].status, ERRORS[code].retry]).toEqual(["request_timeout", 408, "any"]);
     expect(message).toContain("within 0.02 s");
-    await expect.poll(isLetGo).toBe(true);
+    await untilHolds(() => expect(isLetGo).toBe(true));
   });
 
   it("is one too where its length was declared", async () => {

@@ -5,6 +5,7 @@ import { originFetch, type OriginAnswer, type OriginRequest } from "../../../wor
 import { fleetOf } from "../support/fleets.ts";
 import { SETTINGS } from "../support/forwarding.ts";
 import { agentAnswer, connectionLost, standIn, streamOf } from "../support/origin.ts";
+import { untilHolds } from "../support/until.ts";
 
 const [NORTH] = fleetOf().boxes as [Box];
 const REQUEST: OriginRequest = { method: "POST", path: "/v1/x", headers: {}, timeoutMs: 60_000 };
@@ -144,13 +145,14 @@ describe("what came back is no answer: the way gave up waiting", () => {
     onTestFinished(() => {
       vi.useRealTimers();
     });
-    standIn(({ signal }) => silence(signal));
+    const sent = standIn(({ signal }) => silence(signal));
     let told: OriginAnswer | null = null;
     void ask({ timeoutMs: 5_000 }).then((answer) => (told = answer));
+    await untilHolds(() => expect(sent.length).toBe(1));
     await vi.advanceTimersByTimeAsync(4_999);
     expect(told).toBeNull();
     await vi.advanceTimersByTimeAsync(1);
-    await vi.waitFor(() => expect(told).toMatchObject({ kind: "timeout" }));
+    await untilHolds(() => expect(told).toMatchObject({ kind: "timeout" }));
   });
 
   it("and an answer that comes after all is let go", async () => {
@@ -164,7 +166,7 @@ describe("what came back is no answer: the way gave up waiting", () => {
     standIn(() => late);
     expect(await ask({ timeoutMs: 1 })).toMatchObject({ kind: "timeout" });
     answerNow(agentAnswer("north", endless));
-    await vi.waitFor(() => expect(cancelled).toBe(true));
+    await untilHolds(() => expect(cancelled).toBe(true));
   });
 });
 
@@ -172,7 +174,7 @@ it("a client that leaves takes its request with it", async () => {
   const client = new AbortController();
   const sent = standIn(({ signal }) => silence(signal));
   const asked = ask({ signal: client.signal });
-  await vi.waitFor(() => expect(sent.length).toBe(1));
+  await untilHolds(() => expect(sent.length).toBe(1));
   client.abort();
   expect(await asked).toMatchObject({ kind: "unreachable" });
   expect(sent[0]?.signal.aborted).toBe(true);

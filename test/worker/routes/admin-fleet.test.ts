@@ -5,10 +5,11 @@ import { describe, expect, it } from "vitest";
 import { FleetHistory, FleetView } from "../../../shared/fleet-view.ts";
 import { AuditList, type AuditEntry } from "../../../shared/keys.ts";
 import type { Bindings } from "../../../worker/env.ts";
-import { linked, snapshot, until } from "../support/agents.ts";
+import { linked, snapshot } from "../support/agents.ts";
 import { errorOf, type Asking, type Edge } from "../support/edge.ts";
 import { stage } from "../support/fleet-stage.ts";
 import { standIn } from "../support/origin.ts";
+import { untilHolds } from "../support/until.ts";
 
 const ADMIN: Asking = { key: "dev-admin" };
 const POST: Asking = { ...ADMIN, method: "POST" };
@@ -50,7 +51,7 @@ describe("GET /admin/fleet", () => {
     expect(before.boxes).toMatchObject([{ name: north, state: "silent", heardAt: null }]);
     const agent = await linked(fleet, north);
     agent.send(snapshot(1));
-    await until(async () => {
+    await untilHolds(async () => {
       const view = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
       expect(view.boxes).toMatchObject([
         {
@@ -81,7 +82,7 @@ describe("GET /admin/fleet/history", () => {
     const { edge, fleet, north } = stage();
     const agent = await linked(fleet, north);
     agent.send(snapshot(1));
-    await until(async () => {
+    await untilHolds(async () => {
       const answer = await edge(`/admin/fleet/history?box=${north}`, ADMIN);
       expect(FleetHistory.parse(await answer.json())).toMatchObject({
         box: north,
@@ -145,11 +146,12 @@ describe("an order", () => {
     const other = await linked(fleet, "another-box");
     const drained = await edge(`/admin/boxes/${north}/drain`, POST);
     expect([drained.status, await drained.json()]).toEqual([202, { box: north, told: 1 }]);
-    await until(() => expect(agent.frames).toEqual([{ t: "drain" }]));
+    await untilHolds(() => expect(agent.frames).toEqual([{ t: "drain" }]));
     const late = await linked(fleet, north, "epoch-2");
-    await until(() => expect(late.frames).toEqual([{ t: "drain" }]));
+    await untilHolds(() => expect(late.frames).toEqual([{ t: "drain" }]));
     expect(await (await edge(`/admin/boxes/${north}/resume`, POST)).json()).toEqual({ box: north, told: 2 });
-    for (const each of [agent, late]) await until(() => expect(each.frames.at(-1)).toEqual({ t: "resume" }));
+    for (const each of [agent, late])
+      await untilHolds(() => expect(each.frames.at(-1)).toEqual({ t: "resume" }));
     expect(other.frames).toEqual([]);
     expect(await audited(edge, north)).toMatchObject([
       { action: "box.resume", actor: "dev-admin" },
@@ -174,7 +176,7 @@ describe("an order", () => {
     }
     const agent = await linked(fleet, north);
     await fleet.revoke("key-a");
-    await until(() => expect(agent.frames).toEqual([{ t: "revoke", keyId: "key-a" }]));
+    await untilHolds(() => expect(agent.frames).toEqual([{ t: "revoke", keyId: "key-a" }]));
     expect(await audited(edge, north)).toHaveLength(4);
   });
 
@@ -183,7 +185,7 @@ describe("an order", () => {
     const agent = await linked(fleet, north);
     const answer = await edge(`/admin/boxes/${north}/servers/9001/restart`, POST);
     expect([answer.status, await answer.json()]).toEqual([202, { box: north, told: 1 }]);
-    await until(() => expect(agent.frames).toEqual([{ t: "restart", port: 9001 }]));
+    await untilHolds(() => expect(agent.frames).toEqual([{ t: "restart", port: 9001 }]));
     expect(await audited(edge, `${north}:9001`)).toMatchObject([
       { action: "server.restart", actor: "dev-admin" },
     ]);
@@ -202,7 +204,7 @@ describe("an order", () => {
     // It isn't kept either: a box that comes back isn't restarted an hour later.
     const agent = await linked(fleet, north);
     await fleet.revoke("key-a");
-    await until(() => expect(agent.frames.map(({ t }) => t)).toEqual(["revoke"]));
+    await untilHolds(() => expect(agent.frames.map(({ t }) => t)).toEqual(["revoke"]));
   });
 });
 

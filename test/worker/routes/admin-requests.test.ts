@@ -6,9 +6,9 @@ import { meaningOf } from "../../../shared/failure-meanings.ts";
 import { RequestFate } from "../../../shared/failures.ts";
 import { THE_ONE } from "../../../shared/the-one.ts";
 import { sha256Hex } from "../../../worker/proxy/keyed-hash.ts";
-import { until } from "../support/agents.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
+import { untilHolds } from "../support/until.ts";
 
 const ADMIN: Asking = { key: "dev-admin" };
 const WORDS = "the patient's words";
@@ -25,7 +25,7 @@ describe("GET /admin/requests/:id", () => {
       key,
     });
     const id = refused.headers.get("x-request-id");
-    await until(async () => expect((await edge(`/admin/requests/${id}`, ADMIN)).status).toBe(200));
+    await untilHolds(async () => expect((await edge(`/admin/requests/${id}`, ADMIN)).status).toBe(200));
     const text = await (await edge(`/admin/requests/${id}`, ADMIN)).text();
     expect(text).not.toContain("patient");
     expect(RequestFate.parse(JSON.parse(text))).toMatchObject({

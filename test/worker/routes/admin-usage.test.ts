@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { UsageReport } from "../../../shared/usage-report.ts";
 import { THE_ONE } from "../../../shared/the-one.ts";
-import { captureLog, edgeOf, errorOf, type Asking } from "../support/edge.ts";
+import { captureLog, edgeOf, errorOf, stopClock, type Asking } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { call } from "../support/usage.ts";
 
@@ -11,6 +11,8 @@ const ADMIN: Asking = { key: "dev-admin" };
 
 /** A key that two calls were booked for. */
 async function usedKey(): Promise<string> {
+  // Both calls are of one hour.
+  stopClock(Date.now());
   const keyId = `k${crypto.randomUUID()}`;
   await env.LEDGER.getByName(THE_ONE).apply("north", keyId, 0, [
     call(1, { keyId }),

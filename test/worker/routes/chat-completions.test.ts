@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
 import { agentAnswer, boxOf, connectionLost, standIn, streamOf, callIn } from "../support/origin.ts";
+import { untilHolds } from "../support/until.ts";
 
 describe("a call", () => {
   it("goes out as it came in, and its answer comes back as the agent gave it", async () => {
@@ -82,9 +83,9 @@ describe("a call", () => {
         }),
     );
     const asked = edgeOf(fleetOf())(CHAT, { body: chat(), signal: client.signal }).catch(() => null);
-    await vi.waitFor(() => expect(sent.length).toBe(1));
+    await untilHolds(() => expect(sent.length).toBe(1));
     client.abort();
-    await vi.waitFor(() => expect(sent[0]?.signal.aborted).toBe(true));
+    await untilHolds(() => expect(sent[0]?.signal.aborted).toBe(true));
     await asked;
   });
 });

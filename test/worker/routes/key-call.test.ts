@@ -1,12 +1,13 @@
 // What an operator gave a key, as it stands in the call that a box is sent for it.
 import { expect, it } from "vitest";
 import { PRIORITIES, type FallbackPolicy } from "../../../shared/fleet.ts";
-import { dial, hello, linkServer, snapshot, until } from "../support/agents.ts";
+import { dial, hello, linkServer, snapshot } from "../support/agents.ts";
 import { CHAT, chat } from "../support/edge.ts";
 import { stage } from "../support/fleet-stage.ts";
 import { box, server } from "../support/fleets.ts";
 import { newKey } from "../support/keys.ts";
 import { agentAnswer, callIn, standIn } from "../support/origin.ts";
+import { untilHolds } from "../support/until.ts";
 
 it.each(PRIORITIES)("a key's priority, %s, is its calls'", async (priority) => {
   const { edge, north } = stage();
@@ -33,7 +34,7 @@ it.each<[FallbackPolicy, number[]]>([
   agent.send(hello({ box: HERE, servers: PORTS.map((port) => ({ port, model: "Model-1" })) }));
   const states = PORTS.map((port) => linkServer(port, { state: port === 9001 ? "down" : "ready" }));
   agent.send(snapshot(1, { servers: states }));
-  await until(async () => expect(JSON.stringify(await fleet.boxes())).toContain('"down"'));
+  await untilHolds(async () => expect(JSON.stringify(await fleet.boxes())).toContain('"down"'));
   const sent = standIn(() => agentAnswer(HERE, "{}"));
   const { key } = await newKey(edge, { fallback });
   expect((await edge(CHAT, { key, body: chat({ model_port: 9001 }) })).status).toBe(200);

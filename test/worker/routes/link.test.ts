@@ -6,9 +6,10 @@ import { boxToken } from "../../../shared/box-token.ts";
 import { THE_ONE } from "../../../shared/the-one.ts";
 import { fleetText, LINK_PATH } from "../../../shared/wire.ts";
 import { hmacHex, sha256Hex } from "../../../worker/proxy/keyed-hash.ts";
-import { agentOn, hello, until } from "../support/agents.ts";
+import { agentOn, hello } from "../support/agents.ts";
 import { BOX_SECRET, captureLog, edgeOf, errorOf, type Asking } from "../support/edge.ts";
 import { box, fleetOf, server } from "../support/fleets.ts";
+import { untilHolds } from "../support/until.ts";
 
 const SECRET_BEFORE = "the secret before this one";
 const BOX = `box-${crypto.randomUUID()}`;
@@ -38,7 +39,7 @@ describe("a link", () => {
     const agent = agentOn(answer.webSocket);
     const epoch = crypto.randomUUID();
     agent.send(hello({ box: BOX, epoch, fleetHash: await sha256Hex(fleetText(FLEET)) }));
-    await until(async () => {
+    await untilHolds(async () => {
       const boxes = await env.FLEET.getByName(THE_ONE).boxes();
       const found = boxes.find((each) => each.box === BOX)?.agents.find((each) => each.epoch === epoch);
       expect(found).toMatchObject({ warning: null });

@@ -1,6 +1,6 @@
 // An agent's side of the link for a test: a real WebSocket into the real fleet object, and what came over it.
 import { env } from "cloudflare:workers";
-import { expect, onTestFinished, vi } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import type { LinkedAgent } from "../../../shared/box-report.ts";
 import {
   AgentFrame,
@@ -11,6 +11,7 @@ import {
   type Snapshot,
 } from "../../../shared/wire.ts";
 import type { Fleet } from "../../../worker/objects/fleet.ts";
+import { untilHolds } from "./until.ts";
 
 export type FleetStub = DurableObjectStub<Fleet>;
 
@@ -66,7 +67,7 @@ export async function dial(fleet: FleetStub, box = "north"): Promise<Agent> {
 export async function linked(fleet: FleetStub, box = "north", epoch = "epoch-1"): Promise<Agent> {
   const agent = await dial(fleet, box);
   agent.send(hello({ box, epoch }));
-  await until(async () => {
+  await untilHolds(async () => {
     const boxes = await fleet.boxes();
     expect(boxes.find((each) => each.box === box)?.agents.map((each) => each.epoch)).toContain(epoch);
   });
@@ -128,11 +129,6 @@ export function snapshot(seq: number, more: Readonly<Record<string, unknown>> = 
     journal: { state: "ok", behindMs: null },
     ...more,
   };
-}
-
-/** Waits until an expectation holds. */
-export async function until(expectation: () => void | Promise<void>): Promise<void> {
-  await vi.waitFor(expectation, { timeout: 120_000, interval: 10 });
 }
 
 /** A snapshot as the edge has read it. */
