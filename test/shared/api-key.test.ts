@@ -54,8 +54,20 @@ describe("a key", () => {
     const random = new SeededRandom(seed);
     for (let round = 0; round < 20; round += 1) {
       const { id, key } = randomKey(random);
+      expect(key).toMatch(/^isha_[0-9A-Za-z]{8,32}_[0-9A-Za-z]{49}$/);
       expect(apiKeyId(key)).toBe(id);
     }
+  });
+
+  it("has another text for every secret that differs in one bit", () => {
+    const secret = new SeededRandom(1).bytes(32);
+    const texts = Array.from({ length: 256 }, (_, bit) =>
+      formatApiKey(
+        "aaaaaaaa",
+        secret.map((byte, at) => (at === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte)),
+      ),
+    );
+    expect(new Set(texts).size).toBe(256);
   });
 });
 
@@ -69,10 +81,20 @@ describe("a mistyped key is nobody's:", () => {
     }
   });
 
+  it("any one character is any other", () => {
+    const { key } = randomKey(new SeededRandom(7));
+    for (let at = 0; at < key.length; at += 1) {
+      for (const other of [...BASE62, "_", "-", ".", " "]) {
+        const mistyped = key.slice(0, at) + other + key.slice(at + 1);
+        if (mistyped !== key) expect(apiKeyId(mistyped), mistyped).toBeNull();
+      }
+    }
+  });
+
   it.each(SEEDS)("two neighbours are swapped, one is missing, or one stands twice (seed %i)", (seed) => {
     const { key } = randomKey(new SeededRandom(seed));
-    for (let at = 0; at + 1 < key.length; at += 1) {
-      const [one = "", two = ""] = key.slice(at, at + 2);
+    for (let at = 0; at < key.length; at += 1) {
+      const [one = "", two = one] = key.slice(at, at + 2);
       if (one !== two) {
         expect(apiKeyId(key.slice(0, at) + two + one + key.slice(at + 2)), `swap at ${at}`).toBeNull();
       }
@@ -86,7 +108,14 @@ describe("a mistyped key is nobody's:", () => {
     ["empty", ""],
     ["of another product", `sk-${"a".repeat(48)}`],
     ["one of the old system's", "dev-key"],
+    ["our prefix alone", "isha_"],
+    ["without a secret", "isha_aaaaaaaa_"],
+    ["with a short id and a secret that isn't checked", `isha_short_${"a".repeat(49)}`],
     ["with a space before it", ` ${key}`],
+    ["with a space after it", `${key} `],
+    ["in quotes", `"${key}"`],
+    ["with a letter before it", `x${key}`],
+    ["with a letter after it", `${key}x`],
     ["with a line's end after it", `${key}\n`],
     ["cut short", key.slice(0, -1)],
     ["in other letter case", key.toUpperCase()],

@@ -1,4 +1,4 @@
-// The ledger under everything that happens to a link: batches split anew, told twice, overtaken, torn in the middle
+// The ledger under everything that happens to a link: batches split differently, sent twice, overtaken, torn in the middle
 // of their booking, from two boxes with two epochs each. In the end every call counts exactly once.
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
@@ -50,7 +50,7 @@ async function tear(ledger: LedgerStub, table: "fresh" | "marks", after: number)
   });
 }
 
-async function mend(ledger: LedgerStub): Promise<void> {
+async function repair(ledger: LedgerStub): Promise<void> {
   await runInDurableObject(ledger, (_, { storage }) => void storage.sql.exec("DROP TRIGGER IF EXISTS torn"));
 }
 
@@ -83,7 +83,7 @@ describe("the ledger", () => {
       await Promise.all(
         Array.from({ length: 1 + random.below(3) }, async () => step(random, ledger, random.pick(senders))),
       );
-      if (torn) await mend(ledger);
+      if (torn) await repair(ledger);
       if (random.chance(0.05)) await runDurableObjectAlarm(ledger);
       if (random.chance(0.05)) await evictDurableObject(ledger);
     }

@@ -1,5 +1,5 @@
 // A streamed answer: byte for byte while it flows, and an error event where it breaks.
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { forward } from "../../../worker/proxy/forward.ts";
 import { forwardingOf, type Watched } from "../support/forwarding.ts";
 import { agentAnswer, standIn, streamOf } from "../support/origin.ts";

@@ -1,5 +1,5 @@
 // The call this product exists for, over the whole edge.
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
 import { agentAnswer, boxOf, connectionLost, standIn, streamOf, callIn } from "../support/origin.ts";
