@@ -18,6 +18,8 @@ export interface Pm2Options {
   readonly onProblem: (failure: RpcFailure | null) => void;
   /** Milliseconds since 1970; PM2 says in these when a process was started. */
   readonly wallClock: () => number;
+  /** How long a listing may take; `LIST_TIMEOUT_MS` unless given. */
+  readonly listTimeoutMs?: number;
 }
 
 /** `unknown-name`: PM2 has no process of this name. `failed`: it has, and the restart didn't succeed. */
@@ -35,7 +37,8 @@ export class Pm2Probe {
 
   /** All of PM2's processes; null where PM2 can't be asked. */
   async list(): Promise<readonly Pm2Process[] | null> {
-    const answer = await askPm2(this.#socketPath, "getMonitorData", {}, LIST_TIMEOUT_MS);
+    const { listTimeoutMs = LIST_TIMEOUT_MS } = this.#options;
+    const answer = await askPm2(this.#socketPath, "getMonitorData", {}, listTimeoutMs);
     const listed = answer.ok ? readListing(answer.value, this.#options.wallClock()) : null;
     this.#tell(answer.ok ? (listed === null ? "garbled" : null) : answer.failure);
     return listed;

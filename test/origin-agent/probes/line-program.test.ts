@@ -64,8 +64,8 @@ describe("lines", () => {
 
   it("that are too long are thrown away, with or without an end, and the next one is read", async () => {
     const { lines } = run(`
-      process.stdout.write("ok" + "x".repeat(5_000_000) + "\\nok short\\n" + "y".repeat(300_000));
-      setTimeout(() => process.stdout.write("\\nok after\\n"), 20);
+      process.stdout.write("ok" + "x".repeat(5_000_000) + "\\nok short\\n");
+      process.stdout.write("y".repeat(300_000), () => process.stdout.write("\\nok after\\n"));
       setInterval(() => undefined, 1_000);
     `);
     await until(() => lines.includes("ok after"), "the line after");

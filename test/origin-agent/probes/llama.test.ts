@@ -1,10 +1,23 @@
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { probeHealth } from "../../../origin-agent/probes/llama.ts";
+import { PROBE_TIMEOUT_MS } from "../../../shared/limits.ts";
+
+/** Ends the time for an answer; it never ends by itself here. */
+let timeIsUp: () => void;
+let timeout: ReturnType<typeof vi.spyOn>;
+beforeEach(() => {
+  const limit = new AbortController();
+  timeIsUp = () => limit.abort(new DOMException("the time is up", "TimeoutError"));
+  timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(limit.signal);
+});
 
 let close = (): Promise<unknown> => Promise.resolve();
-afterEach(() => close());
+afterEach(async () => {
+  timeout.mockRestore();
+  await close();
+});
 
 /** Where a server listens that answers like this. */
 async function serving(answer: RequestListener): Promise<string> {
@@ -51,8 +64,10 @@ describe("a look at a llama-server", () => {
     expect(await probeHealth(origin)).toBe("other");
   });
 
-  it("tells a time-out where it says nothing for a second: a hung server still accepts", async () => {
-    const origin = await serving(() => undefined);
+  it("tells a time-out if it says nothing for a second: a hung server still accepts", async () => {
+    const origin = await serving(() => timeIsUp());
     expect(await probeHealth(origin)).toBe("timeout");
+    expect(timeout).toHaveBeenCalledExactlyOnceWith(PROBE_TIMEOUT_MS);
+    expect(PROBE_TIMEOUT_MS).toBe(1_000);
   });
 });

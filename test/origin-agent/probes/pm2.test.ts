@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Pm2Probe, processNamed, type RestartOutcome } from "../../../origin-agent/probes/pm2.ts";
 import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
 import { isAlive } from "./is-alive.ts";
-import { until } from "../../support/until.ts";
+import { until, WAIT_MS } from "../../support/until.ts";
 
 const JLIST = readFileSync(new URL("pm2-7-jlist.txt", import.meta.url), "utf8");
 
@@ -24,10 +24,10 @@ interface Watched {
   readonly problems: (string | null)[];
 }
 
-function probeOf(home: string): Watched {
+function probeOf(home: string, listTimeoutMs = WAIT_MS): Watched {
   const problems: (string | null)[] = [];
-  const probe = new Pm2Probe({ home, onProblem: (problem) => problems.push(problem), wallClock: Date.now });
-  return { probe, problems };
+  const onProblem = (problem: string | null): void => void problems.push(problem);
+  return { probe: new Pm2Probe({ home, onProblem, wallClock: Date.now, listTimeoutMs }), problems };
 }
 
 /** One message of PM2's protocol, as its own daemon frames it. */
@@ -147,7 +147,7 @@ describe("a daemon", () => {
     ],
   ])("%s is told once, without its words, and nothing is known", async (_, answer, failure) => {
     const { home } = await daemon(answer);
-    const { probe, problems } = probeOf(home);
+    const { probe, problems } = probeOf(home, failure === "silent" ? 100 : WAIT_MS);
     expect(await probe.list()).toBe(null);
     expect(await probe.list()).toBe(null);
     expect(problems).toEqual([failure]);
@@ -222,10 +222,22 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
 
   beforeAll(() => {
     writeFileSync(join(home, "stay.cjs"), "setInterval(() => undefined, 1000);");
-    writeFileSync(join(home, "crash.cjs"), "setTimeout(() => process.exit(1), 20);");
-    pm2("start", "stay.cjs", "--name", "llama-stay");
-    pm2("start", "crash.cjs", "--name", "llama-waits", "--exp-backoff-restart-delay", "10000");
-    pm2("start", "crash.cjs", "--name", "llama-given-up", "--restart-delay", "10", "--max-restarts", "2");
+    writeFileSync(join(home, "crash.cjs"), "process.exit(1);");
+    // Whatever a start takes on this machine, the one waits until the end and no run of the other counts as steady.
+    const never = 3_600_000;
+    const apps = [
+      { name: "llama-stay", script: "stay.cjs" },
+      { name: "llama-waits", script: "crash.cjs", exp_backoff_restart_delay: never },
+      {
+        name: "llama-given-up",
+        script: "crash.cjs",
+        restart_delay: 10,
+        max_restarts: 2,
+        min_uptime: never,
+      },
+    ];
+    writeFileSync(join(home, "apps.json"), JSON.stringify({ apps }));
+    pm2("start", "apps.json");
   });
   afterAll(() => void pm2("kill"));
 

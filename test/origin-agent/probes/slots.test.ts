@@ -1,12 +1,23 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { readSlots, type SlotReading } from "../../../origin-agent/probes/slots.ts";
+import { PROBE_TIMEOUT_MS } from "../../../shared/limits.ts";
 import { startLlamaServer, type SimulatedServer } from "../../sim/start.ts";
 import { until } from "../../support/until.ts";
 
 const KEY = "a-key-of-the-box";
 const CALL = { prompt: "What is a deductible?", max_tokens: 400, ignore_eos: true, id_slot: 1, stream: true };
+
+/** Ends the time for an answer; it never ends by itself here. */
+let timeIsUp: () => void;
+let timeout: ReturnType<typeof vi.spyOn>;
+beforeEach(() => {
+  const limit = new AbortController();
+  timeIsUp = () => limit.abort(new DOMException("the time is up", "TimeoutError"));
+  timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(limit.signal);
+});
+afterEach(() => timeout.mockRestore());
 
 describe("a llama-server's slots", () => {
   let server: SimulatedServer;
@@ -24,6 +35,7 @@ describe("a llama-server's slots", () => {
   });
 
   it("show a running call's progress, and its end", async () => {
+    await server.set({ stallAfterTokens: 2 });
     const leave = new AbortController();
     const answer = await fetch(`${server.url}/v1/completions`, {
       method: "POST",
@@ -39,15 +51,17 @@ describe("a llama-server's slots", () => {
     };
     const first = await until(async () => {
       const seen = await slot();
-      return seen.busy && (seen.decoded ?? 0) > 0 ? seen : null;
-    }, "a token");
+      return seen.decoded === 2 ? seen : null;
+    }, "two tokens");
+    expect(first.busy).toBe(true);
     expect(first.task).not.toBe(null);
     expect(first.promptProcessed).toBeGreaterThan(0);
+    await server.set({ stallAfterTokens: 4 });
     const later = await until(async () => {
       const seen = await slot();
-      return (seen.decoded ?? 0) > (first.decoded ?? 0) ? seen : null;
-    }, "more tokens");
-    expect(later.task).toBe(first.task);
+      return seen.decoded === 4 ? seen : null;
+    }, "four tokens");
+    expect(later).toMatchObject({ busy: true, task: first.task });
     leave.abort();
     await answer.body?.cancel().catch(() => undefined);
     const idle = await until(async () => {
@@ -137,14 +151,13 @@ describe("a server that answers otherwise", () => {
   });
 
   it("or never does, is given up on after a second, or when the asker leaves", async () => {
-    const origin = await answering(() => undefined);
-    const from = performance.now();
-    expect(await readSlots(origin, KEY)).toBe(null);
-    expect(performance.now() - from).toBeLessThan(2_000);
+    const hung = await answering(() => timeIsUp());
+    expect(await readSlots(hung, KEY)).toBe(null);
+    expect(timeout).toHaveBeenCalledExactlyOnceWith(PROBE_TIMEOUT_MS);
+    timeout.mockReturnValue(new AbortController().signal);
     const leave = new AbortController();
-    const asked = readSlots(origin, KEY, leave.signal);
-    leave.abort();
-    expect(await asked).toBe(null);
+    const left = await answering(() => leave.abort());
+    expect(await readSlots(left, KEY, leave.signal)).toBe(null);
   });
 
   it("is asked with the key, on a connection that isn't held open", async () => {
