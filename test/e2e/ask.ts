@@ -1,6 +1,8 @@
 // Asks a running stack as a client would, and reads what comes back to the byte.
+import { BoxHealth } from "../../shared/health.ts";
 import type { State } from "../sim/start.ts";
-import type { startStack } from "../../scripts/stack.mjs";
+import { startStack, type StackOptions } from "../../scripts/stack.mjs";
+import { until } from "../support/until.ts";
 
 export type Stack = Awaited<ReturnType<typeof startStack>>;
 
@@ -13,13 +15,71 @@ export interface Answer {
   readonly text: string;
 }
 
+/** A process that is frozen again at each of these requests is no longer a matter of the machine. */
+const MAX_REPEATS = 20;
+
+/** Starts a stack and waits until its servers take calls. */
+export async function startReady(options: StackOptions): Promise<Stack> {
+  const stack = await startStack(options);
+  try {
+    await serversReady(stack);
+  } catch (error) {
+    await stack.stop();
+    throw error;
+  }
+  return stack;
+}
+
+/** Waits until each agent reports every one of its servers ready. */
+export async function serversReady(stack: Pick<Stack, "boxes">): Promise<void> {
+  await until(async () => {
+    const states = await Promise.all(stack.boxes.map(({ agentUrl }) => serverStates(agentUrl)));
+    return states.every((box) => [...box.values()].every((state) => state === "ready"));
+  }, "every server is ready");
+}
+
+/** Each server's state as its agent reports it, by port. */
+export async function serverStates(agentUrl: string): Promise<ReadonlyMap<number, string>> {
+  const { servers } = BoxHealth.parse(await (await fetch(`${agentUrl}/healthz`)).json());
+  return new Map(servers.map(({ port, state }) => [port, state]));
+}
+
+/**
+ * Fetches from the edge. The edge refuses what its limiter objects don't answer for within their time-out, as on a
+ * machine that froze in between, and asks its client to repeat the request: this does.
+ */
+export async function fetchEdge(url: string, init: RequestInit = {}): Promise<Response> {
+  for (let repeats = 0; ; repeats += 1) {
+    const response = await fetch(url, init);
+    if (response.status !== 503 || repeats === MAX_REPEATS) return response;
+    if (!(await response.clone().text()).includes('"limiter_unavailable"')) return response;
+  }
+}
+
+/**
+ * As `ask`, of a stack whose servers are all meant to be up. A server that was frozen is down for its agent, and the
+ * answer names what replaced it: the request is repeated once all servers are ready.
+ */
+export async function askReady(
+  stack: Pick<Stack, "edgeUrl" | "boxes">,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer> {
+  for (let repeats = 0; ; repeats += 1) {
+    const answer = await ask(stack, body, headers);
+    const isReplaced = answer.status === 503 || answer.headers.has("x-isha-fallback-from");
+    if (!isReplaced || repeats === MAX_REPEATS) return answer;
+    await serversReady(stack);
+  }
+}
+
 /** POSTs to the chat route with the development key. */
 export async function ask(
   stack: Pick<Stack, "edgeUrl">,
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Answer> {
-  const response = await fetch(`${stack.edgeUrl}/v1/chat/completions`, {
+  const response = await fetchEdge(`${stack.edgeUrl}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: "Bearer dev-key", ...headers },
     body: typeof body === "string" || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body),
@@ -77,6 +137,11 @@ export async function switchServer(
     body: JSON.stringify(switches),
   });
   if (!response.ok) throw new Error(await response.text());
+}
+
+/** Empties what a simulated server remembers of its calls. */
+export async function forgetCalls(stack: Stack, port: number): Promise<void> {
+  await fetch(`${serverOf(stack, port).controlUrl ?? ""}/forget`, { method: "POST" });
 }
 
 /** How many calls each server has been sent, by port. */

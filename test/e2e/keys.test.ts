@@ -1,24 +1,23 @@
 // A key's life over real HTTP: made, used, changed, rotated, expired, revoked; under load, and through the edge's end.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startStack } from "../../scripts/stack.mjs";
 import type { AuditList, KeyList, KeyView, KeyWithSecret } from "../../shared/keys.ts";
-import { CHEST_PAIN, type Stack } from "./ask.ts";
+import { CHEST_PAIN, fetchEdge, startReady, type Stack } from "./ask.ts";
 import { startLoad, type Fate } from "./keyed-load.ts";
 import { until } from "../support/until.ts";
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ simulator: { tokensPerSecond: 400, promptTokensPerSecond: 100_000 } });
+  stack = await startReady({ simulator: { tokensPerSecond: 400, promptTokensPerSecond: 100_000 } });
 });
 afterAll(async () => {
   await stack?.stop();
 });
 
-/** How long a revoked key may go on, milliseconds: a lease's life. */
+/** How long a revoked key may go on: a lease's life, counted from the revocation's answer. */
 const LEASE_MS = 1_000;
 
 async function admin<T>(method: string, path: string, body?: object): Promise<{ status: number; value: T }> {
-  const response = await fetch(`${stack.edgeUrl}/admin${path}`, {
+  const response = await fetchEdge(`${stack.edgeUrl}/admin${path}`, {
     method,
     headers: {
       authorization: "Bearer dev-admin",
@@ -41,7 +40,7 @@ async function newKey(more: object = {}): Promise<KeyWithSecret> {
 }
 
 async function call(key: string, body: object): Promise<{ status: number; code: string | null }> {
-  const response = await fetch(`${stack.edgeUrl}/v1/chat/completions`, {
+  const response = await fetchEdge(`${stack.edgeUrl}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json", "x-api-key": key },
     body: JSON.stringify({ max_tokens: 3, messages: CHEST_PAIN, ...body }),
@@ -52,7 +51,11 @@ async function call(key: string, body: object): Promise<{ status: number; code: 
 
 const counted = (fates: readonly Fate[], wanted: (fate: Fate) => boolean): number =>
   fates.filter(wanted).length;
-const isAdmitted = ({ status }: Fate): boolean => status === 200;
+/** Let in at the edge; a stream that waited at its box when its key was revoked was refused there, after its headers. */
+const isAdmitted = ({ status, code }: Fate): boolean => status === 200 && code !== "invalid_key";
+/** Refused for its key, or broken off. More calls than the key may make in a second are no failure of it. */
+const hasFailed = (fate: Fate): boolean =>
+  fate.code !== "rate_limited_key" && (!isAdmitted(fate) || !fate.whole);
 
 test("a key is made, used, held to its agent types, and expires", async () => {
   const { id, key } = await newKey({ agents: ["clinical"] });
@@ -64,9 +67,13 @@ test("a key is made, used, held to its agent types, and expires", async () => {
   await until(async () => (await call(key, { agent_type: "Clinical" })).status === 403, "the change counts");
   expect((await call(key, { agent_type: "Claims" })).status).toBe(200);
 
-  const expiresAt = new Date(Date.now() + 1_500).toISOString();
-  await admin("PATCH", `/keys/${id}`, { expiresAt });
-  await until(async () => Date.now() > Date.parse(expiresAt), "the key's end");
+  let expiresAt = "";
+  await until(async () => {
+    expiresAt = new Date(Date.now() + 1_500).toISOString();
+    // A moment that has passed by the time it arrives is refused.
+    return (await admin("PATCH", `/keys/${id}`, { expiresAt })).status === 200;
+  }, "the key has an end");
+  await until(() => Date.now() > Date.parse(expiresAt), "the key's end");
   expect(await call(key, { agent_type: "Claims" })).toEqual({ status: 401, code: "expired_key" });
   const audit = await admin<AuditList>("GET", `/audit?target=${id}`);
   expect(audit.value.entries.map(({ action }) => action)).toEqual(["key.change", "key.change", "key.create"]);
@@ -86,54 +93,67 @@ test("keys, their revocation and the audit outlive the edge", async () => {
 });
 
 test("under load, a rotation fails no call within its grace, by either secret", async () => {
-  const graceSeconds = 3;
   const made = await newKey();
-  const old = startLoad({ stack, key: () => made.key, askers: 6, streamers: 2, pauseMs: 5 });
-  await until(async () => counted(old.fates, isAdmitted) > 100, "load before the rotation");
-  const { status, value } = await admin<KeyWithSecret>("POST", `/keys/${made.id}/rotate`, { graceSeconds });
+  const old = startLoad({ stack, key: made.key, askers: 4, streamers: 1 });
+  await until(() => counted(old.fates, isAdmitted) >= 50, "load before the rotation");
+  const { status, value } = await admin<KeyWithSecret>("POST", `/keys/${made.id}/rotate`, {
+    graceSeconds: 600,
+  });
   const answeredAt = Date.now();
   expect(status).toBe(200);
-  const fresh = startLoad({ stack, key: () => value.key, askers: 6, streamers: 2, pauseMs: 5 });
+  const fresh = startLoad({ stack, key: value.key, askers: 4, streamers: 1 });
+  const isAfter = (fate: Fate): boolean => isAdmitted(fate) && fate.sentAt > answeredAt;
+  for (const { fates } of [old, fresh]) {
+    await until(() => counted(fates, isAfter) >= 50, "calls by this secret since the rotation");
+    await until(() => counted(fates, (fate) => isAfter(fate) && fate.stream) >= 3, "streams by this secret");
+  }
+  await Promise.all([old.stop(), fresh.stop()]);
   const graceEnds = Date.parse(value.oldSecretUntil ?? "");
-  expect(graceEnds).toBeGreaterThan(answeredAt);
-  // Calls that can no longer reach the edge within the grace prove nothing.
-  await until(async () => Date.now() > graceEnds - 200, "the grace's end comes near");
-  await old.stop();
-  await until(async () => Date.now() > graceEnds, "the grace's end");
-  const [probe] = await Promise.all([call(made.key, {}), fresh.stop()]);
-  const within = [...old.fates, ...fresh.fates].filter(({ sentAt }) => sentAt < graceEnds - 200);
-  console.log(
-    `rotation: ${counted(old.fates, ({ sentAt }) => sentAt > answeredAt)} calls by the old secret and ` +
-      `${fresh.fates.length} by the new one in ${graceSeconds} s of grace, ${counted(within, ({ stream }) => stream)} ` +
-      `of all streams; ${counted(within, (fate) => !isAdmitted(fate))} failed`,
-  );
-  expect(within.filter((fate) => !isAdmitted(fate) || !fate.whole)).toEqual([]);
-  expect(probe).toEqual({ status: 401, code: "invalid_key" });
+  expect(graceEnds).toBeGreaterThan(Date.now());
+  expect([...old.fates, ...fresh.fates].filter(hasFailed)).toEqual([]);
+});
+
+test("under load, the old secret is refused from its grace's end on, and not before", async () => {
+  const made = await newKey();
+  const old = startLoad({ stack, key: made.key, askers: 2, streamers: 1 });
+  await until(() => counted(old.fates, isAdmitted) >= 20, "load before the rotation");
+  const { value } = await admin<KeyWithSecret>("POST", `/keys/${made.id}/rotate`, { graceSeconds: 2 });
+  const fresh = startLoad({ stack, key: value.key, askers: 2, streamers: 0 });
+  const graceEnds = Date.parse(value.oldSecretUntil ?? "");
+  await until(() => old.fates.some(({ status }) => status === 401), "the old secret is refused");
+  await Promise.all([old.stop(), fresh.stop()]);
+  // What was sent within the grace may reach the edge after it, so only what was answered within it must be let in.
+  expect(old.fates.filter((fate) => fate.cameAt < graceEnds && hasFailed(fate))).toEqual([]);
+  expect(old.fates.filter((fate) => fate.sentAt > graceEnds && isAdmitted(fate))).toEqual([]);
+  expect(fresh.fates.filter(hasFailed)).toEqual([]);
+  expect(await call(made.key, {})).toEqual({ status: 401, code: "invalid_key" });
 });
 
 // The last: afterwards this address has shown more bad keys than it may in a minute.
 test("under load, no call is admitted later than a second after a revocation's answer", async () => {
   const { id, key } = await newKey();
-  const startedAt = Date.now();
-  const load = startLoad({ stack, key: () => key, askers: 12, streamers: 3, pauseMs: 1 });
-  // Long enough for leases of the next window too: those are the ones that could live on.
-  const isSteady = (): boolean => Date.now() > startedAt + 3_000 && counted(load.fates, isAdmitted) > 150;
-  await until(async () => isSteady(), "steady load before the revocation");
+  const load = startLoad({ stack, key, askers: 8, streamers: 3 });
+  await until(() => counted(load.fates, isAdmitted) >= 150, "steady load before the revocation");
+  // Leases of the window that follows are asked for ahead: those are the ones that could live on.
+  const seconds = (): number =>
+    new Set(load.fates.filter(isAdmitted).map(({ sentAt }) => Math.floor(sentAt / 1_000))).size;
+  await until(() => seconds() >= 4, "load over several windows");
   expect((await admin("DELETE", `/keys/${id}`)).status).toBe(200);
   const answeredAt = Date.now();
-  await until(async () => Date.now() > answeredAt + 3 * LEASE_MS, "calls well after the revocation");
+  const isLate = ({ sentAt }: Fate): boolean => sentAt > answeredAt + LEASE_MS;
+  await until(() => counted(load.fates, isLate) >= 30, "calls well after the revocation");
   await load.stop();
   const { fates } = load;
   const late = fates.filter((fate) => isAdmitted(fate) && fate.sentAt > answeredAt);
-  const after = fates.filter(({ sentAt }) => sentAt > answeredAt);
   const lastMs = Math.max(0, ...late.map(({ sentAt }) => sentAt - answeredAt));
   console.log(
     `revocation: ${counted(fates, isAdmitted)} calls admitted, ${late.length} of them sent after its answer, the last ` +
-      `${lastMs} ms after; ${counted(after, (fate) => !isAdmitted(fate))} refused`,
+      `${lastMs} ms after; ${counted(fates, (fate) => !isAdmitted(fate))} refused`,
   );
-  expect(lastMs).toBeLessThanOrEqual(LEASE_MS);
-  expect(counted(after, ({ status }) => status === 401 || status === 429)).toBeGreaterThan(10);
+  // The edge decides between sending and answer, and its objects' answers count from when they were asked: so this
+  // holds on a machine that freezes, too.
+  expect(fates.filter((fate) => isAdmitted(fate) && isLate(fate))).toEqual([]);
   expect(fates.filter(({ status }) => ![200, 401, 429].includes(status))).toEqual([]);
   // What ran when the key was revoked came to its end.
-  expect(fates.filter((fate) => fate.stream && isAdmitted(fate) && !fate.whole)).toEqual([]);
+  expect(fates.filter((fate) => isAdmitted(fate) && hasFailed(fate))).toEqual([]);
 });

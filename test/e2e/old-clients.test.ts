@@ -1,8 +1,7 @@
 // The old system's two published requests, word for word: refused with help by default, served while the
 // fleet file lets them.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startStack } from "../../scripts/stack.mjs";
-import { errorOf, json, type Answer, type Stack } from "./ask.ts";
+import { askReady, errorOf, json, startReady, type Answer, type Stack } from "./ask.ts";
 
 const BY_PORT =
   '{"agent_type":"Clinical","model_port":8085,"messages":[{"role":"user","content":"Patient complaint: chest pain"}]}';
@@ -10,19 +9,15 @@ const BY_AGENT = '{"agent_type":"Claims","messages":[{"role":"user","content":"W
 const LEGACY_FLEET = new URL("../fixtures/legacy-fleet.ts", import.meta.url).pathname;
 const simulator = { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 };
 
-async function post(stack: Stack, body: string, headers: Record<string, string> = {}): Promise<Answer> {
-  const response = await fetch(`${stack.edgeUrl}/v1/chat/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json", ...headers },
-    body,
-  });
-  return { status: response.status, headers: response.headers, text: await response.text() };
+/** Without a key, unless the headers have one. */
+function post(stack: Stack, body: string, headers: Record<string, string> = {}): Promise<Answer> {
+  return askReady(stack, body, { authorization: "", ...headers });
 }
 
 describe("by default", () => {
   let stack: Stack;
   beforeAll(async () => {
-    stack = await startStack({ simulator });
+    stack = await startReady({ simulator });
   });
   afterAll(async () => {
     await stack?.stop();
@@ -39,7 +34,7 @@ describe("by default", () => {
 describe("while legacy.anonymous and legacy.keys let them", () => {
   let stack: Stack;
   beforeAll(async () => {
-    stack = await startStack({ simulator, fleetFile: LEGACY_FLEET, devKeys: false });
+    stack = await startReady({ simulator, fleetFile: LEGACY_FLEET, devKeys: false });
   });
   afterAll(async () => {
     await stack?.stop();

@@ -6,8 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import fleet from "../../fleet.config.ts";
-import { startStack } from "../../scripts/stack.mjs";
-import type { Stack } from "./ask.ts";
+import { startReady, type Stack } from "./ask.ts";
 
 const run = promisify(execFile);
 const README = await readFile(new URL("../../README.md", import.meta.url), "utf8");
@@ -15,7 +14,7 @@ const WRITTEN = "http://localhost:8787";
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
+  stack = await startReady({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
 });
 afterAll(async () => {
   await stack?.stop();

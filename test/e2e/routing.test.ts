@@ -1,12 +1,20 @@
 // The routing table over the real edge, agent and servers: who answers, in which format, streamed and not.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import fleet from "../../fleet.config.ts";
-import { startStack } from "../../scripts/stack.mjs";
-import { ask, CHEST_PAIN, errorOf, events, json, stateOf, type Stack } from "./ask.ts";
+import {
+  askReady as ask,
+  CHEST_PAIN,
+  errorOf,
+  events,
+  json,
+  startReady,
+  stateOf,
+  type Stack,
+} from "./ask.ts";
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
+  stack = await startReady({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
 });
 afterAll(async () => {
   await stack?.stop();
@@ -196,7 +204,7 @@ describe("what reaches a server", () => {
     });
     expect(answer.headers.get("x-isha-port")).toBe("8084");
     expect(answer.headers.get("x-client-request-id")).toBe("Jane Doe");
-    // The agent's own question of one token may have come since.
+    // The agent's own call of one token may have come since.
     const received = (await stateOf(stack, 8084)).received.findLast((one) => one.body.includes("Billing"));
     const sent = received?.body ?? "";
     expect(sent.startsWith(body.trimEnd().slice(0, -1))).toBe(true);

@@ -1,11 +1,10 @@
 // The same programs on another operator's fleet file: nothing in them names the first one's ports or models.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startStack } from "../../scripts/stack.mjs";
-import { ask, CHEST_PAIN, errorOf, json, type Stack } from "./ask.ts";
+import { ask, askReady, CHEST_PAIN, errorOf, json, serversReady, startReady, type Stack } from "./ask.ts";
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({
+  stack = await startReady({
     fleetFile: new URL("../fixtures/second-fleet.ts", import.meta.url).pathname,
     simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 },
   });
@@ -22,7 +21,7 @@ test.each([
   [{}, 9101],
   [{ model: "anything at all" }, 9101],
 ])("%j is answered by port %i of box north", async (named, port) => {
-  const answer = await ask(stack, { ...named, max_tokens: 3, messages: CHEST_PAIN });
+  const answer = await askReady(stack, { ...named, max_tokens: 3, messages: CHEST_PAIN });
   expect(answer.status).toBe(200);
   expect(answer.headers.get("x-isha-port")).toBe(String(port));
   expect(answer.headers.get("x-isha-box")).toBe("north");
@@ -49,6 +48,7 @@ test("an agent type whose policy is none is refused while its model is down; oth
   const writer = await ask(stack, { agent_type: "Writer", max_tokens: 3, messages: CHEST_PAIN });
   expect(json(writer)).toMatchObject({ isha: { port: 9101, fallback_from: 9102 } });
   await stack.startServer(9102);
+  await serversReady(stack);
 });
 
 test("pages of the listed origin may call, others may not", async () => {

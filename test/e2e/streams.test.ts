@@ -1,15 +1,31 @@
 // Streams from end to end: as they come, whole, and never as if whole when they aren't.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { startStack } from "../../scripts/stack.mjs";
-import { ask, CHEST_PAIN, events, json, stateOf, switchServer, type Stack } from "./ask.ts";
+import {
+  askReady as ask,
+  CHEST_PAIN,
+  events,
+  fetchEdge,
+  json,
+  serversReady,
+  startReady,
+  stateOf,
+  switchServer,
+  type Stack,
+} from "./ask.ts";
 import { until } from "../support/until.ts";
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
+  stack = await startReady({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
 });
 afterEach(async () => {
-  await switchServer(stack, 8085, { splitUtf8: false, tokensPerEvent: [1], cutAfterTokens: null });
+  await switchServer(stack, 8085, {
+    splitUtf8: false,
+    tokensPerEvent: [1],
+    cutAfterTokens: null,
+    stallAfterTokens: null,
+  });
+  await serversReady(stack);
 });
 afterAll(async () => {
   await stack?.stop();
@@ -20,12 +36,12 @@ interface Chunk {
   readonly choices: { readonly text?: string; readonly delta: { readonly content?: string | null } }[];
 }
 
-/** The edge passes a stream on unread: that it broke, its box tells. */
+/** The edge passes a stream on unread: its box reports that it broke. */
 async function fateIsKnown(last: Chunk | string | undefined): Promise<void> {
   const id = typeof last === "object" ? last.error?.request_id : undefined;
   const headers = { authorization: "Bearer dev-admin" };
   await until(async () => {
-    const response = await fetch(`${stack.edgeUrl}/admin/requests/${id}`, { headers });
+    const response = await fetchEdge(`${stack.edgeUrl}/admin/requests/${id}`, { headers });
     const fate = (await response.json()) as { readonly code?: string; readonly key?: string };
     return response.status === 200 && fate.code === "upstream_failed" && fate.key === "dev-key";
   }, "the failed stream's fate");
@@ -75,37 +91,54 @@ test.each(["Clinical by agent type", "Clinical by model"])(
   },
 );
 
-test("an agent that dies in mid-stream is told by the edge, in the stream", async () => {
-  const other = await startStack({ simulator: { tokensPerSecond: 50 } });
-  try {
-    const response = await fetch(`${other.edgeUrl}/v1/chat/completions`, {
-      method: "POST",
-      headers: { "content-type": "application/json", authorization: "Bearer dev-key" },
-      body: JSON.stringify({ agent_type: "Clinical", ignore_eos: true, ...streamed }),
-    });
-    const reader = response.body?.getReader();
-    let text = new TextDecoder().decode((await reader?.read())?.value);
-    process.kill(other.boxes[0]?.agentPid ?? 0, "SIGKILL");
-    for (let next = await reader?.read(); next?.done === false; next = await reader?.read())
-      text += new TextDecoder().decode(next.value);
-    expect(text).not.toContain("[DONE]");
-    expect(text.trimEnd().split("\n\n").at(-1)).toContain('"code":"box_unreachable"');
-  } finally {
-    await other.stop();
-  }
-});
+/** A stream that stands still after its first tokens, once they have come. */
+async function standingStream(content: string, signal?: AbortSignal): Promise<StandingStream> {
+  await switchServer(stack, 8085, { stallAfterTokens: 3 });
+  const response = await fetchEdge(`${stack.edgeUrl}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: "Bearer dev-key" },
+    body: JSON.stringify({
+      agent_type: "Clinical",
+      ignore_eos: true,
+      stream: true,
+      messages: [{ role: "user", content }],
+    }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const reader = response.body?.getReader();
+  let text = "";
+  while (!text.includes("data: {")) text += new TextDecoder().decode((await reader?.read())?.value);
+  return {
+    async rest() {
+      for (let next = await reader?.read(); next?.done === false; next = await reader?.read())
+        text += new TextDecoder().decode(next.value);
+      return text;
+    },
+  };
+}
+
+interface StandingStream {
+  /** Everything the stream brings until it ends. */
+  rest(): Promise<string>;
+}
 
 test("a client that leaves frees its slot", async () => {
   const leaving = new AbortController();
-  const response = await fetch(`${stack.edgeUrl}/v1/chat/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json", authorization: "Bearer dev-key" },
-    body: JSON.stringify({ agent_type: "Clinical", ignore_eos: true, ...streamed }),
-    signal: leaving.signal,
-  });
-  await response.body?.getReader().read();
+  await standingStream("A question of a client that leaves", leaving.signal);
   expect((await stateOf(stack, 8085)).generating).toBe(1);
   leaving.abort();
   await until(async () => (await stateOf(stack, 8085)).generating === 0, "the slot is idle");
-  expect((await stateOf(stack, 8085)).finished.at(-1)?.outcome).toBe("aborted");
+  const { finished } = await stateOf(stack, 8085);
+  const left = finished.findLast(({ receivedBody }) => receivedBody.includes("client that leaves"));
+  expect(left?.outcome).toBe("aborted");
+});
+
+// The last: its agent is another one afterwards.
+test("an agent that dies in mid-stream is reported by the edge, in the stream", async () => {
+  const stream = await standingStream("A question whose agent dies");
+  await stack.killAgent("box1");
+  const text = await stream.rest();
+  expect(text).not.toContain("[DONE]");
+  expect(text.trimEnd().split("\n\n").at(-1)).toContain('"code":"box_unreachable"');
+  await stack.startAgent("box1");
 });
