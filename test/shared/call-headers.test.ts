@@ -43,7 +43,7 @@ function withField(field: string, value: unknown): Record<string, string> {
 const VISIBLE = Array.from({ length: 0x7e - 0x20 }, (_, at) => String.fromCharCode(0x21 + at));
 
 /** Line ends, control characters, half a surrogate pair and all that JSON escapes among it. */
-const ANY_TEXT = [...VISIBLE, ..." \u0000\n\r\t\u007f\u0080éß漢字\u2028😀", "\ud83d"];
+const ANY_TEXT = [...VISIBLE, ...Array.from(" \u0000\n\r\t\u007f\u0080éß漢字\u2028😀"), "\ud83d"];
 
 function randomCall(random: SeededRandom): Call {
   const label = (): string => random.text(1 + random.below(128), VISIBLE);

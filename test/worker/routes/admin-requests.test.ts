@@ -8,6 +8,7 @@ import { THE_ONE } from "../../../shared/the-one.ts";
 import { sha256Hex } from "../../../worker/proxy/keyed-hash.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
+import { flushesEnd } from "../support/flushes.ts";
 import { untilHolds } from "../support/until.ts";
 
 const ADMIN: Asking = { key: "dev-admin" };
@@ -16,6 +17,7 @@ const WORDS = "the patient's words";
 describe("GET /admin/requests/:id", () => {
   it("tells within seconds why a call was refused: code, route, key and meaning, and nothing the client wrote", async () => {
     captureLog();
+    await flushesEnd();
     // A key of this test's own: others of this suite fail by the dozen, and a dozen of a kind are only counted.
     const key = `old-key-${crypto.randomUUID()}`;
     const keys = [{ name: "old", sha256: await sha256Hex(key) }];
