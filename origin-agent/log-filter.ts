@@ -28,6 +28,7 @@ const clock = (): number => performance.now();
 
 let held: { readonly at: number; readonly lines: readonly string[] }[] = [];
 let release: NodeJS.Timeout | null = null;
+let ended = false;
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
 
@@ -39,17 +40,24 @@ process.stdin.on("error", finish);
 function hold(lines: readonly string[]): void {
   if (LOG_FILE === undefined) sink.write(lines);
   else if (lines.length > 0) held.push({ at: clock(), lines });
-  if (held.length > 0) release ??= setTimeout(releaseDue, HELD_MS);
+  if (held.length > 0) release ??= setTimeout(releaseNext, HELD_MS);
+}
+
+/** A process that was late reads what has come meanwhile first: it may be the end. */
+function releaseNext(): void {
+  setImmediate(releaseDue);
 }
 
 function releaseDue(): void {
+  if (ended) return;
   const due = clock() - HELD_MS;
   sink.write(held.filter(({ at }) => at <= due).flatMap(({ lines }) => lines));
   held = held.filter(({ at }) => at > due);
-  release = held.length === 0 ? null : setTimeout(releaseDue, HELD_MS / 2);
+  release = held.length === 0 ? null : setTimeout(releaseNext, HELD_MS / 2);
 }
 
 function finish(): void {
+  ended = true;
   clearInterval(counting);
   if (release !== null) clearTimeout(release);
   const last = [...held.flatMap(({ lines }) => lines), ...screen.end(clock())];

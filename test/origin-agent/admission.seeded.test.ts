@@ -19,7 +19,6 @@ interface Known {
   readonly call: AdmissionCall;
   readonly offeredAt: number;
   readonly expiresAt: number;
-  fate: "waiting" | "served" | "left" | "expired";
 }
 
 interface Running {
@@ -38,7 +37,10 @@ const placesOf = (ports: readonly number[]): number =>
 
 class Box {
   readonly admission = new Admission();
+  /** Calls that wait, by id. */
   readonly known = new Map<string, Known>();
+  /** What came of the others. */
+  readonly fates = { served: 0, left: 0, expired: 0 };
   readonly refused = { full: 0, "key-share": 0, "too-long": 0, "too-wide": 0 };
   #running: Running[] = [];
   readonly #random: SeededRandom;
@@ -50,11 +52,12 @@ class Box {
   }
 
   get waiting(): Known[] {
-    return [...this.known.values()].filter(({ fate }) => fate === "waiting");
+    return [...this.known.values()];
   }
 
-  fates(fate: Known["fate"]): number {
-    return [...this.known.values()].filter((known) => known.fate === fate).length;
+  #ended(known: Known, fate: keyof Box["fates"]): void {
+    this.known.delete(known.call.id);
+    this.fates[fate] += 1;
   }
 
   step(busy: boolean): void {
@@ -97,7 +100,7 @@ class Box {
     must(call.choices > 1 || held * 2 < places, `a key with ${held} of ${places} places gets another`);
     const expiresAt = Math.min(this.#now + QUEUE_DEADLINE_MS, call.deadlineAt);
     must(this.#now + offer.estimateMs <= expiresAt, "who is taken in may hope to be served in time");
-    this.known.set(call.id, { call, offeredAt: this.#now, expiresAt, fate: "waiting" });
+    this.known.set(call.id, { call, offeredAt: this.#now, expiresAt });
   }
 
   /** What a call's key surely holds of the places of its ports. */
@@ -117,7 +120,7 @@ class Box {
     if (known === undefined) return;
     must(this.admission.leave(known.call.id), "who waits may leave");
     must(!this.admission.leave(known.call.id), "and leaves once");
-    known.fate = "left";
+    this.#ended(known, "left");
   }
 
   #expire(): void {
@@ -129,7 +132,7 @@ class Box {
       expired.length === due.length && due.every(({ call }) => expired.includes(call.id)),
       "all whose time is up are named, each once, and nobody else",
     );
-    for (const known of due) known.fate = "expired";
+    for (const known of due) this.#ended(known, "expired");
   }
 
   #dispatch(port: number): void {
@@ -138,13 +141,12 @@ class Box {
       const call = this.admission.next(port, free, this.#now);
       if (call === null) return;
       const known = this.known.get(call.id);
-      must(known?.fate === "waiting", `${call.id} is begun though it is ${known?.fate}`);
-      if (known === undefined) return;
+      if (known === undefined) throw new Error(`${call.id} is begun though it doesn't wait`);
       must(this.#now < known.expiresAt, "nobody is begun after their deadline");
       must(call.ports.includes(port), "nobody is begun where they may not be");
       must(call.choices <= free, "nobody is begun without slots");
       this.#mustBeItsTurn(known, port);
-      known.fate = "served";
+      this.#ended(known, "served");
       const endsAt = this.#now + 200 + this.#random.below(3_000);
       this.#running.push({ call, port, since: this.#now, endsAt });
     }
@@ -209,7 +211,6 @@ describe("admission, under random traffic", () => {
       const box = new Box(seed);
       for (let step = 0; step < STEPS; step += 1) {
         box.step(step % 1_000 < 800);
-        if (step % 10 === 0) forgetEnded(box, fates);
       }
       for (let step = 0; step < 20_000 && box.waiting.length > 0; step += 1) box.step(false);
       expect(box.waiting).toEqual([]);
@@ -220,7 +221,7 @@ describe("admission, under random traffic", () => {
         byPorts: {},
       });
       expect(box.admission.nextDeadline()).toBeNull();
-      forgetEnded(box, fates);
+      for (const fate of Object.keys(fates) as (keyof typeof fates)[]) fates[fate] += box.fates[fate];
       for (const reason of Object.keys(refused) as (keyof typeof refused)[]) {
         refused[reason] += box.refused[reason];
       }
@@ -232,14 +233,6 @@ describe("admission, under random traffic", () => {
       expect(count, what).toBeGreaterThan(100);
   });
 });
-
-function forgetEnded(box: Box, fates: { served: number; left: number; expired: number }): void {
-  for (const [id, { fate }] of box.known) {
-    if (fate === "waiting") continue;
-    fates[fate] += 1;
-    box.known.delete(id);
-  }
-}
 
 /** One port of two slots, all at work; calls take between a half and a whole service time. */
 class OnePort {

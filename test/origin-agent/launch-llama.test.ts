@@ -1,16 +1,18 @@
 // The launcher with simulators in llama-server's place.
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { firstFree } from "../../scripts/ports.mjs";
+import { until } from "../support/until.ts";
 import { MARK, MODEL } from "./llama-log.ts";
 
-const LAUNCHER = fileURLToPath(new URL("../../origin-agent/launch-llama.sh", import.meta.url));
+const AGENT = fileURLToPath(new URL("../../origin-agent/", import.meta.url));
+const LAUNCHER = readFileSync(join(AGENT, "launch-llama.sh"), "utf8");
+const LOAD_LIMIT = "load_limit=60\n";
 const SIMULATOR = fileURLToPath(new URL("../sim/llama-server.ts", import.meta.url));
 
 interface Launched {
@@ -24,6 +26,11 @@ let folder = "";
 let launched: Launched[] = [];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "isha-launch-"));
+  // Servers take turns by a lock on the launcher itself: each test has its own. Nothing here is a load that takes too
+  // long, whatever it takes on this machine.
+  expect(LAUNCHER).toContain(LOAD_LIMIT);
+  writeFileSync(join(folder, "launch-llama.sh"), LAUNCHER.replace(LOAD_LIMIT, "load_limit=3600\n"));
+  symlinkSync(join(AGENT, "log-filter.ts"), join(folder, "log-filter.ts"));
 });
 afterEach(async () => {
   for (const { child } of launched) {
@@ -34,13 +41,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+/** Below the ports that systems give to outgoing connections, in a range of this process's own. */
+let lastPort = Promise.resolve(10_000 + (process.pid % 1_000) * 20);
+function freePort(): Promise<number> {
+  lastPort = lastPort.then((port) => firstFree(port + 1));
+  return lastPort;
 }
 
 async function launch(
@@ -48,7 +53,15 @@ async function launch(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Launched> {
   const port = await freePort();
-  const args = [LAUNCHER, String(port), ...command, "--port", String(port), "-m", MODEL];
+  const args = [
+    join(folder, "launch-llama.sh"),
+    String(port),
+    ...command,
+    "--port",
+    String(port),
+    "-m",
+    MODEL,
+  ];
   const child = spawn("bash", args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ISHA_NODE: process.execPath, ISHA_GPU_CHECK: "", ...environment },
@@ -77,12 +90,6 @@ async function healthOf({ port }: Launched): Promise<number> {
   }
 }
 
-async function until(what: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
-  for (const deadline = performance.now() + withinMs; !(await what()); await pause(20)) {
-    if (performance.now() > deadline) throw new Error(`it never came: ${String(what)}`);
-  }
-}
-
 describe("the launcher", () => {
   it("becomes the server: its process id, its signals, its end", async () => {
     const server = await launch(simulator());
@@ -99,8 +106,7 @@ describe("the launcher", () => {
     );
     const [code] = (await once(server.child, "close")) as [number];
     expect(code).toBe(3);
-    const log = server.log().replace("launch: waiting while another server loads\n", "");
-    expect(log).toBe("main: loading model\n(… 1 line withheld)\nCUDA error: out of memory\n");
+    expect(server.log()).toBe("main: loading model\n(… 1 line withheld)\nCUDA error: out of memory\n");
   });
 
   it("gives the server no flags from the environment and no channel of PM2's", async () => {
@@ -128,9 +134,21 @@ describe("the launcher", () => {
   });
 
   it("waits for the GPU, and says so", async () => {
-    const server = await launch(simulator(), { ISHA_GPU_CHECK: `test -e ${folder}/gpu` });
-    await until(() => server.log().includes(`launch: waiting for the GPU: test -e ${folder}/gpu\n`));
-    await pause(300);
+    const check = join(folder, "gpu-check.sh");
+    // Fails, then takes until the GPU is there.
+    const lines = [
+      "#!/bin/sh",
+      `echo asked >>"${folder}/asked"`,
+      `[ "$(wc -l <"${folder}/asked")" -gt 1 ] || exit 1`,
+      `until [ -e "${folder}/gpu" ]; do sleep 0.05; done`,
+    ];
+    writeFileSync(check, lines.join("\n"), { mode: 0o755 });
+    const server = await launch(simulator(), { ISHA_GPU_CHECK: check });
+    await until(
+      () => readFileSync(join(folder, "asked"), "utf8").startsWith("asked\nasked\n"),
+      "the second check",
+    );
+    await until(() => server.log() === `launch: waiting for the GPU: ${check}\n`);
     expect(await healthOf(server)).toBe(0);
     writeFileSync(join(folder, "gpu"), "");
     await until(async () => (await healthOf(server)) === 200);
@@ -146,23 +164,48 @@ describe("the launcher", () => {
 
 const canLock = spawnSync("flock", ["--version"]).status === 0;
 describe.skipIf(!canLock)("servers that are started together", () => {
-  it("load one after another", async () => {
-    const servers = await Promise.all([1, 2, 3].map(() => launch(simulator("--sim-load-ms", "700"))));
-    let most = 0;
-    await until(async () => {
-      const states = await Promise.all(servers.map(healthOf));
-      most = Math.max(most, states.filter((state) => state === 503).length);
-      return states.every((state) => state === 200);
-    });
-    expect(most).toBe(1);
+  const WAITS = "launch: waiting while another server loads";
+
+  it("load one after another, each once the one before is ready", async () => {
+    const waiting = new Set(await Promise.all([1, 2, 3].map(launchLoading)));
+    for (let turn = 1; turn <= 3; turn += 1) {
+      const [loading] = await until(async () => {
+        const states = await Promise.all(
+          [...waiting].map(async (server) => [server, await healthOf(server)] as const),
+        );
+        const begun = states.filter(([, state]) => state !== 0).map(([server]) => server);
+        // All the others have come to where they wait.
+        const others = [...waiting].filter((server) => !begun.includes(server));
+        return begun.length > 0 && others.every((server) => server.log().includes(WAITS)) ? begun : null;
+      }, `server ${turn} loads and the others wait`);
+      if (loading === undefined) throw new Error("no server loads");
+      waiting.delete(loading);
+      expect(await healthOf(loading)).toBe(503);
+      expect(await Promise.all([...waiting].map(healthOf))).toEqual([...waiting].map(() => 0));
+      await loading.loaded();
+      await until(async () => (await healthOf(loading)) === 200);
+    }
   });
 
   it("don't wait for one that died while it loaded", async () => {
-    const first = await launch(simulator("--sim-load-ms", "60000"));
+    const first = await launchLoading();
     await until(async () => (await healthOf(first)) === 503);
     const second = await launch(simulator());
-    await until(() => second.log().includes("launch: waiting while another server loads"));
+    await until(() => second.log().includes(WAITS));
     first.child.kill("SIGKILL");
-    await until(async () => (await healthOf(second)) === 200, 5_000);
+    // The first one's time to load is far from over.
+    await until(async () => (await healthOf(second)) === 200);
   });
+
+  /** Launches a server that loads until `loaded` is called. */
+  async function launchLoading(): Promise<Launched & { loaded: () => Promise<unknown> }> {
+    const control = await freePort();
+    const flags = ["--sim-control-port", String(control), "--sim-switches", '{"loading":true}'];
+    const body = JSON.stringify({ loading: false });
+    return {
+      ...(await launch(simulator(...flags))),
+      // Its control port opens after its own.
+      loaded: () => until(() => fetch(`http://127.0.0.1:${control}/switches`, { method: "POST", body })),
+    };
+  }
 });

@@ -1,6 +1,8 @@
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { lineJudge } from "../../origin-agent/log-shapes.ts";
 import { SEEDS, SeededRandom } from "../shared/seeded-random.ts";
+import { WAIT_MS } from "../support/until.ts";
 import { MARK, MODEL, OTHER_BUILDS, PLAIN_DAY } from "./llama-log.ts";
 
 const judge = lineJudge([MODEL, "tiny.gguf"]);
@@ -64,7 +66,7 @@ describe("over any text", () => {
     }
   });
 
-  it("takes no longer for lines made to take long", () => {
+  it("comes to an end for lines made to take long", () => {
     const evil = [
       " ".repeat(512),
       "1".repeat(512),
@@ -75,9 +77,12 @@ describe("over any text", () => {
       `print_info: ${"n_ctx ".repeat(80)}= 1`,
       `${"a/".repeat(250)}:1: GGML_ASSER`,
     ];
-    const started = performance.now();
-    for (let round = 0; round < 100; round += 1) for (const line of evil) judge(line, true);
-    // 800 lines; a pattern that backtracks would take minutes.
-    expect(performance.now() - started).toBeLessThan(2_000);
+    // A pattern that backtracks takes hours for one of them; all together take a second.
+    const withheld = runInNewContext(
+      "evil.filter((line) => judge(line, true).kind === 'withheld').length",
+      { evil, judge },
+      { timeout: WAIT_MS },
+    ) as number;
+    expect(withheld).toBe(evil.length);
   });
 });

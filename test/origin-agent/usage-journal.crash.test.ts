@@ -5,14 +5,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { journalFolder, type JournalFiles } from "../../origin-agent/journal-files.ts";
 import type { UsageCall } from "../../shared/usage.ts";
 import { isEpochAlive } from "../../origin-agent/process-epoch.ts";
 import { openUsageJournal, type UsageJournal } from "../../origin-agent/usage-journal.ts";
 import { SEEDS, SeededRandom } from "../shared/seeded-random.ts";
+import { until } from "../support/until.ts";
 import { callEnd, callStart } from "./journal-calls.ts";
 
 const PROGRAM = fileURLToPath(new URL("journal-program.ts", import.meta.url));
@@ -36,6 +36,7 @@ function runProgram(options: { calls?: number; everyMs?: number; limit?: string 
   const child = spawn("bash", ["-c", `${limit}; exec "$@"`, "bash", ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
+  onTestFinished(() => void child.kill("SIGKILL"));
   const said: string[] = [];
   const lines = createInterface({ input: child.stdout });
   lines.on("line", (line) => said.push(line));
@@ -46,12 +47,8 @@ function runProgram(options: { calls?: number; everyMs?: number; limit?: string 
       child.kill("SIGKILL");
       await ended;
     },
-    async until(wanted) {
-      for (;;) {
-        const found = said.find((line) => wanted.test(line));
-        if (found !== undefined) return found;
-        await pause(5);
-      }
+    until(wanted) {
+      return until(() => said.find((line) => wanted.test(line)), `a line like ${wanted}`);
     },
   };
 }
@@ -76,7 +73,8 @@ describe("kill -9", () => {
     await program.until(/^end /);
     const next = successor();
     expect(await next.adopt()).toEqual([]);
-    await pause(random.below(150));
+    const lines = program.said.length + random.below(500);
+    await until(() => program.said.length >= lines, "more calls");
     await program.kill();
     expect(await next.adopt()).toHaveLength(1);
     const calls = await allCalls(next);
@@ -126,10 +124,10 @@ describe("a disk that is full", () => {
       for (let at = 0; at < 60; at += 1) journal.start(callStart(`during-${at}`))(callEnd());
       expect(journal.state).toMatchObject({ state: "failing", reason: "ENOSPC", lost: 0 });
       rmSync(filler);
-      await pause(1_200);
+      await until(() => journal.state.state === "ok", "what waited to be written");
       expect(journal.state).toMatchObject({ state: "ok", reason: null, lost: 0 });
       journal.start(callStart("after"))(callEnd());
-      await pause(700);
+      await journal.sync();
       const calls = await allCalls(journal);
       expect(calls.map((call) => call.callId)).toEqual([
         "before",
@@ -159,9 +157,9 @@ describe("a disk that is full", () => {
     expect(journal.state).toMatchObject({ state: "failing", since: 7, reason: "ENOSPC" });
     expect(lost).toBeGreaterThan(1_000);
     disk.broken = null;
-    await pause(1_100);
+    await until(() => journal.state.state === "ok", "what waited to be written");
     expect(journal.state).toMatchObject({ state: "ok", lost });
-    await pause(600);
+    await journal.sync();
     const calls = await allCalls(journal);
     expect(calls).toHaveLength(3_001 - lost);
     expect(calls.every((call) => call.outcome === "complete")).toBe(true);
@@ -188,12 +186,11 @@ describe("a disk that is full", () => {
       files: disk,
     });
     journal.start(callStart("x"))(callEnd());
-    await pause(600);
+    await until(() => journal.state.state === "failing", "a sync that fails");
     expect(journal.state).toMatchObject({ state: "failing", reason: "EIO" });
     expect(await journal.unacknowledged(10)).toBeNull();
     disk.unsafe = false;
-    await pause(600);
-    expect(journal.state.state).toBe("ok");
+    await until(() => journal.state.state === "ok", "a sync that succeeds");
     expect((await journal.unacknowledged(10))?.calls).toHaveLength(1);
   });
 });
