@@ -45,6 +45,7 @@ export default defineConfig({
         test: {
           name: "pages",
           include: [PAGES],
+          globalSetup: "./test/console/browser-setup.ts",
           testTimeout: TEST_MS,
           hookTimeout: TEST_MS,
           maxWorkers: 2,

@@ -1,11 +1,12 @@
-// The browser the page is driven in: one that is installed, or Debian's, put there where CI runs as root.
+// Finds and starts the browser of the page tests: an installed one, or Debian's, which is installed if CI runs as root.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { chromium, type Browser } from "playwright-core";
+import { chromium, type Browser, type BrowserServer } from "playwright-core";
 import { takeLock } from "../../scripts/lock.cjs";
+import { WAIT_MS } from "../support/until.ts";
 
 const PLACES = [
   process.env["CHROMIUM"] ?? "",
@@ -17,9 +18,9 @@ const PLACES = [
 ];
 
 const HOW_TO_GET_IT =
-  "Debian, Ubuntu: apt-get install chromium; elsewhere Google Chrome, or CHROMIUM=/path/to/it";
+  "Debian, Ubuntu: `apt-get install chromium`; elsewhere Google Chrome, or CHROMIUM=/path/to/it.";
 
-/** Nothing of it may ask anybody on its own. */
+/** Keep it from sending requests of its own. */
 const FLAGS =
   "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(
     " ",
@@ -27,14 +28,17 @@ const FLAGS =
 
 const installed = (): string | null => PLACES.find((place) => place !== "" && existsSync(place)) ?? null;
 
-/** @returns its path; null where there is none and none may be installed, which is said. */
+/**
+ * @returns its path; null, with a warning, if there is none and none may be installed
+ * @throws if there is none and `CI` is set
+ */
 export async function findChromium(): Promise<string | null> {
   const ci = (process.env["CI"] ?? "") !== "";
   if (installed() === null && ci && process.getuid?.() === 0) await install();
   const found = installed();
   if (found !== null) return found;
-  if (ci) throw new Error(`the console's tests need a browser. ${HOW_TO_GET_IT}`);
-  console.warn(`The console isn't driven in a browser: there is none. ${HOW_TO_GET_IT}`);
+  if (ci) throw new Error(`The console's page tests need a browser. ${HOW_TO_GET_IT}`);
+  console.warn(`The console's page tests are not run: there is no browser. ${HOW_TO_GET_IT}`);
   return null;
 }
 
@@ -56,5 +60,10 @@ async function install(): Promise<void> {
 }
 
 export function launch(executablePath: string): Promise<Browser> {
-  return chromium.launch({ executablePath, args: FLAGS });
+  return chromium.launch({ executablePath, args: FLAGS, timeout: WAIT_MS });
+}
+
+/** Launches one that other processes connect to. */
+export function serve(executablePath: string): Promise<BrowserServer> {
+  return chromium.launchServer({ executablePath, args: FLAGS, host: "127.0.0.1", timeout: WAIT_MS });
 }

@@ -28,7 +28,8 @@ const TYPES: Readonly<Record<string, string>> = {
 
 export class FakeEdge {
   fleet: FakeFleet;
-  readonly keys: FakeKeys;
+  keys: FakeKeys;
+  readonly #clock: () => number;
   /** Commands it was given, as `box1/drain`. */
   readonly commands: string[] = [];
   readonly #scopes = new Map<string, readonly string[]>([
@@ -46,7 +47,24 @@ export class FakeEdge {
 
   constructor(fleet: FakeFleet, clock: () => number = Date.now) {
     this.fleet = fleet;
+    this.#clock = clock;
     this.keys = new FakeKeys(clock);
+    // No connection ends just as the browser uses it again.
+    this.#server.keepAliveTimeout = 0;
+  }
+
+  /** As it was at the start, on another fleet. */
+  reset(fleet: FakeFleet): void {
+    this.fleet = fleet;
+    this.keys = new FakeKeys(this.#clock);
+    this.commands.length = 0;
+    this.#away = false;
+    this.tell();
+  }
+
+  /** How many streams are open. */
+  get followers(): number {
+    return [...this.#streams].filter(({ destroyed }) => !destroyed).length;
   }
 
   async start(): Promise<string> {

@@ -2,20 +2,21 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { PROMPTS } from "./fake-chat.ts";
 import { ADMIN_KEY, ADMIN_ONLY_KEY } from "./fake-edge.ts";
-import { CHROMIUM, leftBehind, signIn, Theatre, type Stage } from "./stage.ts";
+import { announced, BROWSER, leftBehind, signIn, Theatre, type Stage } from "./stage.ts";
 
 const theatre = new Theatre();
 
-async function at(view: "Keys" | "Usage" | "Playground"): Promise<Stage> {
-  const stage = await theatre.signedIn();
+/** @param stage by default the shared one */
+async function at(view: "Keys" | "Usage" | "Playground", stage?: Stage): Promise<Stage> {
+  stage ??= await theatre.shared();
   await stage.page.getByRole("link", { name: view, exact: true }).click();
   await stage.page.getByRole("heading", { level: 1, name: view }).waitFor();
   return stage;
 }
 
-describe.skipIf(CHROMIUM === null)("in the browser", () => {
+describe.skipIf(BROWSER === null)("in the browser", () => {
   beforeAll(() => theatre.open());
-  afterEach(() => theatre.clear());
+  afterEach(({ task }) => theatre.clear(task.result?.state === "fail"));
   afterAll(() => theatre.close());
 
   it("a new key's secret is shown once, copied, and gone from the page when it is closed", async () => {
@@ -33,7 +34,7 @@ describe.skipIf(CHROMIUM === null)("in the browser", () => {
     await page.keyboard.press("Escape");
     await page.getByText("You haven't copied it").waitFor();
     await page.getByRole("button", { name: "Copy the key" }).click();
-    await page.getByText("Copied").waitFor();
+    await page.getByText("Copied", { exact: true }).waitFor();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(secret);
     await page.getByRole("button", { name: "Done" }).click();
     await page.getByRole("row", { name: /A partner/ }).waitFor();
@@ -51,7 +52,7 @@ describe.skipIf(CHROMIUM === null)("in the browser", () => {
     await page.getByRole("button", { name: "Change Claims partner" }).click();
     await page.getByLabel("Calls at once").fill("7");
     await page.getByRole("button", { name: "Save" }).click();
-    await page.getByText("“Claims partner” was changed.").waitFor();
+    await announced(page, "“Claims partner” was changed.");
     expect(edge.keys.find("Zk81hHa0Lw").limits).toMatchObject({ concurrent: 7, tokensPerMonth: 1_000_000 });
     await page.getByRole("button", { name: "Rotate Claims partner" }).click();
     await page.getByLabel("The present secret goes on for").selectOption("an hour");
@@ -63,14 +64,14 @@ describe.skipIf(CHROMIUM === null)("in the browser", () => {
     expect(await revoke.isDisabled()).toBe(true);
     await page.getByLabel("Type its name to go on").fill("Claims partner");
     await revoke.click();
-    await page.getByText("“Claims partner” was revoked.").waitFor();
+    await announced(page, "“Claims partner” was revoked.");
     expect(edge.keys.find("Zk81hHa0Lw").state).toBe("revoked");
     await page.getByRole("row", { name: /Claims partner/ }).waitFor({ state: "detached" });
     expect(misdeeds).toEqual([]);
   });
 
   it("revoking the key one signed in with is warned of, and signs one out", async () => {
-    const { page, edge } = await at("Keys");
+    const { page, edge } = await at("Keys", await theatre.signedIn());
     await page.getByRole("button", { name: "Revoke Operators" }).click();
     await page.getByText("This is the key you signed in with").waitFor();
     await page.getByLabel("Type its name to go on").fill("Operators");
@@ -113,7 +114,7 @@ describe.skipIf(CHROMIUM === null)("in the browser", () => {
   });
 
   it("the playground stops, says what broke, what was full, who stood in, and why a key may not ask", async () => {
-    const { page } = await at("Playground");
+    const { page } = await at("Playground", await theatre.signedIn());
     const ask = async (prompt: string): Promise<void> => {
       await page.getByLabel("Prompt").fill(prompt);
       await page.getByRole("button", { name: "Ask" }).click();

@@ -1,14 +1,15 @@
-// Signing in, in a real browser: what lets one in, what is said to those it doesn't, and what stays behind.
+// Signing in, in a real browser: which keys are taken, what the others are answered, and that nothing stays behind.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ADMIN_KEY, INFER_KEY } from "./fake-edge.ts";
 import { madeKey } from "./fake-keys.ts";
-import { CHROMIUM, leftBehind, signIn, Theatre, WITHIN_MS } from "./stage.ts";
+import { until } from "../support/until.ts";
+import { BROWSER, jumpUntil, leftBehind, signIn, Theatre } from "./stage.ts";
 
 const theatre = new Theatre();
 
-describe.skipIf(CHROMIUM === null)("signing in", () => {
+describe.skipIf(BROWSER === null)("signing in", () => {
   beforeAll(() => theatre.open());
-  afterEach(() => theatre.clear());
+  afterEach(({ task }) => theatre.clear(task.result?.state === "fail"));
   afterAll(() => theatre.close());
 
   it("with an admin key shows the fleet; signing out takes it away", async () => {
@@ -22,20 +23,19 @@ describe.skipIf(CHROMIUM === null)("signing in", () => {
   });
 
   it.each([
-    ["that nobody knows", madeKey("nobodyKnows"), "The edge doesn't know this key"],
+    ["that is unknown", madeKey("unknownKey"), "The edge doesn't know this key"],
     ["that may only ask models", INFER_KEY, "it lacks the scope “admin”"],
     ["that is no key at all", "not a key", "This is no key"],
   ])("with a key %s is refused in words", async (_what, key, words) => {
     const { page, misdeeds } = await theatre.stage();
     await signIn(page, key);
     await page.getByRole("alert").getByText(words).waitFor();
-    expect(await page.getByLabel("Admin key").evaluate((field) => field === document.activeElement)).toBe(
-      true,
-    );
+    const field = page.getByLabel("Admin key");
+    await until(() => field.evaluate((element) => element === document.activeElement));
     expect(misdeeds).toEqual([]);
   });
 
-  it("with nobody there says that the edge can't be reached", async () => {
+  it("with no edge there says that the edge can't be reached", async () => {
     const { page, edge } = await theatre.stage();
     edge.away(true);
     await signIn(page, ADMIN_KEY);
@@ -44,8 +44,12 @@ describe.skipIf(CHROMIUM === null)("signing in", () => {
 
   it("leaves the key in no store, cookie, address or title, and a reload forgets it", async () => {
     const { page, misdeeds } = await theatre.signedIn();
-    for (const name of ["Keys", "Usage", "Playground", "Overview"])
+    for (const name of ["Keys", "Usage", "Playground"]) {
       await page.getByRole("link", { name, exact: true }).click();
+      await page.getByRole("heading", { level: 1, name }).waitFor();
+    }
+    await page.getByRole("link", { name: "Overview", exact: true }).click();
+    await page.locator("canvas").first().waitFor();
     const secret = ADMIN_KEY.slice(-20);
     expect(await leftBehind(page)).not.toContain(secret);
     expect(await page.title()).not.toContain(secret);
@@ -59,9 +63,6 @@ describe.skipIf(CHROMIUM === null)("signing in", () => {
     const { page, edge } = await theatre.signedIn();
     edge.forget(ADMIN_KEY);
     edge.endStreams();
-    await page
-      .getByRole("alert")
-      .getByText("You were signed out")
-      .waitFor({ timeout: 2 * WITHIN_MS });
+    await jumpUntil(page, () => page.getByRole("alert").getByText("You were signed out").isVisible());
   });
 });
