@@ -1,11 +1,14 @@
 // What goes wrong between the operator and the service, in words and exit codes.
+import dns from "node:dns";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { AdminApi } from "../../cli/admin-api.ts";
 import { CommandFailure, EXIT, failureText } from "../../cli/failure.ts";
 import { KeyList, KeyView } from "../../shared/keys.ts";
+import { until, WAIT_MS } from "../support/until.ts";
 import { ADMIN_KEY, AdminService, type Fault } from "./admin-service.ts";
+import { reservePorts } from "./reserved-ports.ts";
 
 const service = new AdminService();
 let url: string;
@@ -23,7 +26,7 @@ interface Given {
 }
 
 function api({ at = url, key = ADMIN_KEY, ...more }: Given = {}): AdminApi {
-  return new AdminApi({ url: at, key, signal: new AbortController().signal, ...more });
+  return new AdminApi({ url: at, key, signal: new AbortController().signal, timeoutMs: WAIT_MS, ...more });
 }
 
 async function failureOf(asked: Promise<unknown>): Promise<CommandFailure> {
@@ -122,18 +125,31 @@ describe("an answer that isn't the service's", () => {
 
 describe("no answer", () => {
   it("where nothing listens ends with 3 and names the address", async () => {
-    const closed = new AdminService();
-    const at = await closed.start();
-    await closed.stop();
-    const failure = await keys({ at });
-    expect(failure.exitCode).toBe(EXIT.unreachable);
-    expect(failure.message).toBe(`Nothing listens at ${at}.`);
+    const reserved = await reservePorts(1);
+    try {
+      const at = `http://127.0.0.1:${reserved.ports[0]}`;
+      const failure = await keys({ at });
+      expect(failure.exitCode).toBe(EXIT.unreachable);
+      expect(failure.message).toBe(`Nothing listens at ${at}.`);
+    } finally {
+      await reserved.release();
+    }
   });
 
-  it("for a name nobody knows ends with 3", async () => {
-    const failure = await keys({ at: "http://nowhere.invalid" });
-    expect(failure.exitCode).toBe(EXIT.unreachable);
-    expect(failure.message).toContain("isn't known here");
+  it.each(["ENOTFOUND", "EAI_AGAIN"])("for a name that isn't known (%s) ends with 3", async (code) => {
+    // A network's own resolver may take any time to answer.
+    const lookup = vi.spyOn(dns, "lookup").mockImplementation((_name: string, ...more: unknown[]) => {
+      const settle = more.at(-1) as (error: Error) => void;
+      setImmediate(settle, Object.assign(new Error(`getaddrinfo ${code}`), { code }));
+    });
+    try {
+      const failure = await keys({ at: "http://nowhere.invalid" });
+      expect(lookup).toHaveBeenCalled();
+      expect(failure.exitCode).toBe(EXIT.unreachable);
+      expect(failure.message).toContain(`isn't known here (${code})`);
+    } finally {
+      lookup.mockRestore();
+    }
   });
 
   it("in time ends with 3; of a change it says that it may have been done", async () => {
@@ -150,6 +166,7 @@ describe("no answer", () => {
     service.fault = { silent: true };
     const controller = new AbortController();
     const waiting = keys({ signal: controller.signal });
+    await until(() => service.asked.length === 1);
     controller.abort();
     expect((await waiting).exitCode).toBe(EXIT.interrupted);
   });

@@ -59,6 +59,8 @@ export class AdminService {
   readonly #server = createServer((request, response) => void this.#serve(request, response));
 
   async start(): Promise<string> {
+    // No connection ends just as a command uses it again.
+    this.#server.keepAliveTimeout = 0;
     await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }

@@ -3,8 +3,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { until } from "../support/until.ts";
 import { ADMIN_KEY, AdminService } from "./admin-service.ts";
-import { runProgram } from "./run-isha.ts";
+import { reservePorts } from "./reserved-ports.ts";
+import { runHere, runProgram } from "./run-isha.ts";
 
 const STARTER = fileURLToPath(new URL("../../cli/isha.cjs", import.meta.url));
 const service = new AdminService();
@@ -27,18 +29,24 @@ describe("isha", () => {
   });
 
   it("ends with 1 where the service refuses, 2 where it was typed wrong, 3 where it isn't reachable; stdout stays empty", async () => {
-    const refused = await runProgram(["keys", "show", "nobody000001"], { env });
-    const typed = await runProgram(["kyes"], { env });
-    const gone = await runProgram(["keys", "list"], { env: { ...env, ISHA_URL: "http://127.0.0.1:9" } });
+    const reserved = await reservePorts(1);
+    const nowhere = `http://127.0.0.1:${reserved.ports[0]}`;
+    const [refused, typed, gone] = await Promise.all([
+      runProgram(["keys", "show", "nobody000001"], { env }),
+      runProgram(["kyes"], { env }),
+      runProgram(["keys", "list"], { env: { ...env, ISHA_URL: nowhere } }),
+    ]);
+    await reserved.release();
     expect([refused, typed, gone].map(({ code, out }) => [code, out])).toEqual([
       [1, ""],
       [2, ""],
       [3, ""],
     ]);
     expect(typed.err).toContain("(Did you mean keys?)");
+    expect(gone.err).toContain(`Nothing listens at ${nowhere}.`);
   });
 
-  it("has help with examples on every command, and on none a way to type a key", async () => {
+  it("has help with examples on every command", async () => {
     const commands = [
       "keys bootstrap",
       "keys create",
@@ -57,14 +65,15 @@ describe("isha", () => {
       "alerts test",
     ];
     for (const command of commands) {
-      const { code, out } = await runProgram([...command.split(" "), "--help"], { env });
+      const { code, out } = await runHere([...command.split(" "), "--help"]);
       expect(code, command).toBe(0);
       expect(out, command).toContain(`Examples:\n  $ isha ${command}`);
       expect(out, command).toContain("--json");
     }
-    expect((await runProgram(["--help"])).out).toContain("Exit:    0 done");
-    expect((await runProgram([])).code).toBe(2);
-  }, 60_000);
+    const [help, nothing] = await Promise.all([runProgram(["--help"]), runProgram([])]);
+    expect([help.code, nothing.code]).toEqual([0, 2]);
+    expect(help.out).toContain("Exit:    0 done");
+  });
 
   it("never prints a colour where stdout is no terminal", async () => {
     service.addKey({ id: "3fA9kQ2mXw7b" });
@@ -103,7 +112,7 @@ describe("isha", () => {
     });
     let err = "";
     child.stderr.setEncoding("utf8").on("data", (chunk: string) => (err += chunk));
-    await expect.poll(() => service.asked.length, { timeout: 20_000 }).toBe(1);
+    await until(() => service.asked.length === 1);
     child.kill("SIGINT");
     const [code] = (await once(child, "close")) as [number | null];
     expect(code).toBe(130);
@@ -112,10 +121,12 @@ describe("isha", () => {
 
   it("through its starter hands on arguments, output and exit code", async () => {
     service.addKey({ id: "3fA9kQ2mXw7b" });
-    const ran = await runProgram(["keys", "list"], { env, program: STARTER });
-    expect(ran.code).toBe(0);
-    expect(ran.out).toContain("Riverside Clinic");
-    expect((await runProgram(["keys", "show", "nobody000001"], { env, program: STARTER })).code).toBe(1);
+    const [listed, refused] = await Promise.all([
+      runProgram(["keys", "list"], { env, program: STARTER }),
+      runProgram(["keys", "show", "nobody000001"], { env, program: STARTER }),
+    ]);
+    expect([listed.code, refused.code]).toEqual([0, 1]);
+    expect(listed.out).toContain("Riverside Clinic");
   });
 
   it("takes the service's address from another fleet file, and says what is wrong with one", async () => {

@@ -2,16 +2,14 @@
 // daemon of its own in a folder of its own.
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { ecosystemText } from "../../../cli/generate/ecosystem.ts";
 import secondFleet from "../../fixtures/second-fleet.ts";
 import { FAILURES, PLAIN_DAY } from "../../origin-agent/llama-log.ts";
+import { reservePorts } from "../reserved-ports.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const SIMULATOR = join(ROOT, "test/sim/llama-server.ts");
@@ -66,7 +64,8 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
   ];
   writeFileSync(talkative, `${lines.join("\n")}\n`, { mode: 0o755 });
 
-  const [agentPort = 0, ...ports] = await freePorts(1 + box.servers.length);
+  const reserved = await reservePorts(1 + box.servers.length);
+  const [agentPort = 0, ...ports] = reserved.ports;
   const serverPorts = new Map(box.servers.map((server, at) => [server.port, ports[at] ?? 0]));
   const text = ecosystemText(box, {
     root: ROOT,
@@ -125,6 +124,7 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
     },
     async stop() {
       await pm2("kill");
+      await reserved.release();
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -135,12 +135,4 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
     throw error;
   }
   return made;
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
 }
