@@ -142,8 +142,8 @@ export class ApiKey extends DurableObject<Bindings> {
     if (who.kind !== "known") return who;
     const { record, quotaSpent, until } = who;
     const limit = { quota: record.limits.perSecond, windowMs: RATE_WINDOW_MS };
-    const asked = quotaSpent ? { ...question, want: 0, waiting: 0, wantNext: 0 } : question;
-    const taken = grant(this.#window, limit, asked, now);
+    // A spent month ends calls alone: what else the key may ask still takes tokens.
+    const taken = grant(this.#window, limit, question, now);
     this.#window = taken.window;
     return { kind: "known", record, lease: leaseUntil(taken.grant, until, now), quotaSpent };
   }
