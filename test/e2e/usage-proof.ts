@@ -1,5 +1,5 @@
-// Makes calls of which each has a key of its own, so that the ledger's sums by key tell each call apart, and holds
-// what is booked against what the simulators say they really did.
+// Makes calls of which each has a key of its own, so that the ledger's sums by key show each call apart, and compares
+// what is booked with what the simulators report that they really did.
 import { expect } from "vitest";
 import type { Call } from "../../shared/call-headers.ts";
 import { UsageReport, type UsageSums } from "../../shared/usage-report.ts";
@@ -8,17 +8,13 @@ import { callAgent, callFor, readStream, type Told } from "./agent/agent-call.ts
 import { stateOf, type Stack } from "./ask.ts";
 import { until } from "../support/until.ts";
 
-/** How long usage may take to be in the ledger: an edge that was killed must come up, and be dialled again. */
-const BOOKED_WITHIN_MS = 60_000;
-
-/** A call whose answer ended this close to its agent's death may have been cut off before its end was noted. */
-const CLOSE_MS = 100;
+/** The simulators remember a hundred calls each; what they did is looked up this often, in calls made. */
+const COLLECT_EVERY = 40;
 
 export interface Made {
   readonly name: string;
   readonly port: number;
   readonly told: Told;
-  readonly endedAt: number;
   /** Events with text; of a server that puts 0, 2 or 3 tokens in one, this is no count of tokens. */
   readonly events: number;
 }
@@ -27,8 +23,10 @@ export interface CallOptions {
   readonly tokens: number;
   readonly call?: Partial<Call>;
   readonly body?: object;
-  /** Leaves after so many pieces of the answer. */
+  /** Leaves after this many events of the answer. */
   readonly leaveAfter?: number;
+  /** Leaves when this is aborted. */
+  readonly leaving?: AbortController;
 }
 
 export class UsageProof {
@@ -37,6 +35,11 @@ export class UsageProof {
   /** By port and task. */
   readonly #finished = new Map<string, Finished>();
   #calls = 0;
+  readonly #begun = new Set<string>();
+  /** Calls whose end an agent may not have lived to note. */
+  readonly #cut = new Set<string>();
+  #collectedAt = 0;
+  #collecting: Promise<void> = Promise.resolve();
 
   constructor(stack: Stack) {
     this.#stack = stack;
@@ -47,32 +50,57 @@ export class UsageProof {
   }
 
   /** One call, straight to the agent as its edge would make it. */
-  async call(port: number, { tokens, call = {}, body = {}, leaveAfter }: CallOptions): Promise<Made> {
+  async call(
+    port: number,
+    { tokens, call = {}, body = {}, leaveAfter, leaving = new AbortController() }: CallOptions,
+  ): Promise<Made> {
     const [box] = this.#stack.boxes;
     if (box === undefined) throw new Error("this stack has a box");
     const { boxSecret } = this.#stack;
     const name = `call-${(this.#calls += 1)}`;
-    const leaving = new AbortController();
-    let pieces = 0;
+    this.#begun.add(name);
+    let seen = "";
     const told = await callAgent(
       { agentUrl: box.agentUrl, boxSecret, box: box.name },
       callFor(port, { keyId: name, requestId: `${name}.id`, set: { n_predict: tokens }, ...call }),
       {
         body: { messages: [{ role: "user", content: `Patient ${name}: cough` }], ignore_eos: true, ...body },
         signal: leaving.signal,
-        onPiece: () => {
-          pieces += 1;
-          if (pieces === leaveAfter) leaving.abort();
+        onPiece: (piece) => {
+          seen += piece;
+          if (leaveAfter !== undefined && eventsWithText(seen) >= leaveAfter) leaving.abort();
         },
       },
     );
-    const events = told.text.split("\n\n").filter((event) => /"(content|text)":"[^"]/.test(event)).length;
-    const made = { name, port, told, endedAt: performance.now(), events };
+    const made = { name, port, told, events: eventsWithText(told.text) };
     this.made.push(made);
     return made;
   }
 
-  /** Calls by several clients without pause, until it is over; where there is no agent they knock until there is. */
+  /** As `call`, made again while its server takes none: one that was frozen is down for its agent. */
+  async callLetIn(port: number, options: CallOptions): Promise<Made> {
+    return until(async () => {
+      const made = await this.call(port, options);
+      return made.told.status === 200 ? made : null;
+    }, `${port} takes a call`);
+  }
+
+  /** Waits until this many more calls have had an answer. */
+  async answered(count: number): Promise<void> {
+    const answers = (): number => this.made.filter(({ told }) => told.status === 200).length;
+    const before = answers();
+    await until(() => answers() >= before + count, `${count} more calls are answered`);
+  }
+
+  /** Ends the agent in the middle of its calls. Those that had ended before its last answer are in its journal. */
+  async death(kill: () => Promise<void>): Promise<void> {
+    const ended = new Set(this.made.map(({ name }) => name));
+    await fetch(`${this.#stack.boxes[0]?.agentUrl ?? ""}/healthz`);
+    await kill();
+    for (const name of this.#begun) if (!ended.has(name)) this.#cut.add(name);
+  }
+
+  /** Calls by several clients without pause, until it is over; while there is no agent they try until there is. */
   async load(clients: number, over: () => boolean): Promise<void> {
     const one = async (number: number): Promise<void> => {
       const port = this.ports[number % this.ports.length] ?? 0;
@@ -81,10 +109,25 @@ export class UsageProof {
           tokens: 20 + ((7 * turn) % 40),
           call: { stream: turn % 3 !== 2, format: turn % 2 === 0 ? "openai" : "mediczy" },
         });
-        if (told.status === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+        if (told.status === 0) await until(() => over() || this.#isListening(), "the agent listens");
+        await this.#collectInTime();
       }
     };
     await Promise.all(Array.from({ length: clients }, (_, number) => one(number)));
+  }
+
+  async #isListening(): Promise<boolean> {
+    const response = await fetch(`${this.#stack.boxes[0]?.agentUrl ?? ""}/healthz`);
+    return response.ok;
+  }
+
+  /** All clients wait for it, so that no simulator forgets a call before it was looked up. */
+  async #collectInTime(): Promise<void> {
+    if (this.made.length - this.#collectedAt >= COLLECT_EVERY) {
+      this.#collectedAt = this.made.length;
+      this.#collecting = this.collect();
+    }
+    await this.#collecting;
   }
 
   /** Looks up what the simulators did since the last look. */
@@ -104,7 +147,7 @@ export class UsageProof {
     );
   }
 
-  /** Begins anew: nothing was made yet. */
+  /** Forgets all calls that were made. */
   async forget(): Promise<void> {
     const servers = this.#stack.boxes.flatMap((box) => box.servers);
     await Promise.all(
@@ -112,6 +155,7 @@ export class UsageProof {
     );
     this.made.length = 0;
     this.#finished.clear();
+    this.#collectedAt = 0;
   }
 
   /** What is in the ledger, by call; null while the edge doesn't say. */
@@ -127,9 +171,8 @@ export class UsageProof {
   /**
    * Waits until all that reached a server is in the ledger, and holds each call against it.
    * @param perSecond tokens a slot makes in a second, by which the estimate of a call without its end may be off
-   * @param deaths when an agent died
    */
-  async settle(perSecond: number, deaths: readonly number[] = []): Promise<Settled> {
+  async settle(perSecond: number): Promise<Settled> {
     await until(
       async () =>
         (await Promise.all(this.ports.map((port) => stateOf(this.#stack, port)))).every(
@@ -137,7 +180,11 @@ export class UsageProof {
         ),
       "the servers are idle",
     );
-    const generated = await this.generated();
+    const letIn = this.made.filter(({ told }) => told.status === 200);
+    const generated = await until(async () => {
+      const known = await this.generated();
+      return letIn.every(({ name }) => known.has(name)) ? known : null;
+    }, "the servers list every call that was let in");
     let booked: ReadonlyMap<string, UsageSums> = new Map();
     const missing = (): string[] => [...generated.keys()].filter((name) => !booked.has(name));
     await until(async () => {
@@ -148,7 +195,7 @@ export class UsageProof {
         `${String(error)}: ${missing().length} of ${generated.size} are missing: ${missing().join(" ")}`,
       );
     });
-    return judge(this.made, generated, booked, { perSecond, deaths });
+    return judge(this.made, generated, booked, { perSecond, cut: this.#cut });
   }
 }
 
@@ -166,11 +213,11 @@ function judge(
   made: readonly Made[],
   generated: ReadonlyMap<string, readonly Finished[]>,
   booked: ReadonlyMap<string, UsageSums>,
-  { perSecond, deaths }: { readonly perSecond: number; readonly deaths: readonly number[] },
+  { perSecond, cut }: { readonly perSecond: number; readonly cut: ReadonlySet<string> },
 ): Settled {
   const wrongs: string[] = [];
   let [whole, estimated, tokens, tokensBooked, mostOff, calls] = [0, 0, 0, 0, 0, 0];
-  for (const { name, told, endedAt } of made) {
+  for (const { name, told } of made) {
     const sums = booked.get(name);
     const did = generated.get(name) ?? [];
     if (sums === undefined) {
@@ -180,8 +227,7 @@ function judge(
     calls += 1;
     if (sums.calls !== 1) wrongs.push(`${name}: booked ${sums.calls} times`);
     const really = did.reduce((sum, { generatedTokens }) => sum + generatedTokens, 0);
-    const dying = deaths.some((at) => Math.abs(at - endedAt) < CLOSE_MS);
-    if (isWhole(told) && !(dying && sums.complete === 0)) {
+    if (isWhole(told) && !(cut.has(name) && sums.complete === 0)) {
       whole += 1;
       tokens += really;
       tokensBooked += sums.completionTokens;
@@ -198,9 +244,9 @@ function judge(
         wrongs.push(`${name}: booked ${String(found)}, and the server did ${String(expected)}`);
     } else {
       estimated += 1;
-      if (sums.complete !== 0 && !deaths.length) wrongs.push(`${name}: booked as whole`);
-      if (sums.complete === 0 && sums.estimatedCalls !== 1) wrongs.push(`${name}: not said to be estimated`);
-      if (deaths.length > 0) continue;
+      if (sums.complete !== 0 && !cut.has(name)) wrongs.push(`${name}: booked as whole`);
+      if (sums.complete === 0 && sums.estimatedCalls !== 1) wrongs.push(`${name}: not marked as estimated`);
+      if (cut.has(name)) continue;
       const off = Math.abs(sums.completionTokens - really);
       mostOff = Math.max(mostOff, off);
       if (off > perSecond) wrongs.push(`${name}: ${sums.completionTokens} estimated, ${really} made`);
@@ -208,6 +254,10 @@ function judge(
   }
   expect(wrongs).toEqual([]);
   return { calls, whole, estimated, tokens, tokensBooked, mostOff };
+}
+
+function eventsWithText(text: string): number {
+  return text.split("\n\n").filter((event) => /"(content|text)":"[^"]/.test(event)).length;
 }
 
 function isWhole(told: Told): boolean {
