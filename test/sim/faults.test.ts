@@ -6,8 +6,10 @@ import { ask, eventsOf, jsonOf, talk } from "./replay/client.ts";
 import type { Seen, Talk } from "./replay/client.ts";
 import { switchDefaults } from "./llama/switches.ts";
 import type { Fault, Switches } from "./llama/switches.ts";
+import { until } from "../support/until.ts";
+import { openLlamaServer } from "./in-process.ts";
 import { startLlamaServer } from "./start.ts";
-import type { SimulatedServer } from "./start.ts";
+import type { OpenServer } from "./start.ts";
 
 const CHAT = "/v1/chat/completions";
 const LONG = {
@@ -20,10 +22,10 @@ const STREAM = { ...LONG, stream: true };
 const BROKEN = expect.stringMatching(/^(?:ECONNRESET|EPIPE)$/) as string;
 const FAST: Partial<Switches> = { tokensPerSecond: 0, promptTokensPerSecond: 0 };
 
-let server: SimulatedServer;
+let server: OpenServer;
 
 beforeAll(async () => {
-  server = await startLlamaServer({
+  server = await openLlamaServer({
     alias: "Test-8B.Q6_K.gguf",
     parallel: 4,
     switches: { pingIntervalMs: 0 },
@@ -33,7 +35,7 @@ beforeAll(async () => {
 afterAll(async () => server.stop());
 
 afterEach(async () => {
-  await server.set({ ...switchDefaults() });
+  await server.set({ ...switchDefaults(), pingIntervalMs: 0 });
   await server.until(({ generating, deferred }) => generating + deferred === 0);
   await server.forget();
 });
@@ -51,7 +53,13 @@ const text = (seen: Seen): string =>
     )
     .join("");
 
-/** How many tokens are decoded, as `/slots` tells anybody. */
+/** Leaves, and finds that not a byte of an answer had come. */
+async function expectUnanswered(talking: Talk): Promise<void> {
+  talking.leave();
+  await expect(talking.seen).rejects.toThrow("socket hang up");
+}
+
+/** How many tokens are decoded, as `/slots` shows them. */
 async function decoded(): Promise<number[]> {
   const slots = jsonOf(await ask({ port: server.port, path: "/slots" })) as {
     next_token?: [{ n_decoded: number }];
@@ -60,15 +68,15 @@ async function decoded(): Promise<number[]> {
 }
 
 describe("standing still", () => {
-  it("stalls everything, answers /health all the same, and goes on when told", async () => {
-    await server.set({ tokensPerSecond: 200 });
+  it("stalls everything, answers /health all the same, and goes on when switched back", async () => {
+    await server.set({ ...FAST, stallAfterTokens: 5 });
     const talking = say({ ...STREAM, max_tokens: 30 });
-    await talking.first;
-    await server.set({ stall: true });
-    const before = await decoded();
+    await until(async () => (await decoded())[0] === 5);
+    // From here on nothing but the stall keeps the other tokens back.
+    await server.set({ stall: true, stallAfterTokens: null });
     expect((await health()).body).toBe('{"status":"ok"}');
-    expect(await decoded()).toEqual(before);
-    await server.set({ stall: false, tokensPerSecond: 0 });
+    expect(await decoded()).toEqual([5]);
+    await server.set({ stall: false });
     expect((await talking.seen).body).toContain("[DONE]");
   });
 
@@ -83,20 +91,18 @@ describe("standing still", () => {
     expect(finished.map(({ outcome }) => outcome)).toEqual(["complete", "aborted"]);
   });
 
-  it("says a comment for every interval of silence, and only then", async () => {
-    await server.set({ stallAfterTokens: 2, pingIntervalMs: 30, tokensPerSecond: 0 });
+  it("sends a comment for every interval of silence, and none in a shorter one", async () => {
+    const comments = (received: string): number => received.match(/^:$/gm)?.length ?? 0;
+    await server.set({ ...FAST, stallAfterTokens: 2, pingIntervalMs: 30 });
     const talking = say({ ...STREAM, max_tokens: 4 });
-    await talking.first;
-    const start = performance.now();
-    const { chunks } = await Promise.race([
-      talking.seen,
-      server
-        .until(() => performance.now() - start > 100)
-        .then(async () => server.set({ stallAfterTokens: null }))
-        .then(async () => talking.seen),
-    ]);
-    const pings = chunks.filter(({ data }) => data === ":\n\n");
-    expect(pings.length).toBeGreaterThanOrEqual(2);
+    await until(() => comments(talking.soFar()) >= 3);
+    await server.set({ stallAfterTokens: null });
+    expect(text(await talking.seen)).not.toBe("");
+    await server.set({ stallAfterTokens: 2, pingIntervalMs: 3_600_000 });
+    const quiet = say({ ...STREAM, max_tokens: 4 });
+    await until(async () => (await decoded())[0] === 2);
+    await server.set({ stallAfterTokens: null });
+    expect(comments((await quiet.seen).body)).toBe(0);
   });
 
   it("leaves /health without an answer", async () => {
@@ -104,10 +110,10 @@ describe("standing still", () => {
     const hanging = talk({ port: server.port, path: "/health" });
     await server.until(({ requestsByRoute }) => requestsByRoute["/health"] === 1);
     expect((await ask({ port: server.port, path: "/v1/models" })).status).toBe(200);
-    hanging.leave();
+    await expectUnanswered(hanging);
   });
 
-  it("is slow by the factor it is told", async () => {
+  it("is slow by its factor", async () => {
     await server.set({ tokensPerSecond: 1_000, promptTokensPerSecond: 0, slowFactor: 10 });
     const answer = jsonOf(await say({ ...LONG, max_tokens: 11 }).seen) as {
       timings: { predicted_ms: number };
@@ -116,7 +122,7 @@ describe("standing still", () => {
   });
 
   it("shows the progress of a long prompt", async () => {
-    await server.set({ promptTokensPerSecond: 500 });
+    await server.set({ promptTokensPerSecond: 500, stallAfterPromptTokens: 100 });
     const talking = say({ messages: [{ role: "user", content: "word ".repeat(400) }] });
     const processed = async (): Promise<number> => {
       const slots = jsonOf(await ask({ port: server.port, path: "/slots" })) as {
@@ -124,9 +130,11 @@ describe("standing still", () => {
       }[];
       return Math.max(...slots.map((slot) => slot.n_prompt_tokens_processed ?? 0));
     };
-    await expect.poll(processed, { interval: 5 }).toBeGreaterThan(10);
-    expect(await processed()).toBeLessThan(400);
-    talking.leave();
+    await until(async () => (await processed()) === 100);
+    await server.set({ stallAfterPromptTokens: 200, promptTokensPerSecond: 0 });
+    expect(await processed()).toBe(200);
+    await server.set({ stallAfterPromptTokens: null, tokensPerSecond: 0 });
+    expect((await talking.seen).body).toContain('"prompt_tokens":');
   });
 });
 
@@ -168,11 +176,12 @@ describe("breaking", () => {
     expect((await killed.exited).signal).toBe("SIGKILL");
   });
 
-  it("ignores SIGTERM where it is told to, and ends at once without work where not", async () => {
+  it("ignores SIGTERM if it is switched so, and otherwise ends at once without work", async () => {
     const idle = await startLlamaServer({ switches: { ignoreSigterm: true } });
     process.kill(idle.pid, "SIGTERM");
     const port = { port: idle.port, path: "/health" };
     expect((await ask(port)).status).toBe(200);
+    expect((await idle.state()).ending).toBe(false);
     await idle.set({ ignoreSigterm: false });
     process.kill(idle.pid, "SIGTERM");
     expect(await idle.exited).toEqual({ code: 0, signal: null });
@@ -192,7 +201,7 @@ describe("breaking", () => {
 
   it("resets a reused connection as a request arrives, before any byte", async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    await server.set({ ...FAST, staleKeepAlive: true });
+    await server.set({ ...FAST, staleKeepAlive: true, keepAliveMs: 3_600_000 });
     await say({ ...LONG, max_tokens: 1 }, server, agent).seen;
     const second = say({ ...LONG, max_tokens: 1 }, server, agent);
     await expect(second.seen).rejects.toMatchObject({ code: BROKEN });
@@ -209,7 +218,7 @@ describe("breaking", () => {
     expect(seen.headers["Keep-Alive"]).toBeUndefined();
   });
 
-  it("says it is loading where it is told to", async () => {
+  it("answers that it is loading when it is switched so", async () => {
     await server.set({ loading: true });
     expect((await health()).status).toBe(503);
   });
@@ -219,9 +228,12 @@ describe("odd bytes", () => {
   it("tears characters of several bytes apart, and loses nothing", async () => {
     await server.set({ ...FAST, splitUtf8: true });
     const seen = await say({ ...STREAM, max_tokens: 20 }).seen;
-    const body = async (): Promise<Seen> => say({ ...LONG, max_tokens: 20 }).seen;
-    await expect.poll(async () => (await body()).chunks.length).toBe(2);
-    const whole = await body();
+    await server.set({ holdSplit: true });
+    const talking = say({ ...LONG, max_tokens: 20 });
+    expect(await talking.first).toMatch(/\uFFFD$/);
+    await server.set({ holdSplit: false });
+    const whole = await talking.seen;
+    expect(whole.body).not.toContain("\uFFFD");
     expect(seen.chunks.some(({ data }) => data.includes("\uFFFD"))).toBe(true);
     expect(seen.body).not.toContain("\uFFFD");
     const content = (jsonOf(whole) as { choices: { message: { content: string } }[] }).choices[0]?.message
@@ -269,7 +281,7 @@ describe("odd bytes", () => {
     const silent = say();
     await server.until(({ switches }) => switches.fault === null);
     expect((await say({ ...LONG, max_tokens: 1 }).seen).status).toBe(200);
-    silent.leave();
+    await expectUnanswered(silent);
   });
 
   it("echo500", async () => {
@@ -336,7 +348,9 @@ describe("other ways to answer", () => {
 /** Everything a connection brings for one request, as it is. */
 async function rawAnswer(port: number, body: string): Promise<string> {
   const socket = connect(port, "127.0.0.1");
-  socket.end(`POST ${CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  socket.write(
+    `POST ${CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
   const parts: Buffer[] = [];
   for await (const part of socket) parts.push(part as Buffer);
   return Buffer.concat(parts).toString("latin1");

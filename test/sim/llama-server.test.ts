@@ -119,7 +119,7 @@ describe("text and counts", () => {
     }
   });
 
-  it("continues somebody else's beginning, and that again, to the same whole text", async () => {
+  it("continues the beginning of another's answer, and that again, to the same whole text", async () => {
     await server.set(FAST);
     const begin = (content: string): object => ({ messages: [...QUESTION, { role: "assistant", content }] });
     const whole = contentOf(await chat(begin("Dear patient, ")));
@@ -182,25 +182,21 @@ describe("text and counts", () => {
     const { tokens } = jsonOf(await post("/tokenize", { content })) as { tokens: number[] };
     expect(jsonOf(await post("/detokenize", { tokens }))).toEqual({ content });
   });
-
-  it("generates at the pace it is told", async () => {
-    await server.set({ tokensPerSecond: 100, promptTokensPerSecond: 0 });
-    const answer = await chat({ max_tokens: 21 });
-    const { timings } = answer as unknown as { timings: { predicted_ms: number } };
-    expect(timings.predicted_ms).toBeGreaterThan(190);
-    expect(timings.predicted_ms).toBeLessThan(1_000);
-  });
 });
 
 describe("slots and queue", () => {
+  /** A call on a slot keeps it until this is off, unless it asks for fewer tokens. */
+  const HELD: Partial<Switches> = { ...FAST, stallAfterTokens: 3 };
+  const RELEASED: Partial<Switches> = { stall: false, stallAfterTokens: null };
   const long = { messages: QUESTION, ignore_eos: true, max_tokens: 1_000, stream: true };
   const start = (body: object): ReturnType<typeof talk> =>
     talk({ port: server.port, path: "/v1/chat/completions", body: { ...long, ...body } });
 
   it("lets a request beyond the slots wait without a byte, and serves it when a slot is free", async () => {
+    await server.set(HELD);
     const running = [start({}), start({})];
     await server.until(({ generating }) => generating === 2);
-    const waiting = start({ max_tokens: 3 });
+    const waiting = start({ max_tokens: 2 });
     let answered = false;
     void waiting.first.then(() => (answered = true));
     await server.until(({ deferred }) => deferred === 1);
@@ -212,6 +208,7 @@ describe("slots and queue", () => {
   });
 
   it("lets a pinned request wait for its slot though others are free, and wraps past the last", async () => {
+    await server.set(HELD);
     const held = start({ id_slot: 1 });
     await held.first;
     const waiting = start({ id_slot: 3, max_tokens: 2 });
@@ -224,6 +221,7 @@ describe("slots and queue", () => {
   });
 
   it("lets a pinned pair wait for a second slot", async () => {
+    await server.set(HELD);
     const held = start({ id_slot: 0 });
     await held.first;
     const pair = start({ id_slot: 1, n: 2, max_tokens: 2 });
@@ -232,42 +230,44 @@ describe("slots and queue", () => {
     expect((await pair.seen).body).toContain('"index":1');
   });
 
-  it("frees the slot of a client that left within about 100 ms", async () => {
+  it("frees the slot of a client that left", async () => {
+    await server.set(HELD);
     const talking = start({});
     await talking.first;
-    const left = performance.now();
     talking.leave();
     const { finished } = await server.until(({ generating }) => generating === 0);
-    expect(performance.now() - left).toBeLessThan(500);
-    expect(finished.at(-1)?.outcome).toBe("aborted");
+    expect(finished.at(-1)).toMatchObject({ outcome: "aborted", generatedTokens: 3 });
   });
 
-  it("goes on after the client left for as long as it is told", async () => {
-    await server.set({ busyAfterAbortMs: 400, tokensPerSecond: 200 });
-    const talking = start({});
+  it("goes on after the client left, for as long as it is switched to", async () => {
+    await server.set({ ...HELD, busyAfterAbortMs: 3_600_000 });
+    const talking = start({ max_tokens: 60 });
     await talking.first;
-    const left = performance.now();
     talking.leave();
     await server.until(({ openSockets }) => openSockets === 0);
     expect((await server.state()).generating).toBe(1);
+    await server.set(RELEASED);
     const { finished } = await server.until(({ generating }) => generating === 0);
-    expect(performance.now() - left).toBeGreaterThan(390);
-    expect(finished.at(-1)?.generatedTokens).toBeGreaterThan(20);
+    expect(finished.at(-1)).toMatchObject({ outcome: "aborted", generatedTokens: 60 });
   });
 
-  it("turns a slot busy after the socket of an early abort closed", { retry: 2 }, async () => {
-    await server.set({ pickUpMs: 60_000, lateBusyMs: 150, busyAfterAbortMs: 300 });
-    const talking = start({});
+  it("turns a slot busy after the socket of an early abort closed", async () => {
+    await server.set({ ...FAST, holdPickUp: true, stall: true, busyAfterAbortMs: 3_600_000 });
+    const talking = start({ max_tokens: 5 });
     await server.until(({ requestsByRoute }) => requestsByRoute["/v1/chat/completions"] === 1);
     talking.leave();
     const closed = await server.until(({ openSockets }) => openSockets === 0);
-    expect(closed.generating).toBe(0);
+    expect([closed.generating, closed.deferred]).toEqual([0, 0]);
+    await server.set({ holdPickUp: false });
     await server.until(({ generating }) => generating === 1);
+    await server.set(RELEASED);
     const { finished } = await server.until(({ generating }) => generating === 0);
-    expect(finished.at(-1)).toMatchObject({ outcome: "aborted", slot: expect.any(Number) as number });
+    expect(finished).toMatchObject([{ outcome: "aborted", slot: expect.any(Number) as number }]);
+    expect(finished[0]?.slot).toBeGreaterThanOrEqual(0);
   });
 
   it("drops a waiting request whose client left", async () => {
+    await server.set(HELD);
     const running = [start({}), start({})];
     await server.until(({ generating }) => generating === 2);
     const waiting = start({});
@@ -280,12 +280,14 @@ describe("slots and queue", () => {
   });
 
   it("goes on for a conversation after its client left, and replays it to anyone", async () => {
-    await server.set({ tokensPerSecond: 300 });
+    await server.set(HELD);
     const headers = { "x-conversation-id": "c 1" };
     const body = { ...long, max_tokens: 40 };
     const talking = talk({ port: server.port, path: "/v1/chat/completions", body, headers });
     await talking.first;
     talking.leave();
+    await server.until(({ openSockets }) => openSockets === 0);
+    await server.set(RELEASED);
     const { finished } = await server.until((state) => state.finished.length === 1);
     expect(finished[0]).toMatchObject({ outcome: "complete", generatedTokens: 40 });
     const replayed = await ask({ port: server.port, path: "/v1/stream?conv_id=c%201" });
@@ -338,7 +340,7 @@ describe("what it refuses", () => {
     await expect(startLlamaServer({ flags: ["--no-such-flag"] })).rejects.toThrow(/"code":1/);
   });
 
-  it("tells which flags it knows, as an operator's tool asks a binary", async () => {
+  it("lists the flags it knows, as an operator's tool asks a binary", async () => {
     const child = spawn(process.execPath, [
       fileURLToPath(new URL("llama-server.ts", import.meta.url)),
       "--help",
@@ -371,7 +373,7 @@ describe("what it refuses", () => {
 describe("connections", () => {
   it("keeps a connection after a whole answer and closes it after a stream", async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    await server.set(FAST);
+    await server.set({ ...FAST, keepAliveMs: 3_600_000 });
     const say = (body: object): ReturnType<typeof talk> =>
       talk({ port: server.port, path: "/v1/chat/completions", body: { messages: QUESTION, ...body }, agent });
     await say({ max_tokens: 1 }).seen;

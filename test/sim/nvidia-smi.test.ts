@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
+import { runSmi } from "./nvidia/program.ts";
 
 const PROGRAM = fileURLToPath(new URL("nvidia-smi.ts", import.meta.url));
 
@@ -22,7 +23,7 @@ function start(args: string[], switches: unknown): ReturnType<typeof spawn> {
   });
 }
 
-async function run(args: string[], switches: unknown = {}): Promise<Run> {
+async function runProgram(args: string[], switches: unknown = {}): Promise<Run> {
   const child = start(args, switches);
   let out = "";
   child.stdout?.on("data", (part: Buffer) => (out += part.toString("utf8")));
@@ -30,12 +31,38 @@ async function run(args: string[], switches: unknown = {}): Promise<Run> {
   return { out, code };
 }
 
+class Exited extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number) {
+    super(`exited with ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
+/** One report without a process of its own. */
+function run(args: string[], switches: unknown = {}): Run {
+  let out = "";
+  try {
+    runSmi(args, {
+      switches: JSON.stringify(switches),
+      print: (text) => (out += text),
+      exit: (code) => {
+        throw new Exited(code);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof Exited)) throw error;
+    return { out, code: error.exitCode };
+  }
+  return { out, code: 0 };
+}
+
 const ALL =
   "index,name,uuid,driver_version,memory.total,memory.used,memory.free,utilization.gpu,utilization.memory," +
   "temperature.gpu,power.draw,power.limit,fan.speed,clocks.sm,pstate";
 
-it("prints a GPU as CSV, with units and headers or without", async () => {
-  const full = await run([`--query-gpu=${ALL}`, "--format=csv"]);
+it("prints a GPU as CSV, with units and headers or without", () => {
+  const full = run([`--query-gpu=${ALL}`, "--format=csv"]);
   expect(full.code).toBe(0);
   expect(full.out).toBe(
     "index, name, uuid, driver_version, memory.total [MiB], memory.used [MiB], memory.free [MiB], " +
@@ -44,13 +71,13 @@ it("prints a GPU as CSV, with units and headers or without", async () => {
       "0, NVIDIA GeForce RTX 3090, GPU-00000000-5a1d-4b7e-9c3f-0123456789ab, 570.153.02, 24576 MiB, 12 MiB, " +
       "24564 MiB, 0 %, 0 %, 41, 28.41 W, 350.00 W, 30 %, 210 MHz, P8\n",
   );
-  const bare = await run(["--query-gpu=index,memory.used,power.draw", "--format=csv,noheader,nounits"]);
+  const bare = run(["--query-gpu=index,memory.used,power.draw", "--format=csv,noheader,nounits"]);
   expect(bare.out).toBe("0, 12, 28.41\n");
-  const stamped = await run(["--query-gpu=timestamp", "--format=csv,noheader"]);
+  const stamped = run(["--query-gpu=timestamp", "--format=csv,noheader"]);
   expect(stamped.out).toMatch(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d\.\d{3}\n$/);
 });
 
-it("prints several GPUs, their processes, and [N/A] for what can't be told", async () => {
+it("prints several GPUs, their processes, and [N/A] for what can't be told", () => {
   const box = {
     gpus: [{}, { name: "NVIDIA RTX A4000", utilization: null, memoryUsedMiB: null, fan: null }],
     processes: [
@@ -59,9 +86,9 @@ it("prints several GPUs, their processes, and [N/A] for what can't be told", asy
     ],
   };
   const fields = "index,memory.used,memory.free,utilization.gpu,fan.speed";
-  const gpus = await run([`--query-gpu=${fields}`, "--format=csv,noheader"], box);
+  const gpus = run([`--query-gpu=${fields}`, "--format=csv,noheader"], box);
   expect(gpus.out).toBe("0, 6112 MiB, 18464 MiB, 0 %, 30 %\n1, [N/A], [N/A], [N/A], [N/A]\n");
-  const apps = await run(["--query-compute-apps=gpu_uuid,pid,process_name,used_memory", "--format=csv"], box);
+  const apps = run(["--query-compute-apps=gpu_uuid,pid,process_name,used_memory", "--format=csv"], box);
   expect(apps.out).toBe(
     "gpu_uuid, pid, process_name, used_gpu_memory [MiB]\n" +
       "GPU-00000000-5a1d-4b7e-9c3f-0123456789ab, 4242, /usr/local/bin/llama-server, 6100 MiB\n" +
@@ -69,8 +96,8 @@ it("prints several GPUs, their processes, and [N/A] for what can't be told", asy
   );
 });
 
-it("prints a table without arguments", async () => {
-  const { out, code } = await run([], { processes: [{ pid: 4_242 }] });
+it("prints a table without arguments", () => {
+  const { out, code } = run([], { processes: [{ pid: 4_242 }] });
   expect(code).toBe(0);
   expect(out).toContain(
     "| NVIDIA-SMI 570.153.02             Driver Version: 570.153.02     CUDA Version: 12.8     |",
@@ -86,17 +113,17 @@ it("prints a table without arguments", async () => {
   expect([...widths]).toEqual([91]);
 });
 
-it("refuses a field it doesn't know in the real words", async () => {
-  const { out, code } = await run(["--query-gpu=index,x", "--format=csv"]);
+it("refuses a field it doesn't know in the real words", () => {
+  const { out, code } = run(["--query-gpu=index,x", "--format=csv"]);
   expect(out.trim()).toBe('Field "x" is not a valid field to query.');
   expect(code).toBe(2);
 });
 
-it("fails where the driver is gone, or as it is told", async () => {
-  const gone = await run(["--query-gpu=index", "--format=csv"], { noDriver: true });
+it("fails where the driver is gone, or as it is told", () => {
+  const gone = run(["--query-gpu=index", "--format=csv"], { noDriver: true });
   expect(gone.out).toMatch(/^NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver\./);
   expect(gone.code).toBe(9);
-  const told = await run(["--query-gpu=index", "--format=csv"], {
+  const told = run(["--query-gpu=index", "--format=csv"], {
     error: "No devices were found",
     exitCode: 6,
   });
@@ -104,7 +131,7 @@ it("fails where the driver is gone, or as it is told", async () => {
 });
 
 it("reports again and again, with the header once, and ends after so many lines", async () => {
-  const { out, code } = await run(["--query-gpu=index", "--format=csv", "-lms", "10"], {
+  const { out, code } = await runProgram(["--query-gpu=index", "--format=csv", "-lms", "10"], {
     exitAfterLines: 4,
     exitCode: 15,
   });
@@ -112,18 +139,29 @@ it("reports again and again, with the header once, and ends after so many lines"
   expect(code).toBe(15);
 });
 
-it("hangs, neither saying anything nor ending", async () => {
-  const child = start(["--query-gpu=index", "--format=csv", "-lms", "10"], { hang: true });
+it("ends with the status of its error, as a process", async () => {
+  const gone = await runProgram(["--query-gpu=index", "--format=csv"], { noDriver: true });
+  expect(gone).toEqual({ out: expect.stringMatching(/^NVIDIA-SMI has failed/) as string, code: 9 });
+});
+
+it("hangs, neither printing anything nor ending", async () => {
+  const args = ["--query-gpu=index", "--format=csv", "-lms", "10"];
+  const child = start(args, { hang: true });
   let out = "";
   child.stdout?.on("data", (part: Buffer) => (out += part.toString("utf8")));
-  // Two whole runs of the same program take longer than the hanging one would to say something.
-  await run([]);
-  await run([]);
-  expect([out, child.exitCode]).toEqual(["", null]);
+  vi.useFakeTimers();
+  let printed = "";
+  const exit = (): never => expect.unreachable();
+  runSmi(args, { switches: '{"hang":true}', print: (text) => (printed += text), exit });
+  vi.advanceTimersByTime(600_000);
+  expect([printed, vi.getTimerCount() > 0]).toEqual(["", true]);
+  vi.useRealTimers();
+  expect((await runProgram(["--query-gpu=index", "--format=csv"])).code).toBe(0);
+  expect([out, child.exitCode, child.signalCode]).toEqual(["", null, null]);
   child.kill("SIGKILL");
 });
 
-it("reads a file of switches anew for each report", async () => {
+it("reads a file of switches again for each report", async () => {
   const folder = mkdtempSync(join(tmpdir(), "nvidia-smi-"));
   const file = join(folder, "box.json");
   const write = (box: unknown): void => writeFileSync(file, JSON.stringify(box));

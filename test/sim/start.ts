@@ -42,11 +42,10 @@ export interface Exit {
   signal: NodeJS.Signals | null;
 }
 
-export interface SimulatedServer {
+/** A simulated server, in a process of its own or in the test's. */
+export interface OpenServer {
   port: number;
   url: string;
-  controlUrl: string;
-  pid: number;
   state(): Promise<State>;
   /** Merges switches; resolves with the state after it. */
   set(switches: Partial<Switches>): Promise<State>;
@@ -54,9 +53,15 @@ export interface SimulatedServer {
   forget(): Promise<State>;
   /** Waits until the state is as wanted. */
   until(wanted: (state: State) => boolean): Promise<State>;
+  /** Ends it, however it is switched. */
+  stop(): Promise<unknown>;
+}
+
+export interface SimulatedServer extends OpenServer {
+  controlUrl: string;
+  pid: number;
   /** Ends the process as the kernel's out-of-memory killer does. */
   die(): Promise<Exit>;
-  /** Ends the process, however it is switched. */
   stop(): Promise<Exit>;
   exited: Promise<Exit>;
 }
@@ -91,25 +96,30 @@ export async function startLlamaServer(options: StartOptions = {}): Promise<Simu
     state,
     set: async (switches) => post("/switches", switches),
     forget: async () => post("/forget"),
-    until: async (wanted) => {
-      let last: State | null = null;
-      const reached = async (): Promise<State | null> => {
-        last = await state();
-        return wanted(last) ? last : null;
-      };
-      return until(reached, String(wanted)).catch((error: unknown) => {
-        throw new Error(`the state never came: ${JSON.stringify({ ...last, received: [] })}`, {
-          cause: error,
-        });
-      });
-    },
+    until: async (wanted) => untilState(state, wanted),
     die: kill,
     stop: kill,
     exited,
   };
 }
 
-function flagsOf(options: StartOptions): string[] {
+/** Waits until a server's state is as wanted; the error shows the last one. */
+export async function untilState(
+  state: () => Promise<State>,
+  wanted: (state: State) => boolean,
+): Promise<State> {
+  let last: State | null = null;
+  const reached = async (): Promise<State | null> => {
+    last = await state();
+    return wanted(last) ? last : null;
+  };
+  return until(reached, String(wanted)).catch((error: unknown) => {
+    throw new Error(`the state never came: ${JSON.stringify({ ...last, received: [] })}`, { cause: error });
+  });
+}
+
+/** The command line of a server with these options. */
+export function flagsOf(options: StartOptions): string[] {
   const flags = ["--port", String(options.port ?? 0), "--sim-control-port", "0", "--sim-exit-with-stdin"];
   flags.push("--metrics", "--slots");
   const add = (flag: string, value: string | number | undefined): void => {

@@ -7,8 +7,8 @@ import type { SwitchBoard } from "./switches.ts";
 
 /** A connection is closed after this many requests, and the header says so from the start. */
 const MOST_REQUESTS = 100;
-/** An idle connection is closed after this many seconds. */
-export const KEEP_ALIVE_SECONDS = 5;
+/** What the header says; when an idle connection really closes is the switch `keepAliveMs`. */
+const KEEP_ALIVE_SECONDS = 5;
 /** The pause between the two halves of a character that is split between writes. */
 const SPLIT_MS = 3;
 
@@ -77,7 +77,7 @@ export class Exchange {
       return;
     }
     this.res.write(body.subarray(0, at));
-    setTimeout(() => this.res.end(body.subarray(at)), SPLIT_MS);
+    this.#sendLater(() => this.res.end(body.subarray(at)));
   }
 
   /** A body that stops in its middle though its length promised more. */
@@ -118,7 +118,7 @@ export class Exchange {
     }
     this.res.write(bytes.subarray(0, at));
     this.#held = bytes.subarray(at);
-    setTimeout(() => this.#flush(), SPLIT_MS);
+    this.#sendLater(() => this.#flush());
   }
 
   /** Ends a stream. The connection is closed although its header said keep-alive (README, "Keep-alive"). */
@@ -145,6 +145,15 @@ export class Exchange {
   reset(): void {
     this.#ended = true;
     this.res.socket?.resetAndDestroy();
+  }
+
+  /** Sends the second piece after a pause, and not while `holdSplit` is on. */
+  #sendLater(send: () => void): void {
+    setTimeout(() => {
+      if (this.res.destroyed) return;
+      if (this.board.current.holdSplit) this.#sendLater(send);
+      else send();
+    }, SPLIT_MS);
   }
 
   #flush(): void {

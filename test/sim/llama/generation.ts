@@ -3,6 +3,7 @@
 import type { ApiError } from "./errors.ts";
 import type { Params } from "./params.ts";
 import type { Slot, SlotPool } from "./slots.ts";
+import type { Switches } from "./switches.ts";
 import type { Measures } from "./timings.ts";
 import { commonPrefix } from "./tokens.ts";
 
@@ -24,6 +25,18 @@ export interface Work {
   onEnd(end: End): void;
   onError(error: ApiError): void;
 }
+
+type Pace = Pick<
+  Switches,
+  "tokensPerSecond" | "promptTokensPerSecond" | "stallAfterPromptTokens" | "slowFactor"
+>;
+
+const NO_PACE: Pace = {
+  tokensPerSecond: 0,
+  promptTokensPerSecond: 0,
+  stallAfterPromptTokens: null,
+  slowFactor: 1,
+};
 
 /** Tokens sent in one turn of the event loop at most, so that aborts are seen in between. */
 const BURST = 64;
@@ -103,7 +116,7 @@ export class Generation {
   #standsStill(): boolean {
     const pool = this.#pool;
     if (!pool) return true;
-    const { stall, stallAfterTokens, dieAfterTokens } = pool.board.current;
+    const { stall, stallAfterTokens, stallAfterPromptTokens, dieAfterTokens } = pool.board.current;
     const decoded = this.generated.length;
     const decoding = this.state === "decoding";
     if (dieAfterTokens !== null && decoding && decoded >= dieAfterTokens) {
@@ -118,24 +131,30 @@ export class Generation {
         pool.board.spend("stallAfterTokens");
       }
     }
-    this.#parked ||= this.#stuck || stall || pool.frozen;
+    const read = stallAfterPromptTokens !== null && this.processed >= stallAfterPromptTokens;
+    this.#parked ||= this.#stuck || stall || pool.frozen || (read && !decoding);
     return this.#parked;
   }
 
   /** Evaluates a part of the prompt; the first token follows as soon as all of it is done. */
   #evaluate(): void {
-    const { promptTokensPerSecond, slowFactor } = this.#switches();
+    const { promptTokensPerSecond, stallAfterPromptTokens, slowFactor } = this.#switches();
     const left = this.work.prompt.length - this.cached - this.processed;
-    if (left <= 0 || promptTokensPerSecond === 0) {
-      this.processed += left;
+    const part = Math.min(left, (stallAfterPromptTokens ?? Infinity) - this.processed);
+    if (left <= 0) {
       this.#promptDone();
       return;
     }
+    if (promptTokensPerSecond === 0) {
+      this.processed += part;
+      this.#step();
+      return;
+    }
     const perToken = (1_000 * slowFactor) / promptTokensPerSecond;
-    const step = Math.min(PROMPT_STEP_MS, left * perToken);
+    const step = Math.min(PROMPT_STEP_MS, part * perToken);
     this.#timer = setTimeout(() => {
       if (this.#standsStill()) return;
-      this.processed += Math.min(left, Math.max(1, Math.round(PROMPT_STEP_MS / perToken)));
+      this.processed += Math.min(part, Math.max(1, Math.round(PROMPT_STEP_MS / perToken)));
       this.#step();
     }, step);
   }
@@ -208,7 +227,7 @@ export class Generation {
     return false;
   }
 
-  #switches(): { tokensPerSecond: number; promptTokensPerSecond: number; slowFactor: number } {
-    return this.#pool?.board.current ?? { tokensPerSecond: 0, promptTokensPerSecond: 0, slowFactor: 1 };
+  #switches(): Pace {
+    return this.#pool?.board.current ?? NO_PACE;
   }
 }

@@ -40,7 +40,10 @@ export class Ledger {
   receive(request: Received): void {
     const route = request.path.split("?", 1)[0] ?? "";
     this.requestsByRoute[route] = (this.requestsByRoute[route] ?? 0) + 1;
-    this.received = [...this.received, request].slice(-KEPT);
+    const sameRoute = this.received.filter(({ path }) => path.split("?", 1)[0] === route);
+    // Of each route: probes, of which there are many, don't displace calls.
+    const oldest = sameRoute.length < KEPT ? undefined : sameRoute[0];
+    this.received = [...this.received.filter((one) => one !== oldest), request];
   }
 
   finish(entry: Finished): void {

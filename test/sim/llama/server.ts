@@ -2,9 +2,10 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { setTimeout as setTimeoutPromise } from "node:timers/promises";
 import { Conversations } from "./conversations.ts";
 import { now } from "./dialect.ts";
-import { countRequest, Exchange, KEEP_ALIVE_SECONDS } from "./exchange.ts";
+import { countRequest, Exchange } from "./exchange.ts";
 import { slotContext } from "./flags.ts";
 import type { Settings } from "./flags.ts";
 import { Ledger } from "./ledger.ts";
@@ -14,6 +15,9 @@ import { SlotPool } from "./slots.ts";
 import { SwitchBoard } from "./switches.ts";
 import { Vocabulary } from "./tokens.ts";
 
+/** The pause before a port that is in use is tried again. */
+const PORT_RETRY_MS = 20;
+
 export class LlamaServer {
   readonly #sim: Sim;
   readonly #http = createServer((req, res) => this.#arrive(req, res));
@@ -21,6 +25,7 @@ export class LlamaServer {
   readonly #sockets = new Set<Socket>();
   #port: number;
   #ending = false;
+  #loading: NodeJS.Timeout | undefined;
 
   constructor(settings: Settings) {
     const board = new SwitchBoard(settings.switches);
@@ -35,11 +40,14 @@ export class LlamaServer {
       startedAt: now(),
       loading: settings.loadMs > 0,
     };
-    this.#http.keepAliveTimeout = KEEP_ALIVE_SECONDS * 1_000;
+    this.#http.keepAliveTimeout = board.current.keepAliveMs;
     this.#http.requestTimeout = 0;
     this.#http.headersTimeout = 0;
     this.#http.on("connection", (socket: Socket) => this.#connect(socket));
-    board.onChange(() => void (this.#settled = this.#settled.then(() => this.#listenAsSwitched())));
+    board.onChange(({ keepAliveMs }) => {
+      this.#http.keepAliveTimeout = keepAliveMs;
+      this.#settled = this.#settled.then(() => this.#listenAsSwitched());
+    });
   }
 
   /** Listens, and starts to load. Resolves with the port; with `refuse` switched on nothing listens yet. */
@@ -47,13 +55,26 @@ export class LlamaServer {
     const { settings, board } = this.#sim;
     await this.#listen();
     if (board.current.refuse) this.#http.close();
-    if (settings.loadMs > 0) setTimeout(() => (this.#sim.loading = false), settings.loadMs);
+    if (settings.loadMs > 0) {
+      this.#loading = setTimeout(() => (this.#sim.loading = false), settings.loadMs);
+    }
     return this.#port;
   }
 
   /** Once it listens, or doesn't, as was switched last. */
   settled(): Promise<void> {
     return this.#settled;
+  }
+
+  /** Closes the socket and every connection, for a server that is no process of its own. */
+  async close(): Promise<void> {
+    this.#ending = true;
+    clearTimeout(this.#loading);
+    await this.#settled;
+    await new Promise<void>((resolve) => {
+      this.#http.close(() => resolve());
+      for (const socket of this.#sockets) socket.destroy();
+    });
   }
 
   get sim(): Sim {
@@ -104,7 +125,15 @@ export class LlamaServer {
   async #listenAsSwitched(): Promise<void> {
     const { refuse } = this.#sim.board.current;
     if (refuse && this.#http.listening) this.#http.close();
-    if (!refuse && !this.#http.listening && !this.#ending) await this.#listen();
+    if (refuse || this.#http.listening || this.#ending) return;
+    try {
+      await this.#listen();
+    } catch (error) {
+      // Any connection of the machine may have the port as its own end for a moment.
+      if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+      await setTimeoutPromise(PORT_RETRY_MS);
+      await this.#listenAsSwitched();
+    }
   }
 
   #connect(socket: Socket): void {

@@ -66,6 +66,8 @@ export class SlotPool {
   processing = 0;
   readonly board: SwitchBoard;
   #deferred: TaskGroup[] = [];
+  /** Would be on a slot but for `holdPickUp`. */
+  readonly #held = new Set<TaskGroup>();
   #nextTask = 0;
   #clock = 0;
 
@@ -74,6 +76,7 @@ export class SlotPool {
     this.context = context;
     this.board = board;
     board.onChange(() => this.wake());
+    board.onChange(() => this.#takeHeld());
   }
 
   get deferred(): number {
@@ -126,10 +129,23 @@ export class SlotPool {
   }
 
   #take(group: TaskGroup): void {
+    // A group that was held may have been taken before its timer came.
+    if (group.state !== "arriving") return;
+    if (this.board.current.holdPickUp) {
+      this.#held.add(group);
+      return;
+    }
     if (this.#launch(group)) return;
     group.state = "deferred";
     if (group.left) this.#drop(group);
     else this.#deferred.push(group);
+  }
+
+  #takeHeld(): void {
+    if (this.board.current.holdPickUp) return;
+    const groups = [...this.#held];
+    this.#held.clear();
+    for (const group of groups) this.#take(group);
   }
 
   #drop(group: TaskGroup): void {

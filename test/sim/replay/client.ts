@@ -30,6 +30,8 @@ export interface Talk {
   seen: Promise<Seen>;
   /** Resolves with the first bytes of the body. */
   first: Promise<string>;
+  /** The body as far as it has come. */
+  soFar(): string;
   /** Closes the client's side at once. */
   leave(): void;
 }
@@ -50,17 +52,19 @@ export function talk(sent: Sent): Talk {
   };
   const outgoing = request({ ...options, method: sent.method ?? (body ? "POST" : "GET") });
   const first = Promise.withResolvers<string>();
+  const parts: Part[] = [];
   const seen = new Promise<Seen>((resolve, reject) => {
     outgoing.once("error", (error) => {
       first.reject(error);
       reject(error);
     });
-    outgoing.once("response", (response) => resolve(watch(response, first.resolve)));
+    outgoing.once("response", (response) => resolve(watch(response, parts, first.resolve)));
   });
   first.promise.catch(() => undefined);
   seen.catch(() => undefined);
   outgoing.end(body);
-  return { request: outgoing, seen, first: first.promise, leave: () => outgoing.destroy() };
+  const soFar = (): string => textOf(parts);
+  return { request: outgoing, seen, first: first.promise, soFar, leave: () => outgoing.destroy() };
 }
 
 /**
@@ -99,9 +103,16 @@ export function eventsOf(text: string): { event: string; data: unknown }[] {
 const bytesOf = (body: unknown): Buffer =>
   Buffer.from(typeof body === "string" ? body : JSON.stringify(body));
 
-async function watch(response: IncomingMessage, first: (text: string) => void): Promise<Seen> {
+interface Part {
+  at_ms: number;
+  data: Buffer;
+}
+
+const textOf = (parts: readonly Part[]): string =>
+  Buffer.concat(parts.map((part) => part.data)).toString("utf8");
+
+async function watch(response: IncomingMessage, parts: Part[], first: (text: string) => void): Promise<Seen> {
   const started = performance.now();
-  const parts: { at_ms: number; data: Buffer }[] = [];
   response.on("data", (data: Buffer) => {
     if (parts.length === 0) first(data.toString("utf8"));
     parts.push({ at_ms: performance.now() - started, data });
@@ -115,7 +126,7 @@ async function watch(response: IncomingMessage, first: (text: string) => void): 
   return {
     status: response.statusCode ?? 0,
     headers: headersOf(response.rawHeaders),
-    body: Buffer.concat(parts.map((part) => part.data)).toString("utf8"),
+    body: textOf(parts),
     chunks: parts.map((part) => ({ at_ms: part.at_ms, data: part.data.toString("utf8") })),
     ended,
   };

@@ -3,8 +3,9 @@
 import { readFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { expect } from "vitest";
+import { openLlamaServer } from "../in-process.ts";
 import { startLlamaServer } from "../start.ts";
-import type { SimulatedServer, StartOptions } from "../start.ts";
+import type { OpenServer, SimulatedServer, StartOptions } from "../start.ts";
 import { ask, eventsOf } from "./client.ts";
 import type { Seen } from "./client.ts";
 import { expectAlike, expectHeaders, expectOneTruth } from "./compare.ts";
@@ -68,29 +69,23 @@ const CAPS = ["max_tokens", "max_completion_tokens", "n_predict", "max_output_to
 /** Recordings whose count of tokens is the text's own doing, or shows in more than a last count. */
 const FIXED_COUNT = new Set(["chat-logprobs", "chat-stream-timings", "stop-string"]);
 
-export class Stage {
-  readonly server: SimulatedServer;
+export class Stage<Server extends OpenServer = OpenServer> {
+  readonly server: Server;
   readonly variation: Variation;
   readonly #agent = new Agent({ keepAlive: true });
 
-  constructor(server: SimulatedServer, variation: Variation) {
+  constructor(server: Server, variation: Variation) {
     this.server = server;
     this.variation = variation;
   }
 
   static async open(variation: Variation, flags: string[] = [], more: StartOptions = {}): Promise<Stage> {
-    const { alias, parallel, slotContext } = variation;
-    const server = await startLlamaServer({
-      alias,
-      parallel,
-      context: parallel * slotContext,
-      apiKey: API_KEY,
-      tokensPerSecond: 2_000,
-      promptTokensPerSecond: 0,
-      ...more,
-      flags,
-    });
-    return new Stage(server, variation);
+    return new Stage(await openLlamaServer(optionsOf(variation, flags, more)), variation);
+  }
+
+  /** With a server that is a process of its own and may be killed. */
+  static async start(variation: Variation, more: StartOptions): Promise<Stage<SimulatedServer>> {
+    return new Stage(await startLlamaServer(optionsOf(variation, [], more)), variation);
   }
 
   async close(): Promise<void> {
@@ -195,6 +190,20 @@ export class Stage {
       return counts && typeof member === "number" && member > 1 ? member + moreTokens : member;
     });
   }
+}
+
+function optionsOf(variation: Variation, flags: string[], more: StartOptions): StartOptions {
+  const { alias, parallel, slotContext } = variation;
+  return {
+    alias,
+    parallel,
+    context: parallel * slotContext,
+    apiKey: API_KEY,
+    tokensPerSecond: 2_000,
+    promptTokensPerSecond: 0,
+    ...more,
+    flags,
+  };
 }
 
 export function find(name: string): Transcript {
