@@ -12,6 +12,9 @@ export interface Ran {
 
 const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 
+/** Halves the time that the program takes to start. */
+const COMPILE_CACHE = fileURLToPath(new URL("../../node_modules/.cache/isha", import.meta.url));
+
 interface Wanted {
   readonly env?: Readonly<Record<string, string>>;
   readonly folder?: string;
@@ -25,7 +28,12 @@ export function runProgram(
   { env = {}, folder, program = MAIN }: Wanted = {},
 ): Promise<Ran> {
   const child = spawn(process.execPath, [program, ...argv], {
-    env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...env },
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: "/nonexistent",
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
+      ...env,
+    },
     stdio: ["ignore", "pipe", "pipe"],
     ...(folder === undefined ? {} : { cwd: folder }),
   });
