@@ -24,7 +24,7 @@ function secretFile(name) {
 
 /** What makes Node read such a file when it starts. */
 function environmentFile(name) {
-  const loader = pathToFileURL(join(root, "origin-agent/environment-file.ts"));
+  const loader = pathToFileURL(join(root, "origin-agent/env-file.ts"));
   loader.searchParams.set("file", secretFile(name));
   return loader.href;
 }
@@ -87,7 +87,7 @@ module.exports = {
     {
       ...common,
       name: "llama-qwen-8080",
-      script: join(root, "origin-agent/launch-llama.sh"),
+      script: join(root, "origin-agent/llama-log/launch-llama.sh"),
       interpreter: "bash",
       exec_mode: "fork",
       args: [
@@ -135,7 +135,7 @@ module.exports = {
     {
       ...common,
       name: "llama-medpalm2-8081",
-      script: join(root, "origin-agent/launch-llama.sh"),
+      script: join(root, "origin-agent/llama-log/launch-llama.sh"),
       interpreter: "bash",
       exec_mode: "fork",
       args: [
@@ -183,7 +183,7 @@ module.exports = {
     {
       ...common,
       name: "llama-qwen-8082",
-      script: join(root, "origin-agent/launch-llama.sh"),
+      script: join(root, "origin-agent/llama-log/launch-llama.sh"),
       interpreter: "bash",
       exec_mode: "fork",
       args: [
@@ -231,7 +231,7 @@ module.exports = {
     {
       ...common,
       name: "llama-openinsurance-8084",
-      script: join(root, "origin-agent/launch-llama.sh"),
+      script: join(root, "origin-agent/llama-log/launch-llama.sh"),
       interpreter: "bash",
       exec_mode: "fork",
       args: [
@@ -279,7 +279,7 @@ module.exports = {
     {
       ...common,
       name: "llama-bimedix2-8085",
-      script: join(root, "origin-agent/launch-llama.sh"),
+      script: join(root, "origin-agent/llama-log/launch-llama.sh"),
       interpreter: "bash",
       exec_mode: "fork",
       args: [

@@ -8,7 +8,7 @@ import { buildConsole } from "./scripts/build-console.mjs";
 await buildConsole();
 
 /** End-to-end tests that keep the machine busy by themselves: nothing else runs beside them. */
-const ALONE = ["test/e2e/agent/chaos.test.ts", "test/e2e/agent/abort.test.ts"];
+const ALONE = ["test/e2e/box/chaos.test.ts", "test/e2e/box/abort.test.ts"];
 
 /** The console's pages in Chromium, whose own processes keep a core busy for each file. */
 const PAGES = "test/console/**/*.page.test.ts";

@@ -3,22 +3,22 @@
 import { Command, CommanderError } from "commander";
 import { addAlertsTest } from "./commands/alerts-test.ts";
 import { addAudit } from "./commands/audit.ts";
-import { addBoxDrain } from "./commands/box-drain.ts";
-import { addBoxRestart } from "./commands/box-restart.ts";
-import { addBoxResume } from "./commands/box-resume.ts";
+import { addBoxDrain } from "./commands/box/drain.ts";
+import { addBoxRestart } from "./commands/box/restart.ts";
+import { addBoxResume } from "./commands/box/resume.ts";
 import { addFleet } from "./commands/fleet.ts";
-import { addKeysBootstrap } from "./commands/keys-bootstrap.ts";
-import { addKeysChange } from "./commands/keys-change.ts";
-import { addKeysCreate } from "./commands/keys-create.ts";
-import { addKeysList } from "./commands/keys-list.ts";
-import { addKeysRevoke } from "./commands/keys-revoke.ts";
-import { addKeysRotate } from "./commands/keys-rotate.ts";
-import { addKeysShow } from "./commands/keys-show.ts";
+import { addKeysBootstrap } from "./commands/keys/bootstrap.ts";
+import { addKeysChange } from "./commands/keys/change.ts";
+import { addKeysCreate } from "./commands/keys/create.ts";
+import { addKeysList } from "./commands/keys/list.ts";
+import { addKeysRevoke } from "./commands/keys/revoke.ts";
+import { addKeysRotate } from "./commands/keys/rotate.ts";
+import { addKeysShow } from "./commands/keys/show.ts";
 import { addUsage } from "./commands/usage.ts";
 import { addWhy } from "./commands/why.ts";
-import { addServiceOptions, handDownOptions } from "./command-options.ts";
+import { addServiceOptions, handDownOptions } from "./options/common-options.ts";
 import { CommandFailure, EXIT, failureText } from "./failure.ts";
-import type { Surroundings } from "./surroundings.ts";
+import type { Surroundings } from "./context.ts";
 
 const ENDING = `
 --json, --url and --key-file may stand before a command or after it.

@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Fleet } from "../shared/fleet.ts";
 import { CommandFailure, EXIT } from "./failure.ts";
 import { runIsha } from "./isha.ts";
-import type { Output, Surroundings } from "./surroundings.ts";
+import type { Output, Surroundings } from "./context.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const { env } = process;

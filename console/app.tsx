@@ -1,18 +1,18 @@
 // The page's frame: who is signed in sees the views, who isn't signs in.
 import { useEffect, useRef } from "preact/hooks";
-import { freshness } from "./model/link.ts";
+import { freshness } from "./model/freshness.ts";
 import { headline } from "./model/headline.ts";
-import { LevelIcon, Logo, Sign } from "./parts/icon.tsx";
+import { LevelIcon, Logo, Sign } from "./components/icon.tsx";
 import { edgeNow, now } from "./state/clock.ts";
 import { notice } from "./state/notice.ts";
 import { route, VIEWS, type ViewName } from "./state/route.ts";
 import { fleet, link, session, signOut } from "./state/session.ts";
 import { theme, toggleTheme } from "./state/theme.ts";
-import { Keys } from "./views/keys.tsx";
-import { Overview } from "./views/overview.tsx";
-import { Playground } from "./views/playground.tsx";
+import { Keys } from "./views/keys/keys.tsx";
+import { Overview } from "./views/overview/overview.tsx";
+import { Playground } from "./views/playground/playground.tsx";
 import { SignIn } from "./views/sign-in.tsx";
-import { Usage } from "./views/usage.tsx";
+import { Usage } from "./views/usage/usage.tsx";
 
 export function App() {
   const main = useRef<HTMLElement>(null);

@@ -7,10 +7,10 @@ import { AGENT_HEADER, DIALECT_PATHS, callDecoder, TOKEN_HEADER, type Call } fro
 import type { Refusal } from "../shared/errors.ts";
 import { AGENT_KEEP_ALIVE_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "../shared/limits.ts";
 import { thrownName } from "../shared/thrown-name.ts";
-import { ClientAnswer } from "./client-answer.ts";
-import { CLIENT_LEFT, forwardCall, type CallReport, type Forwarding } from "./forward.ts";
+import { ClientAnswer } from "./answers/client-answer.ts";
+import { CLIENT_LEFT, forwardCall, type CallReport, type Forwarding } from "./calls/run-call.ts";
 import { IdleConnections } from "./idle-connections.ts";
-import type { RetainedBodies, RetainedBody, NotRetained } from "./retained-bodies.ts";
+import type { RetainedBodies, RetainedBody, NotRetained } from "./calls/request-bodies.ts";
 
 // An import of it would load all that it can name, its own fetch and WebSocket too: 14 MB.
 const { createServer } = process.getBuiltinModule("node:http");

@@ -13,7 +13,7 @@ const CONSOLE = join(ASSETS, "console");
 /** Browsers of 2024 and later: `light-dark()` and `AbortSignal.any` are as old. */
 const TARGET = "es2023,chrome123,firefox124,safari17.5";
 
-const ENTRIES = { app: "console/main.tsx", style: "console/style/main.css" };
+const ENTRIES = { app: "console/main.tsx", style: "console/styles/main.css" };
 
 /** @returns {Promise<string[]>} the names of the files that were built, the page's last */
 export async function buildConsole() {

@@ -1,7 +1,7 @@
 // Who may import whom (design section 7), over the whole tree. A room that isn't in the table may hold no file.
 import { posix } from "node:path";
 import { describe, expect, it } from "vitest";
-import { importsOf, readSource, sourceFiles, withoutComments, type Import } from "./shared/source-text.ts";
+import { importsOf, readSource, sourceFiles, withoutComments, type Import } from "./support/source-text.ts";
 
 interface Room {
   /** What the rule is called where it is broken. */
@@ -54,8 +54,8 @@ const ROOMS: readonly Room[] = [
   {
     rule: "worker/context.ts, log.ts and failure-log.ts import hono, shared/ and types of env and proxy/live-fleet",
     files: /^worker\/(context|log|failure-log)\.ts$/,
-    may: ["hono", /^shared\//, "worker/failure-log.ts"],
-    mayTypes: [ENV, "worker/proxy/live-fleet.ts"],
+    may: ["hono", /^shared\//, "worker/failures/failure-log.ts"],
+    mayTypes: [ENV, "worker/fleet/snapshot.ts"],
   },
   {
     rule: "worker/app.ts and index.ts import hono, shared/, all of worker/ and the fleet file",

@@ -6,18 +6,18 @@ import { ANSWER_HEADERS } from "../shared/call-headers.ts";
 import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
-import { client, visitor, type Entrance } from "./middleware/admit.ts";
-import { onError, showRefusal } from "./middleware/errors.ts";
-import { Limiter } from "./middleware/limiter.ts";
-import { RATE_HEADERS } from "./middleware/rate-headers.ts";
-import { ADMIN_PARTS, callParts } from "./middleware/request-parts.ts";
-import { requestId } from "./middleware/request-id.ts";
-import { securityHeaders } from "./middleware/security-headers.ts";
-import { settings } from "./middleware/settings.ts";
-import { fleetHealth } from "./proxy/fleet-health.ts";
-import { indexFleet } from "./proxy/fleet-index.ts";
-import { FleetLive } from "./proxy/fleet-live.ts";
-import { showAudit } from "./routes/admin-audit.ts";
+import { client, visitor, type Entrance } from "./limits/authenticate.ts";
+import { onError, showRefusal } from "./http/errors.ts";
+import { Limiter } from "./limits/limiter.ts";
+import { RATE_HEADERS } from "./limits/rate-headers.ts";
+import { ADMIN_PARTS, callParts } from "./inference/prefetch.ts";
+import { requestId } from "./http/request-id.ts";
+import { securityHeaders } from "./http/security-headers.ts";
+import { settings } from "./http/settings.ts";
+import { fleetHealth } from "./fleet/box-health.ts";
+import { indexFleet } from "./fleet/fleet-index.ts";
+import { FleetLive } from "./fleet/snapshot-cache.ts";
+import { showAudit } from "./keys/audit-route.ts";
 import {
   drainBox,
   fleetEvents,
@@ -26,16 +26,16 @@ import {
   resumeBox,
   showFleet,
   testAlerts,
-} from "./routes/admin-fleet.ts";
-import { changeKey, createKey, listKeys, revokeKey, rotateKey, showKey } from "./routes/admin-keys.ts";
-import { showRequest } from "./routes/admin-requests.ts";
-import { showUsage } from "./routes/admin-usage.ts";
-import { chatCompletions } from "./routes/chat-completions.ts";
-import { consoleFile, consolePage, toConsole } from "./routes/console.ts";
-import { docs, toDocs } from "./routes/docs.ts";
-import { healthz, livez } from "./routes/health.ts";
-import { agentLink } from "./routes/link.ts";
-import { listModels, showModel } from "./routes/models.ts";
+} from "./fleet/admin-routes.ts";
+import { changeKey, createKey, listKeys, revokeKey, rotateKey, showKey } from "./keys/routes.ts";
+import { showRequest } from "./failures/route.ts";
+import { showUsage } from "./usage/route.ts";
+import { chatCompletions } from "./inference/chat-completions.ts";
+import { consoleFile, consolePage, toConsole } from "./pages/console.ts";
+import { docs, toDocs } from "./pages/docs.ts";
+import { healthz, livez } from "./fleet/health-routes.ts";
+import { agentLink } from "./fleet/link-route.ts";
+import { listModels, showModel } from "./inference/models.ts";
 
 type Chain = readonly (MiddlewareHandler<EdgeEnv> | Handler<EdgeEnv>)[];
 type Method = "GET" | "POST" | "PATCH" | "DELETE";

@@ -2,7 +2,7 @@
 import type { Result } from "../shared/errors.ts";
 import type { Principal } from "../shared/principal.ts";
 import type { Bindings, Settings } from "./env.ts";
-import type { LiveFleet } from "./proxy/live-fleet.ts";
+import type { LiveFleet } from "./fleet/snapshot.ts";
 
 export interface Variables {
   /** Ours; in every answer and log line. */

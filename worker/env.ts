@@ -1,11 +1,11 @@
 // What the platform gives the edge: bindings, and the environment read and checked in one place.
 import * as z from "zod";
 import { parsedJson } from "../shared/parsed-json.ts";
-import type { ApiKey } from "./objects/api-key.ts";
-import type { ClientAddress } from "./objects/client-address.ts";
-import type { Fleet } from "./objects/fleet.ts";
-import type { KeyRegistry } from "./objects/key-registry.ts";
-import type { Ledger } from "./objects/ledger.ts";
+import type { ApiKey } from "./keys/api-key-object.ts";
+import type { ClientAddress } from "./limits/client-address-object.ts";
+import type { Fleet } from "./fleet/object/fleet-object.ts";
+import type { KeyRegistry } from "./keys/registry-object.ts";
+import type { Ledger } from "./usage/ledger-object.ts";
 
 /** As wrangler.toml binds it. */
 export interface Bindings {

@@ -2,10 +2,10 @@
 import fleet from "../fleet.config.ts";
 import { createWorker } from "./app.ts";
 
-export { ApiKey } from "./objects/api-key.ts";
-export { ClientAddress } from "./objects/client-address.ts";
-export { Fleet } from "./objects/fleet.ts";
-export { KeyRegistry } from "./objects/key-registry.ts";
-export { Ledger } from "./objects/ledger.ts";
+export { ApiKey } from "./keys/api-key-object.ts";
+export { ClientAddress } from "./limits/client-address-object.ts";
+export { Fleet } from "./fleet/object/fleet-object.ts";
+export { KeyRegistry } from "./keys/registry-object.ts";
+export { Ledger } from "./usage/ledger-object.ts";
 
 export default createWorker(fleet);

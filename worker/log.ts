@@ -1,7 +1,7 @@
 // The edge's log: one JSON line for each request that was refused or failed, with ids, codes and our own
 // route patterns. No URL, no header, no body: any of them can hold a patient's words. What is logged of a call goes
 // to the store of failures too.
-import { noteFailure, type Asked } from "./failure-log.ts";
+import { noteFailure, type Asked } from "./failures/failure-log.ts";
 
 export interface RefusedLine {
   readonly request_id: string;

@@ -1,9 +1,9 @@
 // `isha alerts test`: a message to where alarms go.
 import type { Command } from "commander";
 import * as z from "zod";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../command-options.ts";
-import { connect, type ConnectionOptions } from "../connection.ts";
-import type { Surroundings } from "../surroundings.ts";
+import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../options/common-options.ts";
+import { connect, type ConnectionOptions } from "../api/connection.ts";
+import type { Surroundings } from "../context.ts";
 
 type Options = OutputOptions & ConnectionOptions;
 

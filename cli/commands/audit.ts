@@ -1,12 +1,12 @@
 // `isha audit`: what operators did, newest first.
 import { InvalidArgumentError, type Command } from "commander";
 import { AuditList, AuditQuery, type AuditEntry } from "../../shared/keys.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../command-options.ts";
-import { connect, type ConnectionOptions } from "../connection.ts";
-import { countText, momentText } from "../figures.ts";
-import { readKeyId } from "../key-argument.ts";
-import type { Surroundings } from "../surroundings.ts";
-import { tableText, type Column } from "../table.ts";
+import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../options/common-options.ts";
+import { connect, type ConnectionOptions } from "../api/connection.ts";
+import { countText, momentText } from "../terminal/figures.ts";
+import { readKeyId } from "../options/key-argument.ts";
+import type { Surroundings } from "../context.ts";
+import { tableText, type Column } from "../terminal/table.ts";
 
 const PAGE = 50;
 

@@ -1,10 +1,10 @@
 // `isha fleet`: how the boxes and their servers are, with what needs somebody first.
 import type { Command } from "commander";
 import { FleetView } from "../../shared/fleet-view.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../command-options.ts";
-import { connect, type ConnectionOptions } from "../connection.ts";
-import { fleetPage } from "../fleet-text.ts";
-import type { Surroundings } from "../surroundings.ts";
+import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../options/common-options.ts";
+import { connect, type ConnectionOptions } from "../api/connection.ts";
+import { fleetPage } from "../terminal/fleet-text.ts";
+import type { Surroundings } from "../context.ts";
 
 type Options = OutputOptions & ConnectionOptions;
 

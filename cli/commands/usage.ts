@@ -1,17 +1,17 @@
 // `isha usage`: what keys used over a stretch of time.
 import { Option, type Command } from "commander";
 import { USAGE_GROUPS, UsageReport, type UsageGroup } from "../../shared/usage-report.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../command-options.ts";
-import { connect, type ConnectionOptions } from "../connection.ts";
+import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../options/common-options.ts";
+import { connect, type ConnectionOptions } from "../api/connection.ts";
 import { usageFailure } from "../failure.ts";
-import { momentText } from "../figures.ts";
-import { readKeyId } from "../key-argument.ts";
-import { keyNames } from "../key-names.ts";
-import { optionValue, readMoment, readMonth, readSpan } from "../option-values.ts";
-import type { Surroundings } from "../surroundings.ts";
-import { bold } from "../table.ts";
-import { usageRange } from "../usage-range.ts";
-import { usageTable } from "../usage-text.ts";
+import { momentText } from "../terminal/figures.ts";
+import { readKeyId } from "../options/key-argument.ts";
+import { keyNames } from "../api/key-names.ts";
+import { optionValue, readMoment, readMonth, readSpan } from "../options/option-values.ts";
+import type { Surroundings } from "../context.ts";
+import { bold } from "../terminal/table.ts";
+import { usageRange } from "../options/usage-range.ts";
+import { usageTable } from "../terminal/usage-text.ts";
 
 type Options = OutputOptions &
   ConnectionOptions & {

@@ -4,16 +4,16 @@ import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, RequestFate } from "../../shared/failures.ts";
 import { KeyId, KeyView } from "../../shared/keys.ts";
 import { unlistedKey } from "../../shared/unlisted-keys.ts";
-import { saysUnknown, type AdminApi } from "../admin-api.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../command-options.ts";
-import { connect, type ConnectionOptions } from "../connection.ts";
+import { saysUnknown, type AdminApi } from "../api/admin-api.ts";
+import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../options/common-options.ts";
+import { connect, type ConnectionOptions } from "../api/connection.ts";
 import { CommandFailure, EXIT } from "../failure.ts";
-import { agoText, countText, momentText } from "../figures.ts";
-import { keyPath } from "../key-argument.ts";
-import { optionValue, readRequestId } from "../option-values.ts";
-import type { Surroundings } from "../surroundings.ts";
-import { bold, fieldsText } from "../table.ts";
-import { plain } from "../terminal-text.ts";
+import { agoText, countText, momentText } from "../terminal/figures.ts";
+import { keyPath } from "../options/key-argument.ts";
+import { optionValue, readRequestId } from "../options/option-values.ts";
+import type { Surroundings } from "../context.ts";
+import { bold, fieldsText } from "../terminal/table.ts";
+import { plain } from "../terminal/safe-text.ts";
 
 const KEPT_H = FAILURES_KEPT_MS / 3_600_000;
 

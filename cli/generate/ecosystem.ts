@@ -89,7 +89,7 @@ function secretFile(name) {
 
 /** What makes Node read such a file when it starts. */
 function environmentFile(name) {
-  const loader = pathToFileURL(join(root, "origin-agent/environment-file.ts"));
+  const loader = pathToFileURL(join(root, "origin-agent/env-file.ts"));
   loader.searchParams.set("file", secretFile(name));
   return loader.href;
 }
@@ -182,7 +182,7 @@ function serverApp(box: Box, server: Server, options: EcosystemOptions): App {
   return {
     "...": "common",
     name: quoted(server.pm2),
-    script: 'join(root, "origin-agent/launch-llama.sh")',
+    script: 'join(root, "origin-agent/llama-log/launch-llama.sh")',
     interpreter: quoted("bash"),
     exec_mode: quoted("fork"),
     args: [

@@ -1,6 +1,6 @@
 // A playground's answer as it grows: text, who gave it, how long it took. A fold over what arrives, whichever format.
 import * as z from "zod";
-import type { StreamEvent } from "./event-stream.ts";
+import type { StreamEvent } from "../api/sse.ts";
 import { errorIn, UNREADABLE, type Problem } from "./problem.ts";
 
 export interface Route {

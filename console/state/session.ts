@@ -2,9 +2,9 @@
 import { effect, signal } from "@preact/signals";
 import { apiKeyId } from "../../shared/api-key.ts";
 import { FleetView } from "../../shared/fleet-view.ts";
-import { edgeClient, isSendable, type EdgeClient } from "../edge/edge-client.ts";
-import { followFleet } from "../edge/fleet-feed.ts";
-import { NO_LINK, type Link } from "../model/link.ts";
+import { edgeClient, isSendable, type EdgeClient } from "../api/edge-client.ts";
+import { followFleet } from "../api/fleet-feed.ts";
+import { NO_LINK, type Link } from "../model/freshness.ts";
 import { signInWords } from "../model/problem.ts";
 
 export interface Session {

@@ -1,7 +1,7 @@
 // Signs in with an admin key, which this tab keeps in its memory for as long as it is open.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Field } from "../parts/field.tsx";
-import { LevelIcon, Logo } from "../parts/icon.tsx";
+import { Field } from "../components/field.tsx";
+import { LevelIcon, Logo } from "../components/icon.tsx";
 import { signIn, signInProblem } from "../state/session.ts";
 
 export function SignIn() {

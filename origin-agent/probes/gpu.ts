@@ -8,7 +8,7 @@ import {
   type Gpu,
   type GpuProcess,
 } from "./gpu-csv.ts";
-import { lookOnce } from "./gpu-look.ts";
+import { lookOnce } from "./gpu-process-query.ts";
 import { LineProgram, type LineProgramOptions, type ProgramProblem } from "./line-program.ts";
 import { LineReport } from "./line-report.ts";
 

@@ -1,7 +1,7 @@
 // Asks a llama-server for a small JSON answer. A fresh connection each time: an idle one would keep one of the
 // server's few HTTP threads to itself.
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
-import { request } from "../undici-parts.ts";
+import { request } from "../servers/undici-parts.ts";
 
 export interface LlamaQuestion {
   /** The longest answer that is read. */

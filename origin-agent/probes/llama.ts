@@ -1,8 +1,8 @@
 // Asks a llama-server how it is. `/health` needs no key and is answered beside generation.
 import * as z from "zod";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
-import type { HealthAnswer } from "../health-record.ts";
-import { request } from "../undici-parts.ts";
+import type { HealthAnswer } from "../health/record.ts";
+import { request } from "../servers/undici-parts.ts";
 import { llamaJson } from "./llama-json.ts";
 
 /**

@@ -9,7 +9,7 @@ import {
   ERROR_CALLS,
   HOT_C,
   type AlarmKind,
-} from "../../worker/objects/alarms.ts";
+} from "../../worker/fleet/alarms/conditions.ts";
 
 const text = readFileSync(fileURLToPath(new URL("../../docs/operations.md", import.meta.url)), "utf8");
 const lines = new Map(

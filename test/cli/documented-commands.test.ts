@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { EXIT } from "../../cli/failure.ts";
 import { ishaProgram } from "../../cli/isha.ts";
-import { runHere, surroundings } from "./run-isha.ts";
+import { runHere, surroundings } from "./support/run-isha.ts";
 
 const DOCUMENTS = ["README.md", "docs/operations.md"];
 

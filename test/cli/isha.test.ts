@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { until } from "../support/until.ts";
-import { ADMIN_KEY, AdminService } from "./admin-service.ts";
+import { ADMIN_KEY, AdminService } from "./support/admin-service.ts";
 import { reservePorts } from "./reserved-ports.ts";
-import { runHere, runProgram } from "./run-isha.ts";
+import { runHere, runProgram } from "./support/run-isha.ts";
 
 const STARTER = fileURLToPath(new URL("../../cli/isha.cjs", import.meta.url));
 const service = new AdminService();

@@ -4,8 +4,8 @@ import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../support/until.ts";
-import { newFleet, tenBoxes, troubledFleet } from "./scenes.ts";
-import { BROWSER, jumpUntil, signIn, Theatre, type Stage } from "./stage.ts";
+import { newFleet, tenBoxes, troubledFleet } from "./support/scenes.ts";
+import { BROWSER, jumpUntil, signIn, Theatre, type Stage } from "./support/stage.ts";
 
 const theatre = new Theatre();
 const PHONE_WIDTH = 390;

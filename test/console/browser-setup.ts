@@ -1,6 +1,6 @@
 // Starts the browser that all page tests share, once for a run of theirs.
 import type { TestProject } from "vitest/node";
-import { findChromium, serve } from "./chromium.ts";
+import { findChromium, serve } from "./support/chromium.ts";
 
 declare module "vitest" {
   interface ProvidedContext {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { beforeAll, expect, it } from "vitest";
 import { ASSETS, buildConsole } from "../../scripts/build-console.mjs";
-import { PAGE_HEADERS } from "../../worker/proxy/console-headers.ts";
+import { PAGE_HEADERS } from "../../worker/pages/console-headers.ts";
 
 /** The design's bound for the script, gzipped. */
 const MOST_SCRIPT_BYTES = 150 * 1024;

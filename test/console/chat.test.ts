@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { ASKING, ended, pace, withEvent, withHeaders, withPiece } from "../../console/model/chat-answer.ts";
 import { chatBody, curlOf, type Question } from "../../console/model/chat-question.ts";
-import { EventReader } from "../../console/model/event-stream.ts";
+import { EventReader } from "../../console/api/sse.ts";
 import { agentTypes, targetGroups, targetOf } from "../../console/model/targets.ts";
-import { SeededRandom } from "../shared/seeded-random.ts";
-import { FakeFleet } from "./fake-fleet.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
+import { FakeFleet } from "./support/fake-fleet.ts";
 
 const QUESTION: Question = {
   target: { kind: "agent", name: "Clinical" },

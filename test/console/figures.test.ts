@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { pauseMs } from "../../console/model/back-off.ts";
+import { pauseMs } from "../../console/api/backoff.ts";
 import { durationWords, sinceWords } from "../../console/model/duration.ts";
 import { counted, figure, latency, share, tokens } from "../../console/model/figure.ts";
 import { historyCharts } from "../../console/model/history-charts.ts";
-import { freshness, GIVE_UP_AFTER_MS, NO_LINK, STALE_AFTER_MS } from "../../console/model/link.ts";
+import { freshness, GIVE_UP_AFTER_MS, NO_LINK, STALE_AFTER_MS } from "../../console/model/freshness.ts";
 import { memoryBar } from "../../console/model/memory-bar.ts";
 import { codeRows, isOurs } from "../../console/model/traffic.ts";
 import { FleetHistory } from "../../shared/fleet-view.ts";
-import { FakeFleet } from "./fake-fleet.ts";
-import { busyFleet, newFleet } from "./scenes.ts";
+import { FakeFleet } from "./support/fake-fleet.ts";
+import { busyFleet, newFleet } from "./support/scenes.ts";
 
 const NOW = Date.UTC(2026, 10, 23, 3, 0, 0);
 const clock = (): number => NOW;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { boxLevel, headline } from "../../console/model/headline.ts";
-import { FakeFleet } from "./fake-fleet.ts";
-import { allDown, newFleet, tenBoxes, troubledFleet } from "./scenes.ts";
+import { FakeFleet } from "./support/fake-fleet.ts";
+import { allDown, newFleet, tenBoxes, troubledFleet } from "./support/scenes.ts";
 
 const NOW = Date.UTC(2026, 10, 23, 3, 0, 0);
 const clock = (): number => NOW;

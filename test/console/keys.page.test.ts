@@ -1,8 +1,8 @@
 // Keys and the playground in a real browser: what is shown once, what is asked twice, and what is kept nowhere.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { PROMPTS } from "./fake-chat.ts";
-import { ADMIN_KEY, ADMIN_ONLY_KEY } from "./fake-edge.ts";
-import { announced, BROWSER, leftBehind, signIn, Theatre, type Stage } from "./stage.ts";
+import { PROMPTS } from "./support/fake-chat.ts";
+import { ADMIN_KEY, ADMIN_ONLY_KEY } from "./support/fake-edge.ts";
+import { announced, BROWSER, leftBehind, signIn, Theatre, type Stage } from "./support/stage.ts";
 
 const theatre = new Theatre();
 

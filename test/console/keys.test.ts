@@ -12,7 +12,7 @@ import { refusal, refusesKey, signInWords } from "../../console/model/problem.ts
 import { usagePath, usageRows } from "../../console/model/usage-table.ts";
 import { errorBody, type ErrorCode } from "../../shared/errors.ts";
 import { KeyChange, NewKey } from "../../shared/keys.ts";
-import { FakeKeys } from "./fake-keys.ts";
+import { FakeKeys } from "./support/fake-keys.ts";
 
 const NOW = Date.UTC(2026, 10, 23, 3, 0, 0);
 const fake = (): FakeKeys => new FakeKeys(() => NOW);

@@ -1,9 +1,9 @@
 // The live overview in a real browser: a change at the edge is on the screen at once, and old figures are marked as old.
 import type { Locator } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { allDown, newFleet, tenBoxes, troubledFleet } from "./scenes.ts";
+import { allDown, newFleet, tenBoxes, troubledFleet } from "./support/scenes.ts";
 import { until } from "../support/until.ts";
-import { announced, BROWSER, jumpUntil, stopTime, Theatre } from "./stage.ts";
+import { announced, BROWSER, jumpUntil, stopTime, Theatre } from "./support/stage.ts";
 
 const theatre = new Theatre();
 

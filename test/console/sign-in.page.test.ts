@@ -1,9 +1,9 @@
 // Signing in, in a real browser: which keys are taken, what the others are answered, and that nothing stays behind.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ADMIN_KEY, INFER_KEY } from "./fake-edge.ts";
-import { madeKey } from "./fake-keys.ts";
+import { ADMIN_KEY, INFER_KEY } from "./support/fake-edge.ts";
+import { madeKey } from "./support/fake-keys.ts";
 import { until } from "../support/until.ts";
-import { BROWSER, jumpUntil, leftBehind, signIn, Theatre } from "./stage.ts";
+import { BROWSER, jumpUntil, leftBehind, signIn, Theatre } from "./support/stage.ts";
 
 const theatre = new Theatre();
 

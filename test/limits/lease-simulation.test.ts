@@ -1,7 +1,7 @@
 // The promise of the limits, over many isolates and a bad network: in no window of the object's is more granted or
 // let in than its limit. And what it costs: object calls, requests that wait, tokens that are lost.
 import { describe, expect, it } from "vitest";
-import { CALM, Simulation, type Plan, type WindowBook } from "./lease-simulation.ts";
+import { CALM, Simulation, type Plan, type WindowBook } from "./support/lease-simulation.ts";
 
 /** Everything but what a test is about goes as badly as it may. */
 const STORMY = {

@@ -2,12 +2,12 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
-import type { Lease } from "../../shared/leases.ts";
+import type { Lease } from "../../worker/limits/lease-request.ts";
 import { plainRecord } from "../../shared/principal.ts";
-import { HeldAddresses } from "../../worker/middleware/held-addresses.ts";
-import { HeldLease } from "../../worker/middleware/held-lease.ts";
-import { LeasePool } from "../../worker/middleware/lease-pool.ts";
-import { RefusedKeys } from "../../worker/middleware/refused-keys.ts";
+import { HeldAddresses } from "../../worker/limits/address-table.ts";
+import { HeldLease } from "../../worker/limits/lease.ts";
+import { LeasePool } from "../../worker/limits/bounded-map.ts";
+import { RefusedKeys } from "../../worker/limits/refused-keys.ts";
 
 const NOW = 1_790_000_000_000;
 const LEASE: Lease = {

@@ -7,8 +7,8 @@ import { TOKEN_HEADER } from "../../shared/call-headers.ts";
 import { BoxHealth } from "../../shared/health.ts";
 import { MAX_BODY_BYTES } from "../../shared/limits.ts";
 import type { SimulatedServer } from "../sim/start.ts";
-import { answered, ask, errorOf, headersOf, jsonOf, TOKEN, type Answer, type Json } from "./ask.ts";
-import { callsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { answered, ask, errorOf, headersOf, jsonOf, TOKEN, type Answer, type Json } from "./support/ask.ts";
+import { callsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./support/box.ts";
 import { until } from "../support/until.ts";
 
 let simulator: SimulatedServer;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { apiKeyId, formatApiKey, KEY_ID_BYTES, newKeyId } from "../../shared/api-key.ts";
-import { SEEDS, SeededRandom } from "./seeded-random.ts";
+import { SEEDS, SeededRandom } from "../support/seeded-random.ts";
 
 const BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".split("");
 

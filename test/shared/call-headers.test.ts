@@ -9,7 +9,7 @@ import {
 } from "../../shared/call-headers.ts";
 import { PRIORITIES } from "../../shared/fleet.ts";
 import { CALL_DEADLINE_MS } from "../../shared/limits.ts";
-import { SEEDS, SeededRandom } from "./seeded-random.ts";
+import { SEEDS, SeededRandom } from "../support/seeded-random.ts";
 
 const CALL: Call = {
   requestId: "req-1",

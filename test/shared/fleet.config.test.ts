@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import fleet from "../../fleet.config.ts";
 import { defineFleet } from "../../shared/fleet.ts";
 import { gpuMemoryGib } from "../../shared/gpu-memory.ts";
-import { readSource, sourceFiles, withoutComments } from "./source-text.ts";
+import { readSource, sourceFiles, withoutComments } from "../support/source-text.ts";
 
 const servers = fleet.boxes.flatMap((box) => box.servers);
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { defineFleet, fieldPath, type FleetInput } from "../../shared/fleet.ts";
-import { boxInput, fleetInput, serverInput } from "./fleet-input.ts";
+import { boxInput, fleetInput, serverInput } from "./support/fleet-input.ts";
 
 /** The one box and its servers, to break something of. */
 function parts(fleet: FleetInput) {

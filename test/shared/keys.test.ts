@@ -15,8 +15,8 @@ import {
   NewKey,
   ROTATION_GRACE_S,
 } from "../../shared/keys.ts";
-import { keyView, legacyKeyView, viewAt } from "../../shared/key-view.ts";
-import { LEGACY_PREFIX, legacyKeys } from "../../shared/legacy-keys.ts";
+import { keyView, legacyKeyView, viewAt } from "../../worker/keys/key-view.ts";
+import { LEGACY_PREFIX, legacyKeys } from "../../worker/auth/built-in-keys.ts";
 import { plainRecord } from "../../shared/principal.ts";
 
 const NOW = Date.parse("2026-11-23T12:00:00Z");

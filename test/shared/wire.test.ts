@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import fleet from "../../fleet.config.ts";
 import { defineFleet } from "../../shared/fleet.ts";
-import { SEEDS, SeededRandom } from "./seeded-random.ts";
+import { SEEDS, SeededRandom } from "../support/seeded-random.ts";
 import {
   AgentFrame,
   EdgeFrame,

@@ -1,9 +1,9 @@
 // `isha fleet`, `isha box`, `isha alerts`: what they ask, what they show, and when they ask first.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { FleetServerView, FleetView } from "../../../shared/fleet-view.ts";
-import type { Surroundings } from "../../../cli/surroundings.ts";
-import { ADMIN_KEY, AdminService } from "../admin-service.ts";
-import { runHere } from "../run-isha.ts";
+import type { Surroundings } from "../../../cli/context.ts";
+import { ADMIN_KEY, AdminService } from "../support/admin-service.ts";
+import { runHere } from "../support/run-isha.ts";
 
 const AT = Date.parse("2026-11-23T03:00:00Z");
 

@@ -3,9 +3,9 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Surroundings } from "../../../cli/surroundings.ts";
-import { ADMIN_KEY, AdminService, secretOf } from "../admin-service.ts";
-import { runHere } from "../run-isha.ts";
+import type { Surroundings } from "../../../cli/context.ts";
+import { ADMIN_KEY, AdminService, secretOf } from "../support/admin-service.ts";
+import { runHere } from "../support/run-isha.ts";
 
 const service = new AdminService();
 let url: string;

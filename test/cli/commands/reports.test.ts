@@ -1,7 +1,7 @@
 // `isha usage`, `isha audit`, `isha why`: what they ask and what they make of the answers.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { ADMIN_KEY, AdminService, CSV } from "../admin-service.ts";
-import { runHere } from "../run-isha.ts";
+import { ADMIN_KEY, AdminService, CSV } from "../support/admin-service.ts";
+import { runHere } from "../support/run-isha.ts";
 
 const REQUEST = "req_0f8e2c54a9d04b7d8a51f0c2b1e6d3a7";
 const UNKNOWN = `req_${"0".repeat(32)}`;

@@ -2,8 +2,8 @@
 import { createHmac } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { boxToken } from "../../../shared/box-token.ts";
-import { MARK } from "../../origin-agent/llama-log.ts";
-import { PM2, startPm2Box, type Pm2Box } from "./pm2-box.ts";
+import { MARK } from "../../origin-agent/support/llama-log.ts";
+import { PM2, startPm2Box, type Pm2Box } from "../support/pm2-box.ts";
 import { until } from "../../support/until.ts";
 
 /** A process that was killed with a connection open may never answer; this asks again. */

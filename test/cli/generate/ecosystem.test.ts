@@ -12,7 +12,7 @@ import type { Box } from "../../../shared/fleet.ts";
 import { agentCommand } from "../../../scripts/commands.mjs";
 import { CALL_DEADLINE_MS } from "../../../shared/limits.ts";
 import secondFleet from "../../fixtures/second-fleet.ts";
-import { readSource } from "../../shared/source-text.ts";
+import { readSource } from "../../support/source-text.ts";
 
 interface App {
   readonly name: string;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { flagsInHelp, llamaFlags } from "../../../cli/generate/llama-flags.ts";
 import { defineFleet, type Box, type Server } from "../../../shared/fleet.ts";
 import { readFlags } from "../../sim/llama/flags.ts";
-import { boxInput, fleetInput, serverInput } from "../../shared/fleet-input.ts";
+import { boxInput, fleetInput, serverInput } from "../../shared/support/fleet-input.ts";
 
 type ServerInput = Parameters<typeof serverInput>[0];
 

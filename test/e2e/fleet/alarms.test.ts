@@ -9,10 +9,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
 import { startStack } from "../../../scripts/stack.mjs";
 import type { FleetView } from "../../../shared/fleet-view.ts";
-import { runProgram } from "../../cli/run-isha.ts";
-import { ask, type Stack } from "../ask.ts";
-import { print } from "../agent/agent-call.ts";
-import { edgeBox, edgeView } from "./boxes.ts";
+import { runProgram } from "../../cli/support/run-isha.ts";
+import { ask, type Stack } from "../support/ask.ts";
+import { print } from "../support/agent-call.ts";
+import { edgeBox, edgeView } from "../support/boxes.ts";
 import { until } from "../../support/until.ts";
 
 /** A box may have been heard last so long before it was harmed. */

@@ -5,11 +5,11 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
 import { LINK_PING_MS, LINK_PONG_MS, LINK_RETRY_MAX_MS } from "../../../shared/limits.ts";
 import { UsageReport, type UsageSums } from "../../../shared/usage-report.ts";
-import { SeededRandom } from "../../shared/seeded-random.ts";
-import { callAgent, callFor, print, readStream } from "../agent/agent-call.ts";
-import { type Stack } from "../ask.ts";
-import { startBoxLinks, type BoxLinks } from "./box-links.ts";
-import { admin, agentOf, edgeView, FLEET_FILE, hold, ownView } from "./boxes.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { callAgent, callFor, print, readStream } from "../support/agent-call.ts";
+import { type Stack } from "../support/ask.ts";
+import { startBoxLinks, type BoxLinks } from "../support/box-links.ts";
+import { admin, agentOf, edgeView, FLEET_FILE, hold, ownView } from "../support/boxes.ts";
 import { until } from "../../support/until.ts";
 
 const SEED = 6;

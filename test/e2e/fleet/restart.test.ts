@@ -2,10 +2,10 @@
 // that one process, and the edge tells in words what happened.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
-import { print } from "../agent/agent-call.ts";
-import { startPm2Box, type Pm2Box } from "../agent/pm2-box.ts";
-import { type Stack } from "../ask.ts";
-import { admin, edgeBox, edgeView } from "./boxes.ts";
+import { print } from "../support/agent-call.ts";
+import { startPm2Box, type Pm2Box } from "../support/pm2-box.ts";
+import { type Stack } from "../support/ask.ts";
+import { admin, edgeBox, edgeView } from "../support/boxes.ts";
 import { until } from "../../support/until.ts";
 
 const PORT = 8082;

@@ -3,9 +3,9 @@
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
 import { BoxHealth } from "../../../shared/health.ts";
-import { figure, print, readStream } from "../agent/agent-call.ts";
-import { type Stack } from "../ask.ts";
-import { startBoxLinks, type BoxLinks } from "./box-links.ts";
+import { figure, print, readStream } from "../support/agent-call.ts";
+import { type Stack } from "../support/ask.ts";
+import { startBoxLinks, type BoxLinks } from "../support/box-links.ts";
 import {
   admin,
   agentOf,
@@ -21,7 +21,7 @@ import {
   setSwitches,
   type Held,
   type Streamed,
-} from "./boxes.ts";
+} from "../support/boxes.ts";
 import { until } from "../../support/until.ts";
 
 const BOXES = ["north", "south"] as const;

@@ -5,7 +5,7 @@ import {
   type Gpu,
   type GpuProcess,
 } from "../../../origin-agent/probes/gpu-csv.ts";
-import { SEEDS, SeededRandom } from "../../shared/seeded-random.ts";
+import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 
 const CARD: Gpu = {
   index: 0,

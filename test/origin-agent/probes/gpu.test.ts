@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { GPU_PACES, GpuProbe, type GpuPaces, type GpuReading } from "../../../origin-agent/probes/gpu.ts";
 import type { ProgramProblem } from "../../../origin-agent/probes/line-program.ts";
-import { isAlive } from "./is-alive.ts";
+import { isAlive } from "../support/is-alive.ts";
 import { until } from "../../support/until.ts";
 
 const SIMULATOR = fileURLToPath(new URL("../../sim/nvidia-smi.ts", import.meta.url));

@@ -4,7 +4,7 @@ import {
   type ProgramPaces,
   type ProgramProblem,
 } from "../../../origin-agent/probes/line-program.ts";
-import { isAlive } from "./is-alive.ts";
+import { isAlive } from "../support/is-alive.ts";
 import { until } from "../../support/until.ts";
 
 const PACES: ProgramPaces = { silence: null, firstPause: 5, longestPause: 40, missingPause: 30 };

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { readListing, type Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
-import { SEEDS, SeededRandom } from "../../shared/seeded-random.ts";
+import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 
 /** `pm2 jlist` of PM2 7.0.4, as it printed it, with a process in each state and secrets in their environments. */
 const JLIST = readFileSync(new URL("pm2-7-jlist.txt", import.meta.url), "utf8");

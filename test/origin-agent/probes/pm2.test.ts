@@ -6,7 +6,7 @@ import { delimiter, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Pm2Probe, processNamed, type RestartOutcome } from "../../../origin-agent/probes/pm2.ts";
 import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
-import { isAlive } from "./is-alive.ts";
+import { isAlive } from "../support/is-alive.ts";
 import { until, WAIT_MS } from "../../support/until.ts";
 
 const JLIST = readFileSync(new URL("pm2-7-jlist.txt", import.meta.url), "utf8");

@@ -10,7 +10,7 @@ import {
   WIRE_VERSION,
   type Snapshot,
 } from "../../../shared/wire.ts";
-import type { Fleet } from "../../../worker/objects/fleet.ts";
+import type { Fleet } from "../../../worker/fleet/object/fleet-object.ts";
 import { untilHolds } from "./until.ts";
 
 export type FleetStub = DurableObjectStub<Fleet>;

@@ -1,5 +1,5 @@
 // A call as `readChatCall` would read it from the plainest body.
-import type { ModelCall } from "../../../worker/proxy/model-call.ts";
+import type { ModelCall } from "../../../worker/inference/model-call.ts";
 
 export function callOf(more: Partial<ModelCall> = {}): ModelCall {
   return {

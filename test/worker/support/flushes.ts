@@ -1,6 +1,6 @@
 // The isolate's flush of failures: one at a time, in the context and with the objects of the request that began it.
 import { expect } from "vitest";
-import { noteFailure, type Asked } from "../../../worker/failure-log.ts";
+import { noteFailure, type Asked } from "../../../worker/failures/failure-log.ts";
 import { untilHolds } from "./until.ts";
 
 /** Waits until no flush of an earlier test is on its way: it would take this test's failures to that test's objects. */

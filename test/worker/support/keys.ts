@@ -4,7 +4,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { formatApiKey } from "../../../shared/api-key.ts";
 import type { KeyWithSecret } from "../../../shared/keys.ts";
 import { THE_ONE } from "../../../shared/the-one.ts";
-import { sha256Hex } from "../../../worker/proxy/keyed-hash.ts";
+import { sha256Hex } from "../../../worker/auth/keyed-hash.ts";
 import type { Edge } from "./edge.ts";
 
 export const KEYS = "/admin/keys";

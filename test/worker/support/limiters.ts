@@ -5,7 +5,7 @@ import type {
   KeyLeaseAnswer,
   KeyLeaseQuestion,
   Lease,
-} from "../../../shared/leases.ts";
+} from "../../../worker/limits/lease-request.ts";
 import type { KeyRecord } from "../../../shared/principal.ts";
 import type { Bindings } from "../../../worker/env.ts";
 

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import type { UsageCall } from "../../../shared/usage.ts";
 import type { UsageGroup, UsageReport, UsageSums } from "../../../shared/usage-report.ts";
-import type { Ledger } from "../../../worker/objects/ledger.ts";
+import type { Ledger } from "../../../worker/usage/ledger-object.ts";
 
 export type LedgerStub = DurableObjectStub<Ledger>;
 

@@ -1,0 +1,97 @@
+// Tables and lists of fields for a terminal: aligned, cut to its width, plain where it is none. Pure.
+import { cutTo, plain, widthOf } from "./safe-text.ts";
+import type { Output } from "../context.ts";
+
+export interface Column {
+  readonly title: string;
+  /** Figures stand at the right. */
+  readonly right?: boolean;
+  /** May be cut where the terminal is narrow. */
+  readonly cut?: boolean;
+  /** Left out, the last one first, where a terminal is too narrow even for cut columns. */
+  readonly spare?: boolean;
+}
+
+/** Where it is shown: its width, and whether it knows bold. */
+type Screen = Pick<Output, "columns" | "colours">;
+
+const GAP = "  ";
+/** A column is cut no further: less says nothing. */
+const LEAST_WIDTH = 8;
+
+/** @param total one more row, below a line. */
+export function tableText(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  screen: Screen,
+  total?: readonly string[],
+): string {
+  const titles = columns.map(({ title }) => title);
+  const cells = [titles, ...rows, ...(total === undefined ? [] : [total])].map((row) => row.map(plain));
+  const shown = fit(measured(columns, cells, screen.columns), screen.columns);
+  const [heading = "", ...lines] = cells.map((row) =>
+    shown
+      .map(({ index, right, width }) => pad(row[index] ?? "", width, right === true))
+      .join(GAP)
+      .trimEnd(),
+  );
+  const ruler = shown.map(({ width }) => "─".repeat(width)).join(GAP);
+  const body = total === undefined ? lines : [...lines.slice(0, -1), ruler, ...lines.slice(-1)];
+  return `${[bold(heading, screen), ...body].join("\n")}\n`;
+}
+
+/** `name   value`, a line each; those without a value are left out. */
+export function fieldsText(fields: readonly (readonly [string, string | null])[]): string {
+  const shown = fields.filter((field): field is readonly [string, string] => field[1] !== null);
+  const width = Math.max(0, ...shown.map(([name]) => widthOf(name)));
+  return shown.map(([name, value]) => `  ${pad(name, width, false)}  ${plain(value)}\n`).join("");
+}
+
+export function bold(text: string, { colours }: Pick<Screen, "colours">): string {
+  return colours ? `\u001b[1m${text}\u001b[22m` : text;
+}
+
+interface Measured extends Column {
+  /** In a row. */
+  readonly index: number;
+  readonly width: number;
+}
+
+function measured(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  available: number | null,
+): Measured[] {
+  return columns.map((column, index) => {
+    const width = rows.reduce((most, row) => Math.max(most, widthOf(row[index] ?? "")), 0);
+    const most = column.cut === true && available !== null ? available : Infinity;
+    return { ...column, index, width: Math.min(width, most) };
+  });
+}
+
+/** The columns as wide as there is room for; all in full where it is no terminal. */
+function fit(columns: readonly Measured[], available: number | null): readonly Measured[] {
+  const over =
+    columns.reduce((sum, { width }) => sum + width, GAP.length * (columns.length - 1)) -
+    (available ?? Infinity);
+  if (over <= 0) return columns;
+  const room = columns.reduce((sum, column) => sum + roomIn(column), 0);
+  const spare = columns.findLastIndex((column) => column.spare === true);
+  if (room < over && spare >= 0) return fit(columns.toSpliced(spare, 1), available);
+  // Too narrow for any of it: the terminal wraps.
+  if (room === 0) return columns;
+  const widest = columns.reduce((best, column) => (roomIn(column) > roomIn(best) ? column : best));
+  return fit(
+    columns.map((column) => (column === widest ? { ...column, width: column.width - 1 } : column)),
+    available,
+  );
+}
+
+/** By how much it may be cut. */
+const roomIn = ({ cut, width }: Measured): number => (cut === true ? Math.max(0, width - LEAST_WIDTH) : 0);
+
+function pad(text: string, width: number, right: boolean): string {
+  const shown = cutTo(text, width);
+  const space = " ".repeat(Math.max(0, width - widthOf(shown)));
+  return right ? space + shown : shown + space;
+}

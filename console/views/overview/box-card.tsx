@@ -1,0 +1,133 @@
+// One box: its cards' memory, its servers, its curves, and what an operator may do to it.
+import { useState } from "preact/hooks";
+import type { FleetBoxView } from "../../../shared/fleet-view.ts";
+import { allCards } from "../../../shared/gpu-cards.ts";
+import { durationWords } from "../../model/duration.ts";
+import { figure } from "../../model/figure.ts";
+import { boxLevel } from "../../model/headline.ts";
+import { memoryBar } from "../../model/memory-bar.ts";
+import { BOX_WORDS } from "../../model/server-state.ts";
+import { LevelIcon } from "../../components/icon.tsx";
+import { MemoryBar } from "../../components/memory-bar.tsx";
+import { StateWord } from "../../components/state-label.tsx";
+import { edgeNow } from "../../state/clock.ts";
+import { BoxCharts } from "./box-charts.tsx";
+import { BoxCommand, type Command } from "./box-command.tsx";
+import { ServerList } from "./server-list.tsx";
+
+/** Usage older than this that isn't booked yet is told, milliseconds: it goes over the link within seconds. */
+const BEHIND_MS = 60_000;
+
+/** A box that was heard more lately than this is simply there, milliseconds: an idle one speaks every fifteen seconds. */
+const HEARD_TOLD_MS = 20_000;
+
+export function BoxCard({ box, open }: { readonly box: FleetBoxView; readonly open: boolean }) {
+  const [chosen, setChosen] = useState<boolean | null>(null);
+  const [command, setCommand] = useState<Command | null>(null);
+  const shown = chosen ?? (open || hasTrouble(box));
+  const heading = `box-${box.name}`;
+  return (
+    <article
+      class="card box"
+      data-state={box.state}
+      data-open={shown}
+      data-level={boxLevel(box)}
+      aria-labelledby={heading}
+    >
+      <header class="box-head">
+        <h2 id={heading}>
+          <button type="button" class="fold" aria-expanded={shown} onClick={() => setChosen(!shown)}>
+            <span class="fold-mark" aria-hidden="true" />
+            {box.name}
+          </button>
+        </h2>
+        <StateWord words={BOX_WORDS[box.state]} />
+        <p class="box-about">{aboutBox(box)}</p>
+        <div class="box-actions">
+          {box.state === "draining" ? (
+            <button type="button" class="button small" onClick={() => setCommand({ kind: "resume" })}>
+              Resume
+            </button>
+          ) : (
+            <button type="button" class="button small" onClick={() => setCommand({ kind: "drain" })}>
+              Drain
+            </button>
+          )}
+        </div>
+      </header>
+      {warningsOf(box).map((warning) => (
+        <p key={warning} class="box-warning">
+          <LevelIcon level="warn" />
+          <span>{warning}</span>
+        </p>
+      ))}
+      <MemoryBar bar={memoryBar(box)} />
+      {shown ? (
+        <>
+          <ServerList box={box} onRestart={(port) => setCommand({ kind: "restart", port })} />
+          <BoxCharts box={box} />
+        </>
+      ) : (
+        <p class="box-short">{shortly(box)}</p>
+      )}
+      {command === null ? null : <BoxCommand box={box} command={command} onClose={() => setCommand(null)} />}
+    </article>
+  );
+}
+
+/** Of a silent or a drained box its servers tell nothing that the head doesn't. */
+function hasTrouble(box: FleetBoxView): boolean {
+  return box.state === "up" && boxLevel(box) !== "good";
+}
+
+function aboutBox(box: FleetBoxView): string {
+  const now = edgeNow.value;
+  const cards = allCards(box.gpus);
+  return [
+    box.gpu,
+    ...((box.gpus ?? []).length === 0 || box.state === "silent"
+      ? []
+      : [
+          `${figure(cards.utilizationPercent)} % busy`,
+          `${figure(cards.temperatureC)} °C`,
+          `${figure(cards.powerWatts)} W`,
+        ]),
+    ...(box.version === null ? [] : [`agent ${box.version}`]),
+    ...heardWords(box, now),
+  ].join(" · ");
+}
+
+function heardWords({ heardAt }: FleetBoxView, now: number): string[] {
+  if (heardAt === null) return ["never heard"];
+  return now - heardAt < HEARD_TOLD_MS ? [] : [`heard ${durationWords(now - heardAt)} ago`];
+}
+
+function warningsOf(box: FleetBoxView): string[] {
+  return [
+    ...(box.warning === null ? [] : [box.warning]),
+    ...(box.gpus === null && box.state !== "silent"
+      ? ["Nothing on the box answers for its GPU: nvidia-smi doesn't run."]
+      : []),
+    ...(box.agents > 1 ? ["Two agents are linked: one takes over from the other."] : []),
+    ...(box.usageBehindMs !== null && box.usageBehindMs > BEHIND_MS
+      ? [`Usage of the last ${durationWords(box.usageBehindMs)} isn't booked yet.`]
+      : []),
+  ];
+}
+
+/** A folded box in a line. */
+function shortly(box: FleetBoxView): string {
+  const of = (count: (server: FleetBoxView["servers"][number]) => number): number =>
+    box.servers.reduce((sum, server) => sum + count(server), 0);
+  const ready = box.servers.filter(({ state }) => state === "ready").length;
+  if (box.state === "silent") return `${box.servers.length} servers out of reach`;
+  return [
+    `${ready} of ${box.servers.length} ready`,
+    `${of(({ busy }) => busy)} of ${of(({ slots }) => slots)} slots busy`,
+    `${of(({ waiting }) => waiting)} waiting`,
+    `${figure(
+      of(({ tokensPerSecond }) => tokensPerSecond ?? 0),
+      1,
+    )} tokens/s`,
+  ].join(" · ");
+}

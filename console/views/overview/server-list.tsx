@@ -1,0 +1,120 @@
+// A box's servers: a row each, a table in all but the phone's width.
+import type { FleetBoxView, FleetServerView } from "../../../shared/fleet-view.ts";
+import { sinceWords } from "../../model/duration.ts";
+import { figure, gib, latency, UNKNOWN } from "../../model/figure.ts";
+import { SERVER_WORDS } from "../../model/server-state.ts";
+import { Sign } from "../../components/icon.tsx";
+import { SERVER_COLOURS } from "../../components/memory-bar.tsx";
+import { Slots } from "../../components/slots.tsx";
+import { StateWord } from "../../components/state-label.tsx";
+import { edgeNow } from "../../state/clock.ts";
+
+interface ServerListProps {
+  readonly box: FleetBoxView;
+  readonly onRestart: (port: number) => void;
+}
+
+export function ServerList({ box, onRestart }: ServerListProps) {
+  if (box.servers.length === 0) return <p class="empty">The fleet file gives this box no server.</p>;
+  return (
+    <div class="servers">
+      <table aria-label={`Servers of ${box.name}`}>
+        <thead>
+          <tr>
+            <th scope="col">Server</th>
+            <th scope="col">State</th>
+            <th scope="col">Slots</th>
+            <th scope="col" class="number">
+              Waiting
+            </th>
+            <th scope="col" class="number">
+              Tokens/s
+            </th>
+            <th scope="col" class="number">
+              First token <span class="of">p50 / p95</span>
+            </th>
+            <th scope="col" class="number">
+              Memory
+            </th>
+            <th scope="col">
+              <span class="unseen">Actions</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {box.servers.map((server, index) => (
+            <ServerRow
+              key={server.port}
+              server={server}
+              colour={index % SERVER_COLOURS}
+              reachable={box.state !== "silent"}
+              onRestart={() => onRestart(server.port)}
+            />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+interface ServerRowProps {
+  readonly server: FleetServerView;
+  readonly colour: number;
+  readonly reachable: boolean;
+  readonly onRestart: () => void;
+}
+
+function ServerRow({ server, colour, reachable, onRestart }: ServerRowProps) {
+  const words = SERVER_WORDS[server.state];
+  const known = server.state !== "unknown";
+  return (
+    <tr data-level={words.level}>
+      <th scope="row">
+        <span class="server">
+          <span class="swatch" data-colour={colour} aria-hidden="true" />
+          <span class="server-name">
+            <span class="server-port">{server.port}</span> <span class="server-model">{server.model}</span>
+            <span class="server-agents">
+              {server.agents.length === 0 ? "no agent type of its own" : server.agents.join(", ")}
+            </span>
+          </span>
+        </span>
+      </th>
+      <td data-label="State">
+        <StateWord words={words} note={sinceWords(server.since, edgeNow.value)} />
+        {server.why === "" ? null : <span class="why">{server.why}</span>}
+      </td>
+      <td data-label="Slots">{known ? <Slots slots={server.slots} busy={server.busy} /> : UNKNOWN}</td>
+      <td data-label="Waiting" class="number">
+        {known ? server.waiting : UNKNOWN} <span class="of">of {server.places}</span>
+        {server.waiting > 0 && server.waitMs !== null ? (
+          <span class="why">{latency(server.waitMs)} to wait</span>
+        ) : null}
+      </td>
+      <td data-label="Tokens/s" class="number">
+        {figure(server.tokensPerSecond, 1)}
+      </td>
+      <td data-label="First token p50 / p95" class="number">
+        {latency(server.firstTokenP50Ms)} <span class="of">/</span> {latency(server.firstTokenP95Ms)}
+      </td>
+      <td data-label="Memory" class="number">
+        {gib(server.gpuGib)} <span class="of">of {figure(server.budgetGib, 1)}</span>
+        {server.restarts === null || server.restarts === 0 ? null : (
+          <span class="why">{server.restarts === 1 ? "1 restart" : `${server.restarts} restarts`}</span>
+        )}
+      </td>
+      <td class="row-actions">
+        <button
+          type="button"
+          class="icon-button"
+          aria-label={`Restart ${server.port}`}
+          title={`Restart ${server.port}`}
+          disabled={!reachable}
+          onClick={onRestart}
+        >
+          <Sign name="restart" />
+        </button>
+      </td>
+    </tr>
+  );
+}

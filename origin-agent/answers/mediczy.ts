@@ -1,0 +1,180 @@
+// Mediczy's own format, which its clients knew before there was an OpenAI-shaped one: a chat answered as a
+// text completion, with the `isha` object that says who answered. Streamed, the same object per event.
+import * as z from "zod";
+import type { AnswerJson } from "./answer-json.ts";
+import { eventData } from "./sse.ts";
+import {
+  ERROR_IN_STREAM,
+  UNREADABLE,
+  type AnswerFacts,
+  type AnswerFormat,
+  type StreamTranslator,
+} from "./format.ts";
+
+const Usage = z.object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() });
+
+/** What llama-server answers a chat with (transcript `chat`); the rest of it is not ours to show. */
+const ChatAnswer = z.object({
+  id: z.string(),
+  created: z.number(),
+  model: z.string(),
+  choices: z.array(
+    z.object({
+      index: z.int(),
+      finish_reason: z.string().nullable(),
+      message: z.looseObject({ role: z.string(), content: z.string().nullish() }),
+      logprobs: z.unknown().optional(),
+    }),
+  ),
+  usage: Usage,
+});
+
+/** One event of a streamed chat (transcripts `chat-stream`, `chat-stream-usage`). Checked by hand: it is the hot path. */
+interface ChatEvent {
+  readonly id: string;
+  readonly created: number;
+  readonly model: string;
+  readonly choices: readonly ChatEventChoice[];
+  readonly usage?: z.infer<typeof Usage>;
+}
+
+interface ChatEventChoice {
+  readonly index: number;
+  readonly finish_reason: string | null;
+  readonly delta: Readonly<Record<string, unknown>>;
+  readonly logprobs?: unknown;
+}
+
+/** `chatcmpl-…` with the prefix the old system's answers had. */
+function mediczyId(id: string): string {
+  return `cmpl-${id.slice(id.indexOf("-") + 1)}`;
+}
+
+function ishaObject(facts: AnswerFacts): Readonly<Record<string, unknown>> {
+  return { port: facts.port, box: facts.box, queue_ms: facts.queueMs, fallback_from: facts.fallbackFrom };
+}
+
+function translateJson(_body: Buffer, parsed: AnswerJson, facts: AnswerFacts): string | null {
+  const { success, data: answer } = ChatAnswer.safeParse(parsed);
+  if (!success) return null;
+  return JSON.stringify({
+    id: mediczyId(answer.id),
+    object: "text_completion",
+    created: answer.created,
+    model: answer.model,
+    choices: answer.choices.map((choice) => ({
+      index: choice.index,
+      text: choice.message.content ?? "",
+      message: choice.message,
+      finish_reason: choice.finish_reason,
+      ...(choice.logprobs === undefined ? {} : { logprobs: choice.logprobs }),
+    })),
+    usage: answer.usage,
+    isha: ishaObject(facts),
+  });
+}
+
+/** Translates a stream. The event that ends a choice is held back: the last one carries `usage` and `isha`. */
+class MediczyStream implements StreamTranslator {
+  readonly passesText = false;
+  complete = false;
+  readonly #facts: AnswerFacts;
+  #held: { readonly event: ChatEvent; readonly choice: ChatEventChoice } | null = null;
+  #usage: z.infer<typeof Usage> | null = null;
+  #head: { readonly id: string; readonly text: string } | null = null;
+
+  constructor(facts: AnswerFacts) {
+    this.#facts = facts;
+  }
+
+  push(whole: Buffer): { readonly write: string } | { readonly fail: typeof ERROR_IN_STREAM } {
+    let write = "";
+    for (const data of eventData(whole)) {
+      if (data === "[DONE]") {
+        write += `${this.#release(true)}data: [DONE]\n\n`;
+        this.complete = true;
+        continue;
+      }
+      const event = parseEvent(data);
+      if (event === null) return { fail: data.startsWith('{"error"') ? ERROR_IN_STREAM : UNREADABLE };
+      write += this.#event(event);
+    }
+    return { write };
+  }
+
+  #event(event: ChatEvent): string {
+    if (event.usage !== undefined) this.#usage = event.usage;
+    let write = "";
+    for (const choice of event.choices) {
+      write += this.#release(false);
+      if (choice.finish_reason === null) write += this.#write(event, choice, "");
+      else this.#held = { event, choice };
+    }
+    return write;
+  }
+
+  /** Lets go of the event that was held back; as the last one it says who answered and what it cost. */
+  #release(last: boolean): string {
+    if (this.#held === null) return "";
+    const { event, choice } = this.#held;
+    this.#held = null;
+    const usage = this.#usage === null ? "" : `,"usage":${JSON.stringify(shownUsage(this.#usage))}`;
+    return this.#write(
+      event,
+      choice,
+      last ? `${usage},"isha":${JSON.stringify(ishaObject(this.#facts))}` : "",
+    );
+  }
+
+  #write(event: ChatEvent, choice: ChatEventChoice, tail: string): string {
+    // Id, model and time are the same in every event of an answer: spelled once.
+    if (this.#head?.id !== event.id) this.#head = { id: event.id, text: headText(event) };
+    const { content } = choice.delta;
+    const shown = {
+      index: choice.index,
+      text: typeof content === "string" ? content : "",
+      delta: choice.delta,
+      finish_reason: choice.finish_reason,
+      ...(choice.logprobs === undefined ? {} : { logprobs: choice.logprobs }),
+    };
+    return `${this.#head.text}${JSON.stringify(shown)}]${tail}}\n\n`;
+  }
+}
+
+function headText(event: ChatEvent): string {
+  const head = {
+    id: mediczyId(event.id),
+    object: "text_completion",
+    created: event.created,
+    model: event.model,
+  };
+  return `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
+}
+
+/** The old system's three counts; llama-server's further details are about its cache. */
+function shownUsage(usage: z.infer<typeof Usage>): z.infer<typeof Usage> {
+  return {
+    prompt_tokens: usage.prompt_tokens,
+    completion_tokens: usage.completion_tokens,
+    total_tokens: usage.total_tokens,
+  };
+}
+
+function parseEvent(data: string): ChatEvent | null {
+  try {
+    const event = JSON.parse(data) as Partial<ChatEvent> | null;
+    if (event === null || typeof event.id !== "string" || !Array.isArray(event.choices)) return null;
+    return event.choices.every((choice) => typeof choice?.delta === "object" && choice.delta !== null)
+      ? (event as ChatEvent)
+      : null;
+  } catch {
+    return null;
+  }
+}
+
+export const mediczy: AnswerFormat = {
+  // Without it a stream's usage isn't said; the last event promises it.
+  requestFields: (stream) => (stream ? { stream_options: { include_usage: true } } : {}),
+  stream: (facts) => new MediczyStream(facts),
+  json: translateJson,
+};

@@ -1,0 +1,75 @@
+// Looks at the box for the edge and for whoever asks on the machine: gathers what servers, cards, queue and journal
+// say at this moment, and follows how fast the servers decode.
+import type { LiveBox } from "../servers/box.ts";
+import { boxSnapshot, type BoxSnapshot, type ServerNow } from "./snapshot.ts";
+import type { LiveServer } from "../servers/server.ts";
+import type { GpuProbe } from "../probes/gpu.ts";
+import type { RecentTraffic } from "../telemetry/traffic.ts";
+import { SAMPLE_MS, TokenRate } from "../telemetry/token-rate.ts";
+import type { UsageJournal } from "../usage/journal.ts";
+
+export interface BoxLookOptions {
+  readonly live: Pick<LiveBox, "servers" | "dispatch">;
+  /** Null where this machine has none of the servers' cards. */
+  readonly gpu: Pick<GpuProbe, "latest"> | null;
+  readonly journal: Pick<UsageJournal, "state">;
+  readonly recent: RecentTraffic;
+  /** The agent goes, or an operator holds it. */
+  readonly isDraining: () => boolean;
+  /** Monotonic, milliseconds. */
+  readonly clock: () => number;
+}
+
+export class BoxLook {
+  readonly #options: BoxLookOptions;
+  readonly #rates: ReadonlyMap<number, TokenRate>;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(options: BoxLookOptions) {
+    this.#options = options;
+    this.#rates = new Map([...options.live.servers.keys()].map((port) => [port, new TokenRate()]));
+    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** A call ended on a server; its answer had so many tokens, as far as that is known. */
+  ended(port: number | null, tokens: number | null): void {
+    if (port !== null) this.#rates.get(port)?.ended(tokens ?? 0);
+  }
+
+  snapshot(usageBehindMs: number | null): BoxSnapshot {
+    const { live, gpu, journal, recent, isDraining, clock } = this.#options;
+    return boxSnapshot({
+      draining: isDraining(),
+      servers: [...live.servers.values()].map((server) => this.#serverNow(server)),
+      gpus: gpu?.latest().gpus ?? null,
+      traffic: recent.traffic(clock()),
+      journal: journal.state,
+      usageBehindMs,
+    });
+  }
+
+  #serverNow(server: LiveServer): ServerNow {
+    const { port, slots, upstream } = server;
+    const { live, recent, clock } = this.#options;
+    const { dispatch } = live;
+    return {
+      port,
+      plannedSlots: upstream.server.slots,
+      slots,
+      health: server.view(),
+      queue: dispatch.queueOf(port) ?? { waiting: 0, places: 0, newcomerMs: 0 },
+      tokensPerSecond: this.#rates.get(port)?.perSecond ?? null,
+      firstToken: recent.firstToken(port, clock()),
+      continued: recent.continued(port),
+    };
+  }
+
+  #sample(): void {
+    const { live, clock } = this.#options;
+    for (const [port, rate] of this.#rates) rate.sample(live.dispatch.decoding(port), clock());
+  }
+}

@@ -1,0 +1,264 @@
+// The sockets to the llama-servers: one undici pool a server, and what became of a request that was sent.
+// It knows bytes and failures; what a failure means to a call is decided elsewhere.
+import type { Dispatcher, Pool as PoolType } from "undici";
+import type { Box, Server } from "../../shared/fleet.ts";
+import { CONNECT_TIMEOUT_MS, QUEUE_PER_SLOT, UPSTREAM_KEEP_ALIVE_MS } from "../../shared/limits.ts";
+import { Client, Pool } from "./undici-parts.ts";
+
+/**
+ * How a request ended without a whole answer.
+ * - `refused`: no connection came to be; the server saw nothing.
+ * - `stale`: a kept-alive connection was gone before a byte of the answer. llama-server closes connections
+ *   it called keep-alive after each streamed answer; sending again on a fresh one is safe.
+ * - `broken`: the connection broke on a request that the server may have begun.
+ */
+export type UpstreamFailure = "refused" | "stale" | "broken";
+
+/** What comes back from a server, in order: one `head`, any `data`, then `end`; or `failed` at any point. */
+export interface AnswerListener {
+  head(status: number, contentType: string): void;
+  /** @returns false to be given no more until `resume()`. */
+  data(chunk: Buffer): boolean;
+  end(): void;
+  failed(failure: UpstreamFailure): void;
+}
+
+/** Requests one connection has carried; a connection's first can't be stale. */
+interface ConnectionUse {
+  requests: number;
+}
+
+/** Counts what each connection carries: undici itself doesn't say whether a socket was fresh. */
+class CountedClient extends Client {
+  #use: ConnectionUse = { requests: 0 };
+
+  constructor(origin: URL, options: object) {
+    super(origin, options);
+    this.on("connect", () => {
+      this.#use = { requests: 0 };
+    });
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    if (handler instanceof Exchange) handler.connectionUse = () => this.#use;
+    return super.dispatch(options, handler);
+  }
+}
+
+/** One request to a server, from its sending to its last byte. After `abort` its listener hears no more. */
+export class Exchange implements Dispatcher.DispatchHandler {
+  connectionUse: () => ConnectionUse = () => ({ requests: 0 });
+  readonly #listener: AnswerListener;
+  readonly #onOver: () => void;
+  #controller: Dispatcher.DispatchController | null = null;
+  #reused = false;
+  #answered = false;
+  #over = false;
+
+  /** @param onOver called once, when the request no longer takes a place at its server. */
+  constructor(listener: AnswerListener, onOver: () => void) {
+    this.#listener = listener;
+    this.#onOver = onOver;
+  }
+
+  /** Ends the request; llama-server frees the slot once it sees the socket closed. */
+  abort(): void {
+    if (!this.#finish()) return;
+    this.#controller?.abort(new Error("aborted"));
+  }
+
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    const use = this.connectionUse();
+    this.#reused = use.requests > 0;
+    use.requests += 1;
+    if (this.#over) controller.abort(new Error("aborted"));
+  }
+
+  /** The first byte of the answer, its headers not read yet: from here on the server has worked on the request. */
+  onResponseStarted(): void {
+    this.#answered = true;
+  }
+
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (this.#over) return;
+    this.#listener.head(status, String(headers["content-type"] ?? ""));
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#over && !this.#listener.data(chunk)) controller.pause();
+  }
+
+  onResponseEnd(): void {
+    if (this.#finish()) this.#listener.end();
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    if (!this.#finish()) return;
+    if (neverConnected(error)) this.#listener.failed("refused");
+    else this.#listener.failed(this.#reused && !this.#answered ? "stale" : "broken");
+  }
+
+  #finish(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.#onOver();
+    return true;
+  }
+}
+
+function neverConnected(error: Error): boolean {
+  const code = "code" in error ? error.code : undefined;
+  return (
+    code === "ECONNREFUSED" ||
+    code === "UND_ERR_CONNECT_TIMEOUT" ||
+    code === "EHOSTUNREACH" ||
+    code === "EADDRNOTAVAIL"
+  );
+}
+
+/** One llama-server of this box. */
+export class Upstream {
+  readonly server: Server;
+  readonly simulated: boolean;
+  readonly origin: string;
+  readonly #pool: PoolType;
+  readonly #authorization: string;
+  readonly #places: number;
+  #taken = 0;
+
+  constructor(
+    server: Server,
+    where: { readonly port: number; readonly simulated: boolean; readonly apiKey: string },
+  ) {
+    this.server = server;
+    this.simulated = where.simulated;
+    this.origin = `http://127.0.0.1:${where.port}`;
+    this.#places = server.slots * (1 + QUEUE_PER_SLOT);
+    this.#authorization = `Bearer ${where.apiKey}`;
+    this.#pool = new Pool(this.origin, {
+      ...connectionOptions(),
+      factory: (origin, options) => new CountedClient(origin, options),
+    });
+  }
+
+  /** Whether one more call may wait here: llama-server itself would queue without end and without a word. */
+  get hasRoom(): boolean {
+    return this.#taken < this.#places;
+  }
+
+  /**
+   * Sends a request. Toward llama-server nothing goes out but what stands here: it keeps streams under a
+   * client's X-Conversation-Id and would replay them to others.
+   * @param fresh on a connection of its own: what a stale one's request is sent again on.
+   */
+  send(
+    request: {
+      readonly path: string;
+      readonly body: Buffer;
+      readonly stream: boolean;
+      readonly fresh: boolean;
+    },
+    listener: AnswerListener,
+  ): Exchange {
+    this.#taken += 1;
+    const exchange = new Exchange(listener, () => {
+      this.#taken -= 1;
+    });
+    const options: Dispatcher.DispatchOptions = {
+      method: "POST",
+      path: request.path,
+      body: request.body,
+      headers: {
+        "content-type": "application/json",
+        accept: request.stream ? "text/event-stream" : "application/json",
+        authorization: this.#authorization,
+      },
+    };
+    if (request.fresh) {
+      const client = new Client(this.origin, connectionOptions());
+      client.dispatch(options, exchange);
+      // Waits for the request, then lets the connection go.
+      void client.close();
+    } else {
+      this.#pool.dispatch(options, exchange);
+    }
+    return exchange;
+  }
+
+  /** A small request of our own, read to its end: what became of it. */
+  ask(
+    path: string,
+    body: object,
+    timeoutMs: number,
+  ): Promise<"answered" | "timeout" | "refused" | "loading" | "broken" | "error"> {
+    return new Promise((resolve) => {
+      let status = 0;
+      const exchange = this.send(
+        { path, body: Buffer.from(JSON.stringify(body)), stream: false, fresh: true },
+        {
+          head: (code) => {
+            status = code;
+          },
+          data: () => true,
+          end: () => {
+            clearTimeout(timer);
+            resolve(status === 200 ? "answered" : status === 503 ? "loading" : "error");
+          },
+          failed: (failure) => {
+            clearTimeout(timer);
+            resolve(failure === "refused" ? "refused" : "broken");
+          },
+        },
+      );
+      const timer = setTimeout(() => {
+        exchange.abort();
+        resolve("timeout");
+      }, timeoutMs);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+}
+
+/** undici's own time-outs are off: a model may think for minutes, and the call's deadline is ours. */
+function connectionOptions(): PoolType.Options {
+  return {
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: UPSTREAM_KEEP_ALIVE_MS,
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+    pipelining: 1,
+  };
+}
+
+/** The servers of a box by the fleet file's ports. */
+export function openUpstreams(
+  box: Box,
+  settings: {
+    readonly llamaApiKey: string;
+    readonly upstreamPorts: ReadonlyMap<number, number>;
+    readonly simulatedPorts: ReadonlySet<number>;
+  },
+): ReadonlyMap<number, Upstream> {
+  return new Map(
+    box.servers.map((server) => [
+      server.port,
+      new Upstream(server, {
+        port: settings.upstreamPorts.get(server.port) ?? server.port,
+        simulated: settings.simulatedPorts.has(server.port),
+        apiKey: settings.llamaApiKey,
+      }),
+    ]),
+  );
+}

@@ -1,0 +1,97 @@
+// The slots of one server, and what can be asked of them all: how many are what, which to give out, whether
+// a call may still be on its way to one. It decides nothing about calls.
+import { Slot, type SlotReading, type SlotUse } from "./slot.ts";
+import type { SlotCounts, Tenancy } from "./lease.ts";
+
+/** A slot that still awaits proof after so long is stuck, milliseconds: the slowest abort seen took 3 s. */
+export const STUCK_MS = 5_000;
+
+/** Slots of one server that are looked at; more is garbage, for real ones have 2 to 16. */
+const MAX_SLOTS = 256;
+
+export class SlotSet {
+  readonly all: readonly Slot[];
+  readonly #byId: ReadonlyMap<number, Slot>;
+
+  /** @param readings the first look at a server: one slot for each. */
+  constructor(readings: readonly SlotReading[], now: number) {
+    this.all = readings
+      .slice(0, MAX_SLOTS)
+      .map(({ id, task }) => new Slot(id, task === null ? -Infinity : now));
+    this.#byId = new Map(this.all.map((slot) => [slot.id, slot]));
+  }
+
+  get(id: number): Slot | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Whether a look can be one at this server. */
+  fits(readings: readonly SlotReading[]): boolean {
+    const shown = readings.slice(0, MAX_SLOTS);
+    return shown.length === this.all.length && shown.every(({ id }) => this.#byId.has(id));
+  }
+
+  get counts(): Omit<SlotCounts, "locked"> {
+    const counts = { total: this.all.length, free: 0, leased: 0, awaiting: 0, foreign: 0 };
+    for (const { use } of this.all) counts[use.kind] += 1;
+    return counts;
+  }
+
+  get free(): number {
+    let free = 0;
+    for (const { use } of this.all) if (use.kind === "free") free += 1;
+    return free;
+  }
+
+  some(kind: SlotUse["kind"]): boolean {
+    return this.all.some(({ use }) => use.kind === kind);
+  }
+
+  /** The slots that serve a lease or await proof of its end. */
+  of(tenancy: Tenancy): Slot[] {
+    return this.all.filter((slot) => slot.isOf(tenancy));
+  }
+
+  /** Free slots for a call: its scope's own, else those that lose least: with nothing in them, unused longest. */
+  choose(scope: string | null, choices: number): Slot[] {
+    let best: Slot | null = null;
+    for (const slot of this.all) {
+      if (slot.use.kind !== "free") continue;
+      if (scope !== null && slot.scope === scope) return [slot];
+      if (best === null || losesLess(slot, best) < 0) best = slot;
+    }
+    if (best === null || choices === 1) return best === null ? [] : [best];
+    return this.all
+      .filter(({ use }) => use.kind === "free")
+      .sort(losesLess)
+      .slice(0, choices);
+  }
+
+  /** Every leased call has been seen on its slot. */
+  get allLanded(): boolean {
+    return this.all.every(({ use }) => use.kind !== "leased" || use.landed);
+  }
+
+  /**
+   * No call is on its way to a slot, nor may an abandoned one be: what turns busy now is the call that goes
+   * out now. A stuck slot is at work on a task that is known, so another one on it would be told apart.
+   */
+  nobodyOnTheWay(now: number): boolean {
+    const atWork = this.all.every(
+      ({ use }) =>
+        use.kind !== "awaiting" || (use.seen && use.idleSince === null && now - use.since > STUCK_MS),
+    );
+    return atWork && this.allLanded;
+  }
+
+  forgetScopes(): void {
+    for (const slot of this.all) slot.scope = null;
+  }
+}
+
+function losesLess(one: Slot, other: Slot): number {
+  const cost = Number(one.scope !== null) - Number(other.scope !== null);
+  if (cost !== 0) return cost;
+  // Never used is -Infinity, of which two must not be subtracted.
+  return one.freeSince === other.freeSince ? one.id - other.id : one.freeSince < other.freeSince ? -1 : 1;
+}

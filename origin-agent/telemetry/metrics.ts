@@ -1,0 +1,164 @@
+// What the agent counts, for Prometheus. Every label's values come from the fleet file or from closed sets;
+// a name that is in neither is `other`, so that no client can make a series.
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Call } from "../../shared/call-headers.ts";
+import type { Box } from "../../shared/fleet.ts";
+import type { CallReport } from "../calls/run-call.ts";
+import type { HealthState } from "../health/cause.ts";
+import type { LiveBox } from "../servers/box.ts";
+import type { GpuProbe } from "../probes/gpu.ts";
+import { outcomeOf } from "../usage/call-usage.ts";
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300];
+const FREE_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 5, 30];
+const STATES: readonly HealthState[] = ["down", "loading", "ready", "slow", "stalled", "draining"];
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #agentTypes: ReadonlySet<string>;
+  readonly #requests: Counter<"port" | "agent_type" | "outcome" | "code">;
+  readonly #tokens: Counter<"port" | "kind">;
+  readonly #recoveries: Counter<"port" | "kind">;
+  readonly #firstToken: Histogram<"port">;
+  readonly #token: Histogram<"port">;
+  readonly #queue: Histogram<"port">;
+  readonly #abortToFree: Histogram<"port">;
+
+  constructor(box: Box, agentTypes: Iterable<string>) {
+    const registers = [this.#registry];
+    this.#agentTypes = new Set(agentTypes);
+    this.#registry.setDefaultLabels({ box: box.name });
+    const labelled = <T extends string>(name: string, help: string, ...labelNames: T[]): Counter<T> =>
+      new Counter({ name, help, labelNames, registers });
+    this.#requests = labelled(
+      "isha_requests_total",
+      "Calls that ended, by how",
+      "port",
+      "agent_type",
+      "outcome",
+      "code",
+    );
+    this.#tokens = labelled("isha_tokens_total", "Tokens of finished calls", "port", "kind");
+    this.#recoveries = labelled("isha_recoveries_total", "Calls sent again after a break", "port", "kind");
+    const timed = (name: string, help: string, buckets: number[]): Histogram<"port"> =>
+      new Histogram({ name, help, labelNames: ["port"], buckets, registers });
+    this.#firstToken = timed(
+      "isha_time_to_first_token_seconds",
+      "From a streamed call's arrival to the first event of its answer",
+      SECONDS,
+    );
+    this.#token = timed(
+      "isha_inter_token_seconds",
+      "Mean time between two tokens of an answer",
+      FREE_SECONDS,
+    );
+    this.#queue = timed("isha_queue_seconds", "From a call's arrival to its slot", SECONDS);
+    this.#abortToFree = timed(
+      "isha_abort_to_free_seconds",
+      "From an abort to the proof that its slot is idle",
+      FREE_SECONDS,
+    );
+  }
+
+  /** What is read when it is asked for: slots, queue, states, the card. */
+  observe(live: LiveBox, gpu: GpuProbe | null): void {
+    const gauge = <T extends string>(
+      name: string,
+      help: string,
+      labelNames: T[],
+      collect: (set: Gauge<T>) => void,
+    ): void => {
+      const read = new Gauge({
+        name,
+        help,
+        labelNames,
+        registers: [],
+        collect: () => {
+          read.reset();
+          collect(read);
+        },
+      });
+      this.#registry.registerMetric(read);
+    };
+    gauge("isha_slots", "Slots of a server, by what they are doing", ["port", "use"], (set) => {
+      for (const [port, { slots }] of live.servers) {
+        for (const use of ["free", "leased", "awaiting", "foreign"] as const)
+          set.set({ port, use }, slots[use]);
+      }
+    });
+    gauge("isha_queued", "Calls that wait for a slot, by priority", ["priority"], (set) => {
+      for (const [priority, count] of Object.entries(live.dispatch.snapshot().byPriority))
+        set.set({ priority }, count);
+    });
+    gauge("isha_server_state", "1 for the state a server is in", ["port", "state"], (set) => {
+      for (const [port, server] of live.servers) {
+        const { state } = server.view();
+        for (const known of STATES) set.set({ port, state: known }, known === state ? 1 : 0);
+      }
+    });
+    this.#observeGpu(gauge, gpu);
+  }
+
+  /** A figure that nobody knows is left out, not 0. */
+  #observeGpu(
+    gauge: (name: string, help: string, labelNames: "gpu"[], collect: (set: Gauge<"gpu">) => void) => void,
+    gpu: GpuProbe | null,
+  ): void {
+    const read = (
+      name: string,
+      help: string,
+      figure: (card: NonNullable<ReturnType<GpuProbe["latest"]>["gpus"]>[number]) => number | null,
+    ): void =>
+      gauge(name, help, ["gpu"], (set) => {
+        for (const card of gpu?.latest().gpus ?? []) {
+          const value = figure(card);
+          if (value !== null) set.set({ gpu: String(card.index) }, value);
+        }
+      });
+    read("isha_gpu_memory_used_mib", "Memory in use on the card", (card) => card.memoryUsedMib);
+    read("isha_gpu_memory_total_mib", "Memory of the card", (card) => card.memoryTotalMib);
+    read("isha_gpu_utilization_ratio", "Share of time the card was busy", (card) =>
+      card.utilizationPercent === null ? null : card.utilizationPercent / 100,
+    );
+    read("isha_gpu_temperature_celsius", "Temperature of the card", (card) => card.temperatureC);
+    read("isha_gpu_power_watts", "Power the card draws", (card) => card.powerWatts);
+  }
+
+  ended(call: Call, report: CallReport, ms: number): void {
+    const port = report.port === null ? "none" : String(report.port);
+    const agentType = this.#agentTypes.has(call.agentType) ? call.agentType : "other";
+    this.#requests.inc({
+      port,
+      agent_type: agentType,
+      outcome: outcomeOf(report),
+      code: report.refusal?.code ?? "none",
+    });
+    this.#queue.observe({ port }, report.queueMs / 1000);
+    // Of an answer in one piece the first byte is the last token's.
+    if (call.stream && report.firstByteMs !== null)
+      this.#firstToken.observe({ port }, report.firstByteMs / 1000);
+    if (report.replays > 0) this.#recoveries.inc({ port, kind: "replay" }, report.replays);
+    if (report.continuations > 0) this.#recoveries.inc({ port, kind: "continuation" }, report.continuations);
+    if (report.counts === null) return;
+    const { promptTokens, cachedTokens, completionTokens } = report.counts;
+    this.#tokens.inc({ port, kind: "prompt" }, promptTokens);
+    this.#tokens.inc({ port, kind: "cached" }, cachedTokens);
+    this.#tokens.inc({ port, kind: "completion" }, completionTokens + report.otherChoicesTokens);
+    if (call.stream && report.firstByteMs !== null && completionTokens > 1) {
+      this.#token.observe({ port }, (ms - report.firstByteMs) / (completionTokens - 1) / 1000);
+    }
+  }
+
+  abortProved(port: number, tookMs: number): void {
+    this.#abortToFree.observe({ port: String(port) }, tookMs / 1000);
+  }
+
+  /** Prometheus' text format, version 0.0.4. */
+  async text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+}

@@ -1,0 +1,62 @@
+// What a call is booked as: one start and one end in the journal, from its report. Counts the server stated
+// stand as they are; what it didn't state is estimated, and says so.
+import type { Call } from "../../shared/call-headers.ts";
+import type { CallReport } from "../calls/run-call.ts";
+import type { CallEnd, Outcome } from "../../shared/usage.ts";
+
+/** English has about four characters a token, in any of today's vocabularies; a body has a little beside its words. */
+const BODY_BYTES_A_TOKEN = 4;
+
+/**
+ * @param bodyBytes of the request: of a call whose server stated nothing they tell how long its prompt was. Left
+ *   uncounted, a prompt would cost nothing to whoever leaves after its answer's first word.
+ * @param ms from the call's arrival to its end.
+ */
+export function callEnd(
+  call: Pick<Call, "choices">,
+  report: CallReport,
+  bodyBytes: number,
+  ms: number,
+): CallEnd {
+  const { counts } = report;
+  const outcome = outcomeOf(report);
+  const durationMs = Math.round(ms);
+  if (counts === null) {
+    return {
+      outcome,
+      promptTokens: outcome === "refused" ? null : Math.ceil(bodyBytes / BODY_BYTES_A_TOKEN),
+      cachedTokens: null,
+      completionTokens: answerTokens(report),
+      choices: call.choices,
+      estimated: true,
+      durationMs,
+    };
+  }
+  return {
+    outcome,
+    promptTokens: counts.promptTokens,
+    cachedTokens: counts.cachedTokens,
+    completionTokens: answerTokens(report),
+    choices: call.choices,
+    estimated: call.choices > 1 || report.continuations > 0,
+    durationMs,
+  };
+}
+
+/** Tokens of an answer, all its choices together; null where nobody knows. */
+export function answerTokens({
+  counts,
+  otherChoicesTokens,
+  estimate,
+}: Pick<CallReport, "counts" | "otherChoicesTokens" | "estimate">): number | null {
+  // llama-server counts ONE choice of several (transcripts `chat-n2`, `completions-prompt-list`).
+  return counts === null ? estimate : counts.completionTokens + otherChoicesTokens;
+}
+
+/** What became of a call: the same word in its usage record, its log line and its metrics. */
+export function outcomeOf({ outcome, refusal }: Pick<CallReport, "outcome" | "refusal">): Outcome {
+  if (outcome === "answered") return "complete";
+  if (outcome === "left") return "aborted";
+  if (refusal?.code === "deadline_exceeded") return "expired";
+  return refusal?.code === "upstream_failed" || refusal?.code === "upstream_timeout" ? "broken" : "refused";
+}

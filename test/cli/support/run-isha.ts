@@ -1,0 +1,82 @@
+// Runs the operators' command: as the real program in a process of its own, or in this one with made-up surroundings.
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { runIsha } from "../../../cli/isha.ts";
+import type { Surroundings } from "../../../cli/context.ts";
+
+export interface Ran {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+const MAIN = fileURLToPath(new URL("../../../cli/main.ts", import.meta.url));
+
+/** Halves the time that the program takes to start. */
+const COMPILE_CACHE = fileURLToPath(new URL("../../../node_modules/.cache/isha", import.meta.url));
+
+interface Wanted {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly folder?: string;
+  /** The program; cli/main.ts if not given. */
+  readonly program?: string;
+}
+
+/** The real program; nobody sits at its terminal. */
+export function runProgram(
+  argv: readonly string[],
+  { env = {}, folder, program = MAIN }: Wanted = {},
+): Promise<Ran> {
+  const child = spawn(process.execPath, [program, ...argv], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: "/nonexistent",
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
+      ...env,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+    ...(folder === undefined ? {} : { cwd: folder }),
+  });
+  let out = "";
+  let err = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => (out += chunk));
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (err += chunk));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, out, err }));
+  });
+}
+
+/** In this process: what the terminal is, who answers at it and what the time is are the test's to say. */
+export async function runHere(argv: readonly string[], given: Partial<Surroundings> = {}): Promise<Ran> {
+  let out = "";
+  let err = "";
+  const code = await runIsha(
+    argv,
+    surroundings({
+      out: { write: (text) => (out += text), columns: null, colours: false },
+      err: { write: (text) => (err += text), columns: null, colours: false },
+      ...given,
+    }),
+  );
+  return { code, out, err };
+}
+
+/** No terminal, no files, nobody there, and a moment that stands still. */
+export function surroundings(given: Partial<Surroundings> = {}): Surroundings {
+  const silent = { write: () => undefined, columns: null, colours: false };
+  return {
+    env: {},
+    homeFolder: "/nonexistent",
+    folder: "/nonexistent",
+    version: "0.0.0",
+    now: () => Date.parse("2026-11-23T14:30:00Z"),
+    signal: new AbortController().signal,
+    out: silent,
+    err: silent,
+    defaultUrl: () => Promise.resolve("https://isha.invalid"),
+    ask: null,
+    putSecret: () => Promise.resolve(null),
+    ...given,
+  };
+}

@@ -1,0 +1,204 @@
+// The edge as the console meets it: the built page with its headers, and the data routes by their contracts, each with
+// a fault to switch on. A real HTTP server, so that the browser's own rules apply.
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { readFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { extname, join } from "node:path";
+import { ASSETS } from "../../../scripts/build-console.mjs";
+import { ERRORS, errorBody, type ErrorCode } from "../../../shared/errors.ts";
+import { RequestFate } from "../../../shared/failures.ts";
+import { USAGE_GROUPS } from "../../../shared/usage-report.ts";
+import { FILE_HEADERS, PAGE_HEADERS } from "../../../worker/pages/console-headers.ts";
+import { answerChat } from "./fake-chat.ts";
+import type { FakeFleet } from "./fake-fleet.ts";
+import { FakeKeys, madeKey } from "./fake-keys.ts";
+
+/** As the edge: a stream never says nothing for longer. */
+const TICK_MS = 1000;
+
+export const ADMIN_KEY = madeKey("console0admin");
+export const ADMIN_ONLY_KEY = madeKey("console0guard");
+export const INFER_KEY = madeKey("console0infer");
+
+const TYPES: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+};
+
+export class FakeEdge {
+  fleet: FakeFleet;
+  keys: FakeKeys;
+  readonly #clock: () => number;
+  /** Commands it was given, as `box1/drain`. */
+  readonly commands: string[] = [];
+  readonly #scopes = new Map<string, readonly string[]>([
+    [ADMIN_KEY, ["admin", "infer"]],
+    [ADMIN_ONLY_KEY, ["admin"]],
+    [INFER_KEY, ["infer"]],
+  ]);
+  #revoking: { readonly key: string; readonly method: string } | null = null;
+  #away = false;
+  #mute = false;
+  readonly #streams = new Set<ServerResponse>();
+  readonly #server = createServer((request, response) => void this.#answer(request, response));
+  #ticking: ReturnType<typeof setInterval> | undefined;
+  #requests = 0;
+
+  constructor(fleet: FakeFleet, clock: () => number = Date.now) {
+    this.fleet = fleet;
+    this.#clock = clock;
+    this.keys = new FakeKeys(clock);
+    // No connection ends just as the browser uses it again.
+    this.#server.keepAliveTimeout = 0;
+  }
+
+  /** As it was at the start, on another fleet. */
+  reset(fleet: FakeFleet): void {
+    this.fleet = fleet;
+    this.keys = new FakeKeys(this.#clock);
+    this.commands.length = 0;
+    this.#away = false;
+    this.tell();
+  }
+
+  /** How many streams are open. */
+  get followers(): number {
+    return [...this.#streams].filter(({ destroyed }) => !destroyed).length;
+  }
+
+  async start(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    this.#ticking = setInterval(() => {
+      this.fleet.tick();
+      this.tell();
+    }, TICK_MS);
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#ticking);
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  /** Tells those who follow how the fleet is now. */
+  tell(): void {
+    if (this.#mute) return;
+    for (const stream of this.#streams)
+      stream.write(`event: fleet\ndata: ${JSON.stringify(this.fleet.view())}\n\n`);
+  }
+
+  /** Open streams say nothing any more. */
+  mute(on: boolean): void {
+    this.#mute = on;
+  }
+
+  /** No question is answered, and streams that are open end. */
+  away(on: boolean): void {
+    this.#away = on;
+    if (on) this.endStreams();
+  }
+
+  endStreams(): void {
+    for (const stream of this.#streams) stream.destroy();
+  }
+
+  /** The key is revoked by the next request of this method. */
+  forgetAfter(key: string, method: string): void {
+    this.#revoking = { key, method };
+  }
+
+  /** The key was revoked. */
+  forget(key: string): void {
+    this.#scopes.delete(key);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const requestId = `req_${String((this.#requests += 1)).padStart(12, "0")}`;
+    response.setHeader("x-request-id", requestId);
+    const refuse = (code: ErrorCode, message: string): void => {
+      response.writeHead(ERRORS[code].status, { "content-type": "application/json" });
+      response.end(JSON.stringify(errorBody({ code, message }, requestId)));
+    };
+    const url = new URL(request.url ?? "/", "http://edge");
+    if (url.pathname.startsWith("/console")) return this.#file(url.pathname, response);
+    if (this.#away) return void request.socket.destroy();
+    const scopes = this.#scopes.get((request.headers.authorization ?? "").replace(/^Bearer /, ""));
+    if (scopes === undefined) return refuse("invalid_key", "This key is not known here.");
+    const needed = url.pathname.startsWith("/admin/") ? "admin" : "infer";
+    if (!scopes.includes(needed)) return refuse("scope_missing", `This key lacks the scope "${needed}".`);
+    const body = await bodyOf(request);
+    if (url.pathname === "/v1/chat/completions") return answerChat(body, response);
+    try {
+      const answer = this.#data(request.method ?? "GET", url, body, response);
+      if (this.#revoking !== null && this.#revoking.method === request.method)
+        this.forget(this.#revoking.key);
+      if (answer === undefined) return;
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify(answer));
+    } catch (error) {
+      refuse("not_found", error instanceof Error ? error.message : "not found");
+    }
+  }
+
+  #data(method: string, url: URL, body: unknown, response: ServerResponse): unknown {
+    const path = url.pathname.split("/").slice(2).map(decodeURIComponent);
+    const [room = "", first = "", second = ""] = path;
+    const query = (name: string): string => url.searchParams.get(name) ?? "";
+    if (room === "fleet" && first === "") return this.fleet.view();
+    if (room === "fleet" && first === "history")
+      return this.fleet.history(query("box"), Number(query("minutes")));
+    if (room === "fleet" && first === "events") return this.#follow(response);
+    if (room === "boxes") return this.#command(path);
+    if (room === "usage")
+      return this.keys.usage(USAGE_GROUPS.find((by) => by === query("by")) ?? "key", query("from"));
+    if (room === "requests") return this.#fate(first);
+    if (room !== "keys") throw new Error("There is no such route.");
+    if (first === "")
+      return method === "POST" ? this.keys.create(body) : { keys: this.keys.keys, next: null };
+    if (second === "rotate") return this.keys.rotate(first, (body as { graceSeconds: number }).graceSeconds);
+    return method === "DELETE" ? this.keys.revoke(first) : this.keys.change(first, body);
+  }
+
+  #follow(response: ServerResponse): undefined {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    this.#streams.add(response);
+    response.on("close", () => this.#streams.delete(response));
+    this.tell();
+    return undefined;
+  }
+
+  #command([, box = "", ...rest]: readonly string[]): unknown {
+    const found = this.fleet.box(box);
+    this.commands.push([box, ...rest].join("/"));
+    if (rest[0] === "drain") found.state = "draining";
+    if (rest[0] === "resume") found.state = "up";
+    this.tell();
+    return { ok: true };
+  }
+
+  #fate(id: string): RequestFate {
+    const failure = this.fleet.failures.find(({ requestId }) => requestId === id);
+    if (failure === undefined) throw new Error("Nothing is kept of this request.");
+    const meaning = "The llama-server broke the connection, and what could be tried again was tried.";
+    return RequestFate.parse({ ...failure, at: new Date(failure.at).toISOString(), meaning });
+  }
+
+  async #file(path: string, response: ServerResponse): Promise<void> {
+    const name = path === "/console" ? "/console/index.html" : path;
+    try {
+      const text = await readFile(join(ASSETS, name));
+      const headers = path === "/console" ? PAGE_HEADERS : FILE_HEADERS;
+      response.writeHead(200, { ...headers, "content-type": TYPES[extname(name)] ?? "" }).end(text);
+    } catch {
+      response.writeHead(404).end();
+    }
+  }
+}
+
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  let text = "";
+  for await (const chunk of request.setEncoding("utf8")) text += String(chunk);
+  return text === "" ? null : JSON.parse(text);
+}

@@ -1,0 +1,112 @@
+// Keys as the admin API keeps them, in memory.
+import { formatApiKey } from "../../../shared/api-key.ts";
+import { KeyChange, KeyView, KeyWithSecret, NewKey } from "../../../shared/keys.ts";
+import { UsageReport, type UsageGroup, type UsageSums } from "../../../shared/usage-report.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+
+const random = new SeededRandom(11);
+
+/** A key that looks like one; it is of no use anywhere else. */
+export function madeKey(id: string): string {
+  return formatApiKey(id, random.bytes(32));
+}
+
+const iso = (text: string | null): string | null => (text === null ? null : new Date(text).toISOString());
+
+export class FakeKeys {
+  readonly keys: KeyView[] = [];
+  readonly #clock: () => number;
+
+  constructor(clock: () => number) {
+    this.#clock = clock;
+    this.#add("console0admin", { name: "Operators", scopes: ["infer", "admin"] });
+    this.#add("Qm2xPq8sT1", {
+      name: "Mediczy production",
+      limits: { tokensPerMonth: 5_000_000, concurrent: 40 },
+    });
+    this.#add("Zk81hHa0Lw", {
+      name: "Claims partner",
+      agents: ["Claims", "Billing"],
+      limits: { perSecond: 20, tokensPerMonth: 1_000_000 },
+      priority: "low",
+      expiresAt: "2030-01-01",
+    });
+    this.#add("Aa00Bb11Cc", {
+      name: "An integration with a rather long name that somebody found descriptive at the time",
+      addressExempt: true,
+    });
+    this.#add("Old0Old0Old", { name: "Old pilot" });
+    Object.assign(this.keys.at(-1) ?? {}, {
+      state: "revoked",
+      revokedAt: new Date(this.#clock()).toISOString(),
+    });
+  }
+
+  #add(id: string, input: unknown): KeyView {
+    const { limits, expiresAt, ...record } = NewKey.parse(input);
+    const view = KeyView.parse({
+      ...record,
+      id,
+      state: "active",
+      limits: { ...limits, perSecond: limits.perSecond ?? 1000 },
+      expiresAt: iso(expiresAt),
+      createdAt: new Date(this.#clock()).toISOString(),
+      revokedAt: null,
+      oldSecretUntil: null,
+    });
+    this.keys.push(view);
+    return view;
+  }
+
+  create(body: unknown): KeyWithSecret {
+    const id = `new${String(this.keys.length).padStart(7, "0")}`;
+    return KeyWithSecret.parse({ ...this.#add(id, body), key: madeKey(id) });
+  }
+
+  change(id: string, body: unknown): KeyView {
+    const key = this.find(id);
+    const { limits, expiresAt, ...change } = KeyChange.parse(body);
+    Object.assign(key, change, { limits: { ...key.limits, ...limits } });
+    if (expiresAt !== undefined) key.expiresAt = iso(expiresAt);
+    return key;
+  }
+
+  rotate(id: string, graceSeconds: number): KeyWithSecret {
+    const key = this.find(id);
+    key.oldSecretUntil = new Date(this.#clock() + graceSeconds * 1000).toISOString();
+    return KeyWithSecret.parse({ ...key, key: madeKey(id) });
+  }
+
+  revoke(id: string): KeyView {
+    return Object.assign(this.find(id), {
+      state: "revoked" as const,
+      revokedAt: new Date(this.#clock()).toISOString(),
+    });
+  }
+
+  find(id: string): KeyView {
+    const found = this.keys.find((key) => key.id === id);
+    if (found === undefined) throw new Error(`no key ${id}`);
+    return found;
+  }
+
+  usage(by: UsageGroup, from: string): UsageReport {
+    const groups: Record<string, readonly string[]> = {
+      key: ["Qm2xPq8sT1", "Zk81hHa0Lw", "Aa00Bb11Cc"],
+      model: ["BiMediX2-8B", "OpenInsurance-8B", "Qwen-0.6B"],
+      agent: ["Clinical", "Claims", "Default", "Scribe"],
+      day: ["2026-11-21", "2026-11-22", "2026-11-23"],
+    };
+    const sums = (share: number): UsageSums => ({
+      calls: Math.round(18_000 * share),
+      complete: Math.round(17_900 * share),
+      promptTokens: Math.round(2_100_000 * share),
+      cachedTokens: Math.round(400_000 * share),
+      completionTokens: Math.round(1_900_000 * share),
+      estimatedCalls: share > 0.5 ? 14 : 0,
+    });
+    const rows = (groups[by] ?? []).map((group, index) => ({ group, ...sums(1 / (1 + index * 3.2)) }));
+    const to = new Date(this.#clock()).toISOString();
+    return UsageReport.parse({ from, to, by, key: null, total: sums(1.45), rows });
+  }
+}

@@ -1,0 +1,153 @@
+// What holds a key back, asked for at the edge: how many calls it may have at once, its revocation, which travels over
+// the link to calls that wait, and its month, whose tokens come back from the box by way of the ledger.
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import {
+  ask,
+  askReady,
+  CHEST_PAIN,
+  errorOf,
+  fetchEdge,
+  forgetCalls,
+  json,
+  stateOf,
+  startReady,
+  switchServer,
+  type Answer,
+  type Stack,
+} from "../support/ask.ts";
+import { RATE_WINDOW_MS } from "../../../shared/limits.ts";
+import { until } from "../../support/until.ts";
+
+const PORT = 8085;
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startReady({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
+  await until(async () => logHas('"event":"link","state":"open"'), "the agent is linked");
+});
+afterEach(() => switchServer(stack, PORT, { stall: false }));
+afterAll(async () => {
+  await stack?.stop();
+});
+
+const logHas = (words: string): boolean => stack.logs("agent box1").some((line) => line.includes(words));
+
+interface NewKey {
+  readonly id: string;
+  readonly key: string;
+}
+
+async function admin(method: string, path: string, body?: object): Promise<Response> {
+  return fetchEdge(`${stack.edgeUrl}/admin${path}`, {
+    method,
+    headers: { authorization: "Bearer dev-admin", "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+async function newKey(limits: {
+  readonly concurrent?: number;
+  readonly tokensPerMonth?: number;
+}): Promise<NewKey> {
+  // Calls that are asked again and again come from one address here.
+  const response = await admin("POST", "/keys", { name: "a clinic", limits, addressExempt: true });
+  expect(response.status).toBe(201);
+  return (await response.json()) as NewKey;
+}
+
+/** Streamed, so that a call which waits isn't held back as a whole. */
+const callOf = ({ key }: NewKey): Promise<Answer> =>
+  ask(
+    stack,
+    { agent_type: "Clinical", stream: true, messages: CHEST_PAIN },
+    { authorization: `Bearer ${key}` },
+  );
+
+/** The server has this many of the calls that were made since it stands still, and its slots are full of them. */
+async function busy(count: number): Promise<void> {
+  await until(async () => {
+    const { generating, received } = await stateOf(stack, PORT);
+    const ours = received.filter(({ path }) => path.startsWith("/v1/chat/completions"));
+    return generating === count && ours.length === count;
+  }, `${count} calls run`);
+}
+
+/** From now on nothing decodes; no call runs that was made before. */
+async function standStill(): Promise<void> {
+  await until(async () => (await stateOf(stack, PORT)).generating === 0, "no call runs");
+  await switchServer(stack, PORT, { stall: true });
+  await forgetCalls(stack, PORT);
+}
+
+async function queued(count: number): Promise<void> {
+  const url = `${stack.boxes[0]?.agentUrl ?? ""}/metrics`;
+  await until(
+    async () =>
+      new RegExp(`isha_queued.+priority="normal".* ${count}\n`).test(await (await fetch(url)).text()),
+    `${count} calls wait`,
+  );
+}
+
+test("a key has no more calls at once than it may, and the next as soon as one is over", async () => {
+  const key = await newKey({ concurrent: 2 });
+  await standStill();
+  const running = [callOf(key), callOf(key)];
+  await busy(2);
+  const refused = await callOf(key);
+  expect(refused.status).toBe(429);
+  expect(errorOf(refused).code).toBe("concurrency_exceeded");
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+  await switchServer(stack, PORT, { stall: false });
+  for (const answer of running) expect((await answer).text).toContain("[DONE]");
+  expect((await callOf(key)).status).toBe(200);
+});
+
+test("a key's revocation reaches its calls that wait; those that run finish", async () => {
+  const key = await newKey({});
+  await standStill();
+  const running = [callOf(key), callOf(key)];
+  await busy(2);
+  const waiting = [callOf(key), callOf(key)];
+  await queued(2);
+  expect((await admin("DELETE", `/keys/${key.id}`)).ok).toBe(true);
+  for (const answer of waiting) {
+    const { status, text } = await answer;
+    expect(text).toContain("invalid_key");
+    // A call that had waited for two seconds has its headers already.
+    expect([401, 200]).toContain(status);
+  }
+  await switchServer(stack, PORT, { stall: false });
+  for (const answer of running) expect((await answer).text).toContain("[DONE]");
+  await until(async () => (await callOf(key)).status === 401, "the edge refuses the key");
+});
+
+test("a key whose month is spent calls no model until the next one, and may still ask what there is", async () => {
+  // The question alone has more tokens.
+  const key = await newKey({ tokensPerMonth: 5 });
+  expect((await callOf(key)).text).toContain("[DONE]");
+  let answer = await callOf(key);
+  await until(async () => {
+    if (answer.status === 200) answer = await callOf(key);
+    return answer.status !== 200;
+  }, "the tokens reach the ledger, and their sum the key");
+  expect([answer.status, errorOf(answer).code]).toEqual([429, "quota_exceeded"]);
+  // Tokens that the edge leased before the month was spent are gone with their second: these come from the key's object.
+  for (let windows = 0; windows < 3; windows += 1) {
+    const window = Math.floor(Date.now() / RATE_WINDOW_MS);
+    await until(() => Math.floor(Date.now() / RATE_WINDOW_MS) > window + 1, "the window is over");
+    const models = await fetchEdge(`${stack.edgeUrl}/v1/models`, {
+      headers: { authorization: `Bearer ${key.key}` },
+    });
+    expect(models.status).toBe(200);
+  }
+  expect(errorOf(await callOf(key)).code).toBe("quota_exceeded");
+});
+
+test("an agent that was restarted is linked again, and calls of the edge find it", async () => {
+  await stack.restartAgent("box1");
+  await until(async () => logHas('"event":"link","state":"open"'), "the new agent is linked");
+  const key = await newKey({ concurrent: 1 });
+  expect(
+    json(await askReady(stack, { messages: CHEST_PAIN }, { authorization: `Bearer ${key.key}` })),
+  ).toHaveProperty("choices");
+});

@@ -1,0 +1,231 @@
+// One try at one server: what is sent, and what each way a server can fail comes to at the client.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Fault } from "../../sim/llama/switches.ts";
+import type { SimulatedServer } from "../../sim/start.ts";
+import { answered, ask, bodyOf, dataOf, errorOf, jsonOf, type Json, type Question } from "../support/ask.ts";
+import { callsOf, endsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+
+let simulator: SimulatedServer;
+let agent: TestAgent;
+
+beforeAll(async () => {
+  simulator = await startSimulator(WANTED);
+  agent = await startAgent({ [WANTED]: simulator.port });
+});
+beforeEach(async () => {
+  await reset(simulator);
+  await agent.settled(WANTED);
+});
+afterAll(async () => {
+  await agent.close();
+  await simulator.stop();
+});
+
+/** The body as llama-server got it. */
+async function sentBody(question: Question): Promise<string> {
+  await answered(agent.port, question);
+  const body = (await callsOf(simulator))[0]?.body ?? "";
+  // Which of the two slots is nobody's concern here.
+  return body.replace(/"id_slot":1}$/, '"id_slot":0}');
+}
+
+const OURS = '"cache_prompt":false,"id_slot":0}';
+
+describe("the body that llama-server gets", () => {
+  it("is the one that came, byte for byte, but for the fields at its end", async () => {
+    const body =
+      '{ "messages" : [{"role":"user","content":"Fièvre 漢\\u00e9 \\ud83d\\ude00"}],\n\t"temperature":0.0, "unknown":{"a":[1e2]} \n}  \n';
+    const sent = await sentBody({ body });
+    const kept = body.slice(0, body.lastIndexOf("}"));
+    expect(sent).toBe(`${kept},"n_predict":512,${OURS}`);
+  });
+
+  it("has the edge's fields, the format's and then ours", async () => {
+    const question: Question = {
+      call: { stream: true, format: "mediczy", set: { top_k: 3, chat_template_kwargs: { thinking: false } } },
+    };
+    const original = bodyOf(question).toString().slice(0, -1);
+    expect(await sentBody(question)).toBe(
+      `${original},"top_k":3,"chat_template_kwargs":{"thinking":false},"stream_options":{"include_usage":true},"n_predict":512,${OURS}`,
+    );
+  });
+
+  it.each([
+    ["none", {}, 512],
+    ["less than the server's", { n_predict: 100 }, 100],
+    ["more than the server's", { n_predict: 4096 }, 512],
+    ["no end at all", { n_predict: -1 }, 512],
+    ["zero", { n_predict: 0 }, 512],
+    ["a text", { n_predict: "9999" }, 512],
+  ])("is capped by the server's own longest answer where the edge asks for %s", async (_what, set, cap) => {
+    const sent = await sentBody({ call: { set }, body: { n_predict: 9999, max_tokens: 9999 } });
+    expect((JSON.parse(sent) as Json)["n_predict"]).toBe(cap);
+  });
+
+  it("has no slot and no cache of the client's choice: another patient's words may lie there", async () => {
+    const sent = await sentBody({
+      body: { cache_prompt: true, id_slot: 7 },
+      call: { set: { cache_prompt: true, id_slot: 7 } },
+    });
+    const { cache_prompt: cache, id_slot: slot } = JSON.parse(sent) as Json;
+    expect(cache).toBe(false);
+    expect([0, 1]).toContain(slot);
+    expect((await endsOf(simulator))[0]).toMatchObject({ cachedTokens: 0, outcome: "complete" });
+  });
+
+  it.each(["", "[]", '"text"', '{"messages":[]', '{"messages":[]}}x'])(
+    "that is no object never reaches one: %j",
+    async (body) => {
+      const answer = await answered(agent.port, { body });
+      expect(answer.status).toBe(400);
+      expect(errorOf(answer).code).toBe("invalid_json");
+      expect(await callsOf(simulator)).toEqual([]);
+    },
+  );
+});
+
+/** What no part of an answer or a log line may hold. */
+const MARKER = "Marker-Words-Of-A-Patient";
+const PROMPT = { messages: [{ role: "user", content: MARKER }] };
+
+const BEFORE_HEADERS: readonly Fault[] = [
+  "garbage",
+  "halfHeader",
+  "closeAtOnce",
+  "wrongContentType",
+  "echo500",
+];
+
+describe("a server that fails before its answer", () => {
+  describe.each(["openai", "mediczy"] as const)("in the format %s", (format) => {
+    it.each(BEFORE_HEADERS.flatMap((fault) => [[fault, false] as const, [fault, true] as const]))(
+      "is a refusal of ours: %s (stream: %s)",
+      async (fault, stream) => {
+        await simulator.set({ fault });
+        const answer = await answered(agent.port, { call: { stream, format }, body: PROMPT });
+        const { code, ...error } = errorOf(answer);
+        // Sent again once, it fails again; unless its server is known to be down by then.
+        expect(["502 upstream_failed", "503 model_unavailable"]).toContain(`${answer.status} ${code}`);
+        expect(error).toMatchObject({ type: "server_error", param: null, request_id: "req-1" });
+        expect(answer.headers).toMatchObject({
+          "content-type": "application/json; charset=utf-8",
+          "x-isha-agent": "north",
+          "x-isha-started": "1",
+          "x-isha-code": code,
+        });
+        expect(answer.text).not.toContain(MARKER);
+        expect(answer.text).not.toMatch(/It works|this is not HTTP|Failed to parse/);
+      },
+    );
+  });
+
+  it.each([false, true])("by dying on the prompt says that it was begun (stream: %s)", async (stream) => {
+    const mortal = await startSimulator(WANTED, { dieOnWord: MARKER });
+    const before = await startAgent({ [WANTED]: mortal.port });
+    await before.settled();
+    const answer = await answered(before.port, { call: { stream, fallbackPorts: [] }, body: PROMPT });
+    expect([502, 503]).toContain(answer.status);
+    expect(errorOf(answer).code).toMatch(/^(upstream_failed|model_unavailable)$/);
+    expect(answer.headers["x-isha-started"]).toBe("1");
+    expect(await mortal.exited).toMatchObject({ signal: "SIGKILL" });
+    await before.close();
+  });
+});
+
+describe("a server that fails in its answer", () => {
+  /** Faults of a 200 that isn't streamed, and how many bytes it says. */
+  it.each([
+    ["errorEvent200", "openai", 0],
+    ["errorEvent200", "mediczy", 0],
+    ["invalidUtf8", "mediczy", 0],
+    ["hugeEvent", "openai", 9_000_000],
+    ["hugeEvent", "mediczy", 9_000_000],
+  ] as const)("is a 502 where nothing was sent yet: %s (%s)", async (fault, format, hugeEventBytes) => {
+    await simulator.set({ fault, hugeEventBytes });
+    const answer = await answered(agent.port, { call: { format }, body: PROMPT });
+    expect(answer.status).toBe(502);
+    expect(errorOf(answer).code).toBe("upstream_failed");
+    expect(answer.text).not.toContain("Compute error");
+  });
+
+  it("in the middle of a JSON body is a 502 too, since the agent holds it until it is whole", async () => {
+    await simulator.set({ cutAfterTokens: 5 });
+    const answer = await answered(agent.port, { body: PROMPT });
+    expect(answer.status).toBe(502);
+    expect(errorOf(answer).code).toBe("upstream_failed");
+  });
+
+  it.each([
+    ["errorEvent200", "openai"],
+    ["errorEvent200", "mediczy"],
+    ["hugeEvent", "openai"],
+    ["hugeEvent", "mediczy"],
+    ["invalidUtf8", "mediczy"],
+  ] as const)("ends the stream with one error event and no [DONE]: %s (%s)", async (fault, format) => {
+    await simulator.set({ fault });
+    const answer = await answered(agent.port, { call: { stream: true, format }, body: PROMPT });
+    // A translation that can't even read the first event may say so by status.
+    if (answer.status === 200) expect(answer.headers["content-type"]).toBe("text/event-stream");
+    expect(answer.whole).toBe(true);
+    expect(answer.text).not.toContain("[DONE]");
+    expect(answer.text.match(/"error"/g)).toHaveLength(1);
+    expect(errorOf(answer)).toMatchObject({ code: "upstream_failed", request_id: "req-1" });
+    expect(answer.text).not.toContain("Compute error");
+    expect(answer.bytes.length).toBeLessThan(100_000);
+  });
+
+  it("with bytes that are no UTF-8 passes them as they came, in OpenAI's format", async () => {
+    await simulator.set({ fault: "invalidUtf8" });
+    const answer = await answered(agent.port, { call: { stream: true }, body: PROMPT });
+    expect(answer.bytes.includes(Buffer.from([0x61, 0xff, 0xfe, 0xc3, 0x28, 0x62]))).toBe(true);
+    expect(dataOf(answer).at(-1)).toBe("[DONE]");
+  });
+});
+
+describe("a server's refusal", () => {
+  it.each([
+    ["a field of a wrong type", { temperature: "hot" }, 400, "invalid_request"],
+    ["more choices than slots", { n: 9 }, 400, "invalid_request"],
+    [
+      "a schema of no type",
+      { response_format: { type: "json_schema", json_schema: { schema: { type: MARKER } } } },
+      400,
+      "invalid_request",
+    ],
+    [
+      "a prompt longer than its context",
+      { messages: [{ role: "user", content: "word ".repeat(5000) }] },
+      400,
+      "context_length_exceeded",
+    ],
+  ])("of %s is told by status, in our words", async (_what, body, status, code) => {
+    for (const stream of [false, true]) {
+      const answer = await answered(agent.port, { call: { stream }, body });
+      expect(answer.status).toBe(status);
+      expect(errorOf(answer).code).toBe(code);
+      expect(answer.headers["x-should-retry"]).toBe("false");
+      expect(answer.text).not.toContain(MARKER);
+      expect(answer.text).not.toContain("json.exception");
+    }
+  });
+});
+
+describe("while one call fails", () => {
+  it("the others on that server go on and come to their end", async () => {
+    await simulator.set({ tokensPerSecond: 100 });
+    const long = ask(agent.port, {
+      call: { stream: true, set: { n_predict: 100 } },
+      body: { ignore_eos: true },
+    });
+    await long.came('"content":"');
+    for (const fault of ["garbage", "echo500", "closeAtOnce", "errorEvent200", "hugeEvent"] as const) {
+      await simulator.set({ fault });
+      await answered(agent.port, { call: { stream: true }, body: PROMPT });
+    }
+    await simulator.set({ fault: null });
+    const answer = await long.answer;
+    expect(answer.status).toBe(200);
+    expect(dataOf(answer).at(-1)).toBe("[DONE]");
+    expect(jsonOf(await answered(agent.port))).toHaveProperty("choices");
+  });
+});

@@ -1,0 +1,138 @@
+// A client that goes away, or a deadline that passes: the work for it ends at the GPU, not only at the socket.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { SimulatedServer, State } from "../../sim/start.ts";
+import { answered, ask, dataOf, errorOf } from "../support/ask.ts";
+import { reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import { until } from "../../support/until.ts";
+
+let simulator: SimulatedServer;
+let agent: TestAgent;
+
+beforeAll(async () => {
+  simulator = await startSimulator(WANTED);
+  agent = await startAgent({ [WANTED]: simulator.port });
+});
+beforeEach(async () => {
+  await reset(simulator);
+  await agent.settled(WANTED);
+});
+afterAll(async () => {
+  await agent.close();
+  await simulator.stop();
+});
+
+const isIdle = (state: State): boolean => state.generating === 0 && state.deferred === 0;
+const callsIn = ({ finished }: State): State["finished"] =>
+  finished.filter(({ route }) => route === "/v1/chat/completions");
+const isBusy = (state: State): boolean => state.generating > 0;
+/** An answer that would not end by itself in the time of a test. */
+const ENDLESS = { ignore_eos: true, max_tokens: 500 };
+
+describe("a client that leaves", () => {
+  it.each(["openai", "mediczy"] as const)("in the middle of a stream frees its slot (%s)", async (format) => {
+    await simulator.set({ tokensPerSecond: 50 });
+    const asked = ask(agent.port, { call: { stream: true, format }, body: ENDLESS });
+    await asked.came(/"content":"[^"]/);
+    asked.leave();
+    const state = await simulator.until((state) => isIdle(state) && callsIn(state).length === 1);
+    expect(callsIn(state)[0]?.outcome).toBe("aborted");
+    expect(callsIn(state)[0]?.generatedTokens).toBeLessThan(400);
+  });
+
+  it("before a stream's first event frees its slot", async () => {
+    await simulator.set({ stall: true });
+    const asked = ask(agent.port, { call: { stream: true } });
+    await simulator.until(isBusy);
+    asked.leave();
+    const state = await simulator.until((state) => isIdle(state) && callsIn(state).length === 1);
+    expect(callsIn(state)[0]).toMatchObject({ outcome: "aborted", generatedTokens: 0 });
+  });
+
+  it("of an answer that isn't streamed frees its slot", async () => {
+    await simulator.set({ tokensPerSecond: 50 });
+    const asked = ask(agent.port, { body: ENDLESS });
+    await simulator.until(isBusy);
+    asked.leave();
+    const state = await simulator.until((state) => isIdle(state) && callsIn(state).length === 1);
+    expect(callsIn(state)[0]?.outcome).toBe("aborted");
+  });
+
+  it("while others wait for a slot lets the next one in, and the others don't notice", async () => {
+    await simulator.set({ stall: true });
+    const calls = Array.from({ length: 4 }, () => ask(agent.port, { call: { stream: true } }));
+    await simulator.until((state) => state.generating === 2);
+    await until(() => agent.live.dispatch.queued === 2);
+    expect((await simulator.state()).deferred).toBe(0);
+    const [first, second, ...others] = calls;
+    first?.leave();
+    second?.leave();
+    await simulator.set({ stall: false });
+    for (const other of others) expect(dataOf(await other.answer).at(-1)).toBe("[DONE]");
+    await simulator.until(isIdle);
+  });
+
+  it("is one line in the log, and no fault", async () => {
+    await simulator.set({ stall: true });
+    const before = agent.calls().length;
+    const asked = ask(agent.port, { call: { stream: true } });
+    await simulator.until(isBusy);
+    asked.leave();
+    await expect.poll(() => agent.calls().length).toBe(before + 1);
+    const line = agent.calls()[before];
+    expect(line).toMatchObject({ event: "call", outcome: "aborted", port: WANTED, level: 30 });
+    expect(line).not.toHaveProperty("code");
+  });
+
+  it("gives the memory of its body back", async () => {
+    await simulator.set({ stall: true });
+    const asked = ask(agent.port, { body: { note: "x".repeat(10_000) } });
+    await simulator.until(isBusy);
+    expect(agent.bodies.bytes).toBeGreaterThan(10_000);
+    asked.leave();
+    await expect.poll(() => agent.bodies.bytes).toBe(0);
+  });
+});
+
+describe("a call whose deadline passes", () => {
+  it.each([true, false])(
+    "before a byte of its answer is a 504, and frees its slot (stream: %s)",
+    async (stream) => {
+      await simulator.set({ stall: true });
+      const answer = await answered(agent.port, { call: { stream, deadlineMs: 150 } });
+      expect(answer.status).toBe(504);
+      expect(errorOf(answer)).toMatchObject({ code: "deadline_exceeded", type: "timeout_error" });
+      expect(answer.headers["x-isha-started"]).toBe("1");
+      const state = await simulator.until((state) => isIdle(state) && callsIn(state).length === 1);
+      expect(callsIn(state)[0]?.outcome).toBe("aborted");
+    },
+  );
+
+  it.each(["openai", "mediczy"] as const)(
+    "in its stream ends it with one error event and no [DONE] (%s)",
+    async (format) => {
+      await simulator.set({ stallAfterTokens: 3 });
+      const answer = await answered(agent.port, { call: { stream: true, format, deadlineMs: 300 } });
+      expect(answer.status).toBe(200);
+      expect(answer.whole).toBe(true);
+      expect(errorOf(answer).code).toBe("deadline_exceeded");
+      expect(answer.text.match(/"error"/g)).toHaveLength(1);
+      expect(answer.text).not.toContain("[DONE]");
+      await simulator.until(isIdle);
+    },
+  );
+
+  it("while its server loads says that nothing was begun", async () => {
+    await simulator.set({ loading: true });
+    const answer = await answered(agent.port, {
+      call: { ports: [WANTED], fallbackPorts: [], deadlineMs: 250 },
+    });
+    expect(errorOf(answer).code).toBe("deadline_exceeded");
+    expect(answer.headers["x-isha-started"]).toBe("0");
+  });
+
+  it("of a server that never answers is the same as of one that stalls", async () => {
+    await simulator.set({ fault: "neverAnswer" });
+    const answer = await answered(agent.port, { call: { deadlineMs: 150 } });
+    expect(errorOf(answer).code).toBe("deadline_exceeded");
+  });
+});

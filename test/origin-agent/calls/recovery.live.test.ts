@@ -1,0 +1,121 @@
+// Calls whose server breaks, over real processes: finished by a replica, sent again, or ended honestly.
+import { afterEach, describe, expect, it } from "vitest";
+import type { Switches } from "../../sim/llama/switches.ts";
+import type { SimulatedServer } from "../../sim/start.ts";
+import { answered, dataOf, deltasOf, errorOf, eventsOf, jsonOf, type Answer, type Json } from "../support/ask.ts";
+import { REPLICA, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import { until } from "../../support/until.ts";
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+interface Pair {
+  readonly first: SimulatedServer;
+  readonly second: SimulatedServer;
+  readonly agent: TestAgent;
+}
+
+/** Two servers of one model; a call goes to the first while both are idle. */
+async function pair(first: Partial<Switches>, second: Partial<Switches> = {}): Promise<Pair> {
+  const servers = await Promise.all([startSimulator(WANTED, first), startSimulator(REPLICA, second)]);
+  for (const server of servers) closing.push(() => server.stop());
+  const agent = await startAgent({ [WANTED]: servers[0].port, [REPLICA]: servers[1].port });
+  closing.push(() => agent.close());
+  await agent.settled();
+  return { first: servers[0], second: servers[1], agent };
+}
+
+/** The whole answer, as a server that doesn't break gives it. */
+async function wholeText({ second, agent }: Pair): Promise<string> {
+  const answer = await answered(agent.port, { call: { wantedPort: REPLICA, ports: [REPLICA] } });
+  const [choice] = jsonOf(answer)["choices"] as [{ message: { content: string } }];
+  await second.forget();
+  return choice.message.content;
+}
+
+/** What `/metrics` counts of calls that were sent again, by how. */
+async function recoveriesOf({ agent }: Pair, kind: "replay" | "continuation"): Promise<number> {
+  const lines = (await agent.metrics.text())
+    .split("\n")
+    .filter((line) => line.startsWith("isha_recoveries_total{"));
+  const counted = lines.filter(
+    (line) => line.includes(`kind="${kind}"`) && line.includes(`port="${REPLICA}"`),
+  );
+  return counted.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+}
+
+const choicesOf = (answer: Answer): { delta?: Json; finish_reason: string | null }[] =>
+  eventsOf(answer).flatMap((event) => event["choices"] as { delta?: Json; finish_reason: string | null }[]);
+
+describe("a stream whose server dies in mid-answer", () => {
+  it("is finished by its replica: no lost and no repeated character, one id, one role, one finish", async () => {
+    const box = await pair({ dieAfterTokens: 6, tokensPerSecond: 500 });
+    const expected = await wholeText(box);
+    const answer = await answered(box.agent.port, {
+      call: { stream: true },
+      body: { stream_options: { include_usage: true } },
+    });
+    expect(deltasOf(answer)).toBe(expected);
+    expect(dataOf(answer).at(-1)).toBe("[DONE]");
+    expect(new Set(eventsOf(answer).map(({ id }) => id)).size).toBe(1);
+    expect(choicesOf(answer).filter(({ delta }) => delta?.["role"] !== undefined)).toHaveLength(1);
+    expect(choicesOf(answer).flatMap(({ finish_reason }) => finish_reason ?? [])).toEqual(["stop"]);
+    await until(() => box.agent.calls().length === 2);
+    expect(box.agent.calls()[1]).toMatchObject({ outcome: "complete", continuations: 1, port: REPLICA });
+    expect(box.agent.booked[1]?.end).toMatchObject({ outcome: "complete", estimated: true });
+    expect([await recoveriesOf(box, "continuation"), await recoveriesOf(box, "replay")]).toEqual([1, 0]);
+  });
+
+  it("and its replica dies too is sent to no third: one error event, no [DONE]", async () => {
+    const { agent } = await pair(
+      { dieAfterTokens: 6, tokensPerSecond: 500 },
+      { dieAfterTokens: 3, tokensPerSecond: 500 },
+    );
+    const answer = await answered(agent.port, { call: { stream: true } });
+    expect(errorOf(answer).code).toBe("upstream_failed");
+    expect(answer.text.match(/"error"/g)).toHaveLength(1);
+    expect(answer.text).not.toContain("[DONE]");
+  });
+});
+
+describe("a call whose server dies before anything was delivered", () => {
+  it.each([true, false])(
+    "is answered by its replica, and the client never knows (stream: %s)",
+    async (stream) => {
+      const box = await pair({ dieOnWord: "chest" });
+      const expected = await wholeText(box);
+      const answer = await answered(box.agent.port, { call: { stream } });
+      expect(answer.status).toBe(200);
+      const text = stream
+        ? deltasOf(answer)
+        : (jsonOf(answer)["choices"] as [{ message: { content: string } }])[0].message.content;
+      expect(text).toBe(expected);
+      await until(() => box.agent.calls().length === 2);
+      expect(box.agent.calls()[1]).toMatchObject({ outcome: "complete", replays: 1, port: REPLICA });
+      expect([await recoveriesOf(box, "continuation"), await recoveriesOf(box, "replay")]).toEqual([0, 1]);
+    },
+  );
+
+  it("and kills the replica too takes down no third server", async () => {
+    const { first, second, agent } = await pair({ dieOnWord: "chest" }, { dieOnWord: "chest" });
+    const answer = await answered(agent.port, { call: { fallbackPorts: [] } });
+    expect(errorOf(answer).code).toBe("upstream_failed");
+    expect(answer.headers["x-isha-started"]).toBe("1");
+    await Promise.all([first.exited, second.exited]);
+  });
+});
+
+describe("a stream that was cut by a server that lives", () => {
+  it("is finished all the same", async () => {
+    const box = await pair({ cutAfterTokens: 5, faultTimes: 1, tokensPerSecond: 500 });
+    const expected = await wholeText(box);
+    const answer = await answered(box.agent.port, { call: { stream: true, format: "mediczy" } });
+    const texts = eventsOf(answer).flatMap((event) =>
+      (event["choices"] as { text?: string }[]).map(({ text }) => text),
+    );
+    expect(texts.join("")).toBe(expected);
+    expect(eventsOf(answer).at(-1)).toHaveProperty("isha");
+  });
+});

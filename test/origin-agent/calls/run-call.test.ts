@@ -1,0 +1,208 @@
+// Which server answers a call: the one asked for, its replica, a fallback, or none, and how the client is told.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
+import type { SimulatedServer } from "../../sim/start.ts";
+import { answered, ask, dataOf, errorOf, eventsOf, jsonOf, type Answer, type Question } from "../support/ask.ts";
+import { OTHER, REPLICA, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import { until } from "../../support/until.ts";
+
+let wanted: SimulatedServer;
+let replica: SimulatedServer;
+let other: SimulatedServer;
+let agent: TestAgent;
+
+beforeAll(async () => {
+  const starting = [startSimulator(WANTED), startSimulator(REPLICA), startSimulator(OTHER)] as const;
+  [wanted, replica, other] = await Promise.all(starting);
+  agent = await startAgent({ [WANTED]: wanted.port, [REPLICA]: replica.port, [OTHER]: other.port });
+});
+beforeEach(async () => {
+  await Promise.all([wanted, replica, other].map(reset));
+  await agent.settled();
+});
+afterAll(async () => {
+  await agent.close();
+  await Promise.all([wanted, replica, other].map((simulator) => simulator.stop()));
+});
+
+const inMediczy = (question: Question = {}): Promise<Answer> =>
+  answered(agent.port, { ...question, call: { ...question.call, format: "mediczy" } });
+
+const callsAt = async (simulator: SimulatedServer): Promise<number> =>
+  (await simulator.state()).requestsByRoute["/v1/chat/completions"] ?? 0;
+
+/** Who answered, as the headers and the answer itself say it. */
+function saidToBe(answer: Answer): { port: unknown; from: unknown; model: unknown } {
+  const { isha, model } = jsonOf(answer) as {
+    isha: { port: number; fallback_from: number | null };
+    model: string;
+  };
+  expect(answer.headers["x-isha-port"]).toBe(String(isha.port));
+  expect(answer.headers["x-isha-model"]).toBe(model);
+  expect(answer.headers["x-isha-fallback-from"]).toBe(
+    isha.fallback_from === null ? undefined : String(isha.fallback_from),
+  );
+  return { port: isha.port, from: isha.fallback_from, model };
+}
+
+describe("a call is answered by", () => {
+  it("the server it asks for, and by it alone", async () => {
+    expect(saidToBe(await inMediczy())).toEqual({ port: WANTED, from: null, model: "Heron-3B.gguf" });
+    expect([await callsAt(replica), await callsAt(other)]).toEqual([0, 0]);
+  });
+
+  it("its replica where nothing listens there, and says so", async () => {
+    await wanted.set({ refuse: true });
+    expect(saidToBe(await inMediczy())).toEqual({ port: REPLICA, from: WANTED, model: "Heron-3B.gguf" });
+    expect(await callsAt(other)).toBe(0);
+  });
+
+  it("another model where no replica is up either, and says whose place that took", async () => {
+    await Promise.all([wanted.set({ refuse: true }), replica.set({ refuse: true })]);
+    expect(saidToBe(await inMediczy())).toEqual({ port: OTHER, from: WANTED, model: "Wren-1B.gguf" });
+  });
+
+  it("a fallback, streamed, with the label in its headers and its last event", async () => {
+    await Promise.all([wanted.set({ refuse: true }), replica.set({ refuse: true })]);
+    const answer = await inMediczy({ call: { stream: true } });
+    expect(answer.headers["x-isha-fallback-from"]).toBe(String(WANTED));
+    expect(eventsOf(answer).at(-1)?.["isha"]).toMatchObject({ port: OTHER, fallback_from: WANTED });
+    expect(dataOf(answer).at(-1)).toBe("[DONE]");
+  });
+
+  it("the next fallback where the first has no room left for it", async () => {
+    await Promise.all([wanted.set({ refuse: true }), replica.set({ stall: true })]);
+    // Both slots of the first, and every place there is to wait for them.
+    const waiting = Array.from({ length: 2 + 2 * QUEUE_PER_SLOT }, (_, number) =>
+      ask(agent.port, {
+        call: { keyId: `key-${number % 5}`, wantedPort: REPLICA, ports: [REPLICA], fallbackPorts: [] },
+      }),
+    );
+    await until(() => agent.live.dispatch.queued === 2 * QUEUE_PER_SLOT);
+    const call = { ports: [WANTED], keyId: "another" };
+    const answer = await inMediczy({ call: { ...call, fallbackPorts: [REPLICA, OTHER] } });
+    expect(saidToBe(answer)).toEqual({ port: OTHER, from: WANTED, model: "Wren-1B.gguf" });
+    // With no other it is told that the first is full, not that nothing is up.
+    const refused = await answered(agent.port, { call: { ...call, fallbackPorts: [REPLICA] } });
+    expect(errorOf(refused).code).toBe("overloaded");
+    for (const asked of waiting) asked.leave();
+    await until(() => agent.live.dispatch.queued === 0);
+  });
+
+  it("its own server again as soon as that is back", async () => {
+    await wanted.set({ refuse: true });
+    await inMediczy();
+    await reset(wanted);
+    await agent.settled(WANTED);
+    expect(saidToBe(await inMediczy())).toMatchObject({ port: WANTED, from: null });
+  });
+
+  it("no server of another fleet file: a port this box doesn't have is as good as one that is down", async () => {
+    const answer = await inMediczy({
+      call: { wantedPort: 9999, ports: [9999], fallbackPorts: [9998, OTHER] },
+    });
+    expect(saidToBe(answer)).toMatchObject({ port: OTHER, from: 9999 });
+  });
+
+  it("nobody else where its own server fails on it: a fallback is for one that isn't up", async () => {
+    await wanted.set({ fault: "echo500" });
+    expect((await inMediczy()).status).toBe(502);
+    expect([await callsAt(replica), await callsAt(other)]).toEqual([0, 0]);
+  });
+});
+
+describe("a server that loads", () => {
+  /** The agent knows that it loads, and a call is there. */
+  const waits = (port: number): Promise<boolean> =>
+    until(() => agent.bodies.bytes > 0 && agent.live.servers.get(port)?.view().state === "loading");
+
+  it("is waited for, and answers as soon as it is ready", async () => {
+    await wanted.set({ loading: true });
+    const asked = ask(agent.port, { call: { ports: [WANTED], format: "mediczy" } });
+    await waits(WANTED);
+    expect(asked.text()).toBe("");
+    await wanted.set({ loading: false });
+    const answer = await asked.answer;
+    expect(saidToBe(answer)).toMatchObject({ port: WANTED, from: null });
+    expect(Number(answer.headers["x-isha-queue-ms"])).toBeGreaterThan(0);
+    expect(await callsAt(other)).toBe(0);
+  });
+
+  it("is not waited for where a replica is ready", async () => {
+    await wanted.set({ loading: true });
+    expect(saidToBe(await inMediczy())).toMatchObject({ port: REPLICA, from: WANTED });
+    expect(await callsAt(wanted)).toBeLessThanOrEqual(1);
+  });
+
+  it("is waited for where its replica is down, and so is a replica", async () => {
+    await Promise.all([wanted.set({ refuse: true }), replica.set({ loading: true })]);
+    const asked = ask(agent.port, { call: { format: "mediczy" } });
+    await waits(REPLICA);
+    await replica.set({ loading: false });
+    expect(saidToBe(await asked.answer)).toMatchObject({ port: REPLICA });
+  });
+
+  it("and dies over it is given up for the fallback", async () => {
+    await wanted.set({ loading: true });
+    const asked = ask(agent.port, { call: { ports: [WANTED], format: "mediczy" } });
+    await waits(WANTED);
+    await wanted.set({ refuse: true });
+    expect(saidToBe(await asked.answer)).toMatchObject({ port: OTHER, from: WANTED });
+  });
+
+  it("and whose client leaves meanwhile is not asked any more", async () => {
+    await wanted.set({ loading: true });
+    const asked = ask(agent.port, { call: { ports: [WANTED] } });
+    await waits(WANTED);
+    const before = agent.log.length;
+    asked.leave();
+    await expect.poll(() => agent.log.slice(before).join("")).toContain('"outcome":"aborted"');
+    await reset(wanted);
+    expect(await callsAt(wanted)).toBe(0);
+  });
+
+  it("as a fallback is not waited for", async () => {
+    await Promise.all([
+      wanted.set({ refuse: true }),
+      replica.set({ refuse: true }),
+      other.set({ loading: true }),
+    ]);
+    const answer = await answered(agent.port);
+    expect(answer.status).toBe(503);
+    expect(errorOf(answer).code).toBe("model_unavailable");
+    expect(answer.headers).toMatchObject({
+      "x-isha-started": "0",
+      "x-isha-code": "model_unavailable",
+      "retry-after": "10",
+    });
+  });
+});
+
+describe("where no server is left", () => {
+  beforeEach(() => Promise.all([wanted, replica, other].map((simulator) => simulator.set({ refuse: true }))));
+
+  it.each([true, false])(
+    "a call is a 503 that says when to ask again and that nothing was begun (stream: %s)",
+    async (stream) => {
+      const answer = await answered(agent.port, { call: { stream } });
+      expect(answer.status).toBe(503);
+      expect(errorOf(answer)).toMatchObject({ code: "model_unavailable", request_id: "req-1" });
+      expect(answer.headers).toMatchObject({
+        "content-type": "application/json; charset=utf-8",
+        "retry-after": "10",
+        "retry-after-ms": "10000",
+        "x-isha-started": "0",
+        "x-isha-code": "model_unavailable",
+        "x-isha-agent": "north",
+        "cache-control": "no-store",
+      });
+    },
+  );
+
+  it("that one alone is down for a call without fallback", async () => {
+    await reset(other);
+    const answer = await answered(agent.port, { call: { ports: [WANTED], fallbackPorts: [] } });
+    expect(errorOf(answer).code).toBe("model_unavailable");
+    expect(await callsAt(other)).toBe(0);
+  });
+});

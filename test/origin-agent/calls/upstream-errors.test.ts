@@ -1,0 +1,116 @@
+import { describe, expect, it } from "vitest";
+import { readUpstreamError } from "../../../origin-agent/calls/upstream-errors.ts";
+import { TRANSCRIPTS } from "../support/transcripts.ts";
+
+/** What every recorded error means to a client of ours. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  "health-loading": "loading",
+  "chat-loading": "loading",
+  "embeddings-off": "not_supported_by_model",
+  "rerank-off": "not_supported_by_model",
+  "error-bad-json": "upstream_failed",
+  "error-no-messages": "invalid_request",
+  "error-messages-type": "invalid_request",
+  "error-role": "invalid_request",
+  "error-max-tokens-type": "invalid_request",
+  "error-context": "context_length_exceeded",
+  "error-image": "upstream_failed",
+  "error-key": "upstream_failed",
+  "json-schema": "invalid_request",
+  "json-schema-bad": "invalid_request",
+  "anthropic-error": "upstream_failed",
+  "responses-error": "invalid_request",
+  "n-capped": "invalid_request",
+};
+
+const recorded = TRANSCRIPTS.flatMap(({ name, response }) =>
+  response !== null && response.status >= 400
+    ? [{ name, status: response.status, body: response.body ?? "" }]
+    : [],
+);
+
+/** The verdict in a word. */
+function meaning(status: number, body: string): string {
+  const verdict = readUpstreamError(status, Buffer.from(body), 9101);
+  return verdict.kind === "loading" ? "loading" : verdict.refusal.code;
+}
+
+function errorText(error: object): string {
+  return JSON.stringify({ error });
+}
+
+describe("a recorded error means", () => {
+  it.each(Object.entries(MEANINGS))("%s: %s", (name, expected) => {
+    const found = recorded.find((transcript) => transcript.name === name);
+    expect(found && meaning(found.status, found.body)).toBe(expected);
+  });
+
+  it("something, whichever it is: none is missing here", () => {
+    const known = [...Object.keys(MEANINGS), "error-route"].sort();
+    expect(recorded.map(({ name }) => name).sort()).toEqual(known);
+  });
+
+  it("error-route: a route this build of llama-server lacks is no field the client could leave out", () => {
+    const found = recorded.find(({ name }) => name === "error-route");
+    expect(found && meaning(found.status, found.body)).not.toBe("invalid_request");
+  });
+});
+
+describe("an error that nobody recorded", () => {
+  it.each([
+    [500, "", "upstream_failed"],
+    [500, "<html>", "upstream_failed"],
+    [502, "null", "upstream_failed"],
+    [400, "[1]", "invalid_request"],
+    [400, '{"error":"text"}', "invalid_request"],
+    [403, "{}", "upstream_failed"],
+    [302, "", "upstream_failed"],
+    [204, "", "upstream_failed"],
+    [503, "not JSON", "loading"],
+  ])("of status %i with the body %j has a code all the same", (status, body, expected) => {
+    expect(meaning(status, body)).toBe(expected);
+  });
+
+  it("for a prompt that is too long says both lengths where it knows them", () => {
+    const read = (more: object): unknown =>
+      readUpstreamError(400, Buffer.from(errorText({ type: "exceed_context_size_error", ...more })), 9101);
+    expect(read({ n_prompt_tokens: 1518, n_ctx: 1024 })).toMatchObject({
+      refusal: {
+        message: "The prompt of 1518 tokens does not fit the model's context of 1024 tokens. Shorten it.",
+      },
+    });
+    expect(read({})).toMatchObject({
+      refusal: { message: "The prompt does not fit the model's context. Shorten it." },
+    });
+  });
+});
+
+describe("an upstream's own words", () => {
+  const MARKER = "Chest-Pain since Monday";
+  const bodies = [
+    errorText({ code: 400, message: MARKER, type: "invalid_request_error" }),
+    errorText({ message: MARKER, type: MARKER, param: MARKER }),
+    errorText({ type: "exceed_context_size_error", message: MARKER, n_prompt_tokens: 3, n_ctx: 2 }),
+    errorText({ type: "exceed_context_size_error", n_prompt_tokens: MARKER, n_ctx: MARKER }),
+    JSON.stringify({ error: MARKER }),
+    JSON.stringify({ [MARKER]: { message: MARKER } }),
+    MARKER,
+  ];
+
+  it.each([400, 401, 404, 413, 422, 500, 501, 502, 503])(
+    "are in no part of a refusal (status %i)",
+    (status) => {
+      for (const body of bodies) {
+        const verdict = JSON.stringify(readUpstreamError(status, Buffer.from(body), 9101));
+        expect(verdict).not.toContain(MARKER);
+        expect(verdict).not.toMatch(/chest|monday/i);
+      }
+    },
+  );
+
+  it("but the constant that names the kind of error is logged, with port and status", () => {
+    expect(
+      readUpstreamError(400, Buffer.from(errorText({ type: "invalid_request_error" })), 9101),
+    ).toMatchObject({ refusal: { internal: "port 9101 answered 400 invalid_request_error" } });
+  });
+});

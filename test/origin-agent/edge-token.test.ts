@@ -1,0 +1,61 @@
+import { createHmac } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { tokenCheck } from "../../origin-agent/edge-token.ts";
+import { boxToken, type Direction } from "../../shared/box-token.ts";
+
+const tokenOf = (secret: string, box = "north", direction: Direction = "edge-to-agent"): Promise<string> =>
+  boxToken(
+    (key, text) => Promise.resolve(createHmac("sha256", key).update(text).digest("hex")),
+    secret,
+    box,
+    direction,
+  );
+
+describe("the check of tokens", () => {
+  it("takes the token of its own box and direction", async () => {
+    const isEdge = await tokenCheck(["secret"], "north", "edge-to-agent");
+    expect(isEdge(await tokenOf("secret"))).toBe(true);
+  });
+
+  it("takes the tokens of both secrets while one is being rotated, and of no third", async () => {
+    const isEdge = await tokenCheck(["new", "old"], "north", "edge-to-agent");
+    expect(isEdge(await tokenOf("new"))).toBe(true);
+    expect(isEdge(await tokenOf("old"))).toBe(true);
+    expect(isEdge(await tokenOf("older"))).toBe(false);
+  });
+
+  it("refuses another box's token and one for the other direction", async () => {
+    const isEdge = await tokenCheck(["secret"], "north", "edge-to-agent");
+    expect(isEdge(await tokenOf("secret", "south"))).toBe(false);
+    expect(isEdge(await tokenOf("secret", "north", "agent-to-edge"))).toBe(false);
+  });
+
+  it("refuses none, an empty one and those of every other length, and never throws", async () => {
+    const isEdge = await tokenCheck(["secret"], "north", "edge-to-agent");
+    const right = await tokenOf("secret");
+    expect(isEdge(undefined)).toBe(false);
+    for (let length = 0; length < right.length; length += 1) {
+      expect(isEdge(right.slice(0, length)), `${length} characters`).toBe(false);
+    }
+    expect(isEdge(`${right}0`)).toBe(false);
+    expect(isEdge(right.toUpperCase())).toBe(false);
+    // As many characters, but more bytes than a token has.
+    expect(isEdge("é".repeat(64))).toBe(false);
+    expect(isEdge("é".repeat(32))).toBe(false);
+  });
+
+  it("refuses a token with any one digit changed", async () => {
+    const isEdge = await tokenCheck(["secret", "old"], "north", "edge-to-agent");
+    const right = await tokenOf("secret");
+    for (let at = 0; at < right.length; at += 1) {
+      const other = right[at] === "0" ? "1" : "0";
+      expect(isEdge(right.slice(0, at) + other + right.slice(at + 1)), `digit ${at}`).toBe(false);
+    }
+  });
+
+  it("takes nobody where there is no secret", async () => {
+    const isEdge = await tokenCheck([], "north", "edge-to-agent");
+    expect(isEdge("")).toBe(false);
+    expect(isEdge(undefined)).toBe(false);
+  });
+});

@@ -1,0 +1,256 @@
+// The link over real sockets, against a stand-in for the edge and with a real journal.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { EdgeWord } from "../../../origin-agent/link/edge-commands.ts";
+import { Link } from "../../../origin-agent/link/link.ts";
+import { openUsageJournal, type UsageJournal } from "../../../origin-agent/usage/journal.ts";
+import { LINK_BOX_HEADER, MAX_BATCH_CALLS, MAX_FRAME_BYTES } from "../../../shared/wire.ts";
+import { startEdgeDouble, type EdgeDouble } from "../support/edge-double.ts";
+import { quietBox, usageCall } from "../support/link-samples.ts";
+import { until } from "../../support/until.ts";
+
+const TOKEN = "f".repeat(64);
+
+let edge: EdgeDouble;
+let folder: string;
+let journal: UsageJournal;
+let link: Link;
+let words: EdgeWord[];
+let log: Record<string, unknown>[];
+
+/** A freeze of this process counts as this long at most: what came meanwhile is read before a time-out is over. */
+const LONGEST_FREEZE_MS = 1_000;
+
+let clockStands = false;
+let [linkNow, readAt] = [0, 0];
+
+function clock(): number {
+  const now = performance.now();
+  if (!clockStands) linkNow += Math.min(now - readAt, LONGEST_FREEZE_MS);
+  readAt = now;
+  return linkNow;
+}
+
+const openJournal = (epoch: string, alive: boolean): UsageJournal =>
+  openUsageJournal({ folder, epoch, isAlive: () => alive, now: Date.now });
+
+function makeLink(epoch = "epoch-1", draining = false): Link {
+  const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
+  return new Link({
+    edgeUrl: edge.url,
+    box: "north",
+    token: TOKEN,
+    hello: () => ({
+      box: "north",
+      epoch,
+      version: "1.2.3",
+      fleetHash: "0".repeat(64),
+      now: Date.now(),
+      servers: [{ port: 9101, model: "Heron-3B" }],
+    }),
+    look: () => ({ ...quietBox(), draining }),
+    journal,
+    onWord: (word) => void words.push(word),
+    log: pino({}, lines),
+    clock,
+    wallClock: Date.now,
+    random: () => 0,
+  });
+}
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "isha-link-"));
+  edge = await startEdgeDouble();
+  journal = openJournal("epoch-1", true);
+  [words, log] = [[], []];
+  clockStands = false;
+  link = makeLink();
+});
+afterEach(async () => {
+  await edge.close();
+  await link.finish();
+  await journal.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function endCalls(count: number): void {
+  for (let at = 0; at < count; at += 1) {
+    const { seq: _seq, outcome, promptTokens, cachedTokens, ...call } = usageCall(at);
+    const { completionTokens, choices, estimated, durationMs, ...start } = call;
+    journal.start(start)({
+      outcome,
+      promptTokens,
+      cachedTokens,
+      completionTokens,
+      choices,
+      estimated,
+      durationMs,
+    });
+    link.noted();
+  }
+}
+
+const linesOf = (event: string): Record<string, unknown>[] => log.filter((line) => line["event"] === event);
+
+describe("a link", () => {
+  it("shows the box's name and token, says hello first, and then what the box is like", async () => {
+    link.start();
+    await edge.told("snapshot");
+    expect(edge.upgrades[0]).toMatchObject({ [LINK_BOX_HEADER]: "north", "x-isha-token": TOKEN });
+    expect(edge.frames[0]).toMatchObject({ t: "hello", v: 1, box: "north", epoch: "epoch-1" });
+    expect(edge.frames[1]).toMatchObject({ t: "snapshot", seq: 1, draining: false });
+    expect(edge.faults).toEqual([]);
+  });
+
+  it("tells each call once, in order, in batches, and the journal lets go of them", async () => {
+    link.start();
+    await edge.told("hello");
+    endCalls(MAX_BATCH_CALLS + 50);
+    await until(() => edge.booked.size === MAX_BATCH_CALLS + 50);
+    const numbers = [...edge.booked.values()].map(({ seq }) => seq);
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+    expect(edge.twice).toEqual([]);
+    await until(async () => (await journal.unacknowledged(1)) === null);
+    const sizes = (await edge.told("usage")).map(({ calls }) => calls.length);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(MAX_BATCH_CALLS);
+  });
+
+  it("tells again over the next link what the last one took and nobody acknowledged", async () => {
+    edge.switches.usage = "unacknowledged";
+    link.start();
+    await edge.told("hello");
+    endCalls(3);
+    await edge.told("usage");
+    edge.switches.usage = "acknowledged";
+    edge.cut();
+    await until(async () => (await journal.unacknowledged(1)) === null);
+    expect((await edge.told("hello", 2)).length).toBe(2);
+    expect(edge.booked.size).toBe(3);
+    expect(edge.twice).toEqual([]);
+  });
+
+  it("tells the journals of processes that are gone too, each under its own epoch", async () => {
+    const before = openJournal("epoch-0", true);
+    const mine = journal;
+    journal = before;
+    endCalls(2);
+    await before.sync();
+    journal = mine;
+    const adopting = openJournal("epoch-1b", false);
+    await adopting.adopt();
+    journal = adopting;
+    link = makeLink("epoch-1b");
+    link.start();
+    await until(() => edge.booked.size === 2);
+    expect([...edge.booked.keys()].every((name) => name.startsWith("epoch-0 "))).toBe(true);
+    await before.close();
+  });
+
+  it("hands the edge's words on, and says of a frame it can't read why and nothing of what it held", async () => {
+    link.start();
+    await edge.told("hello");
+    edge.say({ t: "drain" });
+    edge.say({ t: "revoke", keyId: "key-1" });
+    edge.say({ t: "restart", port: 9101 });
+    edge.say('{"t":"restart","port":"marker-a"}');
+    edge.say("marker-b");
+    edge.say(Buffer.from("marker-c"));
+    edge.say({ t: "resume" });
+    await until(() => words.length === 4);
+    expect(words.map(({ t }) => t)).toEqual(["drain", "revoke", "restart", "resume"]);
+    expect(linesOf("link-frame").map(({ reason }) => reason)).toEqual([
+      `the frame's field "port" is not as it should be`,
+      "the frame isn't JSON",
+      "the frame isn't text",
+    ]);
+    expect(JSON.stringify(log)).not.toContain("marker");
+  });
+
+  it("lets a frame that is too large go with the link, and dials again", async () => {
+    link.start();
+    await edge.told("hello");
+    edge.say("x".repeat(MAX_FRAME_BYTES + 1));
+    await edge.told("hello", 2);
+    expect(words).toEqual([]);
+  });
+
+  it("that is refused says so once, with what to do and no token, and one that is let in again is told", async () => {
+    edge.switches.refuse = 503;
+    link.start();
+    await until(() => edge.upgrades.length >= 3);
+    edge.switches.refuse = 401;
+    await until(() => linesOf("link").length === 2);
+    expect(linesOf("link")).toMatchObject([
+      { state: "refused", status: 503 },
+      { state: "refused", status: 401, advice: expect.stringContaining("BOX_SECRET") as unknown },
+    ]);
+    expect(JSON.stringify(log)).not.toContain(TOKEN);
+  });
+
+  it("is dialled anew after a cut, and both are in the log", async () => {
+    link.start();
+    await edge.told("hello");
+    edge.cut();
+    await edge.told("hello", 2);
+    await until(() => linesOf("link").length === 3);
+    expect(linesOf("link").map(({ state }) => state)).toEqual(["open", "lost", "open"]);
+  });
+});
+
+describe("a reload", () => {
+  it("has both agents linked, the old one as draining, until it says bye", async () => {
+    const old = link;
+    const next = makeLink("epoch-2");
+    link = makeLink("epoch-1", true);
+    link.start();
+    await edge.told("hello");
+    next.start();
+    const hellos = await edge.told("hello", 2);
+    expect(hellos.map(({ epoch }) => epoch)).toEqual(["epoch-1", "epoch-2"]);
+    const draining = (): boolean[] =>
+      edge.frames.flatMap((frame) => (frame.t === "snapshot" ? [frame.draining] : []));
+    await until(() => draining().includes(false));
+    expect(draining()[0]).toBe(true);
+    expect(edge.links()).toBe(2);
+    await link.finish();
+    await edge.told("bye");
+    await until(() => edge.links() === 1);
+    expect(next.isOpen).toBe(true);
+    await Promise.all([next.finish(), old.finish()]);
+  });
+});
+
+describe("a link's end", () => {
+  it("comes after the last usage was acknowledged, with a bye", async () => {
+    link.start();
+    await edge.told("hello");
+    endCalls(5);
+    // Its two seconds aren't over before the acknowledgement is there.
+    clockStands = true;
+    await link.finish();
+    expect(edge.booked.size).toBe(5);
+    await edge.told("bye");
+    expect(await journal.unacknowledged(1)).toBeNull();
+    await until(() => edge.links() === 0);
+  });
+
+  it("doesn't wait for an edge that acknowledges nothing: the journal keeps it", async () => {
+    edge.switches.usage = "ignored";
+    link.start();
+    await edge.told("hello");
+    endCalls(2);
+    await link.finish();
+    expect((await journal.unacknowledged(10))?.calls).toHaveLength(2);
+  });
+
+  it("is at once where there is no edge", async () => {
+    edge.switches.refuse = 503;
+    link.start();
+    endCalls(1);
+    await link.finish();
+    expect((await journal.unacknowledged(10))?.calls).toHaveLength(1);
+  });
+});

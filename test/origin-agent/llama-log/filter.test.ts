@@ -1,0 +1,114 @@
+// The filter as a program, between a server that prints and a log that may not be read.
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, it } from "vitest";
+import { until } from "../../support/until.ts";
+import { FAILURES, MARK, MODEL, PLAIN_DAY } from "../support/llama-log.ts";
+
+const PROGRAM = fileURLToPath(new URL("../../../origin-agent/llama-log/filter.ts", import.meta.url));
+
+const started: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill("SIGKILL");
+});
+
+function filter(environment: NodeJS.ProcessEnv = {}): ChildProcess {
+  const args = [PROGRAM, "llama-server", "--port", "9101", "-m", MODEL, "--alias", "tiny.gguf"];
+  const child = spawn(process.execPath, args, {
+    stdio: ["pipe", "pipe", "inherit"],
+    env: { ...process.env, ...environment },
+  });
+  started.push(child);
+  return child;
+}
+
+describe("the log filter", () => {
+  it("passes what is harmless, counts the rest, and ends with its input", async () => {
+    const child = filter();
+    const out: Buffer[] = [];
+    child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
+    child.stdin?.end(`${PLAIN_DAY}${FAILURES.join("\n")}\n`);
+    const [code] = (await once(child, "close")) as [number | null];
+    const text = Buffer.concat(out).toString();
+    expect(code).toBe(0);
+    expect(text.startsWith(PLAIN_DAY)).toBe(true);
+    expect(text).not.toContain(MARK);
+    expect(text).toMatch(/\(… \d+ lines withheld\)\n$/);
+  });
+
+  it("is ended by no signal before its server has ended", async () => {
+    const child = filter();
+    const out: Buffer[] = [];
+    child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
+    child.stdin?.write("main: loading model\n");
+    await once(child.stdout ?? child, "data");
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) child.kill(signal);
+    // A process gets its signals before it reads on.
+    child.stdin?.write("main: model loaded\n");
+    await until(() => Buffer.concat(out).toString() === "main: loading model\nmain: model loaded\n");
+    child.stdin?.end();
+    expect(await once(child, "close")).toEqual([0, null]);
+  });
+
+  it("takes all that its server prints while nobody reads the log, and says how much it dropped", async () => {
+    const child = filter();
+    child.stdout?.pause();
+    const line = Buffer.from(
+      "slot      release: id  1 | task 0 | stop processing: n_tokens = 29, truncated = 0\n",
+    );
+    const megabyte = Buffer.concat(Array.from({ length: Math.ceil(1_048_576 / line.length) }, () => line));
+    // A filter that waited for the log's reader would never take all of it.
+    for (let sent = 0; sent < 8; sent += 1) {
+      if (child.stdin?.write(megabyte) === false) await once(child.stdin, "drain");
+    }
+    const out: Buffer[] = [];
+    child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
+    child.stdout?.resume();
+    const text = (): string => Buffer.concat(out).toString();
+    const passed = (): number => text().match(/^slot .*\n/gm)?.length ?? 0;
+    const dropped = (): number =>
+      [...text().matchAll(/\(… (\d+) lines dropped/g)].reduce((sum, [, lines]) => sum + Number(lines), 0);
+    // It goes at the latest two seconds after its server, so its server doesn't end before all is accounted for.
+    const total = (megabyte.length / line.length) * 8;
+    await until(() => passed() + dropped() >= total, "every line passed or counted as dropped");
+    expect(dropped()).toBeGreaterThan(50_000);
+    child.stdin?.end();
+    await once(child, "close");
+    expect(passed() + dropped()).toBe(total);
+  });
+
+  it("writes the server's last lines into PM2's file itself, which PM2 has closed by then", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "isha-log-"));
+    const file = join(folder, "out.log");
+    const child = filter({ pm_out_log_path: file });
+    const out: Buffer[] = [];
+    child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
+    child.stdin?.write("main: loading model\n");
+    await once(child.stdout ?? child, "data");
+    expect(existsSync(file)).toBe(false);
+    // Its last lines and its end are there before the filter goes on, however late either of us is.
+    child.kill("SIGSTOP");
+    await new Promise<void>((resolve) => child.stdin?.end(`CUDA error: out of memory\n${MARK}\n`, resolve));
+    child.kill("SIGCONT");
+    await once(child, "close");
+    const last = "CUDA error: out of memory\n(… 1 line withheld)\n";
+    expect(Buffer.concat(out).toString()).toBe(`main: loading model\n${last}`);
+    expect(readFileSync(file, "utf8").replace(/^[\d-]+T[\d:.]+Z: /gm, "")).toBe(last);
+    rmSync(folder, { recursive: true });
+  });
+
+  it("goes on reading when the log's reader is gone", async () => {
+    const child = filter();
+    child.stdout?.destroy();
+    // Far more than fits between the two: what is taken was read.
+    await new Promise((resolve) => child.stdin?.write(PLAIN_DAY.repeat(1_000), resolve));
+    expect([child.exitCode, child.signalCode]).toEqual([null, null]);
+    child.stdin?.end();
+    const [code] = (await once(child, "close")) as [number | null];
+    expect(code).toBe(0);
+  });
+});

@@ -1,0 +1,93 @@
+// What an admission decision costs as the queue grows: steps of code, counted, not time.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Admission, type AdmissionCall } from "../../../origin-agent/queue/admission.ts";
+import { PRIORITIES } from "../../../shared/fleet.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { StepCounter } from "../support/counted-steps.ts";
+
+const SIZES = [100, 1_000, 10_000];
+const PORTS = [8080, 8082];
+/** Operations averaged over: an operation now and then pays for what others left to it. */
+const BATCH = 50;
+
+const steps = new StepCounter(
+  /origin-agent\/(admission|port-queue|port-set|backlog|fair-queue|indexed-heap)\.ts/,
+);
+beforeAll(() => steps.start());
+afterAll(() => steps.stop());
+
+/** Who waits: many keys with a call each, few keys with many, one key with many scopes, one scope with many calls. */
+const SHAPES: Readonly<Record<string, (at: number) => { keyId: string; scope: string | null }>> = {
+  "a key a call": (at) => ({ keyId: `key ${at}`, scope: null }),
+  "a hundred keys": (at) => ({ keyId: `key ${at % 100}`, scope: `scope ${at % 7}` }),
+  "a scope a call": (at) => ({ keyId: `key ${at % 3}`, scope: `scope ${at}` }),
+  "three long rows": (at) => ({ keyId: `key ${at % 3}`, scope: null }),
+};
+
+class Waiting {
+  readonly admission = new Admission({ queuePerSlot: 1_000_000, queueDeadlineMs: 1e12 });
+  readonly #random = new SeededRandom(5);
+  readonly #who: (at: number) => { keyId: string; scope: string | null };
+  readonly ids: string[] = [];
+  #at = 0;
+
+  constructor(size: number, who: (at: number) => { keyId: string; scope: string | null }) {
+    this.#who = who;
+    for (const port of PORTS) this.admission.resize(port, 2);
+    for (let at = 0; at < size; at += 1) this.offer();
+  }
+
+  offer(): void {
+    const at = this.#at++;
+    const call: AdmissionCall = {
+      id: `call ${at}`,
+      ...this.#who(at),
+      priority: this.#random.pick(PRIORITIES),
+      ports: this.#random.chance(0.5) ? PORTS : [this.#random.pick(PORTS)],
+      choices: 1 + this.#random.below(2),
+      deadlineAt: 1e9 + this.#random.below(1e6),
+    };
+    expect(this.admission.offer(call, 0).kind).toBe("queued");
+    this.ids.push(call.id);
+  }
+
+  next(): void {
+    expect(this.admission.next(this.#random.pick(PORTS), 2, 1)).not.toBeNull();
+  }
+
+  leave(): void {
+    const [id] = this.ids.splice(this.#random.below(this.ids.length), 1);
+    this.admission.leave(id ?? "");
+  }
+
+  expire(): void {
+    const first = this.admission.nextDeadline();
+    expect(this.admission.expire(first ?? 0).length).toBeGreaterThan(0);
+  }
+}
+
+describe("steps of an operation grow no faster than the logarithm of the calls that wait", () => {
+  const OPERATIONS = ["offer", "next", "leave", "expire"] as const;
+
+  it.each(Object.keys(SHAPES))("%s", async (shape) => {
+    const who = SHAPES[shape];
+    if (who === undefined) throw new Error("no such shape");
+    const costs: Record<string, number[]> = { offer: [], next: [], leave: [], expire: [] };
+    for (const size of SIZES) {
+      const waiting = new Waiting(size, who);
+      for (const operation of OPERATIONS) {
+        const counted = await steps.count(() => {
+          for (let at = 0; at < BATCH; at += 1) waiting[operation]();
+        });
+        costs[operation]?.push(Math.round(counted / BATCH));
+      }
+    }
+    for (const operation of OPERATIONS) {
+      const [small = 0, middle = 0, large = 0] = costs[operation] ?? [];
+      expect(small, "something was counted").toBeGreaterThan(10);
+      // log n doubles from 100 to 10,000; n grows a hundredfold.
+      expect(large, `${operation}: ${small}, ${middle}, ${large}`).toBeLessThan(2 * small + 50);
+      expect(large).toBeLessThan(60 * Math.log2(10_000));
+    }
+  });
+});

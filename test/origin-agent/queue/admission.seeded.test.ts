@@ -1,0 +1,360 @@
+// Admission under random traffic: a box of three ports that starts what it is told to, with what must hold at
+// every step, and every call's fate accounted for.
+import { describe, expect, it } from "vitest";
+import { Admission, QUEUE_DEADLINE_MS, type AdmissionCall } from "../../../origin-agent/queue/admission.ts";
+import { SERVICE_PRIOR_MS } from "../../../origin-agent/queue/port-queue.ts";
+import { PRIORITIES, type Priority } from "../../../shared/fleet.ts";
+import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
+import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
+
+const STEPS = 20_000;
+const SLOTS: ReadonlyMap<number, number> = new Map([
+  [8080, 2],
+  [8082, 2],
+  [8084, 4],
+]);
+const PORT_SETS = [[8080], [8082], [8080, 8082], [8084], [8080, 8082, 8084], [9999, 8080]];
+
+interface Known {
+  readonly call: AdmissionCall;
+  readonly offeredAt: number;
+  readonly expiresAt: number;
+}
+
+interface Running {
+  readonly call: AdmissionCall;
+  readonly port: number;
+  readonly since: number;
+  readonly endsAt: number;
+}
+
+function must(holds: boolean, what: string): void {
+  if (!holds) throw new Error(what);
+}
+
+const placesOf = (ports: readonly number[]): number =>
+  ports.reduce((sum, port) => sum + QUEUE_PER_SLOT * (SLOTS.get(port) ?? 0), 0);
+
+class Box {
+  readonly admission = new Admission();
+  /** Calls that wait, by id. */
+  readonly known = new Map<string, Known>();
+  /** What came of the others. */
+  readonly fates = { served: 0, left: 0, expired: 0 };
+  readonly refused = { full: 0, "key-share": 0, "too-long": 0, "too-wide": 0 };
+  #running: Running[] = [];
+  readonly #random: SeededRandom;
+  #now = 0;
+
+  constructor(seed: number) {
+    this.#random = new SeededRandom(seed);
+    for (const [port, slots] of SLOTS) this.admission.resize(port, slots);
+  }
+
+  get waiting(): Known[] {
+    return [...this.known.values()];
+  }
+
+  #ended(known: Known, fate: keyof Box["fates"]): void {
+    this.known.delete(known.call.id);
+    this.fates[fate] += 1;
+  }
+
+  step(busy: boolean): void {
+    const random = this.#random;
+    this.#now += random.below(random.chance(0.01) ? 20_000 : 120);
+    this.#end();
+    if (busy) for (let at = random.below(4); at > 0; at -= 1) this.#offer();
+    if (random.chance(0.1)) this.#leave();
+    // The timer for deadlines may be late; nobody may be begun after their deadline all the same.
+    if (random.chance(0.5)) this.#expire();
+    for (const port of random.shuffled([...SLOTS.keys()])) this.#dispatch(port);
+    this.#check();
+  }
+
+  #offer(): void {
+    const random = this.#random;
+    const call: AdmissionCall = {
+      id: `call ${this.known.size} ${random.next()}`,
+      keyId: random.chance(0.5) ? "hog" : `key ${random.below(6)}`,
+      scope: random.chance(0.5) ? null : `scope ${random.below(3)}`,
+      priority: random.chance(0.7) ? "normal" : random.pick(PRIORITIES),
+      ports: random.pick(PORT_SETS),
+      choices: random.chance(0.15) ? 1 + random.below(4) : 1,
+      deadlineAt: this.#now + (random.chance(0.2) ? random.below(20_000) : 300_000),
+    };
+    const before = this.admission.snapshot().queued;
+    const { held, places } = this.#share(call);
+    const offer = this.admission.offer(call, this.#now);
+    if (offer.kind === "refused") {
+      this.refused[offer.reason] += 1;
+      const { retryAfterMs } = offer;
+      must(
+        offer.reason === "too-wide" || (retryAfterMs ?? 0) > 0,
+        "a refusal for load says when to ask again",
+      );
+      must(retryAfterMs === null || Number.isFinite(retryAfterMs), "and that is some time");
+      must(this.admission.snapshot().queued === before, "a refused call takes no place");
+      return;
+    }
+    must(call.choices > 1 || held * 2 < places, `a key with ${held} of ${places} places gets another`);
+    const expiresAt = Math.min(this.#now + QUEUE_DEADLINE_MS, call.deadlineAt);
+    must(this.#now + offer.estimateMs <= expiresAt, "who is taken in may hope to be served in time");
+    this.known.set(call.id, { call, offeredAt: this.#now, expiresAt });
+  }
+
+  /** What a call's key surely holds of the places of its ports. */
+  #share(call: AdmissionCall): { readonly held: number; readonly places: number } {
+    const held = this.waiting.filter(
+      (other) =>
+        other.call.keyId === call.keyId &&
+        other.expiresAt > this.#now &&
+        other.call.ports.every((port) => call.ports.includes(port)),
+    );
+    return { held: held.length, places: placesOf(call.ports) };
+  }
+
+  #leave(): void {
+    const { waiting } = this;
+    const known = waiting.length > 0 ? this.#random.pick(waiting) : undefined;
+    if (known === undefined) return;
+    must(this.admission.leave(known.call.id), "who waits may leave");
+    must(!this.admission.leave(known.call.id), "and leaves once");
+    this.#ended(known, "left");
+  }
+
+  #expire(): void {
+    const due = this.waiting.filter(({ expiresAt }) => expiresAt <= this.#now);
+    const next = this.admission.nextDeadline();
+    must(due.length === 0 || (next !== null && next <= this.#now), "the next deadline is known");
+    const expired = this.admission.expire(this.#now);
+    must(
+      expired.length === due.length && due.every(({ call }) => expired.includes(call.id)),
+      "all whose time is up are named, each once, and nobody else",
+    );
+    for (const known of due) this.#ended(known, "expired");
+  }
+
+  #dispatch(port: number): void {
+    for (;;) {
+      const free = this.#free(port);
+      const call = this.admission.next(port, free, this.#now);
+      if (call === null) return;
+      const known = this.known.get(call.id);
+      if (known === undefined) throw new Error(`${call.id} is begun though it doesn't wait`);
+      must(this.#now < known.expiresAt, "nobody is begun after their deadline");
+      must(call.ports.includes(port), "nobody is begun where they may not be");
+      must(call.choices <= free, "nobody is begun without slots");
+      this.#mustBeItsTurn(known, port);
+      this.#ended(known, "served");
+      const endsAt = this.#now + 200 + this.#random.below(3_000);
+      this.#running.push({ call, port, since: this.#now, endsAt });
+    }
+  }
+
+  /** Of one key, scope, priority and set of ports the earlier goes first. */
+  #mustBeItsTurn({ call, offeredAt }: Known, port: number): void {
+    const before = this.waiting.find(
+      (other) =>
+        other.offeredAt < offeredAt &&
+        other.expiresAt > this.#now &&
+        other.call.keyId === call.keyId &&
+        other.call.scope === call.scope &&
+        other.call.priority === call.priority &&
+        other.call.choices <= (SLOTS.get(port) ?? 0) &&
+        other.call.ports.includes(port),
+    );
+    must(before === undefined, `${call.id} is begun before ${before?.call.id}`);
+  }
+
+  #end(): void {
+    for (const { call, port, since, endsAt } of this.#running) {
+      if (endsAt <= this.#now) this.admission.served(port, endsAt - since, call.choices);
+    }
+    this.#running = this.#running.filter(({ endsAt }) => endsAt > this.#now);
+  }
+
+  #free(port: number): number {
+    const taken = this.#running.filter((running) => running.port === port);
+    return (SLOTS.get(port) ?? 0) - taken.reduce((sum, { call }) => sum + call.choices, 0);
+  }
+
+  #check(): void {
+    for (const port of SLOTS.keys()) must(this.#free(port) >= 0, "never more at work than slots");
+    const waiting = this.waiting.filter(({ expiresAt }) => expiresAt > this.#now);
+    const { queued, keys, byPriority, byPorts } = this.admission.snapshot();
+    must(queued === waiting.length, `${queued} wait in the queue, ${waiting.length} in truth`);
+    must(keys === new Set(waiting.map(({ call }) => call.keyId)).size, "keys are counted");
+    const count = (priority: Priority): number =>
+      waiting.filter(({ call }) => call.priority === priority).length;
+    must(
+      PRIORITIES.every((priority) => byPriority[priority] === count(priority)),
+      "priorities are counted",
+    );
+    must(Object.values(byPorts).reduce((sum, value) => sum + value, 0) === queued, "ports are counted");
+    for (const ports of this.#random.chance(0.1) ? PORT_SETS : []) {
+      // Whoever may use these ports alone has no place anywhere else.
+      const within = waiting.filter(({ call }) => call.ports.every((port) => ports.includes(port)));
+      const places = placesOf(ports);
+      must(within.length <= places, `${within.length} wait in ${places} places`);
+    }
+  }
+}
+
+describe("admission, under random traffic", () => {
+  const fates = { served: 0, left: 0, expired: 0 };
+  const refused = { full: 0, "key-share": 0, "too-long": 0, "too-wide": 0 };
+
+  it.each(SEEDS.slice(0, 6))(
+    "loses nobody, serves nobody twice, and keeps places, slots, shares and deadlines (seed %i)",
+    (seed) => {
+      const box = new Box(seed);
+      for (let step = 0; step < STEPS; step += 1) {
+        box.step(step % 1_000 < 800);
+      }
+      for (let step = 0; step < 20_000 && box.waiting.length > 0; step += 1) box.step(false);
+      expect(box.waiting).toEqual([]);
+      expect(box.admission.snapshot()).toEqual({
+        queued: 0,
+        keys: 0,
+        byPriority: { high: 0, normal: 0, low: 0 },
+        byPorts: {},
+      });
+      expect(box.admission.nextDeadline()).toBeNull();
+      for (const fate of Object.keys(fates) as (keyof typeof fates)[]) fates[fate] += box.fates[fate];
+      for (const reason of Object.keys(refused) as (keyof typeof refused)[]) {
+        refused[reason] += box.refused[reason];
+      }
+    },
+  );
+
+  it("has met every fate and every reason to refuse in doing so", () => {
+    for (const [what, count] of Object.entries({ ...fates, ...refused }))
+      expect(count, what).toBeGreaterThan(100);
+  });
+});
+
+/** One port of two slots, all at work; calls take between a half and a whole service time. */
+class OnePort {
+  readonly admission = new Admission();
+  readonly #random: SeededRandom;
+  readonly #endsAt: number[] = [];
+  readonly begun = new Map<string, number>();
+  now = 0;
+
+  constructor(seed: number) {
+    this.#random = new SeededRandom(seed);
+    this.admission.resize(8080, 2);
+  }
+
+  offer(id: string, keyId: string, more: Partial<AdmissionCall> = {}): boolean {
+    const call = {
+      id,
+      keyId,
+      scope: null,
+      priority: "normal",
+      ports: [8080],
+      choices: 1,
+      deadlineAt: 1e12,
+    } as const;
+    return this.admission.offer({ ...call, ...more }, this.now).kind === "queued";
+  }
+
+  /** Begins whom it may, then goes to when the next slot comes free. */
+  turn(): void {
+    this.dispatch();
+    this.now = Math.min(...this.#endsAt);
+    const { length } = this.#endsAt;
+    this.#endsAt.splice(this.#endsAt.indexOf(this.now), 1);
+    must(this.#endsAt.length === length - 1, "a slot came free");
+  }
+
+  dispatch(): void {
+    for (let call = this.#next(); call !== null; call = this.#next()) {
+      const serviceMs = SERVICE_MS / 2 + this.#random.below(SERVICE_MS / 2);
+      for (let slot = 0; slot < call.choices; slot += 1) this.#endsAt.push(this.now + serviceMs);
+      this.begun.set(call.id, this.now);
+    }
+  }
+
+  #next(): AdmissionCall | null {
+    return this.admission.next(8080, 2 - this.#endsAt.length, this.now);
+  }
+}
+
+const SERVICE_MS = 1_000;
+
+describe("one key's flood", () => {
+  it.each(SEEDS)("delays another's single call by at most one service time (seed %i)", (seed) => {
+    const port = new OnePort(seed);
+    const random = new SeededRandom(seed);
+    for (let round = 0; round < 100; round += 1) {
+      for (let at = 0; at < 200; at += 1) port.offer(`hog ${round} ${at}`, "hog");
+      for (let turns = random.below(5); turns > 0; turns -= 1) port.turn();
+      port.dispatch();
+      const id = `single ${round}`;
+      const since = port.now;
+      must(port.offer(id, "single"), "a newcomer finds a place");
+      while (!port.begun.has(id)) port.turn();
+      const waited = (port.begun.get(id) ?? Infinity) - since;
+      expect(waited).toBeLessThanOrEqual(SERVICE_MS);
+    }
+  });
+
+  it.each(SEEDS.slice(0, 5))(
+    "can't keep a call of two choices, or a low one, from its turn (seed %i)",
+    (seed) => {
+      const port = new OnePort(seed);
+      for (let round = 0; round < 40; round += 1) {
+        const [wide, low] = [`wide ${round}`, `low ${round}`];
+        const since = port.now;
+        must(port.offer(wide, "wide", { choices: 2 }), "there is a place");
+        must(port.offer(low, "low", { priority: "low" }), "there is a place");
+        for (let turn = 0; !port.begun.has(wide) || !port.begun.has(low); turn += 1) {
+          for (let at = 0; at < 3; at += 1) port.offer(`hog ${round} ${turn} ${at}`, `hog ${at}`);
+          port.turn();
+          must(turn < 100, "both are begun in the end");
+        }
+        // Each of three others once before it, then both slots; no more than all of their calls at once.
+        expect((port.begun.get(wide) ?? Infinity) - since).toBeLessThanOrEqual(4 * SERVICE_MS);
+        // Sixteen turns, and the wide one's two slots.
+        expect((port.begun.get(low) ?? Infinity) - since).toBeLessThanOrEqual(18 * SERVICE_MS);
+      }
+    },
+  );
+});
+
+describe("the estimate", () => {
+  it.each(SEEDS)(
+    "is what a call waits, but for one service time, where nobody else comes (seed %i)",
+    (seed) => {
+      const random = new SeededRandom(seed);
+      for (let round = 0; round < 50; round += 1) {
+        const admission = new Admission();
+        admission.resize(8080, 3);
+        const endsAt = [1, 1, 1].map(() => random.below(SERVICE_PRIOR_MS));
+        let [id, estimateMs] = ["", 0];
+        for (let at = random.below(24); at >= 0; at -= 1) {
+          const call: AdmissionCall = {
+            id: `call ${at}`,
+            keyId: `key ${random.below(1 + random.below(8))}`,
+            scope: random.chance(0.5) ? null : `scope ${random.below(4)}`,
+            priority: random.pick(PRIORITIES),
+            ports: [8080],
+            choices: 1,
+            deadlineAt: 1e9,
+          };
+          const offer = admission.offer(call, 0);
+          if (offer.kind === "queued") [id, estimateMs] = [call.id, offer.estimateMs];
+        }
+        let now = 0;
+        for (let begun = ""; begun !== id; begun = admission.next(8080, 1, now)?.id ?? "nobody") {
+          now = Math.min(...endsAt);
+          endsAt[endsAt.indexOf(now)] = now + SERVICE_PRIOR_MS;
+          must(begun !== "nobody", "the call is begun in the end");
+        }
+        must(now <= estimateMs + SERVICE_PRIOR_MS, `${now} ms waited, ${estimateMs} estimated`);
+      }
+    },
+  );
+});

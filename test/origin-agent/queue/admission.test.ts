@@ -1,0 +1,385 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  Admission,
+  QUEUE_DEADLINE_MS,
+  type AdmissionCall,
+  type Offer,
+} from "../../../origin-agent/queue/admission.ts";
+import { PASSED_OVER_MAX } from "../../../origin-agent/queue/backlog.ts";
+import { SERVICE_PRIOR_MS } from "../../../origin-agent/queue/port-queue.ts";
+import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
+
+const NEVER = 1e9;
+let admission: Admission;
+let ids = 0;
+
+/** Two replicas of two slots each, and a port of another model with four. */
+beforeEach(() => {
+  ids = 0;
+  admission = new Admission();
+  admission.resize(8080, 2);
+  admission.resize(8082, 2);
+  admission.resize(8084, 4);
+});
+
+const call = (keyId: string, more: Partial<AdmissionCall> = {}): AdmissionCall => ({
+  id: `${keyId}-${ids++}`,
+  keyId,
+  scope: null,
+  priority: "normal",
+  ports: [8080],
+  choices: 1,
+  deadlineAt: NEVER,
+  ...more,
+});
+const REPLICAS = { ports: [8080, 8082] };
+
+const offer = (keyId: string, more: Partial<AdmissionCall> = {}, now = 0): Offer =>
+  admission.offer(call(keyId, more), now);
+
+/** Offers so many, by as many keys in turn, and expects them to be taken in. */
+function fill(count: number, keys: number, more: Partial<AdmissionCall> = {}): void {
+  for (let at = 0; at < count; at += 1) expect(offer(`k${at % keys}`, more).kind).toBe("queued");
+}
+
+function taken(port: number, count: number, freeSlots = 1): (string | undefined)[] {
+  return Array.from({ length: count }, () => admission.next(port, freeSlots, 1)?.keyId);
+}
+
+describe("an offer", () => {
+  it("is decided at once, and its call waits until a slot is offered to it", () => {
+    expect(offer("a")).toEqual({ kind: "queued", estimateMs: SERVICE_PRIOR_MS / 2 });
+    expect(admission.next(8080, 0, 1)).toBeNull();
+    expect(admission.next(8082, 1, 1)).toBeNull();
+    expect(admission.next(8080, 1, 1)).toMatchObject({ id: "a-0", keyId: "a" });
+    expect(admission.next(8080, 1, 1)).toBeNull();
+  });
+
+  it("gives the very object back that was offered", () => {
+    const mine = { ...call("a"), body: Symbol("body") };
+    const typed = new Admission<typeof mine>();
+    typed.resize(8080, 1);
+    typed.offer(mine, 0);
+    expect(typed.next(8080, 1, 1)).toBe(mine);
+  });
+
+  it.each<[string, Partial<AdmissionCall>, number]>([
+    ["one port", {}, 2 * QUEUE_PER_SLOT],
+    ["replicas", REPLICAS, 4 * QUEUE_PER_SLOT],
+    ["a larger server", { ports: [8084] }, 4 * QUEUE_PER_SLOT],
+  ])("is refused as full once every place is taken: %s", (_what, more, places) => {
+    for (const port of [8080, 8082, 8084]) for (let at = 0; at < 150; at += 1) admission.served(port, 100, 1);
+    fill(places, 10, more);
+    const refused = offer("new", more);
+    expect(refused).toMatchObject({ kind: "refused", reason: "full" });
+    // One slot comes free in a slot's share of the 100 ms.
+    expect(refused.kind === "refused" && refused.retryAfterMs).toBeCloseTo(
+      (100 * QUEUE_PER_SLOT) / places,
+      0,
+    );
+    expect(admission.next(more.ports?.[0] ?? 8080, 1, 1)).not.toBeNull();
+    expect(offer("new", more).kind).toBe("queued");
+  });
+
+  it("of a call for one port finds no place where calls for any replica have them all, and the other way round", () => {
+    for (const port of [8080, 8082]) for (let at = 0; at < 150; at += 1) admission.served(port, 100, 1);
+    fill(32, 8);
+    expect(offer("new")).toMatchObject({ reason: "full" });
+    fill(32, 8, REPLICAS);
+    expect(offer("new", REPLICAS)).toMatchObject({ reason: "full" });
+    expect(offer("new", { ports: [8082] })).toMatchObject({ reason: "full" });
+  });
+
+  it("is refused where its key holds half of the places already, and says so", () => {
+    for (let at = 0; at < 150; at += 1) admission.served(8080, 100, 1);
+    fill(16, 1);
+    const refused = offer("k0");
+    expect(refused).toMatchObject({ kind: "refused", reason: "key-share" });
+    // Its own calls alone take turns: one ends every 50 ms.
+    expect(refused.kind === "refused" && refused.retryAfterMs).toBeCloseTo(50, 0);
+    expect(offer("other").kind).toBe("queued");
+    admission.next(8080, 1, 1);
+    expect(offer("k0").kind).toBe("queued");
+  });
+
+  it("counts what a key holds over the ports that the call may use, and no others", () => {
+    for (const port of [8080, 8082]) for (let at = 0; at < 150; at += 1) admission.served(port, 100, 1);
+    fill(16, 1);
+    expect(offer("k0", { ports: [8082] }).kind).toBe("queued");
+    expect(offer("k0", REPLICAS).kind).toBe("queued");
+    expect(offer("k0", { ports: [8084] }).kind).toBe("queued");
+    expect(offer("k0")).toMatchObject({ reason: "key-share" });
+  });
+
+  it("is refused where its turn would come after its queue deadline, with when that will have passed", () => {
+    // At 5 s a call and two slots the 24th waits 60 s.
+    fill(24, 8);
+    expect(offer("k0")).toEqual({ kind: "refused", reason: "too-long", retryAfterMs: 2_500 });
+    // A newcomer goes after one call of each of the others, not after all of them.
+    expect(offer("new")).toEqual({ kind: "queued", estimateMs: 9 * 2_500 });
+  });
+
+  it("goes by the call's own deadline where that is earlier", () => {
+    expect(offer("a", { deadlineAt: 2_499 })).toMatchObject({ reason: "too-long" });
+    expect(offer("a", { deadlineAt: 2_501 }).kind).toBe("queued");
+    expect(offer("a", { deadlineAt: 100 }, 100)).toMatchObject({ reason: "too-long" });
+  });
+
+  it("of more choices than any of its ports has slots is refused for good", () => {
+    expect(offer("a", { choices: 3 })).toEqual({ kind: "refused", reason: "too-wide", retryAfterMs: null });
+    expect(offer("a", { choices: 3, ports: [8080, 8084] }).kind).toBe("queued");
+    expect(admission.next(8080, 2, 1)).toBeNull();
+    expect(admission.next(8084, 3, 1)?.keyId).toBe("a");
+    expect(offer("a", { ports: [9999] })).toMatchObject({ reason: "too-wide" });
+    expect(offer("a", { ports: [] })).toMatchObject({ reason: "too-wide" });
+  });
+
+  it("of an id that waits already is a mistake of the caller's", () => {
+    const twice = call("a");
+    admission.offer(twice, 0);
+    expect(() => admission.offer(twice, 0)).toThrow("waits already");
+    admission.leave(twice.id);
+    expect(admission.offer(twice, 0).kind).toBe("queued");
+  });
+});
+
+describe("the estimate", () => {
+  const estimate = (keyId: string, more: Partial<AdmissionCall> = {}): number => {
+    const made = offer(keyId, more);
+    if (made.kind !== "queued") throw new Error(made.reason);
+    return made.estimateMs;
+  };
+
+  it("is nothing where a free slot is its own by turn", () => {
+    admission.next(8080, 2, 0);
+    expect(estimate("a")).toBe(0);
+    // That one waits for the slot; the second slot is left for one of one choice.
+    admission.next(8080, 2, 0);
+    expect(estimate("b")).toBe(0);
+    admission.next(8080, 1, 0);
+    expect(estimate("c")).toBe(2_500);
+    admission.next(8082, 1, 0);
+    expect(estimate("d", REPLICAS)).toBe(0);
+  });
+
+  it("is one turn of each key that waits, for a newcomer, and what of its own waits, for the others", () => {
+    fill(6, 2);
+    expect(estimate("new")).toBe(3 * 2_500);
+    // Three of its own, and as many and one of the other's, of which there are three; and the newcomer's.
+    expect(estimate("k0")).toBe((3 + 3 + 1 + 1) * 2_500);
+  });
+
+  it("lets a new scope of a key pass the rows of its others", () => {
+    fill(6, 1, { scope: "long" });
+    expect(estimate("k0", { scope: "new" })).toBe(2 * 2_500);
+    expect(estimate("k0", { scope: "long" })).toBe((6 + 1 + 1) * 2_500);
+  });
+
+  it("counts higher priorities' work before its own, and of lower ones only what their right brings", () => {
+    fill(8, 4);
+    expect(estimate("h", { priority: "high" })).toBe(2_500);
+    expect(estimate("l", { priority: "low" })).toBe((9 + 1) * 2_500);
+    expect(estimate("n")).toBe((4 + 1 + 1) * 2_500);
+  });
+
+  it("is shared by replicas, and counts a call's choices as so many", () => {
+    fill(4, 4, REPLICAS);
+    expect(estimate("new", REPLICAS)).toBe(5 * 1_250);
+    expect(estimate("wide", { ...REPLICAS, choices: 2 })).toBeGreaterThan(6 * 1_250);
+  });
+
+  it("follows the measured service times, from a prior to the last ten or so", () => {
+    expect(admission.serviceMs(8080)).toBe(SERVICE_PRIOR_MS);
+    admission.served(8080, 1_000, 1);
+    expect(admission.serviceMs(8080)).toBe(3_000);
+    for (let at = 0; at < 40; at += 1) admission.served(8080, 1_000, 1);
+    expect(admission.serviceMs(8080)).toBeCloseTo(1_000, -2);
+    admission.served(8080, 11_000, 1);
+    expect(admission.serviceMs(8080)).toBeCloseTo(2_000, -2);
+    expect(admission.serviceMs(8082)).toBe(SERVICE_PRIOR_MS);
+  });
+
+  it("counts a call of several choices as several measurements, and believes no nonsense", () => {
+    admission.served(8080, 1_000, 2);
+    expect(admission.serviceMs(8080)).toBe(2_000);
+    admission.served(8082, Number.NaN, 1);
+    admission.served(8082, Infinity, 1);
+    expect(admission.serviceMs(8082)).toBe(SERVICE_PRIOR_MS);
+    admission.served(8082, -5, 1);
+    expect(admission.serviceMs(8082)).toBeGreaterThan(0);
+  });
+});
+
+describe("the next call", () => {
+  it("is the other key's after at most one of a key's that sent 200 at once", () => {
+    let queued = 0;
+    for (let at = 0; at < 200; at += 1) queued += Number(offer("hog").kind === "queued");
+    expect(queued).toBe(QUEUE_PER_SLOT);
+    expect(taken(8080, 2)).toEqual(["hog", "hog"]);
+    offer("single");
+    expect(taken(8080, 2)).toContain("single");
+  });
+
+  it("is chosen fairly between those who want just this port and those whom any replica may serve", () => {
+    fill(4, 1);
+    for (let at = 0; at < 4; at += 1) offer("any", REPLICAS);
+    expect(taken(8080, 6)).toEqual(["k0", "any", "k0", "any", "k0", "any"]);
+    // The replica serves the one who may, who hasn't had a turn there.
+    expect(taken(8082, 2)).toEqual(["any", undefined]);
+    expect(taken(8080, 2)).toEqual(["k0", undefined]);
+  });
+
+  it("is of the highest priority, but lower ones are passed over only so often", () => {
+    const ports = [8084];
+    for (let at = 0; at < 3; at += 1) offer("low", { ports, priority: "low" });
+    for (let at = 0; at < 4; at += 1) offer("normal", { ports });
+    for (let at = 0; at < 28; at += 1) offer(`high${at % 2}`, { ports, priority: "high" });
+    const order = taken(8084, 35).map((keyId) => keyId?.[0]);
+    // A low one after 16 of the others, a normal one after 8 high ones, and perhaps a low one.
+    expect(order.join("")).toBe(`${"h".repeat(8)}n${"h".repeat(7)}lhn${"h".repeat(8)}n${"h".repeat(4)}nll`);
+    expect(PASSED_OVER_MAX).toEqual({ high: Infinity, normal: 8, low: 16 });
+  });
+
+  it("is counted passed over only while it waits", () => {
+    for (let at = 0; at < 20; at += 1) offer(`h${at % 4}`, { priority: "high" });
+    taken(8080, 12);
+    offer("low", { priority: "low" });
+    expect(taken(8080, 8)).toEqual(["h0", "h1", "h2", "h3", "h0", "h1", "h2", "h3"]);
+  });
+
+  it("of many choices has slots held back for it once it is its turn, until it leaves or expires", () => {
+    const wide = call("wide", { choices: 2, deadlineAt: 5_000 });
+    admission.offer(wide, 0);
+    fill(3, 3, {});
+    expect(admission.next(8080, 1, 1)).toBeNull();
+    offer("new");
+    expect(admission.next(8080, 1, 2)).toBeNull();
+    // A higher priority goes first all the same.
+    offer("high", { priority: "high" });
+    expect(admission.next(8080, 1, 3)?.keyId).toBe("high");
+    expect(admission.next(8080, 2, 4)?.keyId).toBe("wide");
+    expect(taken(8080, 1)).toEqual(["k0"]);
+
+    const second = call("wide", { choices: 2, deadlineAt: 20_000 });
+    admission.offer(second, 5);
+    expect(admission.next(8080, 1, 6)?.keyId).toBe("k1");
+    expect(admission.next(8080, 1, 7)?.keyId).toBe("k2");
+    expect(admission.next(8080, 1, 8)?.keyId).toBe("new");
+    expect(admission.next(8080, 1, 9)).toBeNull();
+    offer("last");
+    expect(admission.next(8080, 1, 19_999)).toBeNull();
+    expect(admission.next(8080, 1, 20_000)?.keyId).toBe("last");
+    expect(admission.expire(20_000)).toEqual([second.id]);
+  });
+
+  it("is left where it is by `head` until it is taken", () => {
+    const first = call("a");
+    admission.offer(first, 0);
+    offer("b");
+    expect(admission.head(8080, 1, 1)).toBe(first);
+    offer("c");
+    expect(admission.head(8080, 1, 2)).toBe(first);
+    admission.take(first.id, 8080);
+    admission.take(first.id, 8080);
+    expect(admission.snapshot().queued).toBe(2);
+    expect(taken(8080, 3)).toEqual(["b", "c", undefined]);
+  });
+
+  it("isn't one that the port has no slots for any more", () => {
+    offer("wide", { ports: [8080, 8084], choices: 2 });
+    offer("a");
+    admission.resize(8080, 1);
+    expect(taken(8080, 2)).toEqual(["a", undefined]);
+    expect(taken(8084, 1, 2)).toEqual(["wide"]);
+  });
+});
+
+describe("a call that waits", () => {
+  it("frees its place when its client leaves, once", () => {
+    const gone = call("a");
+    admission.offer(gone, 0);
+    expect([admission.leave(gone.id), admission.leave(gone.id), admission.leave("nobody")]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(admission.next(8080, 1, 1)).toBeNull();
+    expect(admission.nextDeadline()).toBeNull();
+  });
+
+  it("expires at its deadline or 60 s after it came, whichever is first, and is named once", () => {
+    const patient = call("a");
+    const hasty = call("b", { deadlineAt: 10_000 });
+    admission.offer(patient, 5);
+    admission.offer(hasty, 6);
+    expect(admission.nextDeadline()).toBe(10_000);
+    expect(admission.expire(9_999)).toEqual([]);
+    expect(admission.expire(10_000)).toEqual([hasty.id]);
+    expect(admission.nextDeadline()).toBe(5 + QUEUE_DEADLINE_MS);
+    expect(admission.expire(5 + QUEUE_DEADLINE_MS)).toEqual([patient.id]);
+    expect(admission.expire(NEVER)).toEqual([]);
+    expect(admission.nextDeadline()).toBeNull();
+  });
+
+  it("is never begun after its deadline, also where the timer is late; it is named all the same", () => {
+    const late = call("a", { deadlineAt: 6_000 });
+    const left = call("b", { deadlineAt: 6_000 });
+    admission.offer(late, 0);
+    admission.offer(left, 0);
+    expect(admission.next(8080, 2, 6_000)).toBeNull();
+    expect(admission.nextDeadline()).toBe(6_000);
+    expect(admission.leave(left.id)).toBe(true);
+    expect(admission.expire(6_001)).toEqual([late.id]);
+  });
+});
+
+describe("one port's queue", () => {
+  it("says who waits, how many may, and what a newcomer would wait, which changes nothing", () => {
+    expect(admission.portView(9999)).toBeNull();
+    const places = admission.portView(8080)?.places;
+    admission.head(8080, 2, 0);
+    expect(admission.portView(8080)).toEqual({ waiting: 0, places, newcomerMs: 0 });
+    admission.head(8080, 0, 0);
+    offer("a");
+    offer("b");
+    const estimate = offer("c");
+    const view = admission.portView(8080);
+    expect(view?.waiting).toBe(3);
+    expect(view?.newcomerMs).toBeGreaterThan(estimate.kind === "queued" ? estimate.estimateMs : Infinity);
+    expect(admission.portView(8080)).toEqual(view);
+  });
+});
+
+describe("the snapshot", () => {
+  it("counts who waits, by priority and by the ports that may serve", () => {
+    offer("a", REPLICAS);
+    offer("a", { ports: [8082, 8080], priority: "low" });
+    const gone = call("b", { priority: "high" });
+    admission.offer(gone, 0);
+    const all = { high: 1, normal: 1, low: 1 };
+    expect(admission.snapshot()).toEqual({
+      queued: 3,
+      keys: 2,
+      byPriority: all,
+      byPorts: { "8080,8082": 2, "8080": 1 },
+    });
+    admission.leave(gone.id);
+    admission.next(8082, 1, 1);
+    expect(admission.snapshot()).toEqual({
+      queued: 1,
+      keys: 1,
+      byPriority: { high: 0, normal: 0, low: 1 },
+      byPorts: { "8080,8082": 1 },
+    });
+  });
+
+  it("names only so many sets of ports, and sums the others", () => {
+    const wide = new Admission();
+    const ports = Array.from({ length: 40 }, (_, at) => 9_000 + at);
+    for (const port of ports) wide.resize(port, 1);
+    for (const port of ports) wide.offer(call("a", { ports: [port] }), 0);
+    const { byPorts } = wide.snapshot();
+    expect(Object.keys(byPorts)).toHaveLength(33);
+    expect(byPorts["other"]).toBe(8);
+  });
+});

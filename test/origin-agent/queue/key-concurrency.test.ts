@@ -1,0 +1,60 @@
+import { describe, expect, it } from "vitest";
+import { KeyCalls } from "../../../origin-agent/queue/key-concurrency.ts";
+import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
+
+describe("the calls a key has on the box", () => {
+  it("are never more than it may have, and a call that is over makes room", () => {
+    const keys = new KeyCalls();
+    const first = keys.enter("a", 2);
+    keys.enter("a", 2);
+    expect(keys.enter("a", 2)).toBeNull();
+    expect(keys.enter("b", 1)).not.toBeNull();
+    first?.();
+    expect(keys.enter("a", 2)).not.toBeNull();
+  });
+
+  it("are counted out once, however often a call says that it is over", () => {
+    const keys = new KeyCalls();
+    const first = keys.enter("a", 1);
+    first?.();
+    const second = keys.enter("a", 1);
+    first?.();
+    first?.();
+    expect(keys.of("a")).toBe(1);
+    expect(keys.enter("a", 1)).toBeNull();
+    second?.();
+    expect(keys.keys).toBe(0);
+  });
+
+  it("are counted for keys without a limit too: one may be set while they run", () => {
+    const keys = new KeyCalls();
+    keys.enter("a", null);
+    keys.enter("a", null);
+    expect(keys.enter("a", 2)).toBeNull();
+  });
+
+  it.each(SEEDS)(
+    "agree with a plain list of who is there, and nobody is remembered who is gone: seed %i",
+    (seed) => {
+      const random = new SeededRandom(seed);
+      const keys = new KeyCalls();
+      const open: { key: string; leave: () => void }[] = [];
+      for (let step = 0; step < 2_000; step += 1) {
+        if (random.chance(0.5)) {
+          const key = `key-${random.below(20)}`;
+          const most = random.chance(0.2) ? null : 1 + random.below(4);
+          const has = open.filter((call) => call.key === key).length;
+          const leave = keys.enter(key, most);
+          expect(leave === null).toBe(most !== null && has >= most);
+          if (leave !== null) open.push({ key, leave });
+        } else if (open.length > 0) {
+          const [gone] = open.splice(random.below(open.length), 1);
+          gone?.leave();
+          if (random.chance(0.3)) gone?.leave();
+        }
+      }
+      for (const { leave } of open) leave();
+      expect(keys.keys).toBe(0);
+    },
+  );
+});

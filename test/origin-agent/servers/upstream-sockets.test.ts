@@ -1,0 +1,111 @@
+// What reaches a llama-server: which headers, on which connections, and how many calls at once.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { SimulatedServer } from "../../sim/start.ts";
+import { answered } from "../support/ask.ts";
+import {
+  callsOf,
+  endsOf,
+  LLAMA_API_KEY,
+  reset,
+  startAgent,
+  startSimulator,
+  WANTED,
+  type TestAgent,
+} from "../support/box.ts";
+
+let simulator: SimulatedServer;
+let agent: TestAgent;
+
+beforeAll(async () => {
+  simulator = await startSimulator(WANTED);
+  agent = await startAgent({ [WANTED]: simulator.port });
+});
+beforeEach(async () => {
+  await reset(simulator);
+  await agent.settled(WANTED);
+});
+afterAll(async () => {
+  await agent.close();
+  await simulator.stop();
+});
+
+const ALLOWED = ["accept", "authorization", "connection", "content-length", "content-type", "host"];
+
+describe("toward llama-server", () => {
+  it.each([true, false])(
+    "nothing goes out but content type, length, accept, its key and HTTP's own (stream: %s)",
+    async (stream) => {
+      const strangers = {
+        "x-conversation-id": "conv-1",
+        "x-api-key": "a client's",
+        authorization: "Bearer a client's",
+        cookie: "session=1",
+        "accept-encoding": "gzip, br",
+        "x-forwarded-for": "203.0.113.7",
+        origin: "https://app.example.org",
+        "user-agent": "a client",
+        traceparent: "00-1-1-01",
+      };
+      await answered(agent.port, { call: { stream }, headers: strangers });
+      const [received] = await callsOf(simulator);
+      expect(Object.keys(received?.headers ?? {}).sort()).toEqual(ALLOWED);
+      expect(received?.headers).toMatchObject({
+        accept: stream ? "text/event-stream" : "application/json",
+        authorization: `Bearer ${LLAMA_API_KEY}`,
+        "content-type": "application/json",
+        "content-length": String(Buffer.byteLength(received?.body ?? "")),
+      });
+      expect(received).toMatchObject({ method: "POST", path: "/v1/chat/completions" });
+    },
+  );
+
+  it("no part of the client's or the edge's headers goes out, on a second try neither", async () => {
+    await answered(agent.port);
+    await simulator.set({ staleKeepAlive: true });
+    await answered(agent.port, { call: { scope: "scope-1" }, headers: { "x-conversation-id": "conv-1" } });
+    for (const { headers } of await callsOf(simulator)) {
+      expect(Object.keys(headers).sort()).toEqual(ALLOWED);
+      expect(JSON.stringify(headers)).not.toMatch(/conv-1|scope-1|key-1|req-1|isha/);
+    }
+  });
+});
+
+describe("a kept connection that is gone", () => {
+  it("before a byte of the answer is made good on a fresh one, and the client never sees it", async () => {
+    await simulator.set({ staleKeepAlive: true });
+    for (let round = 0; round < 5; round += 1) {
+      const answer = await answered(agent.port);
+      expect(answer.status).toBe(200);
+      expect(answer.headers["x-isha-port"]).toBe(String(WANTED));
+    }
+    expect((await endsOf(simulator)).map(({ outcome }) => outcome)).toEqual(Array(5).fill("complete"));
+  });
+
+  it("as llama-server's are after every stream, is never a client's matter", async () => {
+    for (let round = 0; round < 30; round += 1) {
+      const answer = await answered(agent.port, { call: { stream: round % 3 > 0 }, body: { max_tokens: 3 } });
+      expect(answer.status).toBe(200);
+      expect(answer.whole).toBe(true);
+    }
+  });
+
+  it("is told from an answer that was begun: what the server may have worked on is sent again once, when that is over", async () => {
+    await answered(agent.port);
+    await simulator.forget();
+    await simulator.set({ fault: "halfHeader" });
+    const answer = await answered(agent.port);
+    expect([502, 503]).toContain(answer.status);
+    expect(answer.headers["x-isha-started"]).toBe("1");
+    expect((await callsOf(simulator)).length).toBeLessThanOrEqual(2);
+  });
+
+  it("and a connection that is there is used again", async () => {
+    await answered(agent.port);
+    await answered(agent.port);
+    await answered(agent.port);
+    expect((await simulator.state()).openSockets).toBeLessThanOrEqual(3);
+    expect((await callsOf(simulator)).map(({ headers }) => headers["connection"])).toEqual(
+      Array(3).fill("keep-alive"),
+    );
+  });
+});

@@ -1,0 +1,116 @@
+// Stands in for the edge's end of the link: a WebSocket server that keeps what it was told and books usage as the
+// ledger does, with switches for what can go wrong there.
+import { createServer, type IncomingHttpHeaders } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { WebSocketServer, type WebSocket } from "ws";
+import type { UsageCall } from "../../../shared/usage.ts";
+import { AgentFrame, LINK_PATH, PING, PONG, readFrame, type EdgeFrame } from "../../../shared/wire.ts";
+import { until } from "../../support/until.ts";
+
+export interface EdgeDouble {
+  readonly url: string;
+  /** Every frame, in order, over all connections. */
+  readonly frames: AgentFrame[];
+  /** What couldn't be read, in words. */
+  readonly faults: string[];
+  /** Headers of each upgrade that was asked for. */
+  readonly upgrades: IncomingHttpHeaders[];
+  /** Each call as it was booked, by epoch and number. */
+  readonly booked: Map<string, UsageCall>;
+  /** Calls that were booked twice, which the ledger never does. */
+  readonly twice: string[];
+  readonly switches: {
+    /** Answered in place of a link. */
+    refuse: number | null;
+    /** Usage isn't booked, or booked and not acknowledged. */
+    usage: "acknowledged" | "ignored" | "unacknowledged";
+  };
+  /** Open links. */
+  links(): number;
+  say(frame: EdgeFrame | string | Buffer): void;
+  /** Cuts every link as a broken cable does not: both ends see a reset. */
+  cut(): void;
+  /** Waits for a frame. */
+  told<T extends AgentFrame["t"]>(t: T, count?: number): Promise<Extract<AgentFrame, { t: T }>[]>;
+  close(): Promise<void>;
+}
+
+export async function startEdgeDouble(): Promise<EdgeDouble> {
+  const http = createServer();
+  const server = new WebSocketServer({ noServer: true });
+  const marks = new Map<string, number>();
+  const sockets = new Set<Socket>();
+  const double: Omit<EdgeDouble, "url"> = {
+    frames: [],
+    faults: [],
+    upgrades: [],
+    booked: new Map(),
+    twice: [],
+    switches: { refuse: null, usage: "acknowledged" },
+    links: () => server.clients.size,
+    say: (frame) => {
+      const said = typeof frame === "string" || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame);
+      for (const client of server.clients) client.send(said);
+    },
+    cut: () => {
+      for (const socket of sockets) socket.resetAndDestroy();
+    },
+    told: async (t, count = 1) => {
+      const found = (): Extract<AgentFrame, { t: typeof t }>[] =>
+        double.frames.filter((frame): frame is Extract<AgentFrame, { t: typeof t }> => frame.t === t);
+      await until(() => found().length >= count);
+      return found();
+    },
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => http.close(resolve));
+    },
+  };
+  http.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    // An agent may leave in the middle of a refusal.
+    socket.on("error", () => {});
+  });
+  http.on("upgrade", (request, socket, head) => {
+    double.upgrades.push(request.headers);
+    const { refuse } = double.switches;
+    if (refuse !== null || request.url !== LINK_PATH) {
+      socket.end(`HTTP/1.1 ${refuse ?? 404} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+      return;
+    }
+    server.handleUpgrade(request, socket, head, (client) => {
+      client.on("message", (data, isBinary) =>
+        take(double, marks, client, !isBinary && Buffer.isBuffer(data) ? data.toString("utf8") : ""),
+      );
+      client.on("error", () => {});
+    });
+  });
+  await new Promise<void>((resolve) => void http.listen(0, "127.0.0.1", resolve));
+  return { ...double, url: `http://127.0.0.1:${(http.address() as AddressInfo).port}` };
+}
+
+function take(
+  double: Omit<EdgeDouble, "url">,
+  marks: Map<string, number>,
+  client: WebSocket,
+  text: string,
+): void {
+  if (text === PING) return client.send(PONG);
+  const read = readFrame(AgentFrame, text);
+  if (!read.ok) return void double.faults.push(read.reason);
+  const frame = read.value;
+  double.frames.push(frame);
+  if (frame.t !== "usage" || double.switches.usage === "ignored") return;
+  const { epoch, after, calls } = frame;
+  const before = marks.get(epoch) ?? 0;
+  for (const call of after > before ? [] : calls) {
+    if (call.seq <= (marks.get(epoch) ?? 0)) continue;
+    const name = `${epoch} ${call.seq}`;
+    if (double.booked.has(name)) double.twice.push(name);
+    double.booked.set(name, call);
+    marks.set(epoch, call.seq);
+  }
+  if (double.switches.usage === "unacknowledged") return;
+  client.send(JSON.stringify({ t: "ack", epoch, upTo: marks.get(epoch) ?? 0 } satisfies EdgeFrame));
+}

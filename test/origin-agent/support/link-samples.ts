@@ -1,0 +1,64 @@
+// What tests of the link tell: a box where nothing happens, a call that ended.
+import {
+  boxSnapshot,
+  type BoxNow,
+  type BoxSnapshot,
+  type ServerNow,
+} from "../../../origin-agent/link/snapshot.ts";
+import type { UsageCall } from "../../../shared/usage.ts";
+
+export const serverNow = (other: Partial<ServerNow> = {}): ServerNow => ({
+  port: 9101,
+  plannedSlots: 2,
+  slots: { total: 2, leased: 0, awaiting: 0, foreign: 0 },
+  health: {
+    state: "ready",
+    cause: { tag: "well" },
+    words: "well",
+    usable: true,
+    gpuGib: 6.1,
+    restarts: 0,
+  },
+  queue: { waiting: 0, places: 32, newcomerMs: 0 },
+  tokensPerSecond: 0,
+  firstToken: { p50Ms: null, p95Ms: null },
+  continued: 0,
+  ...other,
+});
+
+export const boxNow = (other: Partial<BoxNow> = {}): BoxNow => ({
+  draining: false,
+  servers: [serverNow()],
+  gpus: null,
+  traffic: {
+    windowS: 300,
+    byAgent: { agents: [], calls: [], tokens: [] },
+    calls: 0,
+    failed: 0,
+    fallbacks: 0,
+    recoveries: 0,
+  },
+  journal: { state: "ok", reason: null },
+  usageBehindMs: null,
+  ...other,
+});
+
+export const quietBox = (): BoxSnapshot => boxSnapshot(boxNow());
+
+export const usageCall = (seq: number, other: Partial<UsageCall> = {}): UsageCall => ({
+  seq,
+  callId: `req-${seq}`,
+  keyId: "key-1",
+  agentType: "Radiology",
+  model: "Heron-3B",
+  port: 9101,
+  startedAt: 1_790_000_000_000,
+  outcome: "complete",
+  promptTokens: 10,
+  cachedTokens: 0,
+  completionTokens: 20,
+  choices: 1,
+  estimated: false,
+  durationMs: 100,
+  ...other,
+});

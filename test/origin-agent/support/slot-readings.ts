@@ -1,0 +1,26 @@
+// Words for looks at a server's slots, short enough to be read in a row.
+import type { SlotRequest } from "../../../origin-agent/slots/lease.ts";
+import type { SlotReading } from "../../../origin-agent/slots/slot.ts";
+import type { ServerSlots } from "../../../origin-agent/slots/slots.ts";
+
+export type Seen = Omit<SlotReading, "id">;
+
+export const idle = (task: number | null = null): Seen => ({ busy: false, task });
+export const busy = (task: number): Seen => ({ busy: true, task });
+export const look = (...slots: readonly Seen[]): SlotReading[] => slots.map((slot, id) => ({ id, ...slot }));
+
+/** A look whose answer is there as soon as it is asked for. */
+export function observe(
+  slots: ServerSlots,
+  at: number,
+  ...seen: readonly Seen[]
+): ReturnType<ServerSlots["observe"]> {
+  return slots.observe(look(...seen), at, at);
+}
+
+export const call = (scope: string | null = null, more: Partial<SlotRequest> = {}): SlotRequest => ({
+  scope,
+  choices: 1,
+  pinned: true,
+  ...more,
+});

@@ -1,0 +1,92 @@
+// What a report becomes: a line of the log, a record of the journal.
+import { describe, expect, it } from "vitest";
+import { callLog } from "../../../origin-agent/telemetry/call-log.ts";
+import type { CallReport } from "../../../origin-agent/calls/run-call.ts";
+import { callEnd } from "../../../origin-agent/usage/call-usage.ts";
+import type { ErrorCode } from "../../../shared/errors.ts";
+import { callOf } from "../support/ask.ts";
+
+const COUNTS = { promptTokens: 25, cachedTokens: 5, completionTokens: 7 };
+const REPORT: CallReport = {
+  outcome: "answered",
+  port: 9101,
+  refusal: null,
+  queueMs: 3,
+  firstByteMs: 40,
+  replays: 0,
+  continuations: 0,
+  counts: COUNTS,
+  otherChoicesTokens: 0,
+  estimate: 9,
+};
+const refused = (code: ErrorCode): Partial<CallReport> => ({
+  outcome: "refused",
+  counts: null,
+  refusal: { code, message: "A public sentence.", internal: "port 9101 answered 500" },
+});
+
+describe("a call's record", () => {
+  it("has the server's own counts as they are", () => {
+    expect(callEnd({ choices: 1 }, REPORT, 400, 99.6)).toEqual({
+      outcome: "complete",
+      ...COUNTS,
+      choices: 1,
+      estimated: false,
+      durationMs: 100,
+    });
+  });
+
+  it.each<[string, Partial<CallReport>, number, object]>([
+    [
+      "of several choices adds the others', and says that it is an estimate",
+      { otherChoicesTokens: 14 },
+      3,
+      { completionTokens: 21, estimated: true, choices: 3 },
+    ],
+    ["of a continued answer says so", { continuations: 1 }, 1, { completionTokens: 7, estimated: true }],
+    ["of a replayed one is the last server's", { replays: 1 }, 1, { completionTokens: 7, estimated: false }],
+    [
+      "of a client that left is what was decoded",
+      { outcome: "left", counts: null },
+      1,
+      { outcome: "aborted", completionTokens: 9, promptTokens: 100, estimated: true },
+    ],
+    [
+      "of what nobody saw is unknown, not 0",
+      { outcome: "left", counts: null, estimate: null },
+      1,
+      { completionTokens: null, cachedTokens: null, promptTokens: 100 },
+    ],
+    ["of a deadline is expired", refused("deadline_exceeded"), 1, { outcome: "expired" }],
+    ["of a broken server is broken", refused("upstream_failed"), 1, { outcome: "broken" }],
+    ["of one that stalled too", refused("upstream_timeout"), 1, { outcome: "broken" }],
+    ["of anything else is refused", refused("invalid_request"), 1, { outcome: "refused" }],
+  ])("%s", (_what, other, choices, expected) => {
+    expect(callEnd({ choices }, { ...REPORT, ...other }, 400, 1)).toMatchObject(expected);
+  });
+});
+
+describe("a call's line", () => {
+  it("has ids, times and counts, and of a refusal its code and what only we may know", () => {
+    expect(callLog(callOf({ scope: "patient-1" }), REPORT, 99.6)).toMatchObject({
+      event: "call",
+      request_id: "req-1",
+      port: 9101,
+      outcome: "complete",
+      ms: 100,
+      prompt_tokens: 25,
+      completion_tokens: 7,
+    });
+    const line = callLog(callOf({}), { ...REPORT, ...refused("upstream_failed"), replays: 2 }, 1);
+    expect(line).toMatchObject({
+      outcome: "broken",
+      code: "upstream_failed",
+      cause: "port 9101 answered 500",
+      replays: 2,
+    });
+    expect(JSON.stringify(line)).not.toContain("sentence");
+    expect(callLog(callOf({}), REPORT, 1)).not.toHaveProperty("code");
+    const several = callLog(callOf({ choices: 3 }), { ...REPORT, otherChoicesTokens: 14 }, 1);
+    expect(several).toMatchObject({ completion_tokens: 21 });
+  });
+});

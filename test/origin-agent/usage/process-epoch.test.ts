@@ -1,0 +1,35 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { describe, expect, it } from "vitest";
+import { epochOf, isEpochAlive, ownEpoch } from "../../../origin-agent/usage/process-epoch.ts";
+
+const [boot = "", pid = "", started = ""] = ownEpoch().split("-");
+
+describe("a process's epoch", () => {
+  it("is the same whenever it is asked for, and fits a file's name", () => {
+    expect(ownEpoch()).toBe(ownEpoch());
+    expect(ownEpoch()).toMatch(/^[0-9a-f]{8}-\d+-\d+$/);
+  });
+
+  it("is alive while the process runs and not after a kill", async () => {
+    const child = spawn(process.execPath, ["-e", "setInterval(() => undefined, 1000)"]);
+    await once(child, "spawn");
+    const epoch = epochOf(child.pid ?? -1) ?? "";
+    expect([isEpochAlive(ownEpoch()), isEpochAlive(epoch)]).toEqual([true, true]);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    expect(isEpochAlive(epoch)).toBe(false);
+  });
+
+  it.each([
+    ["an earlier process of the same id", `${boot}-${pid}-${Number(started) - 1}`],
+    [
+      "a process before the machine's last start",
+      `${boot === "00000000" ? "1" : "0"}0000000-${pid}-${started}`,
+    ],
+    ["no process", "someone-else"],
+    ["a path", `../${ownEpoch()}`],
+  ])("of %s is not alive", (_what, epoch) => {
+    expect(isEpochAlive(epoch)).toBe(false);
+  });
+});

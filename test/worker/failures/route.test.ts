@@ -1,0 +1,78 @@
+// GET /admin/requests/:id: from a refused call to its fate, through log, flush, store and route.
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { ERRORS } from "../../../shared/errors.ts";
+import { meaningOf } from "../../../worker/failures/meanings.ts";
+import { RequestFate } from "../../../shared/failures.ts";
+import { THE_ONE } from "../../../shared/the-one.ts";
+import { sha256Hex } from "../../../worker/auth/keyed-hash.ts";
+import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
+import { fleetOf } from "../support/fleets.ts";
+import { flushesEnd } from "../support/flushes.ts";
+import { untilHolds } from "../support/until.ts";
+
+const ADMIN: Asking = { key: "dev-admin" };
+const WORDS = "the patient's words";
+
+describe("GET /admin/requests/:id", () => {
+  it("tells within seconds why a call was refused: code, route, key and meaning, and nothing the client wrote", async () => {
+    captureLog();
+    await flushesEnd();
+    // A key of this test's own: others of this suite fail by the dozen, and a dozen of a kind are only counted.
+    const key = `old-key-${crypto.randomUUID()}`;
+    const keys = [{ name: "old", sha256: await sha256Hex(key) }];
+    const edge = edgeOf(fleetOf({ legacy: { keys, anonymous: null } }));
+    const refused = await edge(`${CHAT}?name=${encodeURIComponent(WORDS)}`, {
+      body: chat({ max_tokens: WORDS }),
+      key,
+    });
+    const id = refused.headers.get("x-request-id");
+    await untilHolds(async () => expect((await edge(`/admin/requests/${id}`, ADMIN)).status).toBe(200));
+    const text = await (await edge(`/admin/requests/${id}`, ADMIN)).text();
+    expect(text).not.toContain("patient");
+    expect(RequestFate.parse(JSON.parse(text))).toMatchObject({
+      requestId: id,
+      code: "invalid_request",
+      route: CHAT,
+      key: `legacy_${keys[0]?.sha256.slice(0, 16)}`,
+      meaning: meaningOf("invalid_request"),
+    });
+  });
+
+  it("says why an id may be missing, floods by their counts", async () => {
+    captureLog();
+    const count = 1_000_000_000;
+    const flood = { at: Date.now(), code: "rate_limited_key", route: CHAT, key: "key-a", count };
+    await env.FLEET.getByName(THE_ONE).noteFailures([], [flood]);
+    const answer = await edgeOf(fleetOf())(`/admin/requests/req_${"0".repeat(32)}`, ADMIN);
+    expect(answer.status).toBe(404);
+    const { code, message } = await errorOf(answer);
+    expect(code).toBe("not_found");
+    expect(message).toMatch(/succeeded.*24 hours.*10000.*flood/);
+    expect(message).toContain(`× rate_limited_key on ${CHAT} by key-a`);
+  });
+
+  it.each(["x", "req_1", `req_${"g".repeat(32)}`, `req_${"0".repeat(33)}`, "%20", "a%2Fb"])(
+    "refuses what is no id of ours: %s",
+    async (id) => {
+      captureLog();
+      const answer = await edgeOf(fleetOf())(`/admin/requests/${id}`, ADMIN);
+      expect(answer.status).toBe(400);
+      expect(await errorOf(answer)).toMatchObject({ code: "invalid_request", param: "id" });
+    },
+  );
+
+  it.each<[string, Asking, number]>([
+    ["without a key", { key: null }, 401],
+    ["to a client", { key: "dev-key" }, 403],
+  ])("is closed %s", async (_, asking, status) => {
+    captureLog();
+    expect((await edgeOf(fleetOf())(`/admin/requests/req_${"0".repeat(32)}`, asking)).status).toBe(status);
+  });
+
+  it("has a sentence for every code, and one for those of another release", () => {
+    const sentences = Object.keys(ERRORS).map(meaningOf);
+    expect(new Set(sentences).size).toBe(sentences.length);
+    for (const code of ["nothing", "constructor", "__proto__"]) expect(meaningOf(code)).toMatch(/another/);
+  });
+});

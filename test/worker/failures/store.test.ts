@@ -1,0 +1,164 @@
+// The store of failures, in the real fleet object: what it keeps, for how long, and what a flood does to it.
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure } from "../../../shared/failures.ts";
+import { SINGLES_A_MINUTE } from "../../../worker/failures/sampling.ts";
+import { newFleet, type FleetStub } from "../support/agents.ts";
+import { stopClock } from "../support/edge.ts";
+
+const NOON = Date.parse("2026-11-23T12:00:00Z");
+
+const failure = (requestId: string, more: Partial<Failure> = {}): Failure => ({
+  requestId,
+  at: Date.now(),
+  code: "overloaded",
+  route: "/v1/chat/completions",
+  key: "key-a",
+  cause: "box north",
+  ...more,
+});
+
+async function kept(fleet: FleetStub): Promise<number> {
+  return runInDurableObject(
+    fleet,
+    (_, { storage }) => storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM failures").one().n,
+  );
+}
+
+beforeEach(() => void stopClock(NOON));
+
+describe("the store of failures", () => {
+  it("tells the fate of a failed request, also after an eviction, and none of another", async () => {
+    const fleet = newFleet();
+    const [one, two] = [failure("req_1"), failure("req_2", { key: null, cause: null })];
+    await fleet.noteFailures([one, two], []);
+    await evictDurableObject(fleet);
+    expect([await fleet.failure("req_1"), await fleet.failure("req_2")]).toEqual([one, two]);
+    expect(await fleet.failure("req_3")).toBeNull();
+  });
+
+  it("keeps one fate a request: the last that was told", async () => {
+    const fleet = newFleet();
+    await fleet.noteFailures([failure("req_1")], []);
+    await fleet.noteFailures([failure("req_1", { code: "upstream_failed" })], []);
+    expect(await fleet.failure("req_1")).toMatchObject({ code: "upstream_failed" });
+    expect(await kept(fleet)).toBe(1);
+  });
+
+  it("forgets after a day", async () => {
+    const fleet = newFleet();
+    await fleet.noteFailures(
+      [failure("req_1")],
+      [{ at: NOON, code: "internal", route: "/", key: null, count: 7 }],
+    );
+    vi.setSystemTime(NOON + FAILURES_KEPT_MS);
+    expect(await fleet.failure("req_1")).toBeNull();
+    await fleet.noteFailures([failure("req_2")], []);
+    expect(await kept(fleet)).toBe(1);
+    vi.setSystemTime(NOON + 2 * FAILURES_KEPT_MS);
+    await fleet.noteFailures([], []);
+    expect(await fleet.floods()).toEqual([]);
+  });
+
+  it("keeps the newest ten thousand, and the newest are found", async () => {
+    const fleet = newFleet();
+    for (let batch = 0; batch < 26; batch += 1)
+      await fleet.noteFailures(
+        Array.from({ length: 400 }, (_, at) =>
+          failure(`req_${batch}_${at}`, { key: `key-${batch}-${at % 10}` }),
+        ),
+        [],
+      );
+    expect(await kept(fleet)).toBe(FAILURES_KEPT);
+    expect(await fleet.failure("req_0_0")).toBeNull();
+    expect(await fleet.failure("req_25_399")).not.toBeNull();
+  });
+
+  it("keeps so many a minute of one kind and counts the others, so that a flood drives nobody else's out", async () => {
+    const fleet = newFleet();
+    await fleet.noteFailures([failure("req_other", { key: "key-b" })], []);
+    for (let batch = 0; batch < 40; batch += 1)
+      await fleet.noteFailures(
+        Array.from({ length: 400 }, (_, at) => failure(`req_${batch}_${at}`)),
+        [],
+      );
+    expect(await kept(fleet)).toBe(SINGLES_A_MINUTE + 1);
+    expect(await fleet.floods()).toMatchObject([
+      { code: "overloaded", key: "key-a", count: 16_000 - SINGLES_A_MINUTE },
+    ]);
+    vi.setSystemTime(NOON + 60_000);
+    await fleet.noteFailures([failure("req_next")], []);
+    expect(await fleet.failure("req_next")).not.toBeNull();
+    expect(await fleet.failure("req_other")).not.toBeNull();
+  });
+
+  it("adds up the isolates' counts, in bounded rows", async () => {
+    const fleet = newFleet();
+    const flood = (at: number, count: number) => ({
+      at: Date.now(),
+      code: "not_found",
+      route: `/${at}`,
+      key: null,
+      count,
+    });
+    await fleet.noteFailures([], [flood(0, 900), flood(1, 5), flood(0, 100)]);
+    for (let batch = 0; batch < 8; batch += 1)
+      await fleet.noteFailures(
+        [],
+        Array.from({ length: 400 }, (_, at) => flood(batch * 400 + at, 1)),
+      );
+    // 2,000 kinds are told apart; the other 1,200 calls are one row.
+    expect(await fleet.floods()).toMatchObject([
+      { route: "*", count: 1_200 },
+      { route: "/0", count: 1_001 },
+      { route: "/1", count: 6 },
+    ]);
+    const rows = await runInDurableObject(
+      fleet,
+      (_, { storage }) => storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM floods").one().n,
+    );
+    expect(rows).toBeLessThanOrEqual(2_001);
+  });
+
+  it("tells operators the newest fifty, the newest first, and none older than a day", async () => {
+    const fleet = newFleet();
+    const failures = Array.from({ length: 60 }, (_, at) => failure(`req_${at}`, { key: `key-${at}` }));
+    await fleet.noteFailures(failures, []);
+    expect((await fleet.words([])).failures).toEqual(failures.slice(10).toReversed());
+    vi.setSystemTime(NOON + FAILURES_KEPT_MS);
+    expect((await fleet.words([])).failures).toEqual([]);
+  });
+
+  it("tells operators the codes of the last five minutes, floods that go on among them", async () => {
+    const fleet = newFleet();
+    const flood = (code: string, count: number) => ({ at: Date.now(), code, route: "/", key: null, count });
+    await fleet.noteFailures([failure("req_1")], [flood("invalid_key", 900), flood("internal", 7)]);
+    vi.setSystemTime(NOON + 4 * 60_000);
+    await fleet.noteFailures(
+      [failure("req_2"), failure("req_3", { code: "no_box" })],
+      [flood("internal", 1)],
+    );
+    expect((await fleet.words([])).byCode).toEqual([
+      { code: "invalid_key", count: 900 },
+      { code: "internal", count: 8 },
+      { code: "overloaded", count: 2 },
+      { code: "no_box", count: 1 },
+    ]);
+    vi.setSystemTime(NOON + 5 * 60_000);
+    expect((await fleet.words([])).byCode).toEqual([
+      { code: "internal", count: 8 },
+      { code: "overloaded", count: 1 },
+      { code: "no_box", count: 1 },
+    ]);
+  });
+
+  it("takes texts of any length and no more than five hundred in a call", async () => {
+    const fleet = newFleet();
+    const failures = Array.from({ length: 600 }, (_, at) =>
+      failure(`req_${at}`, { key: `key-${at}`, cause: "x".repeat(5_000) }),
+    );
+    await fleet.noteFailures(failures, []);
+    expect(await kept(fleet)).toBe(500);
+    expect((await fleet.failure("req_0"))?.cause?.length).toBe(300);
+  });
+});

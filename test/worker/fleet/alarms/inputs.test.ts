@@ -1,0 +1,150 @@
+// What the alarms are read from: each box of the fleet file, by the words of the agent that speaks for it.
+import { describe, expect, it } from "vitest";
+import type { BoxReport, LinkedAgent } from "../../../../shared/box-report.ts";
+import type { PortsByBox } from "../../../../shared/fleet.ts";
+import { LINK_SILENT_MS } from "../../../../shared/limits.ts";
+import type { Snapshot } from "../../../../shared/wire.ts";
+import { watchedBoxes } from "../../../../worker/fleet/alarms/inputs.ts";
+import { linkedAgent, linkServer, readSnapshot } from "../../support/agents.ts";
+
+const NOW = 1_800_000_000_000;
+
+const said = (more: Readonly<Record<string, unknown>> = {}): Snapshot => readSnapshot(1, more);
+
+const report = (agents: readonly LinkedAgent[], heardAgoMs = 1_000): BoxReport => ({
+  box: "north",
+  heardAgoMs,
+  version: "1.2.3",
+  agents,
+});
+
+const watched = (agents: readonly LinkedAgent[], heardAgoMs?: number) =>
+  watchedBoxes(["north"], {}, [report(agents, heardAgoMs)], NOW)[0];
+
+const CARD = { name: "a card", memoryUsedGib: 1, memoryTotalGib: 24, utilizationPercent: 1, powerWatts: 1 };
+const UNKNOWN = {
+  speaks: false,
+  servers: [],
+  temperatureC: null,
+  usageBehindMs: null,
+  journal: "ok",
+  calls: 0,
+};
+
+describe("the boxes that are watched", () => {
+  it("are those of the fleet file: one that never dialled is among them, one that it doesn't name isn't", () => {
+    const boxes = watchedBoxes(
+      ["south", "north"],
+      {},
+      [report([linkedAgent()]), { ...report([]), box: "old" }],
+      NOW,
+    );
+    expect(boxes.map(({ name, heardAt }) => [name, heardAt])).toEqual([
+      ["south", null],
+      ["north", NOW - 1_000],
+    ]);
+    expect(boxes[0]).toMatchObject(UNKNOWN);
+  });
+
+  it("say what their agent says: servers with their models, the hottest card, the journal, the calls", () => {
+    const snapshot = said({
+      servers: [linkServer(9000, { state: "down", why: "nothing listens", restarts: 3 }), linkServer(9009)],
+      gpus: [
+        { ...CARD, temperatureC: null },
+        { ...CARD, temperatureC: 91 },
+        { ...CARD, temperatureC: 60 },
+      ],
+      traffic: {
+        windowS: 300,
+        byAgent: { agents: [], calls: [], tokens: [] },
+        calls: 40,
+        failed: 7,
+        fallbacks: 0,
+        recoveries: 0,
+      },
+      journal: { state: "full", behindMs: 7_000 },
+    });
+    expect(watched([linkedAgent({ snapshot })])).toEqual({
+      name: "north",
+      heardAt: NOW - 1_000,
+      speaks: true,
+      draining: false,
+      servers: [
+        { port: 9000, model: "Model-1", state: "down", why: "nothing listens", restarts: 3 },
+        // Not announced: its model isn't known.
+        { port: 9009, model: "", state: "ready", why: "", restarts: 0 },
+      ],
+      temperatureC: 91,
+      usageBehindMs: 7_000,
+      journal: "full",
+      calls: 40,
+      failed: 7,
+    });
+  });
+});
+
+describe("a server", () => {
+  const snapshot = said({ servers: [linkServer(9000), linkServer(9001, { state: "down" })] });
+  const portsWatched = (ports: PortsByBox) =>
+    watchedBoxes(
+      ["north"],
+      ports,
+      [report([linkedAgent({ ports: [9000, 9001], snapshot })])],
+      NOW,
+    )[0]?.servers.map(({ port }) => port);
+
+  it("that the edge's fleet file lacks is in no view, and isn't watched either", () => {
+    expect(portsWatched({ north: [9000, 9002], south: [9001] })).toEqual([9000]);
+  });
+
+  it("is watched where the edge hasn't said which there are", () => {
+    expect(portsWatched({})).toEqual([9000, 9001]);
+  });
+});
+
+describe("nothing is known of a box's servers", () => {
+  it.each<[string, LinkedAgent[]]>([
+    ["without a link", []],
+    ["whose agent hasn't said anything yet", [linkedAgent({ snapshot: null, snapshotAgoMs: null })]],
+    ["whose link is half open", [linkedAgent({ heardAgoMs: LINK_SILENT_MS })]],
+  ])("%s, but when it was last heard", (_, agents) => {
+    expect(watched(agents, 45_000)).toMatchObject({ ...UNKNOWN, heardAt: NOW - 45_000 });
+  });
+});
+
+describe("of two agents during a reload", () => {
+  const old = linkedAgent({ epoch: "old", leaving: true, snapshot: said({ draining: true, servers: [] }) });
+  const young = linkedAgent({ epoch: "young" });
+
+  it.each([
+    ["the newer first", [young, old]],
+    ["the older first", [old, young]],
+  ])("the one that takes calls speaks for the box (%s), and the box isn't draining", (_, agents) => {
+    expect(watched(agents)).toMatchObject({ draining: false, servers: [{ port: 9000 }] });
+  });
+
+  it("both have calls", () => {
+    const traffic = {
+      windowS: 300,
+      byAgent: { agents: [], calls: [], tokens: [] },
+      calls: 10,
+      failed: 2,
+      fallbacks: 0,
+      recoveries: 0,
+    };
+    const agents = [
+      linkedAgent({ snapshot: said({ traffic }) }),
+      { ...old, snapshot: said({ traffic, draining: true }) },
+    ];
+    expect(watched(agents)).toMatchObject({ calls: 20, failed: 4 });
+  });
+
+  it("a box whose only agent goes, or is drained, is draining", () => {
+    expect(watched([old])).toMatchObject({ draining: true });
+    expect(watched([linkedAgent({ snapshot: said({ draining: true }) })])).toMatchObject({ draining: true });
+    expect(watched([linkedAgent({ leaving: true })])).toMatchObject({ draining: true });
+    // Its agent hasn't heard of the wish yet.
+    const [held] = watchedBoxes(["north"], {}, [{ ...report([linkedAgent()]), held: true }], NOW);
+    expect(held).toMatchObject({ draining: true, servers: [{ state: "ready" }] });
+  });
+});

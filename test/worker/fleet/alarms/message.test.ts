@@ -1,0 +1,125 @@
+// An alarm as a message: in the form that whoever listens reads, with the runbook's line, once and whole.
+import { describe, expect, it } from "vitest";
+import { ADVICE, type AlarmNews } from "../../../../worker/fleet/alarms/conditions.ts";
+import { alertMessage, TEST_NEWS } from "../../../../worker/fleet/alarms/message.ts";
+import { postAlert } from "../../../../worker/fleet/alarms/delivery.ts";
+import { standIn } from "../../support/origin.ts";
+
+const SINCE = Date.parse("2026-11-23T03:00:00Z");
+const RAISED: AlarmNews = {
+  id: "heat:north",
+  kind: "heat",
+  state: "raised",
+  text: "A card of north is at 95 °C.",
+  advice: ADVICE.heat,
+  since: SINCE,
+};
+const OVER: AlarmNews = { ...RAISED, state: "recovered" };
+const HOOK = "https://hooks.example/T0/B0/x?token=y";
+
+describe("to a chat's webhook or a program", () => {
+  it("it is JSON: what a chat shows, and every field for a program", () => {
+    const { url, headers, body } = alertMessage(HOOK, RAISED);
+    expect({ url, headers }).toEqual({ url: HOOK, headers: { "content-type": "application/json" } });
+    const shown = `A card of north is at 95 °C. ${ADVICE.heat}`;
+    expect(JSON.parse(body)).toEqual({
+      text: shown,
+      content: shown,
+      title: "isha: alarm",
+      alarm: "heat:north",
+      kind: "heat",
+      state: "raised",
+      advice: ADVICE.heat,
+      since: "2026-11-23T03:00:00.000Z",
+    });
+  });
+
+  it("a recovery says so, and gives no advice to read at night", () => {
+    const { text, content, title, state } = JSON.parse(alertMessage(HOOK, OVER).body) as Record<
+      string,
+      string
+    >;
+    expect({ text, content, title, state }).toEqual({
+      text: "Over: A card of north is at 95 °C.",
+      content: "Over: A card of north is at 95 °C.",
+      title: "isha: over",
+      state: "recovered",
+    });
+  });
+
+  it.each(Object.entries(ADVICE))("fits what Discord takes, 2,000 characters: %s", (kind, advice) => {
+    const text = `${"M".repeat(128)} on ${"n".repeat(128)}:65535 is slow: ${"w".repeat(200)}.`;
+    const news = { ...RAISED, kind: kind as AlarmNews["kind"], text, advice };
+    const { content } = JSON.parse(alertMessage(HOOK, news).body) as { content: string };
+    expect(content).toContain(advice);
+    expect(content.length).toBeLessThan(2_000);
+  });
+});
+
+describe("to ntfy", () => {
+  it.each(["https://ntfy.sh/topic", "https://ntfy.example.org/topic", "http://ntfy:8080/topic"])(
+    "%s it is plain text with title, priority and tags in headers",
+    (url) => {
+      expect(alertMessage(url, RAISED)).toEqual({
+        url,
+        headers: {
+          "content-type": "text/plain; charset=utf-8",
+          title: "isha: alarm",
+          priority: "high",
+          tags: "rotating_light",
+        },
+        body: `A card of north is at 95 °C. ${ADVICE.heat}`,
+      });
+    },
+  );
+
+  it("a recovery wakes nobody", () => {
+    const { headers, body } = alertMessage("https://ntfy.sh/topic", OVER);
+    expect(headers).toMatchObject({ title: "isha: over", priority: "default", tags: "white_check_mark" });
+    expect(body).toBe("Over: A card of north is at 95 °C.");
+  });
+
+  it.each(["https://my-ntfy.example/topic", "https://example.org/ntfy", "https://hooks.ntfy.example/x"])(
+    "is not what only looks like it: %s",
+    (url) => {
+      expect(alertMessage(url, RAISED).headers).toEqual({ "content-type": "application/json" });
+    },
+  );
+});
+
+it("headers are ASCII whatever the alarm says: no fetch throws on them", () => {
+  for (const url of [HOOK, "https://ntfy.sh/topic"]) {
+    const { headers } = alertMessage(url, { ...RAISED, text: "語\r\nx: y" });
+    expect(Object.values(headers).join("")).toMatch(/^[\x20-\x7e]*$/);
+    expect(() => new Headers(headers)).not.toThrow();
+  }
+});
+
+describe("a post", () => {
+  it("goes out once, follows no redirect, and is delivered by any 2xx", async () => {
+    const sent = standIn(() => new Response("ok", { status: 202 }));
+    expect(await postAlert(HOOK, RAISED)).toBe("delivered");
+    expect(sent).toHaveLength(1);
+    expect(sent[0]).toMatchObject({ method: "POST", redirect: "manual" });
+    expect(sent[0]?.url.href).toBe(HOOK);
+    expect(new TextDecoder().decode(sent[0]?.bytes)).toBe(alertMessage(HOOK, RAISED).body);
+  });
+
+  it.each([302, 400, 404, 429, 500])("that is answered %i has failed", async (status) => {
+    standIn(() => new Response(null, { status }));
+    expect(await postAlert(HOOK, RAISED)).toBe("failed");
+  });
+
+  it("to nobody, to no address, or where nothing answers, throws nothing", async () => {
+    const sent = standIn(() => {
+      throw new TypeError("connection refused");
+    });
+    expect(await postAlert(HOOK, TEST_NEWS)).toBe("failed");
+    expect(await postAlert("no address", TEST_NEWS)).toBe("failed");
+    expect(sent).toHaveLength(1);
+    expect([await postAlert(undefined, TEST_NEWS), await postAlert("", TEST_NEWS)]).toEqual([
+      "unset",
+      "unset",
+    ]);
+  });
+});

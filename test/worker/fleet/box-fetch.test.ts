@@ -1,0 +1,196 @@
+// The one way to a box: the agent's own answer, or a failure with its tag. Never somebody else's page.
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import type { Box } from "../../../shared/fleet.ts";
+import { originFetch, type OriginAnswer, type OriginRequest } from "../../../worker/fleet/box-fetch.ts";
+import { fleetOf } from "../support/fleets.ts";
+import { SETTINGS } from "../support/forwarding.ts";
+import { agentAnswer, connectionLost, standIn, streamOf } from "../support/origin.ts";
+import { untilHolds } from "../support/until.ts";
+
+const [NORTH] = fleetOf().boxes as [Box];
+const REQUEST: OriginRequest = { method: "POST", path: "/v1/x", headers: {}, timeoutMs: 60_000 };
+
+const ask = async (more: Partial<OriginRequest> = {}, settings = SETTINGS): Promise<OriginAnswer> =>
+  originFetch(NORTH, settings, { ...REQUEST, ...more });
+
+const html = (status: number, headers: Record<string, string> = {}): Response =>
+  new Response(status === 304 ? null : "<h1>Error 1033: what the patient said</h1>", {
+    status,
+    headers: { "content-type": "text/html", ...headers },
+  });
+
+describe("what went out", () => {
+  it("is the request, the box's token and nothing else", async () => {
+    const sent = standIn(() => agentAnswer("north", "{}"));
+    const body = new TextEncoder().encode('{"a":"é"}');
+    await ask({ headers: { "content-type": "application/json", "x-isha-call": "1" }, body });
+    expect(sent.length).toBe(1);
+    expect(sent[0]?.url.href).toBe("https://north.example/v1/x");
+    expect(sent[0]?.method).toBe("POST");
+    expect(sent[0]?.bytes).toEqual(body);
+    expect(sent[0]?.redirect).toBe("manual");
+    expect([...(sent[0]?.headers.keys() ?? [])]).toEqual(["content-type", "x-isha-call", "x-isha-token"]);
+    expect(sent[0]?.headers.get("x-isha-token")).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it("carries a token of this box, this secret and this direction alone", async () => {
+    const sent = standIn(() => agentAnswer("north", "{}"));
+    await ask();
+    await ask();
+    await ask({}, { ...SETTINGS, boxSecret: "another secret altogether" });
+    await originFetch({ ...NORTH, name: "south" }, SETTINGS, REQUEST);
+    const tokens = sent.map(({ headers }) => headers.get("x-isha-token"));
+    expect(tokens[0]).toBe(tokens[1]);
+    expect(new Set(tokens).size).toBe(3);
+    expect(tokens[0]).toBe(await hmac(SETTINGS.boxSecret, "isha-box-token/1:5:north:edge-to-agent"));
+    for (const token of tokens) expect(token).not.toContain(SETTINGS.boxSecret);
+  });
+
+  it("passes Access where there is a service token for it", async () => {
+    const sent = standIn(() => agentAnswer("north", "{}"));
+    await ask({}, { ...SETTINGS, access: { clientId: "id.access", clientSecret: "words" } });
+    expect(sent[0]?.headers.get("cf-access-client-id")).toBe("id.access");
+    expect(sent[0]?.headers.get("cf-access-client-secret")).toBe("words");
+  });
+
+  it("goes where the environment says, else where the fleet file does", async () => {
+    const sent = standIn(() => agentAnswer("north", "{}"));
+    const boxOrigins = { north: "http://127.0.0.1:8123", south: "http://127.0.0.1:9" };
+    await ask({}, { ...SETTINGS, boxOrigins });
+    expect(sent[0]?.url.href).toBe("http://127.0.0.1:8123/v1/x");
+  });
+
+  it("goes to the path that was asked for, however the box's address is written", async () => {
+    const sent = standIn(() => agentAnswer("north", "{}"));
+    for (const north of ["http://127.0.0.1:8123/", "http://127.0.0.1:8123/old?a=1"]) {
+      await ask({}, { ...SETTINGS, boxOrigins: { north } });
+    }
+    for (const { url } of sent) expect(url.href).toBe("http://127.0.0.1:8123/v1/x");
+  });
+});
+
+describe("what came back is an answer", () => {
+  it.each([200, 400, 403, 429, 500, 502, 503, 504])(
+    "of the agent's, whatever its status: %i",
+    async (status) => {
+      standIn(() => agentAnswer("north", '{"a":1}', { status }));
+      const answer = await ask();
+      expect(answer.kind).toBe("answer");
+      if (answer.kind !== "answer") return;
+      expect(answer.response.status).toBe(status);
+      expect(await answer.response.json()).toEqual({ a: 1 });
+    },
+  );
+
+  it("though it comes late, if its headers don't", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const sent = standIn(() => agentAnswer("north", streamOf(["slow", " text"])));
+    const answer = await ask({ timeoutMs: 100 });
+    expect(vi.getTimerCount()).toBe(0);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(answer.kind === "answer" && (await answer.response.text())).toBe("slow text");
+    expect(sent[0]?.signal.aborted).toBe(false);
+  });
+});
+
+describe("what came back is no answer: the box is unreachable", () => {
+  it.each<[string, () => Response]>([
+    ["a connection that wasn't made", connectionLost],
+    ["Access's redirect to its login", () => html(302, { location: "https://x.cloudflareaccess.com/login" })],
+    ["a page with status 200", () => html(200)],
+    ["Access's refusal", () => html(403)],
+    ["the tunnel's 502", () => html(502)],
+    ["the tunnel's 530", () => html(530)],
+    ["a 521", () => html(521)],
+    ["JSON of another program's", () => Response.json({ choices: [] })],
+    ["another box's agent", () => agentAnswer("south", "{}")],
+    ["an agent without a name", () => agentAnswer("", "{}")],
+  ])("%s", async (_, script) => {
+    standIn(script);
+    const answer = await ask();
+    expect(answer).toMatchObject({
+      kind: "unreachable",
+      internal: expect.stringContaining("north") as string,
+    });
+    expect(JSON.stringify(answer)).not.toMatch(/patient|1033|lost|cloudflareaccess/);
+  });
+
+  it("and what was sent with it is let go", async () => {
+    let cancelled = false;
+    const endless = new ReadableStream({
+      cancel() {
+        cancelled = true;
+      },
+    });
+    standIn(() => new Response(endless, { status: 502 }));
+    await ask();
+    expect(cancelled).toBe(true);
+  });
+});
+
+describe("what came back is no answer: the way gave up waiting", () => {
+  it.each([504, 522, 524])("a proxy's %i", async (status) => {
+    standIn(() => html(status));
+    expect(await ask()).toMatchObject({
+      kind: "timeout",
+      internal: expect.stringContaining(String(status)) as string,
+    });
+  });
+
+  it("headers that don't come in time", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const sent = standIn(({ signal }) => silence(signal));
+    let told: OriginAnswer | null = null;
+    void ask({ timeoutMs: 5_000 }).then((answer) => (told = answer));
+    await untilHolds(() => expect(sent.length).toBe(1));
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(told).toBeNull();
+    await vi.advanceTimersByTimeAsync(1);
+    await untilHolds(() => expect(told).toMatchObject({ kind: "timeout" }));
+  });
+
+  it("and an answer that comes after all is let go", async () => {
+    let cancelled = false;
+    const endless = new ReadableStream({
+      cancel() {
+        cancelled = true;
+      },
+    });
+    const { promise: late, resolve: answerNow } = Promise.withResolvers<Response>();
+    standIn(() => late);
+    expect(await ask({ timeoutMs: 1 })).toMatchObject({ kind: "timeout" });
+    answerNow(agentAnswer("north", endless));
+    await untilHolds(() => expect(cancelled).toBe(true));
+  });
+});
+
+it("a client that leaves takes its request with it", async () => {
+  const client = new AbortController();
+  const sent = standIn(({ signal }) => silence(signal));
+  const asked = ask({ signal: client.signal });
+  await untilHolds(() => expect(sent.length).toBe(1));
+  client.abort();
+  expect(await asked).toMatchObject({ kind: "unreachable" });
+  expect(sent[0]?.signal.aborted).toBe(true);
+});
+
+/** Nothing, until the request is given up. */
+async function silence(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(new DOMException("given up", "AbortError")));
+  });
+}
+
+async function hmac(secret: string, text: string): Promise<string> {
+  const encode = (words: string): Uint8Array => new TextEncoder().encode(words);
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", encode(secret), algorithm, false, ["sign"]);
+  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, encode(text)));
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,264 @@
+// The fleet as operators see it: the fleet file's boxes and servers, with what their agents said and no more.
+import { describe, expect, it } from "vitest";
+import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
+import { FleetView, type FleetWords } from "../../../shared/fleet-view.ts";
+import { gpuMemoryGib } from "../../../shared/gpu-memory.ts";
+import { LINK_SILENT_MS } from "../../../shared/limits.ts";
+import type { Snapshot } from "../../../shared/wire.ts";
+import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
+import { fleetView, isNews } from "../../../worker/fleet/fleet-view.ts";
+import { linkedAgent, linkServer, readSnapshot } from "../support/agents.ts";
+import { fleetOf, twoBoxes } from "../support/fleets.ts";
+
+const NOW = 1_800_000_000_000;
+
+function said(more: Readonly<Record<string, unknown>> = {}): Snapshot {
+  return readSnapshot(1, { servers: [linkServer(9000), linkServer(9001), linkServer(9002)], ...more });
+}
+
+function agent(more: Partial<LinkedAgent> = {}): LinkedAgent {
+  return linkedAgent({ ports: [9000, 9001, 9002], models: [], snapshot: said(), ...more });
+}
+
+const report = (agents: readonly LinkedAgent[], heardAgoMs = 1_000, box = "north"): BoxReport => ({
+  box,
+  heardAgoMs,
+  version: "1.2.3",
+  agents,
+});
+
+const words = (reports: readonly BoxReport[], more: Partial<FleetWords> = {}): FleetWords => ({
+  reports,
+  since: {},
+  events: [],
+  alarms: [],
+  failures: [],
+  byCode: [],
+  ...more,
+});
+
+/** As a console reads it: by the contract's schema. */
+const viewOf = (
+  reports: readonly BoxReport[],
+  more: Partial<FleetWords> = {},
+  fleet = fleetOf(),
+  now = NOW,
+) => FleetView.parse(fleetView(words(reports, more), indexFleet(fleet), now));
+
+const UNKNOWN = {
+  state: "unknown",
+  since: null,
+  busy: 0,
+  waiting: 0,
+  waitMs: null,
+  tokensPerSecond: null,
+  firstTokenP50Ms: null,
+  gpuGib: null,
+  restarts: null,
+};
+
+describe("a box", () => {
+  it("that speaks is shown by its own words, with budget and agent types from the fleet file", () => {
+    const card = {
+      name: "a card",
+      memoryUsedGib: 7,
+      memoryTotalGib: 80,
+      utilizationPercent: 60,
+      temperatureC: 71,
+      powerWatts: 240,
+    };
+    const snapshot = said({ gpus: [card], journal: { state: "ok", behindMs: 250 } });
+    const fleet = fleetOf();
+    const view = viewOf([report([agent({ snapshot })])], { since: { north: { 9000: NOW - 5_000 } } }, fleet);
+    const [box] = view.boxes;
+    expect(box).toMatchObject({
+      name: "north",
+      gpu: "a card",
+      vramGib: 80,
+      state: "up",
+      heardAt: NOW - 1_000,
+      version: "1.2.3",
+      agents: 1,
+      warning: null,
+      gpus: [card],
+      usageBehindMs: 250,
+    });
+    const [server] = fleet.boxes[0]?.servers ?? [];
+    if (server === undefined) throw new Error("no server");
+    expect(box?.servers[0]).toEqual({
+      port: 9000,
+      pm2: "llama-9000",
+      model: "Model-9000",
+      agents: ["Default"],
+      state: "ready",
+      why: "",
+      since: NOW - 5_000,
+      slots: 2,
+      busy: 1,
+      waiting: 0,
+      places: 32,
+      waitMs: 0,
+      tokensPerSecond: 31.5,
+      firstTokenP50Ms: 120,
+      firstTokenP95Ms: 480,
+      gpuGib: 6.25,
+      budgetGib: Number(gpuMemoryGib(server).total.toFixed(2)),
+      restarts: 0,
+    });
+    expect(box?.servers[1]).toMatchObject({ agents: ["Alpha"], since: null });
+  });
+
+  it("that never spoke is silent, with every server the fleet file has and no figure made up", () => {
+    const [box] = viewOf([]).boxes;
+    expect(box).toMatchObject({ state: "silent", heardAt: null, version: null, agents: 0, gpus: null });
+    expect(box?.servers).toHaveLength(3);
+    for (const server of box?.servers ?? []) expect(server).toMatchObject({ ...UNKNOWN, why: "", slots: 4 });
+  });
+
+  it.each<[string, LinkedAgent[]]>([
+    ["whose link is gone", []],
+    ["whose link is half open", [agent({ heardAgoMs: LINK_SILENT_MS })]],
+    ["whose agent has only said hello", [agent({ snapshot: null, snapshotAgoMs: null })]],
+  ])(
+    "%s is silent since it was last heard, its last figures not shown as if they were of now",
+    (_, agents) => {
+      const [box] = viewOf([report(agents, 40_000)]).boxes;
+      expect(box).toMatchObject({ state: "silent", heardAt: NOW - 40_000, version: "1.2.3", gpus: null });
+      for (const server of box?.servers ?? []) expect(server).toMatchObject(UNKNOWN);
+    },
+  );
+
+  it.each<[string, Partial<LinkedAgent>]>([
+    ["that an operator drained", { snapshot: said({ draining: true }) }],
+    ["whose only agent goes", { leaving: true }],
+  ])("%s is draining", (_, more) => {
+    expect(viewOf([report([agent(more)])]).boxes[0]).toMatchObject({ state: "draining" });
+  });
+
+  it("that an operator drained is draining before its agent has heard of it", () => {
+    const held = { ...report([agent()]), held: true };
+    expect(viewOf([held]).boxes[0]).toMatchObject({ state: "draining" });
+  });
+
+  it("with two agents during a reload is up, by the words of the one that takes calls", () => {
+    const old = agent({ epoch: "old", leaving: true, snapshot: said({ draining: true, servers: [] }) });
+    for (const agents of [
+      [agent(), old],
+      [old, agent()],
+    ]) {
+      const [box] = viewOf([report(agents)]).boxes;
+      expect(box).toMatchObject({ state: "up", agents: 2, servers: [{ state: "ready" }, {}, {}] });
+    }
+  });
+
+  it("of no fleet file isn't shown", () => {
+    expect(viewOf([report([agent()], 0, "old")]).boxes.map(({ name, state }) => [name, state])).toEqual([
+      ["north", "silent"],
+    ]);
+  });
+
+  it("is one of several, in the fleet file's order", () => {
+    const view = viewOf([report([agent({ ports: [9000] })], 0, "south")], {}, twoBoxes());
+    expect(view.boxes.map(({ name, state }) => [name, state])).toEqual([
+      ["north", "silent"],
+      ["south", "up"],
+    ]);
+  });
+});
+
+describe("a server", () => {
+  it("that its agent didn't announce is unknown, and says what to look at, whatever else is said of its port", () => {
+    const [box] = viewOf([report([agent({ ports: [9000] })])], { since: { north: { 9001: NOW } } }).boxes;
+    expect(box?.servers.map(({ state }) => state)).toEqual(["ready", "unknown", "unknown"]);
+    expect(box?.servers[1]).toMatchObject({
+      ...UNKNOWN,
+      why: "its agent has another fleet file, without this server",
+    });
+  });
+
+  it("that only the agent knows isn't shown", () => {
+    const servers = [linkServer(9000), linkServer(9999)];
+    const [box] = viewOf([report([agent({ ports: [9000, 9999], snapshot: said({ servers }) })])]).boxes;
+    expect(box?.servers.map(({ port }) => port)).toEqual([9000, 9001, 9002]);
+  });
+});
+
+describe("traffic", () => {
+  const columns = (rows: Readonly<Record<string, readonly [number, number]>>) => ({
+    agents: Object.keys(rows),
+    calls: Object.values(rows).map(([calls]) => calls),
+    tokens: Object.values(rows).map(([, tokens]) => tokens),
+  });
+  const traffic = (
+    calls: number,
+    byAgent: Readonly<Record<string, readonly [calls: number, tokens: number]>>,
+  ) =>
+    said({
+      traffic: { windowS: 300, byAgent: columns(byAgent), calls, failed: 1, fallbacks: 2, recoveries: 3 },
+    });
+
+  it("is that of all boxes and agents together, the busiest agent type first", () => {
+    const one = traffic(5, { Alpha: [5, 50] });
+    const two = traffic(9, { Beta: [8, 8], Alpha: [1, 1] });
+    const reports = [
+      report([agent({ snapshot: one }), agent({ epoch: "old", leaving: true, snapshot: one })]),
+      report([agent({ snapshot: two })], 0, "south"),
+    ];
+    expect(viewOf(reports, { byCode: [{ code: "overloaded", count: 4 }] }, twoBoxes()).traffic).toEqual({
+      windowS: 300,
+      byAgent: [
+        { agent: "Alpha", calls: 11, tokens: 101 },
+        { agent: "Beta", calls: 8, tokens: 8 },
+      ],
+      byCode: [{ code: "overloaded", count: 4 }],
+      fallbacks: 6,
+      recoveries: 9,
+    });
+  });
+
+  it("of a silent agent counts no more", () => {
+    const snapshot = traffic(5, { Alpha: [5, 50] });
+    expect(viewOf([report([agent({ snapshot, heardAgoMs: LINK_SILENT_MS })])]).traffic).toEqual({
+      windowS: 0,
+      byAgent: [],
+      byCode: [],
+      fallbacks: 0,
+      recoveries: 0,
+    });
+  });
+});
+
+describe("what is news to a console", () => {
+  const view = viewOf([report([agent()])]);
+  /** The same fleet, seen later; heard so long before that. */
+  const later = (ms: number, heardAgoMs: number) =>
+    viewOf([report([agent()], heardAgoMs)], {}, fleetOf(), NOW + ms);
+
+  it("isn't the moment, nor how two clocks and the way between them differ", () => {
+    expect(isNews(view, later(500, 1_500))).toBe(false);
+    for (const jitterMs of [-40, -1, 1, 40]) expect(isNews(view, later(500, 1_500 + jitterMs))).toBe(false);
+  });
+
+  it("is that a box was heard since, once it matters", () => {
+    expect(isNews(view, later(10_000, 200))).toBe(true);
+    expect(isNews(viewOf([]), view)).toBe(true);
+  });
+
+  it.each<[string, readonly BoxReport[], Partial<FleetWords>]>([
+    [
+      "a server's state",
+      [report([agent({ snapshot: said({ servers: [linkServer(9000, { state: "down" })] }) })])],
+      {},
+    ],
+    ["a figure", [report([agent({ snapshot: said({ servers: [linkServer(9000, { busy: 2 })] }) })])], {}],
+    ["a box that falls silent", [report([], 31_000)], {}],
+    [
+      "an event",
+      [report([agent()])],
+      { events: [{ id: 1, at: NOW, box: "north", port: null, level: "info", text: "x" }] },
+    ],
+    ["an alarm", [report([agent()])], { alarms: [{ id: "heat:north", since: NOW, text: "x", advice: "y" }] }],
+  ])("is %s", (_, reports, more) => {
+    expect(isNews(view, viewOf(reports, more))).toBe(true);
+  });
+});

@@ -1,0 +1,120 @@
+// The last 24 hours of a box, in real SQLite: bounded, never denser than its step, unknown figures unknown.
+import { env } from "cloudflare:workers";
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import { HISTORY_KEPT_MS, HISTORY_STEP_MS, HistoryRows } from "../../../../worker/fleet/object/history.ts";
+
+const START = 1_800_000_000_000;
+
+type Said = Parameters<HistoryRows["note"]>[1];
+
+function said(gib: number | null, tokens: number | null = 10): Said {
+  const server = {
+    port: 9001,
+    state: "ready",
+    why: "",
+    slots: 4,
+    busy: 1,
+    waiting: 2,
+    places: 64,
+    waitMs: 0,
+    tokensPerSecond: tokens,
+    firstTokenP50Ms: null,
+    firstTokenP95Ms: null,
+    continued: 0,
+    gpuGib: gib,
+    restarts: 0,
+  } as const;
+  const gpu = {
+    name: "a card",
+    memoryUsedGib: gib,
+    memoryTotalGib: 24,
+    utilizationPercent: 50,
+    temperatureC: 60,
+    powerWatts: 200,
+  };
+  return { servers: [server, { ...server, port: 9002 }], gpus: [gpu] };
+}
+
+/** Runs with the storage of an object of its own. */
+async function withSql(work: (sql: SqlStorage) => void): Promise<void> {
+  const stub = env.FLEET.getByName(`history ${crypto.randomUUID()}`);
+  await runInDurableObject(stub, (_object, state) => work(state.storage.sql));
+}
+
+describe("a box's history", () => {
+  it("has one row every ten seconds, however often the box speaks", async () => {
+    await withSql((sql) => {
+      const rows = new HistoryRows(sql);
+      for (let at = 0; at < 60_000; at += 500) rows.note("north", said(at / 10_000), START + at);
+      const found = rows.read("north", 15, START + 60_000);
+      expect(found.stepS).toBe(HISTORY_STEP_MS / 1000);
+      expect(found.at).toEqual([0, 1, 2, 3, 4, 5].map((step) => START + step * HISTORY_STEP_MS));
+      expect(found.memoryUsedGib).toEqual([0, 1, 2, 3, 4, 5]);
+      expect(found.serverGib).toEqual({ 9001: [0, 1, 2, 3, 4, 5], 9002: [0, 1, 2, 3, 4, 5] });
+      expect(found).toMatchObject({
+        tokensPerSecond: [20, 20, 20, 20, 20, 20],
+        busy: [2, 2, 2, 2, 2, 2],
+        waiting: [4, 4, 4, 4, 4, 4],
+        temperatureC: [60, 60, 60, 60, 60, 60],
+      });
+    });
+  });
+
+  it("says null where nobody could tell, never 0", async () => {
+    await withSql((sql) => {
+      const rows = new HistoryRows(sql);
+      rows.note("north", { ...said(null, null), gpus: null }, START);
+      expect(rows.read("north", 15, START)).toMatchObject({
+        memoryUsedGib: [null],
+        tokensPerSecond: [null],
+        powerWatts: [null],
+        serverGib: { 9001: [null] },
+      });
+    });
+  });
+
+  it("is of all its cards together", async () => {
+    await withSql((sql) => {
+      const rows = new HistoryRows(sql);
+      const cards = [said(4), said(3)].flatMap(({ gpus }) => gpus ?? []);
+      const [one, other] = cards;
+      if (one === undefined || other === undefined) throw new Error("there are two cards");
+      const gpus = [one, { ...other, temperatureC: 80, utilizationPercent: 0 }];
+      rows.note("north", { ...said(4), gpus }, START);
+      expect(rows.read("north", 15, START)).toMatchObject({
+        memoryUsedGib: [7],
+        temperatureC: [80],
+        utilizationPercent: [25],
+        powerWatts: [400],
+      });
+    });
+  });
+
+  it("of a day is told in at most 720 steps, averaged, and nothing older is kept", async () => {
+    await withSql((sql) => {
+      const rows = new HistoryRows(sql);
+      const end = START + HISTORY_KEPT_MS + 60 * 60_000;
+      for (let at = START; at < end; at += HISTORY_STEP_MS) rows.note("north", said(4), at);
+      const found = rows.read("north", 1440, end);
+      expect(found.at.length).toBeLessThanOrEqual(721);
+      expect(found.at.length).toBeGreaterThan(700);
+      expect(found.memoryUsedGib.every((gib) => gib === 4)).toBe(true);
+      const [count] = sql.exec<{ n: number }>("SELECT count(*) AS n FROM history").toArray();
+      expect(count?.n).toBeLessThanOrEqual(HISTORY_KEPT_MS / HISTORY_STEP_MS + 61);
+      expect(sql.databaseSize).toBeLessThan(4 * 1024 * 1024);
+    });
+  });
+
+  it("goes on where it was after the object's restart, and keeps boxes apart", async () => {
+    await withSql((sql) => {
+      new HistoryRows(sql).note("north", said(1), START);
+      const after = new HistoryRows(sql);
+      after.note("north", said(9), START + 5_000);
+      after.note("south", said(2), START + 5_000);
+      expect(after.read("north", 15, START + 5_000).memoryUsedGib).toEqual([1]);
+      expect(after.read("south", 15, START + 5_000).memoryUsedGib).toEqual([2]);
+      expect(after.read("west", 15, START + 5_000).at).toEqual([]);
+    });
+  });
+});

@@ -1,0 +1,306 @@
+// Reading a body: what isn't one JSON object that llama-server can take is refused by name, without its words.
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../../shared/limits.ts";
+import { ERRORS, type Refusal, type Result } from "../../../shared/errors.ts";
+import { parseJsonObject, readBody } from "../../../worker/http/json-body.ts";
+import { streamOf } from "../support/origin.ts";
+import { untilHolds } from "../support/until.ts";
+
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
+/** Names of ours, which a refusal may show. */
+const NAMES = new Set(["a", "messages", "temperature", "tools"]);
+const parse = (text: string): Result<unknown> => parseJsonObject(utf8(text), NAMES);
+
+function refusal(result: Result<unknown>): Refusal {
+  if (result.ok) throw new Error("it was not refused");
+  return result.refusal;
+}
+
+function post(body: BodyInit | null, headers: Record<string, string> = {}): Request {
+  return new Request("http://edge.example/", {
+    method: "POST",
+    body,
+    headers: { "content-type": "application/json", ...headers },
+  });
+}
+
+describe("readBody", () => {
+  it.each([
+    "application/json",
+    "application/json; charset=utf-8",
+    "Application/JSON",
+    "application/json ;x=y",
+  ])("takes %s", async (type) => {
+    expect(await readBody(post("{}", { "content-type": type }))).toEqual({ ok: true, value: utf8("{}") });
+  });
+
+  it.each(["text/plain", "application/jsonl", "application/x-www-form-urlencoded", "text/json", "json", ""])(
+    "refuses the content type '%s'",
+    async (type) => {
+      const refused = refusal(await readBody(post("{}", { "content-type": type })));
+      expect(refused.code).toBe("unsupported_media_type");
+      expect(refused.message).toContain("application/json");
+    },
+  );
+
+  it("refuses a body that doesn't say what it is", async () => {
+    const request = new Request("http://edge.example/", { method: "POST", body: utf8("{}") });
+    expect(request.headers.get("content-type")).toBeNull();
+    expect(refusal(await readBody(request)).code).toBe("unsupported_media_type");
+  });
+
+  it.each(["gzip", "br", "deflate", "zstd", "identity, gzip"])(
+    "refuses the encoding %s",
+    async (encoding) => {
+      expect(refusal(await readBody(post("{}", { "content-encoding": encoding }))).code).toBe(
+        "unsupported_media_type",
+      );
+    },
+  );
+
+  it.each(["identity", "Identity"])("takes the encoding %s", async (encoding) => {
+    expect((await readBody(post("{}", { "content-encoding": encoding }))).ok).toBe(true);
+  });
+
+  it("refuses a declared length over the bound without reading", async () => {
+    let reads = 0;
+    const body = new ReadableStream(
+      {
+        pull(controller) {
+          reads += 1;
+          controller.enqueue(utf8("x"));
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const refused = refusal(await readBody(post(body, { "content-length": String(MAX_BODY_BYTES + 1) })));
+    expect(refused.code).toBe("body_too_large");
+    expect(reads).toBe(0);
+  });
+
+  it("takes a body of exactly the bound, declared or in chunks", async () => {
+    const bytes = new Uint8Array(MAX_BODY_BYTES);
+    const declared = await readBody(post(bytes, { "content-length": String(bytes.length) }));
+    expect(declared.ok && declared.value.length).toBe(MAX_BODY_BYTES);
+    const chunked = await readBody(post(streamOf([bytes.subarray(0, 9), bytes.subarray(9)])));
+    expect(chunked.ok && chunked.value.length).toBe(MAX_BODY_BYTES);
+  });
+
+  it("stops reading a body in chunks once it is over the bound", async () => {
+    const chunk = new Uint8Array(64 * 1024);
+    let pulled = 0;
+    let cancelled = false;
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled += chunk.length;
+        controller.enqueue(chunk);
+      },
+      cancel() {
+        cancelled = true;
+      },
+    });
+    expect(refusal(await readBody(post(endless))).code).toBe("body_too_large");
+    expect(pulled).toBeLessThanOrEqual(MAX_BODY_BYTES + 4 * chunk.length);
+    expect(cancelled).toBe(true);
+  });
+
+  it("puts chunks together as they came", async () => {
+    const body = await readBody(
+      post(streamOf(['{"a', '":"', new Uint8Array([0xc3]), new Uint8Array([0xa9]), '"}'])),
+    );
+    expect(body).toEqual({ ok: true, value: utf8('{"a":"é"}') });
+  });
+
+  it.each<[string, () => BodyInit | null]>([
+    ["no body", () => null],
+    ["a body of no bytes", () => ""],
+    ["a stream of no bytes", () => streamOf([])],
+  ])("refuses %s as empty", async (_, body) => {
+    const refused = refusal(await readBody(post(body())));
+    expect(refused.code).toBe("invalid_json");
+    expect(refused.message).toContain("empty");
+  });
+
+  it("says so where a body breaks off, and throws nothing", async () => {
+    const refused = refusal(await readBody(post(streamOf(['{"messages":'], "breaks"))));
+    expect(refused.code).toBe("invalid_json");
+    expect(refused.message).not.toContain("tunnel");
+  });
+});
+
+describe("a body that doesn't arrive", () => {
+  const LIMIT_MS = 20;
+  const read = async (request: Request) => readBody(request, MAX_BODY_BYTES, LIMIT_MS);
+
+  it("is a 408 that may be sent again, and is let go, though a byte comes now and then", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let giveByte = (): void => undefined;
+    let isLetGo = false;
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => void (giveByte = () => controller.enqueue(utf8("{"))),
+      cancel: () => void (isLetGo = true),
+    });
+    let result: Result<Uint8Array> | null = null;
+    const reading = read(post(body)).then((came) => (result = came));
+    for (let ms = 1; ms < LIMIT_MS; ms += 1) {
+      giveByte();
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    expect(result).toBeNull();
+    await vi.advanceTimersByTimeAsync(1);
+    const { code, message } = refusal(await reading);
+    expect([code, ERRORS[code].status, ERRORS[code].retry]).toEqual(["request_timeout", 408, "any"]);
+    expect(message).toContain("within 0.02 s");
+    await untilHolds(() => expect(isLetGo).toBe(true));
+  });
+
+  it("is one too where its length was declared", async () => {
+    const { readable, writable } = new FixedLengthStream(1_000);
+    const writer = writable.getWriter();
+    const begun = writer.write(utf8("{"));
+    const request = post(readable, { "content-length": "1000" });
+    expect(refusal(await read(request)).code).toBe("request_timeout");
+    await begun;
+  });
+
+  it("and breaks off once it was given up throws nothing", async () => {
+    const broken = new ReadableStream<Uint8Array>({
+      cancel: () => Promise.reject(new Error("the tunnel broke")),
+    });
+    expect(refusal(await read(post(broken))).code).toBe("request_timeout");
+  });
+
+  it("leaves no timer behind where it did arrive, or broke off", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    for (const body of ["{}", streamOf(["{", "}"]), streamOf(["{"], "breaks")]) {
+      await readBody(post(body));
+      expect(vi.getTimerCount()).toBe(0);
+    }
+    await readBody(post("{}", { "content-length": "2" }));
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("parseJsonObject", () => {
+  it.each<[string, string]>([
+    ["no JSON", "patient complains of"],
+    ["cut JSON", '{"messages": [{"role": "user", "content": "chest pa'],
+    ["two objects", '{"a":1}{"b":2}'],
+    ["a trailing comma", '{"a":1,}'],
+    ["single quotes", "{'a':1}"],
+    ["a comment", '{"a":1} // b'],
+    ["NaN", '{"a":NaN}'],
+    ["Infinity", '{"a":Infinity}'],
+    ["a raw control character in a text", '{"a":"\n"}'],
+    ["only blanks", "   "],
+    ["an array", '[{"role":"user"}]'],
+    ["null", "null"],
+    ["a number", "5"],
+    ["a text", '"hello"'],
+    ["a byte-order mark", '\ufeff{"a":1}'],
+  ])("refuses %s as no JSON object, without its words", (_, text) => {
+    const refused = refusal(parse(text));
+    expect(refused.code).toBe("invalid_json");
+    expect(refused.message).not.toMatch(/patient|chest|role|hello/);
+  });
+
+  it.each<[string, number[]]>([
+    ["a lone continuation byte", [0x80]],
+    ["a cut sequence", [0xe2, 0x82]],
+    ["an overlong form", [0xc0, 0xaf]],
+    ["half of a surrogate pair in bytes", [0xed, 0xa0, 0x80]],
+    ["a code point past the last", [0xf5, 0x80, 0x80, 0x80]],
+    ["UTF-16", [0xff, 0xfe, 0x7b, 0x00]],
+  ])("refuses %s as invalid UTF-8", (_, bytes) => {
+    const refused = refusal(
+      parseJsonObject(new Uint8Array([...utf8('{"a":"'), ...bytes, ...utf8('"}')]), NAMES),
+    );
+    expect(refused.code).toBe("invalid_json");
+    expect(refused.message).toContain("UTF-8");
+  });
+
+  it("refuses an empty object, naming the field it needs", () => {
+    expect(refusal(parse("{}"))).toMatchObject({ code: "invalid_request", param: "messages" });
+  });
+
+  it.each(["1e400", "-1e400", "1e999999", "123456789e400"])(
+    "refuses the number %s, naming its field",
+    (number) => {
+      expect(refusal(parse(`{"temperature":${number}}`))).toMatchObject({
+        code: "invalid_request",
+        param: "temperature",
+      });
+      expect(refusal(parse(`{"tools":[{"a":[1,${number}]}]}`)).param).toBe("tools[0].a[1]");
+    },
+  );
+
+  it("takes the largest numbers there are, and the smallest", () => {
+    expect(parse('{"a":1.7976931348623157e308,"b":-1.7e308,"c":5e-324,"d":1e-400}').ok).toBe(true);
+  });
+
+  it.each<[string, string]>([
+    ["the first half in a value", '{"a":{"text":"x\\ud83d"}}'],
+    ["the first half in upper case", '{"a":{"text":"\\uD83D!"}}'],
+    ["the second half", '{"a":{"text":"\\ude00"}}'],
+    ["the halves in the wrong order", '{"a":{"text":"\\ude00\\ud83d"}}'],
+    ["a half deep in lists", '{"a":[[["ok","\\udfff"]]]}'],
+    ["a half in a key", '{"a":{"\\ud800":1}}'],
+  ])("refuses half of a surrogate pair: %s", (_, text) => {
+    const refused = refusal(parse(text));
+    expect(refused.code).toBe("invalid_request");
+    expect(refused.param).toMatch(/^a\b/);
+  });
+
+  it("refuses half of a surrogate pair in a key at the top, naming no field", () => {
+    const refused = refusal(parse('{"\\udc00":1}'));
+    expect(refused.code).toBe("invalid_request");
+    expect(refused.param ?? "").toBe("");
+  });
+
+  it.each([
+    '{"a":"\\ud83d\\ude00"}',
+    '{"\\ud83d\\ude00":1}',
+    '{"a":"\\\\ud83d"}',
+    '{"a":"😀 \\u00e9 \\u0000"}',
+  ])("takes whole pairs and what only looks like half of one: %s", (text) => {
+    expect(parse(text)).toEqual({ ok: true, value: JSON.parse(text) });
+  });
+
+  it("takes the depth that the bound allows and refuses one more, in objects and in lists", () => {
+    const lists = (depth: number): string => `{"a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
+    const objects = (depth: number): string => `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
+    for (const nested of [lists, objects]) {
+      expect(parse(nested(MAX_BODY_DEPTH)).ok).toBe(true);
+      const refused = refusal(parse(nested(MAX_BODY_DEPTH + 1)));
+      expect(refused).toMatchObject({ code: "invalid_request" });
+      expect(refused.param).toMatch(/^a\b/);
+      expect(refused.param?.length).toBeLessThan(100);
+      expect(refused.message).toContain(String(MAX_BODY_DEPTH));
+    }
+  });
+
+  it("survives the deepest body that fits the size", () => {
+    const half = Math.floor(MAX_BODY_BYTES / 2) - 10;
+    expect(refusal(parse(`{"a":${"[".repeat(half)}${"]".repeat(half)}}`)).code).toMatch(/^invalid_/);
+    expect(refusal(parse(`{"a":${"[".repeat(half)}`)).code).toBe("invalid_json");
+  });
+
+  it("keeps keys that JavaScript knows as ordinary ones", () => {
+    const parsed = parse('{"__proto__":{"x":1},"constructor":2,"toString":3}');
+    expect(parsed.ok && Object.keys(parsed.value as object)).toEqual([
+      "__proto__",
+      "constructor",
+      "toString",
+    ]);
+    expect(refusal(parse('{"__proto__":{"x":1e400}}')).code).toBe("invalid_request");
+  });
+
+  it("shows no key back that is not a name of ours, however plain it is", () => {
+    for (const key of ["Jane Doe, born 1970", "JaneDoe", "__proto__", "x".repeat(10_000)]) {
+      for (const body of [`{"${key}":{"a":1e400}}`, `{"a":{"${key}":1e400}}`, `{"${key}":"\\ud800"}`])
+        expect(JSON.stringify(refusal(parse(body)))).not.toContain(key);
+    }
+  });
+});

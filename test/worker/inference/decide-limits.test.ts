@@ -1,0 +1,217 @@
+// `decide` where not every server will do: keys limited to agent types, what a server can't do, several boxes.
+import { describe, expect, it } from "vitest";
+import type { Refusal } from "../../../shared/errors.ts";
+import { ERRORS } from "../../../shared/errors.ts";
+import type { Fleet } from "../../../shared/fleet.ts";
+import type { BoxAttempt } from "../../../worker/inference/box-order.ts";
+import { decide, type Asker } from "../../../worker/inference/decide.ts";
+import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
+import { NOTHING_KNOWN } from "../../../worker/fleet/snapshot.ts";
+import type { ModelCall } from "../../../worker/inference/model-call.ts";
+import { callOf } from "../support/calls.ts";
+import { box, fleetOf, server, twoBoxes } from "../support/fleets.ts";
+import { seeded } from "../support/random.ts";
+
+const ANYONE: Asker = { agents: null, fallback: "auto" };
+const only = (...agents: string[]): Asker => ({ agents, fallback: "auto" });
+
+function attempts(fleet: Fleet, call: Partial<ModelCall>, asker = ANYONE): readonly BoxAttempt[] {
+  const decided = decide(callOf(call), asker, indexFleet(fleet), NOTHING_KNOWN, 0);
+  if (!decided.ok) throw new Error(decided.refusal.message);
+  return decided.value.attempts;
+}
+
+function refusalOf(fleet: Fleet, call: Partial<ModelCall>, asker = ANYONE): Refusal {
+  const decided = decide(callOf(call), asker, indexFleet(fleet), NOTHING_KNOWN, 0);
+  if (decided.ok) throw new Error("the call was not refused");
+  return decided.refusal;
+}
+
+describe("a key limited to agent types", () => {
+  const fleet = fleetOf({ modelRouter: [9002, 9001] });
+
+  it("uses a server that lists one of them, by whatever name the call has for it", () => {
+    for (const call of [{ agentType: "alpha" }, { modelPort: 9001 }, { model: "Model-9001" }])
+      expect(attempts(fleet, call, only("Alpha"))[0]?.ports).toEqual([9001]);
+  });
+
+  it("is refused any other, by whatever name", () => {
+    const named = [{ agentType: "Beta" }, { modelPort: 9002 }, { model: "model-9002.gguf" }, {}];
+    for (const call of [...named, { agentType: "unknown" }]) {
+      const refusal = refusalOf(fleet, call, only("Alpha"));
+      expect(refusal.code).toBe("agent_not_allowed");
+      expect(refusal.message).toContain("Alpha");
+    }
+  });
+
+  it("has the default server where it lists Default", () => {
+    expect(attempts(fleet, {}, only("Default"))[0]?.ports).toEqual([9000]);
+    expect(refusalOf(fleet, { agentType: "Alpha" }, only("Default")).code).toBe("agent_not_allowed");
+  });
+
+  it("doesn't fall back to a server outside of them", () => {
+    expect(attempts(fleet, { agentType: "Alpha" }, only("Alpha"))[0]?.fallbackPorts).toEqual([]);
+    expect(attempts(fleet, { agentType: "Alpha" }, only("Alpha", "Default"))[0]?.fallbackPorts).toEqual([
+      9000,
+    ]);
+    expect(attempts(fleet, { agentType: "Alpha" }, ANYONE)[0]?.fallbackPorts).toEqual([9002, 9000]);
+  });
+
+  it("doesn't use a replica outside of them", () => {
+    const replicas = fleetOf({
+      boxes: [box("north", [server(9000), server(9001, { model: "Model-9000", agents: ["Alpha"] })])],
+    });
+    expect(attempts(replicas, { agentType: "Alpha" }, only("Alpha"))[0]?.ports).toEqual([9001]);
+  });
+
+  it("may name a model of which it may use a replica, though not the first server", () => {
+    const replicas = fleetOf({
+      boxes: [box("north", [server(9000), server(9001, { model: "Model-9000", agents: ["Alpha"] })])],
+    });
+    expect(attempts(replicas, { model: "Model-9000" }, only("Alpha"))[0]?.ports).toEqual([9001]);
+  });
+});
+
+describe("what a server can't do", () => {
+  const eyes = server(9001, { agents: ["Alpha"], capabilities: ["chat", "vision"] });
+  const fleet = fleetOf({ modelRouter: [9002], boxes: [box("north", [server(9000), eyes, server(9002)])] });
+  const picture = {
+    needs: [
+      { capability: "chat", param: undefined },
+      { capability: "vision", param: "messages[0].content[1]" },
+    ],
+  } as const;
+
+  it("an image for a model without eyes is a 501 that names the part", () => {
+    const refusal = refusalOf(fleet, picture);
+    expect(refusal).toMatchObject({ code: "not_supported_by_model", param: "messages[0].content[1]" });
+    expect(ERRORS[refusal.code].status).toBe(501);
+    expect(refusal.message).toContain("Model-9000");
+  });
+
+  it("one that has them takes the call, and it falls back to none that hasn't", () => {
+    expect(attempts(fleet, { ...picture, agentType: "Alpha" })).toEqual([
+      { box: "north", ports: [9001], fallbackPorts: [] },
+    ]);
+  });
+
+  it("more choices than the server has slots are a 400 that names n", () => {
+    expect(attempts(fleet, { choices: 4 })[0]?.ports).toEqual([9000]);
+    expect(refusalOf(fleet, { choices: 5 })).toMatchObject({ code: "invalid_request", param: "n" });
+  });
+
+  it("a call of several choices doesn't fall back to a server with fewer slots", () => {
+    const small = fleetOf({
+      modelRouter: [9002],
+      boxes: [box("north", [server(9000), server(9001, { agents: ["Alpha"] }), server(9002, { slots: 1 })])],
+    });
+    expect(attempts(small, { agentType: "Alpha", choices: 2 })[0]?.fallbackPorts).toEqual([9000]);
+  });
+});
+
+describe("several boxes", () => {
+  it("each that has the model is asked, in the fleet file's order", () => {
+    expect(attempts(twoBoxes(), { agentType: "Alpha" }, { agents: null, fallback: "none" })).toEqual([
+      { box: "north", ports: [9001], fallbackPorts: [] },
+      { box: "south", ports: [9001], fallbackPorts: [] },
+    ]);
+  });
+
+  it("another model stands behind every box that has the wanted one", () => {
+    expect(attempts(twoBoxes(), { agentType: "Alpha" })).toEqual([
+      { box: "north", ports: [9001], fallbackPorts: [] },
+      { box: "south", ports: [9001], fallbackPorts: [9000] },
+      { box: "north", ports: [], fallbackPorts: [9000] },
+    ]);
+  });
+
+  it("a replica elsewhere serves as it is, where no port was named", () => {
+    const fleet = fleetOf({
+      boxes: [box("north", [server(9000)]), box("south", [server(9005, { model: "Model-9000" })])],
+    });
+    expect(attempts(fleet, {})).toEqual([
+      { box: "north", ports: [9000], fallbackPorts: [] },
+      { box: "south", ports: [9005], fallbackPorts: [] },
+    ]);
+  });
+
+  it("a box without the model is asked for its fallback alone, and last", () => {
+    const fleet = fleetOf({
+      modelRouter: [9002],
+      boxes: [
+        box("north", [server(9000), server(9002)]),
+        box("south", [server(9001, { agents: ["Alpha"] })]),
+      ],
+    });
+    expect(attempts(fleet, { agentType: "Alpha" })).toEqual([
+      { box: "south", ports: [9001], fallbackPorts: [] },
+      { box: "north", ports: [], fallbackPorts: [9002, 9000] },
+    ]);
+  });
+
+  it("of a port that was named, a replica on another box comes before another model", () => {
+    const fleet = fleetOf({
+      modelRouter: [9001],
+      boxes: [
+        box("north", [server(9000), server(9001)]),
+        box("south", [server(9005, { model: "Model-9000" })]),
+      ],
+    });
+    const order = portsInOrder(attempts(fleet, { modelPort: 9000 }));
+    expect(order).toEqual(["north:9000", "south:9005", "north:9001"]);
+  });
+
+  it("whatever the fleet, no other model is tried before a server that has the wanted one", () => {
+    for (let seed = 1; seed <= 300; seed += 1) {
+      const { fleet, modelOf } = randomFleet(seed);
+      const random = seeded(seed + 1_000_000);
+      const port = random.pick([...modelOf.keys()]);
+      const call = random.chance(0.5) ? { modelPort: port } : { model: modelOf.get(port) ?? "" };
+      const models = portsInOrder(attempts(fleet, call)).map((at) => modelOf.get(Number(at.split(":")[1])));
+      const wanted = modelOf.get(port);
+      const firstOther = models.findIndex((model) => model !== wanted);
+      const lastSame = models.lastIndexOf(wanted);
+      expect(firstOther === -1 || lastSame < firstOther, `seed ${seed}: ${models.join(", ")}`).toBe(true);
+    }
+  });
+
+  it("whatever the fleet, no port of a box is tried twice and each tried is the box's own", () => {
+    for (let seed = 1; seed <= 300; seed += 1) {
+      const { fleet, modelOf } = randomFleet(seed);
+      const port = seeded(seed).pick([...modelOf.keys()]);
+      for (const call of [{ modelPort: port }, { model: modelOf.get(port) ?? "" }, {}]) {
+        const order = portsInOrder(attempts(fleet, call));
+        expect(new Set(order).size, `seed ${seed}: ${order.join(", ")}`).toBe(order.length);
+        const all = fleet.boxes.flatMap((b) => b.servers.map((s) => `${b.name}:${s.port}`));
+        expect(all, `seed ${seed}`).toEqual(expect.arrayContaining(order));
+      }
+    }
+  });
+});
+
+/** `box:port` in the order in which they are tried. */
+function portsInOrder(order: readonly BoxAttempt[]): string[] {
+  return order.flatMap(({ box, ports, fallbackPorts }) =>
+    [...ports, ...fallbackPorts].map((port) => `${box}:${port}`),
+  );
+}
+
+/** One to three boxes with some of six ports, of three models. */
+function randomFleet(seed: number): { fleet: Fleet; modelOf: ReadonlyMap<number, string> } {
+  const random = seeded(seed);
+  const model = (port: number): string => `Model-${port % 3}`;
+  const ports = [9000, 9001, 9002, 9003, 9004, 9005];
+  const boxes = Array.from({ length: random.whole(1, 3) }, (_, at) => {
+    const mine = ports.filter((port) => (at === 0 && port === 9000) || random.chance(0.5));
+    return box(
+      `box${at}`,
+      (mine.length === 0 ? [9001] : mine).map((port) => server(port, { model: model(port) })),
+    );
+  });
+  const there = [...new Set(boxes.flatMap((one) => one.servers.map(({ port }) => port)))];
+  const modelRouter = there.filter(() => random.chance(0.4));
+  return {
+    fleet: fleetOf({ boxes, modelRouter }),
+    modelOf: new Map(there.map((port) => [port, model(port)])),
+  };
+}

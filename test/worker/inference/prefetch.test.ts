@@ -1,0 +1,123 @@
+// A request whose body takes long is let in by what holds at its end: nothing is done by a key that was revoked
+// meanwhile, and no call goes by what boxes said before.
+import { env } from "cloudflare:workers";
+import { beforeEach, expect, it, vi } from "vitest";
+import { KeyList } from "../../../shared/keys.ts";
+import type { KeyLeaseQuestion } from "../../../worker/limits/lease-request.ts";
+import { THE_ONE } from "../../../shared/the-one.ts";
+import type { Bindings } from "../../../worker/env.ts";
+import { captureLog, CHAT, chat, edgeOf, errorOf, stopClock, type Edge } from "../support/edge.ts";
+import { fleetOf } from "../support/fleets.ts";
+import { KEYS, newKey } from "../support/keys.ts";
+import { standIn } from "../support/origin.ts";
+import { untilHolds } from "../support/until.ts";
+
+beforeEach(() => {
+  captureLog();
+  standIn(() => new Response(null, { status: 502 }));
+  return () => vi.restoreAllMocks();
+});
+
+/** A body whose last byte comes when it is told to. */
+function heldBody(text: string): {
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly finish: () => void;
+} {
+  const bytes = new TextEncoder().encode(text);
+  let finish = (): void => undefined;
+  const stream = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(bytes.subarray(0, -1));
+      finish = () => {
+        controller.enqueue(bytes.subarray(-1));
+        controller.close();
+      };
+    },
+  });
+  return { stream, finish: () => finish() };
+}
+
+/** The real keys' objects, and how often each of them has answered whether its key is let in. */
+function countedKeys(): {
+  readonly binding: Bindings["API_KEY"];
+  readonly answersOf: (id: string) => number;
+} {
+  const answered: string[] = [];
+  const getByName = (id: string, options?: DurableObjectNamespaceGetDurableObjectOptions): object => {
+    const stub = env.API_KEY.getByName(id, options);
+    const lease = async (question: KeyLeaseQuestion) => {
+      const answer = await stub.lease(question);
+      answered.push(id);
+      return answer;
+    };
+    return new Proxy(stub, {
+      get: (target, name) => (name === "lease" ? lease : (Reflect.get(target, name) as unknown)),
+    });
+  };
+  const answersOf = (id: string): number => answered.filter((one) => one === id).length;
+  return { binding: { getByName } as unknown as Bindings["API_KEY"], answersOf };
+}
+
+async function names(edge: Edge): Promise<string[]> {
+  const { keys } = KeyList.parse(await (await edge(KEYS, { key: "dev-admin" })).json());
+  return keys.map(({ name }) => name);
+}
+
+it.each<[string, (id: string, other: string) => { path: string; method: string }, object]>([
+  [
+    "makes no key",
+    () => ({ path: KEYS, method: "POST" }),
+    { name: "made too late", scopes: ["infer", "admin"] },
+  ],
+  [
+    "changes none",
+    (_, other) => ({ path: `${KEYS}/${other}`, method: "PATCH" }),
+    { name: "made too late", scopes: ["infer", "admin"] },
+  ],
+  ["rotates none", (_, other) => ({ path: `${KEYS}/${other}/rotate`, method: "POST" }), { graceSeconds: 0 }],
+])("an admin key that is revoked while its request arrives %s", async (_, ask, body) => {
+  const start = Date.now();
+  const clock = stopClock(start);
+  const keys = countedKeys();
+  const edge = edgeOf(fleetOf(), { bindings: { API_KEY: keys.binding } });
+  const thief = await newKey(edge, { name: "found", scopes: ["admin"] });
+  const other = await newKey(edge, { name: "app" });
+  const { path, method } = ask(thief.id, other.id);
+  const { stream, finish } = heldBody(JSON.stringify(body));
+  const asked = edge(path, { key: thief.key, method, body: stream });
+  await untilHolds(() => expect(keys.answersOf(thief.id)).toBe(1));
+  expect((await edge(`${KEYS}/${thief.id}`, { key: "dev-admin", method: "DELETE" })).status).toBe(200);
+  // Every isolate knows it by then.
+  clock.to(start + 1_000);
+  finish();
+  const answer = await asked;
+  expect([answer.status, (await errorOf(answer)).code]).toEqual([401, "invalid_key"]);
+  expect(await names(edge)).not.toContain("made too late");
+  // The other key is as it was.
+  expect((await edge("/v1/models", { key: other.key })).status).not.toBe(401);
+});
+
+it("a call whose body took long goes by what the boxes say at its end", async () => {
+  const start = Date.now();
+  const clock = stopClock(start);
+  const fleet = env.FLEET.getByName(THE_ONE);
+  const looks = vi.fn(async () => fleet.boxes());
+  const watched = new Proxy(fleet, {
+    get: (target, name) => (name === "boxes" ? looks : (Reflect.get(target, name) as unknown)),
+  });
+  const namespace = { getByName: () => watched } as unknown as typeof env.FLEET;
+  const keys = countedKeys();
+  const edge = edgeOf(fleetOf(), { bindings: { API_KEY: keys.binding, FLEET: namespace } });
+  const { id, key } = await newKey(edge);
+  const { stream, finish } = heldBody(JSON.stringify(chat()));
+  const asked = edge(CHAT, { key, body: stream });
+  await untilHolds(() => {
+    expect(keys.answersOf(id)).toBe(1);
+    expect(looks.mock.settledResults).toMatchObject([{ type: "fulfilled" }]);
+  });
+  // Neither the key's word nor the boxes' is young any more.
+  clock.to(start + 2_100);
+  finish();
+  await (await asked).body?.cancel();
+  expect(looks.mock.calls.length).toBe(2);
+});

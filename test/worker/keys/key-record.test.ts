@@ -1,0 +1,305 @@
+// One key's life as a pure core: who is let in, until when, and what each step leaves behind.
+import { describe, expect, it } from "vitest";
+import type { Lease } from "../../../worker/limits/lease-request.ts";
+import type { KeyRecord } from "../../../shared/principal.ts";
+import {
+  changedKey,
+  createdKey,
+  identify,
+  identifyStanding,
+  leaseUntil,
+  monthOf,
+  owesAnything,
+  revokedKey,
+  rotatedKey,
+  settledKey,
+  usedKey,
+  viewOf,
+  type StoredKey,
+} from "../../../worker/keys/key-record.ts";
+import { seeded } from "../support/random.ts";
+
+const NOW = Date.parse("2026-11-23T12:00:00Z");
+const BY = { actor: "an-admin", requestId: "req_1" };
+const hashOf = (digit: string): string => digit.repeat(64);
+const [A, B, C] = [hashOf("a"), hashOf("b"), hashOf("c")] as const;
+
+const RECORD: KeyRecord = {
+  name: "clinic",
+  scopes: ["infer"],
+  agents: ["Alpha"],
+  limits: { perSecond: 10, concurrent: null, tokensPerMonth: null },
+  priority: "normal",
+  fallback: "auto",
+  addressExempt: false,
+  expiresAt: null,
+};
+
+function keyOf(more: Partial<KeyRecord> = {}): StoredKey {
+  return createdKey({ id: "Ab3dEf6hIj9k", record: { ...RECORD, ...more }, secretHash: A }, BY, NOW);
+}
+
+const limited = (tokensPerMonth: number): Partial<KeyRecord> => ({
+  limits: { perSecond: 10, concurrent: null, tokensPerMonth },
+});
+
+describe("who shows a secret", () => {
+  it("is known by it, and by nothing like it", () => {
+    const key = keyOf();
+    expect(identify(key, A, NOW)).toEqual({ kind: "known", record: RECORD, quotaSpent: false, until: null });
+    for (const wrong of [
+      B,
+      "",
+      "a",
+      A.slice(1),
+      `${A}a`,
+      `${A.slice(0, 63)}b`,
+      `b${A.slice(1)}`,
+      "a".repeat(128),
+    ])
+      expect(identify(key, wrong, NOW), wrong).toEqual({ kind: "unknown" });
+  });
+
+  it("is unknown where there is no key", () => {
+    expect(identify(null, A, NOW)).toEqual({ kind: "unknown" });
+  });
+
+  it("learns that the key expired, to the millisecond; who shows another secret doesn't", () => {
+    const key = keyOf({ expiresAt: NOW + 10 });
+    expect(identify(key, A, NOW + 9)).toMatchObject({ kind: "known", until: NOW + 10 });
+    expect(identify(key, A, NOW + 10)).toEqual({ kind: "expired" });
+    expect(identify(key, B, NOW + 10)).toEqual({ kind: "unknown" });
+    expect(identifyStanding({ ...RECORD, expiresAt: NOW }, NOW)).toEqual({ kind: "expired" });
+  });
+
+  it("isn't told a revoked key from one that never was, expired or not", () => {
+    const revoked = revokedKey(keyOf({ expiresAt: NOW + 10 }), BY, NOW + 1);
+    for (const at of [NOW + 1, NOW + 10]) expect(identify(revoked, A, at)).toEqual({ kind: "unknown" });
+    expect(JSON.stringify(revoked)).not.toContain(A);
+  });
+});
+
+describe("a lease", () => {
+  const lease: Lease = {
+    granted: 3,
+    remaining: 0,
+    endsInMs: 700,
+    next: { granted: 2, remaining: 0, startsInMs: 700, endsInMs: 1_700 },
+  };
+
+  it("ends with what it stands on, the next window's with it", () => {
+    expect(leaseUntil(lease, null, NOW)).toEqual(lease);
+    expect(leaseUntil(lease, NOW + 5_000, NOW)).toEqual(lease);
+    expect(leaseUntil(lease, NOW + 1_000, NOW)).toMatchObject({ endsInMs: 700, next: { endsInMs: 1_000 } });
+    expect(leaseUntil(lease, NOW + 400, NOW)).toMatchObject({ endsInMs: 400, next: null });
+  });
+});
+
+describe("rotation", () => {
+  const rotate = (key: StoredKey, secretHash: string, graceMs: number, at: number): StoredKey =>
+    rotatedKey(key, { secretHash, graceMs }, BY, at);
+
+  it("lets both secrets in during the grace, the old one to its last millisecond", () => {
+    const key = rotate(keyOf(), B, 1_000, NOW);
+    expect(identify(key, B, NOW)).toMatchObject({ kind: "known", until: null });
+    expect(identify(key, A, NOW + 999)).toMatchObject({ kind: "known", until: NOW + 1_000 });
+    expect(identify(key, A, NOW + 1_000)).toEqual({ kind: "unknown" });
+    expect(identify(key, B, NOW + 1_000)).toMatchObject({ kind: "known" });
+    expect(viewOf(key, NOW).oldSecretUntil).toBe("2026-11-23T12:00:01.000Z");
+    expect(viewOf(key, NOW + 1_000).oldSecretUntil).toBeNull();
+  });
+
+  it("with no grace ends the old secret at once", () => {
+    const key = rotate(keyOf(), B, 0, NOW);
+    expect(identify(key, A, NOW)).toEqual({ kind: "unknown" });
+    expect(viewOf(key, NOW).oldSecretUntil).toBeNull();
+  });
+
+  it("once more within the grace ends the oldest secret", () => {
+    const key = rotate(rotate(keyOf(), B, 1_000, NOW), C, 1_000, NOW + 1);
+    expect(key.secrets).toHaveLength(2);
+    expect(identify(key, A, NOW + 2)).toEqual({ kind: "unknown" });
+    for (const good of [B, C]) expect(identify(key, good, NOW + 2)).toMatchObject({ kind: "known" });
+  });
+});
+
+describe("a change", () => {
+  it("merges, and tells the audit what was and what is, field by field", () => {
+    const key = changedKey(
+      keyOf(),
+      { name: "ward", limits: { concurrent: 4 }, agents: null, expiresAt: NOW + 1_000 },
+      { actor: "other", requestId: "req_2" },
+      NOW + 5,
+    );
+    expect(key.record).toEqual({
+      ...RECORD,
+      name: "ward",
+      agents: null,
+      limits: { perSecond: 10, concurrent: 4, tokensPerMonth: null },
+      expiresAt: NOW + 1_000,
+    });
+    expect(key.owed.audit.at(-1)).toEqual({
+      at: "2026-11-23T12:00:00.005Z",
+      actor: "other",
+      action: "key.change",
+      target: key.id,
+      detail: {
+        name: { from: "clinic", to: "ward" },
+        agents: { from: ["Alpha"], to: null },
+        "limits.concurrent": { from: null, to: 4 },
+        expiresAt: { from: null, to: "2026-11-23T12:00:01.000Z" },
+      },
+      requestId: "req_2",
+    });
+  });
+
+  it("that changes nothing is none", () => {
+    const key = keyOf();
+    expect(changedKey(key, { name: "clinic", limits: { perSecond: 10 } }, BY, NOW)).toBe(key);
+  });
+
+  it("of the month's limit is owed to the ledger, another isn't", () => {
+    const key = settledAll(keyOf());
+    expect(changedKey(key, { name: "x" }, BY, NOW).owed.ledger).toBe(false);
+    const counted = changedKey(key, { limits: { tokensPerMonth: 5 } }, BY, NOW);
+    expect(counted.owed.ledger).toBe(true);
+    const told = usedKey(settledAll(counted), { month: "2026-11", tokens: 9 });
+    const freed = changedKey(told, { limits: { tokensPerMonth: null } }, BY, NOW);
+    expect(freed).toMatchObject({ month: null, owed: { ledger: true } });
+  });
+});
+
+describe("the month's tokens", () => {
+  const used = (key: StoredKey, month: string, tokens: number): StoredKey => usedKey(key, { month, tokens });
+  const spent = (key: StoredKey, at: number): unknown => {
+    const who = identify(key, A, at);
+    return who.kind === "known" && who.quotaSpent;
+  };
+
+  it("refuse from the total on that reaches the limit, until the month ends in UTC", () => {
+    const key = used(keyOf(limited(100)), "2026-11", 99);
+    expect(spent(key, NOW)).toBe(false);
+    const full = used(key, "2026-11", 100);
+    expect(spent(full, NOW)).toBe(true);
+    expect(spent(full, Date.parse("2026-11-30T23:59:59.999Z"))).toBe(true);
+    expect(spent(full, Date.parse("2026-12-01T00:00:00.000Z"))).toBe(false);
+    expect(monthOf(Date.parse("2027-01-01T00:30:00+01:00"))).toBe("2026-12");
+  });
+
+  it("never go back: a word of the ledger that comes late or of an older month is left", () => {
+    const key = used(keyOf(limited(100)), "2026-11", 80);
+    for (const [month, tokens] of [
+      ["2026-11", 79],
+      ["2026-11", 80],
+      ["2026-10", 500],
+    ] as const)
+      expect(used(key, month, tokens)).toBe(key);
+    expect(used(key, "2026-12", 1).month).toEqual({ month: "2026-12", tokens: 1 });
+  });
+
+  it("are nobody's business where the key has no such limit, or is revoked", () => {
+    const free = keyOf();
+    expect(used(free, "2026-11", 5)).toBe(free);
+    const gone = revokedKey(keyOf(limited(5)), BY, NOW);
+    expect(used(gone, "2026-11", 5)).toBe(gone);
+  });
+});
+
+describe("what others are owed", () => {
+  it("is a creation, then nothing once it has arrived", () => {
+    const key = keyOf();
+    expect(key.owed).toMatchObject({
+      copy: true,
+      creation: true,
+      ledger: false,
+      audit: [{ action: "key.create" }],
+    });
+    expect(owesAnything(settledKey(key, key))).toBe(false);
+  });
+
+  it("outlives an answer to something older", () => {
+    const key = keyOf();
+    const later = changedKey(key, { name: "ward" }, { ...BY, requestId: "req_2" }, NOW);
+    expect(settledKey(later, key).owed).toMatchObject({
+      copy: true,
+      creation: false,
+      audit: [{ requestId: "req_2" }],
+    });
+  });
+
+  it("is bounded", () => {
+    let key = keyOf();
+    for (let at = 0; at < 500; at += 1)
+      key = changedKey(key, { name: `n${at}` }, { ...BY, requestId: `req_${at}` }, NOW);
+    expect(key.owed.audit.length).toBe(100);
+  });
+});
+
+describe("the first admin key's place", () => {
+  const [FIRST, ADMIN] = ["f".repeat(64), { scopes: ["infer", "admin"] } satisfies Partial<KeyRecord>];
+  const by = { ...BY, firstKey: FIRST };
+  const made = (more: Partial<KeyRecord>): StoredKey =>
+    createdKey({ id: "Ab3dEf6hIj9k", record: { ...RECORD, ...more }, secretHash: A }, by, NOW);
+  const settled = (key: StoredKey): StoredKey => settledKey(key, key);
+  const taken = (key: StoredKey): boolean => key.owed.superseded === FIRST;
+
+  it("is taken by a key that becomes an admin key: made as one, given the scope, or more time", () => {
+    expect(taken(made(ADMIN))).toBe(true);
+    expect(taken(changedKey(settled(made({})), ADMIN, by, NOW))).toBe(true);
+    const expired = settled(made({ ...ADMIN, expiresAt: NOW + 10 }));
+    expect(taken(changedKey(expired, { expiresAt: null }, by, NOW + 10))).toBe(true);
+  });
+
+  it("is left by a plain key, by other changes of an admin key, and where there is no such key", () => {
+    expect(taken(made({}))).toBe(false);
+    const admin = settled(made(ADMIN));
+    expect(taken(admin)).toBe(false);
+    expect(taken(changedKey(admin, { name: "ops" }, by, NOW))).toBe(false);
+    expect(changedKey(settled(made({})), ADMIN, { ...BY, firstKey: null }, NOW).owed.superseded).toBeNull();
+  });
+
+  it("is told until it has arrived, and given back by a key that ended before", () => {
+    expect(taken(changedKey(made(ADMIN), { name: "ops" }, BY, NOW))).toBe(true);
+    expect(taken(revokedKey(made(ADMIN), BY, NOW))).toBe(false);
+  });
+});
+
+const settledAll = (key: StoredKey): StoredKey => {
+  const settled = settledKey(key, key);
+  return { ...settled, owed: { ...settled.owed, ledger: false } };
+};
+
+describe("any life", () => {
+  it("never has more than two secrets, never comes back from revocation, and its view never tells a hash", () => {
+    for (let seed = 1; seed <= 200; seed += 1) {
+      const random = seeded(seed);
+      let key = keyOf();
+      let now = NOW;
+      let revokedAt: number | null = null;
+      const live = new Map<string, number>([[A, Infinity]]);
+      for (let step = 0; step < 40; step += 1) {
+        now += random.whole(0, 2_000);
+        const what = random.whole(0, 9);
+        if (revokedAt === null && what < 4) {
+          const [secretHash, graceMs] = [random.text("0123456789abcdef", 64), random.whole(0, 3) * 1_000];
+          const newest = key.secrets[0]?.hash ?? "";
+          key = rotatedKey(key, { secretHash, graceMs }, BY, now);
+          for (const hash of live.keys()) live.set(hash, hash === newest ? now + graceMs : 0);
+          live.set(secretHash, Infinity);
+        } else if (what === 4) key = changedKey(key, { name: random.text("abc", 5) }, BY, now);
+        else if (what === 5) key = usedKey(key, { month: "2026-11", tokens: random.whole(0, 99) });
+        else if (what === 6 && random.chance(0.3)) {
+          key = revokedKey(key, BY, now);
+          revokedAt ??= now;
+        }
+        expect(key.secrets.length, `seed ${seed}`).toBeLessThanOrEqual(2);
+        expect(key.revokedAt, `seed ${seed}`).toBe(revokedAt);
+        for (const [hash, until] of live) {
+          const kind = revokedAt === null && until > now ? "known" : "unknown";
+          expect(identify(key, hash, now).kind, `seed ${seed}`).toBe(kind);
+          expect(JSON.stringify(viewOf(key, now))).not.toContain(hash);
+        }
+      }
+    }
+  });
+});

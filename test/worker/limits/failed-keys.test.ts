@@ -1,0 +1,42 @@
+// The failed-key budget: slips pass, a search doesn't, and nobody is shut out for longer than a minute.
+import { describe, expect, it } from "vitest";
+import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "../../../worker/limits/failed-keys.ts";
+import { FAILED_KEYS_A_MINUTE } from "../../../shared/limits.ts";
+import { SeededRandom, SEEDS } from "../../support/seeded-random.ts";
+
+const NOON = 1_790_000_000_000;
+
+describe("failed keys", () => {
+  it("are slips up to the budget, and refused from there until their minute ends", () => {
+    const slips = noteFailedKeys(NO_FAILED_KEYS, FAILED_KEYS_A_MINUTE - 1, NOON);
+    expect(keysRefusedForMs(slips, NOON)).toBe(0);
+    const search = noteFailedKeys(slips, 1, NOON + 20_000);
+    expect(keysRefusedForMs(search, NOON + 20_000)).toBe(40_000);
+    expect(keysRefusedForMs(search, NOON + 59_999)).toBe(1);
+    expect(keysRefusedForMs(search, NOON + 60_000)).toBe(0);
+  });
+
+  it("of a minute that is over don't count", () => {
+    const slips = noteFailedKeys(NO_FAILED_KEYS, FAILED_KEYS_A_MINUTE - 1, NOON);
+    expect(noteFailedKeys(slips, 1, NOON + 60_000)).toEqual({ since: NOON + 60_000, count: 1 });
+  });
+
+  it.each([0, -1, Number.NaN, -Infinity])("that are %d keys are none", (failed) => {
+    expect(noteFailedKeys(NO_FAILED_KEYS, failed, NOON)).toBe(NO_FAILED_KEYS);
+  });
+
+  it("refuse nobody for longer than a minute, however the clock walks", () => {
+    for (const seed of SEEDS) {
+      const random = new SeededRandom(seed);
+      let known = NO_FAILED_KEYS;
+      let now = NOON;
+      for (let step = 0; step < 300; step += 1) {
+        now += random.chance(0.1) ? random.below(7_200_000) - 3_600_000 : random.below(5_000);
+        known = noteFailedKeys(known, random.below(4), now);
+        const forMs = keysRefusedForMs(known, now);
+        expect(forMs, `seed ${seed}, step ${step}`).toBeGreaterThanOrEqual(0);
+        expect(forMs, `seed ${seed}, step ${step}`).toBeLessThanOrEqual(60_000);
+      }
+    }
+  });
+});

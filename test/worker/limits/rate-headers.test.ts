@@ -1,0 +1,51 @@
+// The limits as answers tell of them: the IETF draft's structured fields, and OpenAI's set.
+import { describe, expect, it } from "vitest";
+import { RATE_HEADERS, setRateHeaders, type ToldLimits } from "../../../worker/limits/rate-headers.ts";
+
+function headersOf(told: ToldLimits): Record<string, string> {
+  const headers = new Headers();
+  setRateHeaders(headers, told);
+  return Object.fromEntries(headers);
+}
+
+const KEY = { perSecond: 1_000, remaining: 873, resetMs: 120 };
+const ADDRESS = { perSecond: 100, remaining: 99, resetMs: 1_000 };
+
+describe("an answer's limits", () => {
+  it("are the key's and the address's; OpenAI's set tells of the nearer", () => {
+    expect(headersOf({ key: KEY, address: ADDRESS })).toEqual({
+      "ratelimit-policy": '"key";q=1000;w=1, "address";q=100;w=1',
+      ratelimit: '"key";r=873;t=1, "address";r=99;t=1',
+      "x-ratelimit-limit-requests": "100",
+      "x-ratelimit-remaining-requests": "99",
+      "x-ratelimit-reset-requests": "1s",
+    });
+  });
+
+  it("are the key's alone where it is free of the address's", () => {
+    expect(headersOf({ key: KEY, address: null })).toEqual({
+      "ratelimit-policy": '"key";q=1000;w=1',
+      ratelimit: '"key";r=873;t=1',
+      "x-ratelimit-limit-requests": "1000",
+      "x-ratelimit-remaining-requests": "873",
+      "x-ratelimit-reset-requests": "120ms",
+    });
+  });
+
+  it("are the address's alone where there is no key", () => {
+    expect(headersOf({ key: null, address: { ...ADDRESS, remaining: 0 } })).toMatchObject({
+      ratelimit: '"address";r=0;t=1',
+      "x-ratelimit-remaining-requests": "0",
+    });
+  });
+
+  it("are nothing where none was looked at", () => {
+    expect(headersOf({ key: null, address: null })).toEqual({});
+  });
+
+  it("are in the list of what pages of other sites may read", () => {
+    expect(Object.keys(headersOf({ key: KEY, address: ADDRESS }))).toEqual(
+      expect.arrayContaining([...RATE_HEADERS]),
+    );
+  });
+});

@@ -1,0 +1,46 @@
+// Usage as a table for spreadsheets.
+import { describe, expect, it } from "vitest";
+import type { UsageReport } from "../../../shared/usage-report.ts";
+import { cell, usageCsv } from "../../../worker/usage/csv.ts";
+
+const sums = {
+  calls: 3,
+  complete: 2,
+  promptTokens: 100,
+  cachedTokens: 40,
+  completionTokens: 50,
+  estimatedCalls: 1,
+};
+
+describe("a report as CSV", () => {
+  it("has a header, a line a row and RFC 4180's line ends", () => {
+    const report: UsageReport = {
+      from: "2026-11-01T00:00:00.000Z",
+      to: "2026-12-01T00:00:00.000Z",
+      by: "key",
+      key: null,
+      total: sums,
+      rows: [
+        { group: "key-a", ...sums },
+        { group: "-key-b", ...sums },
+      ],
+    };
+    expect(usageCsv(report)).toBe(
+      "key,calls,complete,promptTokens,cachedTokens,completionTokens,estimatedCalls\r\n" +
+        "key-a,3,2,100,40,50,1\r\n" +
+        "'-key-b,3,2,100,40,50,1\r\n",
+    );
+  });
+
+  it.each([
+    ["=1+1", "'=1+1"],
+    ["+1", "'+1"],
+    ["@x", "'@x"],
+    ["\tx", "'\tx"],
+    ['a "b", c', '"a ""b"", c"'],
+    ["a\nb", '"a\nb"'],
+    ["", ""],
+  ])("runs nothing in a spreadsheet and breaks out of no cell: %j", (text, expected) => {
+    expect(cell(text)).toBe(expected);
+  });
+});

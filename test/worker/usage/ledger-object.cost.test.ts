@@ -1,0 +1,139 @@
+// What a question costs a full ledger: the rows that 90 days of 1,000 keys have it read, and the answers' sums.
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { describe, expect, it, vi } from "vitest";
+import type { UsageQuery } from "../../../shared/usage-report.ts";
+import type { Ledger } from "../../../worker/usage/ledger-object.ts";
+import { monthOf } from "../../../worker/usage/time-ranges.ts";
+import { stopClock } from "../support/edge.ts";
+import { call, DAY_MS, newLedger, type LedgerStub } from "../support/usage.ts";
+
+const KEYS = 1_000;
+const DAYS = 90;
+const PAIRS = 3;
+const HOUR_MS = 3_600_000;
+
+/** The 90 days up to it are 6 days of August, two whole months, and 23 days of November. */
+const TODAY = Date.parse("2096-11-23");
+const MONTHS = 2;
+
+/** Rows that don't lie in the order of their groups are read once more, sorted. */
+const SORTED = 2;
+
+/** Rows beside those of the answer: each statement looks past its end, and at what isn't folded yet. */
+const ENDS = 20;
+
+/** As if every key had made a call of each pair every day, and in each hour of the two days at the ends. */
+async function fill(ledger: LedgerStub, today: number): Promise<void> {
+  const numbers = `WITH RECURSIVE days(d) AS (SELECT 0 UNION ALL SELECT d + 1 FROM days WHERE d < ${DAYS - 1}),
+    keys(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM keys WHERE k < ${KEYS - 1}),
+    hours(h) AS (SELECT 0 UNION ALL SELECT h + 1 FROM hours WHERE h < 23),
+    pairs(p) AS (SELECT 0 UNION ALL SELECT p + 1 FROM pairs WHERE p < ${PAIRS - 1})`;
+  const day = `${today} - d * ${DAY_MS}`;
+  const sums = "1, 1, 100, 10, 50, 0";
+  const months = [...new Set(Array.from({ length: DAYS }, (_, d) => monthOf(today - d * DAY_MS)))];
+  await runInDurableObject(ledger, (_, { storage: { sql } }) => {
+    sql.exec(
+      `${numbers} INSERT INTO facts SELECT 'd', 'key-' || k, ${day}, 'm' || p, 'a' || p, ${sums} FROM days, keys, pairs`,
+    );
+    sql.exec(
+      `${numbers} INSERT INTO facts SELECT 'h', 'key-' || k, ${day} + h * 3600000, 'm' || p, 'a' || p, ${sums} FROM days, (SELECT k FROM keys WHERE k < 20), hours, pairs`,
+    );
+    sql.exec(
+      `${numbers} INSERT INTO rolls SELECT 'd', 'key', ${day}, 'key-' || k, 3, 3, 300, 30, 150, 0 FROM days, keys`,
+    );
+    sql.exec(
+      `${numbers} INSERT INTO rolls SELECT 'h', 'key', ${day} + h * 3600000, 'key-' || k, 3, 3, 300, 30, 150, 0 FROM (SELECT d FROM days WHERE d IN (0, ${DAYS - 1})), hours, keys`,
+    );
+    for (const dimension of ["model", "agent"])
+      sql.exec(
+        `${numbers} INSERT INTO rolls SELECT 'd', '${dimension}', ${day}, 'n' || p, 1000, 1000, 100000, 10000, 50000, 0 FROM days, pairs`,
+      );
+    sql.exec(
+      `${numbers} INSERT INTO rolls SELECT 'd', 'all', ${day}, '', 3000, 3000, 300000, 30000, 150000, 0 FROM days`,
+    );
+    sql.exec(
+      `${numbers} INSERT INTO rolls SELECT 'h', 'all', ${day} + h * 3600000, '', 125, 125, 12500, 1250, 6250, 0 FROM days, hours`,
+    );
+    for (const month of months) {
+      const days = Array.from({ length: DAYS }, (_, d) => today - d * DAY_MS).filter(
+        (at) => monthOf(at) === month,
+      );
+      sql.exec(
+        `${numbers} INSERT INTO rolls SELECT 'm', 'key', ${month}, 'key-' || k, ${3 * days.length}, 0, ${300 * days.length}, 0, 0, 0 FROM keys`,
+      );
+    }
+  });
+}
+
+/** Rows that the ledger's own SQL reads for an answer, as the platform counts and bills them. */
+async function rowsRead(ledger: LedgerStub, query: UsageQuery): Promise<number> {
+  return runInDurableObject(ledger, (object: Ledger, { storage }) => {
+    const asked = vi.spyOn(storage.sql, "exec");
+    try {
+      object.usage(query);
+      return asked.mock.results.reduce(
+        (sum, { value }) => sum + (value as SqlStorageCursor<Record<string, SqlStorageValue>>).rowsRead,
+        0,
+      );
+    } finally {
+      asked.mockRestore();
+    }
+  });
+}
+
+describe("a question of 90 days with 1,000 keys", () => {
+  it("is answered from few rows", async () => {
+    stopClock(TODAY + 12 * HOUR_MS);
+    const ledger = newLedger();
+    await fill(ledger, TODAY);
+    const [from, to] = [TODAY - (DAYS - 1) * DAY_MS, TODAY + DAY_MS];
+    const allKeys = { by: "key", key: null } as const;
+    const questions: [string, UsageQuery, number][] = [
+      ["by key", { ...allKeys, from, to }, SORTED * KEYS * (MONTHS + 29)],
+      [
+        "by key, from 13:00 to 11:00",
+        { ...allKeys, from: from + 13 * HOUR_MS, to: to - 13 * HOUR_MS },
+        SORTED * KEYS * (MONTHS + 27 + 22),
+      ],
+      [
+        "by key, from 01:00 to 23:00",
+        { ...allKeys, from: from + HOUR_MS, to: to - HOUR_MS },
+        SORTED * KEYS * (MONTHS + 27 + 46),
+      ],
+      ["by model", { by: "model", key: null, from, to }, SORTED * PAIRS * (MONTHS + 29)],
+      ["by day", { by: "day", key: null, from, to }, SORTED * DAYS],
+      ["by hour", { by: "hour", key: null, from, to }, DAYS * 24],
+      ["one key by agent", { by: "agent", key: "key-7", from, to }, SORTED * DAYS * PAIRS],
+      ["one key by hour", { by: "hour", key: "key-7", from, to }, DAYS * 24 * PAIRS],
+    ];
+    for (const [name, query, rows] of questions) {
+      const read = await rowsRead(ledger, query);
+      expect.soft(read, name).toBeGreaterThan(0);
+      expect.soft(read, name).toBeLessThan(rows + ENDS);
+    }
+    const { total, rows } = await ledger.usage({ from, to, by: "key", key: null });
+    expect(rows).toHaveLength(KEYS);
+    expect(total.calls).toBe(KEYS * DAYS * PAIRS);
+  });
+});
+
+describe("booking", () => {
+  it("200 calls a batch, each of another key and hour, and folding them loses none", async () => {
+    const now = TODAY + 12 * HOUR_MS;
+    stopClock(now);
+    const ledger = newLedger();
+    const batches = 10;
+    for (let at = 0; at < batches; at += 1)
+      await ledger.apply(
+        "north",
+        "epoch-1",
+        at * 200,
+        Array.from({ length: 200 }, (_, n) =>
+          call(at * 200 + n + 1, { keyId: `key-${n}`, startedAt: now - at * 3_600_000 }),
+        ),
+      );
+    await runDurableObjectAlarm(ledger);
+    const { total } = await ledger.usage({ from: now - 2 * DAY_MS, to: now + DAY_MS, by: "key", key: null });
+    expect(total.calls).toBe(batches * 200);
+  });
+});

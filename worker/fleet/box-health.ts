@@ -1,0 +1,58 @@
+// What the boxes say of themselves, asked of their agents and kept for two seconds an isolate.
+import { BoxHealth, type ServerState } from "../../shared/health.ts";
+import { HEALTH_CACHE_MS, HEALTH_TIMEOUT_MS } from "../../shared/limits.ts";
+import type { Box } from "../../shared/fleet.ts";
+import type { Settings } from "../env.ts";
+import { inTime } from "../http/timeout.ts";
+import { originFetch } from "./box-fetch.ts";
+
+/** A box's servers by port; null where the box couldn't be asked. */
+export interface BoxView {
+  readonly box: Box;
+  readonly states: ReadonlyMap<number, ServerState> | null;
+}
+
+export type FleetHealth = (settings: Settings) => Promise<readonly BoxView[]>;
+
+/** @param clock milliseconds since 1970. */
+export function fleetHealth(boxes: readonly Box[], clock: () => number): FleetHealth {
+  let last: { readonly at: number; readonly views: readonly BoxView[] } | null = null;
+
+  return async function look(settings) {
+    if (last !== null && clock() - last.at < HEALTH_CACHE_MS) return last.views;
+    const views = await Promise.all(boxes.map((box) => viewOf(box, settings)));
+    last = { at: clock(), views };
+    return views;
+  };
+}
+
+async function viewOf(box: Box, settings: Settings): Promise<BoxView> {
+  const answer = await originFetch(box, settings, {
+    method: "GET",
+    path: "/healthz",
+    headers: {},
+    timeoutMs: HEALTH_TIMEOUT_MS,
+  });
+  if (answer.kind !== "answer") return { box, states: null };
+  try {
+    const parsed = BoxHealth.safeParse(await inTime(answer.response.json(), HEALTH_TIMEOUT_MS));
+    return {
+      box,
+      states: parsed.success ? new Map(parsed.data.servers.map(({ port, state }) => [port, state])) : null,
+    };
+  } catch {
+    return { box, states: null };
+  }
+}
+
+/** The best state any box's server has of those that fit; `down` where none does. */
+export function bestState(
+  views: readonly BoxView[],
+  fits: (server: Box["servers"][number]) => boolean,
+): ServerState {
+  const states = views.flatMap(({ box, states }) =>
+    box.servers.filter(fits).map((server) => states?.get(server.port) ?? "down"),
+  );
+  if (states.includes("ready")) return "ready";
+  return states.includes("loading") ? "loading" : "down";
+}

@@ -1,0 +1,82 @@
+// GET /healthz: whether the service can do its work, for people and for whoever watches it. GET /livez: the
+// edge alone, asking nobody.
+import type { Context } from "hono";
+import { RefusedError } from "../../shared/errors.ts";
+import { DEFAULT_AGENT } from "../../shared/fleet.ts";
+import type { ServerState } from "../../shared/health.ts";
+import type { EdgeEnv } from "../context.ts";
+import { bestState, type BoxView, type FleetHealth } from "./box-health.ts";
+import type { FleetIndex } from "./fleet-index.ts";
+
+/** `down`: its agent answers, and none of its servers takes a call, as on a box that is drained. */
+type BoxWord = "up" | "down" | "unreachable";
+
+interface HealthAnswer {
+  /** `ok`: everything is up. `degraded`: something isn't. `down`: nothing can be served. */
+  readonly status: "ok" | "degraded" | "down";
+  readonly boxes: Readonly<Record<string, BoxWord>>;
+  readonly models: Readonly<Record<string, ServerState>>;
+  /** Of the agent types that `?require` names, those no server is ready for. */
+  readonly missing?: readonly string[];
+}
+
+export function healthz(index: FleetIndex, health: FleetHealth) {
+  return async function answerHealth(c: Context<EdgeEnv>): Promise<Response> {
+    const required = requiredAgents(c.req.query("require"), index);
+    const views = await health(c.var.settings);
+    const models = modelStates(views, index);
+    const missing = required.filter((agent) => agentState(views, agent, index) !== "ready");
+    const states = Object.values(models);
+    const boxes = views.map((view) => [view.box.name, boxWord(view)] as const);
+    const isWhole = states.every((state) => state === "ready") && boxes.every(([, word]) => word === "up");
+    const answer: HealthAnswer = {
+      status: !states.includes("ready") ? "down" : isWhole ? "ok" : "degraded",
+      boxes: Object.fromEntries(boxes),
+      models,
+      ...(missing.length === 0 ? {} : { missing }),
+    };
+    const noBox = views.every((view) => view.states === null);
+    return c.json(answer, noBox || missing.length > 0 ? 503 : 200);
+  };
+}
+
+export function livez() {
+  return function answerLive(c: Context<EdgeEnv>): Response {
+    return c.json({ status: "ok" });
+  };
+}
+
+function boxWord({ states }: BoxView): BoxWord {
+  if (states === null) return "unreachable";
+  return [...states.values()].some((state) => state !== "down") ? "up" : "down";
+}
+
+/** State by model id, best of its replicas. */
+export function modelStates(views: readonly BoxView[], index: FleetIndex): Record<string, ServerState> {
+  const models = new Set(index.boxes.flatMap((box) => box.servers.map((server) => server.model)));
+  return Object.fromEntries(
+    [...models].map((model) => [model, bestState(views, (server) => server.model === model)]),
+  );
+}
+
+/** An agent type is served by any replica of its model. */
+function agentState(views: readonly BoxView[], agent: string, index: FleetIndex): ServerState {
+  const home = index.byAgent.get(agent.toLowerCase())?.server ?? index.defaultServer;
+  return bestState(views, (server) => server.model === home.model);
+}
+
+/** `?require=Clinical,Claims` or `?require=all`. */
+function requiredAgents(text: string | undefined, index: FleetIndex): string[] {
+  if (text === undefined || text === "") return [];
+  const known = [...[...index.byAgent.values()].map(({ name }) => name), DEFAULT_AGENT];
+  if (text.toLowerCase() === "all") return known;
+  return text.split(",").map((wanted) => {
+    const found = known.find((name) => name.toLowerCase() === wanted.trim().toLowerCase());
+    if (found !== undefined) return found;
+    throw new RefusedError({
+      code: "invalid_request",
+      message: `require: names an agent type that there isn't. There are: ${known.join(", ")}; or "all".`,
+      param: "require",
+    });
+  });
+}

@@ -1,0 +1,44 @@
+// POST /v1/chat/completions: the call this product exists for. Read, decide, forward.
+import type { Context } from "hono";
+import { RefusedError } from "../../shared/errors.ts";
+import type { EdgeEnv } from "../context.ts";
+import { logRefused } from "../log.ts";
+import { decide } from "./decide.ts";
+import type { FleetIndex } from "../fleet/fleet-index.ts";
+import type { FleetLive } from "../fleet/snapshot-cache.ts";
+import { forward } from "./forward.ts";
+import { readChatCall } from "./model-call.ts";
+
+export function chatCompletions(index: FleetIndex, live: FleetLive) {
+  return async function answerChat(c: Context<EdgeEnv>): Promise<Response> {
+    // Not `c.var`, which copies all that is set each time it is read.
+    const principal = c.get("principal");
+    const requestId = c.get("requestId");
+    const body = await c.get("body");
+    if (!body.ok) throw new RefusedError(body.refusal);
+    const call = readChatCall(body.value);
+    if (!call.ok) throw new RefusedError(call.refusal);
+    const decision = decide(call.value, principal, index, await c.get("live"), Math.random());
+    if (!decision.ok) throw new RefusedError(decision.refusal);
+    live.sent(decision.value);
+
+    const log = (code: string, cause: string | null): void =>
+      logRefused(c, { request_id: requestId, code, route: c.req.routePath, key: principal.keyId, cause });
+    const forwarded = await forward({
+      requestId,
+      call: call.value,
+      decision: decision.value,
+      principal,
+      bytes: body.value,
+      boxes: index.boxes,
+      settings: c.get("settings"),
+      signal: c.req.raw.signal,
+      waitUntil: (work) => c.executionCtx.waitUntil(work),
+      onBreak: (refusal) => log(refusal.code, refusal.internal ?? null),
+    });
+    if (!forwarded.ok) throw new RefusedError(forwarded.refusal);
+    const { response, code } = forwarded.value;
+    if (code !== null) log(code, "the agent's");
+    return response;
+  };
+}

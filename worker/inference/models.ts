@@ -1,0 +1,102 @@
+// GET /v1/models and /v1/models/:id: what can be asked for, in the shape OpenAI's clients list, with what each
+// one is best for and how it is now under `isha`. A key sees only what it may use.
+import type { Context } from "hono";
+import { RefusedError } from "../../shared/errors.ts";
+import { DEFAULT_AGENT, type Server } from "../../shared/fleet.ts";
+import type { Principal } from "../../shared/principal.ts";
+import type { EdgeEnv } from "../context.ts";
+import { mayUse } from "./decide.ts";
+import { bestState, type BoxView, type FleetHealth } from "../fleet/box-health.ts";
+import type { FleetIndex } from "../fleet/fleet-index.ts";
+
+interface ModelEntry {
+  readonly id: string;
+  readonly object: "model";
+  /** OpenAI's clients want a time; a fleet file has none. */
+  readonly created: 0;
+  readonly owned_by: "isha";
+  readonly isha: {
+    readonly kind: "model" | "agent_type";
+    readonly model: string;
+    readonly file: string;
+    readonly ports: readonly number[];
+    readonly agent_types: readonly string[];
+    readonly description: string;
+    readonly best_for: string;
+    readonly context_length: number;
+    readonly max_tokens: number;
+    readonly capabilities: readonly string[];
+    readonly state: "ready" | "loading" | "down";
+  };
+}
+
+export function listModels(index: FleetIndex, health: FleetHealth) {
+  return async function answerModels(c: Context<EdgeEnv>): Promise<Response> {
+    const views = await health(c.var.settings);
+    return c.json({ object: "list", data: entries(c.var.principal, index, views) });
+  };
+}
+
+export function showModel(index: FleetIndex, health: FleetHealth) {
+  return async function answerModel(c: Context<EdgeEnv>): Promise<Response> {
+    const wanted = (c.req.param("id") ?? "").toLowerCase();
+    const views = await health(c.var.settings);
+    const all = entries(c.var.principal, index, views);
+    const found =
+      all.find((entry) => entry.id.toLowerCase() === wanted) ??
+      all.find((entry) => entry.isha.file.toLowerCase() === wanted);
+    if (found !== undefined) return c.json(found);
+    throw new RefusedError({
+      code: "model_not_found",
+      message: `There is no model of that name for this key. There are: ${all.map((entry) => entry.id).join(", ")}.`,
+      param: "id",
+    });
+  };
+}
+
+/** Models first, then agent types: either name can stand in a request's `model`. */
+function entries(principal: Principal, index: FleetIndex, views: readonly BoxView[]): ModelEntry[] {
+  const visible = [...index.byPort.values()].filter((server) => mayUse(principal, server, index));
+  const firsts = visible.filter(
+    (server, at) => visible.findIndex((other) => other.model === server.model) === at,
+  );
+  const named = [...index.byAgent.values()].filter(({ server }) => mayUse(principal, server, index));
+  const allowed = named.filter(({ name }) => principal.agents === null || principal.agents.includes(name));
+  return [
+    ...firsts.map((server) => entry(server.model, "model", server, visible, { index, views })),
+    ...allowed.map(({ name, server }) => entry(name, "agent_type", server, visible, { index, views })),
+  ];
+}
+
+function entry(
+  id: string,
+  kind: ModelEntry["isha"]["kind"],
+  server: Server,
+  visible: readonly Server[],
+  { index, views }: { readonly index: FleetIndex; readonly views: readonly BoxView[] },
+): ModelEntry {
+  const replicas = visible.filter((candidate) => candidate.model === server.model);
+  const agents = replicas.flatMap((replica) => [
+    ...replica.agents,
+    ...(replica.port === index.fleet.defaultPort ? [DEFAULT_AGENT] : []),
+  ]);
+  return {
+    id,
+    object: "model",
+    created: 0,
+    owned_by: "isha",
+    isha: {
+      kind,
+      model: server.model,
+      file: server.file,
+      ports: replicas.map((replica) => replica.port),
+      agent_types: agents,
+      description: server.description,
+      best_for: server.bestFor,
+      context_length: server.contextPerSlot,
+      max_tokens: server.maxTokens,
+      capabilities: server.capabilities,
+      state: bestState(views, (candidate) => candidate.model === server.model),
+    },
+  };
+}

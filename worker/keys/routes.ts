@@ -1,0 +1,195 @@
+// /admin/keys: handing out keys, looking at them, changing, rotating and revoking them. What is true of a key its
+// object says; the registry lists. A key's text is in the one answer that makes it, and nowhere else.
+import type { Context } from "hono";
+import { formatApiKey, KEY_ID_BYTES, KEY_SECRET_BYTES, newKeyId } from "../../shared/api-key.ts";
+import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
+import type { Fleet } from "../../shared/fleet.ts";
+import {
+  KeyChange,
+  KeyId,
+  KeyListQuery,
+  KeyRotation,
+  NewKey,
+  type KeyList,
+  type KeyView,
+  type KeyWithSecret,
+} from "../../shared/keys.ts";
+import { legacyKeyView } from "./key-view.ts";
+import { LEGACY_PREFIX, legacyKeys } from "../auth/built-in-keys.ts";
+import { MAX_KEYS } from "../../shared/limits.ts";
+import { THE_ONE } from "../../shared/the-one.ts";
+import type { EdgeEnv } from "../context.ts";
+import { logTrouble } from "../log.ts";
+import { parseAdminBody, readAdminQuery } from "../http/admin-input.ts";
+import type { FleetIndex } from "../fleet/fleet-index.ts";
+import { adminEnds, newRecord, recordChange } from "./key-fields.ts";
+import { sha256Hex } from "../auth/keyed-hash.ts";
+
+type Clock = () => number;
+
+export function createKey(index: FleetIndex, clock: Clock) {
+  return async function answerCreation(c: Context<EdgeEnv>): Promise<Response> {
+    const body = taken(parseAdminBody(taken(await c.get("body")), NewKey));
+    const record = taken(newRecord(body, index, clock()));
+    const id = newKeyId(crypto.getRandomValues(new Uint8Array(KEY_ID_BYTES)));
+    const { key, secretHash } = await newSecret(id);
+    const creation = { id, record, secretHash };
+    const made = await c.env.API_KEY.getByName(id).create(creation, by(c));
+    if (made.kind === "full") {
+      throw refused(`This deployment has its ${MAX_KEYS} keys. Revoke some; the oldest revoked make room.`);
+    }
+    if (made.kind === "taken") throw new Error("72 random bits met another key's");
+    return c.json({ ...made.view, key } satisfies KeyWithSecret, 201);
+  };
+}
+
+export function listKeys(fleet: Fleet, clock: Clock) {
+  return async function answerKeys(c: Context<EdgeEnv>): Promise<Response> {
+    const query = taken(readAdminQuery(c.req.url, KeyListQuery));
+    const legacy = legacyKeys(fleet).map(({ keyId, record }) => legacyKeyView(keyId, record, clock()));
+    const list = await pageOfKeys(c, query, legacy);
+    if (list === null)
+      throw refused('after: there is no such key. Take the "next" of the page before.', "after");
+    return c.json(list);
+  };
+}
+
+export function showKey(fleet: Fleet, clock: Clock) {
+  return async function answerKey(c: Context<EdgeEnv>): Promise<Response> {
+    const id = keyId(c);
+    const legacy = legacyKeys(fleet).find(({ keyId }) => keyId === id);
+    if (legacy !== undefined) return c.json(legacyKeyView(id, legacy.record, clock()));
+    return c.json((await c.env.API_KEY.getByName(id).show()) ?? missing());
+  };
+}
+
+export function changeKey(index: FleetIndex, clock: Clock) {
+  return async function answerChange(c: Context<EdgeEnv>): Promise<Response> {
+    const id = changeableId(c, index.fleet);
+    const body = taken(parseAdminBody(taken(await c.get("body")), KeyChange));
+    const change = taken(recordChange(body, index, clock()));
+    const ends = adminEnds(change, c.var.principal, clock());
+    if (ends !== null) await refuseLastAdmin(c, id, ends);
+    const outcome = await c.env.API_KEY.getByName(id).change(change, by(c));
+    return c.json(viewOfOutcome(outcome));
+  };
+}
+
+export function rotateKey(fleet: Fleet) {
+  return async function answerRotation(c: Context<EdgeEnv>): Promise<Response> {
+    const id = changeableId(c, fleet);
+    const { graceSeconds } = taken(parseAdminBody(taken(await c.get("body")), KeyRotation));
+    const { key, secretHash } = await newSecret(id);
+    const outcome = await c.env.API_KEY.getByName(id).rotate(secretHash, graceSeconds * 1000, by(c));
+    return c.json({ ...viewOfOutcome(outcome), key } satisfies KeyWithSecret);
+  };
+}
+
+export function revokeKey(fleet: Fleet, clock: Clock) {
+  return async function answerRevocation(c: Context<EdgeEnv>): Promise<Response> {
+    const id = changeableId(c, fleet);
+    await refuseLastAdmin(c, id, clock());
+    const outcome = await c.env.API_KEY.getByName(id).revoke(by(c));
+    const view = viewOfOutcome(outcome);
+    c.executionCtx.waitUntil(tellBoxes(c, id));
+    return c.json(view);
+  };
+}
+
+/** Its calls that wait at a box are refused too; no call is admitted by this, so a failure only costs their wait. */
+async function tellBoxes(c: Context<EdgeEnv>, id: string): Promise<void> {
+  try {
+    await c.env.FLEET.getByName(THE_ONE).revoke(id);
+  } catch {
+    logTrouble({ request_id: c.var.requestId, code: "revocation_not_told", key: id });
+  }
+}
+
+/** Keys that were made, oldest first; then those of the fleet file. */
+async function pageOfKeys(
+  c: Context<EdgeEnv>,
+  query: KeyListQuery,
+  legacy: readonly KeyView[],
+): Promise<KeyList | null> {
+  const { state, after, limit } = query;
+  const inLegacy = after?.startsWith(LEGACY_PREFIX) === true;
+  const at = legacy.findIndex(({ id }) => id === after);
+  if (inLegacy && at < 0) return null;
+  const registry = c.env.KEY_REGISTRY.getByName(THE_ONE);
+  const made = inLegacy || state === "legacy" ? NO_KEYS : await registry.list(query);
+  if (made === null || made.next !== null) return made;
+  const rest = state === undefined || state === "legacy" ? legacy.slice(at + 1) : [];
+  const keys = [...made.keys, ...rest].slice(0, limit);
+  const cut = made.keys.length + rest.length > limit;
+  return { keys, next: cut ? (keys.at(-1)?.id ?? null) : null };
+}
+
+const NO_KEYS: KeyList = { keys: [], next: null };
+
+/** A key that ends its own administration must leave another admin key behind; whoever ends another's has one. */
+async function refuseLastAdmin(c: Context<EdgeEnv>, id: string, ends: number): Promise<void> {
+  if (c.var.principal.keyId !== id) return;
+  if (await c.env.KEY_REGISTRY.getByName(THE_ONE).hasAdminKey(id, ends)) return;
+  throw refused(
+    "No admin key would be left once this one ends, and it is the one you are using. Create another admin key first, one that goes on longer.",
+  );
+}
+
+type Outcome =
+  | { readonly kind: "done" | "revoked" | "expired"; readonly view: KeyView }
+  | { readonly kind: "missing" };
+
+function viewOfOutcome(outcome: Outcome): KeyView {
+  switch (outcome.kind) {
+    case "done":
+      return outcome.view;
+    case "missing":
+      return missing();
+    case "revoked":
+      throw refused(
+        `This key was revoked on ${outcome.view.revokedAt ?? "?"}, which is final. Create a new key.`,
+      );
+    case "expired":
+      throw refused(`This key expired on ${outcome.view.expiresAt ?? "?"}. Give it a later expiresAt first.`);
+  }
+}
+
+async function newSecret(id: string): Promise<{ readonly key: string; readonly secretHash: string }> {
+  const key = formatApiKey(id, crypto.getRandomValues(new Uint8Array(KEY_SECRET_BYTES)));
+  return { key, secretHash: await sha256Hex(key) };
+}
+
+function by({ var: { principal, requestId, settings } }: Context<EdgeEnv>) {
+  return { actor: principal.keyId, requestId, firstKey: settings.firstAdminSha256 };
+}
+
+function keyId(c: Context<EdgeEnv>): string {
+  const id = KeyId.safeParse(c.req.param("id"));
+  return id.success ? id.data : missing();
+}
+
+function changeableId(c: Context<EdgeEnv>, fleet: Fleet): string {
+  const id = keyId(c);
+  if (!legacyKeys(fleet).some(({ keyId }) => keyId === id)) return id;
+  throw refused(
+    "This key stands in the fleet file, under legacy.keys. Change or remove it there and deploy.",
+    "id",
+  );
+}
+
+function missing(): never {
+  throw new RefusedError({
+    code: "not_found",
+    message: "There is no key of that id. GET /admin/keys lists those there are.",
+  });
+}
+
+function taken<T>(result: Result<T>): T {
+  if (!result.ok) throw new RefusedError(result.refusal);
+  return result.value;
+}
+
+function refused(message: string, param?: string): RefusedError {
+  const refusal: Refusal = { code: "invalid_request", message, param };
+  return new RefusedError(refusal);
+}
