@@ -11,7 +11,7 @@ const ROUNDS = 7;
 const WARM_UP_MS = 5_000;
 const SAMPLE_MS = 2_500;
 /** What works uses more: a process that used less is the wrong one. */
-const LEAST_CPU_S = 0.03;
+const MIN_CPU_S = 0.03;
 
 /**
  * Calls a second at most, and calls at a time. The edge's pace stays under a key's limit of 1,000 a second;
@@ -79,7 +79,7 @@ async function sample(
   const before = cpuSeconds(program.pid);
   const { answers, chunks } = await applyLoad({ url: program.url, calls, durationMs, ...PACES[pace] });
   const used = cpuSeconds(program.pid) - before;
-  if (used < LEAST_CPU_S) {
+  if (used < MIN_CPU_S) {
     throw new Error(
       `process ${program.pid} used ${used} s of CPU for ${answers} calls: is it the right one?`,
     );

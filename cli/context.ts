@@ -7,7 +7,7 @@ export interface Output {
   readonly colours: boolean;
 }
 
-export interface Surroundings {
+export interface CommandContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly homeFolder: string;
   /** Where relative paths start. */

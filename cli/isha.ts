@@ -1,5 +1,5 @@
 // `isha`, the operators' command: its table of commands, and the one place that prints a failure. It runs in
-// whatever surroundings it is given and tells the exit code.
+// whatever commandContext it is given and tells the exit code.
 import { Command, CommanderError } from "commander";
 import { addAlertsTest } from "./commands/alerts-test.ts";
 import { addAudit } from "./commands/audit.ts";
@@ -18,7 +18,7 @@ import { addUsage } from "./commands/usage.ts";
 import { addWhy } from "./commands/why.ts";
 import { addServiceOptions, handDownOptions } from "./options/common-options.ts";
 import { CommandFailure, EXIT, failureText } from "./failure.ts";
-import type { Surroundings } from "./context.ts";
+import type { CommandContext } from "./context.ts";
 
 const ENDING = `
 --json, --url and --key-file may stand before a command or after it.
@@ -27,7 +27,7 @@ Where:   --url, ISHA_URL, or the fleet file's domain. http:// only on this machi
 Who:     --key-file, ISHA_ADMIN_KEY, or ~/.isha/admin-key (mode 0600): a key with the scope admin.
 Exit:    0 done, 1 refused or failed, 2 typed wrong, 3 not reachable or too late.`;
 
-export function ishaProgram(around: Surroundings): Command {
+export function ishaProgram(around: CommandContext): Command {
   const program = new Command("isha")
     .description("Looks after a deployment: its keys, what they use, how its boxes are, what went wrong.")
     .version(around.version, "--version", "print the version")
@@ -76,7 +76,7 @@ export function ishaProgram(around: Surroundings): Command {
 const HELP_WIDTH = 100;
 
 /** @param argv without the interpreter and the script. */
-export async function runIsha(argv: readonly string[], around: Surroundings): Promise<number> {
+export async function runIsha(argv: readonly string[], around: CommandContext): Promise<number> {
   try {
     await ishaProgram(around).parseAsync([...argv], { from: "user" });
     return EXIT.done;

@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Fleet } from "../shared/fleet.ts";
 import { CommandFailure, EXIT } from "./failure.ts";
 import { runIsha } from "./isha.ts";
-import type { Output, Surroundings } from "./context.ts";
+import type { Output, CommandContext } from "./context.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const { env } = process;
@@ -28,9 +28,9 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-process.exitCode = await runIsha(process.argv.slice(2), await surroundings());
+process.exitCode = await runIsha(process.argv.slice(2), await commandContext());
 
-async function surroundings(): Promise<Surroundings> {
+async function commandContext(): Promise<CommandContext> {
   const { version } = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as {
     readonly version: string;
   };

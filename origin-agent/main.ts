@@ -10,9 +10,9 @@ import { MAX_RETAINED_BYTES } from "../shared/limits.ts";
 import { thrownName } from "../shared/thrown-name.ts";
 import { fleetText } from "../shared/wire.ts";
 import { AskedRestarts } from "./servers/operator-restarts.ts";
-import { BoxLook } from "./link/snapshot-source.ts";
+import { SnapshotSource } from "./link/snapshot-source.ts";
 import { callLog } from "./telemetry/call-log.ts";
-import { EdgeWords } from "./link/edge-commands.ts";
+import { EdgeCommands } from "./link/edge-commands.ts";
 import { boxHealth } from "./telemetry/healthz.ts";
 import { journalFolder } from "./usage/journal-files.ts";
 import { Link } from "./link/link.ts";
@@ -101,12 +101,12 @@ async function start(): Promise<void> {
   });
   metrics.observe(live, gpu);
 
-  const words = new EdgeWords({
+  const words = new EdgeCommands({
     restarts: new AskedRestarts(box, pm2, clock),
     revoke: (keyId) => live.dispatch.revoke(keyId),
     log,
   });
-  const look = new BoxLook({
+  const look = new SnapshotSource({
     live,
     gpu,
     journal,
@@ -157,7 +157,7 @@ async function start(): Promise<void> {
         body: JSON.stringify({ box: box.name, version, epoch, linked: link.isOpen, ...link.snapshot() }),
       }),
     },
-    isHeld: () => words.held,
+    isDrained: () => words.held,
     onDispatch: (call, port, bodyBytes) => {
       const { requestId: callId, keyId, agentType } = call;
       const end = journal.start({

@@ -44,7 +44,7 @@ export interface AgentParts extends Pick<
   /** Those that answer only who has the edge's token. */
   readonly guarded: Readonly<Record<string, () => Promise<ControlAnswer>>>;
   /** An operator holds the box: it takes no further calls, and goes on living. */
-  readonly isHeld: () => boolean;
+  readonly isDrained: () => boolean;
   /** Books a call's dispatch; what it gives back books its end, once. */
   readonly onDispatch: (
     call: Call,
@@ -185,7 +185,7 @@ class Calls {
     const parts = this.#parts;
     if (!isFromEdge(parts, request)) return refuse(parts, request, response, NOT_THE_EDGE);
     if (request.method !== "POST") return refuse(parts, request, response, NO_ROUTE);
-    if (parts.isHeld()) return refuse(parts, request, response, HELD);
+    if (parts.isDrained()) return refuse(parts, request, response, HELD);
     const left = this.#drainLeftMs();
     if (left !== null) {
       // The connection would bring its next call here too, instead of to the agent that takes over.

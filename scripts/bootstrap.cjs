@@ -4,19 +4,19 @@
 "use strict";
 
 /** npm and our installer need this much; everything else runs under the newer Node that gets installed. */
-var LEAST_NODE = 20;
+var MIN_NODE = 20;
 
 /** @param {string} version @returns {string | null} what to tell the user, or null where this Node will do */
 function versionComplaint(version) {
   var major = parseInt(version.replace(/^v/, ""), 10);
-  if (major >= LEAST_NODE) return null;
+  if (major >= MIN_NODE) return null;
   return (
     "This is Node " +
     version +
     ", and Node " +
-    LEAST_NODE +
+    MIN_NODE +
     " or newer is needed: install one (for example with your system's package manager, or `nvm install " +
-    LEAST_NODE +
+    MIN_NODE +
     "`) and run the same command again."
   );
 }

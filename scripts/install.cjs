@@ -18,7 +18,7 @@ const SCRIPTS = {
   bench: "bench/main.ts",
 };
 
-/** Written last, inside what it vouches for: an install that broke off has none. */
+/** Written last, inside what it isFresh for: an install that broke off has none. */
 const STAMP = path.join("node_modules", ".isha-installed");
 const STILL_INSTALLING_MS = 10_000;
 const SHOWN_NPM_LINES = 40;

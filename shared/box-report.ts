@@ -10,7 +10,7 @@ export interface LinkedAgent {
   readonly version: string;
   readonly linkedForMs: number;
   /** Since it said anything, its pings included. */
-  readonly heardAgoMs: number;
+  readonly lastSeenAgoMs: number;
   /** It said `bye`: it finishes what runs and goes. */
   readonly leaving: boolean;
   /** Ports it announced; any other counts as down. */
@@ -26,7 +26,7 @@ export interface LinkedAgent {
 
 export interface BoxReport {
   readonly box: string;
-  readonly heardAgoMs: number;
+  readonly lastSeenAgoMs: number;
   /** The version that spoke last. */
   readonly version: string;
   /**
@@ -49,8 +49,8 @@ export interface Speaking {
 /** A box's agents that speak, the newest first: during a reload both have calls. */
 export function speakingOf({ agents }: Pick<BoxReport, "agents">): Speaking[] {
   return agents.flatMap((agent) => {
-    const { snapshot, heardAgoMs, leaving } = agent;
-    if (snapshot === null || heardAgoMs >= LINK_SILENT_MS) return [];
+    const { snapshot, lastSeenAgoMs, leaving } = agent;
+    if (snapshot === null || lastSeenAgoMs >= LINK_SILENT_MS) return [];
     return [{ agent, snapshot, takesCalls: !leaving && !snapshot.draining }];
   });
 }

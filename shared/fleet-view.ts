@@ -47,7 +47,7 @@ export const FleetBoxView = z.object({
   vramGib: z.number(),
   state: z.enum(BOX_STATES),
   /** When it last said anything; null for never. */
-  heardAt: moment.nullable(),
+  lastSeenAt: moment.nullable(),
   version: z.string().nullable(),
   /** Agent processes that are linked: two during a reload. */
   agents: z.int(),
@@ -138,7 +138,7 @@ export const FleetHistory = z
 export type FleetHistory = z.infer<typeof FleetHistory>;
 
 /** What the fleet object tells of which the view is made. */
-export interface FleetWords {
+export interface FleetState {
   readonly reports: readonly BoxReport[];
   /** Since when each server is as it is, milliseconds since 1970, by box and port. */
   readonly since: Readonly<Record<string, Readonly<Record<string, number>>>>;

@@ -6,14 +6,14 @@ import { MAX_NAME_LENGTH } from "./limits.ts";
 import { SCOPES } from "./principal.ts";
 
 /** The most a key may be given, whatever the fleet file allows: beyond it a number is a slip of the hand. */
-const MOST_PER_SECOND = 100_000;
-const MOST_CONCURRENT = 10_000;
-const MOST_TOKENS = 1_000_000_000_000;
-const MOST_AGENTS = 100;
+const MAX_PER_SECOND = 100_000;
+const MAX_CONCURRENT = 10_000;
+const MAX_TOKENS = 1_000_000_000_000;
+const MAX_AGENTS = 100;
 
 /** Entries of one page, by default and at most: a page of the most is some 100 KB. */
 const PAGE = 100;
-const MOST_A_PAGE = 200;
+const MAX_A_PAGE = 200;
 
 /** A key's id, as it stands in the key: `isha_<id>_…`. Legacy keys' ids are `legacy_<16 hexadecimal digits>`. */
 export const KeyId = z.string().regex(/^[0-9A-Za-z_-]{3,64}$/, "a key's id, as `isha keys list` shows it");
@@ -40,10 +40,10 @@ const scopes = z
   .min(1)
   .max(SCOPES.length)
   .transform((list) => SCOPES.filter((scope) => list.includes(scope)));
-const agents = z.array(z.string().min(1).max(MAX_NAME_LENGTH)).min(1).max(MOST_AGENTS).nullable();
-const perSecond = z.int().min(1).max(MOST_PER_SECOND);
-const concurrent = z.int().min(1).max(MOST_CONCURRENT).nullable();
-const tokensPerMonth = z.int().min(1).max(MOST_TOKENS).nullable();
+const agents = z.array(z.string().min(1).max(MAX_NAME_LENGTH)).min(1).max(MAX_AGENTS).nullable();
+const perSecond = z.int().min(1).max(MAX_PER_SECOND);
+const concurrent = z.int().min(1).max(MAX_CONCURRENT).nullable();
+const tokensPerMonth = z.int().min(1).max(MAX_TOKENS).nullable();
 /** A moment, or a day (its beginning in UTC). */
 export const moment = z.union([z.iso.datetime({ offset: true }), z.iso.date()], {
   error: "must be a moment such as 2026-12-31T23:59:59Z, or a day such as 2026-12-31",
@@ -101,7 +101,7 @@ export const KEY_FIELDS: ReadonlySet<string> = new Set([
   ...Object.keys(KeyRotation.shape),
 ]);
 
-/** `legacy`: the fleet file vouches for it. */
+/** `legacy`: the fleet file isFresh for it. */
 export const KEY_STATES = ["active", "expired", "revoked", "legacy"] as const;
 
 /** A key as it is shown: never its secret. */
@@ -135,10 +135,10 @@ export type KeyWithSecret = z.infer<typeof KeyWithSecret>;
 
 /** A number as a query spells it. */
 const limit = z.coerce
-  .number({ error: `must be a whole number from 1 to ${MOST_A_PAGE}` })
+  .number({ error: `must be a whole number from 1 to ${MAX_A_PAGE}` })
   .int()
   .min(1)
-  .max(MOST_A_PAGE)
+  .max(MAX_A_PAGE)
   .default(PAGE);
 
 /** Query of `GET /admin/keys`. */

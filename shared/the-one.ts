@@ -1,2 +1,2 @@
 // Name of the objects of which a deployment has one: the registry, the ledger, the fleet.
-export const THE_ONE = "main";
+export const SINGLETON = "main";

@@ -6,7 +6,7 @@ import { ANSWER_HEADERS } from "../shared/call-headers.ts";
 import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
-import { client, visitor, type Entrance } from "./limits/authenticate.ts";
+import { client, limitAddress, type Entrance } from "./limits/authenticate.ts";
 import { onError, showRefusal } from "./http/errors.ts";
 import { Limiter } from "./limits/limiter.ts";
 import { RATE_HEADERS } from "./limits/rate-headers.ts";
@@ -51,7 +51,7 @@ export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
 
   // Left runs first.
   const edge: Chain = [requestId(), securityHeaders(), settings()];
-  const anyone: Chain = [visitor(limiter)];
+  const anyone: Chain = [limitAddress(limiter)];
   const admit = (entrance: Entrance): Chain => [client(fleet, limiter, clock, entrance)];
   const infer = admit({ scope: "infer", calls: false, parts: null });
   const call = admit({ scope: "infer", calls: true, parts: callParts(live) });

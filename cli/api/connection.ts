@@ -5,7 +5,7 @@ import { AdminApi } from "./admin-api.ts";
 import { adminKeyFile, readKeyFile } from "./admin-key-file.ts";
 import { usageFailure } from "../failure.ts";
 import { isLoopback, readServiceUrl } from "./service-url.ts";
-import type { Surroundings } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 
 export interface ConnectionOptions {
   readonly url?: string;
@@ -16,13 +16,13 @@ export interface ConnectionOptions {
 const SENDABLE = /^[\x21-\x7e]{1,512}$/;
 
 /** @throws CommandFailure that says what is missing or wrong, before anything is sent. */
-export async function connect(options: ConnectionOptions, around: Surroundings): Promise<AdminApi> {
+export async function connect(options: ConnectionOptions, around: CommandContext): Promise<AdminApi> {
   const url = await serviceUrl(options, around);
   const key = await adminKey(options, around, url);
   return new AdminApi({ url, key, signal: around.signal });
 }
 
-async function serviceUrl(options: ConnectionOptions, around: Surroundings): Promise<string> {
+async function serviceUrl(options: ConnectionOptions, around: CommandContext): Promise<string> {
   const [name, text] =
     options.url !== undefined
       ? ["--url", options.url]
@@ -35,7 +35,7 @@ async function serviceUrl(options: ConnectionOptions, around: Surroundings): Pro
   return reading.value;
 }
 
-async function adminKey(options: ConnectionOptions, around: Surroundings, url: string): Promise<string> {
+async function adminKey(options: ConnectionOptions, around: CommandContext, url: string): Promise<string> {
   const usual = adminKeyFile(around.homeFolder);
   const fromEnvironment = around.env["ISHA_ADMIN_KEY"]?.trim() ?? "";
   if (options.keyFile !== undefined) {

@@ -3,13 +3,13 @@ import type { Command } from "commander";
 import * as z from "zod";
 import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../options/common-options.ts";
 import { connect, type ConnectionOptions } from "../api/connection.ts";
-import type { Surroundings } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 
 type Options = OutputOptions & ConnectionOptions;
 
 const Delivered = z.object({ delivered: z.literal(true) });
 
-export function addAlertsTest(alerts: Command, around: Surroundings): void {
+export function addAlertsTest(alerts: Command, around: CommandContext): void {
   const command = alerts
     .command("test")
     .summary("send a test message to where alarms go")
@@ -20,7 +20,7 @@ export function addAlertsTest(alerts: Command, around: Surroundings): void {
   addExamples(command, ["isha alerts test"]);
 }
 
-async function test(options: Options, around: Surroundings): Promise<void> {
+async function test(options: Options, around: CommandContext): Promise<void> {
   const api = await connect(options, around);
   const { raw } = await api.ask(Delivered, "/admin/alerts/test", { method: "POST" });
   if (options.json === true) writeJson(around.out, raw);

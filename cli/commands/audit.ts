@@ -5,7 +5,7 @@ import { addExamples, addServiceOptions, writeJson, type OutputOptions } from ".
 import { connect, type ConnectionOptions } from "../api/connection.ts";
 import { countText, momentText } from "../terminal/figures.ts";
 import { readKeyId } from "../options/key-argument.ts";
-import type { Surroundings } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 import { tableText, type Column } from "../terminal/table.ts";
 
 const PAGE = 50;
@@ -20,7 +20,7 @@ const COLUMNS: readonly Column[] = [
 
 type Options = OutputOptions & ConnectionOptions & { readonly target?: string; readonly all?: true };
 
-export function addAudit(program: Command, around: Surroundings): void {
+export function addAudit(program: Command, around: CommandContext): void {
   const command = program
     .command("audit")
     .summary("what operators did")
@@ -42,7 +42,7 @@ function readTarget(text: string): string {
   throw new InvalidArgumentError("It must be a key's id, a box, or a box's server such as box1:9001.");
 }
 
-async function audit(options: Options, around: Surroundings): Promise<void> {
+async function audit(options: Options, around: CommandContext): Promise<void> {
   const api = await connect(options, around);
   const query = { target: options.target, limit: PAGE };
   const pages =

@@ -4,11 +4,11 @@ import { FleetView } from "../../shared/fleet-view.ts";
 import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../options/common-options.ts";
 import { connect, type ConnectionOptions } from "../api/connection.ts";
 import { fleetPage } from "../terminal/fleet-text.ts";
-import type { Surroundings } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 
 type Options = OutputOptions & ConnectionOptions;
 
-export function addFleet(program: Command, around: Surroundings): void {
+export function addFleet(program: Command, around: CommandContext): void {
   const command = program
     .command("fleet")
     .summary("how the boxes and their servers are, alarms first")
@@ -21,7 +21,7 @@ export function addFleet(program: Command, around: Surroundings): void {
   addExamples(command, ["isha fleet", "isha fleet --json | jq '.alarms'"]);
 }
 
-async function show(options: Options, around: Surroundings): Promise<void> {
+async function show(options: Options, around: CommandContext): Promise<void> {
   const api = await connect(options, around);
   const { value, raw } = await api.ask(FleetView, "/admin/fleet");
   if (options.json === true) writeJson(around.out, raw);

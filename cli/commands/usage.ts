@@ -8,7 +8,7 @@ import { momentText } from "../terminal/figures.ts";
 import { readKeyId } from "../options/key-argument.ts";
 import { keyNames } from "../api/key-names.ts";
 import { optionValue, readMoment, readMonth, readSpan } from "../options/option-values.ts";
-import type { Surroundings } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 import { bold } from "../terminal/table.ts";
 import { usageRange } from "../options/usage-range.ts";
 import { usageTable } from "../terminal/usage-text.ts";
@@ -24,7 +24,7 @@ type Options = OutputOptions &
     readonly csv?: true;
   };
 
-export function addUsage(program: Command, around: Surroundings): void {
+export function addUsage(program: Command, around: CommandContext): void {
   const command = program
     .command("usage")
     .summary("calls and tokens, by key, model, agent type, day or hour")
@@ -56,7 +56,7 @@ export function addUsage(program: Command, around: Surroundings): void {
   ]);
 }
 
-async function usage(options: Options, around: Surroundings): Promise<void> {
+async function usage(options: Options, around: CommandContext): Promise<void> {
   const range = usageRange(options, around.now());
   if (range === null) throw usageFailure("That stretch of time is empty: --from must be before --to.");
   const by = options.by ?? (options.key === undefined ? "key" : "day");

@@ -11,7 +11,7 @@ import { CommandFailure, EXIT } from "../failure.ts";
 import { agoText, countText, momentText } from "../terminal/figures.ts";
 import { keyPath } from "../options/key-argument.ts";
 import { optionValue, readRequestId } from "../options/option-values.ts";
-import type { Surroundings } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 import { bold, fieldsText } from "../terminal/table.ts";
 import { plain } from "../terminal/safe-text.ts";
 
@@ -19,7 +19,7 @@ const KEPT_H = FAILURES_KEPT_MS / 3_600_000;
 
 type Options = OutputOptions & ConnectionOptions;
 
-export function addWhy(program: Command, around: Surroundings): void {
+export function addWhy(program: Command, around: CommandContext): void {
   const command = program
     .command("why")
     .summary("what came of a request that was refused or failed")
@@ -36,7 +36,7 @@ export function addWhy(program: Command, around: Surroundings): void {
   addExamples(command, ["isha why req_0f8e2c54a9d04b7d8a51f0c2b1e6d3a7"]);
 }
 
-async function why(id: string, options: Options, around: Surroundings): Promise<void> {
+async function why(id: string, options: Options, around: CommandContext): Promise<void> {
   const api = await connect(options, around);
   const { value, raw } = await fateOf(api, id);
   if (options.json === true) return writeJson(around.out, raw);
@@ -69,7 +69,7 @@ async function keyText(api: AdminApi, id: string): Promise<string> {
   }
 }
 
-function fateText(fate: RequestFate, whose: string, { out, now }: Surroundings): string {
+function fateText(fate: RequestFate, whose: string, { out, now }: CommandContext): string {
   const { requestId, at, code, route, cause, meaning } = fate;
   const status = Object.hasOwn(ERRORS, code) ? `${ERRORS[code as ErrorCode].status} ` : "";
   const fields = fieldsText([

@@ -65,8 +65,8 @@ function row(box: FleetBoxView, server: FleetServerView): string[] {
 }
 
 /** What a row can't say: since when a box is silent, and what its agent differs in. */
-function remarks({ name, state, heardAt, agents, warning }: FleetBoxView, at: number): string[] {
-  const heard = heardAt === null ? "has never reported in" : `was last heard ${agoText(heardAt, at)}`;
+function remarks({ name, state, lastSeenAt, agents, warning }: FleetBoxView, at: number): string[] {
+  const heard = lastSeenAt === null ? "has never reported in" : `was last heard ${agoText(lastSeenAt, at)}`;
   return [
     ...(state === "silent" ? [`${plain(name)} ${heard}.\n`] : []),
     ...(agents > 1 ? [`${plain(name)} has ${countText(agents)} agents linked, as while it reloads.\n`] : []),

@@ -6,7 +6,7 @@ import type { Answer } from "../api/admin-api.ts";
 import { takeKeyPlace, type KeyPlace } from "../api/admin-key-file.ts";
 import { writeJson, type OutputOptions } from "../options/common-options.ts";
 import { keyFields } from "./key-text.ts";
-import type { Surroundings } from "../context.ts";
+import type { CommandContext } from "../context.ts";
 import { bold, fieldsText } from "./table.ts";
 
 export interface SaveOptions extends OutputOptions {
@@ -20,7 +20,7 @@ export function addSaveOption(command: Command): Command {
 /** Makes a key and tells it. The file's place is taken first: a key that can't be written down would be lost. */
 export async function tellNewKey(
   options: SaveOptions,
-  around: Surroundings,
+  around: CommandContext,
   make: () => Promise<Answer<KeyWithSecret>>,
   title: (key: KeyWithSecret) => string,
 ): Promise<void> {
@@ -53,7 +53,7 @@ async function made(make: () => Promise<Answer<KeyWithSecret>>, place: KeyPlace 
 }
 
 /** Whether the key is in its file; where not (a full disk) it is shown after all. */
-async function written(place: KeyPlace, key: string, around: Surroundings): Promise<boolean> {
+async function written(place: KeyPlace, key: string, around: CommandContext): Promise<boolean> {
   try {
     await place.write(key);
     return true;

@@ -17,7 +17,7 @@ type Screen = Pick<Output, "columns" | "colours">;
 
 const GAP = "  ";
 /** A column is cut no further: less says nothing. */
-const LEAST_WIDTH = 8;
+const MIN_WIDTH = 8;
 
 /** @param total one more row, below a line. */
 export function tableText(
@@ -88,7 +88,7 @@ function fit(columns: readonly Measured[], available: number | null): readonly M
 }
 
 /** By how much it may be cut. */
-const roomIn = ({ cut, width }: Measured): number => (cut === true ? Math.max(0, width - LEAST_WIDTH) : 0);
+const roomIn = ({ cut, width }: Measured): number => (cut === true ? Math.max(0, width - MIN_WIDTH) : 0);
 
 function pad(text: string, width: number, right: boolean): string {
   const shown = cutTo(text, width);

@@ -1,12 +1,12 @@
 // Slots as dots, filled where they serve a call; the same in words beside them.
 
 /** More dots than this are only a blur: then the words alone stand. */
-const MOST_DOTS = 16;
+const MAX_DOTS = 16;
 
 export function Slots({ slots, busy }: { readonly slots: number; readonly busy: number }) {
   return (
     <span class="slots">
-      {slots > MOST_DOTS ? null : (
+      {slots > MAX_DOTS ? null : (
         <span class="dots" aria-hidden="true">
           {Array.from({ length: slots }, (_, index) => (
             <span key={index} class={index < busy ? "dot busy" : "dot"} />

@@ -1,8 +1,8 @@
 // A state: its sign, its word, and what it means.
-import type { StateWords } from "../model/server-state.ts";
+import type { StateText } from "../model/server-state.ts";
 import { LevelIcon } from "./icon.tsx";
 
-export function StateWord({ words, note }: { readonly words: StateWords; readonly note?: string }) {
+export function StateLabel({ words, note }: { readonly words: StateText; readonly note?: string }) {
   return (
     <span class="state" data-level={words.level}>
       <LevelIcon level={words.level} />

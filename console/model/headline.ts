@@ -85,8 +85,8 @@ function silence(box: FleetBoxView, now: number): Trouble {
   const servers = counted(box.servers.length, "server");
   return {
     level: "bad",
-    what: box.heardAt === null ? `${box.name} hasn't been heard yet` : `${box.name} is silent`,
-    since: box.heardAt === null ? "" : `since ${durationWords(now - box.heardAt)}`,
+    what: box.lastSeenAt === null ? `${box.name} hasn't been heard yet` : `${box.name} is silent`,
+    since: box.lastSeenAt === null ? "" : `since ${durationWords(now - box.lastSeenAt)}`,
     why: "",
     effect: `No call goes to its ${servers}.`,
   };

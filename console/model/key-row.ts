@@ -3,11 +3,11 @@ import type { KeyView } from "../../shared/keys.ts";
 import type { UsageReport } from "../../shared/usage-report.ts";
 import { dayAndTime, dayWords } from "./duration.ts";
 import { share, tokens } from "./figure.ts";
-import type { StateWords } from "./server-state.ts";
+import type { StateText } from "./server-state.ts";
 
 export interface KeyRow {
   readonly key: KeyView;
-  readonly state: StateWords;
+  readonly state: StateText;
   /** "84.2 k of 1.0 M tokens" or "84.2 k tokens". */
   readonly use: string;
   readonly calls: number;
@@ -19,9 +19,9 @@ export interface KeyRow {
   readonly live: boolean;
 }
 
-const KEY_WORDS: Readonly<Record<KeyView["state"], StateWords>> = {
+const KEY_WORDS: Readonly<Record<KeyView["state"], StateText>> = {
   active: { level: "good", word: "active", meaning: "" },
-  legacy: { level: "warn", word: "legacy", meaning: "the fleet file vouches for it" },
+  legacy: { level: "warn", word: "legacy", meaning: "the fleet file isFresh for it" },
   expired: { level: "quiet", word: "expired", meaning: "" },
   revoked: { level: "quiet", word: "revoked", meaning: "" },
 };

@@ -4,14 +4,14 @@ import type { FleetBoxView, FleetServerView } from "../../shared/fleet-view.ts";
 /** `quiet` is nothing to act on and nothing to be glad of. */
 export type Level = "good" | "warn" | "bad" | "quiet";
 
-export interface StateWords {
+export interface StateText {
   readonly level: Level;
   readonly word: string;
   /** What the state means, where its word alone doesn't tell. */
   readonly meaning: string;
 }
 
-export const SERVER_WORDS: Readonly<Record<FleetServerView["state"], StateWords>> = {
+export const SERVER_WORDS: Readonly<Record<FleetServerView["state"], StateText>> = {
   ready: { level: "good", word: "ready", meaning: "takes calls" },
   slow: { level: "warn", word: "slow", meaning: "takes calls, slower than it used to" },
   loading: { level: "warn", word: "loading", meaning: "loads its weights" },
@@ -21,7 +21,7 @@ export const SERVER_WORDS: Readonly<Record<FleetServerView["state"], StateWords>
   unknown: { level: "quiet", word: "unknown", meaning: "its box says nothing of it" },
 };
 
-export const BOX_WORDS: Readonly<Record<FleetBoxView["state"], StateWords>> = {
+export const BOX_WORDS: Readonly<Record<FleetBoxView["state"], StateText>> = {
   up: { level: "good", word: "up", meaning: "its agent is linked" },
   draining: { level: "warn", word: "draining", meaning: "takes no further calls; those that run go on" },
   silent: { level: "bad", word: "silent", meaning: "its agent says nothing" },

@@ -12,12 +12,12 @@ export const STRETCHES = {
   month: "this month",
   quarter: "the last 90 days",
 } as const;
-export type Stretch = keyof typeof STRETCHES;
+export type TimeRange = keyof typeof STRETCHES;
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Path and query of `GET /admin/usage`; days are UTC's, as the ledger has them. */
-export function usagePath(by: UsageBy, stretch: Stretch, now: number): string {
+export function usagePath(by: UsageBy, stretch: TimeRange, now: number): string {
   const today = now - (now % DAY_MS);
   const from = {
     today: new Date(today).toISOString(),

@@ -11,7 +11,7 @@ export const now = signal(Date.now());
 /** By the edge's. */
 export const edgeNow = computed(() => {
   const heard = fleet.value;
-  return heard === null ? now.value : heard.view.at + Math.max(0, now.value - heard.heardAt);
+  return heard === null ? now.value : heard.view.at + Math.max(0, now.value - heard.lastSeenAt);
 });
 
 export function startClock(): void {

@@ -17,7 +17,7 @@ export const session = signal<Session | null>(null);
 /** Why the last sign-in failed, or why one was ended; empty for nothing. */
 export const signInProblem = signal("");
 /** The fleet as last told, and when that was by the browser's clock. */
-export const fleet = signal<{ readonly view: FleetView; readonly heardAt: number } | null>(null);
+export const fleet = signal<{ readonly view: FleetView; readonly lastSeenAt: number } | null>(null);
 export const link = signal<Link>(NO_LINK);
 
 /** Asks the edge whether the key may look after the fleet. */
@@ -35,7 +35,7 @@ export async function signIn(key: string): Promise<void> {
     signInProblem.value = signInWords(answer.problem);
     return;
   }
-  fleet.value = { view: answer.value, heardAt: Date.now() };
+  fleet.value = { view: answer.value, lastSeenAt: Date.now() };
   session.value = { edge, keyId: apiKeyId(key) };
 }
 
@@ -51,7 +51,7 @@ effect(() => {
   const now = session.value;
   if (now === null) return undefined;
   return followFleet(now.edge, {
-    onView: (view) => (fleet.value = { view, heardAt: Date.now() }),
+    onView: (view) => (fleet.value = { view, lastSeenAt: Date.now() }),
     onLink: (next) => (link.value = next),
   });
 });

@@ -72,7 +72,7 @@ export interface Forwarding {
 
 /** Serves one call to its end. What goes wrong becomes the client's answer and the report. */
 export function forwardCall(forwarding: Forwarding): Promise<CallReport> {
-  return new Carried(forwarding).carry();
+  return new CallRunner(forwarding).carry();
 }
 
 /** What the next try sends, and how its events become the client's. */
@@ -84,7 +84,7 @@ interface NextTry {
 
 type Outcome = { readonly over: CallReport } | { readonly again: "replay" | "continue" };
 
-class Carried {
+class CallRunner {
   readonly #f: Forwarding;
   readonly #format: AnswerFormat;
   readonly #stream: AnswerStream | null;

@@ -10,7 +10,7 @@ const SPEED_WINDOW_MS = 3_000;
 const MAX_SLOTS = 128;
 
 /** What `/slots` says of one slot (`probes/slots.ts`). */
-export interface SlotLook {
+export interface SlotReading {
   readonly id: number;
   readonly busy: boolean;
   readonly task: number | null;
@@ -32,7 +32,7 @@ interface Watched {
 export interface DecodeProgress {
   readonly busy: readonly Watched[];
   /** When somebody last looked, answered or not. */
-  readonly lookedAt: number | null;
+  readonly readAt: number | null;
   /** The last time any slot's counts moved, or a call proved that the server decodes. */
   readonly aliveAt: number | null;
   /** Since when `/slots`, which did answer, no longer does. */
@@ -42,13 +42,13 @@ export interface DecodeProgress {
 
 export const NOTHING_WATCHED: DecodeProgress = {
   busy: [],
-  lookedAt: null,
+  readAt: null,
   aliveAt: null,
   silentSince: null,
   answered: false,
 };
 
-export interface LookResult {
+export interface ReadingResult {
   readonly progress: DecodeProgress;
   /** A token was decoded, or a prompt got further, since the look before. */
   readonly moved: boolean;
@@ -57,10 +57,14 @@ export interface LookResult {
 }
 
 /** Takes in one look at `/slots`; null where it gave no answer. */
-export function noteLook(before: DecodeProgress, slots: readonly SlotLook[] | null, now: number): LookResult {
+export function noteReading(
+  before: DecodeProgress,
+  slots: readonly SlotReading[] | null,
+  now: number,
+): ReadingResult {
   if (slots === null) {
     const silentSince = before.answered ? (before.silentSince ?? now) : null;
-    return { progress: { ...before, lookedAt: now, silentSince }, moved: false, speeds: [] };
+    return { progress: { ...before, readAt: now, silentSince }, moved: false, speeds: [] };
   }
   let moved = false;
   const speeds: number[] = [];
@@ -85,7 +89,7 @@ export function noteLook(before: DecodeProgress, slots: readonly SlotLook[] | nu
       };
     });
   const aliveAt = moved ? now : before.aliveAt;
-  return { progress: { busy, lookedAt: now, aliveAt, silentSince: null, answered: true }, moved, speeds };
+  return { progress: { busy, readAt: now, aliveAt, silentSince: null, answered: true }, moved, speeds };
 }
 
 /** Something else proved that the server decodes: a call was answered, a stream's tokens came. */
@@ -102,27 +106,27 @@ export const noteAlive = (progress: DecodeProgress, now: number): DecodeProgress
  * seen to decode elsewhere is one stuck call (see `stuckSlots`), not a server that hangs.
  */
 export function stallOf(progress: DecodeProgress): StallCause | null {
-  const { lookedAt, aliveAt, silentSince } = progress;
-  if (lookedAt === null) return null;
+  const { readAt, aliveAt, silentSince } = progress;
+  if (readAt === null) return null;
   for (const slot of progress.busy) {
     const limit = limitOf(slot);
     if (limit === null || isExcused(slot, limit, aliveAt)) continue;
-    const silentMs = lookedAt - Math.max(slot.movedAt, aliveAt ?? -Infinity);
+    const silentMs = readAt - Math.max(slot.movedAt, aliveAt ?? -Infinity);
     if (silentMs < limit) continue;
     return { tag: slot.decoded === 0 ? "no-prompt-progress" : "no-decode", slot: slot.id, silentMs };
   }
-  if (silentSince !== null && lookedAt - silentSince >= PROMPT_STALL_MS) {
-    return { tag: "slots-silent", silentMs: lookedAt - silentSince };
+  if (silentSince !== null && readAt - silentSince >= PROMPT_STALL_MS) {
+    return { tag: "slots-silent", silentMs: readAt - silentSince };
   }
   return null;
 }
 
 /** Slots that have stood still for longer than they may, whatever the server does elsewhere. */
 export function stuckSlots(progress: DecodeProgress): readonly number[] {
-  const { lookedAt } = progress;
-  if (lookedAt === null) return [];
+  const { readAt } = progress;
+  if (readAt === null) return [];
   return progress.busy
-    .filter((slot) => lookedAt - slot.movedAt >= (limitOf(slot) ?? Infinity))
+    .filter((slot) => readAt - slot.movedAt >= (limitOf(slot) ?? Infinity))
     .map(({ id }) => id);
 }
 
@@ -137,20 +141,20 @@ function limitOf(slot: Watched): number | null {
 const isExcused = (slot: Watched, limit: number, aliveAt: number | null): boolean =>
   aliveAt !== null && aliveAt - slot.movedAt >= limit;
 
-const movedSince = (last: Watched, slot: SlotLook): boolean =>
+const movedSince = (last: Watched, slot: SlotReading): boolean =>
   isMore(slot.decoded, last.decoded) || isMore(slot.promptProcessed, last.promptProcessed);
 
 /** The same task number with smaller counts is another task in truth. */
-const steppedBack = (last: Watched, slot: SlotLook): boolean => isMore(last.decoded, slot.decoded);
+const steppedBack = (last: Watched, slot: SlotReading): boolean => isMore(last.decoded, slot.decoded);
 
 const isMore = (after: number | null, before: number | null): boolean =>
   after !== null && before !== null && after > before;
 
-function speedSince({ from }: Watched, slot: SlotLook, now: number): number | null {
+function speedSince({ from }: Watched, slot: SlotReading, now: number): number | null {
   if (from === null || slot.decoded === null || slot.decoded <= from.decoded) return null;
   const ms = now - from.at;
   return ms < SPEED_WINDOW_MS ? null : ((slot.decoded - from.decoded) * 1_000) / ms;
 }
 
-const startOf = (slot: SlotLook, now: number): Watched["from"] =>
+const startOf = (slot: SlotReading, now: number): Watched["from"] =>
   slot.decoded === null || slot.decoded === 0 ? null : { decoded: slot.decoded, at: now };

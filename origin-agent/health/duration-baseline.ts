@@ -8,7 +8,7 @@ const TIMES_KEPT = 8;
 const OVERDUE_SHARE = 1 / 4;
 
 /** No estimate is less: what is nearly over is over in the next look. */
-const LEAST_MS = 100;
+const MIN_MS = 100;
 
 export type LearnedTimes = readonly number[];
 
@@ -23,5 +23,5 @@ export function remainingTime(times: LearnedTimes, elapsedMs: number): number | 
   const usual = usualTime(times);
   if (usual === null) return null;
   const left = usual - elapsedMs;
-  return Math.max(LEAST_MS, left > 0 ? left : elapsedMs * OVERDUE_SHARE);
+  return Math.max(MIN_MS, left > 0 ? left : elapsedMs * OVERDUE_SHARE);
 }

@@ -1,7 +1,7 @@
 // Takes what was heard of a server into its record: which evidence counts, which it voids. It draws no
 // conclusion about the state; `server-health.ts` does.
 import { STALL_MS } from "../../shared/limits.ts";
-import { NOTHING_WATCHED, noteAlive, noteLook, stallOf } from "./decode-progress.ts";
+import { NOTHING_WATCHED, noteAlive, noteReading, stallOf } from "./decode-progress.ts";
 import type { StallCause } from "./cause.ts";
 import {
   NO_MEMORY_EVIDENCE,
@@ -9,7 +9,7 @@ import {
   type HealthEvent,
   type HealthRecord,
   type OneTokenOutcome,
-  type Pm2Word,
+  type Pm2Evidence,
   type Sign,
 } from "./record.ts";
 import { doubtSpeed, forgetLately, isRight, noteSpeed } from "./speed-baseline.ts";
@@ -141,7 +141,7 @@ function takeLook(
   slots: Extract<HealthEvent, { kind: "slots" }>["slots"],
   now: number,
 ): HealthRecord {
-  const { progress, moved, speeds } = noteLook(record.progress, slots, now);
+  const { progress, moved, speeds } = noteReading(record.progress, slots, now);
   const looked = { ...record, progress, probed: { ...record.probed, slots: now } };
   if (moved) return speeds.reduce((noted, speed) => takeDecodeSpeed(noted, speed, now), proved(looked, now));
   const stall = stallOf(progress);
@@ -191,7 +191,7 @@ function takeMemory(record: HealthRecord, gib: number | null, readAt: number): H
   return { ...record, decode, memory: { ...read, lowInARow: Math.min(lowInARow, LOW_READINGS), low } };
 }
 
-function takePm2(record: HealthRecord, word: Pm2Word | null, now: number): HealthRecord {
+function takePm2(record: HealthRecord, word: Pm2Evidence | null, now: number): HealthRecord {
   const heard = {
     ...record,
     pm2: word === null ? null : { ...word, at: now },
@@ -210,7 +210,7 @@ function takePm2(record: HealthRecord, word: Pm2Word | null, now: number): Healt
 }
 
 /** Whether PM2 has started the server anew between two of its words. */
-export function isAnotherProcess(before: Pm2Word | null, after: Pm2Word | null): boolean {
+export function isAnotherProcess(before: Pm2Evidence | null, after: Pm2Evidence | null): boolean {
   if (before === null || after === null) return false;
   if (before.restarts !== null && after.restarts !== null && after.restarts > before.restarts) return true;
   return before.pid !== null && after.pid !== null && after.pid !== before.pid;

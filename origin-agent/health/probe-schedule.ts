@@ -86,10 +86,10 @@ function oneTokenDueAt(record: HealthRecord, now: number): number | null {
       if (oneToken.failures > 0) return endedAt + DOUBT_RETRY_MS;
       // What runs is watched by its progress.
       if (progress.busy.length > 0) return null;
-      const heardAt = Math.max(progress.aliveAt ?? -Infinity, endedAt);
+      const lastSeenAt = Math.max(progress.aliveAt ?? -Infinity, endedAt);
       // A process that never decoded anything yet is asked as soon as it is up.
       if (progress.aliveAt === null && endedAt < record.okSince) return record.okSince;
-      return heardAt + (state === "slow" ? SLOW_RETRY_MS : SILENCE_MS);
+      return lastSeenAt + (state === "slow" ? SLOW_RETRY_MS : SILENCE_MS);
     }
   }
 }

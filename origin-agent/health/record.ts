@@ -1,6 +1,6 @@
 // What is remembered of one server's health, and what can be heard of it. Times are monotonic milliseconds;
 // nothing here grows with the number of calls.
-import { NOTHING_WATCHED, type DecodeProgress, type SlotLook } from "./decode-progress.ts";
+import { NOTHING_WATCHED, type DecodeProgress, type SlotReading } from "./decode-progress.ts";
 import type { HealthCause, HealthState, StallCause } from "./cause.ts";
 import { NO_SPEED, type LearnedSpeed } from "./speed-baseline.ts";
 import type { LearnedTimes } from "./duration-baseline.ts";
@@ -35,18 +35,18 @@ export type HealthEvent =
   /** Tokens of a running call arrived; telling it once a second is enough. */
   | { readonly kind: "tokens" }
   /** A look at `/slots`; null where it gave no answer in time. */
-  | { readonly kind: "slots"; readonly slots: readonly SlotLook[] | null }
+  | { readonly kind: "slots"; readonly slots: readonly SlotReading[] | null }
   /** GPU memory of the server's process, GiB; null where it can't be told. @see gpuMemoryOfServers */
   | { readonly kind: "gpu"; readonly gib: number | null; readonly readAt: number }
   /** What PM2 lists under the server's name; null where PM2 or the name is absent. */
-  | { readonly kind: "pm2"; readonly word: Pm2Word | null }
+  | { readonly kind: "pm2"; readonly word: Pm2Evidence | null }
   /** The one-token call was sent; its end is told with `one-token`. */
   | { readonly kind: "one-token-sent" }
   | { readonly kind: "one-token"; readonly outcome: OneTokenOutcome }
   | { readonly kind: "drain" }
   | { readonly kind: "resume" };
 
-export interface Pm2Word {
+export interface Pm2Evidence {
   readonly status: Pm2Status;
   readonly pid: number | null;
   readonly restarts: number | null;
@@ -83,7 +83,7 @@ export interface HealthRecord {
   readonly prompt: LearnedSpeed;
   readonly memory: MemoryEvidence;
   readonly oneToken: OneTokenEvidence;
-  readonly pm2: (Pm2Word & { readonly at: number }) | null;
+  readonly pm2: (Pm2Evidence & { readonly at: number }) | null;
   /** When it last went down, or back to loading, after having been up. */
   readonly falls: readonly number[];
   /** Up again after too many falls, and not yet proved. */

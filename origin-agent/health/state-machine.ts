@@ -4,7 +4,7 @@
 import { stuckSlots } from "./decode-progress.ts";
 import { causeInWords, type HealthCause, type HealthState } from "./cause.ts";
 import { isAnotherProcess, takeIn } from "./evidence.ts";
-import type { HealthEvent, HealthRecord, Pm2Word } from "./record.ts";
+import type { HealthEvent, HealthRecord, Pm2Evidence } from "./record.ts";
 import { noteTime, remainingTime, usualTime } from "./duration-baseline.ts";
 
 /** Probes of `/health` in a row without an answer before a server is down: one may meet a busy moment. */
@@ -67,7 +67,8 @@ function conclude(
   const is = (state: HealthState, cause: HealthCause): ReturnType<typeof conclude> => ({ state, cause });
   if (failures >= FAILURES_TO_DOWN) return is("down", { tag: "no-answer", failures });
   if (sign === null) return is("down", { tag: "not-asked" });
-  if (sign === "refused") return is("down", { tag: "refused", pm2: pm2Word(record, now)?.status ?? null });
+  if (sign === "refused")
+    return is("down", { tag: "refused", pm2: pm2Evidence(record, now)?.status ?? null });
   if (sign === "loading") return is("loading", { tag: "loading" });
   if (sign === "restarted") return is("loading", { tag: "restarted" });
   if (isStopping(record, now)) return is("down", { tag: "stopping" });
@@ -108,7 +109,7 @@ export const remainingLoadMs = ({ coming, loads }: HealthRecord, now: number): n
 function isComing(record: HealthRecord, now: number): boolean {
   if (record.state === "loading" || record.cause.tag === "stopping") return true;
   if (record.cause.tag !== "refused") return false;
-  switch (pm2Word(record, now)?.status) {
+  switch (pm2Evidence(record, now)?.status) {
     case "online":
     case "launching":
     case "stopping":
@@ -119,12 +120,12 @@ function isComing(record: HealthRecord, now: number): boolean {
   }
 }
 
-const pm2Word = ({ pm2 }: HealthRecord, now: number): Pm2Word | null =>
+const pm2Evidence = ({ pm2 }: HealthRecord, now: number): Pm2Evidence | null =>
   pm2 !== null && now - pm2.at < PM2_WORD_MS ? pm2 : null;
 
 /** PM2 has told the process to go, and no other has answered since. */
 const isStopping = (record: HealthRecord, now: number): boolean =>
-  pm2Word(record, now)?.status === "stopping" && record.okSince <= (record.pm2?.at ?? 0);
+  pm2Evidence(record, now)?.status === "stopping" && record.okSince <= (record.pm2?.at ?? 0);
 
 function noteFall(before: HealthRecord, after: HealthRecord, now: number): HealthRecord {
   if (saysOk(before) && !saysOk(after)) {
@@ -157,9 +158,9 @@ const NO_CHANGES: readonly HealthChange[] = [];
 function changesBetween(before: HealthRecord, after: HealthRecord, now: number): readonly HealthChange[] {
   const isSame =
     after.pm2 === before.pm2 && after.state === before.state && after.cause.tag === before.cause.tag;
-  const { busy, lookedAt } = after.progress;
+  const { busy, readAt } = after.progress;
   // All that most calls come to.
-  if (isSame && busy === before.progress.busy && lookedAt === before.progress.lookedAt) return NO_CHANGES;
+  if (isSame && busy === before.progress.busy && readAt === before.progress.readAt) return NO_CHANGES;
   const changes: HealthChange[] = [];
   if (isAnotherProcess(before.pm2, after.pm2)) {
     changes.push({ kind: "restarted", restarts: after.pm2?.restarts ?? null });
@@ -213,7 +214,7 @@ export function viewOf(record: HealthRecord, now: number): HealthView {
     usualPromptPerSecond: record.prompt.usual,
     gpuGib: record.memory.gib,
     stuckSlots: stuckSlots(record.progress),
-    restarts: pm2Word(record, now)?.restarts ?? null,
+    restarts: pm2Evidence(record, now)?.restarts ?? null,
     falls: recentFalls(record, now, FALLS_TOLD_MS),
   };
 }

@@ -8,7 +8,7 @@ export const LIVED_MS = 30_000;
 export const REFUSED_RETRY_MS = 60_000;
 
 /** Doublings after which the longest pause is reached, whatever the limits are. */
-const MOST_DOUBLINGS = 16;
+const MAX_DOUBLINGS = 16;
 
 /**
  * The pause before the next try, milliseconds: doubled with each failure, and between half of that and all of it, so
@@ -17,7 +17,7 @@ const MOST_DOUBLINGS = 16;
  * @param random from 0 to below 1
  */
 export function pauseAfter(failures: number, random: number): number {
-  const doublings = Math.min(Math.max(failures - 1, 0), MOST_DOUBLINGS);
+  const doublings = Math.min(Math.max(failures - 1, 0), MAX_DOUBLINGS);
   const whole = Math.min(LINK_RETRY_MIN_MS * 2 ** doublings, LINK_RETRY_MAX_MS);
   return whole * (0.5 + random / 2);
 }

@@ -4,20 +4,20 @@ import type { Logger } from "pino";
 import type { EdgeFrame } from "../../shared/wire.ts";
 import type { AskedRestarts } from "../servers/operator-restarts.ts";
 
-export type EdgeWord = Exclude<EdgeFrame, { t: "ack" }>;
+export type EdgeCommand = Exclude<EdgeFrame, { t: "ack" }>;
 
-export interface EdgeWordsOptions {
+export interface EdgeCommandsOptions {
   readonly restarts: Pick<AskedRestarts, "restart">;
   /** Refuses a key's waiting calls. @returns how many those were */
   readonly revoke: (keyId: string) => number;
   readonly log: Pick<Logger, "info" | "warn">;
 }
 
-export class EdgeWords {
-  readonly #options: EdgeWordsOptions;
+export class EdgeCommands {
+  readonly #options: EdgeCommandsOptions;
   #held = false;
 
-  constructor(options: EdgeWordsOptions) {
+  constructor(options: EdgeCommandsOptions) {
     this.#options = options;
   }
 
@@ -26,7 +26,7 @@ export class EdgeWords {
     return this.#held;
   }
 
-  readonly hear = (word: EdgeWord): void => {
+  readonly hear = (word: EdgeCommand): void => {
     const { log, revoke } = this.#options;
     switch (word.t) {
       case "drain":

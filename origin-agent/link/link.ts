@@ -20,9 +20,9 @@ import {
   type Hello,
 } from "../../shared/wire.ts";
 import type { BoxSnapshot } from "./snapshot.ts";
-import type { EdgeWord } from "./edge-commands.ts";
+import type { EdgeCommand } from "./edge-commands.ts";
 import { DIAL_MS, LinkCore, type LinkCommand, type LinkEnd } from "./state-machine.ts";
-import { linkTold } from "./log.ts";
+import { linkLog } from "./log.ts";
 import type { UsageBatch, UsageJournal } from "../usage/journal.ts";
 
 /** How long the end of a drain waits for the last usage to be acknowledged, milliseconds; the journal keeps the rest. */
@@ -32,10 +32,10 @@ const FINISH_MS = 2_000;
 const FLUSH_MS = 250;
 
 /** Faults of the edge's frames that are told apart in a connection's log. */
-const MOST_FAULTS_TOLD = 8;
+const MAX_FAULTS_TOLD = 8;
 
 /** Failures kept while there is no link; older ones are in the log. */
-const MOST_FAILED = 200;
+const MAX_FAILED = 200;
 
 /** The code of a link that ends as it should. */
 const NORMAL_CLOSE = 1_000;
@@ -49,7 +49,7 @@ export interface LinkOptions {
   readonly hello: () => Omit<Hello, "t" | "v">;
   readonly look: (usageBehindMs: number | null) => BoxSnapshot;
   readonly journal: Pick<UsageJournal, "unacknowledged" | "acknowledge" | "sync">;
-  readonly onWord: (word: EdgeWord) => void;
+  readonly onWord: (word: EdgeCommand) => void;
   readonly log: Pick<Logger, "info" | "warn" | "error">;
   /** Monotonic, milliseconds. */
   readonly clock: () => number;
@@ -96,7 +96,7 @@ export class Link {
   /** A call failed where the edge can't see it; told with the next snapshot, which its failure brings about. */
   failed(call: Omit<FailedCall, "agoMs">): void {
     this.#failed.push({ ...call, at: this.#options.clock() });
-    if (this.#failed.length > MOST_FAILED) this.#failed.shift();
+    if (this.#failed.length > MAX_FAILED) this.#failed.shift();
   }
 
   /** Nothing new will come: tells what is left and says bye, within a bound. */
@@ -163,7 +163,7 @@ export class Link {
       case "word":
         return onWord(command.frame);
       case "tell":
-        return linkTold(log, command.end);
+        return linkLog(log, command.end);
       case "bye":
         return this.#bye();
       case "finished":
@@ -214,7 +214,7 @@ export class Link {
     const frame =
       text === null ? { ok: false as const, reason: "the frame isn't text" } : readFrame(EdgeFrame, text);
     if (frame.ok) return this.#run(this.#core.frame(dial, frame.value, clock()));
-    if (faults.size >= MOST_FAULTS_TOLD || faults.has(frame.reason)) return;
+    if (faults.size >= MAX_FAULTS_TOLD || faults.has(frame.reason)) return;
     faults.add(frame.reason);
     log.warn({ event: "link-frame", reason: frame.reason });
   }

@@ -16,7 +16,7 @@ const CLOSED: Readonly<Record<number, string>> = Object.fromEntries(
   Object.entries(LINK_CLOSE).map(([why, code]) => [code, why]),
 );
 
-export function linkTold(log: Pick<Logger, "info" | "warn" | "error">, end: LinkEnd | null): void {
+export function linkLog(log: Pick<Logger, "info" | "warn" | "error">, end: LinkEnd | null): void {
   if (end === null) return log.info({ event: "link", state: "open" });
   switch (end.kind) {
     case "unreachable":

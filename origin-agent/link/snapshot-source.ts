@@ -8,7 +8,7 @@ import type { RecentTraffic } from "../telemetry/traffic.ts";
 import { SAMPLE_MS, TokenRate } from "../telemetry/token-rate.ts";
 import type { UsageJournal } from "../usage/journal.ts";
 
-export interface BoxLookOptions {
+export interface SnapshotSourceOptions {
   readonly live: Pick<LiveBox, "servers" | "dispatch">;
   /** Null where this machine has none of the servers' cards. */
   readonly gpu: Pick<GpuProbe, "latest"> | null;
@@ -20,12 +20,12 @@ export interface BoxLookOptions {
   readonly clock: () => number;
 }
 
-export class BoxLook {
-  readonly #options: BoxLookOptions;
+export class SnapshotSource {
+  readonly #options: SnapshotSourceOptions;
   readonly #rates: ReadonlyMap<number, TokenRate>;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(options: BoxLookOptions) {
+  constructor(options: SnapshotSourceOptions) {
     this.#options = options;
     this.#rates = new Map([...options.live.servers.keys()].map((port) => [port, new TokenRate()]));
     this.#timer = setInterval(() => this.#sample(), SAMPLE_MS).unref();

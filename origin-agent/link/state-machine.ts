@@ -43,7 +43,7 @@ interface Open {
   readonly kind: "open";
   readonly dial: number;
   readonly since: number;
-  heardAt: number;
+  lastSeenAt: number;
   /** When it was asked last whether the way is whole; null once that was answered. */
   pingedAt: number | null;
   pingAt: number;
@@ -93,7 +93,7 @@ export class LinkCore {
       kind: "open",
       dial,
       since: now,
-      heardAt: now,
+      lastSeenAt: now,
       pingedAt: null,
       pingAt: now + LINK_PING_MS,
       lookAt: now + SNAPSHOT_MIN_MS,
@@ -112,7 +112,7 @@ export class LinkCore {
   /** Something came from the edge: the answer to a ping, or any frame. */
   heard(dial: number, now: number): void {
     if (this.#phase.kind !== "open" || this.#phase.dial !== dial) return;
-    this.#phase.heardAt = now;
+    this.#phase.lastSeenAt = now;
     this.#phase.pingedAt = null;
   }
 

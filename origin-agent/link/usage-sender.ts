@@ -20,7 +20,7 @@ const READABLE_AFTER_MS = 1_500;
 export const IDLE_READ_MS = 5_000;
 
 /** Epochs whose last acknowledgement is remembered; an older one begins again from 0, which costs nothing but that. */
-const MOST_EPOCHS = 64;
+const MAX_EPOCHS = 64;
 
 export type UsageCommand =
   /** Ask the journal for its next calls; `read` takes the answer. */
@@ -171,6 +171,6 @@ export class UsageFlow {
     this.#afters.delete(epoch);
     this.#afters.set(epoch, upTo);
     const [oldest] = this.#afters.keys();
-    if (this.#afters.size > MOST_EPOCHS && oldest !== undefined) this.#afters.delete(oldest);
+    if (this.#afters.size > MAX_EPOCHS && oldest !== undefined) this.#afters.delete(oldest);
   }
 }

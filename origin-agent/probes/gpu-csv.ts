@@ -30,26 +30,26 @@ export interface GpuProcess {
 }
 
 /** Bounds of what a card can mean; a figure beyond them is an error of the driver's, and unknown. */
-const MOST_MIB = 4 * 1024 * 1024;
-const MOST_WATTS = 10_000;
-const MOST_DEGREES = 200;
-const MOST_GPUS = 64;
+const MAX_MIB = 4 * 1024 * 1024;
+const MAX_WATTS = 10_000;
+const MAX_DEGREES = 200;
+const MAX_GPUS = 64;
 
 /** A card's line; null for a line that is none: an error's words, half a line, garbage. */
 export function readGpuLine(line: string): Gpu | null {
   const [index, uuid, total, used, utilization, temperature, power, limit, ...name] = fieldsOf(line);
-  const at = figure(index, MOST_GPUS);
+  const at = figure(index, MAX_GPUS);
   if (at === null || !Number.isInteger(at) || name.length === 0) return null;
   return {
     index: at,
     uuid: word(uuid),
     name: word(name.join(", ")),
-    memoryTotalMib: figure(total, MOST_MIB),
-    memoryUsedMib: figure(used, MOST_MIB),
+    memoryTotalMib: figure(total, MAX_MIB),
+    memoryUsedMib: figure(used, MAX_MIB),
     utilizationPercent: figure(utilization, 100),
-    temperatureC: figure(temperature, MOST_DEGREES),
-    powerWatts: figure(power, MOST_WATTS),
-    powerLimitWatts: figure(limit, MOST_WATTS),
+    temperatureC: figure(temperature, MAX_DEGREES),
+    powerWatts: figure(power, MAX_WATTS),
+    powerLimitWatts: figure(limit, MAX_WATTS),
   };
 }
 
@@ -60,7 +60,7 @@ export function readProcessLine(line: string): GpuProcess | "none" | null {
   const [pid, memory, uuid] = fields;
   const number = figure(pid, 2 ** 31);
   if (fields.length !== 3 || number === null || !Number.isInteger(number) || number === 0) return null;
-  return { pid: number, memoryMib: figure(memory, MOST_MIB), gpuUuid: word(uuid) };
+  return { pid: number, memoryMib: figure(memory, MAX_MIB), gpuUuid: word(uuid) };
 }
 
 const fieldsOf = (line: string): string[] => line.split(",").map((field) => field.trim());

@@ -6,15 +6,15 @@ import { PROCESS_QUERY, readProcessLine, type GpuProcess } from "./gpu-csv.ts";
 /** Most output read of a single look, characters. */
 const MAX_LOOK = 256 * 1024;
 
-export interface LookOptions {
+export interface QueryOptions {
   readonly command: readonly [string, ...string[]];
   readonly env: Readonly<Record<string, string | undefined>> | undefined;
   readonly timeoutMs: number;
 }
 
 /** Asks for the processes once; null where the answer isn't one. An answer without a line is: there are none. */
-export function lookOnce(
-  { command: [program, ...first], env, timeoutMs }: LookOptions,
+export function queryOnce(
+  { command: [program, ...first], env, timeoutMs }: QueryOptions,
   done: (processes: readonly GpuProcess[] | null) => void,
 ): { readonly stop: () => void } {
   const child = spawn(program, [...first, ...PROCESS_QUERY], { env, stdio: ["ignore", "pipe", "ignore"] });

@@ -46,7 +46,7 @@ const sum = (before: number | null | undefined, more: number | null): number | n
   before === null || more === null ? null : (before ?? 0) + more;
 
 /** How far up a family is looked: PM2, a shell, a filter, the server. */
-const MOST_ANCESTORS = 8;
+const MAX_ANCESTORS = 8;
 
 function ownerOf(
   pid: number,
@@ -54,7 +54,7 @@ function ownerOf(
   parents: ReadonlyMap<number, number>,
 ): string | null {
   let at: number | undefined = pid;
-  for (let steps = 0; at !== undefined && steps <= MOST_ANCESTORS; steps += 1) {
+  for (let steps = 0; at !== undefined && steps <= MAX_ANCESTORS; steps += 1) {
     const owner = owners.get(at);
     if (owner !== undefined) return owner;
     at = parents.get(at);

@@ -8,7 +8,7 @@ import {
   type Gpu,
   type GpuProcess,
 } from "./gpu-csv.ts";
-import { lookOnce } from "./gpu-process-query.ts";
+import { queryOnce } from "./gpu-process-query.ts";
 import { LineProgram, type LineProgramOptions, type ProgramProblem } from "./line-program.ts";
 import { LineReport } from "./line-report.ts";
 
@@ -22,7 +22,7 @@ export interface GpuPaces {
   /** No process's line for so long: there is none, or it hangs; a single look then tells which. */
   readonly processSilence: number;
   /** A single look that takes longer hangs. */
-  readonly singleLook: number;
+  readonly processQuery: number;
   /** A report is over when its lines have stopped for so long: they come within a few milliseconds of one another. */
   readonly reportQuiet: number;
   /** Pause before nvidia-smi is started again: from here, doubling, to the next. A driver being updated takes minutes. */
@@ -42,7 +42,7 @@ export const GPU_PACES: GpuPaces = {
   processEvery: 5_000,
   silence: 5_000,
   processSilence: 11_000,
-  singleLook: 5_000,
+  processQuery: 5_000,
   reportQuiet: 300,
   firstPause: 1_000,
   longestPause: 60_000,
@@ -193,14 +193,14 @@ export class GpuProbe {
   #awaitProcesses(): void {
     clearTimeout(this.#silence);
     if (this.#stopped) return;
-    this.#silence = setTimeout(() => this.#lookOnce(), this.#paces.processSilence).unref();
+    this.#silence = setTimeout(() => this.#queryOnce(), this.#paces.processSilence).unref();
   }
 
-  #lookOnce(): void {
+  #queryOnce(): void {
     // Where none runs, it is about to be started again, or there is nothing to start.
     if (this.#apps.pid === null) return this.#awaitProcesses();
     const { command, env } = this.#options;
-    this.#look = lookOnce({ command, env, timeoutMs: this.#paces.singleLook }, (processes) => {
+    this.#look = queryOnce({ command, env, timeoutMs: this.#paces.processQuery }, (processes) => {
       this.#look = null;
       if (this.#stopped) return;
       if (processes !== null) {

@@ -3,14 +3,14 @@
 import { readFile } from "node:fs/promises";
 
 /** How far up is looked; PM2, a shell, a filter, the server. */
-const MOST_ANCESTORS = 8;
+const MAX_ANCESTORS = 8;
 
 /** Each process's parent, for those given and their forebears. */
 export async function processParents(pids: Iterable<number>): Promise<ReadonlyMap<number, number>> {
   const parents = new Map<number, number>();
   for (const pid of pids) {
     let at = pid;
-    for (let steps = 0; steps < MOST_ANCESTORS && at > 1 && !parents.has(at); steps += 1) {
+    for (let steps = 0; steps < MAX_ANCESTORS && at > 1 && !parents.has(at); steps += 1) {
       const parent = await parentOf(at);
       if (parent === null) break;
       parents.set(at, parent);

@@ -23,7 +23,7 @@ const PROOF_POLL_MS = 20;
 
 /** While nothing is known of the slots they are asked for this often, milliseconds, and so often before that is told. */
 const UNTOLD_LOOK_MS = 100;
-const MOST_UNTOLD = 20;
+const MAX_UNTOLD = 20;
 
 /** While no call of ours is on the server, `/slots` is asked this often, milliseconds. */
 const IDLE_LOOK_MS = 5_000;
@@ -97,7 +97,7 @@ export class LiveServer {
 
   get waitable(): boolean {
     if (this.#doubtedAt !== null || isWaitable(this.#health, this.#options.clock())) return true;
-    return isUsable(this.#health) && this.#slots.total === 0 && this.#untoldLooks < MOST_UNTOLD;
+    return isUsable(this.#health) && this.#slots.total === 0 && this.#untoldLooks < MAX_UNTOLD;
   }
 
   /** What is left until it is ready, milliseconds; null where nobody can tell. */
@@ -246,7 +246,7 @@ export class LiveServer {
     const readings = await readSlots(this.upstream.origin, this.#options.apiKey);
     if (this.#stopped) return;
     this.#untoldLooks = readings === null && this.#slots.total === 0 ? this.#untoldLooks + 1 : 0;
-    if (this.#untoldLooks === MOST_UNTOLD) this.#options.onSlotsUntold(this);
+    if (this.#untoldLooks === MAX_UNTOLD) this.#options.onSlotsUntold(this);
     if (readings !== null) {
       const before = this.#slots.counts;
       const awaited = this.#slots.polling;

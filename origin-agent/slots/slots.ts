@@ -11,15 +11,7 @@
 // stranger at work, a call whose slot was never seen, another agent process (`share`).
 import { CallSearch, goesAlone } from "./unpinned-call.ts";
 import type { Finding, Slot, SlotReading } from "./slot.ts";
-import type {
-  Observed,
-  ProvedEnd,
-  SlotCounts,
-  SlotLease,
-  SlotRequest,
-  StuckSlot,
-  Tenancy,
-} from "./lease.ts";
+import type { Observed, ProvedEnd, SlotCounts, SlotLease, SlotRequest, StuckSlot, Tenancy } from "./lease.ts";
 import { SlotSet, STUCK_MS } from "./slot-set.ts";
 
 export class ServerSlots {

@@ -2,7 +2,7 @@
 // else that is done for it. Through `process.stdout`, which under PM2 leads to the agent's own log file.
 
 /** Lines that wait are written once they are this long, characters. */
-const MOST_WAITING = 8 * 1024;
+const MAX_WAITING = 8 * 1024;
 
 /** And in any case after this, milliseconds. A kill -9 loses so much of the log, and nothing of the journal. */
 const FLUSH_MS = 250;
@@ -20,7 +20,7 @@ export class LogLines {
   /** A whole line, its line break included: what pino writes. */
   write(line: string): void {
     this.#waiting += line;
-    if (this.#waiting.length >= MOST_WAITING) this.flush();
+    if (this.#waiting.length >= MAX_WAITING) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
   }
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { EXIT } from "../../cli/failure.ts";
 import { ishaProgram } from "../../cli/isha.ts";
-import { runHere, surroundings } from "./support/run-isha.ts";
+import { runHere, commandContext } from "./support/run-isha.ts";
 
 const DOCUMENTS = ["README.md", "docs/operations.md"];
 
@@ -61,7 +61,7 @@ async function parse(argv: readonly string[]): Promise<{ code: number | null; sa
   return { code, said: out + err };
 }
 
-const program = ishaProgram(surroundings());
+const program = ishaProgram(commandContext());
 
 /** `keys create`, `usage`, …: all there are. */
 function allCommands(): string[] {

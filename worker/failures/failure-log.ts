@@ -1,6 +1,6 @@
 // Refused and failed calls on their way to the fleet object, for `isha why`. An isolate keeps them for a second and
 // sends them together, within a request's own time; what doesn't arrive is lost, since its log line stands.
-import { THE_ONE } from "../../shared/the-one.ts";
+import { SINGLETON } from "../../shared/the-one.ts";
 import type { Failure, FailureFlood } from "../../shared/failures.ts";
 import type { Bindings } from "../env.ts";
 
@@ -78,7 +78,7 @@ async function flush({ FLEET }: Asked["env"]): Promise<void> {
   flushSince = null;
   const { failures, floods } = buffer.take();
   try {
-    await FLEET.getByName(THE_ONE).noteFailures(failures, floods);
+    await FLEET.getByName(SINGLETON).noteFailures(failures, floods);
   } catch {
     // The object restarts, or is out of reach.
   }

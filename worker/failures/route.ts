@@ -8,7 +8,7 @@ import {
   type FailureFlood,
   type RequestFate,
 } from "../../shared/failures.ts";
-import { THE_ONE } from "../../shared/the-one.ts";
+import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 
 /** As `middleware/request-id.ts` makes them. */
@@ -25,7 +25,7 @@ export function showRequest() {
         param: "id",
       });
     }
-    const fleet = c.env.FLEET.getByName(THE_ONE);
+    const fleet = c.env.FLEET.getByName(SINGLETON);
     const failure = await fleet.failure(id);
     if (failure === null)
       throw new RefusedError({ code: "not_found", message: missing(await fleet.floods()), param: "id" });

@@ -6,7 +6,7 @@ import type { Failure, FailureFlood } from "../../shared/failures.ts";
 export const SINGLES_A_MINUTE = 300;
 
 /** Kinds told apart within a minute; beyond them failures are counted. */
-const MOST_KINDS = 2_000;
+const MAX_KINDS = 2_000;
 
 const MINUTE_MS = 60_000;
 
@@ -33,7 +33,7 @@ export function sortFailures(
   const floods: FailureFlood[] = [];
   for (const failure of failures) {
     const kind = kindOf(failure);
-    const soFar = kept.get(kind) ?? (kept.size < MOST_KINDS ? 0 : SINGLES_A_MINUTE);
+    const soFar = kept.get(kind) ?? (kept.size < MAX_KINDS ? 0 : SINGLES_A_MINUTE);
     if (soFar < SINGLES_A_MINUTE) {
       kept.set(kind, soFar + 1);
       singles.push(failure);

@@ -3,17 +3,17 @@
 import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure, type FailureFlood } from "../../shared/failures.ts";
 
 /** Rows of counts: an hour, code, route and key each; a day of them, for more kinds than a deployment has. */
-const MOST_FLOODS = 2_000;
+const MAX_FLOODS = 2_000;
 /** What further kinds are counted under. */
 const ANY_ROUTE = "*";
 
 /** The error table has fewer. */
-const MOST_CODES = 64;
+const MAX_CODES = 64;
 
 const HOUR_MS = 60 * 60 * 1000;
 
 /** Longest text in a row, characters: ids and routes are far shorter, a cause is a sentence. */
-const MOST_CHARACTERS = 300;
+const MAX_CHARACTERS = 300;
 
 interface FailureRow extends Record<string, SqlStorageValue> {
   request_id: string;
@@ -120,7 +120,7 @@ export class FailureTables {
         since,
         this.#firstAfter(since),
         since - HOUR_MS,
-        MOST_CODES,
+        MAX_CODES,
       )
       .toArray();
   }
@@ -145,7 +145,7 @@ export class FailureTables {
     const rows = this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM floods").one().n;
     for (const [index, flood] of floods.entries()) {
       const at = Math.min(flood.at, now);
-      const isFull = rows + index >= MOST_FLOODS;
+      const isFull = rows + index >= MAX_FLOODS;
       this.#sql.exec(
         `INSERT INTO floods VALUES (?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET at = max(at, excluded.at), count = count + excluded.count`,
@@ -175,4 +175,4 @@ function failureOf({ request_id, at, code, route, key, cause }: FailureRow): Fai
   return { requestId: request_id, at, code, route, key, cause };
 }
 
-const short = (text: string): string => text.slice(0, MOST_CHARACTERS);
+const short = (text: string): string => text.slice(0, MAX_CHARACTERS);

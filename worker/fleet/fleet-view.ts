@@ -7,13 +7,13 @@ import type {
   FleetServerView,
   FleetTraffic,
   FleetView,
-  FleetWords,
+  FleetState,
 } from "../../shared/fleet-view.ts";
 import { gpuMemoryGib } from "../../shared/gpu-memory.ts";
 import type { Snapshot } from "../../shared/wire.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 
-export function fleetView(words: FleetWords, index: FleetIndex, now: number): FleetView {
+export function fleetView(words: FleetState, index: FleetIndex, now: number): FleetView {
   const boxes = index.boxes.map((box) => {
     const report = words.reports.find((one) => one.box === box.name) ?? null;
     return boxView(box, report, words.since[box.name] ?? {}, index, now);
@@ -30,9 +30,9 @@ export function fleetView(words: FleetWords, index: FleetIndex, now: number): Fl
 
 /** Whether a console that was told `before` should be told `after`: the moments at which it was asked are no news. */
 export function isNews(before: FleetView, after: FleetView): boolean {
-  const heardLater = after.boxes.some(({ heardAt }, at) => {
-    const told = before.boxes[at]?.heardAt ?? null;
-    return heardAt !== null && told !== null && heardAt - told >= HEARD_STEP_MS;
+  const heardLater = after.boxes.some(({ lastSeenAt }, at) => {
+    const told = before.boxes[at]?.lastSeenAt ?? null;
+    return lastSeenAt !== null && told !== null && lastSeenAt - told >= HEARD_STEP_MS;
   });
   return heardLater || timeless(before) !== timeless(after);
 }
@@ -41,7 +41,7 @@ export function isNews(before: FleetView, after: FleetView): boolean {
 const HEARD_STEP_MS = 2_000;
 
 function timeless(view: FleetView): string {
-  const boxes = view.boxes.map((box) => ({ ...box, heardAt: box.heardAt !== null }));
+  const boxes = view.boxes.map((box) => ({ ...box, lastSeenAt: box.lastSeenAt !== null }));
   return JSON.stringify({ ...view, at: 0, boxes });
 }
 
@@ -61,7 +61,7 @@ function boxView(
     gpu: box.gpu,
     vramGib: box.vramGib,
     state: snapshot === null ? "silent" : draining ? "draining" : "up",
-    heardAt: report === null ? null : now - report.heardAgoMs,
+    lastSeenAt: report === null ? null : now - report.lastSeenAgoMs,
     version: report?.version ?? null,
     agents: report?.agents.length ?? 0,
     warning: agent?.warning ?? null,
@@ -107,7 +107,7 @@ function serverView(
 }
 
 /** All linked agents together: during a reload both have calls. */
-function trafficOf({ reports, byCode }: FleetWords): FleetTraffic {
+function trafficOf({ reports, byCode }: FleetState): FleetTraffic {
   const all = reports.flatMap(speakingOf).map(({ snapshot }) => snapshot.traffic);
   const byAgent = new Map<string, { calls: number; tokens: number }>();
   for (const { agents, calls, tokens } of all.map((traffic) => traffic.byAgent)) {

@@ -9,12 +9,12 @@ import { bestState, type BoxView, type FleetHealth } from "./box-health.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 
 /** `down`: its agent answers, and none of its servers takes a call, as on a box that is drained. */
-type BoxWord = "up" | "down" | "unreachable";
+type BoxStatus = "up" | "down" | "unreachable";
 
 interface HealthAnswer {
   /** `ok`: everything is up. `degraded`: something isn't. `down`: nothing can be served. */
   readonly status: "ok" | "degraded" | "down";
-  readonly boxes: Readonly<Record<string, BoxWord>>;
+  readonly boxes: Readonly<Record<string, BoxStatus>>;
   readonly models: Readonly<Record<string, ServerState>>;
   /** Of the agent types that `?require` names, those no server is ready for. */
   readonly missing?: readonly string[];
@@ -27,7 +27,7 @@ export function healthz(index: FleetIndex, health: FleetHealth) {
     const models = modelStates(views, index);
     const missing = required.filter((agent) => agentState(views, agent, index) !== "ready");
     const states = Object.values(models);
-    const boxes = views.map((view) => [view.box.name, boxWord(view)] as const);
+    const boxes = views.map((view) => [view.box.name, boxStatus(view)] as const);
     const isWhole = states.every((state) => state === "ready") && boxes.every(([, word]) => word === "up");
     const answer: HealthAnswer = {
       status: !states.includes("ready") ? "down" : isWhole ? "ok" : "degraded",
@@ -46,7 +46,7 @@ export function livez() {
   };
 }
 
-function boxWord({ states }: BoxView): BoxWord {
+function boxStatus({ states }: BoxView): BoxStatus {
   if (states === null) return "unreachable";
   return [...states.values()].some((state) => state !== "down") ? "up" : "down";
 }

@@ -13,7 +13,7 @@ import {
   LINK_FLEET_HEADER,
   LINK_PORTS_HEADER,
 } from "../../shared/wire.ts";
-import { THE_ONE } from "../../shared/the-one.ts";
+import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { Settings } from "../env.ts";
 import { hmacHex, isSameText, sha256Hex } from "../auth/keyed-hash.ts";
@@ -31,7 +31,7 @@ export function agentLink(fleet: Fleet) {
     // Only who holds the secret learns which boxes there are.
     if (!fleet.boxes.some(({ name }) => name === box)) throw new RefusedError(unknownBox(box));
     hash ??= await sha256Hex(fleetText(fleet));
-    const object = c.env.FLEET.getByName(THE_ONE, { locationHint });
+    const object = c.env.FLEET.getByName(SINGLETON, { locationHint });
     const { webSocket } = await object.fetch("https://fleet/link", {
       headers: {
         upgrade: "websocket",

@@ -7,10 +7,10 @@ import { MAX_ADMIN_BODY_BYTES } from "../../shared/limits.ts";
 import { parseAnyObject, readBody } from "./json-body.ts";
 
 /** Faults told in one refusal: more than anybody mends at once. */
-const MOST_FAULTS = 5;
+const MAX_FAULTS = 5;
 
 /** How much of a field's name is shown again: names of ours are shorter. */
-const MOST_NAME = 40;
+const MAX_NAME = 40;
 
 /** A request's body. None at all is an empty object: `curl -X POST` sends no more. */
 export async function readAdminBody(request: Request): Promise<Result<Uint8Array>> {
@@ -40,7 +40,7 @@ function checkInput<T>(schema: z.ZodType<T>, input: unknown, what: "body" | "que
   if (parsed.success) return ok(parsed.data);
   const faults = parsed.error.issues.map(faultOf);
   const text = faults
-    .slice(0, MOST_FAULTS)
+    .slice(0, MAX_FAULTS)
     .map(({ path, message }) => `${path === "" ? `the ${what}` : path}: ${message}`)
     .join("; ");
   const [first] = faults;
@@ -65,7 +65,7 @@ function lowered(message: string): string {
 
 /** A client's own name for a field, in a form that fits a message. */
 function shown(name: string): string {
-  return name.replaceAll(/[^\x21-\x7e]/g, "?").slice(0, MOST_NAME);
+  return name.replaceAll(/[^\x21-\x7e]/g, "?").slice(0, MAX_NAME);
 }
 
 function isEmpty(request: Request): boolean {

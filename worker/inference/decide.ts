@@ -26,7 +26,7 @@ export interface RouteDecision {
 }
 
 /** What a key may use; of a principal, the part that matters here. */
-export type Asker = Pick<Principal, "agents" | "fallback">;
+export type RoutingPermissions = Pick<Principal, "agents" | "fallback">;
 
 /**
  * Decides a call's route.
@@ -44,7 +44,7 @@ export type Asker = Pick<Principal, "agents" | "fallback">;
  */
 export function decide(
   call: ModelCall,
-  asker: Asker,
+  asker: RoutingPermissions,
   index: FleetIndex,
   live: LiveFleet,
   turn: number,
@@ -120,7 +120,7 @@ interface Chosen {
   readonly strict: boolean;
 }
 
-function choose(call: ModelCall, asker: Asker, index: FleetIndex): Result<Chosen> {
+function choose(call: ModelCall, asker: RoutingPermissions, index: FleetIndex): Result<Chosen> {
   const named = call.agentType === null ? undefined : index.byAgent.get(call.agentType.toLowerCase());
   if (call.modelPort !== null) {
     const server = index.byPort.get(call.modelPort);
@@ -143,7 +143,7 @@ function choose(call: ModelCall, asker: Asker, index: FleetIndex): Result<Chosen
   return ok({ server: index.defaultServer, agentType: DEFAULT_AGENT, strict: false });
 }
 
-function chooseByModel(model: string, asker: Asker, index: FleetIndex): Result<Chosen> {
+function chooseByModel(model: string, asker: RoutingPermissions, index: FleetIndex): Result<Chosen> {
   const wanted = model.toLowerCase();
   const agent = index.byAgent.get(wanted);
   if (agent !== undefined) return ok({ server: agent.server, agentType: agent.name, strict: false });
@@ -163,13 +163,17 @@ function chooseByModel(model: string, asker: Asker, index: FleetIndex): Result<C
 }
 
 /** A key that is limited to agent types may use a server that lists one of them; the default server counts as `Default`. */
-export function mayUse(asker: Pick<Asker, "agents">, server: Server, index: FleetIndex): boolean {
+export function mayUse(
+  asker: Pick<RoutingPermissions, "agents">,
+  server: Server,
+  index: FleetIndex,
+): boolean {
   if (asker.agents === null) return true;
   const listed = server.port === index.fleet.defaultPort ? [...server.agents, DEFAULT_AGENT] : server.agents;
   return listed.some((agent) => asker.agents?.includes(agent));
 }
 
-function notAllowed(asker: Asker, server: Server): string {
+function notAllowed(asker: RoutingPermissions, server: Server): string {
   return `This API key may not use the model on port ${server.port}. It may use these agent types: ${asker.agents?.join(", ") ?? ""}.`;
 }
 

@@ -1,7 +1,7 @@
 // Looks at what the boxes last said: while the limiters are being asked, or else once the request is let in. The
 // handler waits for it, where there is anything to wait for.
 import type { Context } from "hono";
-import { THE_ONE } from "../../shared/the-one.ts";
+import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { FleetLive } from "../fleet/snapshot-cache.ts";
 
@@ -13,7 +13,7 @@ export function beginLook(live: FleetLive, c: Context<EdgeEnv>): void {
 
 /** What was seen before a body that took long says nothing any more. */
 export function lookAgain(live: FleetLive, c: Context<EdgeEnv>): void {
-  const boxes = async () => c.env.FLEET.getByName(THE_ONE).boxes();
+  const boxes = async () => c.env.FLEET.getByName(SINGLETON).boxes();
   const looking = live.look({ boxes, waitUntil: (work) => c.executionCtx.waitUntil(work) });
   // A request that is refused meanwhile never comes back to it.
   if (looking instanceof Promise) looking.catch(() => undefined);

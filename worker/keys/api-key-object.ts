@@ -6,13 +6,13 @@ import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { KeyView } from "../../shared/keys.ts";
 import type { FirstKeyUse, KeyLeaseAnswer, KeyLeaseQuestion } from "../limits/lease-request.ts";
 import type { KeyRecord, RecordChange } from "../../shared/principal.ts";
-import { THE_ONE } from "../../shared/the-one.ts";
+import { SINGLETON } from "../../shared/the-one.ts";
 import type { Bindings } from "../env.ts";
 import {
   changedKey,
   createdKey,
   identify,
-  identifyStanding,
+  identifyVerdict,
   leaseUntil,
   owesAnything,
   revokedKey,
@@ -23,7 +23,7 @@ import {
   viewOf,
   type By,
   type Creation,
-  type Standing,
+  type KeyVerdict,
   type StoredKey,
 } from "./key-record.ts";
 import { grant, NO_WINDOW } from "../limits/rate-window.ts";
@@ -34,7 +34,7 @@ const KEY = "key";
 /** For how long a first admin key that is dead isn't asked about again, milliseconds: the end of the last admin key brings it back so soon. */
 const DEAD_FIRST_MS = 1_000;
 
-/** Pauses between tries to tell the other objects what they are owed, milliseconds: doubled from the first to the longest. */
+/** Pauses between tries to tell the other objects what they are pending, milliseconds: doubled from the first to the longest. */
 const RETRY_MIN_MS = 5_000;
 const RETRY_MAX_MS = 600_000;
 
@@ -68,7 +68,7 @@ export class ApiKey extends DurableObject<Bindings> {
     const { standing, secretHash, first } = question;
     if (standing !== null && first) return this.#leaseFirst(question, standing, first);
     const now = Date.now();
-    const who = standing === null ? identify(this.#key, secretHash, now) : identifyStanding(standing, now);
+    const who = standing === null ? identify(this.#key, secretHash, now) : identifyVerdict(standing, now);
     return this.#grant(who, question, now);
   }
 
@@ -115,7 +115,7 @@ export class ApiKey extends DurableObject<Bindings> {
     const key = this.#key;
     if (key === null) return { kind: "missing" };
     const revoked = revokedKey(key, by, Date.now());
-    this.#owe({ ...revoked, owed: { ...revoked.owed, copy: true } });
+    this.#owe({ ...revoked, pending: { ...revoked.pending, copy: true } });
     await this.#settle();
     return { kind: "done", view: viewOf(revoked, Date.now()) };
   }
@@ -127,18 +127,18 @@ export class ApiKey extends DurableObject<Bindings> {
     if (key !== this.#key) this.#keep(key);
   }
 
-  /** Tells the others what they are still owed. */
+  /** Tells the others what they are still pending. */
   override async alarm(): Promise<void> {
     const key = this.#key;
     if (key === null) return;
-    const { audit, creation } = key.owed;
+    const { audit, creation } = key.pending;
     const by = audit[0];
     if (creation && by !== undefined && !this.#creating)
       this.#owe(revokedKey(key, by, Date.now(), INTERRUPTED));
     await this.#settle();
   }
 
-  #grant(who: Standing, question: KeyLeaseQuestion, now: number): KeyLeaseAnswer {
+  #grant(who: KeyVerdict, question: KeyLeaseQuestion, now: number): KeyLeaseAnswer {
     if (who.kind !== "known") return who;
     const { record, quotaSpent, until } = who;
     const limit = { quota: record.limits.perSecond, windowMs: RATE_WINDOW_MS };
@@ -158,8 +158,8 @@ export class ApiKey extends DurableObject<Bindings> {
     const askedAt = Date.now();
     const dead = this.#deadFirst;
     if (dead.secretHash === secretHash && askedAt < dead.until) return UNKNOWN;
-    const counts = await this.env.KEY_REGISTRY.getByName(THE_ONE).admitFirstKey(secretHash, use);
-    if (counts) return this.#grant(identifyStanding(standing, Date.now()), question, Date.now());
+    const counts = await this.env.KEY_REGISTRY.getByName(SINGLETON).admitFirstKey(secretHash, use);
+    if (counts) return this.#grant(identifyVerdict(standing, Date.now()), question, Date.now());
     this.#deadFirst = { secretHash, until: askedAt + DEAD_FIRST_MS };
     return UNKNOWN;
   }
@@ -187,7 +187,7 @@ export class ApiKey extends DurableObject<Bindings> {
     void this.ctx.storage.setAlarm(Date.now() + RETRY_MIN_MS);
   }
 
-  /** Pays what is owed; what can't be paid now is tried again, and the caller's change counts all the same. */
+  /** Pays what is pending; what can't be paid now is tried again, and the caller's change counts all the same. */
   async #settle(): Promise<void> {
     if (!this.#creating) await Promise.allSettled([this.#settleRegistry(), this.#settleLedger()]);
     const owes = this.#key !== null && owesAnything(this.#key);
@@ -198,15 +198,15 @@ export class ApiKey extends DurableObject<Bindings> {
 
   async #settleRegistry(): Promise<void> {
     const key = this.#key;
-    if (key !== null && (key.owed.copy || key.owed.audit.length > 0)) await this.#tellRegistry(key);
+    if (key !== null && (key.pending.copy || key.pending.audit.length > 0)) await this.#tellRegistry(key);
   }
 
   async #tellRegistry(sent: StoredKey): Promise<"kept" | "full"> {
     const copy = { view: viewOf(sent, Date.now()), version: sent.version };
-    const kept = await this.env.KEY_REGISTRY.getByName(THE_ONE).keep(
+    const kept = await this.env.KEY_REGISTRY.getByName(SINGLETON).keep(
       copy,
-      sent.owed.audit,
-      sent.owed.superseded,
+      sent.pending.audit,
+      sent.pending.superseded,
     );
     if (kept === "kept" && this.#key !== null) this.#keep(settledKey(this.#key, sent));
     return kept;
@@ -214,13 +214,13 @@ export class ApiKey extends DurableObject<Bindings> {
 
   async #settleLedger(): Promise<void> {
     const key = this.#key;
-    if (key === null || !key.owed.ledger) return;
-    const ledger = this.env.LEDGER.getByName(THE_ONE);
+    if (key === null || !key.pending.ledger) return;
+    const ledger = this.env.LEDGER.getByName(SINGLETON);
     const counted = key.revokedAt === null && key.record.limits.tokensPerMonth !== null;
     const told = counted ? await ledger.watch(key.id) : await ledger.unwatch(key.id).then(() => null);
     const now = this.#key;
     if (now === null || now.version !== key.version) return;
-    const settled = { ...now, owed: { ...now.owed, ledger: false } };
+    const settled = { ...now, pending: { ...now.pending, ledger: false } };
     this.#keep(told === null ? settled : usedKey(settled, told));
   }
 }

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { AuditQuery } from "../../shared/keys.ts";
-import { THE_ONE } from "../../shared/the-one.ts";
+import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readAdminQuery } from "../http/admin-input.ts";
 
@@ -10,6 +10,6 @@ export function showAudit() {
   return async function answerAudit(c: Context<EdgeEnv>): Promise<Response> {
     const query = readAdminQuery(c.req.url, AuditQuery);
     if (!query.ok) throw new RefusedError(query.refusal);
-    return c.json(await c.env.KEY_REGISTRY.getByName(THE_ONE).audit(query.value));
+    return c.json(await c.env.KEY_REGISTRY.getByName(SINGLETON).audit(query.value));
   };
 }

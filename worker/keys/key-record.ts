@@ -22,7 +22,7 @@ export interface StoredKey {
   readonly month: MonthTokens | null;
   /** Grows with each change, so that of two copies the newer is known. */
   readonly version: number;
-  readonly owed: Owed;
+  readonly pending: PendingReports;
 }
 
 export interface MonthTokens {
@@ -32,7 +32,7 @@ export interface MonthTokens {
 }
 
 /** What the deployment's other objects must still be told of a key: a crash in between loses none of it. */
-export interface Owed {
+export interface PendingReports {
   /** The registry hasn't got the key as it is now. */
   readonly copy: boolean;
   /** It never had it: nobody was told the secret, so a crash here ends the key. */
@@ -53,7 +53,7 @@ export interface By {
 }
 
 /** What a shown secret is worth. `until`: when this answer stops being true by itself, milliseconds since 1970. */
-export type Standing =
+export type KeyVerdict =
   | {
       readonly kind: "known";
       readonly record: KeyRecord;
@@ -63,20 +63,20 @@ export type Standing =
   | { readonly kind: "unknown" }
   | { readonly kind: "expired" };
 
-export const UNKNOWN = { kind: "unknown" } as const satisfies Standing;
+export const UNKNOWN = { kind: "unknown" } as const satisfies KeyVerdict;
 
 /** Only who shows a secret that counts learns that the key has expired. */
-export function identify(key: StoredKey | null, secretHash: string, now: number): Standing {
+export function identify(key: StoredKey | null, secretHash: string, now: number): KeyVerdict {
   if (key === null || key.revokedAt !== null) return UNKNOWN;
   const secret = shownSecret(key.secrets, secretHash);
   if (secret === null || (secret.until !== null && secret.until <= now)) return UNKNOWN;
-  const standing = identifyStanding(key.record, now);
+  const standing = identifyVerdict(key.record, now);
   if (standing.kind !== "known") return standing;
   return { ...standing, quotaSpent: quotaSpent(key, now), until: earlier(standing.until, secret.until) };
 }
 
-/** A key that the fleet file or the environment vouches for. */
-export function identifyStanding(record: KeyRecord, now: number): Standing {
+/** A key that the fleet file or the environment isFresh for. */
+export function identifyVerdict(record: KeyRecord, now: number): KeyVerdict {
   if (record.expiresAt !== null && record.expiresAt <= now) return { kind: "expired" };
   return { kind: "known", record, quotaSpent: false, until: record.expiresAt };
 }
@@ -131,7 +131,7 @@ export function createdKey({ id, record, secretHash }: Creation, by: By, now: nu
     revokedAt: null,
     month: null,
     version: 1,
-    owed: {
+    pending: {
       copy: true,
       creation: true,
       ledger: record.limits.tokensPerMonth !== null,
@@ -159,10 +159,10 @@ export function changedKey(key: StoredKey, change: RecordChange, by: By, now: nu
     ...key,
     record,
     month: counted ? key.month : null,
-    owed: {
-      ...key.owed,
-      ledger: key.owed.ledger || "limits.tokensPerMonth" in detail,
-      superseded: (becomesAdmin ? by.firstKey : null) ?? key.owed.superseded,
+    pending: {
+      ...key.pending,
+      ledger: key.pending.ledger || "limits.tokensPerMonth" in detail,
+      superseded: (becomesAdmin ? by.firstKey : null) ?? key.pending.superseded,
     },
   };
   return audited(next, "key.change", detail, by, now);
@@ -183,7 +183,7 @@ export function revokedKey(
   const counted = key.record.limits.tokensPerMonth !== null;
   const next = { ...key, revokedAt: now, secrets: [], month: null };
   // Of an admin key whose making was interrupted nobody was told: it takes nobody's place, where the registry hasn't heard of it.
-  next.owed = { ...key.owed, ledger: key.owed.ledger || counted, superseded: null };
+  next.pending = { ...key.pending, ledger: key.pending.ledger || counted, superseded: null };
   return audited(next, "key.revoke", detail, by, now);
 }
 
@@ -211,23 +211,23 @@ export function usedKey(key: StoredKey, told: MonthTokens): StoredKey {
   return { ...key, month: told };
 }
 
-/** The key once what was owed in `sent` has arrived; what came to be owed since then stays. */
+/** The key once what was pending in `sent` has arrived; what came to be pending since then stays. */
 export function settledKey(key: StoredKey, sent: StoredKey): StoredKey {
-  const arrived = new Set(sent.owed.audit.map(entryName));
+  const arrived = new Set(sent.pending.audit.map(entryName));
   return {
     ...key,
-    owed: {
-      ...key.owed,
+    pending: {
+      ...key.pending,
       copy: key.version !== sent.version,
       creation: false,
-      audit: key.owed.audit.filter((entry) => !arrived.has(entryName(entry))),
-      superseded: key.owed.superseded === sent.owed.superseded ? null : key.owed.superseded,
+      audit: key.pending.audit.filter((entry) => !arrived.has(entryName(entry))),
+      superseded: key.pending.superseded === sent.pending.superseded ? null : key.pending.superseded,
     },
   };
 }
 
-export function owesAnything({ owed }: StoredKey): boolean {
-  return owed.copy || owed.creation || owed.ledger || owed.audit.length > 0;
+export function owesAnything({ pending }: StoredKey): boolean {
+  return pending.copy || pending.creation || pending.ledger || pending.audit.length > 0;
 }
 
 /** One request does one thing to one key: what tells an entry from another when it is sent twice. */
@@ -259,12 +259,12 @@ function audited(
   return {
     ...key,
     version: action === "key.create" ? key.version : key.version + 1,
-    owed: { ...key.owed, copy: true, audit: [...key.owed.audit, entry].slice(-MOST_OWED_ENTRIES) },
+    pending: { ...key.pending, copy: true, audit: [...key.pending.audit, entry].slice(-MAX_OWED_ENTRIES) },
   };
 }
 
-/** More are owed only where the registry has been away through a hundred changes of one key. */
-const MOST_OWED_ENTRIES = 100;
+/** More are pending only where the registry has been away through a hundred changes of one key. */
+const MAX_OWED_ENTRIES = 100;
 
 /** A record by field, as the audit names them. */
 function flatRecord({ limits, expiresAt, ...rest }: KeyRecord): Record<string, AuditValue> {

@@ -31,7 +31,7 @@ export function keyView(id: string, record: KeyRecord, times: KeyTimes, now: num
   return viewAt(view, now);
 }
 
-/** A key that the fleet file vouches for. */
+/** A key that the fleet file isFresh for. */
 export function legacyKeyView(id: string, record: KeyRecord, now: number): KeyView {
   return { ...keyView(id, record, TIMELESS, now), state: "legacy" };
 }

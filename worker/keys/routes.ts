@@ -17,7 +17,7 @@ import {
 import { legacyKeyView } from "./key-view.ts";
 import { LEGACY_PREFIX, legacyKeys } from "../auth/built-in-keys.ts";
 import { MAX_KEYS } from "../../shared/limits.ts";
-import { THE_ONE } from "../../shared/the-one.ts";
+import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import { logTrouble } from "../log.ts";
 import { parseAdminBody, readAdminQuery } from "../http/admin-input.ts";
@@ -99,7 +99,7 @@ export function revokeKey(fleet: Fleet, clock: Clock) {
 /** Its calls that wait at a box are refused too; no call is admitted by this, so a failure only costs their wait. */
 async function tellBoxes(c: Context<EdgeEnv>, id: string): Promise<void> {
   try {
-    await c.env.FLEET.getByName(THE_ONE).revoke(id);
+    await c.env.FLEET.getByName(SINGLETON).revoke(id);
   } catch {
     logTrouble({ request_id: c.var.requestId, code: "revocation_not_told", key: id });
   }
@@ -115,7 +115,7 @@ async function pageOfKeys(
   const inLegacy = after?.startsWith(LEGACY_PREFIX) === true;
   const at = legacy.findIndex(({ id }) => id === after);
   if (inLegacy && at < 0) return null;
-  const registry = c.env.KEY_REGISTRY.getByName(THE_ONE);
+  const registry = c.env.KEY_REGISTRY.getByName(SINGLETON);
   const made = inLegacy || state === "legacy" ? NO_KEYS : await registry.list(query);
   if (made === null || made.next !== null) return made;
   const rest = state === undefined || state === "legacy" ? legacy.slice(at + 1) : [];
@@ -129,7 +129,7 @@ const NO_KEYS: KeyList = { keys: [], next: null };
 /** A key that ends its own administration must leave another admin key behind; whoever ends another's has one. */
 async function refuseLastAdmin(c: Context<EdgeEnv>, id: string, ends: number): Promise<void> {
   if (c.var.principal.keyId !== id) return;
-  if (await c.env.KEY_REGISTRY.getByName(THE_ONE).hasAdminKey(id, ends)) return;
+  if (await c.env.KEY_REGISTRY.getByName(SINGLETON).hasAdminKey(id, ends)) return;
   throw refused(
     "No admin key would be left once this one ends, and it is the one you are using. Create another admin key first, one that goes on longer.",
   );

@@ -3,12 +3,12 @@
 import type { Refusal } from "../../shared/errors.ts";
 import type { AddressLeaseAnswer } from "./lease-request.ts";
 import { askObject } from "./call-object.ts";
-import type { Asker } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import type { AddressStanding, HeldAddress } from "./address-state.ts";
 import { HeldAddresses } from "./address-table.ts";
 import type { Taken, Ticket } from "./lease.ts";
 import * as refusals from "./refusals.ts";
-import type { ToldLimit } from "./rate-headers.ts";
+import type { LimitStatus } from "./rate-headers.ts";
 
 /** `taken`: null for a free pass. */
 export type AddressAdmission =
@@ -27,19 +27,19 @@ export class AddressLimits {
     this.#clock = clock;
   }
 
-  at(asker: Asker, now: number): HeldAddress {
+  at(asker: Caller, now: number): HeldAddress {
     return this.#addresses.at(asker.address, now);
   }
 
   /** Counts a request, and says whether it can be let in. */
-  standing(asker: Asker, address: HeldAddress, now: number): AddressStanding {
+  standing(asker: Caller, address: HeldAddress, now: number): AddressStanding {
     const standing = address.standing(now, this.#perSecond);
     if (standing !== "free") this.#countAtShield(asker, address);
     return standing;
   }
 
   /** Lets a request in, or says why not: at once where that can be told. */
-  admit(asker: Asker, address: HeldAddress, now: number): AddressAdmission | Promise<AddressAdmission> {
+  admit(asker: Caller, address: HeldAddress, now: number): AddressAdmission | Promise<AddressAdmission> {
     const shieldedForMs = address.shieldedForMs(now);
     if (shieldedForMs > 0) return { ok: false, refusal: refusals.addressShielded(shieldedForMs) };
     const standing = this.standing(asker, address, now);
@@ -50,7 +50,7 @@ export class AddressLimits {
   }
 
   /** Asks for a request that waits. */
-  async ask(asker: Asker, address: HeldAddress, now: number): Promise<AddressAdmission> {
+  async ask(asker: Caller, address: HeldAddress, now: number): Promise<AddressAdmission> {
     const admission = await this.#ask(asker, address, address.ask(now, this.#perSecond));
     if (admission.ok || admission.refusal.code !== "rate_limited_ip") return admission;
     // What was left may have come here, with the answer to another's question.
@@ -59,17 +59,17 @@ export class AddressLimits {
   }
 
   /** Asks beside the answer, where it is time to. */
-  askAhead(asker: Asker, address: HeldAddress, now: number): void {
+  askAhead(asker: Caller, address: HeldAddress, now: number): void {
     const ticket = address.askAhead(now, this.#perSecond);
     if (ticket !== null) asker.context.waitUntil(this.#ask(asker, address, ticket));
   }
 
   /** Tells the object of failed keys: other isolates must know of them. */
-  report(asker: Asker, address: HeldAddress, now: number): void {
+  report(asker: Caller, address: HeldAddress, now: number): void {
     asker.context.waitUntil(this.#ask(asker, address, address.report(now)));
   }
 
-  told(address: HeldAddress, now: number): ToldLimit {
+  told(address: HeldAddress, now: number): LimitStatus {
     return { perSecond: this.#perSecond, ...address.left(now, this.#perSecond) };
   }
 
@@ -77,7 +77,7 @@ export class AddressLimits {
     return refusals.addressLimitReached(this.#perSecond, address.left(now, this.#perSecond).resetMs);
   }
 
-  async #ask(asker: Asker, address: HeldAddress, ticket: Ticket): Promise<AddressAdmission> {
+  async #ask(asker: Caller, address: HeldAddress, ticket: Ticket): Promise<AddressAdmission> {
     this.#addresses.noteLease(asker.address, address);
     const question = address.question(ticket, this.#perSecond);
     const answer = await askObject<AddressLeaseAnswer>(async () =>
@@ -99,7 +99,7 @@ export class AddressLimits {
    * shield says holds for those that follow. Below that an address is no flood, and asking would cost each request
    * more than all else here; a request that memory alone refuses still counts, or a flood would never show.
    */
-  #countAtShield(asker: Asker, address: HeldAddress): void {
+  #countAtShield(asker: Caller, address: HeldAddress): void {
     const shield: RateLimit | undefined = asker.bindings.ADDRESS_SHIELD;
     if (shield !== undefined) asker.context.waitUntil(this.#askShield(shield, asker.address, address));
   }

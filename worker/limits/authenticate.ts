@@ -1,4 +1,4 @@
-// Who may come in: `visitor` counts an address, `client` finds out who is asking and counts key and address. Where
+// Who may come in: `limitAddress` counts an address, `client` finds out who is asking and counts key and address. Where
 // all is known nothing is waited for: no promise is made on a call's way in.
 import type { Context, MiddlewareHandler } from "hono";
 import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
@@ -6,18 +6,18 @@ import type { Fleet } from "../../shared/fleet.ts";
 import type { KeyRecord, Scope } from "../../shared/principal.ts";
 import { ANONYMOUS } from "../../shared/unlisted-keys.ts";
 import type { EdgeEnv } from "../context.ts";
-import type { Asker } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import { addressName } from "./address.ts";
 import { anonymousRecord, MISSING, readCredential, resolveClaim } from "../auth/credential.ts";
 import { showRefusal } from "../http/errors.ts";
 import type { ShownKey } from "./key-limit.ts";
 import { LIMITER_SILENT } from "./refusals.ts";
 import type { Entry, Limiter } from "./limiter.ts";
-import { setRateHeaders, type ToldLimits } from "./rate-headers.ts";
+import { setRateHeaders, type LimitStatuses } from "./rate-headers.ts";
 import { ShownKeys } from "../auth/credential-cache.ts";
 
 /** Routes without a key: the address limit alone. */
-export function visitor(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
+export function limitAddress(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
   return async function admitVisitor(c, next) {
     const visit = limiter.visit(askerOf(c, false));
     const entry = visit instanceof Promise ? await visit : visit;
@@ -47,7 +47,7 @@ export interface Entrance {
 }
 
 /** How often a request is let in anew whose parts took so long that its key may have been revoked meanwhile. */
-const MOST_ENTRIES = 3;
+const MAX_ENTRIES = 3;
 
 /**
  * Routes for a key with a scope. Sets `principal`. Nothing is done by a key that was revoked while its request was
@@ -64,7 +64,7 @@ export function client(
     const reading = read(c);
     const shown = reading instanceof Promise ? await reading : reading;
     const asker = askerOf(c, calls);
-    let told: ToldLimits = { key: null, address: null };
+    let told: LimitStatuses = { key: null, address: null };
     let warned: string | null = null;
     for (let entries = 1; ; entries += 1) {
       const asked = enter(limiter, asker, shown, fleet, clock);
@@ -78,8 +78,8 @@ export function client(
         parts.begin(c);
         await parts.whole(c);
       }
-      if (shown.ok && shown.value !== null && !limiter.vouches(shown.value)) {
-        if (entries === MOST_ENTRIES) return showLimited(c, LIMITER_SILENT, told, keyId);
+      if (shown.ok && shown.value !== null && !limiter.isFresh(shown.value)) {
+        if (entries === MAX_ENTRIES) return showLimited(c, LIMITER_SILENT, told, keyId);
         parts?.renew(c);
         continue;
       }
@@ -109,7 +109,7 @@ const NO_KEY: Shown = { ok: true, value: null };
 
 function enter(
   limiter: Limiter,
-  asker: Asker,
+  asker: Caller,
   shown: Shown,
   fleet: Fleet,
   clock: () => number,
@@ -166,7 +166,7 @@ function isLoopback(url: string): boolean {
   return LOOPBACK.test(url);
 }
 
-function askerOf(c: Context<EdgeEnv>, calls: boolean): Asker {
+function askerOf(c: Context<EdgeEnv>, calls: boolean): Caller {
   return {
     bindings: c.env,
     calls,
@@ -187,7 +187,7 @@ function lacksScope(scope: Scope, { scopes }: KeyRecord): Refusal {
 function showLimited(
   c: Context<EdgeEnv>,
   refusal: Refusal,
-  told: ToldLimits,
+  told: LimitStatuses,
   keyId: string | null = null,
 ): Response {
   if (keyId !== null) c.set("refusedKey", keyId);

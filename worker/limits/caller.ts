@@ -1,7 +1,7 @@
 // Who asks, as the limits see it, and what the platform gives to find out.
 import type { Bindings } from "../env.ts";
 
-export interface Asker {
+export interface Caller {
   readonly bindings: Bindings;
   /** The name its address is counted under. */
   readonly address: string;

@@ -4,13 +4,13 @@ import type { Refusal } from "../../shared/errors.ts";
 import type { KeyLeaseAnswer, KeyLeaseQuestion, Lease } from "./lease-request.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import { askObject } from "./call-object.ts";
-import type { Asker } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import type { Claim } from "../auth/credential.ts";
 import { HeldLease, type Taken, type Ticket } from "./lease.ts";
 import { LIFE_MS } from "./lease-sizing.ts";
 import { LeasePool } from "./bounded-map.ts";
 import * as refusals from "./refusals.ts";
-import type { ToldLimit } from "./rate-headers.ts";
+import type { LimitStatus } from "./rate-headers.ts";
 import { RefusedKeys, type KeyFault } from "./refused-keys.ts";
 
 /** For how many keys an isolate holds leases, and remembers a refusal: well under 1 KiB each, of 128 MiB. */
@@ -39,12 +39,17 @@ export interface KeyTold {
 export type KeyLease = HeldLease<KeyTold>;
 
 export type KeyAdmission =
-  | { readonly ok: true; readonly record: KeyRecord; readonly taken: Taken | null; readonly told: ToldLimit }
+  | {
+      readonly ok: true;
+      readonly record: KeyRecord;
+      readonly taken: Taken | null;
+      readonly told: LimitStatus;
+    }
   | {
       readonly ok: false;
       readonly refusal: Refusal;
       /** Null where the object doesn't vouch for the key. */
-      readonly told: ToldLimit | null;
+      readonly told: LimitStatus | null;
     };
 
 export class KeyLimits {
@@ -84,7 +89,7 @@ export class KeyLimits {
     return (key.claim.standing ?? lease.value?.record)?.addressExempt ?? false;
   }
 
-  told(lease: KeyLease, record: KeyRecord, now: number): ToldLimit {
+  told(lease: KeyLease, record: KeyRecord, now: number): LimitStatus {
     const { perSecond } = record.limits;
     const left = lease.left(now);
     return {
@@ -95,13 +100,13 @@ export class KeyLimits {
   }
 
   /** Asks beside the answer, where it is time to. */
-  askAhead(asker: Asker, key: ShownKey, lease: KeyLease, now: number): void {
+  askAhead(asker: Caller, key: ShownKey, lease: KeyLease, now: number): void {
     const ticket = lease.askAhead(now, this.#quotaOf(key, lease));
     if (ticket !== null) asker.context.waitUntil(this.#ask(asker, key, lease, ticket));
   }
 
   /** Asks for a request that waits. */
-  async admit(asker: Asker, key: ShownKey, lease: KeyLease, now: number): Promise<KeyAdmission> {
+  async admit(asker: Caller, key: ShownKey, lease: KeyLease, now: number): Promise<KeyAdmission> {
     const admission = await this.#ask(asker, key, lease, lease.ask(now, this.#quotaOf(key, lease)));
     if (admission.ok || admission.refusal.code !== "rate_limited_key") return admission;
     // What was left may have come here, with the answer to another's question.
@@ -112,7 +117,7 @@ export class KeyLimits {
     return { ok: true, record, taken, told: this.told(lease, record, answeredAt) };
   }
 
-  async #ask(asker: Asker, key: ShownKey, lease: KeyLease, ticket: Ticket): Promise<KeyAdmission> {
+  async #ask(asker: Caller, key: ShownKey, lease: KeyLease, ticket: Ticket): Promise<KeyAdmission> {
     this.#leases.touch(key.name);
     const { want, waiting, wantNext } = ticket;
     const { keyId, secretHash, standing, first } = key.claim;
@@ -153,7 +158,7 @@ export class KeyLimits {
 }
 
 /** What an answer says of its own window, where the isolate is in another or can't tell. */
-function toldOf(lease: Lease, record: KeyRecord, ticket: Ticket, now: number): ToldLimit {
+function toldOf(lease: Lease, record: KeyRecord, ticket: Ticket, now: number): LimitStatus {
   return {
     perSecond: record.limits.perSecond,
     remaining: lease.remaining,

@@ -37,7 +37,7 @@ export interface NextLease {
 export interface KeyLeaseQuestion extends LeaseQuestion {
   /** SHA-256 of the key the client showed, hexadecimal. */
   readonly secretHash: string;
-  /** For keys that the fleet file or the development set-up vouches for: the object stores nothing of them. */
+  /** For keys that the fleet file or the development set-up isFresh for: the object stores nothing of them. */
   readonly standing: KeyRecord | null;
   /** For the deployment's first admin key, which counts only until another admin key took its place; else null. */
   readonly first: FirstKeyUse | null;

@@ -16,13 +16,13 @@ const STOCK_MS = 200;
 const PREPARE_MS = 200;
 
 /** And no earlier than that a token has this long to be spent: a short pause must not cost a window's tokens, milliseconds. */
-const LEAST_LIFE_MS = 200;
+const MIN_LIFE_MS = 200;
 
 /** A window is prepared for this share of what is expected of it: what comes less than expected dies unspent. */
 const EXPECTED_SHARE = 0.8;
 
 /** A window for which less is expected isn't prepared: a question for each request is what it costs anyway. */
-const LEAST_EXPECTED = 2;
+const MIN_EXPECTED = 2;
 
 /** A window counts as prepared with this share of what it is expected to need. */
 const PREPARED = 3 / 4;
@@ -100,13 +100,13 @@ function needsNext(
   isMain: boolean,
 ): Need {
   const startsIn = window.endsBefore - now;
-  const isEarly = startsIn > LIFE_MS - LEAST_LIFE_MS;
+  const isEarly = startsIn > LIFE_MS - MIN_LIFE_MS;
   // A question that comes when the object is in the next window already would be taken to mean the one after it.
   const isLate = window.endsAfter - LEASE_MARGIN_MS - now < tripMs;
   if (isEarly || isLate || (next.known && next.remaining === 0)) return NOTHING;
   const expected = Math.min(quota, Math.floor(EXPECTED_SHARE * inTime(perSecond, LIFE_MS - startsIn)));
   const want = expected - next.held(now) - comingNext;
-  if (want < 1 || expected < LEAST_EXPECTED) return NOTHING;
+  if (want < 1 || expected < MIN_EXPECTED) return NOTHING;
   const isDue = isMain || startsIn <= PREPARE_MS + 2 * tripMs;
   return { want, pressing: isDue && want >= expected * (1 - PREPARED) };
 }

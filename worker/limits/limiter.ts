@@ -6,16 +6,16 @@ import type { Refusal } from "../../shared/errors.ts";
 import type { Fleet } from "../../shared/fleet.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import { AddressLimits, type AddressAdmission } from "./address-limit.ts";
-import type { Asker } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import type { HeldAddress } from "./address-state.ts";
 import { KeyLimits, type KeyAdmission, type KeyLease, type ShownKey } from "./key-limit.ts";
 import * as refusals from "./refusals.ts";
-import type { ToldLimit, ToldLimits } from "./rate-headers.ts";
+import type { LimitStatus, LimitStatuses } from "./rate-headers.ts";
 
 /** What came of a request at its limits, and what its answer tells of them. */
 export type Entry<T> =
-  | { readonly ok: true; readonly value: T; readonly told: ToldLimits }
-  | { readonly ok: false; readonly refusal: Refusal; readonly told: ToldLimits };
+  | { readonly ok: true; readonly value: T; readonly told: LimitStatuses }
+  | { readonly ok: false; readonly refusal: Refusal; readonly told: LimitStatuses };
 
 type Soon<T> = T | Promise<T>;
 
@@ -34,7 +34,7 @@ export class Limiter {
   }
 
   /** By the address's limit alone. */
-  visit(asker: Asker): Soon<Entry<null>> {
+  visit(asker: Caller): Soon<Entry<null>> {
     const now = this.#clock();
     const address = this.#addresses.at(asker, now);
     const admission = this.#addresses.admit(asker, address, now);
@@ -44,7 +44,7 @@ export class Limiter {
   }
 
   /** Shows what can be no key, none, or a bad one: counted against its address, and refused. */
-  turnAway(asker: Asker, refusal: Refusal, key: ShownKey | null = null): Soon<Entry<never>> {
+  turnAway(asker: Caller, refusal: Refusal, key: ShownKey | null = null): Soon<Entry<never>> {
     const now = this.#clock();
     const address = this.#addresses.at(asker, now);
     const admission = this.#addresses.admit(asker, address, now);
@@ -54,13 +54,13 @@ export class Limiter {
   }
 
   /** Whether the key's object spoke for it so lately that it can't have been revoked for longer than a lease lives. */
-  vouches(key: ShownKey): boolean {
+  isFresh(key: ShownKey): boolean {
     const now = this.#clock();
     return this.#keys.at(key, now).isTold(now);
   }
 
   /** By a key's limit and its address's. */
-  enter(asker: Asker, key: ShownKey): Soon<Entry<KeyRecord>> {
+  enter(asker: Caller, key: ShownKey): Soon<Entry<KeyRecord>> {
     const now = this.#clock();
     const lease = this.#keys.at(key, now);
     const standing = lease.standing(now);
@@ -96,7 +96,7 @@ export class Limiter {
 
   /** The key's token is at hand, the address's has to be asked for. */
   async #enterByAddress(
-    asker: Asker,
+    asker: Caller,
     lease: KeyLease,
     { record, taken }: { readonly record: KeyRecord; readonly taken: Parameters<KeyLease["giveBack"]>[0] },
     address: HeldAddress,
@@ -111,7 +111,7 @@ export class Limiter {
 
   /** The key has to be asked for; its address is asked side by side, where it has to be. */
   async #enterAsking(
-    asker: Asker,
+    asker: Caller,
     key: ShownKey,
     lease: KeyLease,
     askedAt: number,
@@ -153,7 +153,7 @@ export class Limiter {
 
   /** A key that is known and refused leaves its address's token; an unknown one pays for the question, and counts. */
   #refusedKey(
-    asker: Asker,
+    asker: Caller,
     key: ShownKey,
     { refusal, told }: KeyAdmission & { readonly ok: false },
     address: HeldAddress | null,
@@ -203,7 +203,7 @@ export class Limiter {
     return refused(refusal, this.#keys.told(lease, record, now), this.#spent(address, now));
   }
 
-  #told(lease: KeyLease, record: KeyRecord, address: HeldAddress | null, now: number): ToldLimits {
+  #told(lease: KeyLease, record: KeyRecord, address: HeldAddress | null, now: number): LimitStatuses {
     return {
       key: this.#keys.told(lease, record, now),
       address: address === null ? null : this.#addresses.told(address, now),
@@ -211,11 +211,11 @@ export class Limiter {
   }
 
   /** An address at its limit has nothing left, whatever else is known. */
-  #spent(address: HeldAddress, now: number): ToldLimit {
+  #spent(address: HeldAddress, now: number): LimitStatus {
     return { ...this.#addresses.told(address, now), remaining: 0 };
   }
 }
 
-function refused(refusal: Refusal, key: ToldLimit | null, address: ToldLimit | null): Entry<never> {
+function refused(refusal: Refusal, key: LimitStatus | null, address: LimitStatus | null): Entry<never> {
   return { ok: false, refusal, told: { key, address } };
 }

@@ -3,14 +3,14 @@
 import type { Left } from "./lease.ts";
 
 /** A limit as its answer tells of it. */
-export interface ToldLimit extends Left {
+export interface LimitStatus extends Left {
   readonly perSecond: number;
 }
 
 /** The limits a request was counted in; null where one doesn't hold for it. */
-export interface ToldLimits {
-  readonly key: ToldLimit | null;
-  readonly address: ToldLimit | null;
+export interface LimitStatuses {
+  readonly key: LimitStatus | null;
+  readonly address: LimitStatus | null;
 }
 
 /** Pages of other sites may read them. */
@@ -22,7 +22,7 @@ export const RATE_HEADERS = [
   "x-ratelimit-reset-requests",
 ] as const;
 
-export function setRateHeaders(headers: Headers, { key, address }: ToldLimits): void {
+export function setRateHeaders(headers: Headers, { key, address }: LimitStatuses): void {
   // OpenAI's set has one limit: the one that is nearer to being reached.
   const near = key === null || (address !== null && address.remaining < key.remaining) ? address : key;
   if (near === null) return;
@@ -33,20 +33,20 @@ export function setRateHeaders(headers: Headers, { key, address }: ToldLimits): 
   headers.set("x-ratelimit-reset-requests", duration(near.resetMs));
 }
 
-type Item = (name: string, told: ToldLimit) => string;
+type Item = (name: string, told: LimitStatus) => string;
 
 /** A structured field's list (RFC 9651). */
-function list(key: ToldLimit | null, address: ToldLimit | null, item: Item): string {
+function list(key: LimitStatus | null, address: LimitStatus | null, item: Item): string {
   if (key === null) return address === null ? "" : item("address", address);
   return address === null ? item("key", key) : `${item("key", key)}, ${item("address", address)}`;
 }
 
-function policy(name: string, { perSecond }: ToldLimit): string {
+function policy(name: string, { perSecond }: LimitStatus): string {
   return `"${name}";q=${perSecond};w=1`;
 }
 
 /** Whole seconds until there is more: a window is one, so it is one. */
-function limit(name: string, { remaining, resetMs }: ToldLimit): string {
+function limit(name: string, { remaining, resetMs }: LimitStatus): string {
   return `"${name}";r=${remaining};t=${Math.ceil(resetMs / 1000)}`;
 }
 

@@ -9,7 +9,7 @@ import { hourOf, oldestHour } from "./time-ranges.ts";
  * Most tokens one call counts for: far beyond any context, and small enough that the sums of years stay exact. A
  * higher figure is a fault of whoever counted, so the call is marked as estimated.
  */
-const MOST_TOKENS_A_CALL = 100_000_000;
+const MAX_TOKENS_A_CALL = 100_000_000;
 
 export interface Batch {
   /** The last number the sender knows to be booked. */
@@ -80,12 +80,12 @@ export function plus(a: UsageSums, b: UsageSums): UsageSums {
 export function sumsOf(call: UsageCall): UsageSums {
   const counts = [call.promptTokens, call.cachedTokens, call.completionTokens];
   const [promptTokens, cachedTokens, completionTokens] = counts.map((count) =>
-    Math.min(count ?? 0, MOST_TOKENS_A_CALL),
+    Math.min(count ?? 0, MAX_TOKENS_A_CALL),
   ) as [number, number, number];
   // A refused call has none, so nothing about it is unsure.
   const isUnknown =
     call.outcome !== "refused" && (call.promptTokens === null || call.completionTokens === null);
-  const isAbsurd = counts.some((count) => count !== null && count > MOST_TOKENS_A_CALL);
+  const isAbsurd = counts.some((count) => count !== null && count > MAX_TOKENS_A_CALL);
   return {
     calls: 1,
     complete: call.outcome === "complete" ? 1 : 0,

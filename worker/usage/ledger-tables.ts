@@ -12,13 +12,13 @@ const MERGED = SUMS.map((sum) => `${sum} = ${sum} + excluded.${sum}`).join(", ")
 const DECLARED = SUMS.map((sum) => `${sum} INTEGER NOT NULL`).join(", ");
 
 /** More rows in `fresh` are folded before more come: what a question must read beside the folded ones stays small. */
-const MOST_FRESH_ROWS = 2_000;
+const MAX_FRESH_ROWS = 2_000;
 
 /**
  * Most pairs of agent type and model that are told apart; a fleet has some dozens. Later ones are `other`: a box that
  * makes up names can't grow the tables.
  */
-const MOST_PAIRS = 1_000;
+const MAX_PAIRS = 1_000;
 const OTHER = "other";
 
 /** Rows forgotten in one step, so that a ledger that slept for a month doesn't stand still to catch up. */
@@ -98,9 +98,9 @@ export class LedgerTables {
       );
     }
     this.#freshAtMost = (this.#freshAtMost ?? this.freshRows()) + entries.length;
-    if (this.#freshAtMost <= MOST_FRESH_ROWS) return;
+    if (this.#freshAtMost <= MAX_FRESH_ROWS) return;
     this.#freshAtMost = this.freshRows();
-    if (this.#freshAtMost > MOST_FRESH_ROWS) this.fold();
+    if (this.#freshAtMost > MAX_FRESH_ROWS) this.fold();
   }
 
   freshRows(): number {
@@ -208,7 +208,7 @@ export class LedgerTables {
     );
     const name = `${model} ${agent}`;
     const known = this.#pairs.get(name);
-    if (known === undefined && this.#pairs.size >= MOST_PAIRS) return [OTHER, OTHER];
+    if (known === undefined && this.#pairs.size >= MAX_PAIRS) return [OTHER, OTHER];
     if (known === undefined || known < day) {
       this.#pairs.set(name, day);
       this.#sql.exec(

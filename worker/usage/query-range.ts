@@ -12,7 +12,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** What is told where nothing is asked: a month, by day. */
 const DEFAULT_DAYS = 30;
 
-export function usageStretch(question: UsageQuestion, now: number): Result<UsageQuery> {
+export function usageRange(question: UsageQuestion, now: number): Result<UsageQuery> {
   const { by, key = null } = question;
   const today = now - (now % DAY_MS);
   const to = question.to === undefined ? today + DAY_MS : Date.parse(question.to);

@@ -2,7 +2,7 @@
 import type { UsageGroup, UsageQuery, UsageReport, UsageSums } from "../../shared/usage-report.ts";
 import type { Dimension } from "./ledger-tables.ts";
 import { NOTHING, plus } from "./booking.ts";
-import { cover, DAY_MS, monthName, monthOf, widened, type Stretch } from "./time-ranges.ts";
+import { cover, DAY_MS, monthName, monthOf, widened, type TimeRange } from "./time-ranges.ts";
 
 interface Row extends Record<string, SqlStorageValue> {
   group: string | number;
@@ -22,7 +22,7 @@ export function usageReport(sql: SqlStorage, query: UsageQuery, now: number): Us
   const { by, key } = query;
   const { from, to } = widened(query.from, query.to, now);
   const found = [
-    ...cover(from, to, largestSpan(by, key)).flatMap((stretch) =>
+    ...cover(from, to, largestGranularity(by, key)).flatMap((stretch) =>
       key === null ? fromRolls(sql, by, stretch) : fromFacts(sql, by, stretch, key),
     ),
     ...fromFresh(sql, by, from, to, key),
@@ -64,12 +64,12 @@ export function monthTotal(sql: SqlStorage, key: string, now: number): { month: 
 }
 
 /** What one key used lies by hours and days; over all keys there are months too. */
-function largestSpan(by: UsageGroup, key: string | null): Stretch["span"] {
+function largestGranularity(by: UsageGroup, key: string | null): TimeRange["span"] {
   if (by === "hour") return "h";
   return by === "day" || key !== null ? "d" : "m";
 }
 
-function fromRolls(sql: SqlStorage, by: UsageGroup, { span, from, to }: Stretch): Row[] {
+function fromRolls(sql: SqlStorage, by: UsageGroup, { span, from, to }: TimeRange): Row[] {
   const dimension: Dimension = by === "day" || by === "hour" ? "all" : by;
   const group = by === "hour" ? "at" : by === "day" ? `at - at % ${DAY_MS}` : "name";
   return sql
@@ -84,7 +84,7 @@ function fromRolls(sql: SqlStorage, by: UsageGroup, { span, from, to }: Stretch)
     .toArray();
 }
 
-function fromFacts(sql: SqlStorage, by: UsageGroup, { span, from, to }: Stretch, key: string): Row[] {
+function fromFacts(sql: SqlStorage, by: UsageGroup, { span, from, to }: TimeRange, key: string): Row[] {
   return sql
     .exec<Row>(
       `SELECT ${groupOf(by, "at")} AS "group", ${ADDED} FROM facts

@@ -2,19 +2,19 @@
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { UsageQuestion } from "../../shared/usage-report.ts";
-import { THE_ONE } from "../../shared/the-one.ts";
+import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readAdminQuery } from "../http/admin-input.ts";
 import { usageCsv } from "./csv.ts";
-import { usageStretch } from "./query-range.ts";
+import { usageRange } from "./query-range.ts";
 
 export function showUsage(clock: () => number) {
   return async function answerUsage(c: Context<EdgeEnv>): Promise<Response> {
     const question = readAdminQuery(c.req.url, UsageQuestion);
     if (!question.ok) throw new RefusedError(question.refusal);
-    const query = usageStretch(question.value, clock());
+    const query = usageRange(question.value, clock());
     if (!query.ok) throw new RefusedError(query.refusal);
-    const report = await c.env.LEDGER.getByName(THE_ONE).usage(query.value);
+    const report = await c.env.LEDGER.getByName(SINGLETON).usage(query.value);
     const accepted = c.req.header("accept")?.includes("text/csv") === true ? "csv" : "json";
     if ((question.value.format ?? accepted) === "json") return c.json(report);
     const name = `usage-${report.from.slice(0, 10)}-${report.to.slice(0, 10)}.csv`;

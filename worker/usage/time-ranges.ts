@@ -6,10 +6,10 @@ export const HOUR_MS = 60 * 60 * 1000;
 export const DAY_MS = 24 * HOUR_MS;
 
 /** An hour, a day, a month. */
-export type Span = "h" | "d" | "m";
+export type Granularity = "h" | "d" | "m";
 
-export interface Stretch {
-  readonly span: Span;
+export interface TimeRange {
+  readonly span: Granularity;
   readonly from: number;
   readonly to: number;
 }
@@ -41,7 +41,7 @@ export function widened(
 }
 
 /** The fewest spans that make up a stretch of whole hours: hours at its edges, days, and months where they may serve. */
-export function cover(from: number, to: number, largest: Span): Stretch[] {
+export function cover(from: number, to: number, largest: Granularity): TimeRange[] {
   if (largest === "h") return nonEmpty([{ span: "h", from, to }]);
   const [dayFrom, dayTo] = [up(from, dayOf, DAY_MS), dayOf(to)];
   if (dayFrom > dayTo) return nonEmpty([{ span: "h", from, to }]);
@@ -50,7 +50,7 @@ export function cover(from: number, to: number, largest: Span): Stretch[] {
   return nonEmpty([{ span: "h", from, to: dayFrom }, ...days, { span: "h", from: dayTo, to }]);
 }
 
-function daysAndMonths(from: number, to: number): Stretch[] {
+function daysAndMonths(from: number, to: number): TimeRange[] {
   // Any day of the month after lies 31 days past a month's first.
   const first = monthOf(from) === from ? from : monthOf(monthOf(from) + 31 * DAY_MS);
   const last = monthOf(to);
@@ -62,7 +62,8 @@ function daysAndMonths(from: number, to: number): Stretch[] {
   ];
 }
 
-const nonEmpty = (stretches: readonly Stretch[]): Stretch[] => stretches.filter(({ from, to }) => from < to);
+const nonEmpty = (stretches: readonly TimeRange[]): TimeRange[] =>
+  stretches.filter(({ from, to }) => from < to);
 
 function up(at: number, downTo: (at: number) => number, step: number): number {
   const down = downTo(at);

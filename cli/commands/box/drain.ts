@@ -1,14 +1,19 @@
 // `isha box drain <box>`: the box takes no further calls until it is resumed.
 import type { Command } from "commander";
 import { addBoxArgument, boxPath, Ordered, toldText } from "../../options/box-argument.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../../options/common-options.ts";
+import {
+  addExamples,
+  addServiceOptions,
+  writeJson,
+  type OutputOptions,
+} from "../../options/common-options.ts";
 import { connect, type ConnectionOptions } from "../../api/connection.ts";
-import type { Surroundings } from "../../context.ts";
+import type { CommandContext } from "../../context.ts";
 import { plain } from "../../terminal/safe-text.ts";
 
 type Options = OutputOptions & ConnectionOptions;
 
-export function addBoxDrain(boxes: Command, around: Surroundings): void {
+export function addBoxDrain(boxes: Command, around: CommandContext): void {
   const command = addBoxArgument(boxes.command("drain"))
     .summary("a box takes no further calls")
     .description(
@@ -19,7 +24,7 @@ export function addBoxDrain(boxes: Command, around: Surroundings): void {
   addExamples(command, ["isha box drain box1"]);
 }
 
-async function drain(box: string, options: Options, around: Surroundings): Promise<void> {
+async function drain(box: string, options: Options, around: CommandContext): Promise<void> {
   const api = await connect(options, around);
   const { value, raw } = await api.ask(Ordered, `${boxPath(box)}/drain`, { method: "POST" });
   if (options.json === true) return writeJson(around.out, raw);

@@ -3,11 +3,16 @@ import type { Command } from "commander";
 import { FleetView, type FleetServerView } from "../../../shared/fleet-view.ts";
 import type { AdminApi } from "../../api/admin-api.ts";
 import { addBoxArgument, addPortArgument, boxPath, Ordered } from "../../options/box-argument.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../../options/common-options.ts";
+import {
+  addExamples,
+  addServiceOptions,
+  writeJson,
+  type OutputOptions,
+} from "../../options/common-options.ts";
 import { connect, type ConnectionOptions } from "../../api/connection.ts";
 import { CommandFailure, EXIT, usageFailure } from "../../failure.ts";
 import { countText } from "../../terminal/figures.ts";
-import type { Surroundings } from "../../context.ts";
+import type { CommandContext } from "../../context.ts";
 import { plain } from "../../terminal/safe-text.ts";
 
 type Options = OutputOptions & ConnectionOptions & { readonly yes?: true };
@@ -17,7 +22,7 @@ interface Wanted {
   readonly port: number;
 }
 
-export function addBoxRestart(boxes: Command, around: Surroundings): void {
+export function addBoxRestart(boxes: Command, around: CommandContext): void {
   const command = addPortArgument(addBoxArgument(boxes.command("restart")))
     .summary("PM2 restarts a server")
     .description(
@@ -31,7 +36,7 @@ export function addBoxRestart(boxes: Command, around: Surroundings): void {
   addExamples(command, ["isha box restart box1 9001", "isha box restart box1 9001 --yes"]);
 }
 
-async function restart(wanted: Wanted, options: Options, around: Surroundings): Promise<void> {
+async function restart(wanted: Wanted, options: Options, around: CommandContext): Promise<void> {
   if (options.yes !== true && around.ask === null) {
     throw usageFailure("Nobody is at the terminal to confirm this.", "Add --yes if it is meant.");
   }
@@ -43,7 +48,7 @@ async function restart(wanted: Wanted, options: Options, around: Surroundings): 
   else around.out.write(`PM2 was told to restart ${port} on ${box}. \`isha fleet\` shows when it is back.\n`);
 }
 
-async function confirm(api: AdminApi, { box, port }: Wanted, around: Surroundings): Promise<void> {
+async function confirm(api: AdminApi, { box, port }: Wanted, around: CommandContext): Promise<void> {
   const { value } = await api.ask(FleetView, "/admin/fleet");
   const servers = value.boxes.find(({ name }) => name === box)?.servers;
   const server = servers?.find((one) => one.port === port);

@@ -8,7 +8,7 @@ import { isFirstKeyId } from "../../../shared/unlisted-keys.ts";
 import { adminKeyFile, readKeyFile, takeKeyPlace } from "../../api/admin-key-file.ts";
 import { addExamples, addJsonOption, writeJson, type OutputOptions } from "../../options/common-options.ts";
 import { CommandFailure, EXIT, usageFailure } from "../../failure.ts";
-import type { Surroundings } from "../../context.ts";
+import type { CommandContext } from "../../context.ts";
 import { bold } from "../../terminal/table.ts";
 
 /** The Worker's secret that holds the first admin key's SHA-256. */
@@ -44,7 +44,7 @@ const firstKey = (id: string, key: string): FirstKey => ({
   sha256: createHash("sha256").update(key).digest("hex"),
 });
 
-export function addKeysBootstrap(keys: Command, around: Surroundings): void {
+export function addKeysBootstrap(keys: Command, around: CommandContext): void {
   const command = keys
     .command("bootstrap")
     .summary("make a deployment's first admin key")
@@ -73,7 +73,7 @@ export function addKeysBootstrap(keys: Command, around: Surroundings): void {
   ]);
 }
 
-async function bootstrap(options: Options, around: Surroundings): Promise<void> {
+async function bootstrap(options: Options, around: CommandContext): Promise<void> {
   const usual = adminKeyFile(around.homeFolder);
   const named = options.save ?? options.from ?? true;
   const path = named === true ? usual : resolve(around.folder, named);
@@ -131,7 +131,7 @@ const fromLine = (path: string): string => `npx isha keys bootstrap --put --from
 const putLine = (sha256: string): string =>
   `printf %s ${sha256} | npx wrangler secret put ${FIRST_ADMIN_KEY_SECRET}`;
 
-function tell({ key, sha256 }: FirstKey, saved: string | null, { out }: Surroundings): void {
+function tell({ key, sha256 }: FirstKey, saved: string | null, { out }: CommandContext): void {
   out.write(`${bold("The first admin key", out)}\n\n`);
   out.write(`  key      ${saved === null ? key : `in ${saved}`}\n  SHA-256  ${sha256}\n`);
 }

@@ -1,17 +1,22 @@
 // `isha keys change <id>`: what is named is set, the rest stays.
 import type { Command } from "commander";
 import { KeyChange, KeyView } from "../../../shared/keys.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../../options/common-options.ts";
+import {
+  addExamples,
+  addServiceOptions,
+  writeJson,
+  type OutputOptions,
+} from "../../options/common-options.ts";
 import { connect, type ConnectionOptions } from "../../api/connection.ts";
 import { addKeyArgument, keyPath } from "../../options/key-argument.ts";
 import { addKeyOptions, keyBody, type KeyFieldOptions } from "../../options/key-fields.ts";
 import { keyFields } from "../../terminal/key-text.ts";
-import type { Surroundings } from "../../context.ts";
+import type { CommandContext } from "../../context.ts";
 import { bold, fieldsText } from "../../terminal/table.ts";
 
 type Options = KeyFieldOptions & OutputOptions & ConnectionOptions;
 
-export function addKeysChange(keys: Command, around: Surroundings): void {
+export function addKeysChange(keys: Command, around: CommandContext): void {
   const command = addKeyArgument(keys.command("change"))
     .summary("set a key's limits and what it may")
     .description("Changes a key: what is named is set, the rest stays. It holds within a second.")
@@ -24,7 +29,7 @@ export function addKeysChange(keys: Command, around: Surroundings): void {
   ]);
 }
 
-async function change(id: string, options: Options, around: Surroundings): Promise<void> {
+async function change(id: string, options: Options, around: CommandContext): Promise<void> {
   const body = keyBody(options, KeyChange);
   const api = await connect(options, around);
   const { value, raw } = await api.ask(KeyView, keyPath(id), { method: "PATCH", body });

@@ -5,11 +5,11 @@ import { addExamples, addServiceOptions } from "../../options/common-options.ts"
 import { connect, type ConnectionOptions } from "../../api/connection.ts";
 import { addKeyOptions, keyBody, type KeyFieldOptions } from "../../options/key-fields.ts";
 import { addSaveOption, tellNewKey, type SaveOptions } from "../../terminal/new-secret.ts";
-import type { Surroundings } from "../../context.ts";
+import type { CommandContext } from "../../context.ts";
 
 type Options = KeyFieldOptions & SaveOptions & ConnectionOptions;
 
-export function addKeysCreate(keys: Command, around: Surroundings): void {
+export function addKeysCreate(keys: Command, around: CommandContext): void {
   const command = keys
     .command("create")
     .summary("make a key; its secret is shown this once")
@@ -25,7 +25,7 @@ export function addKeysCreate(keys: Command, around: Surroundings): void {
   ]);
 }
 
-async function create(options: Options, around: Surroundings): Promise<void> {
+async function create(options: Options, around: CommandContext): Promise<void> {
   const body = keyBody(options, NewKey);
   const api = await connect(options, around);
   await tellNewKey(

@@ -1,11 +1,16 @@
 // `isha keys list`: the keys there are, oldest first.
 import { Option, type Command } from "commander";
 import { KEY_STATES, KeyList } from "../../../shared/keys.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../../options/common-options.ts";
+import {
+  addExamples,
+  addServiceOptions,
+  writeJson,
+  type OutputOptions,
+} from "../../options/common-options.ts";
 import { connect, type ConnectionOptions } from "../../api/connection.ts";
 import { countText } from "../../terminal/figures.ts";
 import { KEY_COLUMNS, keyRow } from "../../terminal/key-text.ts";
-import type { Surroundings } from "../../context.ts";
+import type { CommandContext } from "../../context.ts";
 import { tableText } from "../../terminal/table.ts";
 
 /** A page: a few screens. */
@@ -13,7 +18,7 @@ const PAGE = 100;
 
 type Options = OutputOptions & ConnectionOptions & { readonly state?: string; readonly all?: true };
 
-export function addKeysList(keys: Command, around: Surroundings): void {
+export function addKeysList(keys: Command, around: CommandContext): void {
   const command = keys
     .command("list")
     .summary("the keys there are")
@@ -28,7 +33,7 @@ export function addKeysList(keys: Command, around: Surroundings): void {
   ]);
 }
 
-async function list(options: Options, around: Surroundings): Promise<void> {
+async function list(options: Options, around: CommandContext): Promise<void> {
   const api = await connect(options, around);
   const query = { state: options.state, limit: PAGE };
   const pages =

@@ -2,16 +2,21 @@
 import type { Command } from "commander";
 import { KeyView } from "../../../shared/keys.ts";
 import type { AdminApi } from "../../api/admin-api.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../../options/common-options.ts";
+import {
+  addExamples,
+  addServiceOptions,
+  writeJson,
+  type OutputOptions,
+} from "../../options/common-options.ts";
 import { connect, type ConnectionOptions } from "../../api/connection.ts";
 import { CommandFailure, EXIT, usageFailure } from "../../failure.ts";
 import { addKeyArgument, keyPath } from "../../options/key-argument.ts";
-import type { Surroundings } from "../../context.ts";
+import type { CommandContext } from "../../context.ts";
 import { plain } from "../../terminal/safe-text.ts";
 
 type Options = OutputOptions & ConnectionOptions & { readonly yes?: true };
 
-export function addKeysRevoke(keys: Command, around: Surroundings): void {
+export function addKeysRevoke(keys: Command, around: CommandContext): void {
   const command = addKeyArgument(keys.command("revoke"))
     .summary("stop a key, for good")
     .description(
@@ -22,7 +27,7 @@ export function addKeysRevoke(keys: Command, around: Surroundings): void {
   addExamples(command, ["isha keys revoke 3fA9kQ2mXw7b", "isha keys revoke 3fA9kQ2mXw7b --yes"]);
 }
 
-async function revoke(id: string, options: Options, around: Surroundings): Promise<void> {
+async function revoke(id: string, options: Options, around: CommandContext): Promise<void> {
   if (options.yes !== true && around.ask === null) {
     throw usageFailure("Nobody is at the terminal to confirm this.", "Add --yes if it is meant.");
   }
@@ -33,7 +38,7 @@ async function revoke(id: string, options: Options, around: Surroundings): Promi
   else around.out.write(`Revoked ${value.id} (“${plain(value.name)}”). It stops within a second.\n`);
 }
 
-async function confirm(api: AdminApi, id: string, around: Surroundings): Promise<void> {
+async function confirm(api: AdminApi, id: string, around: CommandContext): Promise<void> {
   const { value } = await api.ask(KeyView, keyPath(id));
   const answer = await around.ask?.(`Revoke ${id} (“${plain(value.name)}”) for good? [y/N] `);
   if (!/^y(?:es)?$/i.test(answer?.trim() ?? "")) {

@@ -7,14 +7,14 @@ import { usageFailure } from "../../failure.ts";
 import { addKeyArgument, keyPath } from "../../options/key-argument.ts";
 import { addSaveOption, tellNewKey, type SaveOptions } from "../../terminal/new-secret.ts";
 import { optionValue, readSpan } from "../../options/option-values.ts";
-import type { Surroundings } from "../../context.ts";
+import type { CommandContext } from "../../context.ts";
 
 const HOUR_S = 3_600;
 const DAY_S = 24 * HOUR_S;
 
 type Options = SaveOptions & ConnectionOptions & { readonly grace?: number };
 
-export function addKeysRotate(keys: Command, around: Surroundings): void {
+export function addKeysRotate(keys: Command, around: CommandContext): void {
   const command = addKeyArgument(keys.command("rotate"))
     .summary("a new secret for a key")
     .description(
@@ -37,7 +37,7 @@ export function addKeysRotate(keys: Command, around: Surroundings): void {
   ]);
 }
 
-async function rotate(id: string, options: Options, around: Surroundings): Promise<void> {
+async function rotate(id: string, options: Options, around: CommandContext): Promise<void> {
   const body = options.grace === undefined ? {} : { graceSeconds: options.grace };
   if (!KeyRotation.safeParse(body).success) {
     throw usageFailure(`--grace: at most ${MAX_ROTATION_GRACE_S / DAY_S} days.`);

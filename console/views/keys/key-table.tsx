@@ -3,7 +3,7 @@ import type { KeyView } from "../../../shared/keys.ts";
 import type { KeyRow } from "../../model/key-row.ts";
 import { counted, figure, UNKNOWN } from "../../model/figure.ts";
 import { Bar } from "../../components/bar.tsx";
-import { StateWord } from "../../components/state-label.tsx";
+import { StateLabel } from "../../components/state-label.tsx";
 
 /** From here on a month's limit is near enough to be told. */
 const NEARLY_USED_UP = 0.85;
@@ -42,7 +42,7 @@ export function KeyTable({ rows, ownKey, onOpen }: KeyTableProps) {
                 {row.key.id === ownKey ? <span class="tag">yours</span> : null}
               </th>
               <td data-label="State">
-                <StateWord words={row.state} />
+                <StateLabel words={row.state} />
                 {row.state.meaning === "" ? null : <span class="why">{row.state.meaning}</span>}
               </td>
               <td data-label="May">{row.may}</td>

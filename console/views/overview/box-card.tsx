@@ -9,7 +9,7 @@ import { memoryBar } from "../../model/memory-bar.ts";
 import { BOX_WORDS } from "../../model/server-state.ts";
 import { LevelIcon } from "../../components/icon.tsx";
 import { MemoryBar } from "../../components/memory-bar.tsx";
-import { StateWord } from "../../components/state-label.tsx";
+import { StateLabel } from "../../components/state-label.tsx";
 import { edgeNow } from "../../state/clock.ts";
 import { BoxCharts } from "./box-charts.tsx";
 import { BoxCommand, type Command } from "./box-command.tsx";
@@ -41,7 +41,7 @@ export function BoxCard({ box, open }: { readonly box: FleetBoxView; readonly op
             {box.name}
           </button>
         </h2>
-        <StateWord words={BOX_WORDS[box.state]} />
+        <StateLabel words={BOX_WORDS[box.state]} />
         <p class="box-about">{aboutBox(box)}</p>
         <div class="box-actions">
           {box.state === "draining" ? (
@@ -97,9 +97,9 @@ function aboutBox(box: FleetBoxView): string {
   ].join(" · ");
 }
 
-function heardWords({ heardAt }: FleetBoxView, now: number): string[] {
-  if (heardAt === null) return ["never heard"];
-  return now - heardAt < HEARD_TOLD_MS ? [] : [`heard ${durationWords(now - heardAt)} ago`];
+function heardWords({ lastSeenAt }: FleetBoxView, now: number): string[] {
+  if (lastSeenAt === null) return ["never heard"];
+  return now - lastSeenAt < HEARD_TOLD_MS ? [] : [`heard ${durationWords(now - lastSeenAt)} ago`];
 }
 
 function warningsOf(box: FleetBoxView): string[] {

@@ -11,13 +11,13 @@ import { useAnswer } from "../../state/request.ts";
 
 /** How far back, minutes, by the words of the switch. */
 const SPANS = { "15": "15 minutes", "1440": "24 hours" } as const;
-type Span = keyof typeof SPANS;
+type Granularity = keyof typeof SPANS;
 
 /** The history has a step of ten seconds; a day's curve doesn't move in less than a minute. */
-const REFRESH_MS: Readonly<Record<Span, number>> = { "15": 10_000, "1440": 60_000 };
+const REFRESH_MS: Readonly<Record<Granularity, number>> = { "15": 10_000, "1440": 60_000 };
 
 export function BoxCharts({ box }: { readonly box: FleetBoxView }) {
-  const [span, setSpan] = useState<Span>("15");
+  const [span, setSpan] = useState<Granularity>("15");
   const query = new URLSearchParams({ box: box.name, minutes: span }).toString();
   const { value: history, problem } = useAnswer(
     `/admin/fleet/history?${query}`,

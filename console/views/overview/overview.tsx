@@ -25,7 +25,7 @@ export function Overview() {
   const { view } = heard;
   return (
     <div class="overview">
-      <Stale heardAt={heard.heardAt} />
+      <Stale lastSeenAt={heard.lastSeenAt} />
       <Head view={view} />
       <Alarms view={view} />
       <div class="overview-columns">
@@ -55,14 +55,14 @@ function inOrder({ boxes }: FleetView): FleetView["boxes"] {
     .map(({ box }) => box);
 }
 
-function Stale({ heardAt }: { readonly heardAt: number }) {
+function Stale({ lastSeenAt }: { readonly lastSeenAt: number }) {
   const fresh = freshness(link.value, now.value);
   if (!fresh.stale) return null;
   return (
     <div class="banner" data-level="bad">
       <LevelIcon level="bad" />
       <p>
-        <strong>{fresh.text}</strong> What you see is as of {clockTime(link.value.wordAt ?? heardAt)}.
+        <strong>{fresh.text}</strong> What you see is as of {clockTime(link.value.wordAt ?? lastSeenAt)}.
       </p>
     </div>
   );

@@ -6,7 +6,7 @@ import { SERVER_WORDS } from "../../model/server-state.ts";
 import { Sign } from "../../components/icon.tsx";
 import { SERVER_COLOURS } from "../../components/memory-bar.tsx";
 import { Slots } from "../../components/slots.tsx";
-import { StateWord } from "../../components/state-label.tsx";
+import { StateLabel } from "../../components/state-label.tsx";
 import { edgeNow } from "../../state/clock.ts";
 
 interface ServerListProps {
@@ -81,7 +81,7 @@ function ServerRow({ server, colour, reachable, onRestart }: ServerRowProps) {
         </span>
       </th>
       <td data-label="State">
-        <StateWord words={words} note={sinceWords(server.since, edgeNow.value)} />
+        <StateLabel words={words} note={sinceWords(server.since, edgeNow.value)} />
         {server.why === "" ? null : <span class="why">{server.why}</span>}
       </td>
       <td data-label="Slots">{known ? <Slots slots={server.slots} busy={server.busy} /> : UNKNOWN}</td>

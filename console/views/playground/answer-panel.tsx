@@ -1,14 +1,14 @@
 // The playground's answer: its words as they come, who gave them, what it took.
 import { pace, playgroundWords, type ChatAnswer } from "../../model/chat-answer.ts";
 import { figure, latency, UNKNOWN } from "../../model/figure.ts";
-import type { StateWords } from "../../model/server-state.ts";
+import type { StateText } from "../../model/server-state.ts";
 import { CopyButton } from "../../components/copy-button.tsx";
 import { LevelIcon } from "../../components/icon.tsx";
 import { ProblemNote } from "../../components/problem-note.tsx";
-import { StateWord } from "../../components/state-label.tsx";
+import { StateLabel } from "../../components/state-label.tsx";
 import { fleet } from "../../state/session.ts";
 
-const STATE_WORDS: Readonly<Record<ChatAnswer["state"], StateWords>> = {
+const STATE_WORDS: Readonly<Record<ChatAnswer["state"], StateText>> = {
   asking: { level: "quiet", word: "asked", meaning: "" },
   answering: { level: "quiet", word: "answering", meaning: "" },
   done: { level: "good", word: "whole", meaning: "" },
@@ -27,7 +27,7 @@ export function AnswerPanel({ answer, curl }: { readonly answer: ChatAnswer | nu
             <header class="panel-head">
               <h2>Answer</h2>
               <span role="status">
-                <StateWord words={wordsOf(answer)} />
+                <StateLabel words={wordsOf(answer)} />
               </span>
             </header>
             {answer.route.fallbackFrom === null ? null : (
@@ -61,7 +61,7 @@ export function AnswerPanel({ answer, curl }: { readonly answer: ChatAnswer | nu
   );
 }
 
-function wordsOf(answer: ChatAnswer): StateWords {
+function wordsOf(answer: ChatAnswer): StateText {
   if (answer.state === "broken" && answer.text !== "") return { ...STATE_WORDS.broken, word: "broke off" };
   if (answer.state === "done" && answer.finishReason === "length") {
     return { level: "warn", word: "whole, cut at the most tokens", meaning: "" };

@@ -8,7 +8,7 @@ import {
   USAGE_BY,
   usagePath,
   usageRows,
-  type Stretch,
+  type TimeRange,
   type UsageBy,
   type UsageRow,
 } from "../../model/usage-table.ts";
@@ -26,7 +26,7 @@ const BY_WORDS = { key: "Key", model: "Model", agent: "Agent type", day: "Day" }
 
 export function Usage() {
   const [by, setBy] = useState<UsageBy>("key");
-  const [stretch, setStretch] = useState<Stretch>("month");
+  const [stretch, setStretch] = useState<TimeRange>("month");
   // The path is the same for all of a day, so this asks once a choice.
   const { value: report, problem } = useAnswer(usagePath(by, stretch, now.peek()), UsageReport);
   const names = useKeyNames();
@@ -40,7 +40,7 @@ export function Usage() {
             <select
               {...props}
               value={stretch}
-              onChange={(event) => setStretch(event.currentTarget.value as Stretch)}
+              onChange={(event) => setStretch(event.currentTarget.value as TimeRange)}
             >
               {Object.entries(STRETCHES).map(([name, words]) => (
                 <option key={name} value={name}>

@@ -1,7 +1,7 @@
 // `isha fleet`, `isha box`, `isha alerts`: what they ask, what they show, and when they ask first.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { FleetServerView, FleetView } from "../../../shared/fleet-view.ts";
-import type { Surroundings } from "../../../cli/context.ts";
+import type { CommandContext } from "../../../cli/context.ts";
 import { ADMIN_KEY, AdminService } from "../support/admin-service.ts";
 import { runHere } from "../support/run-isha.ts";
 
@@ -18,7 +18,7 @@ beforeEach(() => {
   service.fleet = fleet();
 });
 
-const isha = (line: string, given: Partial<Surroundings> = {}) =>
+const isha = (line: string, given: Partial<CommandContext> = {}) =>
   runHere(line.split(" "), { env: { ISHA_URL: url, ISHA_ADMIN_KEY: ADMIN_KEY }, ...given });
 
 function server(port: number, more: Partial<FleetServerView> = {}): FleetServerView {
@@ -51,7 +51,7 @@ function box(name: string, servers: FleetServerView[], more: Partial<FleetView["
     gpu: "a card",
     vramGib: 24,
     state: "up" as const,
-    heardAt: AT,
+    lastSeenAt: AT,
     version: "1.2.3",
     agents: 1,
     warning: null,
@@ -92,10 +92,10 @@ describe("fleet", () => {
         }),
         box("south", [server(9000, { state: "unknown", busy: 0, waiting: 0 })], {
           state: "silent",
-          heardAt: AT - 90_000,
+          lastSeenAt: AT - 90_000,
           agents: 0,
         }),
-        box("east", [], { state: "silent", heardAt: null, agents: 0 }),
+        box("east", [], { state: "silent", lastSeenAt: null, agents: 0 }),
       ],
       alarms: [
         {

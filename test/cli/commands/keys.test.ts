@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Surroundings } from "../../../cli/context.ts";
+import type { CommandContext } from "../../../cli/context.ts";
 import { ADMIN_KEY, AdminService, secretOf } from "../support/admin-service.ts";
 import { runHere } from "../support/run-isha.ts";
 
@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => service.stop());
 beforeEach(() => service.reset());
 
-const isha = (line: string, given: Partial<Surroundings> = {}) =>
+const isha = (line: string, given: Partial<CommandContext> = {}) =>
   runHere(line.split(" "), { env: { ISHA_URL: url, ISHA_ADMIN_KEY: ADMIN_KEY }, ...given });
 
 async function inFolder(): Promise<string> {

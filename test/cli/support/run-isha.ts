@@ -1,8 +1,8 @@
-// Runs the operators' command: as the real program in a process of its own, or in this one with made-up surroundings.
+// Runs the operators' command: as the real program in a process of its own, or in this one with made-up commandContext.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { runIsha } from "../../../cli/isha.ts";
-import type { Surroundings } from "../../../cli/context.ts";
+import type { CommandContext } from "../../../cli/context.ts";
 
 export interface Ran {
   readonly code: number | null;
@@ -48,12 +48,12 @@ export function runProgram(
 }
 
 /** In this process: what the terminal is, who answers at it and what the time is are the test's to say. */
-export async function runHere(argv: readonly string[], given: Partial<Surroundings> = {}): Promise<Ran> {
+export async function runHere(argv: readonly string[], given: Partial<CommandContext> = {}): Promise<Ran> {
   let out = "";
   let err = "";
   const code = await runIsha(
     argv,
-    surroundings({
+    commandContext({
       out: { write: (text) => (out += text), columns: null, colours: false },
       err: { write: (text) => (err += text), columns: null, colours: false },
       ...given,
@@ -63,7 +63,7 @@ export async function runHere(argv: readonly string[], given: Partial<Surroundin
 }
 
 /** No terminal, no files, nobody there, and a moment that stands still. */
-export function surroundings(given: Partial<Surroundings> = {}): Surroundings {
+export function commandContext(given: Partial<CommandContext> = {}): CommandContext {
   const silent = { write: () => undefined, columns: null, colours: false };
   return {
     env: {},

@@ -1,7 +1,12 @@
 // A fleet that lives: figures that move, servers that can be killed, boxes that fall silent. Everything it tells goes
 // through the contract's schemas, so that the page is tested against what the edge may say and nothing else.
 import shipped from "../../../fleet.config.ts";
-import { FleetHistory, FleetView, type FleetEvent, type FleetServerView } from "../../../shared/fleet-view.ts";
+import {
+  FleetHistory,
+  FleetView,
+  type FleetEvent,
+  type FleetServerView,
+} from "../../../shared/fleet-view.ts";
 import { gpuMemoryGib } from "../../../shared/gpu-memory.ts";
 import type { Failure } from "../../../shared/failures.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
@@ -38,7 +43,7 @@ export class FakeFleet {
       gpu: box?.gpu ?? "",
       vramGib: box?.vramGib ?? 24,
       state: "up",
-      heardAt: now,
+      lastSeenAt: now,
       version: "0.1.0",
       agents: 1,
       warning: null,
@@ -92,7 +97,7 @@ export class FakeFleet {
 
   silence(name: string, forMs: number): void {
     const box = this.box(name);
-    Object.assign(box, { state: "silent", heardAt: this.#clock() - forMs, agents: 0 });
+    Object.assign(box, { state: "silent", lastSeenAt: this.#clock() - forMs, agents: 0 });
     for (const server of box.servers) {
       Object.assign(server, { state: "unknown", since: null, busy: 0, waiting: 0, tokensPerSecond: null });
     }
@@ -102,7 +107,7 @@ export class FakeFleet {
   tick(): void {
     for (const box of this.boxes) {
       if (box.state === "silent") continue;
-      box.heardAt = this.#clock();
+      box.lastSeenAt = this.#clock();
       for (const server of box.servers.filter(({ state }) => state === "ready")) {
         server.busy = this.#random.below(server.slots + 1);
         server.tokensPerSecond = server.busy * (28 + this.#random.next() * 10);

@@ -98,7 +98,7 @@ export function allDown(clock: () => number): FakeFleet {
 export function newFleet(clock: () => number): FakeFleet {
   const fleet = new FakeFleet(clock);
   fleet.silence("box1", 0);
-  Object.assign(fleet.box("box1"), { heardAt: null, version: null, gpus: null, usageBehindMs: null });
+  Object.assign(fleet.box("box1"), { lastSeenAt: null, version: null, gpus: null, usageBehindMs: null });
   for (const server of fleet.box("box1").servers) {
     Object.assign(server, { gpuGib: null, restarts: null, firstTokenP50Ms: null, firstTokenP95Ms: null });
   }

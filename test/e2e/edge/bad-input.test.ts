@@ -3,7 +3,16 @@
 import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { MAX_BODY_BYTES } from "../../../shared/limits.ts";
-import { ask, askReady, callsSeen, CHEST_PAIN, errorOf, fetchEdge, startReady, type Stack } from "../support/ask.ts";
+import {
+  ask,
+  askReady,
+  callsSeen,
+  CHEST_PAIN,
+  errorOf,
+  fetchEdge,
+  startReady,
+  type Stack,
+} from "../support/ask.ts";
 
 let stack: Stack;
 beforeAll(async () => {

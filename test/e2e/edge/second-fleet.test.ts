@@ -1,6 +1,15 @@
 // The same programs on another operator's fleet file: nothing in them names the first one's ports or models.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ask, askReady, CHEST_PAIN, errorOf, json, serversReady, startReady, type Stack } from "../support/ask.ts";
+import {
+  ask,
+  askReady,
+  CHEST_PAIN,
+  errorOf,
+  json,
+  serversReady,
+  startReady,
+  type Stack,
+} from "../support/ask.ts";
 
 let stack: Stack;
 beforeAll(async () => {

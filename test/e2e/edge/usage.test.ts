@@ -2,7 +2,15 @@
 // of finished calls are the server's own, however many of them came in an event.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { askReady as ask, CHEST_PAIN, json, startReady, stateOf, switchServer, type Stack } from "../support/ask.ts";
+import {
+  askReady as ask,
+  CHEST_PAIN,
+  json,
+  startReady,
+  stateOf,
+  switchServer,
+  type Stack,
+} from "../support/ask.ts";
 import { startTornLink, type TornLink } from "../support/torn-link.ts";
 import { UsageProof, type Made, type Settled } from "../support/usage-proof.ts";
 import { until } from "../../support/until.ts";

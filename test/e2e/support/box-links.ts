@@ -34,7 +34,7 @@ interface Way {
 }
 
 /** Longest beginning of an upgrade that is waited for, bytes. */
-const MOST_HEAD = 16 * 1024;
+const MAX_HEAD = 16 * 1024;
 
 export async function startBoxLinks(boxes: readonly string[] = ["north", "south"]): Promise<BoxLinks> {
   const ways = new Map<string, Way>();
@@ -89,7 +89,7 @@ export async function startBoxLinks(boxes: readonly string[] = ["north", "south"
       head = Buffer.concat([head, bytes]);
       const text = head.toString("latin1");
       if (!text.includes("\r\n\r\n")) {
-        if (head.length > MOST_HEAD) agent.destroy();
+        if (head.length > MAX_HEAD) agent.destroy();
         return;
       }
       agent.removeListener("data", onHead);

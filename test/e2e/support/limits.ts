@@ -65,13 +65,13 @@ export function bySecond(seen: readonly Seen[]): Seen[][] {
 }
 
 /** Some seconds in a row, and how many calls were surely let in within them. */
-export interface Stretch {
+export interface TimeRange {
   readonly seconds: number;
   readonly admitted: number;
 }
 
 /** All stretches of seconds: a call that fell in one of two seconds surely fell in the stretch of both. */
-export function stretches(seen: readonly Seen[]): Stretch[] {
+export function stretches(seen: readonly Seen[]): TimeRange[] {
   const admitted = seen
     .filter((one) => one.admitted)
     .map(({ sentAt, cameAt }) => ({ from: secondOf(sentAt), to: secondOf(cameAt) }));

@@ -2,7 +2,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
-import { answered, ask, dataOf, deltasOf, errorOf, eventsOf, jsonOf, type Answer, type Json } from "../support/ask.ts";
+import {
+  answered,
+  ask,
+  dataOf,
+  deltasOf,
+  errorOf,
+  eventsOf,
+  jsonOf,
+  type Answer,
+  type Json,
+} from "../support/ask.ts";
 import { OTHER, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
 import { startRecordedServer, type RecordedServer } from "../support/recorded-server.ts";
 import { recordedBody, recordedChunks, recordedStream } from "../support/transcripts.ts";

@@ -1,7 +1,11 @@
 // A broken chat finished by another server reads as if it had never broken: for every place it can break at.
 import { describe, expect, test } from "vitest";
 import { ChatRecorder } from "../../../origin-agent/answers/recorder.ts";
-import { closingEvents, ContinuedEvents, continuationRequest } from "../../../origin-agent/answers/continuation.ts";
+import {
+  closingEvents,
+  ContinuedEvents,
+  continuationRequest,
+} from "../../../origin-agent/answers/continuation.ts";
 import { eventData } from "../../../origin-agent/answers/sse.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 

@@ -2,7 +2,12 @@
 import { createServer, type RequestListener } from "node:http";
 import { connect, type AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
-import { canChunk, endChunks, leaveChunksToUs, writeChunk } from "../../../origin-agent/answers/http-chunks.ts";
+import {
+  canChunk,
+  endChunks,
+  leaveChunksToUs,
+  writeChunk,
+} from "../../../origin-agent/answers/http-chunks.ts";
 
 const PIECES = [
   "data: ä€😀\n\n",

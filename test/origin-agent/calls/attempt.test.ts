@@ -3,7 +3,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Fault } from "../../sim/llama/switches.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, bodyOf, dataOf, errorOf, jsonOf, type Json, type Question } from "../support/ask.ts";
-import { callsOf, endsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import {
+  callsOf,
+  endsOf,
+  reset,
+  startAgent,
+  startSimulator,
+  WANTED,
+  type TestAgent,
+} from "../support/box.ts";
 
 let simulator: SimulatedServer;
 let agent: TestAgent;

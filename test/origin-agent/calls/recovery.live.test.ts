@@ -2,7 +2,16 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { Switches } from "../../sim/llama/switches.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
-import { answered, dataOf, deltasOf, errorOf, eventsOf, jsonOf, type Answer, type Json } from "../support/ask.ts";
+import {
+  answered,
+  dataOf,
+  deltasOf,
+  errorOf,
+  eventsOf,
+  jsonOf,
+  type Answer,
+  type Json,
+} from "../support/ask.ts";
 import { REPLICA, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
 import { until } from "../../support/until.ts";
 

@@ -1,7 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { RetainedBodies, type NotRetained, type RetainedBody } from "../../../origin-agent/calls/request-bodies.ts";
+import {
+  RetainedBodies,
+  type NotRetained,
+  type RetainedBody,
+} from "../../../origin-agent/calls/request-bodies.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 
 /** An upload under the test's control; `read` wants nothing of a request but its bytes. */

@@ -2,7 +2,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
-import { answered, ask, dataOf, errorOf, eventsOf, jsonOf, type Answer, type Question } from "../support/ask.ts";
+import {
+  answered,
+  ask,
+  dataOf,
+  errorOf,
+  eventsOf,
+  jsonOf,
+  type Answer,
+  type Question,
+} from "../support/ask.ts";
 import { OTHER, REPLICA, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
 import { until } from "../../support/until.ts";
 

@@ -2,25 +2,25 @@ import { describe, expect, it } from "vitest";
 import {
   NOTHING_WATCHED,
   noteAlive,
-  noteLook,
+  noteReading,
   stallOf,
   stuckSlots,
   type DecodeProgress,
-  type LookResult,
-  type SlotLook,
+  type ReadingResult,
+  type SlotReading,
 } from "../../../origin-agent/health/decode-progress.ts";
 import { busy, idle } from "../support/health-timeline.ts";
 
-type Looks = readonly (readonly [at: number, slots: readonly SlotLook[] | null])[];
+type Looks = readonly (readonly [at: number, slots: readonly SlotReading[] | null])[];
 
 function look(
   looks: Looks,
   from: DecodeProgress = NOTHING_WATCHED,
-): LookResult & { readonly speeds: number[] } {
-  let result: LookResult = { progress: from, moved: false, speeds: [] };
+): ReadingResult & { readonly speeds: number[] } {
+  let result: ReadingResult = { progress: from, moved: false, speeds: [] };
   const speeds: number[] = [];
   for (const [at, slots] of looks) {
-    result = noteLook(result.progress, slots, at);
+    result = noteReading(result.progress, slots, at);
     speeds.push(...result.speeds);
   }
   return { ...result, speeds };

@@ -1,5 +1,10 @@
 import { expect, it } from "vitest";
-import { noteTime, remainingTime, usualTime, type LearnedTimes } from "../../../origin-agent/health/duration-baseline.ts";
+import {
+  noteTime,
+  remainingTime,
+  usualTime,
+  type LearnedTimes,
+} from "../../../origin-agent/health/duration-baseline.ts";
 
 const learned: LearnedTimes = [4_000, 6_000, 30_000];
 

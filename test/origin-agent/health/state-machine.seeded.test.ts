@@ -1,16 +1,22 @@
 // Health under seeded random lives of a server: whatever really happens to it, the state says so in time.
 import { describe, expect, it } from "vitest";
-import type { SlotLook } from "../../../origin-agent/health/decode-progress.ts";
+import type { SlotReading } from "../../../origin-agent/health/decode-progress.ts";
 import { PROMPT_STALL_MS, STALL_MS } from "../../../shared/limits.ts";
 import {
   newServerHealth,
   type HealthAnswer,
   type HealthEvent,
   type HealthRecord,
-  type Pm2Word,
+  type Pm2Evidence,
 } from "../../../origin-agent/health/record.ts";
 import { nextProbeAt, ONE_TOKEN_TIMEOUT_MS } from "../../../origin-agent/health/probe-schedule.ts";
-import { isUsable, isWaitable, step, viewOf, type HealthChange } from "../../../origin-agent/health/state-machine.ts";
+import {
+  isUsable,
+  isWaitable,
+  step,
+  viewOf,
+  type HealthChange,
+} from "../../../origin-agent/health/state-machine.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import { wantsOneToken } from "../support/health-timeline.ts";
 
@@ -102,13 +108,13 @@ class World {
     return this.truth === "loading" ? "loading" : "ok";
   }
 
-  get slots(): SlotLook[] | null {
+  get slots(): SlotReading[] | null {
     if (this.truth === "dead" || this.truth === "loading") return null;
     const decoded = Math.floor(this.#decoded);
     return [{ id: 0, busy: this.callRuns, task: this.#task, decoded, promptProcessed: 20 }];
   }
 
-  get pm2(): Pm2Word {
+  get pm2(): Pm2Evidence {
     const dead = this.truth === "dead";
     return {
       status: dead ? "waiting restart" : "online",

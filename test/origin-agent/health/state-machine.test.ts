@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { causeInWords } from "../../../origin-agent/health/cause.ts";
-import type { HealthEvent, Pm2Word } from "../../../origin-agent/health/record.ts";
+import type { HealthEvent, Pm2Evidence } from "../../../origin-agent/health/record.ts";
 import { ANSWERED, busy, readyAt, Timeline } from "../support/health-timeline.ts";
 
-const PM2_ONLINE: Pm2Word = { status: "online", pid: 100, restarts: 0, uptimeMs: 60_000 };
+const PM2_ONLINE: Pm2Evidence = { status: "online", pid: 100, restarts: 0, uptimeMs: 60_000 };
 
 describe("what one answer of /health makes of a server", () => {
   it.each<[string, HealthEvent[], string, boolean]>([
@@ -106,7 +106,7 @@ describe("calls that break", () => {
 });
 
 describe("PM2's word", () => {
-  it.each<[Pm2Word["status"] | null, boolean]>([
+  it.each<[Pm2Evidence["status"] | null, boolean]>([
     ["online", true],
     ["launching", true],
     ["waiting restart", true],

@@ -2,7 +2,7 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { AskedRestarts, RESTART_AGAIN_MS } from "../../../origin-agent/servers/operator-restarts.ts";
-import { EdgeWords } from "../../../origin-agent/link/edge-commands.ts";
+import { EdgeCommands } from "../../../origin-agent/link/edge-commands.ts";
 import { RevokedKeys } from "../../../origin-agent/queue/revoked-keys.ts";
 import { testBox, WANTED } from "../support/box.ts";
 import { until } from "../../support/until.ts";
@@ -64,7 +64,7 @@ describe("the edge's word", () => {
     const log: Record<string, unknown>[] = [];
     const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
     const revoked: string[] = [];
-    const words = new EdgeWords({
+    const words = new EdgeCommands({
       restarts: restartsOf(() => 0).restarts,
       revoke: (keyId) => revoked.push(keyId),
       log: pino({}, lines),

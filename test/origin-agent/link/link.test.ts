@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { EdgeWord } from "../../../origin-agent/link/edge-commands.ts";
+import type { EdgeCommand } from "../../../origin-agent/link/edge-commands.ts";
 import { Link } from "../../../origin-agent/link/link.ts";
 import { openUsageJournal, type UsageJournal } from "../../../origin-agent/usage/journal.ts";
 import { LINK_BOX_HEADER, MAX_BATCH_CALLS, MAX_FRAME_BYTES } from "../../../shared/wire.ts";
@@ -18,7 +18,7 @@ let edge: EdgeDouble;
 let folder: string;
 let journal: UsageJournal;
 let link: Link;
-let words: EdgeWord[];
+let words: EdgeCommand[];
 let log: Record<string, unknown>[];
 
 /** A freeze of this process counts as this long at most: what came meanwhile is read before a time-out is over. */

@@ -1,6 +1,11 @@
 // What a box tells of itself: small, in the wire's words, unknown as null; and what of it is news.
 import { describe, expect, it } from "vitest";
-import { boxSnapshot, changedSince, type BoxNow, type ServerNow } from "../../../origin-agent/link/snapshot.ts";
+import {
+  boxSnapshot,
+  changedSince,
+  type BoxNow,
+  type ServerNow,
+} from "../../../origin-agent/link/snapshot.ts";
 import type { Gpu } from "../../../origin-agent/probes/gpu-csv.ts";
 import { AgentFrame, LINK_STATES } from "../../../shared/wire.ts";
 import { boxNow, serverNow } from "../support/link-samples.ts";

@@ -1,6 +1,11 @@
 // Which usage goes when, where the storm of link-core.seeded.test.ts doesn't tell the cases apart.
 import { describe, expect, it } from "vitest";
-import { ACK_WITHIN_MS, IDLE_READ_MS, UsageFlow, USAGE_EVERY_MS } from "../../../origin-agent/link/usage-sender.ts";
+import {
+  ACK_WITHIN_MS,
+  IDLE_READ_MS,
+  UsageFlow,
+  USAGE_EVERY_MS,
+} from "../../../origin-agent/link/usage-sender.ts";
 import type { UsageBatch } from "../../../origin-agent/usage/journal.ts";
 import { MAX_BATCH_CALLS } from "../../../shared/wire.ts";
 import { usageCall } from "../support/link-samples.ts";

@@ -22,7 +22,7 @@ const PACES: GpuPaces = {
   // Starting the simulator takes a while on a busy machine; the wait is short only in tests of what hangs.
   silence: NEVER_MS,
   processSilence: NEVER_MS,
-  singleLook: NEVER_MS,
+  processQuery: NEVER_MS,
   reportQuiet: 25,
   firstPause: 20,
   longestPause: 100,
@@ -31,7 +31,7 @@ const PACES: GpuPaces = {
   gpuStale: NEVER_MS,
   processStale: NEVER_MS,
 };
-const IMPATIENT: Partial<GpuPaces> = { silence: 1_500, processSilence: 500, singleLook: 1_500 };
+const IMPATIENT: Partial<GpuPaces> = { silence: 1_500, processSilence: 500, processQuery: 1_500 };
 const FORGETFUL: Partial<GpuPaces> = { gpuStale: 500, processStale: 500 };
 
 const folder = mkdtempSync(join(tmpdir(), "gpu-probe-"));

@@ -2,7 +2,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, dataOf, errorOf } from "../support/ask.ts";
-import { callsOf, reset, startAgent, startSimulator, testBox, WANTED, type TestAgent } from "../support/box.ts";
+import {
+  callsOf,
+  reset,
+  startAgent,
+  startSimulator,
+  testBox,
+  WANTED,
+  type TestAgent,
+} from "../support/box.ts";
 import { until } from "../../support/until.ts";
 
 let wanted: SimulatedServer;
@@ -11,7 +19,7 @@ let held = false;
 
 beforeAll(async () => {
   wanted = await startSimulator(WANTED);
-  agent = await startAgent({ [WANTED]: wanted.port }, { isHeld: () => held });
+  agent = await startAgent({ [WANTED]: wanted.port }, { isDrained: () => held });
   await agent.settled();
   // From here on it has no reason to ask for a token of its own, which would take a slot.
   expect((await answered(agent.port, { call: ONE })).status).toBe(200);

@@ -3,7 +3,16 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, dataOf, errorOf, jsonOf } from "../support/ask.ts";
-import { callsOf, endsOf, REPLICA, reset, startAgent, startSimulator, testBox, WANTED } from "../support/box.ts";
+import {
+  callsOf,
+  endsOf,
+  REPLICA,
+  reset,
+  startAgent,
+  startSimulator,
+  testBox,
+  WANTED,
+} from "../support/box.ts";
 import type { TestAgent } from "../support/box.ts";
 import { until } from "../../support/until.ts";
 

@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { recentRestarts, restartVerdict, type RestartVerdict } from "../../../origin-agent/slots/stuck-slot-restart.ts";
+import {
+  recentRestarts,
+  restartVerdict,
+  type RestartVerdict,
+} from "../../../origin-agent/slots/stuck-slot-restart.ts";
 import type { SlotCounts } from "../../../origin-agent/slots/lease.ts";
 
 const NOW = 10_000_000;

@@ -108,7 +108,7 @@ export async function startAgent(
     readonly maxRetainedBytes?: number;
     readonly llamaApiKey?: string;
     readonly clock?: () => number;
-    readonly isHeld?: () => boolean;
+    readonly isDrained?: () => boolean;
     readonly countTokens?: (text: string) => Promise<number | null>;
   } = {},
 ): Promise<TestAgent> {
@@ -162,7 +162,7 @@ export async function startAgent(
       "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
     },
     guarded: {},
-    isHeld: () => other.isHeld?.() ?? false,
+    isDrained: () => other.isDrained?.() ?? false,
     onDispatch: (call, port, bodyBytes) => {
       const entry: Booked = { call, port, end: null };
       booked.push(entry);

@@ -1,5 +1,5 @@
 // One server's health along a made-up clock: events go in at given times, states and changes come out.
-import type { SlotLook } from "../../../origin-agent/health/decode-progress.ts";
+import type { SlotReading } from "../../../origin-agent/health/decode-progress.ts";
 import type { HealthState } from "../../../origin-agent/health/cause.ts";
 import { nextProbeAt } from "../../../origin-agent/health/probe-schedule.ts";
 import {
@@ -9,9 +9,14 @@ import {
   type HealthEvent,
   type HealthRecord,
   type OneTokenOutcome,
-  type Pm2Word,
+  type Pm2Evidence,
 } from "../../../origin-agent/health/record.ts";
-import { step, viewOf, type HealthChange, type HealthView } from "../../../origin-agent/health/state-machine.ts";
+import {
+  step,
+  viewOf,
+  type HealthChange,
+  type HealthView,
+} from "../../../origin-agent/health/state-machine.ts";
 
 /** The weights of the server under test, GiB. */
 export const WEIGHTS_GIB = 6.1;
@@ -30,7 +35,7 @@ export const busy = (
   promptProcessed: number | null = 40,
   task = 7,
   id = 0,
-): SlotLook => ({
+): SlotReading => ({
   id,
   busy: true,
   task,
@@ -38,7 +43,7 @@ export const busy = (
   promptProcessed,
 });
 
-export const idle = (id = 0): SlotLook => ({ id, busy: false, task: 7, decoded: 0, promptProcessed: 0 });
+export const idle = (id = 0): SlotReading => ({ id, busy: false, task: 7, decoded: 0, promptProcessed: 0 });
 
 /** Whether a call for one token is due. */
 export const wantsOneToken = (record: HealthRecord, now: number): boolean =>
@@ -84,7 +89,7 @@ export class Timeline {
     return this.call({ ...ANSWERED, decodedTokens: tokens, decodeMs: ms });
   }
 
-  slots(...slots: readonly SlotLook[]): this {
+  slots(...slots: readonly SlotReading[]): this {
     return this.hear({ kind: "slots", slots });
   }
 
@@ -96,7 +101,7 @@ export class Timeline {
     return this.hear({ kind: "gpu", gib, readAt });
   }
 
-  pm2(word: Partial<Pm2Word> | null): this {
+  pm2(word: Partial<Pm2Evidence> | null): this {
     const whole = { status: "online", pid: 100, restarts: 0, uptimeMs: 60_000, ...word } as const;
     return this.hear({ kind: "pm2", word: word === null ? null : whole });
   }
@@ -107,7 +112,7 @@ export class Timeline {
   }
 
   /** `/health` says ok each second and `/slots` shows these, for so long. */
-  steady(forMs: number, slots: readonly SlotLook[] | null = [idle()]): this {
+  steady(forMs: number, slots: readonly SlotReading[] | null = [idle()]): this {
     const end = this.now + forMs;
     while (this.now < end) {
       this.at(Math.min(end, this.now + 1_000))

@@ -6,7 +6,7 @@ import type { ApiError } from "./errors.ts";
 import type { SwitchBoard } from "./switches.ts";
 
 /** A connection is closed after this many requests, and the header says so from the start. */
-const MOST_REQUESTS = 100;
+const MAX_REQUESTS = 100;
 /** What the header says; when an idle connection really closes is the switch `keepAliveMs`. */
 const KEEP_ALIVE_SECONDS = 5;
 /** The pause between the two halves of a character that is split between writes. */
@@ -165,7 +165,7 @@ export class Exchange {
   #head(status: number, headers: [string, string][]): void {
     const { req, res } = this;
     const asked = req.headers.connection?.toLowerCase() === "close";
-    const worn = (served.get(req.socket) ?? 0) >= MOST_REQUESTS;
+    const worn = (served.get(req.socket) ?? 0) >= MAX_REQUESTS;
     const closes = asked || worn || status >= 400 || !this.board.current.keepAlive;
     res.statusCode = status;
     res.setHeader("Server", "llama.cpp");
@@ -176,7 +176,7 @@ export class Exchange {
     } else {
       // Without this Node adds `Connection: keep-alive`, which the real program doesn't send.
       res.removeHeader("Connection");
-      res.setHeader("Keep-Alive", `timeout=${KEEP_ALIVE_SECONDS}, max=${MOST_REQUESTS}`);
+      res.setHeader("Keep-Alive", `timeout=${KEEP_ALIVE_SECONDS}, max=${MAX_REQUESTS}`);
     }
   }
 }

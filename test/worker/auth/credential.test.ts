@@ -1,12 +1,7 @@
 // Which key a request shows, and whom it may be.
 import { describe, expect, it } from "vitest";
 import { formatApiKey } from "../../../shared/api-key.ts";
-import {
-  anonymousRecord,
-  readCredential,
-  resolveClaim,
-  INVALID,
-} from "../../../worker/auth/credential.ts";
+import { anonymousRecord, readCredential, resolveClaim, INVALID } from "../../../worker/auth/credential.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { seeded } from "../support/random.ts";
 

@@ -48,7 +48,7 @@ describe("GET /admin/fleet", () => {
   it("tells of the whole fleet by the contract, also of a box that never dialled", async () => {
     const { edge, fleet, north } = stage();
     const before = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
-    expect(before.boxes).toMatchObject([{ name: north, state: "silent", heardAt: null }]);
+    expect(before.boxes).toMatchObject([{ name: north, state: "silent", lastSeenAt: null }]);
     const agent = await linked(fleet, north);
     agent.send(snapshot(1));
     await untilHolds(async () => {

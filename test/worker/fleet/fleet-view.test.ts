@@ -1,7 +1,7 @@
 // The fleet as operators see it: the fleet file's boxes and servers, with what their agents said and no more.
 import { describe, expect, it } from "vitest";
 import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
-import { FleetView, type FleetWords } from "../../../shared/fleet-view.ts";
+import { FleetView, type FleetState } from "../../../shared/fleet-view.ts";
 import { gpuMemoryGib } from "../../../shared/gpu-memory.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
@@ -20,14 +20,14 @@ function agent(more: Partial<LinkedAgent> = {}): LinkedAgent {
   return linkedAgent({ ports: [9000, 9001, 9002], models: [], snapshot: said(), ...more });
 }
 
-const report = (agents: readonly LinkedAgent[], heardAgoMs = 1_000, box = "north"): BoxReport => ({
+const report = (agents: readonly LinkedAgent[], lastSeenAgoMs = 1_000, box = "north"): BoxReport => ({
   box,
-  heardAgoMs,
+  lastSeenAgoMs,
   version: "1.2.3",
   agents,
 });
 
-const words = (reports: readonly BoxReport[], more: Partial<FleetWords> = {}): FleetWords => ({
+const words = (reports: readonly BoxReport[], more: Partial<FleetState> = {}): FleetState => ({
   reports,
   since: {},
   events: [],
@@ -40,7 +40,7 @@ const words = (reports: readonly BoxReport[], more: Partial<FleetWords> = {}): F
 /** As a console reads it: by the contract's schema. */
 const viewOf = (
   reports: readonly BoxReport[],
-  more: Partial<FleetWords> = {},
+  more: Partial<FleetState> = {},
   fleet = fleetOf(),
   now = NOW,
 ) => FleetView.parse(fleetView(words(reports, more), indexFleet(fleet), now));
@@ -76,7 +76,7 @@ describe("a box", () => {
       gpu: "a card",
       vramGib: 80,
       state: "up",
-      heardAt: NOW - 1_000,
+      lastSeenAt: NOW - 1_000,
       version: "1.2.3",
       agents: 1,
       warning: null,
@@ -110,20 +110,20 @@ describe("a box", () => {
 
   it("that never spoke is silent, with every server the fleet file has and no figure made up", () => {
     const [box] = viewOf([]).boxes;
-    expect(box).toMatchObject({ state: "silent", heardAt: null, version: null, agents: 0, gpus: null });
+    expect(box).toMatchObject({ state: "silent", lastSeenAt: null, version: null, agents: 0, gpus: null });
     expect(box?.servers).toHaveLength(3);
     for (const server of box?.servers ?? []) expect(server).toMatchObject({ ...UNKNOWN, why: "", slots: 4 });
   });
 
   it.each<[string, LinkedAgent[]]>([
     ["whose link is gone", []],
-    ["whose link is half open", [agent({ heardAgoMs: LINK_SILENT_MS })]],
+    ["whose link is half open", [agent({ lastSeenAgoMs: LINK_SILENT_MS })]],
     ["whose agent has only said hello", [agent({ snapshot: null, snapshotAgoMs: null })]],
   ])(
     "%s is silent since it was last heard, its last figures not shown as if they were of now",
     (_, agents) => {
       const [box] = viewOf([report(agents, 40_000)]).boxes;
-      expect(box).toMatchObject({ state: "silent", heardAt: NOW - 40_000, version: "1.2.3", gpus: null });
+      expect(box).toMatchObject({ state: "silent", lastSeenAt: NOW - 40_000, version: "1.2.3", gpus: null });
       for (const server of box?.servers ?? []) expect(server).toMatchObject(UNKNOWN);
     },
   );
@@ -218,7 +218,7 @@ describe("traffic", () => {
 
   it("of a silent agent counts no more", () => {
     const snapshot = traffic(5, { Alpha: [5, 50] });
-    expect(viewOf([report([agent({ snapshot, heardAgoMs: LINK_SILENT_MS })])]).traffic).toEqual({
+    expect(viewOf([report([agent({ snapshot, lastSeenAgoMs: LINK_SILENT_MS })])]).traffic).toEqual({
       windowS: 0,
       byAgent: [],
       byCode: [],
@@ -231,8 +231,8 @@ describe("traffic", () => {
 describe("what is news to a console", () => {
   const view = viewOf([report([agent()])]);
   /** The same fleet, seen later; heard so long before that. */
-  const later = (ms: number, heardAgoMs: number) =>
-    viewOf([report([agent()], heardAgoMs)], {}, fleetOf(), NOW + ms);
+  const later = (ms: number, lastSeenAgoMs: number) =>
+    viewOf([report([agent()], lastSeenAgoMs)], {}, fleetOf(), NOW + ms);
 
   it("isn't the moment, nor how two clocks and the way between them differ", () => {
     expect(isNews(view, later(500, 1_500))).toBe(false);
@@ -244,7 +244,7 @@ describe("what is news to a console", () => {
     expect(isNews(viewOf([]), view)).toBe(true);
   });
 
-  it.each<[string, readonly BoxReport[], Partial<FleetWords>]>([
+  it.each<[string, readonly BoxReport[], Partial<FleetState>]>([
     [
       "a server's state",
       [report([agent({ snapshot: said({ servers: [linkServer(9000, { state: "down" })] }) })])],

@@ -42,7 +42,7 @@ const AGENT: LinkedAgent = {
   epoch: "e1",
   version: "1",
   linkedForMs: 60_000,
-  heardAgoMs: 0,
+  lastSeenAgoMs: 0,
   leaving: false,
   ports: [9001],
   models: ["Model-9001"],
@@ -53,7 +53,7 @@ const AGENT: LinkedAgent = {
 
 const reportOf = (...agents: Partial<LinkedAgent>[]): BoxReport => ({
   box: "north",
-  heardAgoMs: 0,
+  lastSeenAgoMs: 0,
   version: "1",
   agents: agents.map((more) => ({ ...AGENT, ...more })),
 });
@@ -186,7 +186,7 @@ describe("a box", () => {
   it("is unknown with no agent linked, one that said nothing yet, or one that has been silent", () => {
     expect(boxOf()).toBeUndefined();
     expect(boxOf({ snapshot: null })).toBeUndefined();
-    expect(boxOf({ heardAgoMs: LINK_SILENT_MS })).toBeUndefined();
+    expect(boxOf({ lastSeenAgoMs: LINK_SILENT_MS })).toBeUndefined();
   });
 
   it("goes by the agent that takes calls while another one leaves", () => {

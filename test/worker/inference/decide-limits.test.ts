@@ -4,7 +4,7 @@ import type { Refusal } from "../../../shared/errors.ts";
 import { ERRORS } from "../../../shared/errors.ts";
 import type { Fleet } from "../../../shared/fleet.ts";
 import type { BoxAttempt } from "../../../worker/inference/box-order.ts";
-import { decide, type Asker } from "../../../worker/inference/decide.ts";
+import { decide, type RoutingPermissions } from "../../../worker/inference/decide.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
 import { NOTHING_KNOWN } from "../../../worker/fleet/snapshot.ts";
 import type { ModelCall } from "../../../worker/inference/model-call.ts";
@@ -12,8 +12,8 @@ import { callOf } from "../support/calls.ts";
 import { box, fleetOf, server, twoBoxes } from "../support/fleets.ts";
 import { seeded } from "../support/random.ts";
 
-const ANYONE: Asker = { agents: null, fallback: "auto" };
-const only = (...agents: string[]): Asker => ({ agents, fallback: "auto" });
+const ANYONE: RoutingPermissions = { agents: null, fallback: "auto" };
+const only = (...agents: string[]): RoutingPermissions => ({ agents, fallback: "auto" });
 
 function attempts(fleet: Fleet, call: Partial<ModelCall>, asker = ANYONE): readonly BoxAttempt[] {
   const decided = decide(callOf(call), asker, indexFleet(fleet), NOTHING_KNOWN, 0);

@@ -1,7 +1,7 @@
 // Which server a call goes to, on the fleet that design section 2 describes: the shipped file.
 import { describe, expect, it } from "vitest";
 import fleet from "../../../fleet.config.ts";
-import type { RouteDecision, Asker } from "../../../worker/inference/decide.ts";
+import type { RouteDecision, RoutingPermissions } from "../../../worker/inference/decide.ts";
 import { decide } from "../../../worker/inference/decide.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
 import { NOTHING_KNOWN } from "../../../worker/fleet/snapshot.ts";
@@ -10,11 +10,11 @@ import type { Refusal } from "../../../shared/errors.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
 import { callOf } from "../support/calls.ts";
 
-const ANYONE: Asker = { agents: null, fallback: "auto" };
+const ANYONE: RoutingPermissions = { agents: null, fallback: "auto" };
 const shipped = indexFleet(fleet);
 
 /** Reads a body as the edge does, and decides. */
-function route(fields: object, asker: Asker = ANYONE, index = shipped): RouteDecision {
+function route(fields: object, asker: RoutingPermissions = ANYONE, index = shipped): RouteDecision {
   const body = { messages: [{ role: "user", content: "hello" }], ...fields };
   const call = readChatCall(new TextEncoder().encode(JSON.stringify(body)));
   if (!call.ok) throw new Error(call.refusal.message);
@@ -23,7 +23,11 @@ function route(fields: object, asker: Asker = ANYONE, index = shipped): RouteDec
   return decided.value;
 }
 
-function refusalOf(fields: Parameters<typeof callOf>[0], asker: Asker = ANYONE, index = shipped): Refusal {
+function refusalOf(
+  fields: Parameters<typeof callOf>[0],
+  asker: RoutingPermissions = ANYONE,
+  index = shipped,
+): Refusal {
   const decided = decide(callOf(fields), asker, index, NOTHING_KNOWN, 0);
   if (decided.ok) throw new Error("the call was not refused");
   return decided.refusal;
@@ -121,10 +125,10 @@ describe("who may serve: replicas, then the model router, then the default", () 
 });
 
 describe("how far a call may move: the strictest of key, agent type and request", () => {
-  const SAME_MODEL: Asker = { agents: null, fallback: "same-model" };
-  const NONE: Asker = { agents: null, fallback: "none" };
+  const SAME_MODEL: RoutingPermissions = { agents: null, fallback: "same-model" };
+  const NONE: RoutingPermissions = { agents: null, fallback: "none" };
 
-  it.each<[string, object, Asker, number[], number[]]>([
+  it.each<[string, object, RoutingPermissions, number[], number[]]>([
     ["a key of policy none leaves the model alone", { agent_type: "Clinical" }, NONE, [8085], []],
     ["and may still use its replicas, which are the model", { agent_type: "Scribe" }, NONE, [8082, 8080], []],
     ["and keeps a port to that port", { model_port: 8082 }, NONE, [8082], []],

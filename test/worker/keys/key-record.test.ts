@@ -6,7 +6,7 @@ import {
   changedKey,
   createdKey,
   identify,
-  identifyStanding,
+  identifyVerdict,
   leaseUntil,
   monthOf,
   owesAnything,
@@ -69,7 +69,7 @@ describe("who shows a secret", () => {
     expect(identify(key, A, NOW + 9)).toMatchObject({ kind: "known", until: NOW + 10 });
     expect(identify(key, A, NOW + 10)).toEqual({ kind: "expired" });
     expect(identify(key, B, NOW + 10)).toEqual({ kind: "unknown" });
-    expect(identifyStanding({ ...RECORD, expiresAt: NOW }, NOW)).toEqual({ kind: "expired" });
+    expect(identifyVerdict({ ...RECORD, expiresAt: NOW }, NOW)).toEqual({ kind: "expired" });
   });
 
   it("isn't told a revoked key from one that never was, expired or not", () => {
@@ -138,7 +138,7 @@ describe("a change", () => {
       limits: { perSecond: 10, concurrent: 4, tokensPerMonth: null },
       expiresAt: NOW + 1_000,
     });
-    expect(key.owed.audit.at(-1)).toEqual({
+    expect(key.pending.audit.at(-1)).toEqual({
       at: "2026-11-23T12:00:00.005Z",
       actor: "other",
       action: "key.change",
@@ -158,14 +158,14 @@ describe("a change", () => {
     expect(changedKey(key, { name: "clinic", limits: { perSecond: 10 } }, BY, NOW)).toBe(key);
   });
 
-  it("of the month's limit is owed to the ledger, another isn't", () => {
+  it("of the month's limit is pending to the ledger, another isn't", () => {
     const key = settledAll(keyOf());
-    expect(changedKey(key, { name: "x" }, BY, NOW).owed.ledger).toBe(false);
+    expect(changedKey(key, { name: "x" }, BY, NOW).pending.ledger).toBe(false);
     const counted = changedKey(key, { limits: { tokensPerMonth: 5 } }, BY, NOW);
-    expect(counted.owed.ledger).toBe(true);
+    expect(counted.pending.ledger).toBe(true);
     const told = usedKey(settledAll(counted), { month: "2026-11", tokens: 9 });
     const freed = changedKey(told, { limits: { tokensPerMonth: null } }, BY, NOW);
-    expect(freed).toMatchObject({ month: null, owed: { ledger: true } });
+    expect(freed).toMatchObject({ month: null, pending: { ledger: true } });
   });
 });
 
@@ -205,10 +205,10 @@ describe("the month's tokens", () => {
   });
 });
 
-describe("what others are owed", () => {
+describe("what others are pending", () => {
   it("is a creation, then nothing once it has arrived", () => {
     const key = keyOf();
-    expect(key.owed).toMatchObject({
+    expect(key.pending).toMatchObject({
       copy: true,
       creation: true,
       ledger: false,
@@ -220,7 +220,7 @@ describe("what others are owed", () => {
   it("outlives an answer to something older", () => {
     const key = keyOf();
     const later = changedKey(key, { name: "ward" }, { ...BY, requestId: "req_2" }, NOW);
-    expect(settledKey(later, key).owed).toMatchObject({
+    expect(settledKey(later, key).pending).toMatchObject({
       copy: true,
       creation: false,
       audit: [{ requestId: "req_2" }],
@@ -231,7 +231,7 @@ describe("what others are owed", () => {
     let key = keyOf();
     for (let at = 0; at < 500; at += 1)
       key = changedKey(key, { name: `n${at}` }, { ...BY, requestId: `req_${at}` }, NOW);
-    expect(key.owed.audit.length).toBe(100);
+    expect(key.pending.audit.length).toBe(100);
   });
 });
 
@@ -241,7 +241,7 @@ describe("the first admin key's place", () => {
   const made = (more: Partial<KeyRecord>): StoredKey =>
     createdKey({ id: "Ab3dEf6hIj9k", record: { ...RECORD, ...more }, secretHash: A }, by, NOW);
   const settled = (key: StoredKey): StoredKey => settledKey(key, key);
-  const taken = (key: StoredKey): boolean => key.owed.superseded === FIRST;
+  const taken = (key: StoredKey): boolean => key.pending.superseded === FIRST;
 
   it("is taken by a key that becomes an admin key: made as one, given the scope, or more time", () => {
     expect(taken(made(ADMIN))).toBe(true);
@@ -255,7 +255,9 @@ describe("the first admin key's place", () => {
     const admin = settled(made(ADMIN));
     expect(taken(admin)).toBe(false);
     expect(taken(changedKey(admin, { name: "ops" }, by, NOW))).toBe(false);
-    expect(changedKey(settled(made({})), ADMIN, { ...BY, firstKey: null }, NOW).owed.superseded).toBeNull();
+    expect(
+      changedKey(settled(made({})), ADMIN, { ...BY, firstKey: null }, NOW).pending.superseded,
+    ).toBeNull();
   });
 
   it("is told until it has arrived, and given back by a key that ended before", () => {
@@ -266,7 +268,7 @@ describe("the first admin key's place", () => {
 
 const settledAll = (key: StoredKey): StoredKey => {
   const settled = settledKey(key, key);
-  return { ...settled, owed: { ...settled.owed, ledger: false } };
+  return { ...settled, pending: { ...settled.pending, ledger: false } };
 };
 
 describe("any life", () => {

@@ -1,10 +1,14 @@
 // Letting requests in by what is held, and asking the objects where nothing is: every failure a refusal, never a
 // guess, and what one limit refuses spends nothing of the other.
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import type { AddressLeaseAnswer, KeyLeaseAnswer, KeyLeaseQuestion } from "../../../worker/limits/lease-request.ts";
+import type {
+  AddressLeaseAnswer,
+  KeyLeaseAnswer,
+  KeyLeaseQuestion,
+} from "../../../worker/limits/lease-request.ts";
 import { FAILED_KEYS_A_MINUTE, LIMITER_TIMEOUT_MS, UNKNOWN_KEY_MS } from "../../../shared/limits.ts";
 import type { Bindings } from "../../../worker/env.ts";
-import type { Asker } from "../../../worker/limits/caller.ts";
+import type { Caller } from "../../../worker/limits/caller.ts";
 import type { Claim } from "../../../worker/auth/credential.ts";
 import { shownKey, type ShownKey } from "../../../worker/limits/key-limit.ts";
 import { Limiter, type Entry } from "../../../worker/limits/limiter.ts";
@@ -26,7 +30,7 @@ interface World {
   readonly limiter: Limiter;
   readonly keys: ReturnType<typeof fakeKeys>;
   readonly addresses: ReturnType<typeof fakeAddresses>;
-  readonly asker: Asker;
+  readonly asker: Caller;
   readonly clock: { now: number };
   enter(key?: ShownKey): Promise<Entry<unknown>>;
   /** What ran on beside the answers. */
@@ -47,7 +51,7 @@ function worldOf({ key, address, shield, perAddress = 100 }: Answers = {}): Worl
   const fleet = fleetOf({ limits: { perAddressPerSecond: perAddress, perKeyPerSecond: 1_000 } });
   const limiter = new Limiter(fleet, () => clock.now);
   const running: Promise<unknown>[] = [];
-  const asker: Asker = {
+  const asker: Caller = {
     bindings: { API_KEY: keys.binding, CLIENT_ADDRESS: addresses.binding, ...shield } as Bindings,
     calls: true,
     requestId: "req_1",
@@ -91,9 +95,9 @@ describe("a key's word", () => {
   it("counts for less than a second: what was let in on it and waited longer has to ask again", async () => {
     const world = worldOf({ key: () => known(lease(5, 900, { remaining: 5 }), exempt) });
     expect((await world.enter()).ok).toBe(true);
-    expect(world.limiter.vouches(KEY)).toBe(true);
+    expect(world.limiter.isFresh(KEY)).toBe(true);
     world.clock.now += 1_000;
-    expect(world.limiter.vouches(KEY)).toBe(false);
+    expect(world.limiter.isFresh(KEY)).toBe(false);
   });
 
   it("on a month that is used up keeps no operator from looking after it", async () => {

@@ -1,8 +1,8 @@
 // The limits as answers tell of them: the IETF draft's structured fields, and OpenAI's set.
 import { describe, expect, it } from "vitest";
-import { RATE_HEADERS, setRateHeaders, type ToldLimits } from "../../../worker/limits/rate-headers.ts";
+import { RATE_HEADERS, setRateHeaders, type LimitStatuses } from "../../../worker/limits/rate-headers.ts";
 
-function headersOf(told: ToldLimits): Record<string, string> {
+function headersOf(told: LimitStatuses): Record<string, string> {
   const headers = new Headers();
   setRateHeaders(headers, told);
   return Object.fromEntries(headers);

@@ -144,7 +144,7 @@ export function linkedAgent(more: Partial<LinkedAgent> = {}): LinkedAgent {
     epoch: "epoch-1",
     version: "1.2.3",
     linkedForMs: 60_000,
-    heardAgoMs: 1_000,
+    lastSeenAgoMs: 1_000,
     leaving: false,
     ports: [9000],
     models: ["Model-1"],

@@ -1,10 +1,10 @@
 // Which stretch of time a question about usage means.
 import { describe, expect, it } from "vitest";
 import { UsageQuestion } from "../../../shared/usage-report.ts";
-import { usageStretch } from "../../../worker/usage/query-range.ts";
+import { usageRange } from "../../../worker/usage/query-range.ts";
 
 const NOW = Date.parse("2026-11-23T12:34:56Z");
-const stretch = (query: Readonly<Record<string, string>>) => usageStretch(UsageQuestion.parse(query), NOW);
+const stretch = (query: Readonly<Record<string, string>>) => usageRange(UsageQuestion.parse(query), NOW);
 
 describe("a question about usage", () => {
   it("means the last thirty days by day where it says nothing", () => {

@@ -40,7 +40,7 @@ export const CALM_MS = 15 * SECOND_MS;
 export interface WatchedBox {
   readonly name: string;
   /** Null for never. */
-  readonly heardAt: number | null;
+  readonly lastSeenAt: number | null;
   /** False where no agent's words are to be had: nothing is known of its servers then, good or bad. */
   readonly speaks: boolean;
   readonly draining: boolean;
@@ -68,7 +68,7 @@ interface Condition {
   readonly text: string;
 }
 
-interface Standing {
+interface ActiveAlarm {
   readonly kind: AlarmKind;
   readonly text: string;
   /** Since when the condition holds, milliseconds since 1970. */
@@ -87,7 +87,7 @@ interface Restarts {
 
 /** What is kept between looks; plain data, so that it can be stored. */
 export interface AlarmState {
-  readonly standing: Readonly<Record<string, Standing>>;
+  readonly standing: Readonly<Record<string, ActiveAlarm>>;
   readonly restarts: Readonly<Record<string, Restarts>>;
   /** When the first look was: before that nothing can have been silent. */
   readonly since: number | null;
@@ -114,7 +114,7 @@ export function look(
   const since = state.since ?? now;
   const restarts = boxes.reduce((kept, box) => countRestarts(kept, box, now), state.restarts);
   const conditions = boxes.flatMap((box) => conditionsOf(box, restarts, since, now));
-  const standing: Record<string, Standing> = {};
+  const standing: Record<string, ActiveAlarm> = {};
   const news: AlarmNews[] = [];
   for (const { id, kind, text, heldSince } of conditions) {
     const before = state.standing[id];
@@ -151,7 +151,7 @@ export function raised(state: AlarmState): AlarmNews[] {
     .map(([id, one]) => newsOf(id, one, "raised"));
 }
 
-function newsOf(id: string, { kind, text, since }: Standing, state: AlarmNews["state"]): AlarmNews {
+function newsOf(id: string, { kind, text, since }: ActiveAlarm, state: AlarmNews["state"]): AlarmNews {
   return { id, kind, state, text, advice: ADVICE[kind], since };
 }
 
@@ -183,14 +183,14 @@ function conditionsOf(
   now: number,
 ): HeldCondition[] {
   const { name } = box;
-  const heardAt = box.heardAt ?? firstLookAt;
-  if (now - heardAt >= ALARM_AFTER_MS["box-silent"]) {
+  const lastSeenAt = box.lastSeenAt ?? firstLookAt;
+  if (now - lastSeenAt >= ALARM_AFTER_MS["box-silent"]) {
     // What a silent box said before tells nothing of now.
     const text =
-      box.heardAt === null
+      box.lastSeenAt === null
         ? `${name} has never reported in.`
-        : `${name} has said nothing for ${minutes(now - heardAt)}.`;
-    return [{ id: `box-silent:${name}`, kind: "box-silent", text, heldSince: heardAt }];
+        : `${name} has said nothing for ${minutes(now - lastSeenAt)}.`;
+    return [{ id: `box-silent:${name}`, kind: "box-silent", text, heldSince: lastSeenAt }];
   }
   return [
     ...box.servers.flatMap((server) => serverConditions(box, server, restarts, now)),

@@ -21,19 +21,19 @@ export function watchedBoxes(
 }
 
 function unheard(name: string): WatchedBox {
-  return { ...NOTHING, name, heardAt: null, speaks: false, draining: false, servers: [] };
+  return { ...NOTHING, name, lastSeenAt: null, speaks: false, draining: false, servers: [] };
 }
 
 /** @param ports null where the edge hasn't said which */
 function watched(report: BoxReport, ports: readonly number[] | null, now: number): WatchedBox {
-  const { box: name, heardAgoMs, held = false } = report;
+  const { box: name, lastSeenAgoMs, held = false } = report;
   const speaker = speakerOf(report);
-  if (speaker === null) return { ...unheard(name), heardAt: now - heardAgoMs };
+  if (speaker === null) return { ...unheard(name), lastSeenAt: now - lastSeenAgoMs };
   const { agent, snapshot, takesCalls } = speaker;
   const traffic = speakingOf(report).map((one) => one.snapshot.traffic);
   return {
     name,
-    heardAt: now - heardAgoMs,
+    lastSeenAt: now - lastSeenAgoMs,
     speaks: true,
     draining: held || !takesCalls,
     servers: snapshot.servers

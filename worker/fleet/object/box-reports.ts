@@ -7,7 +7,7 @@ import type { BoxRow } from "./link-store.ts";
 export interface Linked {
   readonly session: Session;
   /** When it last said anything, its pings included. */
-  readonly heardAt: number;
+  readonly lastSeenAt: number;
 }
 
 export function boxReports(linked: readonly Linked[], known: readonly BoxRow[], now: number): BoxReport[] {
@@ -15,10 +15,10 @@ export function boxReports(linked: readonly Linked[], known: readonly BoxRow[], 
     const agents = linked
       .filter(({ session }) => session.box === box && session.hello !== null)
       .toSorted((a, b) => b.session.linkedAt - a.session.linkedAt);
-    const heardAt = Math.max(heard_at, ...agents.map((agent) => agent.heardAt));
+    const lastSeenAt = Math.max(heard_at, ...agents.map((agent) => agent.lastSeenAt));
     return {
       box,
-      heardAgoMs: ago(heardAt, now),
+      lastSeenAgoMs: ago(lastSeenAt, now),
       version,
       held: held === 1,
       agents: agents.map((agent) => view(agent, now)),
@@ -26,12 +26,12 @@ export function boxReports(linked: readonly Linked[], known: readonly BoxRow[], 
   });
 }
 
-function view({ session, heardAt }: Linked, now: number): LinkedAgent {
+function view({ session, lastSeenAt }: Linked, now: number): LinkedAgent {
   return {
     epoch: session.hello?.epoch ?? "",
     version: session.hello?.version ?? "",
     linkedForMs: ago(session.linkedAt, now),
-    heardAgoMs: ago(heardAt, now),
+    lastSeenAgoMs: ago(lastSeenAt, now),
     leaving: session.leaving,
     ports: session.hello?.servers.map(({ port }) => port) ?? [],
     models: session.hello?.servers.map(({ model }) => model) ?? [],

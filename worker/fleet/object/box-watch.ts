@@ -3,8 +3,15 @@
 import type { PortsByBox } from "../../../shared/fleet.ts";
 import type { FleetAlarm, FleetEvent, FleetHistory } from "../../../shared/fleet-view.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
-import { look, NO_ALARMS, raised, type AlarmNews, type AlarmState, type WatchedBox } from "../alarms/conditions.ts";
-import { happened, type BoxCourse, type Told } from "./events.ts";
+import {
+  look,
+  NO_ALARMS,
+  raised,
+  type AlarmNews,
+  type AlarmState,
+  type WatchedBox,
+} from "../alarms/conditions.ts";
+import { happened, type BoxHistory, type Told } from "./events.ts";
 import { HistoryRows } from "./history.ts";
 
 /** Events kept, and events told at once: a bad night's worth, and a screen's. */
@@ -30,7 +37,7 @@ export class FleetWatch {
   readonly #sql: SqlStorage;
   readonly #history: HistoryRows;
   /** As stored, by box. */
-  readonly #courses = new Map<string, BoxCourse>();
+  readonly #courses = new Map<string, BoxHistory>();
   /** As stored, by name: a console asks twice a second, and every row read is billed. */
   readonly #kept = new Map<Kept, string | null>();
   /** The newest, as stored; null until read. */
@@ -47,7 +54,7 @@ export class FleetWatch {
     sql.exec("CREATE TABLE IF NOT EXISTS alarms (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID");
     sql.exec("CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, news TEXT NOT NULL)");
     for (const { box, course } of sql.exec<{ box: string; course: string }>("SELECT * FROM courses"))
-      this.#courses.set(box, JSON.parse(course) as BoxCourse);
+      this.#courses.set(box, JSON.parse(course) as BoxHistory);
   }
 
   /** The edge's fleet file names these boxes. @param ports with these servers; null where the edge doesn't say */

@@ -21,7 +21,7 @@ export interface SaidBox {
 }
 
 /** How a server is since it last changed, and how it was before it went down. */
-export interface Course {
+export interface ServerHistory {
   readonly state: LinkState;
   /** Milliseconds since 1970. */
   readonly since: number;
@@ -35,21 +35,21 @@ export interface Course {
   } | null;
 }
 
-export interface BoxCourse {
+export interface BoxHistory {
   readonly draining: boolean;
   readonly journal: SaidBox["journal"];
   /** By port, as text: plain data that can be stored. */
-  readonly servers: Readonly<Record<string, Course>>;
+  readonly servers: Readonly<Record<string, ServerHistory>>;
 }
 
 /** What is told of a box's words, and what to compare its next ones with. The first words of a box tell nothing. */
 export function happened(
-  before: BoxCourse | null,
+  before: BoxHistory | null,
   said: SaidBox,
   now: number,
-): { readonly course: BoxCourse; readonly told: readonly Told[] } {
+): { readonly course: BoxHistory; readonly told: readonly Told[] } {
   const told: Told[] = [];
-  const servers: Record<string, Course> = {};
+  const servers: Record<string, ServerHistory> = {};
   for (const server of said.servers) {
     const known = before?.servers[server.port];
     const course = courseOf(known, server, now);
@@ -69,7 +69,7 @@ export function happened(
   return { course: { draining: said.draining, journal: said.journal, servers }, told };
 }
 
-function courseOf(known: Course | undefined, server: SaidServer, now: number): Course {
+function courseOf(known: ServerHistory | undefined, server: SaidServer, now: number): ServerHistory {
   const { state, restarts, continued } = server;
   const takesCalls = state === "ready" || state === "slow";
   const since = known?.state === state ? known.since : now;
@@ -81,7 +81,7 @@ function courseOf(known: Course | undefined, server: SaidServer, now: number): C
   return { state, since, restarts, continued, out: takesCalls ? null : (known?.out ?? begun) };
 }
 
-function changed(known: Course, server: SaidServer, now: number): Told {
+function changed(known: ServerHistory, server: SaidServer, now: number): Told {
   const { port, state } = server;
   const because = server.why === "" ? "" : `: ${server.why}`;
   switch (state) {
@@ -100,7 +100,7 @@ function changed(known: Course, server: SaidServer, now: number): Told {
   }
 }
 
-function backWords({ out }: Course, server: SaidServer, now: number): string {
+function backWords({ out }: ServerHistory, server: SaidServer, now: number): string {
   if (out === null) return `${server.port} is as quick as usual again`;
   const after = duration(now - out.since);
   const back = grew(out.restarts, server.restarts)

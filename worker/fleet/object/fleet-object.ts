@@ -5,8 +5,8 @@ import { DurableObject } from "cloudflare:workers";
 import type { BoxReport } from "../../../shared/box-report.ts";
 import type { Failure, FailureFlood } from "../../../shared/failures.ts";
 import type { PortsByBox } from "../../../shared/fleet.ts";
-import type { FleetHistory, FleetWords } from "../../../shared/fleet-view.ts";
-import { THE_ONE } from "../../../shared/the-one.ts";
+import type { FleetHistory, FleetState } from "../../../shared/fleet-view.ts";
+import { SINGLETON } from "../../../shared/the-one.ts";
 import {
   LINK_BOX_HEADER,
   LINK_BOXES_HEADER,
@@ -33,10 +33,10 @@ import { LinkTables } from "./link-store.ts";
 import { sessionOf, sessionText } from "./session-text.ts";
 
 /** Sockets of one box: two while it reloads, and a few half-open ones that nobody has noticed yet. */
-const MOST_SOCKETS_A_BOX = 6;
+const MAX_SOCKETS_A_BOX = 6;
 
 /** Failures taken in one call; an isolate keeps fewer. */
-const MOST_FAILURES_A_CALL = 500;
+const MAX_FAILURES_A_CALL = 500;
 
 /** Floods named to whoever asks for a request that isn't kept. */
 const FLOODS_NAMED = 3;
@@ -49,7 +49,7 @@ const FAILURES_TOLD = 50;
 const CODES_MS = 5 * 60_000;
 
 /** Longest warning there is a place for in a frame, characters. */
-const MOST_WARNING = 400;
+const MAX_WARNING = 400;
 
 export class Fleet extends DurableObject<Bindings> {
   readonly #failures: FailureTables;
@@ -121,7 +121,7 @@ export class Fleet extends DurableObject<Bindings> {
    * @param expected boxes of the edge's fleet file
    * @param ports their servers; an edge of the release before doesn't say
    */
-  async words(expected: readonly string[], ports: PortsByBox | null = null): Promise<FleetWords> {
+  async words(expected: readonly string[], ports: PortsByBox | null = null): Promise<FleetState> {
     const now = Date.now();
     this.#watch.expect(expected, ports);
     await this.#lookLater();
@@ -173,7 +173,7 @@ export class Fleet extends DurableObject<Bindings> {
       .filter(isOpen)
       .flatMap((socket) => {
         const session = this.#sessionOf(socket);
-        return session === null ? [] : [{ session, heardAt: this.#heardAt(socket, session) }];
+        return session === null ? [] : [{ session, lastSeenAt: this.#lastSeenAt(socket, session) }];
       });
     return boxReports(linked, this.#links.boxes(), now);
   }
@@ -192,9 +192,9 @@ export class Fleet extends DurableObject<Bindings> {
 
   noteFailures(failures: readonly Failure[], floods: readonly FailureFlood[]): void {
     const now = Date.now();
-    const sorted = sortFailures(this.#pace, failures.slice(0, MOST_FAILURES_A_CALL), now);
+    const sorted = sortFailures(this.#pace, failures.slice(0, MAX_FAILURES_A_CALL), now);
     this.#pace = sorted.pace;
-    const counted = [...floods.slice(0, MOST_FAILURES_A_CALL), ...sorted.floods];
+    const counted = [...floods.slice(0, MAX_FAILURES_A_CALL), ...sorted.floods];
     this.ctx.storage.transactionSync(() => this.#failures.add(sorted.singles, counted, now));
   }
 
@@ -217,7 +217,7 @@ export class Fleet extends DurableObject<Bindings> {
   async #do(socket: WebSocket, session: Session, act: LinkAct): Promise<void> {
     switch (act.act) {
       case "warn":
-        return tell(socket, { t: "warning", message: act.message.slice(0, MOST_WARNING) });
+        return tell(socket, { t: "warning", message: act.message.slice(0, MAX_WARNING) });
       case "close":
         return end(socket, act.code, act.reason);
       case "greet":
@@ -250,7 +250,7 @@ export class Fleet extends DurableObject<Bindings> {
       tell(other, { t: "warning", message: "a newer link of the same process took this one's place" });
       end(other, LINK_CLOSE.replaced, "replaced by a newer link of the same process");
     }
-    this.#links.heard(session.box, session.heardAt, session.hello?.version ?? "");
+    this.#links.heard(session.box, session.lastSeenAt, session.hello?.version ?? "");
     if (this.#links.isHeld(session.box)) tell(socket, { t: "drain" });
     for (const keyId of this.#links.revocations(Date.now())) tell(socket, { t: "revoke", keyId });
   }
@@ -260,7 +260,7 @@ export class Fleet extends DurableObject<Bindings> {
     if (this.#booking.has(socket)) return;
     this.#booking.add(socket);
     try {
-      const ledger = this.env.LEDGER.getByName(THE_ONE);
+      const ledger = this.env.LEDGER.getByName(SINGLETON);
       const { upTo, misdated } = await ledger.apply(box, epoch, after, calls);
       tell(socket, { t: "ack", epoch, upTo });
       const session = this.#sessionOf(socket);
@@ -277,9 +277,9 @@ export class Fleet extends DurableObject<Bindings> {
     const open = this.ctx.getWebSockets(box).filter((socket) => socket !== newest && isOpen(socket));
     const heard = open.map((socket) => {
       const session = this.#sessionOf(socket);
-      return { socket, at: session === null ? 0 : this.#heardAt(socket, session) };
+      return { socket, at: session === null ? 0 : this.#lastSeenAt(socket, session) };
     });
-    const surplus = Math.max(0, open.length + 1 - MOST_SOCKETS_A_BOX);
+    const surplus = Math.max(0, open.length + 1 - MAX_SOCKETS_A_BOX);
     for (const { socket } of heard.toSorted((a, b) => a.at - b.at).slice(0, surplus))
       end(socket, LINK_CLOSE.tooMany, "too many links of this box; the one heard longest ago goes");
   }
@@ -287,12 +287,12 @@ export class Fleet extends DurableObject<Bindings> {
   #noteHeard(socket: WebSocket): void {
     const session = this.#sessionOf(socket);
     if (session === null || session.hello === null) return;
-    this.#links.heard(session.box, this.#heardAt(socket, session), session.hello.version);
+    this.#links.heard(session.box, this.#lastSeenAt(socket, session), session.hello.version);
   }
 
   /** Pings are answered by the platform without waking anybody; it knows when. */
-  #heardAt(socket: WebSocket, session: Session): number {
-    return Math.max(session.heardAt, this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0);
+  #lastSeenAt(socket: WebSocket, session: Session): number {
+    return Math.max(session.lastSeenAt, this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0);
   }
 
   #sessionOf(socket: WebSocket): Session | null {

@@ -13,7 +13,7 @@ export const HISTORY_KEPT_MS = 24 * 60 * 60 * 1000;
 const PRUNE_EVERY = 60;
 
 /** Most points of an answer: a chart has about as many pixels. */
-const MOST_POINTS = 720;
+const MAX_POINTS = 720;
 
 /** Box by box, those too that the fleet lost: without the box's name it would read the whole table each time. */
 const PRUNE = `WITH RECURSIVE names(box) AS (
@@ -78,7 +78,7 @@ export class HistoryRows {
   /** The last `minutes` of a box: averages over steps long enough that no more than 720 are answered. */
   read(box: string, minutes: number, now: number): FleetHistory {
     const spanMs = Math.min(minutes * 60_000, HISTORY_KEPT_MS);
-    const stepMs = Math.ceil(spanMs / MOST_POINTS / HISTORY_STEP_MS) * HISTORY_STEP_MS;
+    const stepMs = Math.ceil(spanMs / MAX_POINTS / HISTORY_STEP_MS) * HISTORY_STEP_MS;
     // A bound number is a REAL, and so is what it divides. Beside max() SQLite takes the other columns from the row that has it: of a step's servers the newest.
     const rows = this.#sql
       .exec<Row>(

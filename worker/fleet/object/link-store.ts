@@ -5,7 +5,7 @@
 const REVOCATION_MS = 120_000;
 
 /** Revocations told to an agent that comes back; more in two minutes are somebody's script. */
-const MOST_REVOCATIONS = 1_000;
+const MAX_REVOCATIONS = 1_000;
 
 export interface BoxRow extends Record<string, SqlStorageValue> {
   box: string;
@@ -73,7 +73,7 @@ export class LinkTables {
       .exec<{ key: string }>(
         "SELECT key FROM revocations WHERE at >= ? ORDER BY at DESC LIMIT ?",
         now - REVOCATION_MS,
-        MOST_REVOCATIONS,
+        MAX_REVOCATIONS,
       )
       .toArray()
       .map(({ key }) => key);

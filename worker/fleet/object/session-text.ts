@@ -4,7 +4,7 @@ import type { Snapshot } from "../../../shared/wire.ts";
 import type { Session } from "./sessions.ts";
 
 /** The platform's bound on an attachment, less what its serializer puts around a text. */
-const MOST_CHARACTERS = 16_384 - 64;
+const MAX_CHARACTERS = 16_384 - 64;
 
 /** Raised when the text's shape changes: one of another release is as good as none. */
 const VERSION = 1;
@@ -15,12 +15,12 @@ export function sessionText(session: Session): string {
   for (const lighter of [rounded, withShortWords, withoutWords]) {
     left = lighter(left);
     const text = asciiJson({ v: VERSION, ...left });
-    if (text.length <= MOST_CHARACTERS) return text;
+    if (text.length <= MAX_CHARACTERS) return text;
   }
   for (;;) {
     left = halved(left);
     const text = asciiJson({ v: VERSION, ...left });
-    if (text.length <= MOST_CHARACTERS) return text;
+    if (text.length <= MAX_CHARACTERS) return text;
   }
 }
 

@@ -14,16 +14,16 @@ import {
 } from "../../../shared/wire.ts";
 
 /** Frames read of one socket in a second; batches are sent one by one, so that more is a fault. The rest is dropped unread. */
-const MOST_FRAMES_A_SECOND = 50;
+const MAX_FRAMES_A_SECOND = 50;
 /** An agent sends one at most. */
-const MOST_SNAPSHOTS_A_SECOND = 4;
+const MAX_SNAPSHOTS_A_SECOND = 4;
 
 export interface Session {
   readonly box: string;
   /** The edge's own fleet file, when the agent dialled. */
   readonly fleetHash: string;
   readonly linkedAt: number;
-  readonly heardAt: number;
+  readonly lastSeenAt: number;
   readonly hello: Pick<Hello, "epoch" | "version" | "servers"> | null;
   readonly leaving: boolean;
   /** What operators should know of it. */
@@ -53,7 +53,7 @@ export function newSession(box: string, fleetHash: string, now: number): Session
     box,
     fleetHash,
     linkedAt: now,
-    heardAt: now,
+    lastSeenAt: now,
     hello: null,
     leaving: false,
     warning: null,
@@ -65,8 +65,8 @@ export function newSession(box: string, fleetHash: string, now: number): Session
 }
 
 export function hear(before: Session, frame: string | ArrayBuffer, now: number): Heard {
-  const session = { ...before, heardAt: now, pace: nextPace(before.pace, now) };
-  if (session.pace.frames > MOST_FRAMES_A_SECOND) return { session, acts: [] };
+  const session = { ...before, lastSeenAt: now, pace: nextPace(before.pace, now) };
+  if (session.pace.frames > MAX_FRAMES_A_SECOND) return { session, acts: [] };
   if (typeof frame !== "string") return ending(session, "protocol", "frames are text");
   if (frame.length > MAX_FRAME_BYTES) return ending(session, "protocol", "the frame is too large");
   const read = readFrame(AgentFrame, frame);
@@ -127,7 +127,7 @@ function hearSnapshot(session: Session, snapshot: Snapshot, now: number): Heard 
   const snapshots = session.pace.snapshots + 1;
   const paced = { ...session, pace: { ...session.pace, snapshots } };
   const isLate = session.snapshot !== null && snapshot.seq <= session.snapshot.seq;
-  if (isLate || snapshots > MOST_SNAPSHOTS_A_SECOND) return { session: paced, acts: [] };
+  if (isLate || snapshots > MAX_SNAPSHOTS_A_SECOND) return { session: paced, acts: [] };
   return { session: { ...paced, snapshot, snapshotAt: now }, acts: [] };
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { makeFirstKey } from "../../../../cli/commands/keys/bootstrap.ts";
-import type { Surroundings } from "../../../../cli/context.ts";
+import type { CommandContext } from "../../../../cli/context.ts";
 import { apiKeyId, formatApiKey } from "../../../../shared/api-key.ts";
 import { SeededRandom } from "../../../support/seeded-random.ts";
 import { runHere, runProgram } from "../../support/run-isha.ts";
@@ -15,7 +15,7 @@ beforeEach(async () => {
   return () => rm(homeFolder, { recursive: true });
 });
 
-const bootstrap = (argv: readonly string[], given: Partial<Surroundings> = {}) =>
+const bootstrap = (argv: readonly string[], given: Partial<CommandContext> = {}) =>
   runHere(["keys", "bootstrap", ...argv], { homeFolder, folder: homeFolder, ...given });
 
 /** What it told as JSON. */

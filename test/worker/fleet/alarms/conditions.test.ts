@@ -23,7 +23,7 @@ const SERVER = { port: 9001, model: "Model-9001", state: "ready", why: "", resta
 function boxOf(now: number, more: Partial<WatchedBox> = {}): WatchedBox {
   return {
     name: "north",
-    heardAt: now,
+    lastSeenAt: now,
     speaks: true,
     draining: false,
     servers: [SERVER],
@@ -59,7 +59,7 @@ const server = (more: Partial<WatchedBox["servers"][number]>): Partial<WatchedBo
 describe("an alarm is told once when it counts, and once when it is over", () => {
   it("a box that says nothing for a minute", () => {
     const silent = (at: number): Partial<WatchedBox> =>
-      at > 10_000 && at < 120_000 ? { heardAt: START + 10_000 } : {};
+      at > 10_000 && at < 120_000 ? { lastSeenAt: START + 10_000 } : {};
     expect(watch(300_000, silent).told).toEqual([
       "70 s: box-silent:north raised",
       "135 s: box-silent:north recovered",
@@ -67,7 +67,7 @@ describe("an alarm is told once when it counts, and once when it is over", () =>
   });
 
   it("a box that was never heard of, a minute after the first look", () => {
-    const never = { heardAt: null, speaks: false, servers: [] };
+    const never = { lastSeenAt: null, speaks: false, servers: [] };
     expect(watch(120_000, () => never).told).toEqual(["60 s: box-silent:north raised"]);
   });
 
@@ -143,14 +143,14 @@ describe("nobody is woken", () => {
 
   it("by the end of an alarm whose box merely fell silent, nor later than in time by a link that breaks", () => {
     const speechless = (at: number): Partial<WatchedBox> => ({
-      heardAt: START + at - 5_000,
+      lastSeenAt: START + at - 5_000,
       speaks: false,
       servers: [],
       temperatureC: null,
     });
     const down = server({ state: "down" });
     const silent = watch(400_000, (at) =>
-      at > 150_000 && at < 300_000 ? { ...speechless(at), heardAt: START + 150_000 } : down,
+      at > 150_000 && at < 300_000 ? { ...speechless(at), lastSeenAt: START + 150_000 } : down,
     );
     expect(silent.told).toEqual([
       "120 s: not-ready:north:9001 raised",
@@ -182,7 +182,7 @@ it("whatever happens, raised and recovered alternate, nothing is told before its
         state,
         [
           boxOf(now, {
-            heardAt: random.chance(0.9) ? now : START,
+            lastSeenAt: random.chance(0.9) ? now : START,
             temperatureC: random.pick([null, 50, 95]),
             calls: random.whole(0, 50),
             failed: random.whole(0, 20),

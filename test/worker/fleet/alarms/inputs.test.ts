@@ -11,15 +11,15 @@ const NOW = 1_800_000_000_000;
 
 const said = (more: Readonly<Record<string, unknown>> = {}): Snapshot => readSnapshot(1, more);
 
-const report = (agents: readonly LinkedAgent[], heardAgoMs = 1_000): BoxReport => ({
+const report = (agents: readonly LinkedAgent[], lastSeenAgoMs = 1_000): BoxReport => ({
   box: "north",
-  heardAgoMs,
+  lastSeenAgoMs,
   version: "1.2.3",
   agents,
 });
 
-const watched = (agents: readonly LinkedAgent[], heardAgoMs?: number) =>
-  watchedBoxes(["north"], {}, [report(agents, heardAgoMs)], NOW)[0];
+const watched = (agents: readonly LinkedAgent[], lastSeenAgoMs?: number) =>
+  watchedBoxes(["north"], {}, [report(agents, lastSeenAgoMs)], NOW)[0];
 
 const CARD = { name: "a card", memoryUsedGib: 1, memoryTotalGib: 24, utilizationPercent: 1, powerWatts: 1 };
 const UNKNOWN = {
@@ -39,7 +39,7 @@ describe("the boxes that are watched", () => {
       [report([linkedAgent()]), { ...report([]), box: "old" }],
       NOW,
     );
-    expect(boxes.map(({ name, heardAt }) => [name, heardAt])).toEqual([
+    expect(boxes.map(({ name, lastSeenAt }) => [name, lastSeenAt])).toEqual([
       ["south", null],
       ["north", NOW - 1_000],
     ]);
@@ -66,7 +66,7 @@ describe("the boxes that are watched", () => {
     });
     expect(watched([linkedAgent({ snapshot })])).toEqual({
       name: "north",
-      heardAt: NOW - 1_000,
+      lastSeenAt: NOW - 1_000,
       speaks: true,
       draining: false,
       servers: [
@@ -106,9 +106,9 @@ describe("nothing is known of a box's servers", () => {
   it.each<[string, LinkedAgent[]]>([
     ["without a link", []],
     ["whose agent hasn't said anything yet", [linkedAgent({ snapshot: null, snapshotAgoMs: null })]],
-    ["whose link is half open", [linkedAgent({ heardAgoMs: LINK_SILENT_MS })]],
+    ["whose link is half open", [linkedAgent({ lastSeenAgoMs: LINK_SILENT_MS })]],
   ])("%s, but when it was last heard", (_, agents) => {
-    expect(watched(agents, 45_000)).toMatchObject({ ...UNKNOWN, heardAt: NOW - 45_000 });
+    expect(watched(agents, 45_000)).toMatchObject({ ...UNKNOWN, lastSeenAt: NOW - 45_000 });
   });
 });
 

@@ -25,7 +25,7 @@ function said(
 
 const boxOf = (name: string, more: Partial<WatchedBox> = {}): WatchedBox => ({
   name,
-  heardAt: null,
+  lastSeenAt: null,
   speaks: false,
   draining: false,
   servers: [],

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   duration,
   happened,
-  type BoxCourse,
+  type BoxHistory,
   type SaidBox,
   type SaidServer,
 } from "../../../../worker/fleet/object/events.ts";
@@ -14,7 +14,7 @@ const SERVER: SaidServer = { port: 9001, state: "ready", why: "", restarts: 2, c
 function telling(
   ...words: readonly (readonly [at: number, said: Partial<SaidServer>, box?: Partial<SaidBox>])[]
 ): string[] {
-  let course: BoxCourse | null = null;
+  let course: BoxHistory | null = null;
   return words.flatMap(([at, said, box]) => {
     const heard = happened(
       course,

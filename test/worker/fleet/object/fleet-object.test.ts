@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
-import { THE_ONE } from "../../../../shared/the-one.ts";
+import { SINGLETON } from "../../../../shared/the-one.ts";
 import { LINK_CLOSE, PING, PONG } from "../../../../shared/wire.ts";
 import { dial, hello, linked, linkServer, newFleet, snapshot, type Agent } from "../../support/agents.ts";
 import { stopClock } from "../../support/edge.ts";
@@ -32,7 +32,7 @@ const acks = (agent: Agent): number[] =>
   agent.frames.flatMap((frame) => (frame.t === "ack" ? [frame.upTo] : []));
 
 async function booked(key: string): Promise<number> {
-  return (await sumsBy(env.LEDGER.getByName(THE_ONE), "key", { key }))[key]?.calls ?? 0;
+  return (await sumsBy(env.LEDGER.getByName(SINGLETON), "key", { key }))[key]?.calls ?? 0;
 }
 
 describe("what a box last said", () => {
@@ -50,18 +50,18 @@ describe("what a box last said", () => {
     expect((await fleet.boxes())[0]).toMatchObject({
       box: "north",
       version: "1.2.3",
-      heardAgoMs: 7_000,
+      lastSeenAgoMs: 7_000,
       agents: [
         {
           epoch: "epoch-2",
           linkedForMs: 9_000,
-          heardAgoMs: 7_000,
+          lastSeenAgoMs: 7_000,
           leaving: false,
           ports: [9000],
           snapshot: { seq: 7 },
           snapshotAgoMs: 7_000,
         },
-        { epoch: "epoch-1", heardAgoMs: 10_000, leaving: true, snapshot: null, snapshotAgoMs: null },
+        { epoch: "epoch-1", lastSeenAgoMs: 10_000, leaving: true, snapshot: null, snapshotAgoMs: null },
       ],
     });
     expect(old.closed).toEqual([]);
@@ -112,7 +112,7 @@ describe("what a box last said", () => {
     clock.to(START + 8_000);
     expect((await fleet.boxes())[0]).toMatchObject({ box: "north", version: "1.2.3" });
     await evictDurableObject(fleet);
-    expect((await fleet.boxes())[0]?.heardAgoMs).toBe(8_000);
+    expect((await fleet.boxes())[0]?.lastSeenAgoMs).toBe(8_000);
   });
 
   it("is remembered as drained from the moment an operator says so, until it is resumed, through hibernation", async () => {
@@ -157,7 +157,7 @@ describe("a link", () => {
     );
     if (heard === null) throw new Error("the ping wasn't noted");
     clock.to(heard.getTime() + 5_000);
-    expect((await fleet.boxes())[0]?.heardAgoMs).toBe(5_000);
+    expect((await fleet.boxes())[0]?.lastSeenAgoMs).toBe(5_000);
   });
 
   it("of a process that dialled again takes the older one's place", async () => {
