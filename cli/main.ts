@@ -5,7 +5,7 @@ import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { Fleet } from "../shared/fleet.ts";
+import type { FleetConfig } from "../shared/fleet.ts";
 import { CommandFailure, EXIT } from "./failure.ts";
 import { runIsha } from "./isha.ts";
 import type { Output, CommandContext } from "./context.ts";
@@ -58,7 +58,7 @@ function outputTo(stream: NodeJS.WriteStream): Output {
 async function defaultUrl(): Promise<string> {
   const file = resolve(env["ISHA_FLEET"] || `${ROOT}/fleet.config.ts`);
   try {
-    const { default: fleet } = (await import(pathToFileURL(file).href)) as { readonly default: Fleet };
+    const { default: fleet } = (await import(pathToFileURL(file).href)) as { readonly default: FleetConfig };
     return `https://${fleet.domain}`;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);

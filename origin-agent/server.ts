@@ -8,7 +8,8 @@ import type { Refusal } from "../shared/errors.ts";
 import { AGENT_KEEP_ALIVE_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "../shared/limits.ts";
 import { thrownName } from "../shared/thrown-name.ts";
 import { ClientAnswer } from "./answers/client-answer.ts";
-import { CLIENT_LEFT, forwardCall, type CallReport, type Forwarding } from "./calls/run-call.ts";
+import { CLIENT_LEFT, type CallObserver, type CallReport } from "./calls/report.ts";
+import { runCall, type CallInput } from "./calls/run-call.ts";
 import { IdleConnections } from "./idle-connections.ts";
 import type { RetainedBodies, RetainedBody, NotRetained } from "./calls/request-bodies.ts";
 
@@ -33,8 +34,8 @@ export interface ControlAnswer {
   readonly body: string;
 }
 
-export interface AgentParts extends Pick<
-  Forwarding,
+export interface ServerParts extends Pick<
+  CallInput,
   "box" | "dispatch" | "budget" | "modelOf" | "countTokens" | "clock"
 > {
   readonly isEdge: (token: string | undefined) => boolean;
@@ -51,7 +52,8 @@ export interface AgentParts extends Pick<
     port: number,
     bodyBytes: number,
   ) => (report: CallReport, ms: number) => void;
-  readonly onEnd: (call: Call, report: CallReport, ms: number) => void;
+  /** Run in order at the end of every call. */
+  readonly observers: readonly CallObserver[];
   readonly log: Logger;
 }
 
@@ -67,7 +69,7 @@ export interface AgentServer {
 }
 
 /** Everything the agent answers: the dialects' paths for calls, and its control routes. */
-export function createAgentServer(parts: AgentParts): AgentServer {
+export function createAgentServer(parts: ServerParts): AgentServer {
   const control = IttyRouter();
   for (const [path, answer] of Object.entries(parts.control)) control.get(path, answer);
   for (const [path, answer] of Object.entries(parts.guarded)) {
@@ -113,7 +115,7 @@ interface ControlRequest {
 const CALL_PATHS: ReadonlySet<string> = new Set(Object.values(DIALECT_PATHS));
 
 async function answerControl(
-  parts: AgentParts,
+  parts: ServerParts,
   control: ReturnType<typeof IttyRouter>,
   request: IncomingMessage,
   response: ServerResponse,
@@ -138,20 +140,20 @@ async function answerControl(
   response.end(answer.body);
 }
 
-function isFromEdge(parts: AgentParts, request: IncomingMessage): boolean {
+function isFromEdge(parts: ServerParts, request: IncomingMessage): boolean {
   const token = request.headers[TOKEN_HEADER];
   return parts.isEdge(typeof token === "string" ? token : undefined);
 }
 
 /** The calls that are being answered. */
 class Calls {
-  readonly #parts: AgentParts;
+  readonly #parts: ServerParts;
   readonly #open = new Map<ClientAnswer, Promise<void>>();
   readonly #decode = callDecoder(CALL_KINDS);
   readonly #timer: NodeJS.Timeout;
   #drainingSince: number | null = null;
 
-  constructor(parts: AgentParts) {
+  constructor(parts: ServerParts) {
     this.#parts = parts;
     this.#timer = setInterval(() => {
       const now = parts.clock();
@@ -237,7 +239,7 @@ class Calls {
       let booked: ((report: CallReport, ms: number) => void) | null = null;
       try {
         const { box, dispatch, budget, modelOf, countTokens, clock } = parts;
-        const report = await forwardCall({
+        const report = await runCall({
           call,
           body: body.bytes,
           response,
@@ -255,7 +257,7 @@ class Calls {
         });
         const ms = parts.clock() - arrivedAt;
         (booked as ((report: CallReport, ms: number) => void) | null)?.(report, ms);
-        parts.onEnd(call, report, ms);
+        for (const observe of parts.observers) observe(call, report, ms);
       } finally {
         body.release();
       }
@@ -268,7 +270,7 @@ class Calls {
 
 /** The body, or why there is none: too large, no room, broken off, or the call ended before it had come. */
 async function bodyInTime(
-  parts: AgentParts,
+  parts: ServerParts,
   request: IncomingMessage,
   signal: AbortSignal,
 ): Promise<RetainedBody | Refusal> {
@@ -279,7 +281,7 @@ async function bodyInTime(
 
 /** Refuses what never became a call. */
 function refuse(
-  parts: AgentParts,
+  parts: ServerParts,
   request: IncomingMessage,
   response: ServerResponse,
   refusal: Refusal,

@@ -19,7 +19,7 @@ const READY_MS = 120_000;
 const LIVEZ_POLL_MS = 50;
 const AGENT_GRACE_MS = 3_000;
 
-/** @typedef {import("../shared/fleet.ts").Fleet} Fleet */
+/** @typedef {import("../shared/fleet.ts").FleetConfig} Fleet */
 /** @typedef {import("../shared/fleet.ts").Server} FleetServer */
 /** @typedef {import("./commands.mjs").Pace} Pace */
 /** @typedef {import("./ports.mjs").PortWish} PortWish */

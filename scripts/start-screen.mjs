@@ -1,7 +1,7 @@
 // The one screen `npm start` ends in, as text. Pure: what runs comes in, lines go out.
 
 /** @typedef {import("./stack.mjs").Stack} Stack */
-/** @typedef {import("../shared/fleet.ts").Fleet} Fleet */
+/** @typedef {import("../shared/fleet.ts").FleetConfig} Fleet */
 /** @typedef {{ bold: (text: string) => string, dim: (text: string) => string, warn: (text: string) => string }} Paint */
 
 /** @param {boolean} colours @returns {Paint} */

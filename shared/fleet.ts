@@ -109,8 +109,8 @@ const FleetSchema = z.strictObject({
 });
 
 export type FleetInput = z.input<typeof FleetSchema>;
-export type Fleet = z.output<typeof FleetSchema>;
-export type Box = Fleet["boxes"][number];
+export type FleetConfig = z.output<typeof FleetSchema>;
+export type Box = FleetConfig["boxes"][number];
 export type Server = Box["servers"][number];
 export type Capability = (typeof CAPABILITIES)[number];
 
@@ -121,7 +121,7 @@ export const VRAM_SHARE = 0.97;
  * Checks an operator's fleet file and fills in defaults.
  * @throws Error whose message lists every fault on its own line: the field, why it is wrong, what would mend it.
  */
-export function defineFleet(input: FleetInput): Fleet {
+export function defineFleet(input: FleetInput): FleetConfig {
   const parsed = FleetSchema.safeParse(input);
   if (!parsed.success) {
     throw fleetError(parsed.error.issues.map((issue) => `${fieldPath(issue.path)}: ${issue.message}`));
@@ -134,7 +134,7 @@ export function defineFleet(input: FleetInput): Fleet {
 /** The ports of each box's servers, by the box's name. */
 export type PortsByBox = Readonly<Record<string, readonly number[]>>;
 
-export function portsByBox({ boxes }: Pick<Fleet, "boxes">): PortsByBox {
+export function portsByBox({ boxes }: Pick<FleetConfig, "boxes">): PortsByBox {
   return Object.fromEntries(boxes.map(({ name, servers }) => [name, servers.map(({ port }) => port)]));
 }
 
@@ -153,7 +153,7 @@ function fleetError(faults: readonly string[]): Error {
   return new Error([heading, ...faults.map((fault) => `  - ${fault}`)].join("\n"));
 }
 
-function crossCheck(fleet: Fleet): string[] {
+function crossCheck(fleet: FleetConfig): string[] {
   return [
     ...duplicateBoxes(fleet),
     ...fleet.boxes.flatMap((box, index) => boxFaults(box, `boxes[${index}]`)),
@@ -162,7 +162,7 @@ function crossCheck(fleet: Fleet): string[] {
   ];
 }
 
-function duplicateBoxes(fleet: Fleet): string[] {
+function duplicateBoxes(fleet: FleetConfig): string[] {
   return duplicates(fleet.boxes.map((box) => box.name)).map(
     ({ value, second }) =>
       `boxes[${second}].name: "${value}" names a box already; the link and the tokens tell boxes apart by name, so choose another`,
@@ -229,7 +229,7 @@ function memoryFaults(box: Box, at: string): string[] {
   ];
 }
 
-function portsThatDisagree(fleet: Fleet): string[] {
+function portsThatDisagree(fleet: FleetConfig): string[] {
   const faults: string[] = [];
   const first = new Map<number, { readonly box: string; readonly model: string }>();
   for (const [boxIndex, box] of fleet.boxes.entries()) {
@@ -247,7 +247,7 @@ function portsThatDisagree(fleet: Fleet): string[] {
   return faults;
 }
 
-function unknownNames(fleet: Fleet): string[] {
+function unknownNames(fleet: FleetConfig): string[] {
   const faults: string[] = [];
   const ports = new Set(fleet.boxes.flatMap((box) => box.servers.map((server) => server.port)));
   const known = `the ports there are: ${[...ports].join(", ")}`;

@@ -1,7 +1,7 @@
 // What an agent and the edge say to each other over `/_agent/link`: JSON frames, versioned, checked both ways.
 // The agent dials. Figures nobody could tell are null, never 0; no frame has a field that could hold a prompt.
 import * as z from "zod";
-import type { Fleet } from "./fleet.ts";
+import type { FleetConfig } from "./fleet.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 import { recordName, UsageCall } from "./usage.ts";
 
@@ -52,7 +52,7 @@ export const CLOCK_OFF_MS = 5 * 60 * 1000;
  * The text whose SHA-256 both sides compare as the fleet file's hash: the file as `defineFleet` gives it, so that
  * spelling and comments don't count.
  */
-export const fleetText = (fleet: Fleet): string => JSON.stringify(fleet);
+export const fleetText = (fleet: FleetConfig): string => JSON.stringify(fleet);
 
 /** A server's state in words: `down`, `loading`, `ready`, `slow` (takes calls), `stalled` (decodes nothing), `draining`. */
 export const LINK_STATES = ["down", "loading", "ready", "slow", "stalled", "draining"] as const;

@@ -1,22 +1,22 @@
 // The edge: every path, its chain and its handler on one screen.
 import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
-import type { Fleet } from "../shared/fleet.ts";
+import type { FleetConfig } from "../shared/fleet.ts";
 import { ANSWER_HEADERS } from "../shared/call-headers.ts";
 import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
-import { client, limitAddress, type Entrance } from "./limits/authenticate.ts";
+import { authenticate, limitAddress, type Entrance } from "./limits/authenticate.ts";
 import { onError, showRefusal } from "./http/errors.ts";
 import { Limiter } from "./limits/limiter.ts";
 import { RATE_HEADERS } from "./limits/rate-headers.ts";
-import { ADMIN_PARTS, callParts } from "./inference/prefetch.ts";
+import { PREFETCH_ADMIN, prefetchCall } from "./inference/prefetch.ts";
 import { requestId } from "./http/request-id.ts";
 import { securityHeaders } from "./http/security-headers.ts";
 import { settings } from "./http/settings.ts";
 import { fleetHealth } from "./fleet/box-health.ts";
 import { indexFleet } from "./fleet/fleet-index.ts";
-import { FleetLive } from "./fleet/snapshot-cache.ts";
+import { SnapshotCache } from "./fleet/snapshot-cache.ts";
 import { showAudit } from "./keys/audit-route.ts";
 import {
   drainBox,
@@ -36,30 +36,32 @@ import { docs, toDocs } from "./pages/docs.ts";
 import { healthz, livez } from "./fleet/health-routes.ts";
 import { agentLink } from "./fleet/link-route.ts";
 import { listModels, showModel } from "./inference/models.ts";
+import { placeObjects } from "./stubs.ts";
 
 type Chain = readonly (MiddlewareHandler<EdgeEnv> | Handler<EdgeEnv>)[];
 type Method = "GET" | "POST" | "PATCH" | "DELETE";
 type Route = readonly [method: Method, path: string, chain: Chain, handler: Handler<EdgeEnv>];
 
 /** The Worker for a fleet. */
-export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
+export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
+  placeObjects(fleet.boxes[0]?.locationHint);
   const index = indexFleet(fleet);
   const clock = (): number => Date.now();
   const limiter = new Limiter(fleet, clock);
   const health = fleetHealth(fleet.boxes, clock);
-  const live = new FleetLive(clock);
+  const snapshots = new SnapshotCache(clock);
 
   // Left runs first.
   const edge: Chain = [requestId(), securityHeaders(), settings()];
   const anyone: Chain = [limitAddress(limiter)];
-  const admit = (entrance: Entrance): Chain => [client(fleet, limiter, clock, entrance)];
-  const infer = admit({ scope: "infer", calls: false, parts: null });
-  const call = admit({ scope: "infer", calls: true, parts: callParts(live) });
-  const operator = admit({ scope: "admin", calls: false, parts: null });
-  const writer = admit({ scope: "admin", calls: false, parts: ADMIN_PARTS });
+  const admit = (entrance: Entrance): Chain => [authenticate(fleet, limiter, clock, entrance)];
+  const infer = admit({ scope: "infer", calls: false, prefetch: null });
+  const call = admit({ scope: "infer", calls: true, prefetch: prefetchCall(snapshots) });
+  const operator = admit({ scope: "admin", calls: false, prefetch: null });
+  const writer = admit({ scope: "admin", calls: false, prefetch: PREFETCH_ADMIN });
 
   const routes: readonly Route[] = [
-    ["POST", "/v1/chat/completions", call, chatCompletions(index, live)],
+    ["POST", "/v1/chat/completions", call, chatCompletions(index, snapshots)],
     ["GET", "/v1/models", infer, listModels(index, health)],
     ["GET", "/v1/models/:id", infer, showModel(index, health)],
     ["GET", "/healthz", anyone, healthz(index, health)],
@@ -110,7 +112,7 @@ export function createWorker(fleet: Fleet): ExportedHandler<Bindings> {
  * Pages of other sites may call `/v1/*` as the fleet file says: no browser sends a key on its own. Hono's own
  * middleware answers preflights; on the way of every call it would build a second answer for its headers.
  */
-function shareAcrossOrigins(fleet: Fleet): MiddlewareHandler<EdgeEnv> {
+function shareAcrossOrigins(fleet: FleetConfig): MiddlewareHandler<EdgeEnv> {
   const { v1 } = fleet.cors;
   const preflight = cors({
     origin: v1 === "*" ? "*" : [...v1],

@@ -1,20 +1,20 @@
-// What travels with a request through the edge's chains: Hono's variables, typed.
+// Types the Hono variables that the middleware sets on a request.
 import type { Result } from "../shared/errors.ts";
 import type { Principal } from "../shared/principal.ts";
 import type { Bindings, Settings } from "./env.ts";
-import type { LiveFleet } from "./fleet/snapshot.ts";
+import type { FleetSnapshot } from "./fleet/snapshot.ts";
 
 export interface Variables {
-  /** Ours; in every answer and log line. */
+  /** Ours; appears in every answer and log line. */
   requestId: string;
   settings: Settings;
-  /** Set by the `client` chain. */
+  /** Set by `authenticate`. */
   principal: Principal;
-  /** Whose request was refused before there was a principal. */
+  /** Key id of a request that was refused before its principal was set. */
   refusedKey: string;
-  /** What the boxes last said; set for calls to the models. */
-  live: LiveFleet | Promise<LiveFleet>;
-  /** The body on its way in, begun before anybody waited for the limiters; set where a route takes one. */
+  /** Set for calls to the models. */
+  snapshot: FleetSnapshot | Promise<FleetSnapshot>;
+  /** The body, read while the limiters are asked; set on routes that take one. */
   body: Promise<Result<Uint8Array>>;
 }
 

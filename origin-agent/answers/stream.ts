@@ -5,7 +5,15 @@ import { ChatRecorder } from "./recorder.ts";
 import type { AnswerSource, ClientAnswer } from "./client-answer.ts";
 import type { ContinuedEvents } from "./continuation.ts";
 import type { AnswerFormat, StreamTranslator } from "./format.ts";
-import type { Delivered } from "../calls/recovery.ts";
+
+/** How much of the answer has reached the client. */
+export type Delivered =
+  /** Nothing of it; headers and comments don't count. */
+  | "nothing"
+  /** Some of its events. */
+  | "part"
+  /** All of its text, and why it ended; the closing events are missing. */
+  | "text";
 
 /** What became of some events: passed on, or why they can't be part of an answer (a tag, none of their text). */
 export type Pushed =

@@ -4,13 +4,13 @@ import { DIALECT_PATHS, type Call } from "../../shared/call-headers.ts";
 import { JSON_HEADERS_AFTER_MS, STREAM_HEADERS_AFTER_MS } from "../../shared/limits.ts";
 import { isRecordName } from "../../shared/usage.ts";
 import type { FailedCall } from "../../shared/wire.ts";
-import type { CallReport } from "./run-call.ts";
+import type { CallReport } from "./report.ts";
 
 /** A timer may fire so much early, milliseconds: told twice is told once. */
 const EARLY_MS = 250;
 
 /** @param ms from the call's arrival to its end */
-export function failedUnseen(
+export function lateFailure(
   call: Pick<Call, "requestId" | "keyId" | "stream" | "dialect">,
   { outcome, refusal, firstByteMs, port }: Pick<CallReport, "outcome" | "refusal" | "firstByteMs" | "port">,
   ms: number,

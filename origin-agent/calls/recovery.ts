@@ -1,7 +1,8 @@
 // What to do with a call whose server broke off: send it again, let another server of the model finish it,
 // close it, or tell the client. Pure decisions; the one who carries the call performs them.
 import type { Refusal } from "../../shared/errors.ts";
-import { MAX_RETRIES_A_CALL, RETRY_BUDGET_A_MINUTE, RETRY_BUDGET_SHARE } from "../../shared/limits.ts";
+import { MAX_RETRIES_A_CALL } from "../../shared/limits.ts";
+import type { Delivered } from "../answers/stream.ts";
 
 /** How a try ended before its answer was whole. */
 export type BreakCause =
@@ -11,15 +12,6 @@ export type BreakCause =
   | "stalled"
   /** What it sent can't be an answer. */
   | "rubbish";
-
-/** How much of the answer has reached the client. */
-export type Delivered =
-  /** Nothing of it; headers and comments don't count. */
-  | "nothing"
-  /** Some of its events. */
-  | "part"
-  /** All of its text, and why it ended; the closing events are missing. */
-  | "text";
 
 export interface BrokenCall {
   readonly cause: BreakCause;
@@ -87,37 +79,3 @@ export const BROKE_OFF: Refusal = {
   code: "upstream_failed",
   message: "The model server stopped before its answer was whole. Ask again.",
 };
-
-/** How many calls a box may send again: a failing one must not double its own load. Counted in whole seconds of a minute. */
-export class RetryBudget {
-  /** One entry a second, the oldest first; at most 60. */
-  #seconds: { readonly at: number; calls: number; retries: number }[] = [];
-
-  /** A call was begun. */
-  called(now: number): void {
-    this.#second(now).calls += 1;
-  }
-
-  /** Whether a retry is left. */
-  left(now: number): boolean {
-    this.#second(now);
-    const calls = this.#seconds.reduce((sum, { calls }) => sum + calls, 0);
-    const retries = this.#seconds.reduce((sum, { retries }) => sum + retries, 0);
-    return retries < Math.max(RETRY_BUDGET_A_MINUTE, calls * RETRY_BUDGET_SHARE);
-  }
-
-  /** A call is sent again. */
-  spend(now: number): void {
-    this.#second(now).retries += 1;
-  }
-
-  #second(now: number): { readonly at: number; calls: number; retries: number } {
-    const at = Math.floor(now / 1000);
-    while ((this.#seconds[0]?.at ?? at) <= at - 60) this.#seconds.shift();
-    const last = this.#seconds.at(-1);
-    if (last?.at === at) return last;
-    const fresh = { at, calls: 0, retries: 0 };
-    this.#seconds.push(fresh);
-    return fresh;
-  }
-}

@@ -9,48 +9,28 @@ import type { Counts } from "../answers/answer-json.ts";
 import { AnswerStream } from "../answers/stream.ts";
 import { attempt, type AttemptEnd, type AttemptInput } from "./attempt.ts";
 import type { ClientAnswer } from "../answers/client-answer.ts";
-import { closingEvents, ContinuedEvents, continuationRequest } from "../answers/continuation.ts";
+import { closingEvents, continuationRequest } from "../answers/continuation.ts";
 import type { Dispatch, Placement } from "../servers/dispatch.ts";
 import type { AnswerFacts, AnswerFormat } from "../answers/format.ts";
 import { mediczy } from "../answers/mediczy.ts";
 import { noServer } from "./unavailable.ts";
 import { openai } from "../answers/openai.ts";
 import { othersPassed, tokensOf } from "../answers/choice-tokens.ts";
-import { BROKE_OFF, recover, type BreakCause, type RetryBudget } from "./recovery.ts";
+import { continuation, generatedText, replay, type NextTry, type TryInput } from "./next-try.ts";
+import { BROKE_OFF, recover, type BreakCause } from "./recovery.ts";
+import { CLIENT_LEFT, type CallReport } from "./report.ts";
+import type { RetryBudget } from "./retry-budget.ts";
 import type { Grant } from "../servers/running-call.ts";
-import { untilAborted } from "./race-abort.ts";
+import { raceAbort } from "./race-abort.ts";
 
 const FORMATS: Readonly<Record<Call["format"], AnswerFormat>> = { openai, mediczy };
 
-/** How often a server that was to continue a text may fail to count it. */
+/** How many servers may fail to count the text they were to continue. */
 const MAX_UNCOUNTED = 3;
 
 /** Where it queued for longer at a fallback that went too, its own servers may be coming back by now, milliseconds. */
 const LOOK_ANEW_MS = 100;
-/** The reason a call's signal has when its client went away; any other reason is the refusal to tell it. */
-export const CLIENT_LEFT: Refusal = { code: "internal", message: "The client left." };
-
-/** What became of a call, for its log line, its metrics and its usage record. */
-export interface CallReport {
-  readonly outcome: "answered" | "refused" | "left";
-  /** The last server it was sent to. */
-  readonly port: number | null;
-  readonly refusal: Refusal | null;
-  /** Until it had its first slot, milliseconds. */
-  readonly queueMs: number;
-  /** Until something of an answer came; null where nothing did. */
-  readonly firstByteMs: number | null;
-  readonly replays: number;
-  readonly continuations: number;
-  /** As the server stated them; of several choices it counts one. */
-  readonly counts: Counts | null;
-  /** The tokens of the others: an estimate. */
-  readonly otherChoicesTokens: number;
-  /** Of an answer that wasn't whole: tokens of it that were decoded, as far as that was seen. */
-  readonly estimate: number | null;
-}
-
-export interface Forwarding {
+export interface CallInput {
   readonly call: Call;
   readonly body: Buffer;
   readonly response: ServerResponse;
@@ -71,21 +51,14 @@ export interface Forwarding {
 }
 
 /** Serves one call to its end. What goes wrong becomes the client's answer and the report. */
-export function forwardCall(forwarding: Forwarding): Promise<CallReport> {
-  return new CallRunner(forwarding).carry();
-}
-
-/** What the next try sends, and how its events become the client's. */
-interface NextTry {
-  readonly body: Buffer;
-  readonly fields: Readonly<Record<string, unknown>>;
-  readonly continued: ContinuedEvents | null;
+export function runCall(input: CallInput): Promise<CallReport> {
+  return new CallRunner(input).carry();
 }
 
 type Outcome = { readonly over: CallReport } | { readonly again: "replay" | "continue" };
 
 class CallRunner {
-  readonly #f: Forwarding;
+  readonly #f: CallInput;
   readonly #format: AnswerFormat;
   readonly #stream: AnswerStream | null;
   readonly #arrivedAt: number;
@@ -99,11 +72,11 @@ class CallRunner {
   #uncounted = 0;
   #decoded: number | null = null;
 
-  constructor(forwarding: Forwarding) {
-    this.#f = forwarding;
-    this.#format = FORMATS[forwarding.call.format];
-    this.#stream = forwarding.call.stream ? new AnswerStream(this.#format, forwarding.answer) : null;
-    this.#arrivedAt = forwarding.clock();
+  constructor(input: CallInput) {
+    this.#f = input;
+    this.#format = FORMATS[input.call.format];
+    this.#stream = input.call.stream ? new AnswerStream(this.#format, input.answer) : null;
+    this.#arrivedAt = input.clock();
   }
 
   async carry(): Promise<CallReport> {
@@ -168,17 +141,11 @@ class CallRunner {
     const { port } = grant.upstream.server;
     this.#queueMs ??= Math.round(clock() - this.#arrivedAt);
     const next = await this.#nextTry(grant, how);
-    if ("refusal" in next) {
+    if (next.kind !== "send") {
       grant.refused(null);
-      return { over: this.#refuse(next.refusal) };
-    }
-    if ("again" in next) {
-      grant.refused(null);
-      return this.#signalled() ?? next;
-    }
-    if ("closing" in next) {
-      grant.refused(null);
-      return { over: this.#close(next.closing) };
+      if (next.kind === "refuse") return { over: this.#refuse(next.refusal) };
+      if (next.kind === "close") return { over: this.#close(next.events) };
+      return this.#afterUncounted();
     }
     answer.accept(clock());
     this.#port = port;
@@ -213,48 +180,32 @@ class CallRunner {
     return this.#after(grant, end);
   }
 
-  /** What to send, or that there is nothing more to ask for. */
-  async #nextTry(
-    grant: Grant,
-    how: "replay" | "continue",
-  ): Promise<
-    NextTry | { readonly refusal: Refusal } | { readonly closing: Buffer } | { readonly again: "continue" }
-  > {
+  /** What to send next; a continuation first has the text so far counted by the server that is to continue it. */
+  async #nextTry(grant: Grant, how: "replay" | "continue"): Promise<NextTry> {
     const { call, body, countTokens } = this.#f;
-    const cap = grant.upstream.server.maxTokens;
-    const wanted = call.set["n_predict"];
-    const most = typeof wanted === "number" && wanted > 0 ? Math.min(wanted, cap) : cap;
-    const fields = (left: number): Record<string, unknown> => ({
-      ...call.set,
-      ...this.#format.requestFields(call.stream),
-      n_predict: left,
-      // No say for the client over slots and cache: a slot's cache can hold another patient's words.
-      cache_prompt: grant.cachePrompt,
-      id_slot: grant.slot ?? -1,
-    });
+    const input: TryInput = {
+      body,
+      set: call.set,
+      formatFields: this.#format.requestFields(call.stream),
+      maxTokens: grant.upstream.server.maxTokens,
+      slot: grant.slot,
+      cachePrompt: grant.cachePrompt,
+    };
     const recorder = this.#stream?.recorder;
     const identity = recorder?.identity ?? null;
-    if (how === "replay" || recorder === undefined || identity === null) {
-      return { body, fields: fields(most), continued: null };
-    }
+    if (how === "replay" || recorder === undefined || identity === null) return replay(input);
     const text = recorder.text();
-    const request = continuationRequest(body, text);
-    if (request === null) return { refusal: BROKE_OFF };
-    const generated = text.slice(request.prefill.length);
+    const generated = generatedText(body, text);
+    if (generated === null) return { kind: "refuse", refusal: BROKE_OFF };
     const tokens = generated === "" ? 0 : await countTokens(grant, generated);
-    if (tokens === null) {
-      // That server has gone too, or is busy with itself: look for one again, a few times.
-      this.#uncounted += 1;
-      if (this.#uncounted <= MAX_UNCOUNTED) return { again: "continue" };
-      return { refusal: { ...BROKE_OFF, internal: "the text so far could not be counted" } };
-    }
-    const first = { identity, text, tokens };
-    if (tokens >= most) return { closing: closingEvents(first, null, null) };
-    return {
-      body: request.body,
-      fields: fields(most - tokens),
-      continued: new ContinuedEvents(first, request.echo),
-    };
+    return tokens === null ? { kind: "uncounted" } : continuation(input, { identity, text, tokens });
+  }
+
+  /** The server that was to continue the answer has gone too, or is busy: look for another, a few times. */
+  #afterUncounted(): Outcome {
+    this.#uncounted += 1;
+    if (this.#uncounted <= MAX_UNCOUNTED) return this.#signalled() ?? { again: "continue" };
+    return { over: this.#refuse({ ...BROKE_OFF, internal: "the text so far could not be counted" }) };
   }
 
   async #after(grant: Grant, end: AttemptEnd): Promise<Outcome> {
@@ -320,7 +271,7 @@ class CallRunner {
       case "replay":
         budget.spend(clock());
         // Twice at once would be twice the work, unseen: the first try must be over on the GPU.
-        await untilAborted(proved, signal);
+        await raceAbort(proved, signal);
         this.#replays += 1;
         return this.#signalled() ?? { again: "replay" };
       case "continue":

@@ -1,45 +1,45 @@
-// What the edge's word does on this box. Whether the box is held lives as long as this process: the edge says it
-// again to each that greets it.
+// Carries out the edge's commands on this box. Whether the box is drained is known for as long as this process lives:
+// the edge repeats it after every hello.
 import type { Logger } from "pino";
 import type { EdgeFrame } from "../../shared/wire.ts";
-import type { AskedRestarts } from "../servers/operator-restarts.ts";
+import type { OperatorRestarts } from "../servers/operator-restarts.ts";
 
 export type EdgeCommand = Exclude<EdgeFrame, { t: "ack" }>;
 
 export interface EdgeCommandsOptions {
-  readonly restarts: Pick<AskedRestarts, "restart">;
-  /** Refuses a key's waiting calls. @returns how many those were */
+  readonly restarts: Pick<OperatorRestarts, "restart">;
+  /** Refuses a key's queued calls. @returns how many were refused */
   readonly revoke: (keyId: string) => number;
   readonly log: Pick<Logger, "info" | "warn">;
 }
 
 export class EdgeCommands {
   readonly #options: EdgeCommandsOptions;
-  #held = false;
+  #drained = false;
 
   constructor(options: EdgeCommandsOptions) {
     this.#options = options;
   }
 
-  /** The box takes no further calls until the edge says `resume`. */
-  get held(): boolean {
-    return this.#held;
+  /** Whether the box refuses new calls until the edge sends `resume`. */
+  get drained(): boolean {
+    return this.#drained;
   }
 
-  readonly hear = (word: EdgeCommand): void => {
+  readonly handle = (command: EdgeCommand): void => {
     const { log, revoke } = this.#options;
-    switch (word.t) {
+    switch (command.t) {
       case "drain":
       case "resume":
-        if (this.#held !== (word.t === "drain")) log.warn({ event: word.t, by: "edge" });
-        this.#held = word.t === "drain";
+        if (this.#drained !== (command.t === "drain")) log.warn({ event: command.t, by: "edge" });
+        this.#drained = command.t === "drain";
         return;
       case "restart":
-        return void this.#restart(word.port);
+        return void this.#restart(command.port);
       case "revoke":
-        return log.info({ event: "revoked", key: word.keyId, refused: revoke(word.keyId) });
+        return log.info({ event: "revoked", key: command.keyId, refused: revoke(command.keyId) });
       case "warning":
-        return log.warn({ event: "edge-warning", message: word.message });
+        return log.warn({ event: "edge-warning", message: command.message });
     }
   };
 

@@ -1,28 +1,31 @@
-// Restarts of servers that the edge asks for: only those of this box, one at a time, and not in a row: an operator's
-// second click must not cut off the load that the first one began.
+// Restarts a server at an operator's request: only servers of this box, one restart at a time, and no second one soon
+// after: a second click must not interrupt the load that the first one started.
 import type { Box } from "../../shared/fleet.ts";
 import type { Pm2Probe, RestartOutcome } from "../probes/pm2.ts";
 
-/** Between two restarts of a server, milliseconds. */
+/** Least time between two restarts of a server. */
 export const RESTART_AGAIN_MS = 10_000;
 
-export type AskedRestart = RestartOutcome | "unknown-port" | "too-soon";
+export type OperatorRestart = RestartOutcome | "unknown-port" | "too-soon";
 
-export class AskedRestarts {
+export class OperatorRestarts {
   readonly #box: Box;
-  readonly #pm2: Pick<Pm2Probe, "restart">;
+  readonly #pm2: Pick<Pm2Probe, "restart"> | null;
   readonly #clock: () => number;
   readonly #askedAt = new Map<number, number>();
   readonly #underWay = new Set<number>();
 
-  /** @param clock monotonic, milliseconds */
-  constructor(box: Box, pm2: Pick<Pm2Probe, "restart">, clock: () => number) {
+  /**
+   * @param pm2 null if PM2 runs none of the servers
+   * @param clock monotonic, milliseconds
+   */
+  constructor(box: Box, pm2: Pick<Pm2Probe, "restart"> | null, clock: () => number) {
     this.#box = box;
     this.#pm2 = pm2;
     this.#clock = clock;
   }
 
-  async restart(port: number): Promise<AskedRestart> {
+  async restart(port: number): Promise<OperatorRestart> {
     const server = this.#box.servers.find((candidate) => candidate.port === port);
     if (server === undefined) return "unknown-port";
     const now = this.#clock();
@@ -31,7 +34,7 @@ export class AskedRestarts {
     this.#askedAt.set(port, now);
     this.#underWay.add(port);
     try {
-      return await this.#pm2.restart(server.pm2);
+      return this.#pm2 === null ? "no-pm2" : await this.#pm2.restart(server.pm2);
     } finally {
       this.#underWay.delete(port);
     }

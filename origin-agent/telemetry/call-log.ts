@@ -1,7 +1,6 @@
 // The one line a call leaves in the log: ids, ports, times and counts. There is no field for words.
 import type { Call } from "../../shared/call-headers.ts";
-import type { CallReport } from "../calls/run-call.ts";
-import { outcomeOf } from "../usage/call-usage.ts";
+import { outcomeOf, type CallReport } from "../calls/report.ts";
 
 export function callLog(
   call: Call,

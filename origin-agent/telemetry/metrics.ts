@@ -3,11 +3,10 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Call } from "../../shared/call-headers.ts";
 import type { Box } from "../../shared/fleet.ts";
-import type { CallReport } from "../calls/run-call.ts";
+import { outcomeOf, type CallReport } from "../calls/report.ts";
 import type { HealthState } from "../health/cause.ts";
 import type { LiveBox } from "../servers/box.ts";
 import type { GpuProbe } from "../probes/gpu.ts";
-import { outcomeOf } from "../usage/call-usage.ts";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300];
 const FREE_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 5, 30];

@@ -2,7 +2,7 @@
 // server the time to the first token. Pure: it is told each call's end, with the time.
 import type { Call } from "../../shared/call-headers.ts";
 import type { Snapshot } from "../../shared/wire.ts";
-import type { CallReport } from "../calls/run-call.ts";
+import type { CallReport } from "../calls/report.ts";
 
 /** Over how long it is told, and in steps of how long the oldest is forgotten, milliseconds. */
 const WINDOW_MS = 5 * 60_000;

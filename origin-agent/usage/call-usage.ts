@@ -1,8 +1,8 @@
 // What a call is booked as: one start and one end in the journal, from its report. Counts the server stated
 // stand as they are; what it didn't state is estimated, and says so.
 import type { Call } from "../../shared/call-headers.ts";
-import type { CallReport } from "../calls/run-call.ts";
-import type { CallEnd, Outcome } from "../../shared/usage.ts";
+import { outcomeOf, type CallReport } from "../calls/report.ts";
+import type { CallEnd } from "../../shared/usage.ts";
 
 /** English has about four characters a token, in any of today's vocabularies; a body has a little beside its words. */
 const BODY_BYTES_A_TOKEN = 4;
@@ -51,12 +51,4 @@ export function answerTokens({
 }: Pick<CallReport, "counts" | "otherChoicesTokens" | "estimate">): number | null {
   // llama-server counts ONE choice of several (transcripts `chat-n2`, `completions-prompt-list`).
   return counts === null ? estimate : counts.completionTokens + otherChoicesTokens;
-}
-
-/** What became of a call: the same word in its usage record, its log line and its metrics. */
-export function outcomeOf({ outcome, refusal }: Pick<CallReport, "outcome" | "refusal">): Outcome {
-  if (outcome === "answered") return "complete";
-  if (outcome === "left") return "aborted";
-  if (refusal?.code === "deadline_exceeded") return "expired";
-  return refusal?.code === "upstream_failed" || refusal?.code === "upstream_timeout" ? "broken" : "refused";
 }

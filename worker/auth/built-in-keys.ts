@@ -1,5 +1,5 @@
 // The keys of the old system that the fleet file keeps alive: their ids and what they may. Nothing of them is stored.
-import type { Fleet } from "../../shared/fleet.ts";
+import type { FleetConfig } from "../../shared/fleet.ts";
 import { plainRecord, type KeyRecord } from "../../shared/principal.ts";
 
 /** How their ids begin; no key of ours can have such an id, since `_` stands in none. */
@@ -11,7 +11,7 @@ export interface LegacyKey {
   readonly record: KeyRecord;
 }
 
-type Limited = Pick<Fleet, "legacy" | "limits">;
+type Limited = Pick<FleetConfig, "legacy" | "limits">;
 
 export function legacyKeys(fleet: Limited): LegacyKey[] {
   return fleet.legacy.keys.map((line) => legacyKey(line, fleet));
@@ -19,7 +19,7 @@ export function legacyKeys(fleet: Limited): LegacyKey[] {
 
 /** The legacy key that a line of the fleet file describes. */
 export function legacyKey(
-  { name, sha256, agents }: Fleet["legacy"]["keys"][number],
+  { name, sha256, agents }: FleetConfig["legacy"]["keys"][number],
   fleet: Limited,
 ): LegacyKey {
   return {

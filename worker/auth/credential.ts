@@ -2,7 +2,7 @@
 // is passed in; whether the key is good only its object can say.
 import { apiKeyId } from "../../shared/api-key.ts";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
-import type { Fleet } from "../../shared/fleet.ts";
+import type { FleetConfig } from "../../shared/fleet.ts";
 import { legacyKey } from "./built-in-keys.ts";
 import { plainRecord, type KeyRecord } from "../../shared/principal.ts";
 import { ANONYMOUS, DEV_ADMIN_KEY, DEV_KEY } from "../../shared/unlisted-keys.ts";
@@ -69,7 +69,7 @@ export interface Vouched {
 export function resolveClaim(
   key: string,
   hash: string,
-  fleet: Pick<Fleet, "legacy" | "limits">,
+  fleet: Pick<FleetConfig, "legacy" | "limits">,
   { devKeys, firstAdminSha256 }: Vouched,
 ): Result<Claim> {
   const perSecond = fleet.limits.perKeyPerSecond;
@@ -95,7 +95,7 @@ export function resolveClaim(
 
 /** The principal of calls without a key, where the fleet file still lets them in. */
 export function anonymousRecord(
-  fleet: Pick<Fleet, "legacy" | "limits">,
+  fleet: Pick<FleetConfig, "legacy" | "limits">,
   now: number,
 ): { record: KeyRecord; warning: string } | null {
   const { anonymous } = fleet.legacy;

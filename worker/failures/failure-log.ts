@@ -1,8 +1,8 @@
 // Refused and failed calls on their way to the fleet object, for `isha why`. An isolate keeps them for a second and
 // sends them together, within a request's own time; what doesn't arrive is lost, since its log line stands.
-import { SINGLETON } from "../../shared/the-one.ts";
 import type { Failure, FailureFlood } from "../../shared/failures.ts";
 import type { Bindings } from "../env.ts";
+import { fleetObject } from "../stubs.ts";
 
 /** Failures sent one by one in a flush, and of one code, route and key; more are sent as counts. */
 const SINGLES = 100;
@@ -78,7 +78,7 @@ async function flush({ FLEET }: Asked["env"]): Promise<void> {
   flushSince = null;
   const { failures, floods } = buffer.take();
   try {
-    await FLEET.getByName(SINGLETON).noteFailures(failures, floods);
+    await fleetObject({ FLEET }).noteFailures(failures, floods);
   } catch {
     // The object restarts, or is out of reach.
   }

@@ -8,8 +8,8 @@ import {
   type FailureFlood,
   type RequestFate,
 } from "../../shared/failures.ts";
-import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
+import { fleetObject } from "../stubs.ts";
 
 /** As `middleware/request-id.ts` makes them. */
 const REQUEST_ID = /^req_[0-9a-f]{32}$/;
@@ -25,7 +25,7 @@ export function showRequest() {
         param: "id",
       });
     }
-    const fleet = c.env.FLEET.getByName(SINGLETON);
+    const fleet = fleetObject(c.env);
     const failure = await fleet.failure(id);
     if (failure === null)
       throw new RefusedError({ code: "not_found", message: missing(await fleet.floods()), param: "id" });

@@ -5,11 +5,11 @@ import { portsByBox, type Box } from "../../shared/fleet.ts";
 import { HistoryQuery } from "../../shared/fleet-view.ts";
 import type { AuditEntry } from "../../shared/keys.ts";
 import type { EdgeFrame } from "../../shared/wire.ts";
-import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readAdminQuery } from "../http/admin-input.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 import { fleetView, isNews } from "./fleet-view.ts";
+import { keyObject, fleetObject, registryObject } from "../stubs.ts";
 
 type Clock = () => number;
 
@@ -49,7 +49,7 @@ type View = ReturnType<typeof fleetView>;
 /** Whether the key is what it was when the stream began. One that no object has a record of can't be revoked. */
 async function mayLook(c: Context<EdgeEnv>): Promise<boolean> {
   try {
-    const key = await c.env.API_KEY.getByName(c.get("principal").keyId).show();
+    const key = await keyObject(c.env, c.get("principal").keyId).show();
     return key === null || (key.state === "active" && key.scopes.includes("admin"));
   } catch {
     // The object restarts: asked again in a second.
@@ -59,7 +59,7 @@ async function mayLook(c: Context<EdgeEnv>): Promise<boolean> {
 
 async function look(c: Context<EdgeEnv>, index: FleetIndex, clock: Clock): Promise<View> {
   const names = index.boxes.map(({ name }) => name);
-  const words = await c.env.FLEET.getByName(SINGLETON).words(names, portsByBox(index.fleet));
+  const words = await fleetObject(c.env).words(names, portsByBox(index.fleet));
   return fleetView(words, index, clock());
 }
 
@@ -105,7 +105,7 @@ export function fleetHistory(index: FleetIndex) {
     const query = readAdminQuery(c.req.url, HistoryQuery);
     if (!query.ok) throw new RefusedError(query.refusal);
     const { name } = boxNamed(index, query.value.box);
-    return c.json(await c.env.FLEET.getByName(SINGLETON).history(name, query.value.minutes));
+    return c.json(await fleetObject(c.env).history(name, query.value.minutes));
   };
 }
 
@@ -141,7 +141,7 @@ export function restartServer(index: FleetIndex) {
 export function testAlerts() {
   return async function answerTest(c: Context<EdgeEnv>): Promise<Response> {
     await audit(c, "alerts.test", "webhook");
-    const outcome = await c.env.FLEET.getByName(SINGLETON).testAlert();
+    const outcome = await fleetObject(c.env).testAlert();
     if (outcome === "delivered") return c.json({ delivered: true });
     throw new RefusedError(outcome === "unset" ? NO_WEBHOOK : WEBHOOK_FAILED);
   };
@@ -156,7 +156,7 @@ async function order(
 ): Promise<Response> {
   const { name } = boxNamed(index, c.req.param("box") ?? "");
   await audit(c, action, "port" in frame ? `${name}:${frame.port}` : name);
-  const told = await c.env.FLEET.getByName(SINGLETON).order(name, frame);
+  const told = await fleetObject(c.env).order(name, frame);
   if (told === 0 && frame.t === "restart") throw new RefusedError(notLinked(name));
   // A box that dials later hears of it then.
   return c.json({ box: name, told }, 202);
@@ -178,7 +178,7 @@ function boxNamed(index: FleetIndex, name: string): Box {
  * that was done is never missing from it.
  */
 async function audit(c: Context<EdgeEnv>, action: AuditEntry["action"], target: string): Promise<void> {
-  await c.env.KEY_REGISTRY.getByName(SINGLETON).note({
+  await registryObject(c.env).note({
     at: new Date().toISOString(),
     actor: c.var.principal.keyId,
     action,

@@ -1,8 +1,8 @@
 // The fleet file turned for looking up: built once an isolate, read by every decision.
-import type { Box, Fleet, Server } from "../../shared/fleet.ts";
+import type { Box, FleetConfig, Server } from "../../shared/fleet.ts";
 
 export interface FleetIndex {
-  readonly fleet: Fleet;
+  readonly fleet: FleetConfig;
   /** The server behind a port: the first box's, where several boxes have it. */
   readonly byPort: ReadonlyMap<number, Server>;
   /** By agent type in lower case. */
@@ -13,7 +13,7 @@ export interface FleetIndex {
   readonly boxes: readonly Box[];
 }
 
-export function indexFleet(fleet: Fleet): FleetIndex {
+export function indexFleet(fleet: FleetConfig): FleetIndex {
   const byPort = new Map<number, Server>();
   const byAgent = new Map<string, { name: string; server: Server }>();
   const byModel = new Map<string, Server[]>();

@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import { boxToken } from "../../shared/box-token.ts";
 import { TOKEN_HEADER } from "../../shared/call-headers.ts";
 import { RefusedError, type Refusal } from "../../shared/errors.ts";
-import { portsByBox, type Fleet } from "../../shared/fleet.ts";
+import { portsByBox, type FleetConfig } from "../../shared/fleet.ts";
 import { isRecordName } from "../../shared/usage.ts";
 import {
   fleetText,
@@ -13,13 +13,12 @@ import {
   LINK_FLEET_HEADER,
   LINK_PORTS_HEADER,
 } from "../../shared/wire.ts";
-import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { Settings } from "../env.ts";
 import { hmacHex, isSameText, sha256Hex } from "../auth/keyed-hash.ts";
+import { fleetObject } from "../stubs.ts";
 
-export function agentLink(fleet: Fleet) {
-  const locationHint = fleet.boxes[0]?.locationHint ?? "enam";
+export function agentLink(fleet: FleetConfig) {
   const names = fleet.boxes.map(({ name }) => name).join(",");
   const ports = JSON.stringify(portsByBox(fleet));
   let hash: string | null = null;
@@ -31,7 +30,7 @@ export function agentLink(fleet: Fleet) {
     // Only who holds the secret learns which boxes there are.
     if (!fleet.boxes.some(({ name }) => name === box)) throw new RefusedError(unknownBox(box));
     hash ??= await sha256Hex(fleetText(fleet));
-    const object = c.env.FLEET.getByName(SINGLETON, { locationHint });
+    const object = fleetObject(c.env);
     const { webSocket } = await object.fetch("https://fleet/link", {
       headers: {
         upgrade: "websocket",

@@ -1,9 +1,8 @@
 // What the boxes last said, kept by an isolate: asked of the fleet object in the background, hardly ever waited for.
 // Without an answer calls go by the fleet file: losing the link, or the object, never stops inference.
 import { speakerOf, type BoxReport, type Speaking } from "../../shared/box-report.ts";
-import type { RouteDecision } from "../inference/decide.ts";
 import { inTime } from "../http/timeout.ts";
-import { NOTHING_KNOWN, type LiveBox, type LiveFleet, type LiveServer } from "./snapshot.ts";
+import { UNKNOWN_FLEET, type BoxState, type FleetSnapshot, type ServerState } from "./snapshot.ts";
 
 /** Words this young are used as they are, and a call may be refused on them, milliseconds. */
 const FRESH_MS = 2_000;
@@ -26,7 +25,7 @@ export interface Asking {
 /** After a question that failed the next one waits this long, milliseconds: an object that is gone costs no call its 100 ms. */
 const RETRY_MS = 1_000;
 
-export class FleetLive {
+export class SnapshotCache {
   readonly #clock: () => number;
   #toldAt = -Infinity;
   #askNotBefore = -Infinity;
@@ -38,7 +37,7 @@ export class FleetLive {
   }
 
   /** What a decision may lean on now. Waits only where nothing young enough is at hand. */
-  look(asking: Asking): LiveFleet | Promise<LiveFleet> {
+  read(asking: Asking): FleetSnapshot | Promise<FleetSnapshot> {
     const now = this.#clock();
     const age = now - this.#toldAt;
     if (age >= 0 && age <= FRESH_MS) return this.#live;
@@ -46,24 +45,22 @@ export class FleetLive {
     const usable = age >= 0 && age <= USABLE_MS;
     if (usable && mayAsk) asking.waitUntil(this.#ask(asking, now));
     if (usable) return { ...this.#live, fresh: false };
-    return mayAsk ? this.#waited(asking, now) : NOTHING_KNOWN;
+    return mayAsk ? this.#waited(asking, now) : UNKNOWN_FLEET;
   }
 
-  /** A call goes to a box: the next one finds it a little fuller. */
-  sent({ attempts: [first] }: RouteDecision): void {
-    const port = first?.ports[0] ?? first?.fallbackPorts[0];
-    if (first === undefined || port === undefined) return;
-    const server = this.#live.boxes.get(first.box)?.servers.get(port);
+  /** Counts a call that is sent to a server, so that the next one sees it a little fuller. */
+  sent(box: string, port: number): void {
+    const server = this.#live.boxes.get(box)?.servers.get(port);
     if (server !== undefined) server.sent += 1;
   }
 
-  async #waited(asking: Asking, now: number): Promise<LiveFleet> {
+  async #waited(asking: Asking, now: number): Promise<FleetSnapshot> {
     const question = this.#ask(asking, now);
     // It goes on where the call doesn't wait any longer.
     asking.waitUntil(question);
     // Not the question of another request: the platform lets nobody wait for that.
     const answered = await inTime(question, WAIT_MS);
-    return answered === true ? this.#live : NOTHING_KNOWN;
+    return answered === true ? this.#live : UNKNOWN_FLEET;
   }
 
   /** Never rejects: without an answer the words at hand grow older. */
@@ -71,7 +68,7 @@ export class FleetLive {
     this.#askNotBefore = now + LOST_MS;
     try {
       const reports = await asking.boxes();
-      this.#live = liveFleet(reports);
+      this.#live = fleetSnapshot(reports);
       this.#toldAt = this.#clock();
       this.#askNotBefore = -Infinity;
       return true;
@@ -83,18 +80,18 @@ export class FleetLive {
 }
 
 /** Its servers' counts of what was sent grow in place: a new copy of the fleet at every call would cost more than the call's decision. */
-interface Live extends LiveFleet {
+interface Live extends FleetSnapshot {
   readonly boxes: ReadonlyMap<string, CountedBox>;
 }
-interface CountedBox extends LiveBox {
+interface CountedBox extends BoxState {
   readonly servers: ReadonlyMap<number, Counted>;
 }
-interface Counted extends Omit<LiveServer, "sent"> {
+interface Counted extends Omit<ServerState, "sent"> {
   sent: number;
 }
 
 /** Reports in the words of a decision. */
-export function liveFleet(reports: readonly BoxReport[]): Live {
+export function fleetSnapshot(reports: readonly BoxReport[]): Live {
   const boxes = reports.flatMap((report) => {
     const box = liveBox(report);
     return box === null ? [] : [[report.box, box] as const];

@@ -3,7 +3,7 @@
 import type { LinkState } from "../../shared/wire.ts";
 
 /** A server by its box's last word. */
-export interface LiveServer {
+export interface ServerState {
   readonly state: LinkState;
   /** Calls that could begin now, and further ones that could wait. */
   readonly free: number;
@@ -14,22 +14,22 @@ export interface LiveServer {
   readonly waitMs: number | null;
 }
 
-export interface LiveBox {
+export interface BoxState {
   /** It takes no further calls. */
   readonly draining: boolean;
   /** By port; one that isn't here was not announced and counts as down. */
-  readonly servers: ReadonlyMap<number, LiveServer>;
+  readonly servers: ReadonlyMap<number, ServerState>;
 }
 
-export interface LiveFleet {
+export interface FleetSnapshot {
   /** By name; a box that isn't here is silent, and asked in the fleet file's order. */
-  readonly boxes: ReadonlyMap<string, LiveBox>;
+  readonly boxes: ReadonlyMap<string, BoxState>;
   /** Whether the words are young enough to refuse a call on them. */
   readonly fresh: boolean;
 }
 
 /** Nobody said anything: the link is down, or this is the first call an isolate ever saw. */
-export const NOTHING_KNOWN: LiveFleet = { boxes: new Map(), fresh: false };
+export const UNKNOWN_FLEET: FleetSnapshot = { boxes: new Map(), fresh: false };
 
 /**
  * How good a place is for a call, best first. A silent box stands before those that are known to be of no use:
@@ -39,7 +39,7 @@ export const PLACES = ["free", "queue", "slow", "unknown", "loading", "full", "d
 export type Place = (typeof PLACES)[number];
 
 /** What a call of `choices` answers would find at a box's server. */
-export function placeAt(live: LiveFleet, box: string, port: number, choices: number): Place {
+export function placeAt(live: FleetSnapshot, box: string, port: number, choices: number): Place {
   const known = live.boxes.get(box);
   if (known === undefined) return "unknown";
   if (known.draining) return "draining";

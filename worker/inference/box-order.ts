@@ -2,7 +2,7 @@
 // may and what their boxes last said.
 import type { FallbackPolicy, Server } from "../../shared/fleet.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
-import { mayServe, PLACES, placeAt, type LiveFleet, type Place } from "../fleet/snapshot.ts";
+import { mayServe, PLACES, placeAt, type FleetSnapshot, type Place } from "../fleet/snapshot.ts";
 
 /** One box to ask, with the ports its agent may use. */
 export interface BoxAttempt {
@@ -47,7 +47,7 @@ export interface Attempts {
  * an agent changes the model only where no other box can serve it.
  * @param turn 0 to 1: which of equally good boxes comes first.
  */
-export function attemptsFor(wanted: Wanted, index: FleetIndex, live: LiveFleet, turn: number): Attempts {
+export function attemptsFor(wanted: Wanted, index: FleetIndex, live: FleetSnapshot, turn: number): Attempts {
   const { server, strict, choices, policy } = wanted;
   const all = index.boxes.flatMap(({ name, servers }) =>
     servers.filter(wanted.able).map((candidate) => ({
@@ -98,7 +98,7 @@ function sameModelFirst(rest: readonly Found[], port: number, index: FleetIndex)
  * Best first by what they have to offer, then by how many calls could begin there, in turn where they are alike.
  * Silent boxes keep the fleet file's order: of them nothing is known that could be spread.
  */
-function boxesInOrder(asked: readonly Found[], live: LiveFleet, turn: number): string[] {
+function boxesInOrder(asked: readonly Found[], live: FleetSnapshot, turn: number): string[] {
   const names = [...new Set(asked.map(({ box }) => box))];
   const offset = Math.floor(turn * names.length);
   const ranked = names.map((box, at) => {
@@ -113,7 +113,7 @@ function boxesInOrder(asked: readonly Found[], live: LiveFleet, turn: number): s
     .map(({ box }) => box);
 }
 
-function freeAt(live: LiveFleet, box: string, port: number): number {
+function freeAt(live: FleetSnapshot, box: string, port: number): number {
   const server = live.boxes.get(box)?.servers.get(port);
   return server === undefined ? 0 : server.free + server.places - server.sent;
 }
@@ -128,7 +128,7 @@ function homeFirst(asked: readonly Found[], box: string, home: number): Found[] 
   return mine.toSorted((a, b) => Number(b.server.port === home) - Number(a.server.port === home));
 }
 
-function shortestWait(asked: readonly Found[], live: LiveFleet): number | null {
+function shortestWait(asked: readonly Found[], live: FleetSnapshot): number | null {
   const waits = asked.flatMap(({ box, server, place }) => {
     const waitMs = live.boxes.get(box)?.servers.get(server.port)?.waitMs;
     return place === "full" && waitMs != null ? [waitMs] : [];

@@ -3,13 +3,13 @@ import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
 import { logRefused } from "../log.ts";
-import { decide } from "./decide.ts";
+import { decide, type RouteDecision } from "./decide.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
-import type { FleetLive } from "../fleet/snapshot-cache.ts";
+import type { SnapshotCache } from "../fleet/snapshot-cache.ts";
 import { forward } from "./forward.ts";
 import { readChatCall } from "./model-call.ts";
 
-export function chatCompletions(index: FleetIndex, live: FleetLive) {
+export function chatCompletions(index: FleetIndex, snapshots: SnapshotCache) {
   return async function answerChat(c: Context<EdgeEnv>): Promise<Response> {
     // Not `c.var`, which copies all that is set each time it is read.
     const principal = c.get("principal");
@@ -18,9 +18,9 @@ export function chatCompletions(index: FleetIndex, live: FleetLive) {
     if (!body.ok) throw new RefusedError(body.refusal);
     const call = readChatCall(body.value);
     if (!call.ok) throw new RefusedError(call.refusal);
-    const decision = decide(call.value, principal, index, await c.get("live"), Math.random());
+    const decision = decide(call.value, principal, index, await c.get("snapshot"), Math.random());
     if (!decision.ok) throw new RefusedError(decision.refusal);
-    live.sent(decision.value);
+    noteSent(snapshots, decision.value);
 
     const log = (code: string, cause: string | null): void =>
       logRefused(c, { request_id: requestId, code, route: c.req.routePath, key: principal.keyId, cause });
@@ -41,4 +41,9 @@ export function chatCompletions(index: FleetIndex, live: FleetLive) {
     if (code !== null) log(code, "the agent's");
     return response;
   };
+}
+
+function noteSent(snapshots: SnapshotCache, { attempts: [first] }: RouteDecision): void {
+  const port = first?.ports[0] ?? first?.fallbackPorts[0];
+  if (first !== undefined && port !== undefined) snapshots.sent(first.box, port);
 }

@@ -11,7 +11,7 @@ import {
 import type { Principal } from "../../shared/principal.ts";
 import { attemptsFor, type Attempts, type BoxAttempt } from "./box-order.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
-import type { LiveFleet } from "../fleet/snapshot.ts";
+import type { FleetSnapshot } from "../fleet/snapshot.ts";
 import type { ModelCall } from "./model-call.ts";
 
 /** The third of the four nouns. */
@@ -46,7 +46,7 @@ export function decide(
   call: ModelCall,
   asker: RoutingPermissions,
   index: FleetIndex,
-  live: LiveFleet,
+  live: FleetSnapshot,
   turn: number,
 ): Result<RouteDecision> {
   const chosen = choose(call, asker, index);

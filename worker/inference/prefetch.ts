@@ -1,24 +1,45 @@
-// What requests bring that takes its time: a call its body and a look at the fleet, an operator's change its body.
-import type { FleetLive } from "../fleet/snapshot-cache.ts";
+// Starts what a request needs beside its key: the body and, for a call, the fleet snapshot. Both begin while the
+// limiters are asked, or once the request is admitted; a request that is refused at once has nothing read.
+import type { Context } from "hono";
+import type { Result } from "../../shared/errors.ts";
+import type { EdgeEnv } from "../context.ts";
+import type { SnapshotCache } from "../fleet/snapshot-cache.ts";
 import { readAdminBody } from "../http/admin-input.ts";
 import { readBody } from "../http/json-body.ts";
-import type { RequestParts } from "../limits/authenticate.ts";
-import { beginBody } from "./prefetch-body.ts";
-import { beginLook, lookAgain } from "./prefetch-snapshot.ts";
+import type { Prefetch } from "../limits/authenticate.ts";
+import { fleetObject } from "../stubs.ts";
 
-export function callParts(live: FleetLive): RequestParts {
+type ReadBody = (request: Request) => Promise<Result<Uint8Array>>;
+
+export function prefetchCall(snapshots: SnapshotCache): Prefetch {
   return {
     begin: (c) => {
       beginBody(c, readBody);
-      beginLook(live, c);
+      const begun: unknown = c.get("snapshot");
+      if (begun === undefined) beginSnapshot(c, snapshots);
     },
     whole: async (c) => c.get("body"),
-    renew: (c) => lookAgain(live, c),
+    // The snapshot of before a slow body is too old.
+    renew: (c) => beginSnapshot(c, snapshots),
   };
 }
 
-export const ADMIN_PARTS: RequestParts = {
+/** The body of an operator's change. */
+export const PREFETCH_ADMIN: Prefetch = {
   begin: (c) => beginBody(c, readAdminBody),
   whole: async (c) => c.get("body"),
   renew: () => undefined,
 };
+
+function beginBody(c: Context<EdgeEnv>, read: ReadBody): void {
+  const begun: unknown = c.get("body");
+  if (begun === undefined) c.set("body", read(c.req.raw));
+}
+
+function beginSnapshot(c: Context<EdgeEnv>, snapshots: SnapshotCache): void {
+  const boxes = async () => fleetObject(c.env).boxes();
+  const snapshot = snapshots.read({ boxes, waitUntil: (work) => c.executionCtx.waitUntil(work) });
+  // A request that is refused meanwhile never awaits it.
+  if (snapshot instanceof Promise) snapshot.catch(() => undefined);
+  c.set("snapshot", snapshot);
+}

@@ -6,7 +6,6 @@ import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { KeyView } from "../../shared/keys.ts";
 import type { FirstKeyUse, KeyLeaseAnswer, KeyLeaseQuestion } from "../limits/lease-request.ts";
 import type { KeyRecord, RecordChange } from "../../shared/principal.ts";
-import { SINGLETON } from "../../shared/the-one.ts";
 import type { Bindings } from "../env.ts";
 import {
   changedKey,
@@ -27,6 +26,7 @@ import {
   type StoredKey,
 } from "./key-record.ts";
 import { grant, NO_WINDOW } from "../limits/rate-window.ts";
+import { registryObject, ledgerObject } from "../stubs.ts";
 
 /** Where the record lies in the object's storage. */
 const KEY = "key";
@@ -158,7 +158,7 @@ export class ApiKey extends DurableObject<Bindings> {
     const askedAt = Date.now();
     const dead = this.#deadFirst;
     if (dead.secretHash === secretHash && askedAt < dead.until) return UNKNOWN;
-    const counts = await this.env.KEY_REGISTRY.getByName(SINGLETON).admitFirstKey(secretHash, use);
+    const counts = await registryObject(this.env).admitFirstKey(secretHash, use);
     if (counts) return this.#grant(identifyVerdict(standing, Date.now()), question, Date.now());
     this.#deadFirst = { secretHash, until: askedAt + DEAD_FIRST_MS };
     return UNKNOWN;
@@ -203,11 +203,7 @@ export class ApiKey extends DurableObject<Bindings> {
 
   async #tellRegistry(sent: StoredKey): Promise<"kept" | "full"> {
     const copy = { view: viewOf(sent, Date.now()), version: sent.version };
-    const kept = await this.env.KEY_REGISTRY.getByName(SINGLETON).keep(
-      copy,
-      sent.pending.audit,
-      sent.pending.superseded,
-    );
+    const kept = await registryObject(this.env).keep(copy, sent.pending.audit, sent.pending.superseded);
     if (kept === "kept" && this.#key !== null) this.#keep(settledKey(this.#key, sent));
     return kept;
   }
@@ -215,7 +211,7 @@ export class ApiKey extends DurableObject<Bindings> {
   async #settleLedger(): Promise<void> {
     const key = this.#key;
     if (key === null || !key.pending.ledger) return;
-    const ledger = this.env.LEDGER.getByName(SINGLETON);
+    const ledger = ledgerObject(this.env);
     const counted = key.revokedAt === null && key.record.limits.tokensPerMonth !== null;
     const told = counted ? await ledger.watch(key.id) : await ledger.unwatch(key.id).then(() => null);
     const now = this.#key;

@@ -3,7 +3,7 @@
 import type { Context } from "hono";
 import { formatApiKey, KEY_ID_BYTES, KEY_SECRET_BYTES, newKeyId } from "../../shared/api-key.ts";
 import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
-import type { Fleet } from "../../shared/fleet.ts";
+import type { FleetConfig } from "../../shared/fleet.ts";
 import {
   KeyChange,
   KeyId,
@@ -17,13 +17,13 @@ import {
 import { legacyKeyView } from "./key-view.ts";
 import { LEGACY_PREFIX, legacyKeys } from "../auth/built-in-keys.ts";
 import { MAX_KEYS } from "../../shared/limits.ts";
-import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import { logTrouble } from "../log.ts";
 import { parseAdminBody, readAdminQuery } from "../http/admin-input.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
 import { adminEnds, newRecord, recordChange } from "./key-fields.ts";
 import { sha256Hex } from "../auth/keyed-hash.ts";
+import { keyObject, fleetObject, registryObject } from "../stubs.ts";
 
 type Clock = () => number;
 
@@ -34,7 +34,7 @@ export function createKey(index: FleetIndex, clock: Clock) {
     const id = newKeyId(crypto.getRandomValues(new Uint8Array(KEY_ID_BYTES)));
     const { key, secretHash } = await newSecret(id);
     const creation = { id, record, secretHash };
-    const made = await c.env.API_KEY.getByName(id).create(creation, by(c));
+    const made = await keyObject(c.env, id).create(creation, by(c));
     if (made.kind === "full") {
       throw refused(`This deployment has its ${MAX_KEYS} keys. Revoke some; the oldest revoked make room.`);
     }
@@ -43,7 +43,7 @@ export function createKey(index: FleetIndex, clock: Clock) {
   };
 }
 
-export function listKeys(fleet: Fleet, clock: Clock) {
+export function listKeys(fleet: FleetConfig, clock: Clock) {
   return async function answerKeys(c: Context<EdgeEnv>): Promise<Response> {
     const query = taken(readAdminQuery(c.req.url, KeyListQuery));
     const legacy = legacyKeys(fleet).map(({ keyId, record }) => legacyKeyView(keyId, record, clock()));
@@ -54,12 +54,12 @@ export function listKeys(fleet: Fleet, clock: Clock) {
   };
 }
 
-export function showKey(fleet: Fleet, clock: Clock) {
+export function showKey(fleet: FleetConfig, clock: Clock) {
   return async function answerKey(c: Context<EdgeEnv>): Promise<Response> {
     const id = keyId(c);
     const legacy = legacyKeys(fleet).find(({ keyId }) => keyId === id);
     if (legacy !== undefined) return c.json(legacyKeyView(id, legacy.record, clock()));
-    return c.json((await c.env.API_KEY.getByName(id).show()) ?? missing());
+    return c.json((await keyObject(c.env, id).show()) ?? missing());
   };
 }
 
@@ -70,26 +70,26 @@ export function changeKey(index: FleetIndex, clock: Clock) {
     const change = taken(recordChange(body, index, clock()));
     const ends = adminEnds(change, c.var.principal, clock());
     if (ends !== null) await refuseLastAdmin(c, id, ends);
-    const outcome = await c.env.API_KEY.getByName(id).change(change, by(c));
+    const outcome = await keyObject(c.env, id).change(change, by(c));
     return c.json(viewOfOutcome(outcome));
   };
 }
 
-export function rotateKey(fleet: Fleet) {
+export function rotateKey(fleet: FleetConfig) {
   return async function answerRotation(c: Context<EdgeEnv>): Promise<Response> {
     const id = changeableId(c, fleet);
     const { graceSeconds } = taken(parseAdminBody(taken(await c.get("body")), KeyRotation));
     const { key, secretHash } = await newSecret(id);
-    const outcome = await c.env.API_KEY.getByName(id).rotate(secretHash, graceSeconds * 1000, by(c));
+    const outcome = await keyObject(c.env, id).rotate(secretHash, graceSeconds * 1000, by(c));
     return c.json({ ...viewOfOutcome(outcome), key } satisfies KeyWithSecret);
   };
 }
 
-export function revokeKey(fleet: Fleet, clock: Clock) {
+export function revokeKey(fleet: FleetConfig, clock: Clock) {
   return async function answerRevocation(c: Context<EdgeEnv>): Promise<Response> {
     const id = changeableId(c, fleet);
     await refuseLastAdmin(c, id, clock());
-    const outcome = await c.env.API_KEY.getByName(id).revoke(by(c));
+    const outcome = await keyObject(c.env, id).revoke(by(c));
     const view = viewOfOutcome(outcome);
     c.executionCtx.waitUntil(tellBoxes(c, id));
     return c.json(view);
@@ -99,7 +99,7 @@ export function revokeKey(fleet: Fleet, clock: Clock) {
 /** Its calls that wait at a box are refused too; no call is admitted by this, so a failure only costs their wait. */
 async function tellBoxes(c: Context<EdgeEnv>, id: string): Promise<void> {
   try {
-    await c.env.FLEET.getByName(SINGLETON).revoke(id);
+    await fleetObject(c.env).revoke(id);
   } catch {
     logTrouble({ request_id: c.var.requestId, code: "revocation_not_told", key: id });
   }
@@ -115,7 +115,7 @@ async function pageOfKeys(
   const inLegacy = after?.startsWith(LEGACY_PREFIX) === true;
   const at = legacy.findIndex(({ id }) => id === after);
   if (inLegacy && at < 0) return null;
-  const registry = c.env.KEY_REGISTRY.getByName(SINGLETON);
+  const registry = registryObject(c.env);
   const made = inLegacy || state === "legacy" ? NO_KEYS : await registry.list(query);
   if (made === null || made.next !== null) return made;
   const rest = state === undefined || state === "legacy" ? legacy.slice(at + 1) : [];
@@ -129,7 +129,7 @@ const NO_KEYS: KeyList = { keys: [], next: null };
 /** A key that ends its own administration must leave another admin key behind; whoever ends another's has one. */
 async function refuseLastAdmin(c: Context<EdgeEnv>, id: string, ends: number): Promise<void> {
   if (c.var.principal.keyId !== id) return;
-  if (await c.env.KEY_REGISTRY.getByName(SINGLETON).hasAdminKey(id, ends)) return;
+  if (await registryObject(c.env).hasAdminKey(id, ends)) return;
   throw refused(
     "No admin key would be left once this one ends, and it is the one you are using. Create another admin key first, one that goes on longer.",
   );
@@ -168,7 +168,7 @@ function keyId(c: Context<EdgeEnv>): string {
   return id.success ? id.data : missing();
 }
 
-function changeableId(c: Context<EdgeEnv>, fleet: Fleet): string {
+function changeableId(c: Context<EdgeEnv>, fleet: FleetConfig): string {
   const id = keyId(c);
   if (!legacyKeys(fleet).some(({ keyId }) => keyId === id)) return id;
   throw refused(

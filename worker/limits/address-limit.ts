@@ -9,6 +9,7 @@ import { HeldAddresses } from "./address-table.ts";
 import type { Taken, Ticket } from "./lease.ts";
 import * as refusals from "./refusals.ts";
 import type { LimitStatus } from "./rate-headers.ts";
+import { addressObject } from "../stubs.ts";
 
 /** `taken`: null for a free pass. */
 export type AddressAdmission =
@@ -18,12 +19,10 @@ export type AddressAdmission =
 export class AddressLimits {
   readonly #addresses = new HeldAddresses();
   readonly #perSecond: number;
-  readonly #where: DurableObjectNamespaceGetDurableObjectOptions;
   readonly #clock: () => number;
 
-  constructor(perSecond: number, where: DurableObjectNamespaceGetDurableObjectOptions, clock: () => number) {
+  constructor(perSecond: number, clock: () => number) {
     this.#perSecond = perSecond;
-    this.#where = where;
     this.#clock = clock;
   }
 
@@ -81,7 +80,7 @@ export class AddressLimits {
     this.#addresses.noteLease(asker.address, address);
     const question = address.question(ticket, this.#perSecond);
     const answer = await askObject<AddressLeaseAnswer>(async () =>
-      asker.bindings.CLIENT_ADDRESS.getByName(asker.address, this.#where).lease(question),
+      addressObject(asker.bindings, asker.address).lease(question),
     );
     const now = this.#clock();
     if (answer === null) {

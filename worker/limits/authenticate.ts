@@ -2,7 +2,7 @@
 // all is known nothing is waited for: no promise is made on a call's way in.
 import type { Context, MiddlewareHandler } from "hono";
 import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
-import type { Fleet } from "../../shared/fleet.ts";
+import type { FleetConfig } from "../../shared/fleet.ts";
 import type { KeyRecord, Scope } from "../../shared/principal.ts";
 import { ANONYMOUS } from "../../shared/unlisted-keys.ts";
 import type { EdgeEnv } from "../context.ts";
@@ -28,7 +28,7 @@ export function limitAddress(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
 }
 
 /** What a request brings beside its key. */
-export interface RequestParts {
+export interface Prefetch {
   /** What can begin while the limiters are asked. */
   readonly begin: (c: Context<EdgeEnv>) => void;
   /** What must have come before the request goes on. */
@@ -43,7 +43,7 @@ export interface Entrance {
   /** A call to the models: what a key's month has left counts for these alone. */
   readonly calls: boolean;
   /** Null where there is nothing to wait for. */
-  readonly parts: RequestParts | null;
+  readonly prefetch: Prefetch | null;
 }
 
 /** How often a request is let in anew whose parts took so long that its key may have been revoked meanwhile. */
@@ -53,14 +53,14 @@ const MAX_ENTRIES = 3;
  * Routes for a key with a scope. Sets `principal`. Nothing is done by a key that was revoked while its request was
  * still arriving: who waited for parts is asked for again.
  */
-export function client(
-  fleet: Fleet,
+export function authenticate(
+  fleet: FleetConfig,
   limiter: Limiter,
   clock: () => number,
-  { scope, calls, parts }: Entrance,
+  { scope, calls, prefetch }: Entrance,
 ): MiddlewareHandler<EdgeEnv> {
   const read = keyReader(fleet);
-  return async function admitClient(c, next) {
+  return async function authenticateKey(c, next) {
     const reading = read(c);
     const shown = reading instanceof Promise ? await reading : reading;
     const asker = askerOf(c, calls);
@@ -68,19 +68,19 @@ export function client(
     let warned: string | null = null;
     for (let entries = 1; ; entries += 1) {
       const asked = enter(limiter, asker, shown, fleet, clock);
-      if (asked instanceof Promise) parts?.begin(c);
+      if (asked instanceof Promise) prefetch?.begin(c);
       const entry = asked instanceof Promise ? await asked : asked;
       ({ told } = entry);
       if (!entry.ok) return showLimited(c, entry.refusal, told, knownKey(shown, entry.refusal));
       const { record, keyId, warning } = admitted(entry.value, shown, fleet, clock);
       if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), told, keyId);
-      if (parts !== null) {
-        parts.begin(c);
-        await parts.whole(c);
+      if (prefetch !== null) {
+        prefetch.begin(c);
+        await prefetch.whole(c);
       }
       if (shown.ok && shown.value !== null && !limiter.isFresh(shown.value)) {
         if (entries === MAX_ENTRIES) return showLimited(c, LIMITER_SILENT, told, keyId);
-        parts?.renew(c);
+        prefetch?.renew(c);
         continue;
       }
       warned = warning;
@@ -111,7 +111,7 @@ function enter(
   limiter: Limiter,
   asker: Caller,
   shown: Shown,
-  fleet: Fleet,
+  fleet: FleetConfig,
   clock: () => number,
 ): Entry<KeyRecord | null> | Promise<Entry<KeyRecord | null>> {
   if (!shown.ok) return limiter.turnAway(asker, shown.refusal);
@@ -126,7 +126,7 @@ const NO_KEY_SHOWN: Refusal = { code: "missing_key", message: MISSING };
 function admitted(
   record: KeyRecord | null,
   shown: Shown,
-  fleet: Fleet,
+  fleet: FleetConfig,
   clock: () => number,
 ): { readonly record: KeyRecord; readonly keyId: string; readonly warning: string | null } {
   if (record !== null && shown.ok && shown.value !== null) {
@@ -140,7 +140,7 @@ function admitted(
 }
 
 /** Reads the key a request shows; at once where it was read before. */
-function keyReader(fleet: Fleet): (c: Context<EdgeEnv>) => Shown | Promise<Shown> {
+function keyReader(fleet: FleetConfig): (c: Context<EdgeEnv>) => Shown | Promise<Shown> {
   // What a text means depends on whether the development keys count, and on the environment, which an isolate has one of.
   let known: { readonly sha256: string | null; readonly dev: ShownKeys; readonly plain: ShownKeys } | null =
     null;

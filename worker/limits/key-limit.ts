@@ -12,6 +12,7 @@ import { LeasePool } from "./bounded-map.ts";
 import * as refusals from "./refusals.ts";
 import type { LimitStatus } from "./rate-headers.ts";
 import { RefusedKeys, type KeyFault } from "./refused-keys.ts";
+import { keyObject } from "../stubs.ts";
 
 /** For how many keys an isolate holds leases, and remembers a refusal: well under 1 KiB each, of 128 MiB. */
 const MAX_KEYS = 10_000;
@@ -56,13 +57,11 @@ export class KeyLimits {
   readonly #leases = new LeasePool<KeyLease>(MAX_KEYS, (now) => new HeldLease<KeyTold>(now));
   readonly #refused = new RefusedKeys(MAX_KEYS);
   readonly #perSecond: number;
-  readonly #where: DurableObjectNamespaceGetDurableObjectOptions;
   readonly #clock: () => number;
 
   /** @param perSecond of a key that nothing is known of */
-  constructor(perSecond: number, where: DurableObjectNamespaceGetDurableObjectOptions, clock: () => number) {
+  constructor(perSecond: number, clock: () => number) {
     this.#perSecond = perSecond;
-    this.#where = where;
     this.#clock = clock;
   }
 
@@ -126,7 +125,7 @@ export class KeyLimits {
     let sentAt = ticket.sentAt;
     const answer = await askObject<KeyLeaseAnswer>(async () => {
       sentAt = this.#clock();
-      return asker.bindings.API_KEY.getByName(keyId, this.#where).lease(question);
+      return keyObject(asker.bindings, keyId).lease(question);
     });
     const now = this.#clock();
     // An answer that was so long on its way may be older than the key's revocation.

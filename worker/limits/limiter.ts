@@ -3,7 +3,7 @@
 // request is never another's: each that must wait asks for itself. What one limit refuses spends nothing of the
 // other.
 import type { Refusal } from "../../shared/errors.ts";
-import type { Fleet } from "../../shared/fleet.ts";
+import type { FleetConfig } from "../../shared/fleet.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import { AddressLimits, type AddressAdmission } from "./address-limit.ts";
 import type { Caller } from "./caller.ts";
@@ -25,11 +25,9 @@ export class Limiter {
   readonly #clock: () => number;
 
   /** @param clock milliseconds since 1970, as the isolate sees it. */
-  constructor(fleet: Fleet, clock: () => number) {
-    const locationHint = fleet.boxes[0]?.locationHint;
-    const where = locationHint === undefined ? {} : { locationHint };
-    this.#keys = new KeyLimits(fleet.limits.perKeyPerSecond, where, clock);
-    this.#addresses = new AddressLimits(fleet.limits.perAddressPerSecond, where, clock);
+  constructor(fleet: FleetConfig, clock: () => number) {
+    this.#keys = new KeyLimits(fleet.limits.perKeyPerSecond, clock);
+    this.#addresses = new AddressLimits(fleet.limits.perAddressPerSecond, clock);
     this.#clock = clock;
   }
 

@@ -3,7 +3,7 @@
 import type { Context } from "hono";
 import { html, raw } from "hono/html";
 import { ERRORS } from "../../shared/errors.ts";
-import { DEFAULT_AGENT, type Fleet, type Server } from "../../shared/fleet.ts";
+import { DEFAULT_AGENT, type FleetConfig, type Server } from "../../shared/fleet.ts";
 import { BODY_TIMEOUT_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES } from "../../shared/limits.ts";
 import type { EdgeEnv } from "../context.ts";
 
@@ -17,7 +17,7 @@ code { font: .9em ui-monospace, monospace; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); }
 `;
 
-export function docs(fleet: Fleet) {
+export function docs(fleet: FleetConfig) {
   const page = pageOf(fleet);
   let policy: string | null = null;
   return async function answerDocs(c: Context<EdgeEnv>): Promise<Response> {
@@ -32,7 +32,7 @@ export function toDocs() {
   };
 }
 
-function pageOf(fleet: Fleet) {
+function pageOf(fleet: FleetConfig) {
   const servers = [
     ...new Map(fleet.boxes.flatMap((box) => box.servers).map((server) => [server.port, server])).values(),
   ];
@@ -148,7 +148,7 @@ function pageOf(fleet: Fleet) {
     </html>`;
 }
 
-function serverRow(server: Server, fleet: Fleet) {
+function serverRow(server: Server, fleet: FleetConfig) {
   const agents = [...server.agents, ...(server.port === fleet.defaultPort ? ["anything else, or none"] : [])];
   return html`<tr>
     <td>${agents.join(", ")}</td>

@@ -10,6 +10,7 @@ import { QuotaWatch } from "./quota.ts";
 import { bookBatch } from "./booking.ts";
 import { monthTotal, usageReport } from "./query.ts";
 import { DAY_MS, dayOf } from "./time-ranges.ts";
+import { keyObject } from "../stubs.ts";
 
 /** Half of what a key may be behind: the other half is for a push that has to be tried again. */
 const PUSH_AFTER_MS = QUOTA_PUSH_MS / 2;
@@ -100,7 +101,7 @@ export class Ledger extends DurableObject<Bindings> {
     const { sql } = this.ctx.storage;
     return this.#watch.push(async (keyId) => {
       const { month, tokens } = monthTotal(sql, keyId, now);
-      await this.env.API_KEY.getByName(keyId).used(month, tokens);
+      await keyObject(this.env, keyId).used(month, tokens);
     });
   }
 

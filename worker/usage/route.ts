@@ -2,11 +2,11 @@
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { UsageQuestion } from "../../shared/usage-report.ts";
-import { SINGLETON } from "../../shared/the-one.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readAdminQuery } from "../http/admin-input.ts";
 import { usageCsv } from "./csv.ts";
 import { usageRange } from "./query-range.ts";
+import { ledgerObject } from "../stubs.ts";
 
 export function showUsage(clock: () => number) {
   return async function answerUsage(c: Context<EdgeEnv>): Promise<Response> {
@@ -14,7 +14,7 @@ export function showUsage(clock: () => number) {
     if (!question.ok) throw new RefusedError(question.refusal);
     const query = usageRange(question.value, clock());
     if (!query.ok) throw new RefusedError(query.refusal);
-    const report = await c.env.LEDGER.getByName(SINGLETON).usage(query.value);
+    const report = await ledgerObject(c.env).usage(query.value);
     const accepted = c.req.header("accept")?.includes("text/csv") === true ? "csv" : "json";
     if ((question.value.format ?? accepted) === "json") return c.json(report);
     const name = `usage-${report.from.slice(0, 10)}-${report.to.slice(0, 10)}.csv`;

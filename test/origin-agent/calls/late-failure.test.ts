@@ -1,6 +1,6 @@
 // Which failed calls a box tells its edge of.
 import { describe, expect, it } from "vitest";
-import { failedUnseen } from "../../../origin-agent/calls/late-failure.ts";
+import { lateFailure } from "../../../origin-agent/calls/late-failure.ts";
 
 const CALL = { requestId: "req_1", keyId: "key-1", stream: true, dialect: "chat" } as const;
 const BROKEN = {
@@ -12,7 +12,7 @@ const BROKEN = {
 
 describe("a failed call", () => {
   it("that had begun to be answered is told: ids, code, route and port, no word of it", () => {
-    expect(failedUnseen(CALL, BROKEN, 500)).toEqual({
+    expect(lateFailure(CALL, BROKEN, 500)).toEqual({
       requestId: "req_1",
       keyId: "key-1",
       code: "upstream_failed",
@@ -22,21 +22,21 @@ describe("a failed call", () => {
   });
 
   it("whose headers had gone out in silence is told too, streamed or not", () => {
-    expect(failedUnseen(CALL, { ...BROKEN, firstByteMs: null }, 2_000)).not.toBeNull();
-    expect(failedUnseen({ ...CALL, stream: false }, { ...BROKEN, firstByteMs: null }, 50_000)).not.toBeNull();
+    expect(lateFailure(CALL, { ...BROKEN, firstByteMs: null }, 2_000)).not.toBeNull();
+    expect(lateFailure({ ...CALL, stream: false }, { ...BROKEN, firstByteMs: null }, 50_000)).not.toBeNull();
   });
 
   it("that ended in a status isn't: the edge saw it", () => {
-    expect(failedUnseen(CALL, { ...BROKEN, firstByteMs: null }, 1_000)).toBeNull();
-    expect(failedUnseen({ ...CALL, stream: false }, BROKEN, 40_000)).toBeNull();
+    expect(lateFailure(CALL, { ...BROKEN, firstByteMs: null }, 1_000)).toBeNull();
+    expect(lateFailure({ ...CALL, stream: false }, BROKEN, 40_000)).toBeNull();
   });
 
   it("that its client left, or that didn't fail, isn't", () => {
-    expect(failedUnseen(CALL, { ...BROKEN, outcome: "left" }, 5_000)).toBeNull();
-    expect(failedUnseen(CALL, { ...BROKEN, outcome: "answered", refusal: null }, 5_000)).toBeNull();
+    expect(lateFailure(CALL, { ...BROKEN, outcome: "left" }, 5_000)).toBeNull();
+    expect(lateFailure(CALL, { ...BROKEN, outcome: "answered", refusal: null }, 5_000)).toBeNull();
   });
 
   it("of a name that may not stand in a record isn't, not even cut", () => {
-    expect(failedUnseen({ ...CALL, keyId: "two words" }, BROKEN, 500)).toBeNull();
+    expect(lateFailure({ ...CALL, keyId: "two words" }, BROKEN, 500)).toBeNull();
   });
 });

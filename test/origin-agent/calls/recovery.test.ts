@@ -1,6 +1,7 @@
 // What follows a break: the table of decisions, and the box's budget of retries.
 import { describe, expect, it } from "vitest";
-import { recover, RetryBudget, type BrokenCall } from "../../../origin-agent/calls/recovery.ts";
+import { recover, type BrokenCall } from "../../../origin-agent/calls/recovery.ts";
+import { RetryBudget } from "../../../origin-agent/calls/retry-budget.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 
 const CALL: BrokenCall = {

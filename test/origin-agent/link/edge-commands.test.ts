@@ -1,13 +1,13 @@
 // What the edge's word does on a box, without a link: who restarts what, who is held, what is logged.
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import { AskedRestarts, RESTART_AGAIN_MS } from "../../../origin-agent/servers/operator-restarts.ts";
+import { OperatorRestarts, RESTART_AGAIN_MS } from "../../../origin-agent/servers/operator-restarts.ts";
 import { EdgeCommands } from "../../../origin-agent/link/edge-commands.ts";
 import { RevokedKeys } from "../../../origin-agent/queue/revoked-keys.ts";
 import { testBox, WANTED } from "../support/box.ts";
 import { until } from "../../support/until.ts";
 
-function restartsOf(clock: () => number): { readonly restarts: AskedRestarts; readonly asked: string[] } {
+function restartsOf(clock: () => number): { readonly restarts: OperatorRestarts; readonly asked: string[] } {
   const asked: string[] = [];
   const pm2 = {
     restart: (name: string) => {
@@ -15,7 +15,7 @@ function restartsOf(clock: () => number): { readonly restarts: AskedRestarts; re
       return Promise.resolve("restarted" as const);
     },
   };
-  return { restarts: new AskedRestarts(testBox(), pm2, clock), asked };
+  return { restarts: new OperatorRestarts(testBox(), pm2, clock), asked };
 }
 
 const nameOf = (port: number): string => testBox().servers.find((server) => server.port === port)?.pm2 ?? "";
@@ -50,7 +50,7 @@ describe("a restart the edge asks for", () => {
     const pm2 = {
       restart: () => new Promise<"restarted">((resolve) => (finish = () => resolve("restarted"))),
     };
-    const restarts = new AskedRestarts(testBox(), pm2, () => now);
+    const restarts = new OperatorRestarts(testBox(), pm2, () => now);
     const first = restarts.restart(WANTED);
     now = 10 * RESTART_AGAIN_MS;
     expect(await restarts.restart(WANTED)).toBe("too-soon");
@@ -69,15 +69,15 @@ describe("the edge's word", () => {
       revoke: (keyId) => revoked.push(keyId),
       log: pino({}, lines),
     });
-    expect(words.held).toBe(false);
-    words.hear({ t: "drain" });
-    words.hear({ t: "drain" });
-    expect(words.held).toBe(true);
-    words.hear({ t: "resume" });
-    expect(words.held).toBe(false);
-    words.hear({ t: "revoke", keyId: "key-7" });
-    words.hear({ t: "warning", message: "another fleet file" });
-    words.hear({ t: "restart", port: WANTED });
+    expect(words.drained).toBe(false);
+    words.handle({ t: "drain" });
+    words.handle({ t: "drain" });
+    expect(words.drained).toBe(true);
+    words.handle({ t: "resume" });
+    expect(words.drained).toBe(false);
+    words.handle({ t: "revoke", keyId: "key-7" });
+    words.handle({ t: "warning", message: "another fleet file" });
+    words.handle({ t: "restart", port: WANTED });
     await until(() => log.some((line) => line["event"] === "restart-asked"));
     expect(revoked).toEqual(["key-7"]);
     expect(log).toMatchObject([

@@ -1,7 +1,7 @@
 // What a report becomes: a line of the log, a record of the journal.
 import { describe, expect, it } from "vitest";
 import { callLog } from "../../../origin-agent/telemetry/call-log.ts";
-import type { CallReport } from "../../../origin-agent/calls/run-call.ts";
+import type { CallReport } from "../../../origin-agent/calls/report.ts";
 import { callEnd } from "../../../origin-agent/usage/call-usage.ts";
 import type { ErrorCode } from "../../../shared/errors.ts";
 import { callOf } from "../support/ask.ts";

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { Failure } from "../../../shared/failures.ts";
-import { SINGLETON } from "../../../shared/the-one.ts";
+import { fleetObject } from "../../../worker/stubs.ts";
 import { FailureBuffer, noteFailure, type Asked } from "../../../worker/failures/failure-log.ts";
 import { flushesEnd } from "../support/flushes.ts";
 import { untilHolds } from "../support/until.ts";
@@ -55,7 +55,7 @@ describe("a failed call", () => {
     for (const id of ids) noteFailure(asked, failure(id, { key: ids[0] ?? null }));
     expect(asked.work).toHaveLength(1);
     await untilHolds(async () => {
-      for (const id of ids) expect(await env.FLEET.getByName(SINGLETON).failure(id)).not.toBeNull();
+      for (const id of ids) expect(await fleetObject(env).failure(id)).not.toBeNull();
     });
   });
 
@@ -91,7 +91,7 @@ describe("a failed call", () => {
     const id = `req_${crypto.randomUUID()}`;
     await untilHolds(async () => {
       noteFailure(request(), failure(id, { key: id }));
-      expect(await env.FLEET.getByName(SINGLETON).failure(id)).not.toBeNull();
+      expect(await fleetObject(env).failure(id)).not.toBeNull();
     });
   }
 });

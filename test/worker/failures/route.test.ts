@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ERRORS } from "../../../shared/errors.ts";
 import { meaningOf } from "../../../worker/failures/meanings.ts";
 import { RequestFate } from "../../../shared/failures.ts";
-import { SINGLETON } from "../../../shared/the-one.ts";
+import { fleetObject } from "../../../worker/stubs.ts";
 import { sha256Hex } from "../../../worker/auth/keyed-hash.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
@@ -43,7 +43,7 @@ describe("GET /admin/requests/:id", () => {
     captureLog();
     const count = 1_000_000_000;
     const flood = { at: Date.now(), code: "rate_limited_key", route: CHAT, key: "key-a", count };
-    await env.FLEET.getByName(SINGLETON).noteFailures([], [flood]);
+    await fleetObject(env).noteFailures([], [flood]);
     const answer = await edgeOf(fleetOf())(`/admin/requests/req_${"0".repeat(32)}`, ADMIN);
     expect(answer.status).toBe(404);
     const { code, message } = await errorOf(answer);

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { boxToken } from "../../../shared/box-token.ts";
-import { SINGLETON } from "../../../shared/the-one.ts";
+import { fleetObject } from "../../../worker/stubs.ts";
 import { fleetText, LINK_PATH } from "../../../shared/wire.ts";
 import { hmacHex, sha256Hex } from "../../../worker/auth/keyed-hash.ts";
 import { agentOn, hello } from "../support/agents.ts";
@@ -40,12 +40,12 @@ describe("a link", () => {
     const epoch = crypto.randomUUID();
     agent.send(hello({ box: BOX, epoch, fleetHash: await sha256Hex(fleetText(FLEET)) }));
     await untilHolds(async () => {
-      const boxes = await env.FLEET.getByName(SINGLETON).boxes();
+      const boxes = await fleetObject(env).boxes();
       const found = boxes.find((each) => each.box === BOX)?.agents.find((each) => each.epoch === epoch);
       expect(found).toMatchObject({ warning: null });
     });
     // The boxes of the fleet file are missed from now on.
-    const expected = await runInDurableObject(env.FLEET.getByName(SINGLETON), (_, { storage }) =>
+    const expected = await runInDurableObject(fleetObject(env), (_, { storage }) =>
       storage.sql.exec<{ state: string }>("SELECT state FROM alarms WHERE name = 'expected'").one(),
     );
     expect(JSON.parse(expected.state)).toEqual([BOX]);

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
-import { FleetLive, liveFleet } from "../../../worker/fleet/snapshot-cache.ts";
-import { NOTHING_KNOWN } from "../../../worker/fleet/snapshot.ts";
+import { SnapshotCache, fleetSnapshot } from "../../../worker/fleet/snapshot-cache.ts";
+import { UNKNOWN_FLEET } from "../../../worker/fleet/snapshot.ts";
 
 const SERVER: Snapshot["servers"][number] = {
   port: 9001,
@@ -63,7 +63,7 @@ function isolate() {
   let now = 1_000_000;
   const questions: PromiseWithResolvers<readonly BoxReport[]>[] = [];
   const later: Promise<unknown>[] = [];
-  const live = new FleetLive(() => now);
+  const live = new SnapshotCache(() => now);
   const asking = {
     boxes: () => {
       const question = Promise.withResolvers<readonly BoxReport[]>();
@@ -76,9 +76,9 @@ function isolate() {
     live,
     questions,
     pass: (ms: number) => void (now += ms),
-    look: async () => live.look(asking),
+    look: async () => live.read(asking),
     /** Whether a call would have to wait. */
-    waits: () => live.look(asking) instanceof Promise,
+    waits: () => live.read(asking) instanceof Promise,
     async answer(reports: readonly BoxReport[] = [reportOf({})]) {
       questions.at(-1)?.resolve(reports);
       await Promise.all(later);
@@ -141,7 +141,7 @@ describe("an isolate's view of the fleet", () => {
     const looking = one.look();
     expect(one.waits()).toBe(false);
     // Nobody answers: the call goes by the fleet file.
-    expect(await looking).toBe(NOTHING_KNOWN);
+    expect(await looking).toBe(UNKNOWN_FLEET);
     expect(one.questions).toHaveLength(2);
     await one.answer();
     expect((await one.look()).fresh).toBe(true);
@@ -151,8 +151,8 @@ describe("an isolate's view of the fleet", () => {
     const one = isolate();
     const looking = one.look();
     await one.fail();
-    expect(await looking).toBe(NOTHING_KNOWN);
-    expect(await one.look()).toBe(NOTHING_KNOWN);
+    expect(await looking).toBe(UNKNOWN_FLEET);
+    expect(await one.look()).toBe(UNKNOWN_FLEET);
     expect(one.questions).toHaveLength(1);
     one.pass(1_000);
     void one.look();
@@ -167,20 +167,15 @@ describe("an isolate's view of the fleet", () => {
 
   it("counts the calls that were sent since", async () => {
     const one = await told();
-    const decision = {
-      wantedPort: 9001,
-      agentType: "Alpha",
-      maxTokens: 1,
-      attempts: [{ box: "north", ports: [9001], fallbackPorts: [] }],
-    };
-    one.live.sent(decision);
-    one.live.sent(decision);
+    one.live.sent("north", 9001);
+    one.live.sent("north", 9001);
     expect((await one.look()).boxes.get("north")?.servers.get(9001)?.sent).toBe(2);
   });
 });
 
 describe("a box", () => {
-  const boxOf = (...agents: Partial<LinkedAgent>[]) => liveFleet([reportOf(...agents)]).boxes.get("north");
+  const boxOf = (...agents: Partial<LinkedAgent>[]) =>
+    fleetSnapshot([reportOf(...agents)]).boxes.get("north");
   const draining = { ...SNAPSHOT, draining: true };
 
   it("is unknown with no agent linked, one that said nothing yet, or one that has been silent", () => {
@@ -204,7 +199,7 @@ describe("a box", () => {
 
   it("that an operator drained drains, whatever its agent says, and where none is linked", () => {
     const heldBox = (...agents: Partial<LinkedAgent>[]) =>
-      liveFleet([{ ...reportOf(...agents), held: true }]).boxes.get("north");
+      fleetSnapshot([{ ...reportOf(...agents), held: true }]).boxes.get("north");
     expect(heldBox({ snapshot: SNAPSHOT })?.draining).toBe(true);
     expect(heldBox()).toEqual({ draining: true, servers: new Map() });
   });

@@ -2,11 +2,11 @@
 import { describe, expect, it } from "vitest";
 import type { Refusal } from "../../../shared/errors.ts";
 import { ERRORS } from "../../../shared/errors.ts";
-import type { Fleet } from "../../../shared/fleet.ts";
+import type { FleetConfig } from "../../../shared/fleet.ts";
 import type { BoxAttempt } from "../../../worker/inference/box-order.ts";
 import { decide, type RoutingPermissions } from "../../../worker/inference/decide.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
-import { NOTHING_KNOWN } from "../../../worker/fleet/snapshot.ts";
+import { UNKNOWN_FLEET } from "../../../worker/fleet/snapshot.ts";
 import type { ModelCall } from "../../../worker/inference/model-call.ts";
 import { callOf } from "../support/calls.ts";
 import { box, fleetOf, server, twoBoxes } from "../support/fleets.ts";
@@ -15,14 +15,14 @@ import { seeded } from "../support/random.ts";
 const ANYONE: RoutingPermissions = { agents: null, fallback: "auto" };
 const only = (...agents: string[]): RoutingPermissions => ({ agents, fallback: "auto" });
 
-function attempts(fleet: Fleet, call: Partial<ModelCall>, asker = ANYONE): readonly BoxAttempt[] {
-  const decided = decide(callOf(call), asker, indexFleet(fleet), NOTHING_KNOWN, 0);
+function attempts(fleet: FleetConfig, call: Partial<ModelCall>, asker = ANYONE): readonly BoxAttempt[] {
+  const decided = decide(callOf(call), asker, indexFleet(fleet), UNKNOWN_FLEET, 0);
   if (!decided.ok) throw new Error(decided.refusal.message);
   return decided.value.attempts;
 }
 
-function refusalOf(fleet: Fleet, call: Partial<ModelCall>, asker = ANYONE): Refusal {
-  const decided = decide(callOf(call), asker, indexFleet(fleet), NOTHING_KNOWN, 0);
+function refusalOf(fleet: FleetConfig, call: Partial<ModelCall>, asker = ANYONE): Refusal {
+  const decided = decide(callOf(call), asker, indexFleet(fleet), UNKNOWN_FLEET, 0);
   if (decided.ok) throw new Error("the call was not refused");
   return decided.refusal;
 }
@@ -197,7 +197,7 @@ function portsInOrder(order: readonly BoxAttempt[]): string[] {
 }
 
 /** One to three boxes with some of six ports, of three models. */
-function randomFleet(seed: number): { fleet: Fleet; modelOf: ReadonlyMap<number, string> } {
+function randomFleet(seed: number): { fleet: FleetConfig; modelOf: ReadonlyMap<number, string> } {
   const random = seeded(seed);
   const model = (port: number): string => `Model-${port % 3}`;
   const ports = [9000, 9001, 9002, 9003, 9004, 9005];

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { LinkState } from "../../../shared/wire.ts";
 import { decide } from "../../../worker/inference/decide.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
-import { NOTHING_KNOWN, type LiveBox, type LiveFleet } from "../../../worker/fleet/snapshot.ts";
+import { UNKNOWN_FLEET, type BoxState, type FleetSnapshot } from "../../../worker/fleet/snapshot.ts";
 import { callOf } from "../support/calls.ts";
 import { box, fleetOf, server, twoBoxes } from "../support/fleets.ts";
 import { seeded } from "../support/random.ts";
@@ -21,7 +21,7 @@ interface Said {
 }
 
 /** A box that says the same of both its servers, or that it drains. */
-function says(said: Said | "draining"): LiveBox {
+function says(said: Said | "draining"): BoxState {
   const { state = "ready", free = 4, places = 64, waitMs = 0, sent = 0 } = said === "draining" ? {} : said;
   const each = { state, free, places, waitMs, sent };
   return {
@@ -30,19 +30,19 @@ function says(said: Said | "draining"): LiveBox {
   };
 }
 
-function liveOf(boxes: Readonly<Record<string, Said | "draining">>, fresh = true): LiveFleet {
+function liveOf(boxes: Readonly<Record<string, Said | "draining">>, fresh = true): FleetSnapshot {
   return { boxes: new Map(Object.entries(boxes).map(([name, said]) => [name, says(said)])), fresh };
 }
 
 const FULL: Said = { free: 0, places: 0, waitMs: 9_000 };
 
-function boxesAsked(live: LiveFleet, turn = 0, call = ALPHA, index = fleet): string[] {
+function boxesAsked(live: FleetSnapshot, turn = 0, call = ALPHA, index = fleet): string[] {
   const decided = decide(call, ANYONE, index, live, turn);
   if (!decided.ok) throw new Error(decided.refusal.code);
   return decided.value.attempts.map((attempt) => attempt.box);
 }
 
-function refusal(live: LiveFleet, call = ALPHA) {
+function refusal(live: FleetSnapshot, call = ALPHA) {
   const decided = decide(call, ANYONE, fleet, live, 0);
   return decided.ok ? null : decided.refusal;
 }
@@ -85,7 +85,7 @@ describe("the box that is asked first", () => {
   });
 
   it("is never another than the file's first where nothing is known, whoever's turn it is", () => {
-    expect(boxesAsked(NOTHING_KNOWN, 0.99)[0]).toBe("north");
+    expect(boxesAsked(UNKNOWN_FLEET, 0.99)[0]).toBe("north");
   });
 
   it("is judged by the room that all of the call's answers need", () => {
@@ -94,7 +94,7 @@ describe("the box that is asked first", () => {
   });
 
   it("takes a server that its box didn't announce for down", () => {
-    const live: LiveFleet = {
+    const live: FleetSnapshot = {
       boxes: new Map([
         ["north", { draining: false, servers: new Map() }],
         ["south", says({ free: 0 })],

@@ -4,7 +4,7 @@ import fleet from "../../../fleet.config.ts";
 import type { RouteDecision, RoutingPermissions } from "../../../worker/inference/decide.ts";
 import { decide } from "../../../worker/inference/decide.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
-import { NOTHING_KNOWN } from "../../../worker/fleet/snapshot.ts";
+import { UNKNOWN_FLEET } from "../../../worker/fleet/snapshot.ts";
 import { readChatCall } from "../../../worker/inference/model-call.ts";
 import type { Refusal } from "../../../shared/errors.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
@@ -18,7 +18,7 @@ function route(fields: object, asker: RoutingPermissions = ANYONE, index = shipp
   const body = { messages: [{ role: "user", content: "hello" }], ...fields };
   const call = readChatCall(new TextEncoder().encode(JSON.stringify(body)));
   if (!call.ok) throw new Error(call.refusal.message);
-  const decided = decide(call.value, asker, index, NOTHING_KNOWN, 0);
+  const decided = decide(call.value, asker, index, UNKNOWN_FLEET, 0);
   if (!decided.ok) throw new Error(decided.refusal.message);
   return decided.value;
 }
@@ -28,7 +28,7 @@ function refusalOf(
   asker: RoutingPermissions = ANYONE,
   index = shipped,
 ): Refusal {
-  const decided = decide(callOf(fields), asker, index, NOTHING_KNOWN, 0);
+  const decided = decide(callOf(fields), asker, index, UNKNOWN_FLEET, 0);
   if (decided.ok) throw new Error("the call was not refused");
   return decided.refusal;
 }
@@ -171,8 +171,8 @@ describe("a decision changes nothing", () => {
   it("the same call decides the same again, on one box and on two", () => {
     for (const index of [shipped, indexFleet(twoBoxes({ modelRouter: [9000] }))]) {
       const call = callOf({ agentType: "Alpha" });
-      const first = JSON.stringify(decide(call, ANYONE, index, NOTHING_KNOWN, 0));
-      expect(JSON.stringify(decide(call, ANYONE, index, NOTHING_KNOWN, 0))).toBe(first);
+      const first = JSON.stringify(decide(call, ANYONE, index, UNKNOWN_FLEET, 0));
+      expect(JSON.stringify(decide(call, ANYONE, index, UNKNOWN_FLEET, 0))).toBe(first);
     }
   });
 });

@@ -1,6 +1,6 @@
 // What can be asked for, as a key may see it.
 import { describe, expect, it } from "vitest";
-import type { Fleet } from "../../../shared/fleet.ts";
+import type { FleetConfig } from "../../../shared/fleet.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, newLegacyKey } from "../support/edge.ts";
 import { box, fleetOf, server } from "../support/fleets.ts";
 import { agentAnswer, connectionLost, healthAnswer, standIn } from "../support/origin.ts";
@@ -14,7 +14,7 @@ interface Entry {
 }
 
 /** A default with a replica that Alpha's callers use, and a model of Beta's and Gamma's. */
-function fleetWith(line?: Awaited<ReturnType<typeof newLegacyKey>>["line"]): Fleet {
+function fleetWith(line?: Awaited<ReturnType<typeof newLegacyKey>>["line"]): FleetConfig {
   return fleetOf({
     legacy: { keys: line === undefined ? [] : [line], anonymous: null },
     boxes: [
@@ -32,7 +32,7 @@ function answering(states: Record<number, string> = { 9000: "ready", 9001: "read
   standIn((sent) => (sent.method === "GET" ? healthAnswer("north", states) : agentAnswer("north", "{}")));
 }
 
-async function list(fleet: Fleet, key = "dev-key"): Promise<Entry[]> {
+async function list(fleet: FleetConfig, key = "dev-key"): Promise<Entry[]> {
   const answer = await edgeOf(fleet)("/v1/models", { key });
   expect(answer.status).toBe(200);
   const body = await answer.json<{ object: string; data: Entry[] }>();

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { beforeEach, expect, it, vi } from "vitest";
 import { KeyList } from "../../../shared/keys.ts";
 import type { KeyLeaseQuestion } from "../../../worker/limits/lease-request.ts";
-import { SINGLETON } from "../../../shared/the-one.ts";
+import { fleetObject } from "../../../worker/stubs.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, stopClock, type Edge } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
@@ -100,7 +100,7 @@ it.each<[string, (id: string, other: string) => { path: string; method: string }
 it("a call whose body took long goes by what the boxes say at its end", async () => {
   const start = Date.now();
   const clock = stopClock(start);
-  const fleet = env.FLEET.getByName(SINGLETON);
+  const fleet = fleetObject(env);
   const looks = vi.fn(async () => fleet.boxes());
   const watched = new Proxy(fleet, {
     get: (target, name) => (name === "boxes" ? looks : (Reflect.get(target, name) as unknown)),

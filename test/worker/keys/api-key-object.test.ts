@@ -4,7 +4,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import type { KeyLeaseQuestion } from "../../../worker/limits/lease-request.ts";
 import type { KeyRecord } from "../../../shared/principal.ts";
-import { SINGLETON } from "../../../shared/the-one.ts";
+import { registryObject } from "../../../worker/stubs.ts";
 import type { ApiKey } from "../../../worker/keys/api-key-object.ts";
 import { KeyRegistry } from "../../../worker/keys/registry-object.ts";
 import { Ledger } from "../../../worker/usage/ledger-object.ts";
@@ -20,7 +20,7 @@ type Stub = DurableObjectStub<ApiKey>;
 let made = 0;
 const newId = (): string => `key${String((made += 1)).padStart(9, "0")}`;
 const by = () => ({ actor: "an-admin", requestId: `req_${crypto.randomUUID()}` });
-const registry = () => env.KEY_REGISTRY.getByName(SINGLETON);
+const registry = () => registryObject(env);
 
 function ask(secretHash = A, more: Partial<KeyLeaseQuestion> = {}): KeyLeaseQuestion {
   return { want: 1, waiting: 1, wantNext: 0, secretHash, standing: null, first: null, ...more };

@@ -1,7 +1,7 @@
 // The limits as clients meet them, counted by the real objects. The clock is stopped, so that a window is one.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import type { Fleet } from "../../../shared/fleet.ts";
+import type { FleetConfig } from "../../../shared/fleet.ts";
 import { formatApiKey } from "../../../shared/api-key.ts";
 import {
   captureLog,
@@ -27,7 +27,7 @@ function fleetWith(
   perAddressPerSecond: number,
   perKeyPerSecond: number,
   keys: readonly LegacyKey[] = [],
-): Fleet {
+): FleetConfig {
   return fleetOf({
     limits: { perAddressPerSecond, perKeyPerSecond },
     legacy: { keys: keys.map(({ line }) => line), anonymous: null },

@@ -14,6 +14,7 @@ import { shownKey, type ShownKey } from "../../../worker/limits/key-limit.ts";
 import { Limiter, type Entry } from "../../../worker/limits/limiter.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { counted, fakeAddresses, fakeKeys, known, lease, record } from "../support/limiters.ts";
+import { placeObjects } from "../../../worker/stubs.ts";
 
 const NOON = 1_790_000_000_000;
 const CLAIM: Claim = {
@@ -112,7 +113,9 @@ describe("a key's word", () => {
 });
 
 describe("a key's first request", () => {
-  it("comes with what its object says of the key, asked where the fleet file says", async () => {
+  it("comes with what its object says of the key, asked at the deployment's location", async () => {
+    placeObjects("weur");
+    onTestFinished(() => placeObjects(undefined));
     const world = worldOf();
     const entry = await world.enter();
     expect(entry).toMatchObject({ ok: true, value: record() });

@@ -2,11 +2,11 @@
 import { describe, expect, it } from "vitest";
 import shipped from "../../../fleet.config.ts";
 import { ERRORS } from "../../../shared/errors.ts";
-import type { Fleet } from "../../../shared/fleet.ts";
+import type { FleetConfig } from "../../../shared/fleet.ts";
 import { edgeOf } from "../support/edge.ts";
 import { box, fleetOf, server } from "../support/fleets.ts";
 
-async function page(fleet: Fleet): Promise<{ text: string; headers: Headers }> {
+async function page(fleet: FleetConfig): Promise<{ text: string; headers: Headers }> {
   const answer = await edgeOf(fleet)("/docs", { key: null });
   expect(answer.status).toBe(200);
   return { text: await answer.text(), headers: answer.headers };

@@ -3,7 +3,7 @@
 import { env } from "cloudflare:workers";
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { onTestFinished, vi } from "vitest";
-import type { Fleet } from "../../../shared/fleet.ts";
+import type { FleetConfig } from "../../../shared/fleet.ts";
 import type { ErrorBody } from "../../../shared/errors.ts";
 import { createWorker } from "../../../worker/app.ts";
 import type { Bindings } from "../../../worker/env.ts";
@@ -41,7 +41,7 @@ interface EdgeOptions {
  * One isolate's edge: what it keeps in memory is its own, the limiter objects are everybody's. Time stands still until
  * the test moves it: on a starved machine an answer of a limiter object would come too late to count.
  */
-export function edgeOf(fleet: Fleet, { bindings = {}, context }: EdgeOptions = {}): Edge {
+export function edgeOf(fleet: FleetConfig, { bindings = {}, context }: EdgeOptions = {}): Edge {
   if (!vi.isFakeTimers()) stopClock(Date.now());
   const worker = createWorker(fleet);
   const contexts: ExecutionContext[] = [];

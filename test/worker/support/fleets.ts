@@ -1,5 +1,5 @@
 // Small fleets to decide and limit with. None of their names is the shipped file's: nothing may depend on those.
-import { defineFleet, type Fleet, type FleetInput } from "../../../shared/fleet.ts";
+import { defineFleet, type FleetConfig, type FleetInput } from "../../../shared/fleet.ts";
 
 type BoxInput = FleetInput["boxes"][number];
 export type ServerInput = BoxInput["servers"][number];
@@ -41,7 +41,7 @@ export function box(name: string, servers: BoxInput["servers"]): BoxInput {
 }
 
 /** One box `north`: a default on 9000, and one server each for Alpha and Beta. */
-export function fleetOf(more: Partial<FleetInput> = {}): Fleet {
+export function fleetOf(more: Partial<FleetInput> = {}): FleetConfig {
   return defineFleet({
     domain: "edge.example",
     defaultPort: 9000,
@@ -57,7 +57,7 @@ export function fleetOf(more: Partial<FleetInput> = {}): Fleet {
 }
 
 /** The fleet of `fleetOf` with two boxes alike, `north` asked before `south`. */
-export function twoBoxes(more: Partial<FleetInput> = {}): Fleet {
+export function twoBoxes(more: Partial<FleetInput> = {}): FleetConfig {
   const servers = [server(9000), server(9001, { agents: ["Alpha"] })];
   return fleetOf({ boxes: [box("north", servers), box("south", servers)], ...more });
 }

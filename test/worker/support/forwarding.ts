@@ -1,6 +1,6 @@
 // A decided call on its way to a box, as the route hands it to `forward`.
 import type { Refusal } from "../../../shared/errors.ts";
-import type { Fleet } from "../../../shared/fleet.ts";
+import type { FleetConfig } from "../../../shared/fleet.ts";
 import type { Principal } from "../../../shared/principal.ts";
 import type { Settings } from "../../../worker/env.ts";
 import type { RouteDecision } from "../../../worker/inference/decide.ts";
@@ -40,7 +40,7 @@ export interface Watched {
   readonly settled: () => Promise<void>;
 }
 
-export function forwardingOf(more: Partial<Forwarding> = {}, fleet: Fleet = twoBoxes()): Watched {
+export function forwardingOf(more: Partial<Forwarding> = {}, fleet: FleetConfig = twoBoxes()): Watched {
   const breaks: Refusal[] = [];
   const running: Promise<unknown>[] = [];
   const forwarding: Forwarding = {

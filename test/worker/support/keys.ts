@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { formatApiKey } from "../../../shared/api-key.ts";
 import type { KeyWithSecret } from "../../../shared/keys.ts";
-import { SINGLETON } from "../../../shared/the-one.ts";
+import { registryObject } from "../../../worker/stubs.ts";
 import { sha256Hex } from "../../../worker/auth/keyed-hash.ts";
 import type { Edge } from "./edge.ts";
 
@@ -32,7 +32,7 @@ export async function unmadeKey(): Promise<{
 
 /** Empties the deployment's registry, for tests in which no admin key may be left. */
 export async function forgetAllKeys(): Promise<void> {
-  await runInDurableObject(env.KEY_REGISTRY.getByName(SINGLETON), (_, { storage }) => {
+  await runInDurableObject(registryObject(env), (_, { storage }) => {
     storage.sql.exec("DELETE FROM keys");
   });
 }

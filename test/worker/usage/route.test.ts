@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { UsageReport } from "../../../shared/usage-report.ts";
-import { SINGLETON } from "../../../shared/the-one.ts";
+import { ledgerObject } from "../../../worker/stubs.ts";
 import { captureLog, edgeOf, errorOf, stopClock, type Asking } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { call } from "../support/usage.ts";
@@ -14,7 +14,7 @@ async function usedKey(): Promise<string> {
   // Both calls are of one hour.
   stopClock(Date.now());
   const keyId = `k${crypto.randomUUID()}`;
-  await env.LEDGER.getByName(SINGLETON).apply("north", keyId, 0, [
+  await ledgerObject(env).apply("north", keyId, 0, [
     call(1, { keyId }),
     call(2, { keyId, agentType: "Beta", outcome: "aborted", estimated: true }),
   ]);

@@ -1,19 +1,69 @@
-// Posts an alarm to ALERT_WEBHOOK_URL, once, and says what came of it. Nothing of an answer is read.
-import { alertMessage } from "./message.ts";
+// Posts alarms to ALERT_WEBHOOK_URL: to ntfy, a chat's incoming webhook or a program. Each post is tried once and its
+// outcome returned; the response body isn't read.
+import type { AlarmNews } from "./conditions.ts";
 
-/** How long whoever listens may take, milliseconds: less than the ten seconds that `isha alerts test` waits for us. */
+export interface AlertMessage {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+type News = Pick<AlarmNews, "id" | "state" | "text" | "advice" | "since"> & { readonly kind: string };
+
+/** What `POST /admin/alerts/test` sends. */
+export const TEST_NEWS: News = {
+  id: "test",
+  kind: "test",
+  state: "raised",
+  text: "This is a test: alarms of the fleet reach you here.",
+  advice: "No action needed.",
+  since: 0,
+};
+
+/**
+ * ntfy takes plain text with its title and priority in headers (docs.ntfy.sh/publish). Everything else gets JSON:
+ * Slack and Mattermost show `text`, Discord shows `content`, programs read the rest.
+ */
+export function alertMessage(url: string, news: News): AlertMessage {
+  const over = news.state === "recovered";
+  const title = over ? "isha: over" : "isha: alarm";
+  const text = over ? `Over: ${news.text}` : `${news.text} ${news.advice}`;
+  if (isNtfy(url)) {
+    return {
+      url,
+      headers: {
+        "content-type": "text/plain; charset=utf-8",
+        title,
+        priority: over ? "default" : "high",
+        tags: over ? "white_check_mark" : "rotating_light",
+      },
+      body: text,
+    };
+  }
+  const { id, kind, state, advice, since } = news;
+  const fields = {
+    text,
+    content: text,
+    title,
+    alarm: id,
+    kind,
+    state,
+    advice,
+    since: new Date(since).toISOString(),
+  };
+  return { url, headers: { "content-type": "application/json" }, body: JSON.stringify(fields) };
+}
+
+/** Time limit for the receiver: less than the ten seconds that `isha alerts test` waits for our answer. */
 const POST_TIMEOUT_MS = 8_000;
 
-/** `unset`: there is nobody to tell. */
+/** `unset`: no URL is configured. */
 export type Posted = "delivered" | "failed" | "unset";
 
-export async function postAlert(
-  url: string | undefined,
-  news: Parameters<typeof alertMessage>[1],
-): Promise<Posted> {
+export async function postAlert(url: string | undefined, news: News): Promise<Posted> {
   if (url === undefined || url === "") return "unset";
   const late = new AbortController();
-  // AbortSignal.timeout can't be called off, and an object with a timer doesn't sleep.
+  // AbortSignal.timeout can't be cancelled, and an object with a timer doesn't hibernate.
   const timer = setTimeout(() => late.abort(), POST_TIMEOUT_MS);
   try {
     const { headers, body } = alertMessage(url, news);
@@ -22,9 +72,13 @@ export async function postAlert(
     await answer.body?.cancel();
     return answer.ok ? "delivered" : "failed";
   } catch {
-    // No address, nobody there, or too slow.
+    // The name has no address, the connection is refused, or the receiver is too slow.
     return "failed";
   } finally {
     clearTimeout(timer);
   }
+}
+
+function isNtfy(url: string): boolean {
+  return new URL(url).hostname.split(".")[0] === "ntfy";
 }

@@ -6,7 +6,6 @@ import type { BoxReport } from "../../../shared/box-report.ts";
 import type { Failure, FailureFlood } from "../../../shared/failures.ts";
 import type { PortsByBox } from "../../../shared/fleet.ts";
 import type { FleetHistory, FleetState } from "../../../shared/fleet-view.ts";
-import { SINGLETON } from "../../../shared/the-one.ts";
 import {
   LINK_BOX_HEADER,
   LINK_BOXES_HEADER,
@@ -22,18 +21,14 @@ import {
 } from "../../../shared/wire.ts";
 import type { Bindings } from "../../env.ts";
 import { watchedBoxes } from "../alarms/inputs.ts";
-import { TEST_NEWS } from "../alarms/message.ts";
-import { postAlert, type Posted } from "../alarms/delivery.ts";
-import { boxReports } from "./box-reports.ts";
+import { postAlert, TEST_NEWS, type Posted } from "../alarms/delivery.ts";
 import { NO_FAILURES, sortFailures } from "../../failures/sampling.ts";
 import { FailureTables } from "../../failures/store.ts";
 import { FleetWatch } from "./box-watch.ts";
-import { hear, newSession, noteMisdated, type Heard, type LinkAct, type Session } from "./sessions.ts";
+import { hear, noteMisdated, type Heard, type LinkAct, type Session } from "./sessions.ts";
 import { LinkTables } from "./link-store.ts";
-import { sessionOf, sessionText } from "./session-text.ts";
-
-/** Sockets of one box: two while it reloads, and a few half-open ones that nobody has noticed yet. */
-const MAX_SOCKETS_A_BOX = 6;
+import { end, LinkSockets, send } from "./sockets.ts";
+import { ledgerObject } from "../../stubs.ts";
 
 /** Failures taken in one call; an isolate keeps fewer. */
 const MAX_FAILURES_A_CALL = 500;
@@ -56,8 +51,7 @@ export class Fleet extends DurableObject<Bindings> {
   readonly #links: LinkTables;
   readonly #watch: FleetWatch;
   #pace = NO_FAILURES;
-  /** What the attachments say, whole and without being read again. */
-  readonly #sessions = new WeakMap<WebSocket, Session>();
+  readonly #sockets: LinkSockets;
   /** Sockets with a batch on its way to the ledger: an agent sends the next one when that is acknowledged. */
   readonly #booking = new WeakSet<WebSocket>();
 
@@ -67,6 +61,7 @@ export class Fleet extends DurableObject<Bindings> {
     this.#failures.create();
     this.#links = new LinkTables(state.storage.sql);
     this.#links.create();
+    this.#sockets = new LinkSockets(state, this.#links);
     this.#watch = new FleetWatch(state.storage.sql);
     state.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
@@ -77,9 +72,7 @@ export class Fleet extends DurableObject<Bindings> {
     if (box === null || request.headers.get("upgrade") !== "websocket")
       return new Response(null, { status: 400 });
     const { 0: client, 1: server } = new WebSocketPair();
-    this.ctx.acceptWebSocket(server, [box]);
-    this.#keep(server, newSession(box, request.headers.get(LINK_FLEET_HEADER) ?? "", Date.now()));
-    this.#dismissSurplus(box, server);
+    this.#sockets.accept(server, box, request.headers.get(LINK_FLEET_HEADER) ?? "", Date.now());
     const boxes = request.headers.get(LINK_BOXES_HEADER);
     const ports = request.headers.get(LINK_PORTS_HEADER);
     if (boxes !== null)
@@ -89,7 +82,7 @@ export class Fleet extends DurableObject<Bindings> {
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
-    const session = this.#sessionOf(socket);
+    const session = this.#sockets.sessionOf(socket);
     // Of another release, or closed by us with frames on their way.
     if (session === null)
       return end(socket, LINK_CLOSE.protocol, "the edge lost this link's beginning; dial again");
@@ -97,23 +90,23 @@ export class Fleet extends DurableObject<Bindings> {
   }
 
   override webSocketClose(socket: WebSocket): void {
-    this.#noteHeard(socket);
+    this.#sockets.noteClosed(socket);
   }
 
   /** Connections break: the agent dials again, and nothing here is lost. */
   override webSocketError(socket: WebSocket): void {
-    this.#noteHeard(socket);
+    this.#sockets.noteClosed(socket);
   }
 
   /** Tells every agent that a key was revoked; one that is just dialling again hears it at its hello. */
   revoke(keyId: string): void {
     this.#links.revoked(keyId, Date.now());
-    for (const socket of this.ctx.getWebSockets()) tell(socket, { t: "revoke", keyId });
+    for (const socket of this.#sockets.all()) send(socket, { t: "revoke", keyId });
   }
 
   /** What each box last said; a box that never dialled isn't among them. */
   boxes(): readonly BoxReport[] {
-    return this.#reports(Date.now());
+    return this.#sockets.reports(Date.now());
   }
 
   /**
@@ -126,7 +119,7 @@ export class Fleet extends DurableObject<Bindings> {
     this.#watch.expect(expected, ports);
     await this.#lookLater();
     return {
-      reports: this.#reports(now),
+      reports: this.#sockets.reports(now),
       since: this.#watch.since(),
       events: this.#watch.events(),
       alarms: this.#watch.alarms(),
@@ -142,8 +135,8 @@ export class Fleet extends DurableObject<Bindings> {
   /** Tells a box's agents what an operator wants; how many were told. */
   order(box: string, frame: Extract<EdgeFrame, { t: "drain" | "resume" | "restart" }>): number {
     if (frame.t !== "restart") this.#links.hold(box, frame.t === "drain");
-    const sockets = this.ctx.getWebSockets(box).filter(isOpen);
-    for (const socket of sockets) tell(socket, frame);
+    const sockets = this.#sockets.openOf(box);
+    for (const socket of sockets) send(socket, frame);
     // A wish to drain or resume is kept for an agent that dials later; a restart that nobody hears of isn't one.
     if (frame.t === "restart" && sockets.length === 0) return 0;
     const port = frame.t === "restart" ? frame.port : null;
@@ -159,23 +152,17 @@ export class Fleet extends DurableObject<Bindings> {
   override async alarm(): Promise<void> {
     try {
       const now = Date.now();
-      const boxes = watchedBoxes(this.#watch.expected(), this.#watch.ports(), this.#reports(now), now);
+      const boxes = watchedBoxes(
+        this.#watch.expected(),
+        this.#watch.ports(),
+        this.#sockets.reports(now),
+        now,
+      );
       this.#watch.look(boxes, now);
       await this.#deliver();
     } finally {
       await this.ctx.storage.setAlarm(Date.now() + LOOK_MS);
     }
-  }
-
-  #reports(now: number): readonly BoxReport[] {
-    const linked = this.ctx
-      .getWebSockets()
-      .filter(isOpen)
-      .flatMap((socket) => {
-        const session = this.#sessionOf(socket);
-        return session === null ? [] : [{ session, lastSeenAt: this.#lastSeenAt(socket, session) }];
-      });
-    return boxReports(linked, this.#links.boxes(), now);
   }
 
   /** In order; the first that can't be delivered waits for the next look, and the others behind it. */
@@ -208,7 +195,7 @@ export class Fleet extends DurableObject<Bindings> {
   }
 
   async #follow(socket: WebSocket, before: Session, { session, acts }: Heard): Promise<void> {
-    this.#keep(socket, session);
+    this.#sockets.keep(socket, session);
     if (session.snapshot !== null && session.snapshot !== before.snapshot)
       this.#noteSnapshot(session, session.snapshot);
     for (const act of acts) await this.#do(socket, session, act);
@@ -217,11 +204,11 @@ export class Fleet extends DurableObject<Bindings> {
   async #do(socket: WebSocket, session: Session, act: LinkAct): Promise<void> {
     switch (act.act) {
       case "warn":
-        return tell(socket, { t: "warning", message: act.message.slice(0, MAX_WARNING) });
+        return send(socket, { t: "warning", message: act.message.slice(0, MAX_WARNING) });
       case "close":
         return end(socket, act.code, act.reason);
       case "greet":
-        return this.#greet(socket, session, act.epoch);
+        return this.#sockets.greet(socket, session, act.epoch, Date.now());
       case "note":
         return this.noteFailures(
           act.calls.map((call) => failureOf(call, session.box, Date.now())),
@@ -232,27 +219,8 @@ export class Fleet extends DurableObject<Bindings> {
     }
   }
 
-  #noteSnapshot({ box, leaving }: Session, snapshot: Snapshot): void {
-    // Of two agents during a reload the one that takes calls speaks for the box.
-    const takes = !leaving && !snapshot.draining;
-    const speaks = takes || !this.ctx.getWebSockets(box).some((socket) => this.#takesCalls(socket));
-    if (speaks) this.#watch.said(box, snapshot, Date.now());
-  }
-
-  #takesCalls(socket: WebSocket): boolean {
-    const session = isOpen(socket) ? this.#sessionOf(socket) : null;
-    return session?.snapshot?.draining === false && !session.leaving;
-  }
-
-  #greet(socket: WebSocket, session: Session, epoch: string): void {
-    for (const other of this.ctx.getWebSockets(session.box)) {
-      if (other === socket || this.#sessionOf(other)?.hello?.epoch !== epoch) continue;
-      tell(other, { t: "warning", message: "a newer link of the same process took this one's place" });
-      end(other, LINK_CLOSE.replaced, "replaced by a newer link of the same process");
-    }
-    this.#links.heard(session.box, session.lastSeenAt, session.hello?.version ?? "");
-    if (this.#links.isHeld(session.box)) tell(socket, { t: "drain" });
-    for (const keyId of this.#links.revocations(Date.now())) tell(socket, { t: "revoke", keyId });
+  #noteSnapshot(session: Session, snapshot: Snapshot): void {
+    if (this.#sockets.reportsForBox(session)) this.#watch.said(session.box, snapshot, Date.now());
   }
 
   /** Acknowledges what the ledger keeps, and nothing else: without an answer the agent sends the batch again. */
@@ -260,10 +228,10 @@ export class Fleet extends DurableObject<Bindings> {
     if (this.#booking.has(socket)) return;
     this.#booking.add(socket);
     try {
-      const ledger = this.env.LEDGER.getByName(SINGLETON);
+      const ledger = ledgerObject(this.env);
       const { upTo, misdated } = await ledger.apply(box, epoch, after, calls);
-      tell(socket, { t: "ack", epoch, upTo });
-      const session = this.#sessionOf(socket);
+      send(socket, { t: "ack", epoch, upTo });
+      const session = this.#sockets.sessionOf(socket);
       if (misdated > 0 && session !== null)
         await this.#follow(socket, session, noteMisdated(session, misdated));
     } catch {
@@ -271,37 +239,6 @@ export class Fleet extends DurableObject<Bindings> {
     } finally {
       this.#booking.delete(socket);
     }
-  }
-
-  #dismissSurplus(box: string, newest: WebSocket): void {
-    const open = this.ctx.getWebSockets(box).filter((socket) => socket !== newest && isOpen(socket));
-    const heard = open.map((socket) => {
-      const session = this.#sessionOf(socket);
-      return { socket, at: session === null ? 0 : this.#lastSeenAt(socket, session) };
-    });
-    const surplus = Math.max(0, open.length + 1 - MAX_SOCKETS_A_BOX);
-    for (const { socket } of heard.toSorted((a, b) => a.at - b.at).slice(0, surplus))
-      end(socket, LINK_CLOSE.tooMany, "too many links of this box; the one heard longest ago goes");
-  }
-
-  #noteHeard(socket: WebSocket): void {
-    const session = this.#sessionOf(socket);
-    if (session === null || session.hello === null) return;
-    this.#links.heard(session.box, this.#lastSeenAt(socket, session), session.hello.version);
-  }
-
-  /** Pings are answered by the platform without waking anybody; it knows when. */
-  #lastSeenAt(socket: WebSocket, session: Session): number {
-    return Math.max(session.lastSeenAt, this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0);
-  }
-
-  #sessionOf(socket: WebSocket): Session | null {
-    return this.#sessions.get(socket) ?? sessionOf(socket.deserializeAttachment());
-  }
-
-  #keep(socket: WebSocket, session: Session): void {
-    this.#sessions.set(socket, session);
-    socket.serializeAttachment(sessionText(session));
   }
 }
 
@@ -327,22 +264,3 @@ const ORDERS = {
   resume: "an operator lets it take calls again",
   restart: "an operator has it restarted",
 } as const;
-
-const isOpen = (socket: WebSocket): boolean => socket.readyState === WebSocket.OPEN;
-
-function tell(socket: WebSocket, frame: EdgeFrame): void {
-  try {
-    socket.send(JSON.stringify(frame));
-  } catch {
-    // It closed meanwhile: whoever is on the other side dials again.
-  }
-}
-
-function end(socket: WebSocket, code: number, reason: string): void {
-  try {
-    // The platform takes 123 bytes.
-    socket.close(code, reason.slice(0, 120));
-  } catch {
-    // Closed already.
-  }
-}

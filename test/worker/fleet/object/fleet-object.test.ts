@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
-import { SINGLETON } from "../../../../shared/the-one.ts";
+import { ledgerObject } from "../../../../worker/stubs.ts";
 import { LINK_CLOSE, PING, PONG } from "../../../../shared/wire.ts";
 import { dial, hello, linked, linkServer, newFleet, snapshot, type Agent } from "../../support/agents.ts";
 import { stopClock } from "../../support/edge.ts";
@@ -32,7 +32,7 @@ const acks = (agent: Agent): number[] =>
   agent.frames.flatMap((frame) => (frame.t === "ack" ? [frame.upTo] : []));
 
 async function booked(key: string): Promise<number> {
-  return (await sumsBy(env.LEDGER.getByName(SINGLETON), "key", { key }))[key]?.calls ?? 0;
+  return (await sumsBy(ledgerObject(env), "key", { key }))[key]?.calls ?? 0;
 }
 
 describe("what a box last said", () => {

@@ -1,8 +1,7 @@
 // An alarm as a message: in the form that whoever listens reads, with the runbook's line, once and whole.
 import { describe, expect, it } from "vitest";
 import { ADVICE, type AlarmNews } from "../../../../worker/fleet/alarms/conditions.ts";
-import { alertMessage, TEST_NEWS } from "../../../../worker/fleet/alarms/message.ts";
-import { postAlert } from "../../../../worker/fleet/alarms/delivery.ts";
+import { alertMessage, postAlert, TEST_NEWS } from "../../../../worker/fleet/alarms/delivery.ts";
 import { standIn } from "../../support/origin.ts";
 
 const SINCE = Date.parse("2026-11-23T03:00:00Z");

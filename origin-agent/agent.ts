@@ -1,0 +1,217 @@
+// Wires the parts of the agent: servers, probes, journal, link and HTTP server. `main.ts` gives it the real
+// environment; tests give it parts of their own. It reads no environment and decides nothing.
+import { createHash } from "node:crypto";
+import type { Logger } from "pino";
+import { DEFAULT_AGENT, type Box, type FleetConfig } from "../shared/fleet.ts";
+import { MAX_RETAINED_BYTES } from "../shared/limits.ts";
+import { thrownName } from "../shared/thrown-name.ts";
+import { fleetText } from "../shared/wire.ts";
+import { lateFailure } from "./calls/late-failure.ts";
+import type { CallObserver } from "./calls/report.ts";
+import { RetainedBodies } from "./calls/request-bodies.ts";
+import { RetryBudget } from "./calls/retry-budget.ts";
+import type { CallInput } from "./calls/run-call.ts";
+import { tokenCheck, tokenForEdge } from "./edge-token.ts";
+import { EdgeCommands } from "./link/edge-commands.ts";
+import { Link } from "./link/link.ts";
+import { SnapshotSource } from "./link/snapshot-source.ts";
+import type { GpuProbe } from "./probes/gpu.ts";
+import { countTokens } from "./probes/llama.ts";
+import type { Pm2Probe } from "./probes/pm2.ts";
+import { createAgentServer, type AgentServer, type ServerParts } from "./server.ts";
+import { LiveBox } from "./servers/box.ts";
+import { OperatorRestarts } from "./servers/operator-restarts.ts";
+import type { Upstream } from "./servers/upstream-sockets.ts";
+import { callLog } from "./telemetry/call-log.ts";
+import { boxHealth } from "./telemetry/healthz.ts";
+import { Metrics } from "./telemetry/metrics.ts";
+import { RecentTraffic } from "./telemetry/traffic.ts";
+import { answerTokens, callEnd } from "./usage/call-usage.ts";
+import type { UsageJournal } from "./usage/journal.ts";
+
+/** How often the journals of processes that have exited are looked for. */
+const ADOPT_MS = 60_000;
+
+/** How long the first probes of the servers may take before the agent reports that it is ready. */
+const FIRST_PROBES_MS = 1_500;
+
+const JSON_TYPE = "application/json; charset=utf-8";
+
+export interface AgentParts {
+  readonly fleet: FleetConfig;
+  readonly box: Box;
+  readonly version: string;
+  /** Names this process; see `usage/process-epoch.ts`. */
+  readonly epoch: string;
+  readonly upstreams: ReadonlyMap<number, Upstream>;
+  readonly llamaApiKey: string;
+  /** All that are valid; the first one signs. */
+  readonly boxSecrets: readonly [string, ...string[]];
+  /** Where the link is dialled; null for no link. */
+  readonly edgeUrl: string | null;
+  readonly journal: UsageJournal;
+  /** Null if this machine has none of the servers' cards. */
+  readonly gpu: GpuProbe | null;
+  readonly pm2: Pm2Probe | null;
+  /** Whether another agent process leases the same slots. */
+  readonly isShared: () => Promise<boolean>;
+  readonly log: Logger;
+  /** Monotonic, milliseconds. */
+  readonly clock: () => number;
+  /** The clock of calls: their silences, queue times and retries; by default `clock`. */
+  readonly callClock?: () => number;
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number;
+  readonly random: () => number;
+  readonly healthTimeoutMs?: number | undefined;
+  readonly maxRetainedBytes?: number | undefined;
+  readonly countTokens?: CallInput["countTokens"] | undefined;
+}
+
+export interface Agent extends AgentServer {
+  readonly live: LiveBox;
+  readonly metrics: Metrics;
+  readonly bodies: RetainedBodies;
+  readonly commands: EdgeCommands;
+  /** Probes the servers; returns once each has been probed, or after 1.5 s. */
+  start(): Promise<void>;
+  /** Dials the edge, if there is one to dial. */
+  startLink(): void;
+  /** Stops the probes, sends the last usage and closes the journal. Calls must be over. */
+  stop(): Promise<void>;
+}
+
+export async function createAgent(parts: AgentParts): Promise<Agent> {
+  const { box, fleet, version, epoch, upstreams, llamaApiKey, journal, gpu, pm2, log, clock, wallClock } =
+    parts;
+  const modelOf = (port: number): string | null => upstreams.get(port)?.server.model ?? null;
+  const agentTypes = [
+    ...fleet.boxes.flatMap((one) => one.servers.flatMap(({ agents }) => agents)),
+    DEFAULT_AGENT,
+  ];
+  const metrics = new Metrics(box, agentTypes);
+  const traffic = new RecentTraffic(agentTypes);
+  const live = new LiveBox({
+    box,
+    upstreams,
+    llamaApiKey,
+    healthTimeoutMs: parts.healthTimeoutMs,
+    gpu,
+    pm2,
+    onAbortProved: (port, tookMs) => metrics.abortProved(port, tookMs),
+    isShared: parts.isShared,
+    log,
+    clock,
+  });
+  metrics.observe(live, gpu);
+
+  const commands = new EdgeCommands({
+    restarts: new OperatorRestarts(box, pm2, clock),
+    revoke: (keyId) => live.dispatch.revoke(keyId),
+    log,
+  });
+  const source = new SnapshotSource({
+    live,
+    gpu,
+    journal,
+    recent: traffic,
+    isDraining: () => server.draining || commands.drained,
+    clock,
+  });
+  const link = new Link({
+    edgeUrl: parts.edgeUrl ?? "",
+    box: box.name,
+    token: await tokenForEdge(parts.boxSecrets[0], box.name),
+    hello: () => ({
+      box: box.name,
+      epoch,
+      version,
+      fleetHash: createHash("sha256").update(fleetText(fleet)).digest("hex"),
+      now: wallClock(),
+      servers: box.servers.map(({ port, model }) => ({ port, model })),
+    }),
+    look: (usageBehindMs) => source.snapshot(usageBehindMs),
+    journal,
+    onWord: commands.handle,
+    log,
+    clock,
+    wallClock,
+    random: parts.random,
+  });
+
+  const observers: readonly CallObserver[] = [
+    (call, report, ms) => metrics.ended(call, report, ms),
+    (_call, report) => source.ended(report.port, answerTokens(report)),
+    (call, report) => traffic.ended(call, report, answerTokens(report), clock()),
+    (call, report, ms) => {
+      const failed = lateFailure(call, report, ms);
+      if (failed !== null) link.failed(failed);
+    },
+    (call, report, ms) => log.info(callLog(call, report, ms)),
+  ];
+  const onDispatch: ServerParts["onDispatch"] = (call, port, bodyBytes) => {
+    const { requestId: callId, keyId, agentType } = call;
+    const model = modelOf(port) ?? "none";
+    const end = journal.start({ callId, keyId, agentType, model, port, startedAt: wallClock() });
+    return (report, ms) => {
+      end(callEnd(call, report, bodyBytes, ms));
+      link.noted();
+    };
+  };
+  const bodies = new RetainedBodies(parts.maxRetainedBytes ?? MAX_RETAINED_BYTES);
+  const server = createAgentServer({
+    box: box.name,
+    dispatch: live.dispatch,
+    budget: new RetryBudget(),
+    modelOf,
+    countTokens:
+      parts.countTokens ?? ((grant, text) => countTokens(grant.upstream.origin, llamaApiKey, text)),
+    isEdge: await tokenCheck(parts.boxSecrets, box.name, "edge-to-agent"),
+    bodies,
+    control: {
+      // Reports only which ports are up, so it needs no token: `npm start -- --real` and people on the box use it.
+      "/healthz": async () => ({
+        contentType: JSON_TYPE,
+        body: JSON.stringify(boxHealth(box.name, version, live.servers, commands.drained)),
+      }),
+      "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
+    },
+    guarded: {
+      "/fleet": async () => ({
+        contentType: JSON_TYPE,
+        body: JSON.stringify({ box: box.name, version, epoch, linked: link.isOpen, ...link.snapshot() }),
+      }),
+    },
+    isDrained: () => commands.drained,
+    onDispatch,
+    observers,
+    log,
+    clock: parts.callClock ?? clock,
+  });
+
+  const adopt = (): Promise<unknown> =>
+    journal.adopt().catch((error: unknown) => log.error({ event: "journal", reason: thrownName(error) }));
+  const adopting = setInterval(() => void adopt(), ADOPT_MS).unref();
+
+  return Object.assign(server, {
+    live,
+    metrics,
+    bodies,
+    commands,
+    start: async () => {
+      await adopt();
+      live.start();
+      // Before that it would refuse calls for servers that are ready.
+      await live.known(FIRST_PROBES_MS);
+    },
+    startLink: () => {
+      if (parts.edgeUrl !== null) link.start();
+    },
+    stop: async () => {
+      clearInterval(adopting);
+      source.stop();
+      await Promise.all([live.stop(), link.finish()]);
+      await journal.close();
+    },
+  });
+}

@@ -1,0 +1,79 @@
+// Decides what the next try of a call sends: the whole request again, or a request to continue the answer so far.
+// Pure: counting the text so far is the caller's job, because only a server can do it.
+import type { Refusal } from "../../shared/errors.ts";
+import {
+  closingEvents,
+  ContinuedEvents,
+  continuationRequest,
+  type FirstPart,
+} from "../answers/continuation.ts";
+import { BROKE_OFF } from "./recovery.ts";
+
+export interface TryInput {
+  readonly body: Buffer;
+  /** Fields that the edge sets on the request. */
+  readonly set: Readonly<Record<string, unknown>>;
+  /** Fields that the answer's format needs. */
+  readonly formatFields: Readonly<Record<string, unknown>>;
+  /** The server's cap on generated tokens. */
+  readonly maxTokens: number;
+  /** Null for a call that can't be pinned to a slot. */
+  readonly slot: number | null;
+  /** Whether the slot's cache belongs to the call's scope. */
+  readonly cachePrompt: boolean;
+}
+
+export type NextTry =
+  | {
+      readonly kind: "send";
+      readonly body: Buffer;
+      readonly fields: Readonly<Record<string, unknown>>;
+      /** Turns the events of a continuation into the rest of the client's stream; null for a replay. */
+      readonly continued: ContinuedEvents | null;
+    }
+  /** All tokens have been generated: only the closing events are missing. */
+  | { readonly kind: "close"; readonly events: Buffer }
+  | { readonly kind: "refuse"; readonly refusal: Refusal }
+  /** The server didn't count the text so far. */
+  | { readonly kind: "uncounted" };
+
+/** The whole request again. */
+export function replay(input: TryInput): NextTry {
+  return { kind: "send", body: input.body, fields: fieldsOf(input, tokenCap(input)), continued: null };
+}
+
+/** The text so far without the client's own prefill; null if the request can't be continued. */
+export function generatedText(body: Buffer, text: string): string | null {
+  const request = continuationRequest(body, text);
+  return request === null ? null : text.slice(request.prefill.length);
+}
+
+/** Continues the answer after `first`, with the tokens that are left of the cap. */
+export function continuation(input: TryInput, first: FirstPart): NextTry {
+  const request = continuationRequest(input.body, first.text);
+  if (request === null) return { kind: "refuse", refusal: BROKE_OFF };
+  const left = tokenCap(input) - first.tokens;
+  if (left <= 0) return { kind: "close", events: closingEvents(first, null, null) };
+  return {
+    kind: "send",
+    body: request.body,
+    fields: fieldsOf(input, left),
+    continued: new ContinuedEvents(first, request.echo),
+  };
+}
+
+function tokenCap({ set, maxTokens }: TryInput): number {
+  const wanted = set["n_predict"];
+  return typeof wanted === "number" && wanted > 0 ? Math.min(wanted, maxTokens) : maxTokens;
+}
+
+function fieldsOf(input: TryInput, tokensLeft: number): Record<string, unknown> {
+  return {
+    ...input.set,
+    ...input.formatFields,
+    n_predict: tokensLeft,
+    // The client has no influence on slots and cache: a slot's cache can hold another patient's words.
+    cache_prompt: input.cachePrompt,
+    id_slot: input.slot ?? -1,
+  };
+}
