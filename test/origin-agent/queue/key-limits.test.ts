@@ -15,17 +15,13 @@ import { until } from "../../support/until.ts";
 
 let wanted: SimulatedServer;
 let agent: TestAgent;
-let held = false;
 
 beforeAll(async () => {
   wanted = await startSimulator(WANTED);
-  agent = await startAgent({ [WANTED]: wanted.port }, { isDrained: () => held });
-  await agent.settled();
-  // From here on it has no reason to ask for a token of its own, which would take a slot.
-  expect((await answered(agent.port, { call: ONE })).status).toBe(200);
+  agent = await startAgent({ [WANTED]: wanted.port });
 });
 beforeEach(async () => {
-  held = false;
+  agent.command({ t: "resume" });
   await reset(wanted);
   await agent.settled();
 });
@@ -145,14 +141,14 @@ describe("a box that an operator holds", () => {
   it("takes no further calls, finishes what runs, and serves again when it is let go", async () => {
     const keyId = newKey();
     const [running] = await holding(keyId, 1);
-    held = true;
+    agent.command({ t: "drain" });
     const refused = await answered(agent.port, { call: { ...ONE, keyId } });
     expect(refused.status).toBe(503);
     expect(errorOf(refused).code).toBe("draining");
     expect(refused.headers["x-isha-started"]).toBe("0");
     await wanted.set({ stall: false });
     expect((await running?.answer)?.status).toBe(200);
-    held = false;
+    agent.command({ t: "resume" });
     expect(await hasRoom(keyId, 1)).toBe(true);
   });
 });

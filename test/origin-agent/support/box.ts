@@ -1,25 +1,19 @@
-// A box for tests: simulated llama-servers for a fleet of our own, and a real agent in front of them.
+// A box for tests: simulated llama-servers for a fleet of our own, and a real agent in front of them. No pace of the
+// machine shows in what the agent does: its probes wait for as long as a test does, and silence toward clients is
+// measured by a clock that stands still unless the test moves it.
 import type { AddressInfo } from "node:net";
 import { pino } from "pino";
-import { callLog } from "../../../origin-agent/telemetry/call-log.ts";
-import { boxHealth } from "../../../origin-agent/telemetry/healthz.ts";
-import { LiveBox } from "../../../origin-agent/servers/box.ts";
-import { Metrics } from "../../../origin-agent/telemetry/metrics.ts";
+import { createAgent, type Agent } from "../../../origin-agent/agent.ts";
 import { countTokens } from "../../../origin-agent/probes/llama.ts";
-import { RetryBudget } from "../../../origin-agent/calls/recovery.ts";
-import { RetainedBodies } from "../../../origin-agent/calls/request-bodies.ts";
-import { createAgentServer } from "../../../origin-agent/server.ts";
-import { tokenCheck } from "../../../origin-agent/edge-token.ts";
 import { openUpstreams } from "../../../origin-agent/servers/upstream-sockets.ts";
-import { callEnd } from "../../../origin-agent/usage/call-usage.ts";
+import type { UsageJournal } from "../../../origin-agent/usage/journal.ts";
+import { DIALECT_PATHS } from "../../../shared/call-headers.ts";
+import { defineFleet, type Box, type FleetConfig } from "../../../shared/fleet.ts";
 import type { CallEnd } from "../../../shared/usage.ts";
-import { DIALECT_PATHS, type Call } from "../../../shared/call-headers.ts";
-import { defineFleet, type Box } from "../../../shared/fleet.ts";
-import { MAX_RETAINED_BYTES } from "../../../shared/limits.ts";
 import { fleetInput } from "../../shared/support/fleet-input.ts";
 import { switchDefaults, type Switches } from "../../sim/llama/switches.ts";
 import { startLlamaServer, type SimulatedServer, type State } from "../../sim/start.ts";
-import { until } from "../../support/until.ts";
+import { until, WAIT_MS } from "../../support/until.ts";
 
 export const BOX_SECRET = "the-secret-of-the-tests";
 export const LLAMA_API_KEY = "the-key-of-the-tests";
@@ -29,8 +23,12 @@ export const WANTED = 9101;
 export const REPLICA = 9102;
 export const OTHER = 9103;
 
+export function testFleet(): FleetConfig {
+  return defineFleet(fleetInput());
+}
+
 export function testBox(): Box {
-  const [box] = defineFleet(fleetInput()).boxes;
+  const [box] = testFleet().boxes;
   if (box === undefined) throw new Error("the fleet of these tests has a box");
   return box;
 }
@@ -79,27 +77,56 @@ export interface TestAgent {
   readonly log: readonly string[];
   /** Its lines of calls that are over. */
   calls(): Readonly<Record<string, unknown>>[];
-  readonly bodies: RetainedBodies;
-  readonly live: LiveBox;
-  readonly metrics: Metrics;
-  /** What was booked, in order: who was given a call, and what came of it. */
+  readonly bodies: Agent["bodies"];
+  readonly live: Agent["live"];
+  readonly metrics: Agent["metrics"];
+  /** The usage records, in the order in which their calls were dispatched. */
   readonly booked: readonly Booked[];
+  /** Sends a command of the edge. */
+  command(command: Parameters<Agent["commands"]["handle"]>[0]): void;
   drain(): void;
+  /** Moves the clock of the calls: of their silence, their queue times and the retry budget. */
+  later(ms: number): void;
   /** Until every call that has begun is booked. */
   allBooked(): Promise<unknown>;
-  /** Waits until the agent knows those servers to be well and all of their slots free. */
+  /**
+   * Waits until the agent knows those servers to be well and all of their slots free. From then on no earlier probe is
+   * under way, the agent sends no one-token call of its own for a minute, and a minute's retries are left.
+   */
   settled(...ports: number[]): Promise<void>;
   close(): Promise<void>;
 }
 
+const MINUTE_MS = 60_000;
+
 export interface Booked {
-  readonly call: Call;
-  readonly port: number;
+  readonly start: CallStart;
   end: CallEnd | null;
 }
 
+type CallStart = Parameters<UsageJournal["start"]>[0];
+
+/** A journal that keeps its records in memory and sends none. */
+function memoryJournal(booked: Booked[]): UsageJournal {
+  return {
+    state: { state: "ok", since: null, reason: null, lost: 0, bytes: 0, damaged: 0 },
+    start: (start) => {
+      const record: Booked = { start, end: null };
+      booked.push(record);
+      return (end) => {
+        record.end = end;
+      };
+    },
+    adopt: () => Promise.resolve([]),
+    unacknowledged: () => Promise.resolve(null),
+    acknowledge: () => Promise.resolve(),
+    sync: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+}
+
 /**
- * The agent's own server in this process, with its real parts; no card, no PM2, no journal.
+ * The agent in this process, with its real parts; no card, no PM2, no link, a journal in memory.
  * @param listening where each server of the box really listens; those not named listen nowhere.
  */
 export async function startAgent(
@@ -107,14 +134,14 @@ export async function startAgent(
   other: {
     readonly maxRetainedBytes?: number;
     readonly llamaApiKey?: string;
-    readonly clock?: () => number;
-    readonly isDrained?: () => boolean;
     readonly countTokens?: (text: string) => Promise<number | null>;
   } = {},
 ): Promise<TestAgent> {
   const box = testBox();
   const lines: string[] = [];
-  const clock = other.clock ?? ((): number => performance.now());
+  const clock = (): number => performance.now();
+  // A day ahead: the deadline of a call never comes before the dispatch's own clock is there.
+  let callsNow = clock() + 24 * 60 * MINUTE_MS;
   const named = Object.keys(listening).map(Number);
   // Port 1 is nobody's: what isn't named is refused, whatever else runs on this machine.
   const ports = box.servers.map(({ port }) => [port, listening[port] ?? 1] as const);
@@ -124,61 +151,33 @@ export async function startAgent(
     upstreamPorts: new Map(ports),
     simulatedPorts: new Set(named),
   });
-  const modelOf = (port: number): string | null => upstreams.get(port)?.server.model ?? null;
-  const bodies = new RetainedBodies(other.maxRetainedBytes ?? MAX_RETAINED_BYTES);
-  const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(line) });
-  const metrics = new Metrics(
+  const booked: Booked[] = [];
+  const { countTokens: counted } = other;
+  const made = await createAgent({
+    fleet: testFleet(),
     box,
-    box.servers.flatMap(({ agents }) => agents),
-  );
-  const live = new LiveBox({
-    box,
+    version: "1.2.3",
+    epoch: "epoch-of-the-tests",
     upstreams,
     llamaApiKey,
+    boxSecrets: [BOX_SECRET],
+    edgeUrl: null,
+    journal: memoryJournal(booked),
     gpu: null,
     pm2: null,
-    onAbortProved: (port, tookMs) => metrics.abortProved(port, tookMs),
     isShared: () => Promise.resolve(false),
-    log,
+    log: pino({ level: "debug" }, { write: (line: string) => void lines.push(line) }),
     clock,
-  });
-  metrics.observe(live, null);
-  const booked: Booked[] = [];
-  const made = createAgentServer({
-    box: box.name,
-    dispatch: live.dispatch,
-    budget: new RetryBudget(),
-    modelOf,
+    callClock: () => callsNow,
+    wallClock: () => Date.now(),
+    random: Math.random,
+    healthTimeoutMs: WAIT_MS,
+    maxRetainedBytes: other.maxRetainedBytes,
     countTokens: (grant, text) =>
-      other.countTokens?.(text) ?? countTokens(grant.upstream.origin, llamaApiKey, text),
-    isEdge: await tokenCheck([BOX_SECRET], box.name, "edge-to-agent"),
-    bodies,
-    control: {
-      "/healthz": () =>
-        Promise.resolve({
-          contentType: "application/json; charset=utf-8",
-          body: JSON.stringify(boxHealth(box.name, "1.2.3", live.servers, false)),
-        }),
-      "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
-    },
-    guarded: {},
-    isDrained: () => other.isDrained?.() ?? false,
-    onDispatch: (call, port, bodyBytes) => {
-      const entry: Booked = { call, port, end: null };
-      booked.push(entry);
-      return (report, ms) => {
-        entry.end = callEnd(call, report, bodyBytes, ms);
-      };
-    },
-    onEnd: (call, report, ms) => {
-      metrics.ended(call, report, ms);
-      log.info(callLog(call, report, ms));
-    },
-    log,
-    clock,
+      counted?.(text) ?? countTokens(grant.upstream.origin, llamaApiKey, text, WAIT_MS),
   });
-  const { server } = made;
-  live.start();
+  const { server, live, bodies, metrics } = made;
+  await made.start();
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const agent: TestAgent = {
     port: (server.address() as AddressInfo).port,
@@ -191,22 +190,32 @@ export async function startAgent(
     live,
     metrics,
     booked,
+    command: (command) => made.commands.handle(command),
     drain: () => made.drain(),
+    later: (ms) => {
+      callsNow += ms;
+    },
     allBooked: () => made.booked(),
     settled: async (...of) => {
+      agent.later(MINUTE_MS);
       for (const port of of.length > 0 ? of : named) {
         const one = live.servers.get(port);
-        await until(
-          () => one?.usable === true && one.slots.total > 0 && one.slots.free === one.slots.total,
-        ).catch(() => {
-          throw new Error(`${port} never settled: ${JSON.stringify([one?.view(), one?.slots])}`);
+        // A call that breaks makes the agent ask for the server's health again: an answer from before counts no more.
+        one?.hear({ kind: "call", fate: "broken" });
+        await until(() => {
+          if (one === undefined || one.doubted) return false;
+          // Tokens prove that the server decodes: there is nothing left to find out with a call of its own.
+          one.hear({ kind: "tokens" });
+          return one.usable && one.slots.total > 0 && one.slots.free === one.slots.total;
+        }).catch((cause: unknown) => {
+          throw new Error(`${port} never settled: ${JSON.stringify([one?.view(), one?.slots])}`, { cause });
         });
       }
     },
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      await live.stop();
+      await made.stop();
       await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
     },
   };
