@@ -1,10 +1,10 @@
-// Who may import whom (design section 7), over the whole tree. A room that isn't in the table may hold no file.
+// The import rules (ARCHITECTURE.md, "Layers"), over the whole tree. A folder that isn't in the table may hold no file.
 import { posix } from "node:path";
 import { describe, expect, it } from "vitest";
 import { importsOf, readSource, sourceFiles, withoutComments, type Import } from "./support/source-text.ts";
 
 interface Room {
-  /** What the rule is called where it is broken. */
+  /** Printed when the rule is broken. */
   readonly rule: string;
   readonly files: RegExp;
   /** Files of ours, by path, and packages, by name; `node:` stands for all of Node's. */
@@ -14,46 +14,67 @@ interface Room {
 }
 
 const ENV = "worker/env.ts";
-const WORKER_PARTS = [ENV, "worker/context.ts", "worker/log.ts"];
 
-/** What any file of the agent may import beside the agent's own. */
-const AGENT_MAY = [/^node:/, "undici", "pino", "prom-client", "itty-router", "ws", "zod"];
+/** The agent's folders in layers: each may import those before it. ARCHITECTURE.md has the same table. */
+const AGENT_LAYERS = "probes health slots queue answers servers calls usage telemetry link".split(" ");
+
+/** The edge's folders in layers, likewise. */
+const EDGE_LAYERS = "failures http auth limits fleet keys usage pages inference".split(" ");
+
+/** Packages that any file of the agent may import. */
+const AGENT_PACKAGES = [/^node:/, "undici", "pino", "prom-client", "itty-router", "ws", "zod"];
+
+/** Single files of the edge that every folder may import; `env` and `context` as types only. */
+const EDGE_FILES = ["worker/log.ts", "worker/stubs.ts"];
+const EDGE_TYPES = [ENV, "worker/context.ts"];
+
+/** One rule for each layer: itself and the layers before it. */
+function layers(program: string, names: readonly string[], rule: Pick<Room, "may" | "mayTypes">): Room[] {
+  return names.map((name, at) => ({
+    rule: `${program}/${name}/ imports only the layers before it: ${names.slice(0, at).join(", ")}`,
+    files: new RegExp(`^${program}/${name}/`),
+    may: [...rule.may, new RegExp(`^${program}/(${names.slice(0, at + 1).join("|")})/`)],
+    mayTypes: rule.mayTypes ?? [],
+  }));
+}
 
 /** The first that fits a file holds for it. */
 const ROOMS: readonly Room[] = [
   { rule: "shared/ imports zod and itself", files: /^shared\//, may: ["zod", /^shared\//] },
   {
-    rule: "worker/objects/ imports shared/, its own cores and cloudflare:workers",
-    files: /^worker\/objects\//,
-    may: ["cloudflare:workers", /^shared\//, /^worker\/objects\//],
+    rule: "a file that defines an object imports shared/, stubs, its folder and the cores of limits/ and failures/",
+    files: /^worker\/(.*\/)?(?!call-)[a-z-]+-object\.ts$/,
+    may: [
+      "cloudflare:workers",
+      /^shared\//,
+      "worker/stubs.ts",
+      /^worker\/(limits|keys|usage|fleet\/(object|alarms))\/(?!.*(route|authenticate|limiter))/,
+      /^worker\/failures\/(sampling|store)\.ts$/,
+    ],
     mayTypes: [ENV],
   },
   {
-    // zod too: a request's body is one of the four doors it stands at (style 17).
-    rule: "worker/proxy/ imports shared/, zod and itself",
-    files: /^worker\/proxy\//,
-    may: ["zod", /^shared\//, /^worker\/proxy\//],
+    rule: "worker/fleet/object/ and alarms/ import shared/, their own files and the failures store",
+    files: /^worker\/fleet\/(object|alarms)\//,
+    may: [/^shared\//, /^worker\/fleet\/(object|alarms)\//, /^worker\/failures\//],
     mayTypes: [ENV],
   },
-  {
-    rule: "worker/middleware/ imports hono, shared/, env, context, log, proxy/ and itself",
-    files: /^worker\/middleware\//,
-    may: ["hono", /^shared\//, ...WORKER_PARTS, /^worker\/(proxy|middleware)\//],
-  },
-  {
-    rule: "worker/routes/ imports hono, shared/, env, context, log and proxy/; never another route",
-    files: /^worker\/routes\//,
-    may: ["hono", /^shared\//, ...WORKER_PARTS, /^worker\/proxy\//],
-  },
+  ...layers("worker", EDGE_LAYERS, {
+    may: ["hono", "zod", /^shared\//, ...EDGE_FILES],
+    mayTypes: EDGE_TYPES,
+  }).map((room) =>
+    // The chains' first files read the environment.
+    room.rule.startsWith("worker/http/") ? { ...room, may: [...room.may, ENV] } : room,
+  ),
   {
     rule: "worker/env.ts imports zod, shared/ and the objects' types",
     files: /^worker\/env\.ts$/,
     may: ["zod", /^shared\//],
-    mayTypes: [/^worker\/objects\//],
+    mayTypes: [/^worker\/.*-object\.ts$/],
   },
   {
-    rule: "worker/context.ts, log.ts and failure-log.ts import hono, shared/ and types of env and proxy/live-fleet",
-    files: /^worker\/(context|log|failure-log)\.ts$/,
+    rule: "worker/context.ts, log.ts and stubs.ts import hono, shared/, failures/ and types of env and fleet/snapshot",
+    files: /^worker\/(context|log|stubs)\.ts$/,
     may: ["hono", /^shared\//, "worker/failures/failure-log.ts"],
     mayTypes: [ENV, "worker/fleet/snapshot.ts"],
   },
@@ -62,15 +83,21 @@ const ROOMS: readonly Room[] = [
     files: /^worker\/(app|index)\.ts$/,
     may: ["hono", /^shared\//, /^worker\//, "fleet.config.ts"],
   },
+  ...layers("origin-agent", AGENT_LAYERS, { may: [...AGENT_PACKAGES, /^shared\//] }),
+  {
+    rule: "origin-agent/llama-log/ is a program of its own: it imports node: and telemetry/log-sink",
+    files: /^origin-agent\/llama-log\//,
+    may: [/^node:/, /^origin-agent\/llama-log\//, "origin-agent/telemetry/log-sink.ts"],
+  },
   {
     rule: "origin-agent/main.ts imports what the agent may, and the fleet file",
     files: /^origin-agent\/main\.ts$/,
-    may: [...AGENT_MAY, /^shared\//, /^origin-agent\//, "fleet.config.ts"],
+    may: [...AGENT_PACKAGES, /^shared\//, /^origin-agent\//, "fleet.config.ts"],
   },
   {
-    rule: "origin-agent/ imports node:, its packages, shared/ and itself",
-    files: /^origin-agent\//,
-    may: [...AGENT_MAY, /^shared\//, /^origin-agent\/(?!main\.ts)/],
+    rule: "origin-agent/ imports node:, its packages, shared/ and its folders",
+    files: /^origin-agent\/[a-z-]+\.ts$/,
+    may: [...AGENT_PACKAGES, /^shared\//, /^origin-agent\/(?!main\.ts)/],
   },
   {
     rule: "cli/ imports node:, packages, shared/, origin-agent/probes/, the fleet file and itself",
@@ -89,13 +116,13 @@ const ROOMS: readonly Room[] = [
     may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//, "fleet.config.ts", /^bench\//],
   },
   {
-    rule: "scripts/ starts programs and imports node: and itself",
+    rule: "scripts/ starts programs and imports node:, its packages and itself",
     files: /^scripts\//,
-    may: [/^node:/, /^scripts\//],
+    may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//],
   },
 ];
 
-/** Where everything is a test's business: whatever it likes, so long as nobody imports it. */
+/** Tests may import anything, as long as nothing imports them. */
 const FREE = /^(test\/|vitest\.config\.ts$)/;
 
 interface Target extends Import {
@@ -126,12 +153,18 @@ function importFaults(tree: ReadonlyMap<string, string>): string[] {
     if (room === undefined && !FREE.test(path)) faults.push(`${path}: is in no room of the table`);
     if (/(^|\/)(utils?|helpers?|misc)(\.|\/)/i.test(path))
       faults.push(`${path}: is named for nothing it does`);
+    if (
+      path.startsWith("worker/") &&
+      path !== "worker/stubs.ts" &&
+      /\.(getByName|idFromName|idFromString)\(/.test(withoutComments(text))
+    )
+      faults.push(`${path}: reaches an object without worker/stubs.ts`);
     if (/^export\s*\*/m.test(withoutComments(text))) faults.push(`${path}: is a barrel (export *)`);
     for (const target of targetsOf(path, text)) {
       const breach = (rule: string): number => faults.push(`${path} → ${target.specifier}: ${rule}`);
       if (target.ours && !tree.has(target.to)) breach("names no file of ours; imports carry their ending");
       else if (room === undefined) continue;
-      else if (target.to.startsWith("test/")) breach("nobody imports test/");
+      else if (target.to.startsWith("test/")) breach("nothing imports test/");
       else if (!fits(target.to, room.may) && !(target.typeOnly && fits(target.to, room.mayTypes ?? [])))
         breach(room.rule);
     }
@@ -193,44 +226,37 @@ describe("a planted breach is found, with its file, its import and the rule:", (
     ["a late import in shared/", "shared/a.ts", 'await import("undici");', "→ undici: shared/ imports"],
     [
       "an object's value of env",
-      "worker/objects/a.ts",
+      "worker/keys/a-object.ts",
       'import { e } from "../env.ts";',
-      "objects/ imports",
+      "defines an object",
       ENV,
     ],
     [
-      "hono in proxy/",
-      "worker/proxy/a.ts",
-      'import type { C } from "hono";',
-      "→ hono: worker/proxy/ imports",
+      "a layer above",
+      "worker/auth/a.ts",
+      'import { l } from "../limits/b.ts";',
+      "only the layers before it",
+      "worker/limits/b.ts",
     ],
     [
-      "an object in a route",
-      "worker/routes/a.ts",
-      'import "../objects/o.ts";',
-      "routes/",
-      "worker/objects/o.ts",
-    ],
-    [
-      "a route in a route",
-      "worker/routes/a.ts",
-      'import "./b.ts";',
-      "never another route",
-      "worker/routes/b.ts",
-    ],
-    [
-      "a route in middleware",
-      "worker/middleware/a.ts",
-      'import "../routes/b.ts";',
-      "middl",
-      "worker/routes/b.ts",
+      "a layer above in the agent",
+      "origin-agent/slots/a.ts",
+      'import type { B } from "../servers/b.ts";',
+      "only the layers before it",
+      "origin-agent/servers/b.ts",
     ],
     [
       "the fleet in a route",
-      "worker/routes/a.ts",
+      "worker/keys/a.ts",
       'import f from "../../fleet.config.ts";',
-      "r",
+      "layers before it",
       "fleet.config.ts",
+    ],
+    [
+      "an object reached directly",
+      "worker/keys/a.ts",
+      'env.API_KEY.getByName("x");',
+      "without worker/stubs.ts",
     ],
     [
       "the edge in the agent",
@@ -252,7 +278,7 @@ describe("a planted breach is found, with its file, its import and the rule:", (
       "a test in the agent",
       "origin-agent/a.ts",
       'import "../test/a.ts";',
-      "nobody imports test/",
+      "nothing imports test/",
       "test/a.ts",
     ],
     ["a file without its ending", "shared/a.ts", 'import "./b";', "names no file of ours", "shared/b.ts"],
@@ -282,8 +308,11 @@ describe("a planted breach is found, with its file, its import and the rule:", (
 
   it("and what the table allows is not", () => {
     const allowed = new Map([
-      ["worker/env.ts", 'import * as z from "zod";\nimport type { O } from "./objects/o.ts";'],
-      ["worker/objects/o.ts", 'import { D } from "cloudflare:workers";\nimport type { E } from "../env.ts";'],
+      ["worker/env.ts", 'import * as z from "zod";\nimport type { O } from "./keys/o-object.ts";'],
+      [
+        "worker/keys/o-object.ts",
+        'import { D } from "cloudflare:workers";\nimport type { E } from "../env.ts";',
+      ],
       ["origin-agent/a.ts", 'import { request } from "undici";\nimport { x } from "../shared/a.ts";'],
       ["shared/a.ts", 'import * as z from "zod";'],
       ["test/a.test.ts", 'import "../worker/env.ts";'],

@@ -9,7 +9,7 @@ const SPEED_WINDOW_MS = 3_000;
 /** Slots watched; a server with more keeps the rest to itself. */
 const MAX_SLOTS = 128;
 
-/** What `/slots` says of one slot (`probes/slots.ts`). */
+/** What `/slots` says of one slot (`probes/llama.ts`). */
 export interface SlotReading {
   readonly id: number;
   readonly busy: boolean;

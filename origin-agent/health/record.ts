@@ -4,10 +4,8 @@ import { NOTHING_WATCHED, type DecodeProgress, type SlotReading } from "./decode
 import type { HealthCause, HealthState, StallCause } from "./cause.ts";
 import { NO_SPEED, type LearnedSpeed } from "./speed-baseline.ts";
 import type { LearnedTimes } from "./duration-baseline.ts";
+import type { HealthAnswer } from "../probes/llama.ts";
 import type { Pm2Status } from "../probes/pm2-listing.ts";
-
-/** What `/health` said: 200, 503, connection refused, nothing in time, anything else. */
-export type HealthAnswer = "ok" | "loading" | "refused" | "timeout" | "other";
 
 /** What became of a call that was sent. */
 export type CallFate =

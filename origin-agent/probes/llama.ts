@@ -1,13 +1,16 @@
-// Asks a llama-server how it is. `/health` needs no key and is answered beside generation.
+// Probes one llama-server: its health, its slots, the number of tokens in a text. Only named fields are read from its
+// answers, and nothing of a failure is kept: bodies can echo prompts. Each probe opens a fresh connection: an idle one
+// would occupy one of the server's few HTTP threads.
 import * as z from "zod";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
-import type { HealthAnswer } from "../health/record.ts";
-import { request } from "../servers/undici-parts.ts";
-import { llamaJson } from "./llama-json.ts";
+import { request } from "./undici-parts.ts";
+
+/** The result of `/health`: 200, 503, connection refused, no answer in time, anything else. */
+export type HealthAnswer = "ok" | "loading" | "refused" | "timeout" | "other";
 
 /**
- * One look at `/health`, told as it came: 200 is ok, 503 is loading (transcripts `health-ready`,
- * `health-loading`).
+ * Reads `/health`, which needs no key and is answered during generation: 200 is ok, 503 is loading (transcripts
+ * `health-ready`, `health-loading`).
  * @param origin `http://127.0.0.1:9001`
  */
 export async function probeHealth(origin: string, timeoutMs = PROBE_TIMEOUT_MS): Promise<HealthAnswer> {
@@ -25,12 +28,12 @@ export async function probeHealth(origin: string, timeoutMs = PROBE_TIMEOUT_MS):
   }
 }
 
-/** Largest answer of `/tokenize` that is read, bytes: ten a token, for far more tokens than any context has. */
+/** Largest answer of `/tokenize` that is read, in bytes: ten per token, for far more tokens than any context has. */
 const MAX_TOKENIZE_BYTES = 4 * 1024 * 1024;
 
 const Tokenized = z.object({ tokens: z.array(z.unknown()) });
 
-/** How many tokens a text is to this server (transcript `tokenize`); null where it doesn't say. Takes no slot. */
+/** Counts a text's tokens (transcript `tokenize`); null if the server gives no valid answer. Takes no slot. */
 export async function countTokens(
   origin: string,
   apiKey: string,
@@ -44,4 +47,107 @@ export async function countTokens(
   });
   const parsed = Tokenized.safeParse(answer);
   return parsed.success ? parsed.data.tokens.length : null;
+}
+
+/** Largest answer of `/slots` that is read, in bytes: a busy slot takes 1.2 KB. */
+const MAX_SLOTS_BYTES = 1024 * 1024;
+
+export interface SlotReading {
+  readonly id: number;
+  readonly busy: boolean;
+  /** Changes with each task; null before a slot's first. */
+  readonly task: number | null;
+  /** Tokens of the answer so far; 0 or null for an idle slot. */
+  readonly decoded: number | null;
+  /** Prompt tokens of the call, as far as known; grows with the answer. */
+  readonly promptTokens: number | null;
+  /** Prompt tokens processed so far, without those from the cache. */
+  readonly promptProcessed: number | null;
+}
+
+const count = z.number().int().min(0);
+const countOrNull = count.nullable().catch(null);
+
+const NextToken = z.object({ n_decoded: countOrNull });
+
+const Slots = z
+  .array(
+    z.object({
+      id: count,
+      is_processing: z.boolean(),
+      id_task: countOrNull.default(null),
+      n_prompt_tokens: countOrNull.default(null),
+      n_prompt_tokens_processed: countOrNull.default(null),
+      // A list with one member; older servers give the member itself.
+      next_token: z
+        .union([z.tuple([NextToken], z.unknown()), NextToken])
+        .nullable()
+        .catch(null)
+        .default(null),
+    }),
+  )
+  .max(1_024);
+
+/**
+ * Reads the server's slots; null without a valid answer: none within a second, no `--slots`, a wrong key.
+ * @param origin `http://127.0.0.1:8085`
+ */
+export async function readSlots(
+  origin: string,
+  apiKey: string,
+  signal?: AbortSignal,
+): Promise<readonly SlotReading[] | null> {
+  const slots = Slots.safeParse(
+    await llamaJson(`${origin}/slots`, apiKey, { maxBytes: MAX_SLOTS_BYTES, signal }),
+  );
+  if (!slots.success) return null;
+  return slots.data.map((slot) => {
+    const next = Array.isArray(slot.next_token) ? slot.next_token[0] : slot.next_token;
+    return {
+      id: slot.id,
+      busy: slot.is_processing,
+      task: slot.id_task,
+      decoded: next?.n_decoded ?? null,
+      promptTokens: slot.n_prompt_tokens,
+      promptProcessed: slot.n_prompt_tokens_processed,
+    };
+  });
+}
+
+interface LlamaRequest {
+  /** The longest answer that is read. */
+  readonly maxBytes: number;
+  /** Sent as a POST if present. */
+  readonly body?: object;
+  readonly signal?: AbortSignal | undefined;
+  /** `PROBE_TIMEOUT_MS` unless given. */
+  readonly timeoutMs?: number;
+}
+
+/** Returns the JSON of a 200; undefined for anything else. */
+async function llamaJson(url: string, apiKey: string, options: LlamaRequest): Promise<unknown> {
+  const { maxBytes, body: sent, signal, timeoutMs = PROBE_TIMEOUT_MS } = options;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  try {
+    const { statusCode, body } = await request(url, {
+      method: sent === undefined ? "GET" : "POST",
+      headers: {
+        authorization: `Bearer ${apiKey}`,
+        ...(sent === undefined ? {} : { "content-type": "application/json" }),
+      },
+      body: sent === undefined ? null : JSON.stringify(sent),
+      signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+    });
+    const parts: Buffer[] = [];
+    let bytes = 0;
+    // Leaving the loop early destroys the body, and the connection with it.
+    for await (const part of body as AsyncIterable<Buffer>) {
+      bytes += part.length;
+      if (statusCode !== 200 || bytes > maxBytes) return undefined;
+      parts.push(part);
+    }
+    return statusCode === 200 ? JSON.parse(Buffer.concat(parts).toString("utf8")) : undefined;
+  } catch {
+    return undefined;
+  }
 }

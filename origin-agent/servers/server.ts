@@ -1,7 +1,6 @@
 // One llama-server as it is now: its slots, its health, and the looks that keep both true. It performs what
 // the pure cores (slots.ts, server-health.ts, health-schedule.ts) say is due, and tells when something changed.
-import { probeHealth } from "../probes/llama.ts";
-import { readSlots } from "../probes/slots.ts";
+import { probeHealth, readSlots } from "../probes/llama.ts";
 import { ONE_TOKEN_TIMEOUT_MS, nextProbeAt } from "../health/probe-schedule.ts";
 import { newServerHealth, type HealthEvent, type HealthRecord } from "../health/record.ts";
 import {

@@ -3,7 +3,7 @@
 import type { Dispatcher, Pool as PoolType } from "undici";
 import type { Box, Server } from "../../shared/fleet.ts";
 import { CONNECT_TIMEOUT_MS, QUEUE_PER_SLOT, UPSTREAM_KEEP_ALIVE_MS } from "../../shared/limits.ts";
-import { Client, Pool } from "./undici-parts.ts";
+import { Client, Pool } from "../probes/undici-parts.ts";
 
 /**
  * How a request ended without a whole answer.

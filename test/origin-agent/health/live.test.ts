@@ -4,9 +4,10 @@
 import { afterAll, afterEach, beforeAll, expect, it, onTestFinished } from "vitest";
 import { request } from "undici";
 import type { OneTokenOutcome } from "../../../origin-agent/health/record.ts";
-import { newServerHealth, type HealthAnswer, type HealthEvent } from "../../../origin-agent/health/record.ts";
+import { newServerHealth, type HealthEvent } from "../../../origin-agent/health/record.ts";
+import type { HealthAnswer } from "../../../origin-agent/probes/llama.ts";
 import { nextProbeAt, ONE_TOKEN_TIMEOUT_MS } from "../../../origin-agent/health/probe-schedule.ts";
-import { readSlots } from "../../../origin-agent/probes/slots.ts";
+import { readSlots } from "../../../origin-agent/probes/llama.ts";
 import { isUsable, step } from "../../../origin-agent/health/state-machine.ts";
 import { STALL_MS } from "../../../shared/limits.ts";
 import { startLlamaServer, type SimulatedServer, type StartOptions } from "../../sim/start.ts";

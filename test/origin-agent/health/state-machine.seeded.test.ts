@@ -4,7 +4,6 @@ import type { SlotReading } from "../../../origin-agent/health/decode-progress.t
 import { PROMPT_STALL_MS, STALL_MS } from "../../../shared/limits.ts";
 import {
   newServerHealth,
-  type HealthAnswer,
   type HealthEvent,
   type HealthRecord,
   type Pm2Evidence,
@@ -19,6 +18,7 @@ import {
 } from "../../../origin-agent/health/state-machine.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import { wantsOneToken } from "../support/health-timeline.ts";
+import type { HealthAnswer } from "../../../origin-agent/probes/llama.ts";
 
 const TICK_MS = 20;
 const LIFE_MS = 15 * 60_000;

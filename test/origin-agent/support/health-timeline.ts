@@ -5,7 +5,6 @@ import { nextProbeAt } from "../../../origin-agent/health/probe-schedule.ts";
 import {
   newServerHealth,
   type CallFate,
-  type HealthAnswer,
   type HealthEvent,
   type HealthRecord,
   type OneTokenOutcome,
@@ -17,6 +16,7 @@ import {
   type HealthChange,
   type HealthView,
 } from "../../../origin-agent/health/state-machine.ts";
+import type { HealthAnswer } from "../../../origin-agent/probes/llama.ts";
 
 /** The weights of the server under test, GiB. */
 export const WEIGHTS_GIB = 6.1;

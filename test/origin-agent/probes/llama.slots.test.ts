@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { readSlots, type SlotReading } from "../../../origin-agent/probes/slots.ts";
+import { readSlots, type SlotReading } from "../../../origin-agent/probes/llama.ts";
 import { PROBE_TIMEOUT_MS } from "../../../shared/limits.ts";
 import { startLlamaServer, type SimulatedServer } from "../../sim/start.ts";
 import { until } from "../../support/until.ts";
