@@ -2,6 +2,7 @@
 // the edge and read by the agent. They cross as one header of JSON, beside the two that differ from call to call;
 // a header a field would cost both ends as much as the whole call's other headers.
 import * as z from "zod";
+import { BoundedMap } from "./bounded-map.ts";
 import { PRIORITIES } from "./fleet.ts";
 import { CALL_DEADLINE_MS, MAX_NAME_LENGTH } from "./limits.ts";
 
@@ -102,10 +103,10 @@ type CallFields = Omit<z.output<typeof CallFields>, "v">;
  * A reader of calls' headers: it says which field was wrong, where the edge is of another version or the caller
  * isn't the edge. Calls of one key for one agent type differ in their request ids and scopes alone, so what was
  * checked once is remembered.
- * @param most how many kinds of call are remembered; past that it begins anew.
+ * @param max how many kinds of call are remembered, those used last.
  */
-export function callDecoder(most: number): (headers: HeaderBlock) => DecodedCall {
-  const known = new Map<string, CallFields>();
+export function callDecoder(max: number): (headers: HeaderBlock) => DecodedCall {
+  const known = new BoundedMap<string, CallFields>(max);
   return function decodeCall(headers) {
     const text = headers[CALL_HEADER];
     const scope = headers[SCOPE_HEADER];
@@ -120,7 +121,6 @@ export function callDecoder(most: number): (headers: HeaderBlock) => DecodedCall
       const parsed = CallFields.safeParse(jsonOrNull(text));
       if (!parsed.success) return unreadable(parsed.error);
       const { v: _version, ...checked } = parsed.data;
-      if (known.size >= most) known.clear();
       known.set(text, checked);
       fields = checked;
     }

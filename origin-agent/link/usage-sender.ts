@@ -1,6 +1,7 @@
 // Which usage goes over the link and when: one batch in flight, in the journal's order, told again until it is
 // acknowledged. A pure core: the clock comes in; it says what is to be done and does none of it. What it loses with
 // a link is nothing: until an acknowledgement the calls stay in the journal, and the ledger takes each of them once.
+import { BoundedMap } from "../../shared/bounded-map.ts";
 import { MAX_BATCH_CALLS, type UsageFrame } from "../../shared/wire.ts";
 import type { UsageBatch } from "../usage/journal.ts";
 
@@ -39,7 +40,7 @@ interface Flight {
 
 export class UsageFlow {
   /** By epoch, the last number that the edge said it holds. */
-  readonly #afters = new Map<string, number>();
+  readonly #afters = new BoundedMap<string, number>(MAX_EPOCHS);
   #linked = false;
   #flight: Flight | null = null;
   #busy: "reading" | "acknowledging" | null = null;
@@ -133,12 +134,12 @@ export class UsageFlow {
     // An echo of the batch before, or a refusal that changes nothing; the batch is told again in time.
     if (upTo === after) return [];
     if (upTo < after) {
-      this.#remember(epoch, upTo);
+      this.#afters.set(epoch, upTo);
       return [{ kind: "ledger-behind", epoch, calls: after - upTo }, ...this.#send(flight, now)];
     }
     // Not beyond what it was told: what it never got must not be thrown away on its word.
     const held = Math.min(upTo, flight.last);
-    this.#remember(epoch, held);
+    this.#afters.set(epoch, held);
     this.#more = held < flight.last || flight.batch.calls.length >= MAX_BATCH_CALLS;
     this.#flight = null;
     this.#busy = "acknowledging";
@@ -165,12 +166,5 @@ export class UsageFlow {
 
   #after(epoch: string): number {
     return this.#afters.get(epoch) ?? 0;
-  }
-
-  #remember(epoch: string, upTo: number): void {
-    this.#afters.delete(epoch);
-    this.#afters.set(epoch, upTo);
-    const [oldest] = this.#afters.keys();
-    if (this.#afters.size > MAX_EPOCHS && oldest !== undefined) this.#afters.delete(oldest);
   }
 }

@@ -5,7 +5,7 @@ import { AGENT_HEADER, TOKEN_HEADER } from "../../shared/call-headers.ts";
 import type { Box } from "../../shared/fleet.ts";
 import { thrownName } from "../../shared/thrown-name.ts";
 import type { Settings } from "../env.ts";
-import { inTime } from "../http/timeout.ts";
+import { withTimeout } from "../http/timeout.ts";
 import { hmacHex } from "../auth/keyed-hash.ts";
 
 export type OriginAnswer =
@@ -55,7 +55,7 @@ export async function originFetch(
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     });
     // Waited for instead of aborted: a signal of our own, joined with the client's, costs a call some 20 µs.
-    const response = await inTime(asked, request.timeoutMs);
+    const response = await withTimeout(asked, request.timeoutMs);
     if (response === null) {
       void letGo(asked);
       return { kind: "timeout", internal: `box ${box.name}: no headers in ${request.timeoutMs} ms` };

@@ -3,7 +3,7 @@ import { BoxHealth, type ServerState } from "../../shared/health.ts";
 import { HEALTH_CACHE_MS, HEALTH_TIMEOUT_MS } from "../../shared/limits.ts";
 import type { Box } from "../../shared/fleet.ts";
 import type { Settings } from "../env.ts";
-import { inTime } from "../http/timeout.ts";
+import { withTimeout } from "../http/timeout.ts";
 import { originFetch } from "./box-fetch.ts";
 
 /** A box's servers by port; null where the box couldn't be asked. */
@@ -35,7 +35,7 @@ async function viewOf(box: Box, settings: Settings): Promise<BoxView> {
   });
   if (answer.kind !== "answer") return { box, states: null };
   try {
-    const parsed = BoxHealth.safeParse(await inTime(answer.response.json(), HEALTH_TIMEOUT_MS));
+    const parsed = BoxHealth.safeParse(await withTimeout(answer.response.json(), HEALTH_TIMEOUT_MS));
     return {
       box,
       states: parsed.success ? new Map(parsed.data.servers.map(({ port, state }) => [port, state])) : null,

@@ -1,7 +1,7 @@
 // What the boxes last said, kept by an isolate: asked of the fleet object in the background, hardly ever waited for.
 // Without an answer calls go by the fleet file: losing the link, or the object, never stops inference.
 import { speakerOf, type BoxReport, type Speaking } from "../../shared/box-report.ts";
-import { inTime } from "../http/timeout.ts";
+import { withTimeout } from "../http/timeout.ts";
 import { UNKNOWN_FLEET, type BoxState, type FleetSnapshot, type ServerState } from "./snapshot.ts";
 
 /** Words this young are used as they are, and a call may be refused on them, milliseconds. */
@@ -59,7 +59,7 @@ export class SnapshotCache {
     // It goes on where the call doesn't wait any longer.
     asking.waitUntil(question);
     // Not the question of another request: the platform lets nobody wait for that.
-    const answered = await inTime(question, WAIT_MS);
+    const answered = await withTimeout(question, WAIT_MS);
     return answered === true ? this.#live : UNKNOWN_FLEET;
   }
 

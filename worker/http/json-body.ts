@@ -2,7 +2,7 @@
 // parser would answer with a 500 that echoes the words is refused here, by name and without the words.
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import { BODY_TIMEOUT_MS, MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../shared/limits.ts";
-import { inTime } from "./timeout.ts";
+import { withTimeout } from "./timeout.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -26,9 +26,9 @@ export async function readBody(
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > most) return tooLarge(most);
   if (request.body === null) return EMPTY;
-  if (declared !== null) return (await inTime(readDeclared(request), limitMs)) ?? tooSlow(limitMs);
+  if (declared !== null) return (await withTimeout(readDeclared(request), limitMs)) ?? tooSlow(limitMs);
   const reader = request.body.getReader();
-  const body = await inTime(readBounded(reader, most), limitMs);
+  const body = await withTimeout(readBounded(reader, most), limitMs);
   if (body !== null) return body;
   void letGo(reader);
   return tooSlow(limitMs);

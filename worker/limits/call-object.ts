@@ -1,6 +1,6 @@
 // One question to a limiter object: asked once more where it failed, never past the time-out.
 import { LIMITER_TIMEOUT_MS } from "../../shared/limits.ts";
-import { inTime } from "../http/timeout.ts";
+import { withTimeout } from "../http/timeout.ts";
 
 /**
  * @param call makes its own stub: one that broke can stay broken
@@ -8,7 +8,7 @@ import { inTime } from "../http/timeout.ts";
  */
 export async function askObject<T>(call: () => Promise<T>): Promise<T | null> {
   try {
-    return await inTime(call().catch(once(call)), LIMITER_TIMEOUT_MS);
+    return await withTimeout(call().catch(once(call)), LIMITER_TIMEOUT_MS);
   } catch {
     return null;
   }

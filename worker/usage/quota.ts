@@ -1,5 +1,6 @@
 // The keys with a monthly quota, whose objects must hear of their totals: who is watched, and who has news. A change
 // is counted and a push notes the count it told, so that neither a restart nor a call in between loses one.
+import { withTimeout } from "../http/timeout.ts";
 
 /** Keys told in one round, and at once: the platform lets six calls wait for an answer. */
 const KEYS_A_ROUND = 100;
@@ -47,16 +48,11 @@ export class QuotaWatch {
   }
 
   async #tell({ key, changes }: News, tell: (key: string) => Promise<void>): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | null = null;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error("the key's object did not answer")), TELL_TIMEOUT_MS);
-    });
     try {
-      await Promise.race([tell(key), late]);
+      // Undefined is the object's answer, null the time-out.
+      if ((await withTimeout(tell(key), TELL_TIMEOUT_MS)) === null) return;
     } catch {
       return;
-    } finally {
-      if (timer !== null) clearTimeout(timer);
     }
     this.#sql.exec("UPDATE watched SET told = ? WHERE key = ?", changes, key);
   }
