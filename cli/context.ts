@@ -1,8 +1,8 @@
-// What a command sees of the process it runs in. main.ts makes it from the real one, a test from what it likes.
+// The process as a command sees it: main.ts passes the real one, a test passes its own.
 
 export interface Output {
   write(text: string): void;
-  /** Width of the terminal; null where it is none. */
+  /** Width of the terminal; null if the stream is not a terminal. */
   readonly columns: number | null;
   readonly colours: boolean;
 }
@@ -10,19 +10,19 @@ export interface Output {
 export interface CommandContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly homeFolder: string;
-  /** Where relative paths start. */
+  /** Base of relative paths. */
   readonly folder: string;
   /** The program's version. */
   readonly version: string;
   readonly now: () => number;
-  /** Ctrl-C. */
+  /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
   readonly out: Output;
   readonly err: Output;
   /** The address of the deployment that the fleet file describes. */
   readonly defaultUrl: () => Promise<string>;
-  /** Asks the person at the terminal; null where nobody sits there. */
+  /** Asks the operator at the terminal; null without a terminal. */
   readonly ask: ((question: string) => Promise<string>) | null;
-  /** Hands a Worker's secret to wrangler; resolves to its exit code, null where it couldn't run. */
+  /** Passes a Worker secret to wrangler; resolves to its exit code, or null if wrangler could not be run. */
   readonly putSecret: (name: string, value: string) => Promise<number | null>;
 }

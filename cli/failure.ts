@@ -1,29 +1,29 @@
-// Why a command ends without having done what it was asked to: what is printed of it, and the exit code.
+// A command's failure: what it prints and its exit code.
 
-/** Exit codes, the same for every command: scripts go by them. */
+/** Exit codes, the same for every command: scripts depend on them. */
 export const EXIT = {
   done: 0,
-  /** The service refused or failed, or the machine here did. */
+  /** The service refused or failed, or this machine did. */
   failed: 1,
-  /** The command was typed wrong, or lacks something it needs. */
+  /** The command line is wrong, or something the command needs is missing. */
   usage: 2,
-  /** The service couldn't be reached, or didn't answer in time. */
+  /** The service could not be reached, or did not answer in time. */
   unreachable: 3,
-  /** Ctrl-C, as a shell says it: 128 + SIGINT. */
+  /** Ctrl-C, as shells report it: 128 + SIGINT. */
   interrupted: 130,
 } as const;
 
 interface FailureDetail {
-  /** What to do about it. */
+  /** What the operator can do. */
   readonly advice?: string | undefined;
-  /** Names the refused request to whoever looks after the service. */
+  /** Identifies the refused request to the service operator. */
   readonly requestId?: string | null | undefined;
-  /** The service's own code and the status it came with, where it gave one. */
+  /** The error code of the service and its HTTP status, if it sent them. */
   readonly code?: string | undefined;
   readonly status?: number | undefined;
 }
 
-/** On its way to the one place that prints it (isha.ts). */
+/** Thrown by a command; isha.ts is the one place that prints it. */
 export class CommandFailure extends Error {
   readonly exitCode: number;
   readonly detail: FailureDetail;
@@ -39,7 +39,7 @@ export class CommandFailure extends Error {
 export const usageFailure = (message: string, advice?: string): CommandFailure =>
   new CommandFailure(EXIT.usage, message, { advice });
 
-/** As it is shown on stderr. */
+/** The text for stderr. */
 export function failureText({ message, detail }: CommandFailure): string {
   const { code, status } = detail;
   const lines = [`isha: ${message}${code === undefined ? "" : ` (${status} ${code})`}`];

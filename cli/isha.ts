@@ -1,5 +1,5 @@
-// `isha`, the operators' command: its table of commands, and the one place that prints a failure. It runs in
-// whatever commandContext it is given and tells the exit code.
+// `isha`, the operators' command: its table of commands, and the one place that prints a failure. It runs in any
+// CommandContext and returns the exit code.
 import { Command, CommanderError } from "commander";
 import { addAlertsTest } from "./commands/alerts-test.ts";
 import { addAudit } from "./commands/audit.ts";
@@ -16,75 +16,76 @@ import { addKeysRotate } from "./commands/keys/rotate.ts";
 import { addKeysShow } from "./commands/keys/show.ts";
 import { addUsage } from "./commands/usage.ts";
 import { addWhy } from "./commands/why.ts";
-import { addServiceOptions, handDownOptions } from "./options/common-options.ts";
+import { addServiceOptions, inheritOptions } from "./options/common-options.ts";
 import { CommandFailure, EXIT, failureText } from "./failure.ts";
 import type { CommandContext } from "./context.ts";
 
-const ENDING = `
---json, --url and --key-file may stand before a command or after it.
+const FOOTER = `
+--json, --url and --key-file may stand before or after a command.
+In a clone, run isha as \`npm run isha --\`; with -s (\`npm run -s isha --\`) only its own output is printed.
 
-Where:   --url, ISHA_URL, or the fleet file's domain. http:// only on this machine.
-Who:     --key-file, ISHA_ADMIN_KEY, or ~/.isha/admin-key (mode 0600): a key with the scope admin.
-Exit:    0 done, 1 refused or failed, 2 typed wrong, 3 not reachable or too late.`;
+Service:     --url, ISHA_URL, or the domain in the fleet file. http:// only on this machine.
+Admin key:   --key-file, ISHA_ADMIN_KEY, or ~/.isha/admin-key (mode 0600): a key with the scope admin.
+Exit codes:  0 done, 1 refused or failed, 2 wrong usage, 3 not reachable or timed out.`;
 
-export function ishaProgram(around: CommandContext): Command {
+export function ishaProgram(io: CommandContext): Command {
   const program = new Command("isha")
-    .description("Looks after a deployment: its keys, what they use, how its boxes are, what went wrong.")
-    .version(around.version, "--version", "print the version")
+    .description("Manages a deployment: its keys, their usage, its boxes, and the reasons for failures.")
+    .version(io.version, "--version", "print the version")
     .helpOption("-h, --help", "print help")
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => around.out.write(text),
-      writeErr: (text) => around.err.write(text),
+      writeOut: (text) => io.out.write(text),
+      writeErr: (text) => io.err.write(text),
       outputError: (text, write) => write(text.replace(/^error: /, "isha: ")),
-      getOutHelpWidth: () => around.out.columns ?? HELP_WIDTH,
-      getErrHelpWidth: () => around.err.columns ?? HELP_WIDTH,
-      getOutHasColors: () => around.out.colours,
-      getErrHasColors: () => around.err.colours,
+      getOutHelpWidth: () => io.out.columns ?? HELP_WIDTH,
+      getErrHelpWidth: () => io.err.columns ?? HELP_WIDTH,
+      getOutHasColors: () => io.out.colours,
+      getErrHasColors: () => io.err.colours,
     })
-    .showHelpAfterError("`--help` after a command shows what it takes.")
-    .addHelpText("after", ENDING);
-  handDownOptions(addServiceOptions(program));
-  const keys = handDownOptions(program.command("keys"))
-    .summary("who may use the service, and how much")
-    .description("Keys: who may use the service, and how much.");
-  addKeysBootstrap(keys, around);
-  addKeysCreate(keys, around);
-  addKeysList(keys, around);
-  addKeysShow(keys, around);
-  addKeysChange(keys, around);
-  addKeysRevoke(keys, around);
-  addKeysRotate(keys, around);
-  addUsage(program, around);
-  addAudit(program, around);
-  addWhy(program, around);
-  addFleet(program, around);
-  const boxes = handDownOptions(program.command("box"))
-    .summary("drain, resume, restart what runs on a box")
-    .description("A box: whether it takes calls, and restarts of its servers.");
-  addBoxDrain(boxes, around);
-  addBoxResume(boxes, around);
-  addBoxRestart(boxes, around);
-  const alerts = handDownOptions(program.command("alerts"))
-    .summary("the messages that wake somebody")
-    .description("Alarms: the messages that wake somebody.");
-  addAlertsTest(alerts, around);
+    .showHelpAfterError("Add --help to see what the command takes.")
+    .addHelpText("after", FOOTER);
+  inheritOptions(addServiceOptions(program));
+  const keys = inheritOptions(program.command("keys"))
+    .summary("API keys and their limits")
+    .description("API keys: who may use the service, and how much.");
+  addKeysBootstrap(keys, io);
+  addKeysCreate(keys, io);
+  addKeysList(keys, io);
+  addKeysShow(keys, io);
+  addKeysChange(keys, io);
+  addKeysRevoke(keys, io);
+  addKeysRotate(keys, io);
+  addUsage(program, io);
+  addAudit(program, io);
+  addWhy(program, io);
+  addFleet(program, io);
+  const boxes = inheritOptions(program.command("box"))
+    .summary("drain or resume a box, restart a server on it")
+    .description("Boxes: drain and resume them, and restart their servers.");
+  addBoxDrain(boxes, io);
+  addBoxResume(boxes, io);
+  addBoxRestart(boxes, io);
+  const alerts = inheritOptions(program.command("alerts"))
+    .summary("alarm messages to the on-call operator")
+    .description("Alarms: the messages to the on-call operator.");
+  addAlertsTest(alerts, io);
   return program;
 }
 
-/** Where help is no terminal's: what fits most. */
+/** Width of help that is not printed to a terminal. */
 const HELP_WIDTH = 100;
 
 /** @param argv without the interpreter and the script. */
-export async function runIsha(argv: readonly string[], around: CommandContext): Promise<number> {
+export async function runIsha(argv: readonly string[], io: CommandContext): Promise<number> {
   try {
-    await ishaProgram(around).parseAsync([...argv], { from: "user" });
+    await ishaProgram(io).parseAsync([...argv], { from: "user" });
     return EXIT.done;
   } catch (error) {
-    // commander has said what was wrong by now; help and the version are no errors.
+    // commander has already printed the message; help and the version are not errors.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     if (!(error instanceof CommandFailure)) throw error;
-    around.err.write(failureText(error));
+    io.err.write(failureText(error));
     return error.exitCode;
   }
 }

@@ -1,4 +1,4 @@
-// The program `isha`: hands the real terminal, environment, clock and signals to the commands. It decides nothing.
+// The program `isha`: passes the real terminal, environment, clock and signals to the commands, and decides nothing.
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -13,7 +13,7 @@ import type { Output, CommandContext } from "./context.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const { env } = process;
 
-/** wrangler asks two of Cloudflare's services; slower than this it hangs. */
+/** wrangler calls two services of Cloudflare; after this time it is considered stuck. */
 const WRANGLER_MS = 120_000;
 
 const interrupt = new AbortController();
@@ -21,7 +21,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => interrupt.abort());
 }
 for (const stream of [process.stdout, process.stderr]) {
-  // `isha … | head` has had enough.
+  // The reader of a pipe has closed it, as in `isha … | head`.
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
     process.exit();
@@ -37,7 +37,7 @@ async function commandContext(): Promise<CommandContext> {
   return {
     env,
     homeFolder: homedir(),
-    // npm changes to the project's folder; a file is named from where the user is.
+    // npm changes to the project's folder; file names are relative to the user's folder.
     folder: env["npm_lifecycle_event"] === "isha" ? (env["INIT_CWD"] ?? process.cwd()) : process.cwd(),
     version,
     now: Date.now,
@@ -61,21 +61,23 @@ async function defaultUrl(): Promise<string> {
     const { default: fleet } = (await import(pathToFileURL(file).href)) as { readonly default: FleetConfig };
     return `https://${fleet.domain}`;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new CommandFailure(EXIT.usage, `The fleet file can't be read: ${why}`, {
-      advice: "Mend it, or name the service: --url <address>.",
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandFailure(EXIT.usage, `The fleet file can't be read: ${reason}`, {
+      advice: "Fix it, or name the service: --url <address>.",
     });
   }
 }
 
-/** @throws CommandFailure on Ctrl-C, and where the terminal ends (Ctrl-D). */
+/** @throws CommandFailure on Ctrl-C and on Ctrl-D. */
 async function ask(question: string): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const over = new AbortController();
-  terminal.on("SIGINT", () => over.abort());
-  terminal.on("close", () => over.abort());
+  const cancelled = new AbortController();
+  terminal.on("SIGINT", () => cancelled.abort());
+  terminal.on("close", () => cancelled.abort());
   try {
-    return await terminal.question(question, { signal: AbortSignal.any([interrupt.signal, over.signal]) });
+    return await terminal.question(question, {
+      signal: AbortSignal.any([interrupt.signal, cancelled.signal]),
+    });
   } catch (error) {
     if (!(error instanceof Error) || error.name !== "AbortError") throw error;
     process.stderr.write("\n");
@@ -85,17 +87,17 @@ async function ask(question: string): Promise<string> {
   }
 }
 
-/** Runs wrangler, the clone's where there is one on the PATH; the value goes in by stdin, so no list of processes shows it. */
+/** Runs wrangler from the PATH. The value is passed by stdin, so that no process listing shows it. */
 function putSecret(name: string, value: string): Promise<number | null> {
   return new Promise((settle) => {
     const child = spawn("wrangler", ["secret", "put", name], {
       cwd: ROOT,
       stdio: ["pipe", 2, 2],
-      // spawn's own time limit would keep us alive where there is no wrangler to run.
+      // spawn's own timeout would keep this process alive if wrangler can't be started.
       signal: AbortSignal.any([interrupt.signal, AbortSignal.timeout(WRANGLER_MS)]),
     });
     child.on("error", () => settle(null));
-    // It may end without having read.
+    // wrangler may end before it has read the value.
     child.stdin?.on("error", () => undefined);
     child.stdin?.end(value);
     child.on("close", (code) => settle(code));

@@ -1,33 +1,35 @@
-// The edge's admin API, as commands ask it: one bounded call at a time, every answer checked, every failure in
-// words that say what to do.
+// A client of the edge's admin API: one request at a time with a time limit; every answer is validated, and every
+// failure says what to do.
 import * as z from "zod";
 import type { ErrorCode } from "../../shared/errors.ts";
 import { CommandFailure, EXIT } from "../failure.ts";
-import { unreachableText } from "./unreachable.ts";
+import { explainUnreachable } from "./unreachable.ts";
 
-/** An operator waits no longer; the service answers these in milliseconds. */
+/** The service answers these requests in milliseconds. */
 const TIMEOUT_MS = 10_000;
 /** A quarter's usage by the hour is half a megabyte. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
-/** As many keys as a deployment can have, at ten a page. */
+/** All keys that a deployment can have, at ten on a page. */
 const MAX_PAGES = 1_000;
 
-const Refused = z.object({
+const ErrorAnswer = z.object({
   error: z.object({ message: z.string(), code: z.string(), request_id: z.string().nullish() }),
 });
 
 type Method = "GET" | "POST" | "PATCH" | "DELETE";
 
-interface Question {
+/** Parameters without a value are left out. */
+export type Query = Readonly<Record<string, string | number | undefined>>;
+
+interface RequestParts {
   readonly method?: Method;
-  /** Names and values; those without a value are left out. */
-  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  readonly query?: Query;
   readonly body?: unknown;
 }
 
 export interface Answer<T> {
   readonly value: T;
-  /** As it came, for `--json`: fields that this version doesn't know included. */
+  /** The unchanged JSON for `--json`, with fields that this version doesn't know. */
   readonly raw: unknown;
 }
 
@@ -45,53 +47,48 @@ export class AdminApi {
     this.#service = service;
   }
 
-  /** @throws CommandFailure unless the service did what it was asked to. */
-  async ask<T>(schema: z.ZodType<T>, path: string, question: Question = {}): Promise<Answer<T>> {
-    const { status, text, response } = await this.#send(path, question);
-    const raw = jsonOf(text);
+  /** @throws CommandFailure unless the service did what was requested. */
+  async request<T>(schema: z.ZodType<T>, path: string, parts: RequestParts = {}): Promise<Answer<T>> {
+    const { status, text, response } = await this.#send(path, parts);
+    const raw = jsonOrUndefined(text);
     if (status >= 300 || raw === undefined) throw refusal({ status, raw, response, url: this.#service.url });
     const parsed = schema.safeParse(raw);
     if (parsed.success) return { value: parsed.data, raw };
-    const fields = parsed.error.issues.map(({ path }) => path.join(".") || "the whole").slice(0, 3);
+    const fields = parsed.error.issues.map(({ path }) => path.join(".") || "the answer").slice(0, 3);
     throw new CommandFailure(
       EXIT.failed,
-      `${this.#service.url} answered with something this version of isha doesn't understand (${fields.join(", ")}).`,
-      {
-        advice: "Bring this clone and the deployment to the same version; --json shows answers it does read.",
-      },
+      `${this.#service.url} returned an answer that this version of isha can't read (${fields.join(", ")}).`,
+      { advice: "Use the same version for this clone and the deployment." },
     );
   }
 
-  /** CSV, word for word. @throws CommandFailure unless that is what came. */
-  async askCsv(path: string, query: NonNullable<Question["query"]>): Promise<string> {
+  /** Returns CSV unchanged. @throws CommandFailure if the answer isn't CSV. */
+  async requestCsv(path: string, query: Query): Promise<string> {
     const { status, text, response } = await this.#send(path, { query });
     const isCsv = response.headers.get("content-type")?.startsWith("text/csv") === true;
     if (status >= 300 || !isCsv)
-      throw refusal({ status, raw: jsonOf(text), response, url: this.#service.url });
+      throw refusal({ status, raw: jsonOrUndefined(text), response, url: this.#service.url });
     return text;
   }
 
-  /** Every page of a list, one after another. */
-  async askAll<T extends { readonly next: string | null }>(
+  /** Reads every page of a list, one after another. */
+  async requestPages<T extends { readonly next: string | null }>(
     schema: z.ZodType<T>,
     path: string,
-    query: Question["query"] = {},
+    query: Query = {},
   ): Promise<Answer<T>[]> {
     const pages: Answer<T>[] = [];
     let after: string | undefined;
     while (pages.length < MAX_PAGES) {
-      const page: Answer<T> = await this.ask(schema, path, { query: { ...query, after } });
+      const page: Answer<T> = await this.request(schema, path, { query: { ...query, after } });
       pages.push(page);
       if (page.value.next === null) return pages;
       after = page.value.next;
     }
-    throw new CommandFailure(
-      EXIT.failed,
-      `${this.#service.url} gives page after page; ${MAX_PAGES} were read.`,
-    );
+    throw new CommandFailure(EXIT.failed, `${this.#service.url} returned more than ${MAX_PAGES} pages.`);
   }
 
-  async #send(path: string, { method = "GET", query = {}, body }: Question) {
+  async #send(path: string, { method = "GET", query = {}, body }: RequestParts) {
     const { url, key, signal, timeoutMs = TIMEOUT_MS } = this.#service;
     const target = new URL(path, url);
     for (const [name, value] of Object.entries(query)) {
@@ -106,11 +103,11 @@ export class AdminApi {
           ...(body === undefined ? {} : { "content-type": "application/json" }),
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        // The key goes nowhere else.
+        // The key is sent to this host only.
         redirect: "manual",
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
       });
-      return { status: response.status, text: await boundedText(response), response };
+      return { status: response.status, text: await readBounded(response), response };
     } catch (error) {
       if (error instanceof CommandFailure) throw error;
       throw unreachable(error, { url, method, timeoutMs, interrupted: signal.aborted });
@@ -118,14 +115,14 @@ export class AdminApi {
   }
 }
 
-async function boundedText(response: Response): Promise<string> {
+async function readBounded(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.byteLength;
     if (bytes > MAX_ANSWER_BYTES) {
       throw new CommandFailure(EXIT.failed, "The answer is larger than isha reads.", {
-        advice: "Ask for less: a shorter time, or one key.",
+        advice: "Request less: a shorter time, or one key.",
       });
     }
     chunks.push(chunk);
@@ -133,7 +130,7 @@ async function boundedText(response: Response): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-function jsonOf(text: string): unknown {
+function jsonOrUndefined(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
@@ -152,18 +149,18 @@ function unreachable(error: unknown, { url, method, timeoutMs, interrupted }: At
   const unsure =
     method === "GET"
       ? ""
-      : " Whether it was done can't be told from here: `isha keys list` and `isha audit` show it.";
+      : " The change may have been made all the same: check with `isha keys list` and `isha audit`.";
   if (interrupted) return new CommandFailure(EXIT.interrupted, `Interrupted.${unsure}`);
-  const { what, advice, sent } = unreachableText(error, url, timeoutMs);
-  return new CommandFailure(EXIT.unreachable, what, { advice: `${advice}${sent ? unsure : ""}` });
+  const { message, advice, sent } = explainUnreachable(error, url, timeoutMs);
+  return new CommandFailure(EXIT.unreachable, message, { advice: `${advice}${sent ? unsure : ""}` });
 }
 
-/** What to do about a code, where the service's own message is meant for a client rather than for an operator. */
+/** What to do about a code whose message from the service is meant for a client, not for an operator. */
 const ADVICE: Readonly<Record<string, string>> = {
-  missing_key: "The key didn't arrive: does something before the service take it off?",
+  missing_key: "The key didn't arrive: a proxy in front of the service may remove it.",
   invalid_key:
-    "Is it this deployment's key, and whole? Look at ISHA_ADMIN_KEY, --key-file and ~/.isha/admin-key. A first key that has made an admin key is dead: isha keys bootstrap makes a new one.",
-  expired_key: "Another admin key can move its date: isha keys change <id> --expires none.",
+    "Check that it is this deployment's key and that it is complete: ISHA_ADMIN_KEY, --key-file and ~/.isha/admin-key. A first admin key stops working once another admin key exists; `isha keys bootstrap` makes a new one.",
+  expired_key: "Another admin key can change its expiry: isha keys change <id> --expires none.",
   scope_missing:
     "Operators' commands need a key with the scope admin: isha keys create --name <name> --scopes admin.",
 };
@@ -177,12 +174,12 @@ interface Refusal {
 
 function refusal({ status, raw, response, url }: Refusal): CommandFailure {
   const requestId = response.headers.get("x-request-id");
-  const parsed = Refused.safeParse(raw);
+  const parsed = ErrorAnswer.safeParse(raw);
   if (parsed.success) {
     const { message, code, request_id } = parsed.data.error;
     const retryAfter = response.headers.get("retry-after");
     const wait =
-      retryAfter !== null && /^\d{1,5}$/.test(retryAfter) ? `Ask again in ${retryAfter} s.` : undefined;
+      retryAfter !== null && /^\d{1,5}$/.test(retryAfter) ? `Try again in ${retryAfter} s.` : undefined;
     return new CommandFailure(EXIT.failed, message, {
       code,
       status,
@@ -190,21 +187,21 @@ function refusal({ status, raw, response, url }: Refusal): CommandFailure {
       advice: Object.hasOwn(ADVICE, code) ? ADVICE[code] : wait,
     });
   }
-  const kind = response.headers.get("content-type")?.split(";")[0] ?? "nothing";
+  const kind = response.headers.get("content-type")?.split(";")[0] ?? "no content type";
   const redirected = status >= 300 && status < 400;
   return new CommandFailure(
     EXIT.failed,
     redirected
-      ? `${url} leads elsewhere (${status}), and the key isn't taken there.`
-      : `${url} answered ${status} with ${kind}, which isn't the service's own answer.`,
+      ? `${url} redirects (${status}), and the key isn't sent to another address.`
+      : `${url} returned ${status} with ${kind}, which isn't an answer of the service.`,
     {
       requestId,
-      advice: "Is it the right address? --url or ISHA_URL sets it; a login page may stand before it.",
+      advice: "Check the address: --url or ISHA_URL sets it. A login page may stand in front of the service.",
     },
   );
 }
 
-/** Whether a failure is the service's word that there is no such thing. */
-export function saysUnknown(error: unknown): error is CommandFailure {
+/** Whether the service reported that there is no such thing. */
+export function isNotFound(error: unknown): error is CommandFailure {
   return error instanceof CommandFailure && error.detail.code === ("not_found" satisfies ErrorCode);
 }

@@ -1,32 +1,33 @@
-// The admin key on an operator's machine: a file that nobody else can read.
+// The admin key on an operator's machine: a file that only the operator can read.
 import { constants } from "node:fs";
 import { mkdir, open, rm, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CommandFailure, EXIT, usageFailure } from "../failure.ts";
 
-/** Any bit for the group or for others. */
-const OTHERS = 0o077;
-/** No key is longer by far; a larger file is some other one. */
+/** Any permission for the group or for others. */
+const GROUP_AND_OTHERS = 0o077;
+/** Far more than a key: a larger file is something else. */
 const MAX_FILE_BYTES = 4096;
 
 export const adminKeyFile = (homeFolder: string): string => join(homeFolder, ".isha", "admin-key");
 
 /**
- * The key in a file; null where there is no such file.
- * @throws CommandFailure where it can be read by others, or isn't a file with a key.
+ * The key in a file; null if there is no such file.
+ * @throws CommandFailure if other users can read the file, or if it doesn't contain a key.
  */
 export async function readKeyFile(path: string): Promise<string | null> {
   const file = await openToRead(path);
   if (file === null) return null;
   try {
-    const { mode, size } = await checked(file, path);
-    if ((mode & OTHERS) !== 0) {
+    const stats = await file.stat();
+    if (!stats.isFile()) throw usageFailure(`${path} is not a file.`);
+    if ((stats.mode & GROUP_AND_OTHERS) !== 0) {
       throw usageFailure(
-        `${path} can be read by others on this machine, so its key isn't used.`,
-        `Make it yours alone: chmod 600 ${path}. If others use this machine, rotate the key as well.`,
+        `Other users of this machine can read ${path}, so its key isn't used.`,
+        `Remove their access: chmod 600 ${path}. If there are other users, rotate the key as well.`,
       );
     }
-    if (size > MAX_FILE_BYTES) throw usageFailure(`${path} is no key: it holds ${size} bytes.`);
+    if (stats.size > MAX_FILE_BYTES) throw usageFailure(`${path} is not a key: it has ${stats.size} bytes.`);
     return (await file.readFile("utf8")).trim();
   } finally {
     await file.close();
@@ -35,7 +36,7 @@ export async function readKeyFile(path: string): Promise<string | null> {
 
 async function openToRead(path: string): Promise<FileHandle | null> {
   try {
-    // A FIFO would keep us waiting for its writer.
+    // Without O_NONBLOCK, opening a FIFO would wait for its writer.
     return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if (codeOf(error) === "ENOENT") return null;
@@ -43,26 +44,20 @@ async function openToRead(path: string): Promise<FileHandle | null> {
   }
 }
 
-async function checked(file: FileHandle, path: string): Promise<{ mode: number; size: number }> {
-  const stats = await file.stat();
-  if (!stats.isFile()) throw usageFailure(`${path} is no file.`);
-  return stats;
-}
-
-/** A place for a key, taken before the key is made: one that can't be written down would be lost. */
-export interface KeyPlace {
+/** An empty file for a key, created before the key: a key that can't be saved would be lost. */
+export interface NewKeyFile {
   readonly path: string;
   write(key: string): Promise<void>;
-  /** Gives the place back unused. */
-  abandon(): Promise<void>;
+  /** Removes the file unused. */
+  discard(): Promise<void>;
 }
 
 /**
- * @param instead what else can be done where the file is there already
- * @throws CommandFailure where there is a file already: it may hold the only copy of a key.
+ * @param alternative what else the operator can do if the file exists
+ * @throws CommandFailure if the file exists: it may contain the only copy of a key.
  */
-export async function takeKeyPlace(path: string, instead = ""): Promise<KeyPlace> {
-  const file = await openNew(path, instead);
+export async function createKeyFile(path: string, alternative = ""): Promise<NewKeyFile> {
+  const file = await openNew(path, alternative);
   return {
     path,
     async write(key) {
@@ -70,21 +65,21 @@ export async function takeKeyPlace(path: string, instead = ""): Promise<KeyPlace
       await file.sync();
       await file.close();
     },
-    async abandon() {
+    async discard() {
       await file.close();
       await rm(path, { force: true });
     },
   };
 }
 
-async function openNew(path: string, instead: string): Promise<FileHandle> {
+async function openNew(path: string, alternative: string): Promise<FileHandle> {
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     return await open(path, "wx", 0o600);
   } catch (error) {
     if (codeOf(error) === "EEXIST") {
-      throw new CommandFailure(EXIT.failed, `${path} is there already, and is not written over.`, {
-        advice: `Move it away if its key is needed no more, or name another file: --save <file>.${instead}`,
+      throw new CommandFailure(EXIT.failed, `${path} exists already and is not overwritten.`, {
+        advice: `Move it away if its key is no longer needed, or name another file: --save <file>.${alternative}`,
       });
     }
     throw new CommandFailure(EXIT.failed, `${path} can't be written (${codeOf(error)}).`);

@@ -1,66 +1,65 @@
-// Which service a command talks to and with which key: options, environment, the operator's own file.
+// Chooses the service and the admin key of a command: options, environment, the operator's key file.
 import { resolve } from "node:path";
 import { apiKeyId } from "../../shared/api-key.ts";
 import { AdminApi } from "./admin-api.ts";
 import { adminKeyFile, readKeyFile } from "./admin-key-file.ts";
 import { usageFailure } from "../failure.ts";
-import { isLoopback, readServiceUrl } from "./service-url.ts";
+import type { ServiceOptions } from "../options/common-options.ts";
+import { isLoopback, parseServiceUrl } from "./service-url.ts";
 import type { CommandContext } from "../context.ts";
 
-export interface ConnectionOptions {
-  readonly url?: string;
-  readonly keyFile?: string;
-}
-
-/** What a header can carry; the length is the edge's own bound. */
+/** Text that fits in a header, up to the edge's own limit. */
 const SENDABLE = /^[\x21-\x7e]{1,512}$/;
 
-/** @throws CommandFailure that says what is missing or wrong, before anything is sent. */
-export async function connect(options: ConnectionOptions, around: CommandContext): Promise<AdminApi> {
-  const url = await serviceUrl(options, around);
-  const key = await adminKey(options, around, url);
-  return new AdminApi({ url, key, signal: around.signal });
+/** @throws CommandFailure if something is missing or wrong, before anything is sent. */
+export async function connect(options: ServiceOptions, io: CommandContext): Promise<AdminApi> {
+  const url = await serviceUrl(options, io);
+  const key = await adminKey(options, io, url);
+  return new AdminApi({ url, key, signal: io.signal });
 }
 
-async function serviceUrl(options: ConnectionOptions, around: CommandContext): Promise<string> {
+async function serviceUrl(options: ServiceOptions, io: CommandContext): Promise<string> {
   const [name, text] =
     options.url !== undefined
       ? ["--url", options.url]
-      : around.env["ISHA_URL"]
-        ? ["ISHA_URL", around.env["ISHA_URL"]]
-        : ["the fleet file's domain", await around.defaultUrl()];
-  const reading = readServiceUrl(text);
-  // What was typed may hold a password: it isn't said again.
-  if (!reading.ok) throw usageFailure(`${name} can't be used: ${reading.why}.`);
-  return reading.value;
+      : io.env["ISHA_URL"]
+        ? ["ISHA_URL", io.env["ISHA_URL"]]
+        : ["the fleet file's domain", await io.defaultUrl()];
+  const parsed = parseServiceUrl(text);
+  // The text may contain a password, so the message doesn't repeat it.
+  if (!parsed.ok) throw usageFailure(`${name} can't be used: ${parsed.reason}.`);
+  return parsed.value;
 }
 
-async function adminKey(options: ConnectionOptions, around: CommandContext, url: string): Promise<string> {
-  const usual = adminKeyFile(around.homeFolder);
-  const fromEnvironment = around.env["ISHA_ADMIN_KEY"]?.trim() ?? "";
+async function adminKey(options: ServiceOptions, io: CommandContext, url: string): Promise<string> {
+  const defaultPath = adminKeyFile(io.homeFolder);
+  const fromEnvironment = io.env["ISHA_ADMIN_KEY"]?.trim() ?? "";
   if (options.keyFile !== undefined) {
-    const path = resolve(around.folder, options.keyFile);
+    const path = resolve(io.folder, options.keyFile);
     const key = await readKeyFile(path);
     if (key === null) throw usageFailure(`There is no file ${path}.`);
-    return usable(key, path);
+    return checkKey(key, path);
   }
-  if (fromEnvironment !== "") return usable(fromEnvironment, "ISHA_ADMIN_KEY");
-  const key = await readKeyFile(usual);
-  if (key !== null) return usable(key, usual);
+  if (fromEnvironment !== "") return checkKey(fromEnvironment, "ISHA_ADMIN_KEY");
+  const key = await readKeyFile(defaultPath);
+  if (key !== null) return checkKey(key, defaultPath);
   const local = isLoopback(new URL(url).hostname)
     ? " For `npm start` on this machine: ISHA_ADMIN_KEY=dev-admin."
     : "";
   throw usageFailure(
     "There is no admin key.",
-    `Put one into ${usual} (chmod 600) or into ISHA_ADMIN_KEY, or name its file: --key-file <file>. ` +
-      `The first one of a deployment: isha keys bootstrap.${local}`,
+    `Put one into ${defaultPath} (chmod 600) or into ISHA_ADMIN_KEY, or name its file: --key-file <file>. ` +
+      `A deployment's first one: isha keys bootstrap.${local}`,
   );
 }
 
-function usable(key: string, from: string): string {
-  if (!SENDABLE.test(key)) throw usageFailure(`${from} holds no key: one line without spaces is wanted.`);
+function checkKey(key: string, source: string): string {
+  if (!SENDABLE.test(key))
+    throw usageFailure(`${source} doesn't contain a key: a key is one line without spaces.`);
   if (key.startsWith("isha_") && apiKeyId(key) === null) {
-    throw usageFailure(`The key in ${from} was mistyped or cut off: its last characters don't fit the rest.`);
+    throw usageFailure(
+      `The key in ${source} was mistyped or cut off: its last characters don't match the rest.`,
+    );
   }
   return key;
 }

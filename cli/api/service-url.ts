@@ -1,25 +1,23 @@
-// Where the service stands. Pure: the address is checked, not called.
-import type { Reading } from "../options/option-values.ts";
+// The service's address. Pure: it checks the address and sends nothing.
+import { invalid, type Parsed } from "../options/option-values.ts";
 
-/** The address as fetch takes it, or what is wrong with it. */
-export function readServiceUrl(text: string): Reading<string> {
+/** The address in the form that fetch takes. */
+export function parseServiceUrl(text: string): Parsed<string> {
   const url = URL.parse(text.trim());
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    return wrong("it must be an address such as https://example.com");
+    return invalid("it must be an address such as https://example.com");
   }
-  if (url.username !== "" || url.password !== "") return wrong("it holds a user name or a password");
+  if (url.username !== "" || url.password !== "") return invalid("it contains a user name or a password");
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-    return wrong(`it must end after the host: ${url.origin}`);
+    return invalid(`it must end after the host: ${url.origin}`);
   }
   if (url.protocol === "http:" && !isLoopback(url.hostname)) {
-    return wrong("the admin key would cross the network in the clear; use https://");
+    return invalid("the admin key would be sent unencrypted; use https://");
   }
   return { ok: true, value: url.origin };
 }
 
-const wrong = (why: string): Reading<string> => ({ ok: false, why });
-
-/** Whether a URL's host is this machine: the one place http:// is fit for, and where development keys work. */
+/** Whether a URL's host is this machine: only there http:// is safe and development keys work. */
 export function isLoopback(hostname: string): boolean {
   return /^(?:127\.\d+\.\d+\.\d+|\[::1\]|(?:.+\.)?localhost)$/.test(hostname);
 }

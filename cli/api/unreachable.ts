@@ -1,19 +1,19 @@
-// Why a call got no answer, in words, from what fetch throws: the system's codes are for programs. Pure.
+// Explains why a request got no answer, from the error that fetch throws. Pure.
 
 interface Unreachable {
-  readonly what: string;
+  readonly message: string;
   readonly advice: string;
-  /** Whether the request may have arrived all the same. */
+  /** Whether the service may have received the request. */
   readonly sent: boolean;
 }
 
-const URL_ADVICE = "Is the address right? --url or ISHA_URL sets it.";
+const URL_ADVICE = "Check the address: --url or ISHA_URL sets it.";
 
-export function unreachableText(error: unknown, url: string, timeoutMs: number): Unreachable {
+export function explainUnreachable(error: unknown, url: string, timeoutMs: number): Unreachable {
   if (error instanceof Error && error.name === "TimeoutError") {
     return {
-      what: `${url} didn't answer within ${timeoutMs / 1000} s.`,
-      advice: "Try again; if it stays so, look at the deployment's status and at your network.",
+      message: `${url} didn't answer within ${timeoutMs / 1000} s.`,
+      advice: "Try again. If it keeps happening, check the deployment's status and your network.",
       sent: true,
     };
   }
@@ -21,15 +21,15 @@ export function unreachableText(error: unknown, url: string, timeoutMs: number):
   switch (code) {
     case "ECONNREFUSED":
       return {
-        what: `Nothing listens at ${url}.`,
+        message: `Nothing listens at ${url}.`,
         advice: `${URL_ADVICE} On this machine, npm start prints it.`,
         sent: false,
       };
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return {
-        what: `The name of ${url} isn't known here (${code}).`,
-        advice: `${URL_ADVICE} Is the network up?`,
+        message: `The host name of ${url} can't be resolved (${code}).`,
+        advice: `${URL_ADVICE} Check the network.`,
         sent: false,
       };
     case "EHOSTUNREACH":
@@ -37,23 +37,23 @@ export function unreachableText(error: unknown, url: string, timeoutMs: number):
     case "ETIMEDOUT":
     case "UND_ERR_CONNECT_TIMEOUT":
       return {
-        what: `There is no way to ${url} (${code}).`,
-        advice: "Look at the network, a VPN or a firewall.",
+        message: `${url} can't be reached (${code}).`,
+        advice: "Check the network, the VPN and the firewall.",
         sent: false,
       };
     default:
       if (/CERT|SSL|TLS|SELF_SIGNED|ISSUER/.test(code)) {
         return {
-          what: `The certificate of ${url} isn't accepted (${code}).`,
-          advice: `${URL_ADVICE} Something between may be answering in its place.`,
+          message: `The certificate of ${url} isn't trusted (${code}).`,
+          advice: `${URL_ADVICE} A proxy may be answering in its place.`,
           sent: false,
         };
       }
-      return { what: `The connection to ${url} broke off (${code}).`, advice: "Try again.", sent: true };
+      return { message: `The connection to ${url} broke (${code}).`, advice: "Try again.", sent: true };
   }
 }
 
-/** The system's code, in the error or in what caused it. */
+/** The system's error code, of the error or of one of its causes. */
 function causeCode(error: unknown): string {
   for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth += 1) {
     const { code } = at as NodeJS.ErrnoException;

@@ -1,29 +1,30 @@
-// `isha fleet`: how the boxes and their servers are, with what needs somebody first.
+// `isha fleet`: shows the state of the boxes and their servers, alarms first.
 import type { Command } from "commander";
 import { FleetView } from "../../shared/fleet-view.ts";
-import { addExamples, addServiceOptions, writeJson, type OutputOptions } from "../options/common-options.ts";
-import { connect, type ConnectionOptions } from "../api/connection.ts";
-import { fleetPage } from "../terminal/fleet-text.ts";
+import {
+  addExamples,
+  addServiceOptions,
+  writeAnswer,
+  type ServiceOptions,
+} from "../options/common-options.ts";
+import { connect } from "../api/connection.ts";
+import { fleetText } from "../terminal/fleet-text.ts";
 import type { CommandContext } from "../context.ts";
 
-type Options = OutputOptions & ConnectionOptions;
-
-export function addFleet(program: Command, around: CommandContext): void {
+export function addFleet(program: Command, io: CommandContext): void {
   const command = program
     .command("fleet")
-    .summary("how the boxes and their servers are, alarms first")
+    .summary("the state of boxes and servers, alarms first")
     .description(
-      "Shows the alarms that hold, with what to do, and every server of every box: its state, slots taken, calls that " +
-        "wait, tokens a second, and the GPU memory it holds against what the fleet file plans. A figure that nobody " +
-        "could tell is a dash.",
+      "Shows the active alarms with what to do, and every server of every box: its state, busy slots, waiting calls, " +
+        "tokens per second, and its GPU memory against the fleet file's plan. An unknown figure is a dash.",
     );
-  addServiceOptions(command).action((options: Options) => show(options, around));
+  addServiceOptions(command).action((options: ServiceOptions) => show(options, io));
   addExamples(command, ["isha fleet", "isha fleet --json | jq '.alarms'"]);
 }
 
-async function show(options: Options, around: CommandContext): Promise<void> {
-  const api = await connect(options, around);
-  const { value, raw } = await api.ask(FleetView, "/admin/fleet");
-  if (options.json === true) writeJson(around.out, raw);
-  else around.out.write(fleetPage(value, around.out));
+async function show(options: ServiceOptions, io: CommandContext): Promise<void> {
+  const api = await connect(options, io);
+  const { value, raw } = await api.request(FleetView, "/admin/fleet");
+  writeAnswer(options, io, raw, () => fleetText(value, io.out));
 }

@@ -1,5 +1,5 @@
-// `ecosystem.config.cjs`, from which PM2 runs a box: its llama-servers and its agent. One pure function makes its
-// text; run as a program, this prints it:
+// Generates `ecosystem.config.cjs`, from which PM2 runs a box's llama-servers and its agent. ecosystemText is pure; run
+// as a program, this file prints the text:
 //
 //   node cli/generate/ecosystem.ts [BOX] [--ask-binary] > ecosystem.config.cjs
 import { execFileSync } from "node:child_process";
@@ -7,53 +7,53 @@ import type { Box, Server } from "../../shared/fleet.ts";
 import { CALL_DEADLINE_MS } from "../../shared/limits.ts";
 import { flagsInHelp, llamaFlags } from "./llama-flags.ts";
 
-/** Simulated llama-servers in place of the box's: in development and tests. */
+/** Simulators that replace the box's llama-servers in development and tests. */
 export interface SimulatedServers {
-  /** The program that stands in for llama-server, and its first arguments. */
+  /** The simulator and its first arguments. */
   readonly command: readonly [string, ...string[]];
-  /** Where each of the fleet file's ports is to listen. */
+  /** The port that the simulator listens on, by the fleet file's port. */
   readonly ports: ReadonlyMap<number, number>;
-  /** Further arguments of one of them. */
+  /** Further arguments of one simulator. */
   readonly extra?: (server: Server) => readonly string[];
 }
 
 export interface EcosystemOptions {
-  /** Every flag that the box's llama-server knows (`flagsInHelp`); not looked at where it isn't given. */
+  /** Every flag that the box's llama-server knows (`flagsInHelp`); flags are not checked without it. */
   readonly knownFlags?: ReadonlySet<string>;
   readonly simulated?: SimulatedServers;
-  /** Where this project stands, if not where the file does. */
+  /** The project's folder, unless the file is in it. */
   readonly root?: string;
-  /** The fleet file, if not the project's own. */
+  /** The fleet file, unless it is the project's own. */
   readonly fleetFile?: string;
-  /** Further environment of the agent. Nothing secret: the file is readable. */
+  /** Further environment of the agent. Must not contain secrets: the file is readable. */
   readonly agentEnv?: Readonly<Record<string, string>>;
 }
 
-/** Longer than any call may take: a reload cuts none. */
+/** Longer than any call may take, so that a reload interrupts no call. */
 export const AGENT_KILL_TIMEOUT_MS = CALL_DEADLINE_MS + 10_000;
 
-/** How long PM2 keeps the old agent while the new one says nothing; after that it ends the old one regardless. */
+/** How long PM2 waits for the new agent to report that it is ready; then it stops the old one in any case. */
 const AGENT_READY_TIMEOUT_MS = 60_000;
 
-/** A llama-server that was told to end goes silent at once; this is for giving the GPU's memory back. */
+/** Time for a llama-server to release the GPU's memory; it stops answering at once. */
 const SERVER_KILL_TIMEOUT_MS = 5_000;
 
-/** First pause before a restart; PM2 makes each half as long again, up to 15 s, and begins anew after 30 s of running. */
+/** First pause before a restart; PM2 extends each by half, up to 15 s, and starts over after 30 s of running. */
 const RESTART_DELAY_MS = 100;
 
 /**
- * PM2 gives up on an app that ended within its first second this often within as many seconds of its first start; with
- * the pauses above that is never reached. A server whose driver is being mended must come back by itself.
+ * PM2 gives up on an app after this many exits within its first second, counted within the same number of seconds. The
+ * pauses above keep it below that: a server must come back by itself once its driver is fixed.
  */
 const MAX_RESTARTS = 1_000;
 
 /**
- * Most that V8 keeps for what has just been made, megabytes. Its own 16 are held for good once a burst of streams has
- * filled them: at 1,000 streams that is 60 MB more. The price is a tenth of a call's CPU time.
+ * V8's space for new objects. A burst of streams fills the default of 16 MB, which V8 then never releases: at 1,000
+ * streams that costs 60 MB. The smaller space costs a tenth of a call's CPU time.
  */
 const AGENT_YOUNG_MB = 2;
 
-/** Gives back to the system what V8's compilers and collectors, each a thread, borrow for a moment, some 20 MB. */
+/** Returns to the system some 20 MB that V8's compiler and collector threads use for a moment. */
 const AGENT_MALLOC = {
   MALLOC_ARENA_MAX: "1",
   MALLOC_MMAP_THRESHOLD_: String(256 * 1024),
@@ -63,8 +63,8 @@ const AGENT_MALLOC = {
 /** The text of a box's `ecosystem.config.cjs`. */
 export function ecosystemText(box: Box, options: EcosystemOptions = {}): string {
   const apps = [agentApp(box, options), ...box.servers.map((server) => serverApp(box, server, options))];
-  return `// Made by \`node cli/generate/ecosystem.ts ${box.name} > ecosystem.config.cjs\`; change the fleet file instead.
-// What PM2 runs on ${box.name}. Started by Node 24 or later, as the user ${box.user}: \`pm2 start ecosystem.config.cjs\`.
+  return `// The programs that PM2 runs on ${box.name}. Start it with Node 24 or later, as the user ${box.user}: \`pm2 start ecosystem.config.cjs\`.
+// Generated by \`node cli/generate/ecosystem.ts ${box.name} > ecosystem.config.cjs\`: change the fleet file instead.
 const { statSync } = require("node:fs");
 const { homedir } = require("node:os");
 const { join } = require("node:path");
@@ -73,31 +73,31 @@ const { pathToFileURL } = require("node:url");
 const root = ${options.root === undefined ? "__dirname" : JSON.stringify(options.root)};
 const secrets = process.env.ISHA_SECRETS ?? join(homedir(), ".isha");
 
-// The daemon runs the agent in its own Node.
+// PM2's daemon runs the agent with its own Node.
 if (Number(process.versions.node.split(".")[0]) < 24) {
   throw new Error(\`PM2 must be started by Node 24 or later; this is \${process.version}\`);
 }
 
-/** The path of a file of secrets: never its content, which would stand in PM2's listing for anyone to read. */
+/** The path of a secret file. Never its content: anyone could read it in PM2's listing. */
 function secretFile(name) {
   const path = join(secrets, name);
   const file = statSync(path, { throwIfNoEntry: false });
-  if (file === undefined) throw new Error(\`\${path} isn't there: \\\`isha secrets init\\\` makes it\`);
-  if ((file.mode & 0o077) !== 0) throw new Error(\`\${path} can be read by others: chmod 600 \${path}\`);
+  if (file === undefined) throw new Error(\`\${path} is missing: \\\`isha secrets init\\\` creates it\`);
+  if ((file.mode & 0o077) !== 0) throw new Error(\`\${path} can be read by other users: chmod 600 \${path}\`);
   return path;
 }
 
-/** What makes Node read such a file when it starts. */
+/** A module that makes Node read such a file at its start. */
 function environmentFile(name) {
   const loader = pathToFileURL(join(root, "origin-agent/env-file.ts"));
   loader.searchParams.set("file", secretFile(name));
   return loader.href;
 }
 
-// Nothing else of the shell that happens to start PM2 reaches the programs, above all no secret of its own.
-const passed = ${array(INHERITED.map(quoted), 15, 0)};
+// The programs get only these variables of the shell that starts PM2, so none of its secrets.
+const inherited = ${array(INHERITED.map(quoted), 18, 0)};
 const environment = Object.fromEntries(
-  passed.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
 );
 
 const common = {
@@ -121,16 +121,16 @@ ${apps.map((app) => `${object(app, 4)},`).join("\n")}
 `;
 }
 
-/** What a program needs of the machine it runs on. */
+/** Variables that a program needs from its machine. */
 const INHERITED =
   "PATH HOME USER LOGNAME LANG LC_ALL TZ TMPDIR PM2_HOME LD_LIBRARY_PATH CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER".split(
     " ",
   );
 
-/** A piece of the file: JavaScript as it is to stand there, a list of such pieces, or names with pieces. */
+/** A part of the file: JavaScript source, a list of parts, or named parts. */
 type Piece = string | readonly Piece[] | { readonly [name: string]: Piece };
 
-/** An entry of the file's list of apps. `...` names what is spread into it. */
+/** An entry of the file's list of apps. `...` names an object that is spread into it. */
 type App = { readonly [name: string]: Piece };
 
 function agentApp(box: Box, options: EcosystemOptions): App {
@@ -153,7 +153,7 @@ function agentApp(box: Box, options: EcosystemOptions): App {
     name: quoted("isha-agent"),
     script: 'join(root, "origin-agent/main.ts")',
     interpreter: quoted("node"),
-    // A reload starts the new one beside the old one, on the same port.
+    // In a cluster a reload starts the new agent alongside the old one, on the same port.
     exec_mode: quoted("cluster"),
     node_args: [
       '`--import=${environmentFile("agent.env")}`',
@@ -162,12 +162,12 @@ function agentApp(box: Box, options: EcosystemOptions): App {
     wait_ready: "true",
     listen_timeout: String(AGENT_READY_TIMEOUT_MS),
     kill_timeout: String(AGENT_KILL_TIMEOUT_MS),
-    // Its nvidia-smi goes on while it drains.
+    // Its nvidia-smi keeps running while it drains.
     treekill: "false",
     env: {
       "...": "environment",
-      ...mapped({ ...AGENT_MALLOC, ...env }, quoted),
-      // What strips types from sources is 17 MB, and isn't loaded where they are found compiled.
+      ...mapValues({ ...AGENT_MALLOC, ...env }, quoted),
+      // With compiled sources in this cache, Node doesn't load its type stripper of 17 MB.
       NODE_COMPILE_CACHE: 'join(root, "node_modules/.cache/agent")',
     },
   };
@@ -188,7 +188,9 @@ function serverApp(box: Box, server: Server, options: EcosystemOptions): App {
     args: [
       quoted(String(port)),
       ...command.map(quoted),
-      ...flags.flat().map((word) => (word === KEY_FILE ? 'secretFile("llama-api-key")' : quoted(word))),
+      ...flags
+        .flat()
+        .map((argument) => (argument === KEY_FILE ? 'secretFile("llama-api-key")' : quoted(argument))),
       ...extra.map(quoted),
     ],
     kill_timeout: String(SERVER_KILL_TIMEOUT_MS),
@@ -201,10 +203,10 @@ function serverApp(box: Box, server: Server, options: EcosystemOptions): App {
   };
 }
 
-/** Stands for the key file's path, which only the machine knows, until the text is made. */
+/** Placeholder for the key file's path, which is known only on the box. */
 const KEY_FILE = "\0llama-api-key";
 
-/** Widest line of the file: it is checked by the project's formatter like any other. */
+/** Maximum line width: the project's formatter checks the generated file too. */
 const WIDTH = 110;
 
 function object(members: App, indent: number, lead = " ".repeat(indent)): string {
@@ -216,7 +218,7 @@ function object(members: App, indent: number, lead = " ".repeat(indent)): string
   return `${lead}{\n${lines.join("\n")}\n${" ".repeat(indent)}}`;
 }
 
-/** @param before how much of its first line is taken */
+/** @param before columns already used on its first line */
 function value(piece: Piece, indent: number, before: number): string {
   if (typeof piece === "string") return piece;
   if (Array.isArray(piece)) return array(piece as readonly string[], before, indent);
@@ -230,14 +232,14 @@ function array(pieces: readonly string[], before: number, indent: number): strin
   return `[\n${pieces.map((piece) => `${inner}${piece},`).join("\n")}\n${" ".repeat(indent)}]`;
 }
 
-/** As the formatter writes it: single quotes only where that saves backslashes. */
+/** A string literal in the formatter's style: single quotes only if that saves backslashes. */
 function quoted(text: string): string {
   const double = JSON.stringify(text);
   const plain = !text.includes("'") && !double.replaceAll('\\"', "").includes("\\");
   return text.includes('"') && plain ? `'${text}'` : double;
 }
 
-const mapped = <T, U>(members: Readonly<Record<string, T>>, change: (member: T) => U): Record<string, U> =>
+const mapValues = <T, U>(members: Readonly<Record<string, T>>, change: (member: T) => U): Record<string, U> =>
   Object.fromEntries(Object.entries(members).map(([name, member]) => [name, change(member)]));
 
 if (import.meta.main) {

@@ -1,4 +1,4 @@
-// A key's properties as options: one table for creating and changing, from what is typed to the API's body.
+// A key's properties as options of `keys create` and `keys change`, and the request body they make.
 import { Option, type Command } from "commander";
 import type * as z from "zod";
 import { FALLBACK_POLICIES, PRIORITIES } from "../../shared/fleet.ts";
@@ -6,11 +6,11 @@ import { SCOPES } from "../../shared/principal.ts";
 import { usageFailure } from "../failure.ts";
 import {
   optionValue,
-  readCount,
-  readLimit,
-  readMomentOrNone,
-  readNames,
-  readNamesOrAll,
+  parseCount,
+  parseLimit,
+  parseTimeOrNone,
+  parseNames,
+  parseNamesOrAll,
 } from "./option-values.ts";
 
 export interface KeyFieldOptions {
@@ -27,7 +27,7 @@ export interface KeyFieldOptions {
   readonly expires?: number | "none";
 }
 
-/** Where in a body an option's value stands, for messages in the operator's words. */
+/** The option for each path in the body: messages name the option. */
 const FLAGS: Readonly<Record<string, string>> = {
   name: "--name",
   scopes: "--scopes",
@@ -43,41 +43,41 @@ const FLAGS: Readonly<Record<string, string>> = {
 
 export function addKeyOptions(command: Command): Command {
   return command
-    .option("--scopes <names>", `what it may: ${SCOPES.join(", ")}`, optionValue(readNames))
-    .option("--agents <names>", "the agent types it may use, or all", optionValue(readNamesOrAll))
-    .option("--per-second <n>", "most requests a second", optionValue(readCount))
-    .option("--concurrent <n>", "most calls at once, or none", optionValue(readLimit))
+    .option("--scopes <names>", `its permissions: ${SCOPES.join(", ")}`, optionValue(parseNames))
+    .option("--agents <names>", "the agent types it may use, or all", optionValue(parseNamesOrAll))
+    .option("--per-second <n>", "maximum requests per second", optionValue(parseCount))
+    .option("--concurrent <n>", "maximum concurrent calls, or none", optionValue(parseLimit))
     .option(
       "--tokens-per-month <n>",
-      "most tokens in a calendar month (UTC), or none",
-      optionValue(readLimit),
+      "maximum tokens in a calendar month (UTC), or none",
+      optionValue(parseLimit),
     )
-    .addOption(new Option("--priority <level>", "its turn where calls wait").choices(PRIORITIES))
+    .addOption(new Option("--priority <level>", "its priority when calls wait").choices(PRIORITIES))
     .addOption(
-      new Option("--fallback <policy>", "may another model answer where its own is down").choices(
+      new Option("--fallback <policy>", "whether another model may answer when its own is down").choices(
         FALLBACK_POLICIES,
       ),
     )
-    .option("--address-exempt", "not counted against its address: one backend that speaks for many users")
+    .option("--address-exempt", "don't limit it by client address: for a backend that serves many users")
     .option(
       "--expires <day>",
-      "when it stops: 2027-01-31 (its beginning, UTC), a moment, or none",
-      optionValue(readMomentOrNone),
+      "when it expires: 2027-01-31 (its start, UTC), a time, or none",
+      optionValue(parseTimeOrNone),
     );
 }
 
 /**
- * The API's body: only what was typed, so that the service's own defaults stand for the rest.
- * @throws CommandFailure that names the option which the service would refuse.
+ * The request body: only what was typed; the service's defaults apply to the rest.
+ * @throws CommandFailure that names the option that the service would refuse.
  */
 export function keyBody(options: KeyFieldOptions, schema: z.ZodType): object {
   const { agents, perSecond, concurrent, tokensPerMonth, expires } = options;
-  const limits = given({
+  const limits = definedOnly({
     perSecond,
     concurrent: orNull(concurrent, "none"),
     tokensPerMonth: orNull(tokensPerMonth, "none"),
   });
-  const body = given({
+  const body = definedOnly({
     name: options.name,
     scopes: options.scopes,
     agents: orNull(agents, "all"),
@@ -88,19 +88,19 @@ export function keyBody(options: KeyFieldOptions, schema: z.ZodType): object {
     expiresAt: typeof expires === "number" ? new Date(expires).toISOString() : orNull(expires, "none"),
   });
   if (Object.keys(body).length === 0) {
-    throw usageFailure("Nothing to change was named.", "isha keys change --help lists what there is.");
+    throw usageFailure("No change was given.", "isha keys change --help lists the options.");
   }
   const parsed = schema.safeParse(body);
   if (parsed.success) return body;
   const [issue] = parsed.error.issues;
   const path = issue?.path.filter((part) => typeof part === "string").join(".") ?? "";
-  throw usageFailure(`${FLAGS[path] ?? "The key"}: ${issue?.message ?? "is not right"}.`);
+  throw usageFailure(`${FLAGS[path] ?? "The key"}: ${issue?.message ?? "is invalid"}.`);
 }
 
-/** What the API calls null has a word on the command line. */
-const orNull = <T, W extends string>(value: T | W | undefined, word: W): T | null | undefined =>
-  value === word ? null : (value as T | undefined);
+/** A keyword on the command line stands for the API's null. */
+const orNull = <T, K extends string>(value: T | K | undefined, keyword: K): T | null | undefined =>
+  value === keyword ? null : (value as T | undefined);
 
-function given(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+function definedOnly(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }

@@ -1,12 +1,12 @@
-// Which stretch of time `isha usage` asks for. Pure; whole hours, the finest the ledger keeps.
+// The time range that `isha usage` requests, in whole hours: the ledger's smallest unit. Pure.
 const HOUR_MS = 3_600_000;
 
 interface RangeOptions {
-  /** Moments, milliseconds since 1970. */
+  /** Milliseconds since 1970. */
   readonly from?: number | undefined;
   readonly to?: number | undefined;
   readonly month?: number | undefined;
-  /** Seconds back from now. */
+  /** Seconds before now. */
   readonly last?: number | undefined;
 }
 
@@ -16,7 +16,7 @@ interface UsageRange {
   readonly to: number;
 }
 
-/** The running month where nothing is said; null where the stretch is empty. */
+/** The current month so far by default; null if the range is empty. */
 export function usageRange(options: RangeOptions, now: number): UsageRange | null {
   const { month, last } = options;
   const range =

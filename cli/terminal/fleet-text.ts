@@ -1,6 +1,6 @@
-// The fleet as text for people. Pure.
+// Formats the fleet for a terminal: alarms, a row for each server, remarks on boxes. Pure.
 import type { FleetAlarm, FleetBoxView, FleetServerView, FleetView } from "../../shared/fleet-view.ts";
-import { agoText, countText } from "./figures.ts";
+import { agoText, countText } from "./format.ts";
 import type { Output } from "../context.ts";
 import { bold, tableText, type Column } from "./table.ts";
 import { plain } from "./safe-text.ts";
@@ -19,15 +19,15 @@ const COLUMNS: readonly Column[] = [
   { title: "MEMORY (GiB)", right: true },
 ];
 
-/** Only where a server has something to say of itself. */
+/** Shown only if a server reports a reason for its state. */
 const WHY: Column = { title: "WHY", cut: true, spare: true };
 
 const UNKNOWN = "–";
 
-/** Times are told by the service's clock. */
-export function fleetPage({ at, alarms, boxes }: FleetView, screen: Screen): string {
-  const said = boxes.some(({ servers }) => servers.some(({ why }) => why !== ""));
-  const columns = said ? [...COLUMNS, WHY] : COLUMNS;
+/** Durations are by the service's clock. */
+export function fleetText({ at, alarms, boxes }: FleetView, screen: Screen): string {
+  const hasReason = boxes.some(({ servers }) => servers.some(({ why }) => why !== ""));
+  const columns = hasReason ? [...COLUMNS, WHY] : COLUMNS;
   const rows = boxes.flatMap((box) => box.servers.map((server) => row(box, server)));
   return [
     alarmsText(alarms, at, screen),
@@ -41,7 +41,7 @@ export function fleetPage({ at, alarms, boxes }: FleetView, screen: Screen): str
 function alarmsText(alarms: readonly FleetAlarm[], at: number, screen: Screen): string {
   if (alarms.length === 0) return "";
   const lines = alarms.map(
-    ({ since, text, advice }) => `  ${plain(text)} (since ${agoText(since, at)})\n    ${plain(advice)}\n`,
+    ({ since, text, advice }) => `  ${plain(text)} (began ${agoText(since, at)})\n    ${plain(advice)}\n`,
   );
   return `${bold("ALARMS", screen)}\n${lines.join("")}`;
 }
@@ -64,12 +64,12 @@ function row(box: FleetBoxView, server: FleetServerView): string[] {
   ];
 }
 
-/** What a row can't say: since when a box is silent, and what its agent differs in. */
+/** What does not fit in a row: how long a box has been silent, several agents, a warning about its agent. */
 function remarks({ name, state, lastSeenAt, agents, warning }: FleetBoxView, at: number): string[] {
-  const heard = lastSeenAt === null ? "has never reported in" : `was last heard ${agoText(lastSeenAt, at)}`;
+  const lastReport = lastSeenAt === null ? "has never reported" : `last reported ${agoText(lastSeenAt, at)}`;
   return [
-    ...(state === "silent" ? [`${plain(name)} ${heard}.\n`] : []),
-    ...(agents > 1 ? [`${plain(name)} has ${countText(agents)} agents linked, as while it reloads.\n`] : []),
+    ...(state === "silent" ? [`${plain(name)} ${lastReport}.\n`] : []),
+    ...(agents > 1 ? [`${plain(name)} has ${countText(agents)} agents linked, as during a reload.\n`] : []),
     ...(warning === null ? [] : [`${plain(name)}: ${plain(warning)}.\n`]),
   ];
 }

@@ -1,6 +1,6 @@
-// A key as it is shown on a terminal. Pure.
+// Formats a key for a terminal: a table row, or a list of fields. Pure.
 import type { KeyView } from "../../shared/keys.ts";
-import { agoText, countText, dayText, momentText } from "./figures.ts";
+import { agoText, countText, dayText, momentText } from "./format.ts";
 import type { Column } from "./table.ts";
 
 export const KEY_COLUMNS: readonly Column[] = [
@@ -10,7 +10,7 @@ export const KEY_COLUMNS: readonly Column[] = [
   { title: "SCOPES", cut: true, spare: true },
   { title: "AGENT TYPES", cut: true },
   { title: "PER SECOND", right: true, spare: true },
-  { title: "AT ONCE", right: true },
+  { title: "CONCURRENT", right: true },
   { title: "TOKENS/MONTH", right: true },
   { title: "EXPIRES" },
 ];
@@ -32,7 +32,7 @@ export function keyRow(key: KeyView): string[] {
   ];
 }
 
-/** Names and values, for `fieldsText`; null is not worth a line. */
+/** Names and values for `fieldsText`; a null value is left out. */
 export function keyFields(key: KeyView, now: number): (readonly [string, string | null])[] {
   const { perSecond, concurrent, tokensPerMonth } = key.limits;
   const at = (moment: string | null): string | null =>
@@ -43,12 +43,12 @@ export function keyFields(key: KeyView, now: number): (readonly [string, string 
     ["state", key.state],
     ["scopes", key.scopes.join(", ")],
     ["agent types", key.agents?.join(", ") ?? "all"],
-    ["requests a second", countText(perSecond)],
-    ["calls at once", concurrent === null ? "no limit of its own" : countText(concurrent)],
-    ["tokens a month", tokensPerMonth === null ? "no limit" : countText(tokensPerMonth)],
+    ["requests per second", countText(perSecond)],
+    ["concurrent calls", concurrent === null ? "no limit of its own" : countText(concurrent)],
+    ["tokens per month", tokensPerMonth === null ? "no limit" : countText(tokensPerMonth)],
     ["priority", key.priority],
     ["fallback", key.fallback],
-    ["counted by address", key.addressExempt ? "no" : "yes"],
+    ["limited by address", key.addressExempt ? "no" : "yes"],
     ["expires", at(key.expiresAt) ?? "never"],
     ["created", at(key.createdAt)],
     ["revoked", at(key.revokedAt)],

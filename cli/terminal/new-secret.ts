@@ -1,9 +1,9 @@
-// A secret that was just made, told once: on the terminal, or into a file that was taken for it beforehand.
+// Shows a new secret once: on the terminal, or in a file that is created before the key.
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { KeyWithSecret } from "../../shared/keys.ts";
 import type { Answer } from "../api/admin-api.ts";
-import { takeKeyPlace, type KeyPlace } from "../api/admin-key-file.ts";
+import { createKeyFile, type NewKeyFile } from "../api/admin-key-file.ts";
 import { writeJson, type OutputOptions } from "../options/common-options.ts";
 import { keyFields } from "./key-text.ts";
 import type { CommandContext } from "../context.ts";
@@ -17,49 +17,48 @@ export function addSaveOption(command: Command): Command {
   return command.option("--save <file>", "write the key to a new file of mode 0600 instead of showing it");
 }
 
-/** Makes a key and tells it. The file's place is taken first: a key that can't be written down would be lost. */
-export async function tellNewKey(
+/** Creates a key and shows it. The file is created first: a key that can't be saved would be lost. */
+export async function showNewKey(
   options: SaveOptions,
-  around: CommandContext,
-  make: () => Promise<Answer<KeyWithSecret>>,
+  io: CommandContext,
+  create: () => Promise<Answer<KeyWithSecret>>,
   title: (key: KeyWithSecret) => string,
 ): Promise<void> {
-  const place = options.save === undefined ? null : await takeKeyPlace(resolve(around.folder, options.save));
-  const answer = await made(make, place);
+  const file = options.save === undefined ? null : await createKeyFile(resolve(io.folder, options.save));
+  const answer = await createOrDiscard(create, file);
   const { key, ...view } = answer.value;
-  const saved = place !== null && (await written(place, key, around));
-  if (options.json === true) {
-    writeJson(around.out, answer.raw);
-    return;
-  }
-  const { out } = around;
-  const told = saved ? `in ${place.path}` : key;
+  const saved = file !== null && (await save(file, key, io));
+  const { out } = io;
+  if (options.json === true) return writeJson(out, answer.raw);
   out.write(`${bold(title(answer.value), out)}\n\n`);
-  out.write(fieldsText([...keyFields(view, around.now()), ["key", told]]));
+  out.write(fieldsText([...keyFields(view, io.now()), ["key", saved ? `in ${file.path}` : key]]));
   if (!saved) {
-    around.err.write(
-      "\nThe key is shown this once: nobody can read it again. Pass it on by a way that keeps it secret.\n",
+    io.err.write(
+      "\nThe key is shown only once and can't be read again. Send it over a confidential channel.\n",
     );
   }
 }
 
-async function made(make: () => Promise<Answer<KeyWithSecret>>, place: KeyPlace | null) {
+async function createOrDiscard(
+  create: () => Promise<Answer<KeyWithSecret>>,
+  file: NewKeyFile | null,
+): Promise<Answer<KeyWithSecret>> {
   try {
-    return await make();
+    return await create();
   } catch (error) {
-    await place?.abandon();
+    await file?.discard();
     throw error;
   }
 }
 
-/** Whether the key is in its file; where not (a full disk) it is shown after all. */
-async function written(place: KeyPlace, key: string, around: CommandContext): Promise<boolean> {
+/** Whether the key was written; if not (a full disk), it must be shown. */
+async function save(file: NewKeyFile, key: string, io: CommandContext): Promise<boolean> {
   try {
-    await place.write(key);
+    await file.write(key);
     return true;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown";
-    around.err.write(`isha: ${place.path} couldn't be written (${code}), so the key is shown here.\n`);
+    io.err.write(`isha: ${file.path} couldn't be written (${code}), so the key is shown here.\n`);
     return false;
   }
 }

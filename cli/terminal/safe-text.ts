@@ -1,27 +1,27 @@
-// Text of others on an operator's terminal: no control characters pass, and its width is what the screen shows. Pure.
+// Makes text from outside safe for an operator's terminal: without control characters, and cut by its width. Pure.
 
 const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
-/** Characters that take two columns: East Asian ones and pictures. */
+/** Characters that take two columns: East Asian ones and emoji. */
 const WIDE =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u3000-\u303f\uff01-\uff60]|\p{Emoji_Presentation}/u;
-/** Control, format and line-separating characters: they move the cursor or reverse the text's direction. */
+/** Control, format and line-separating characters, which move the cursor or reverse the text's direction. */
 const UNSHOWABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-/** The text with nothing in it that a terminal would obey. */
+/** Replaces every character that a terminal would execute. */
 export function plain(text: string): string {
   return text.replace(UNSHOWABLE, "�");
 }
 
-/** How many columns it takes. */
+/** Columns that the text takes. */
 export function widthOf(text: string): number {
-  // Most of what is shown is ASCII.
+  // A fast path: most text is ASCII.
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let width = 0;
   for (const { segment } of GRAPHEMES.segment(text)) width += WIDE.test(segment) ? 2 : 1;
   return width;
 }
 
-/** Cut to a width, with an ellipsis where something is missing. */
+/** Cuts the text to a width and marks the cut with an ellipsis. */
 export function cutTo(text: string, width: number): string {
   if (widthOf(text) <= width) return text;
   let kept = "";

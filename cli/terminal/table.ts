@@ -1,25 +1,25 @@
-// Tables and lists of fields for a terminal: aligned, cut to its width, plain where it is none. Pure.
+// Formats tables and lists of fields: aligned, and cut to the width of a terminal. Pure.
 import { cutTo, plain, widthOf } from "./safe-text.ts";
 import type { Output } from "../context.ts";
 
 export interface Column {
   readonly title: string;
-  /** Figures stand at the right. */
+  /** Aligned right, for figures. */
   readonly right?: boolean;
-  /** May be cut where the terminal is narrow. */
+  /** May be cut on a narrow terminal. */
   readonly cut?: boolean;
-  /** Left out, the last one first, where a terminal is too narrow even for cut columns. */
+  /** Left out, the last one first, if the terminal is too narrow even for cut columns. */
   readonly spare?: boolean;
 }
 
-/** Where it is shown: its width, and whether it knows bold. */
+/** The output's width, and whether it can show bold text. */
 type Screen = Pick<Output, "columns" | "colours">;
 
 const GAP = "  ";
-/** A column is cut no further: less says nothing. */
+/** A column is never cut below this: less is useless. */
 const MIN_WIDTH = 8;
 
-/** @param total one more row, below a line. */
+/** @param total a last row, below a line. */
 export function tableText(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
@@ -40,7 +40,7 @@ export function tableText(
   return `${[bold(heading, screen), ...body].join("\n")}\n`;
 }
 
-/** `name   value`, a line each; those without a value are left out. */
+/** Lines of `name   value`; fields without a value are left out. */
 export function fieldsText(fields: readonly (readonly [string, string | null])[]): string {
   const shown = fields.filter((field): field is readonly [string, string] => field[1] !== null);
   const width = Math.max(0, ...shown.map(([name]) => widthOf(name)));
@@ -52,7 +52,7 @@ export function bold(text: string, { colours }: Pick<Screen, "colours">): string
 }
 
 interface Measured extends Column {
-  /** In a row. */
+  /** Position in a row. */
   readonly index: number;
   readonly width: number;
 }
@@ -63,13 +63,13 @@ function measured(
   available: number | null,
 ): Measured[] {
   return columns.map((column, index) => {
-    const width = rows.reduce((most, row) => Math.max(most, widthOf(row[index] ?? "")), 0);
-    const most = column.cut === true && available !== null ? available : Infinity;
-    return { ...column, index, width: Math.min(width, most) };
+    const width = rows.reduce((max, row) => Math.max(max, widthOf(row[index] ?? "")), 0);
+    const max = column.cut === true && available !== null ? available : Infinity;
+    return { ...column, index, width: Math.min(width, max) };
   });
 }
 
-/** The columns as wide as there is room for; all in full where it is no terminal. */
+/** Narrows or drops columns until they fit; keeps all in full if the output is not a terminal. */
 function fit(columns: readonly Measured[], available: number | null): readonly Measured[] {
   const over =
     columns.reduce((sum, { width }) => sum + width, GAP.length * (columns.length - 1)) -
@@ -78,7 +78,7 @@ function fit(columns: readonly Measured[], available: number | null): readonly M
   const room = columns.reduce((sum, column) => sum + roomIn(column), 0);
   const spare = columns.findLastIndex((column) => column.spare === true);
   if (room < over && spare >= 0) return fit(columns.toSpliced(spare, 1), available);
-  // Too narrow for any of it: the terminal wraps.
+  // Too narrow for any table: the terminal wraps the lines.
   if (room === 0) return columns;
   const widest = columns.reduce((best, column) => (roomIn(column) > roomIn(best) ? column : best));
   return fit(
@@ -87,7 +87,7 @@ function fit(columns: readonly Measured[], available: number | null): readonly M
   );
 }
 
-/** By how much it may be cut. */
+/** Columns by which it may still be cut. */
 const roomIn = ({ cut, width }: Measured): number => (cut === true ? Math.max(0, width - MIN_WIDTH) : 0);
 
 function pad(text: string, width: number, right: boolean): string {

@@ -1,6 +1,6 @@
-// Usage as a table for people. Pure.
+// Formats a usage report as a table. Pure.
 import type { UsageReport, UsageSums } from "../../shared/usage-report.ts";
-import { countText, shareText } from "./figures.ts";
+import { countText, shareText } from "./format.ts";
 import type { Output } from "../context.ts";
 import { tableText, type Column } from "./table.ts";
 
@@ -14,14 +14,14 @@ const TITLES = {
 
 const FIGURES: readonly Column[] = [
   { title: "CALLS", right: true },
-  { title: "WHOLE", right: true },
+  { title: "COMPLETE", right: true },
   { title: "PROMPT", right: true },
-  { title: "OF IT CACHED", right: true, spare: true },
+  { title: "CACHED", right: true, spare: true },
   { title: "ANSWER", right: true },
   { title: "TOKENS", right: true },
 ];
 
-/** @param names of keys, by id. */
+/** @param names the keys' names by id. */
 export function usageTable(
   report: UsageReport,
   names: ReadonlyMap<string, string>,
@@ -55,7 +55,7 @@ function figures(sums: UsageSums): string[] {
 }
 
 function estimateLine({ calls, estimatedCalls }: UsageSums): string {
-  if (estimatedCalls === 0) return "\nAll tokens are the servers' own counts.\n";
+  if (estimatedCalls === 0) return "\nAll tokens were counted by the model servers.\n";
   const share = shareText(estimatedCalls, calls);
-  return `\nThe tokens of ${countText(estimatedCalls)} of ${countText(calls)} calls (${share}) are estimates.\n`;
+  return `\nThe tokens of ${countText(estimatedCalls)} of ${countText(calls)} calls (${share}) are estimated.\n`;
 }

@@ -1,4 +1,4 @@
-// The runbook has a line for each alarm, under the alarm's own name and with its own numbers.
+// The runbook has a row for each alarm, with the alarm's name and numbers.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -19,11 +19,11 @@ const lines = new Map(
 );
 
 describe("the runbook", () => {
-  it("has a line for each alarm and for nothing that is none", () => {
+  it("has a row for each alarm, and no other rows", () => {
     expect([...lines.keys()].toSorted()).toEqual(Object.keys(ADVICE).toSorted());
   });
 
-  it("says how long a condition holds before it wakes somebody, and when it is over", () => {
+  it("states how long a condition lasts before its alarm is raised, and when the alarm is over", () => {
     for (const [kind, ms] of Object.entries(ALARM_AFTER_MS) as [AlarmKind, number][])
       if (ms > 0) expect(lines.get(kind)?.when, kind).toContain(`for ${ms / 1000} s`);
     expect(lines.get("heat")?.when).toContain(`${HOT_C} °C`);
@@ -31,9 +31,9 @@ describe("the runbook", () => {
     expect(text.replaceAll("\n", " ")).toContain(`one when it has been over for ${CALM_MS / 1000} s`);
   });
 
-  it("names every command that a message names", () => {
+  it("names every command that an alarm's advice names", () => {
     for (const [kind, advice] of Object.entries(ADVICE)) {
-      // A command without what the reader fills in.
+      // Without the placeholders that the reader fills in.
       const commands = [...advice.matchAll(/`([^`]+)`/g)].map((match) =>
         (match[1] ?? "").replace(/ <[^>]*>.*/, ""),
       );

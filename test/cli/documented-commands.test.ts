@@ -1,4 +1,4 @@
-// Every `isha …` that the documents show is one the program takes, option by option; and no command goes unmentioned.
+// Every `isha …` in the documents and in the command's own help is valid, option by option; every command is documented.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -8,48 +8,53 @@ import { runHere, commandContext } from "./support/run-isha.ts";
 
 const DOCUMENTS = ["README.md", "docs/operations.md"];
 
-/** What stands for something that the reader fills in. */
-const FILLED: Readonly<Record<string, string>> = {
+/** Values for the placeholders that the reader fills in. */
+const VALUES: Readonly<Record<string, string>> = {
   id: "3fA9kQ2mXw7b1",
   "request-id": `req_${"0".repeat(32)}`,
   file: "some.key",
-  name: "somebody",
+  name: "clinic",
 };
 
-interface Shown {
-  readonly where: string;
+interface Example {
+  readonly source: string;
   readonly line: string;
 }
 
-/** Lines of shell examples, and code within sentences, that start with the command. */
-function shownIn(document: string): Shown[] {
+/** Lines of shell examples, and code in sentences, that start with the command. */
+function examplesIn(document: string): Example[] {
   const text = readFileSync(fileURLToPath(new URL(`../../${document}`, import.meta.url)), "utf8");
   const blocks = [...text.matchAll(/^```sh\n([^]*?)^```/gm)].flatMap((match) => (match[1] ?? "").split("\n"));
   const prose = text.replace(/^```[^]*?^```/gm, "");
   const spans = [...prose.matchAll(/`([^`\n]+)`/g)].map((match) => match[1] ?? "");
   return (
     [...blocks, ...spans]
-      .map((line) => line.trim().replace(/^(?:[A-Z_]+=\S+ +)*(?:npx +)?/, ""))
-      // `isha …` stands for any command of it.
+      .map((line) =>
+        line
+          .trim()
+          .replace(/^(?:[A-Z_]+=\S+ +)+/, "")
+          .replace(/^npm run (?:-s )?isha --(?= )/, "isha"),
+      )
+      // `isha …` stands for any command.
       .filter((line) => /^isha [a-z-]/.test(line))
-      .map((line) => ({ where: document, line }))
+      .map((line) => ({ source: document, line }))
   );
 }
 
-/** The arguments, as a shell would split such a line: quotes, a comment, and what follows a pipe. */
+/** Splits a line into arguments as a shell does: quotes; without a comment or what follows a pipe. */
 function argumentsOf(line: string): string[] {
   const [command = ""] = line
-    .replace(/<([a-z-]+)>/g, (_, name: string) => FILLED[name] ?? "?")
+    .replace(/<([a-z-]+)>/g, (_, name: string) => VALUES[name] ?? "?")
     .split(/ +(?:[|>#]|&&) ?/);
   const words = command.match(/"[^"]*"|\S+/g) ?? [];
   return words.slice(1).map((word) => word.replace(/^"(.*)"$/, "$1"));
 }
 
-const shown = DOCUMENTS.flatMap(shownIn);
+const examples = DOCUMENTS.flatMap(examplesIn);
 
-/** Parses to the end, and gets no further: it is interrupted before anybody is asked. */
-async function parse(argv: readonly string[]): Promise<{ code: number | null; said: string }> {
-  // A key's file would be made, or be missing, before anybody is asked.
+/** Parses the command line; the command is interrupted before it sends a request. */
+async function parse(argv: readonly string[]): Promise<{ code: number | null; output: string }> {
+  // Key files would be created, or be missing, before the first request.
   const files = ["--save", "--from", "--key-file"];
   const dry = argv.filter((word, at) => !files.includes(word) && !files.includes(argv[at - 1] ?? ""));
   const { code, out, err } = await runHere(dry, {
@@ -58,12 +63,12 @@ async function parse(argv: readonly string[]): Promise<{ code: number | null; sa
     ask: () => Promise.resolve("n"),
     putSecret: () => Promise.resolve(0),
   });
-  return { code, said: out + err };
+  return { code, output: out + err };
 }
 
 const program = ishaProgram(commandContext());
 
-/** `keys create`, `usage`, …: all there are. */
+/** All commands: `keys create`, `usage`, … */
 function allCommands(): string[] {
   return program.commands.flatMap((command) =>
     command.commands.length === 0
@@ -72,21 +77,37 @@ function allCommands(): string[] {
   );
 }
 
+async function expectValid(line: string): Promise<void> {
+  const { code, output } = await parse(argumentsOf(line));
+  expect(output).not.toMatch(/unknown|invalid|Invalid|required/);
+  expect([EXIT.done, EXIT.interrupted]).toContain(code);
+}
+
+describe("the help of", () => {
+  it.each(allCommands())("%s has examples that work in a clone as printed", async (name) => {
+    const { out } = await runHere([...name.split(" "), "--help"]);
+    const lines = [...out.matchAll(/^ {2}\$ (.*)$/gm)].map(([, line = ""]) => line);
+    expect(lines.length).toBeGreaterThan(0);
+    for (const line of lines) {
+      expect(line).toMatch(new RegExp(`^npm run -s isha -- ${name}\\b`));
+      await expectValid(line.replace(/^npm run -s isha --/, "isha"));
+    }
+  });
+});
+
 describe("the documents", () => {
-  it.each(shown)("$where: $line", async ({ line }) => {
-    const { code, said } = await parse(argumentsOf(line));
-    expect(said).not.toMatch(/unknown|invalid|Invalid|required/);
-    expect([EXIT.done, EXIT.interrupted]).toContain(code);
+  it.each(examples)("$source: $line", async ({ line }) => {
+    await expectValid(line);
   });
 
-  it("show every command there is", () => {
-    const lines = shown.map(({ line }) => line);
-    const unshown = allCommands().filter((name) => !lines.some((line) => line.startsWith(`isha ${name}`)));
-    expect(unshown).toEqual([]);
-    expect(shown.length).toBeGreaterThan(20);
+  it("show every command", () => {
+    const lines = examples.map(({ line }) => line);
+    const missing = allCommands().filter((name) => !lines.some((line) => line.startsWith(`isha ${name}`)));
+    expect(missing).toEqual([]);
+    expect(examples.length).toBeGreaterThan(20);
   });
 
-  it("name no option that no command has", () => {
+  it("name only options that exist", () => {
     const known = program.commands
       .flatMap((command) => [command, ...command.commands])
       .flatMap(({ options }) => options.map(({ long }) => long));
@@ -96,7 +117,7 @@ describe("the documents", () => {
     expect(named.length).toBeGreaterThan(10);
   });
 
-  it("a line with an option that isn't there is found out", async () => {
+  it("the check finds an unknown option", async () => {
     expect((await parse(argumentsOf("isha keys create --name x --token-per-month 5M"))).code).toBe(
       EXIT.usage,
     );

@@ -1,36 +1,38 @@
-// `isha box drain <box>`: the box takes no further calls until it is resumed.
+// `isha box drain <box>`: stops new calls to a box until it is resumed.
 import type { Command } from "commander";
-import { addBoxArgument, boxPath, Ordered, toldText } from "../../options/box-argument.ts";
+import { deliveryText, sendBoxCommand } from "../../api/box-commands.ts";
+import { connect } from "../../api/connection.ts";
+import { addBoxArgument } from "../../options/arguments.ts";
 import {
   addExamples,
   addServiceOptions,
-  writeJson,
-  type OutputOptions,
+  writeAnswer,
+  type ServiceOptions,
 } from "../../options/common-options.ts";
-import { connect, type ConnectionOptions } from "../../api/connection.ts";
 import type { CommandContext } from "../../context.ts";
 import { plain } from "../../terminal/safe-text.ts";
 
-type Options = OutputOptions & ConnectionOptions;
-
-export function addBoxDrain(boxes: Command, around: CommandContext): void {
+export function addBoxDrain(boxes: Command, io: CommandContext): void {
   const command = addBoxArgument(boxes.command("drain"))
-    .summary("a box takes no further calls")
+    .summary("stop new calls to a box")
     .description(
-      "Has a box take no further calls, until it is resumed: also after a restart of its agent. Calls that run or " +
-        "wait there finish; new ones go to other boxes. Drain before cloudflared, the machine or its driver is touched.",
+      "Stops new calls to a box until it is resumed, even if its agent restarts. Calls that run or wait there finish; " +
+        "new ones go to other boxes. Drain a box before work on cloudflared, the machine or its driver.",
     );
-  addServiceOptions(command).action((box: string, options: Options) => drain(box, options, around));
+  addServiceOptions(command).action((box: string, options: ServiceOptions) => drain(box, options, io));
   addExamples(command, ["isha box drain box1"]);
 }
 
-async function drain(box: string, options: Options, around: CommandContext): Promise<void> {
-  const api = await connect(options, around);
-  const { value, raw } = await api.ask(Ordered, `${boxPath(box)}/drain`, { method: "POST" });
-  if (options.json === true) return writeJson(around.out, raw);
+async function drain(box: string, options: ServiceOptions, io: CommandContext): Promise<void> {
+  const api = await connect(options, io);
+  const { value, raw } = await sendBoxCommand(api, box, "drain");
   const name = plain(value.box);
-  around.out.write(
-    `${name} takes no further calls; those it has finish. ${toldText(value)}\n` +
-      `It is empty once \`isha fleet\` shows no slot taken and nobody waiting; \`isha box resume ${name}\` ends this.\n`,
+  writeAnswer(
+    options,
+    io,
+    raw,
+    () =>
+      `${name} takes no new calls; its current calls finish. ${deliveryText(value)}\n` +
+      `It is empty when \`isha fleet\` shows no busy slots and no waiting calls. \`isha box resume ${name}\` ends the drain.\n`,
   );
 }

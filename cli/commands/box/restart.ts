@@ -1,63 +1,62 @@
-// `isha box restart <box> <port>`: PM2 restarts a llama-server. It asks first.
+// `isha box restart <box> <port>`: restarts a llama-server through PM2, after a confirmation.
 import type { Command } from "commander";
 import { FleetView, type FleetServerView } from "../../../shared/fleet-view.ts";
 import type { AdminApi } from "../../api/admin-api.ts";
-import { addBoxArgument, addPortArgument, boxPath, Ordered } from "../../options/box-argument.ts";
+import { sendBoxCommand } from "../../api/box-commands.ts";
+import { connect } from "../../api/connection.ts";
+import { addBoxArgument, addPortArgument } from "../../options/arguments.ts";
 import {
   addExamples,
   addServiceOptions,
-  writeJson,
-  type OutputOptions,
+  writeAnswer,
+  type ServiceOptions,
 } from "../../options/common-options.ts";
-import { connect, type ConnectionOptions } from "../../api/connection.ts";
-import { CommandFailure, EXIT, usageFailure } from "../../failure.ts";
-import { countText } from "../../terminal/figures.ts";
+import { addYesOption, confirm, requireConfirmation, type ConfirmOptions } from "../../terminal/confirm.ts";
+import { countText } from "../../terminal/format.ts";
 import type { CommandContext } from "../../context.ts";
 import { plain } from "../../terminal/safe-text.ts";
 
-type Options = OutputOptions & ConnectionOptions & { readonly yes?: true };
+type Options = ServiceOptions & ConfirmOptions;
 
-interface Wanted {
+interface Target {
   readonly box: string;
   readonly port: number;
 }
 
-export function addBoxRestart(boxes: Command, around: CommandContext): void {
+export function addBoxRestart(boxes: Command, io: CommandContext): void {
   const command = addPortArgument(addBoxArgument(boxes.command("restart")))
-    .summary("PM2 restarts a server")
+    .summary("restart a server")
     .description(
-      "Has PM2 restart a llama-server. Streams that run on it go on elsewhere or once it is back, where the same " +
-        "answer can go on; the others break. It asks first.",
-    )
-    .option("--yes", "don't ask");
-  addServiceOptions(command).action((box: string, port: number, options: Options) =>
-    restart({ box, port }, options, around),
+      "Restarts a llama-server through PM2. A stream that runs on it continues on another server, or once this one is " +
+        "back, if the same answer can continue; other streams break. It asks for confirmation first.",
+    );
+  addServiceOptions(addYesOption(command)).action((box: string, port: number, options: Options) =>
+    restart({ box, port }, options, io),
   );
   addExamples(command, ["isha box restart box1 9001", "isha box restart box1 9001 --yes"]);
 }
 
-async function restart(wanted: Wanted, options: Options, around: CommandContext): Promise<void> {
-  if (options.yes !== true && around.ask === null) {
-    throw usageFailure("Nobody is at the terminal to confirm this.", "Add --yes if it is meant.");
-  }
-  const api = await connect(options, around);
-  if (options.yes !== true) await confirm(api, wanted, around);
-  const { box, port } = wanted;
-  const { raw } = await api.ask(Ordered, `${boxPath(box)}/servers/${port}/restart`, { method: "POST" });
-  if (options.json === true) writeJson(around.out, raw);
-  else around.out.write(`PM2 was told to restart ${port} on ${box}. \`isha fleet\` shows when it is back.\n`);
+async function restart(target: Target, options: Options, io: CommandContext): Promise<void> {
+  requireConfirmation(options, io);
+  const api = await connect(options, io);
+  if (options.yes !== true) await confirmRestart(api, target, io);
+  const { box, port } = target;
+  const { raw } = await sendBoxCommand(api, box, `servers/${port}/restart`);
+  writeAnswer(
+    options,
+    io,
+    raw,
+    () => `PM2 restarts ${port} on ${box}. \`isha fleet\` shows when it is back.\n`,
+  );
 }
 
-async function confirm(api: AdminApi, { box, port }: Wanted, around: CommandContext): Promise<void> {
-  const { value } = await api.ask(FleetView, "/admin/fleet");
+async function confirmRestart(api: AdminApi, { box, port }: Target, io: CommandContext): Promise<void> {
+  const { value } = await api.request(FleetView, "/admin/fleet");
   const servers = value.boxes.find(({ name }) => name === box)?.servers;
-  const server = servers?.find((one) => one.port === port);
-  // The service says which ones there are.
+  const server = servers?.find((candidate) => candidate.port === port);
+  // An unknown server needs no question: the service refuses the command and lists the known ones.
   if (server === undefined) return;
-  const answer = await around.ask?.(`Restart ${port} on ${box} (${serverText(server)})? [y/N] `);
-  if (!/^y(?:es)?$/i.test(answer?.trim() ?? "")) {
-    throw new CommandFailure(EXIT.failed, "Nothing was restarted.");
-  }
+  await confirm(io, `Restart ${port} on ${box} (${serverText(server)})?`, "Nothing was restarted.");
 }
 
 function serverText({ model, state, busy }: FleetServerView): string {

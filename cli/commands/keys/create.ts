@@ -1,23 +1,23 @@
-// `isha keys create`: a new key, its secret told once.
+// `isha keys create`: makes a key and shows its secret once.
 import type { Command } from "commander";
 import { KeyWithSecret, NewKey } from "../../../shared/keys.ts";
-import { addExamples, addServiceOptions } from "../../options/common-options.ts";
-import { connect, type ConnectionOptions } from "../../api/connection.ts";
+import { connect } from "../../api/connection.ts";
+import { addExamples, addServiceOptions, type ServiceOptions } from "../../options/common-options.ts";
 import { addKeyOptions, keyBody, type KeyFieldOptions } from "../../options/key-fields.ts";
-import { addSaveOption, tellNewKey, type SaveOptions } from "../../terminal/new-secret.ts";
+import { addSaveOption, showNewKey, type SaveOptions } from "../../terminal/new-secret.ts";
 import type { CommandContext } from "../../context.ts";
 
-type Options = KeyFieldOptions & SaveOptions & ConnectionOptions;
+type Options = KeyFieldOptions & SaveOptions & ServiceOptions;
 
-export function addKeysCreate(keys: Command, around: CommandContext): void {
+export function addKeysCreate(keys: Command, io: CommandContext): void {
   const command = keys
     .command("create")
-    .summary("make a key; its secret is shown this once")
-    .description("Makes a key and shows its secret, once. What isn't said is as a plain client's key has it.")
-    .requiredOption("--name <name>", "whose it is");
-  addServiceOptions(addSaveOption(addKeyOptions(command))).action((options: Options) =>
-    create(options, around),
-  );
+    .summary("make a key; its secret is shown only once")
+    .description(
+      "Makes a key and shows its secret, only once. Without options it is an ordinary client's key.",
+    )
+    .requiredOption("--name <name>", "the client or person that uses it");
+  addServiceOptions(addSaveOption(addKeyOptions(command))).action((options: Options) => create(options, io));
   addExamples(command, [
     'isha keys create --name "Riverside Clinic" --agents Intake,Radiology --tokens-per-month 5M',
     "isha keys create --name backend --per-second 500 --concurrent 8 --address-exempt",
@@ -25,13 +25,13 @@ export function addKeysCreate(keys: Command, around: CommandContext): void {
   ]);
 }
 
-async function create(options: Options, around: CommandContext): Promise<void> {
+async function create(options: Options, io: CommandContext): Promise<void> {
   const body = keyBody(options, NewKey);
-  const api = await connect(options, around);
-  await tellNewKey(
+  const api = await connect(options, io);
+  await showNewKey(
     options,
-    around,
-    () => api.ask(KeyWithSecret, "/admin/keys", { method: "POST", body }),
+    io,
+    () => api.request(KeyWithSecret, "/admin/keys", { method: "POST", body }),
     ({ name }) => `Made the key “${name}”.`,
   );
 }

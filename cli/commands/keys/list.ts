@@ -1,31 +1,32 @@
-// `isha keys list`: the keys there are, oldest first.
+// `isha keys list`: lists the keys, oldest first.
 import { Option, type Command } from "commander";
 import { KEY_STATES, KeyList } from "../../../shared/keys.ts";
+import { connect } from "../../api/connection.ts";
+import { readList } from "../../api/lists.ts";
 import {
   addExamples,
   addServiceOptions,
   writeJson,
-  type OutputOptions,
+  type ServiceOptions,
 } from "../../options/common-options.ts";
-import { connect, type ConnectionOptions } from "../../api/connection.ts";
-import { countText } from "../../terminal/figures.ts";
+import { countText } from "../../terminal/format.ts";
 import { KEY_COLUMNS, keyRow } from "../../terminal/key-text.ts";
 import type { CommandContext } from "../../context.ts";
 import { tableText } from "../../terminal/table.ts";
 
-/** A page: a few screens. */
+/** Rows of a page: a few screens. */
 const PAGE = 100;
 
-type Options = OutputOptions & ConnectionOptions & { readonly state?: string; readonly all?: true };
+type Options = ServiceOptions & { readonly state?: string; readonly all?: true };
 
-export function addKeysList(keys: Command, around: CommandContext): void {
+export function addKeysList(keys: Command, io: CommandContext): void {
   const command = keys
     .command("list")
-    .summary("the keys there are")
-    .description(`Lists keys, oldest first: the first ${PAGE}, or all of them. A secret is never shown.`)
-    .addOption(new Option("--state <state>", "only those in this state").choices(KEY_STATES))
+    .summary("all keys")
+    .description(`Lists keys, oldest first: the first ${PAGE}, or all. It never shows a secret.`)
+    .addOption(new Option("--state <state>", "only keys in this state").choices(KEY_STATES))
     .option("--all", `all, not only the first ${PAGE}`);
-  addServiceOptions(command).action((options: Options) => list(options, around));
+  addServiceOptions(command).action((options: Options) => list(options, io));
   addExamples(command, [
     "isha keys list",
     "isha keys list --state active --all",
@@ -33,26 +34,22 @@ export function addKeysList(keys: Command, around: CommandContext): void {
   ]);
 }
 
-async function list(options: Options, around: CommandContext): Promise<void> {
-  const api = await connect(options, around);
-  const query = { state: options.state, limit: PAGE };
-  const pages =
-    options.all === true
-      ? await api.askAll(KeyList, "/admin/keys", query)
-      : [await api.ask(KeyList, "/admin/keys", { query })];
-  const next = pages.at(-1)?.value.next ?? null;
-  const { out } = around;
-  if (options.json === true) {
-    writeJson(out, { keys: pages.flatMap(({ raw }) => (raw as { readonly keys: unknown[] }).keys), next });
-    return;
-  }
-  const keys = pages.flatMap(({ value }) => value.keys);
-  if (keys.length === 0) {
-    around.err.write(
+async function list(options: Options, io: CommandContext): Promise<void> {
+  const api = await connect(options, io);
+  const { rows, more, raw } = await readList(api, {
+    field: "keys",
+    schema: KeyList,
+    path: "/admin/keys",
+    query: { state: options.state, limit: PAGE },
+    all: options.all === true,
+  });
+  const { out, err } = io;
+  if (options.json === true) return writeJson(out, raw);
+  if (rows.length === 0) {
+    return err.write(
       options.state === undefined ? "There are no keys yet.\n" : `No key is ${options.state}.\n`,
     );
-    return;
   }
-  out.write(tableText(KEY_COLUMNS, keys.map(keyRow), out));
-  if (next !== null) around.err.write(`These are the first ${countText(keys.length)}; --all shows all.\n`);
+  out.write(tableText(KEY_COLUMNS, rows.map(keyRow), out));
+  if (more) err.write(`These are the first ${countText(rows.length)}; --all shows all.\n`);
 }

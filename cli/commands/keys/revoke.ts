@@ -1,47 +1,46 @@
-// `isha keys revoke <id>`: the key stops, for good. It asks first.
+// `isha keys revoke <id>`: stops a key permanently, after a confirmation.
 import type { Command } from "commander";
 import { KeyView } from "../../../shared/keys.ts";
 import type { AdminApi } from "../../api/admin-api.ts";
+import { connect } from "../../api/connection.ts";
+import { addKeyArgument, keyPath } from "../../options/arguments.ts";
 import {
   addExamples,
   addServiceOptions,
-  writeJson,
-  type OutputOptions,
+  writeAnswer,
+  type ServiceOptions,
 } from "../../options/common-options.ts";
-import { connect, type ConnectionOptions } from "../../api/connection.ts";
-import { CommandFailure, EXIT, usageFailure } from "../../failure.ts";
-import { addKeyArgument, keyPath } from "../../options/key-argument.ts";
+import { addYesOption, confirm, requireConfirmation, type ConfirmOptions } from "../../terminal/confirm.ts";
 import type { CommandContext } from "../../context.ts";
 import { plain } from "../../terminal/safe-text.ts";
 
-type Options = OutputOptions & ConnectionOptions & { readonly yes?: true };
+type Options = ServiceOptions & ConfirmOptions;
 
-export function addKeysRevoke(keys: Command, around: CommandContext): void {
+export function addKeysRevoke(keys: Command, io: CommandContext): void {
   const command = addKeyArgument(keys.command("revoke"))
-    .summary("stop a key, for good")
+    .summary("stop a key permanently")
     .description(
-      "Stops a key for good. No call of it is admitted later than a second after; running ones finish.",
-    )
-    .option("--yes", "don't ask");
-  addServiceOptions(command).action((id: string, options: Options) => revoke(id, options, around));
+      "Stops a key permanently. Within a second no new call is admitted with it; running calls finish. It asks for " +
+        "confirmation first.",
+    );
+  addServiceOptions(addYesOption(command)).action((id: string, options: Options) => revoke(id, options, io));
   addExamples(command, ["isha keys revoke 3fA9kQ2mXw7b", "isha keys revoke 3fA9kQ2mXw7b --yes"]);
 }
 
-async function revoke(id: string, options: Options, around: CommandContext): Promise<void> {
-  if (options.yes !== true && around.ask === null) {
-    throw usageFailure("Nobody is at the terminal to confirm this.", "Add --yes if it is meant.");
-  }
-  const api = await connect(options, around);
-  if (options.yes !== true) await confirm(api, id, around);
-  const { value, raw } = await api.ask(KeyView, keyPath(id), { method: "DELETE" });
-  if (options.json === true) writeJson(around.out, raw);
-  else around.out.write(`Revoked ${value.id} (“${plain(value.name)}”). It stops within a second.\n`);
+async function revoke(id: string, options: Options, io: CommandContext): Promise<void> {
+  requireConfirmation(options, io);
+  const api = await connect(options, io);
+  if (options.yes !== true) await confirmRevocation(api, id, io);
+  const { value, raw } = await api.request(KeyView, keyPath(id), { method: "DELETE" });
+  writeAnswer(
+    options,
+    io,
+    raw,
+    () => `Revoked ${value.id} (“${plain(value.name)}”). It stops working within a second.\n`,
+  );
 }
 
-async function confirm(api: AdminApi, id: string, around: CommandContext): Promise<void> {
-  const { value } = await api.ask(KeyView, keyPath(id));
-  const answer = await around.ask?.(`Revoke ${id} (“${plain(value.name)}”) for good? [y/N] `);
-  if (!/^y(?:es)?$/i.test(answer?.trim() ?? "")) {
-    throw new CommandFailure(EXIT.failed, "Nothing was revoked.");
-  }
+async function confirmRevocation(api: AdminApi, id: string, io: CommandContext): Promise<void> {
+  const { value } = await api.request(KeyView, keyPath(id));
+  await confirm(io, `Revoke ${id} (“${plain(value.name)}”) permanently?`, "Nothing was revoked.");
 }

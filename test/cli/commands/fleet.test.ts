@@ -1,4 +1,4 @@
-// `isha fleet`, `isha box`, `isha alerts`: what they ask, what they show, and when they ask first.
+// `isha fleet`, `isha box`, `isha alerts`: their requests, their output, and their confirmations.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { FleetServerView, FleetView } from "../../../shared/fleet-view.ts";
 import type { CommandContext } from "../../../cli/context.ts";
@@ -73,7 +73,7 @@ const fleet = (more: Partial<FleetView> = {}): FleetView => ({
 });
 
 describe("fleet", () => {
-  it("shows every server of every box: state, slots, queue, tokens a second, memory; a dash where nobody knows", async () => {
+  it("shows every server of every box: state, slots, queue, tokens per second, memory; a dash for unknown figures", async () => {
     expect((await isha("fleet")).out).toBe(
       [
         "BOX    IS  PORT  MODEL       STATE  SLOTS  QUEUE  TOKENS/S  MEMORY (GiB)",
@@ -84,7 +84,7 @@ describe("fleet", () => {
     );
   });
 
-  it("shows alarms first with what to do, why a server isn't well, and since when a box is silent", async () => {
+  it("shows alarms first with what to do, the reason for a server's state, and how long a box has been silent", async () => {
     service.fleet = fleet({
       boxes: [
         box("north", [server(9000, { state: "down", why: "nothing listens", busy: 0 })], {
@@ -101,20 +101,20 @@ describe("fleet", () => {
         {
           id: "box-silent:south",
           since: AT - 90_000,
-          text: "south has said nothing.",
-          advice: "Look there.",
+          text: "south is silent.",
+          advice: "Check the box.",
         },
       ],
     });
     const { out } = await isha("fleet");
-    expect(out).toMatch(/^ALARMS\n {2}south has said nothing\. \(since 1 min ago\)\n {4}Look there\.\n\nBOX/);
+    expect(out).toMatch(/^ALARMS\n {2}south is silent\. \(began 1 min ago\)\n {4}Check the box\.\n\nBOX/);
     expect(out).toMatch(/north +up +9000 +Model-9000 +down +0\/2 .* nothing listens\n/);
     expect(out).toMatch(/south +silent +9000 +Model-9000 +unknown +–\/2 +– /);
     expect(out).toContain("\nnorth: its fleet file is not the edge's.\n");
-    expect(out).toContain("south was last heard 1 min ago.\neast has never reported in.\n");
+    expect(out).toContain("south last reported 1 min ago.\neast has never reported.\n");
   });
 
-  it("lets nothing that a box says steer the terminal, and fits it", async () => {
+  it("lets no text from a box control the terminal, and fits its width", async () => {
     const why = `\u001b[2J${"x".repeat(200)}`;
     service.fleet = fleet({ boxes: [box("north", [server(9000, { state: "slow", why })])] });
     const written: string[] = [];
@@ -125,30 +125,32 @@ describe("fleet", () => {
     expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
   });
 
-  it("--json is the answer as it is", async () => {
+  it("--json prints the unchanged answer", async () => {
     expect(JSON.parse((await isha("fleet --json")).out)).toEqual(service.fleet);
   });
 });
 
 describe("box", () => {
   it.each([
-    ["drain", "north takes no further calls; those it has finish. Its agent was told."],
-    ["resume", "north takes calls again. Its agent was told."],
-  ])("%s orders it, and says whom it reached", async (order, words) => {
-    const ran = await isha(`box ${order} north`);
+    ["drain", "north takes no new calls; its current calls finish. Its agent received the command."],
+    ["resume", "north takes calls again. Its agent received the command."],
+  ])("%s sends the command and shows how many agents received it", async (command, text) => {
+    const ran = await isha(`box ${command} north`);
     expect(ran).toMatchObject({ code: 0, err: "" });
-    expect(ran.out).toContain(words);
-    expect(service.asked).toMatchObject([
-      { method: "POST", path: `/admin/boxes/north/${order}`, body: null },
+    expect(ran.out).toContain(text);
+    expect(service.requests).toMatchObject([
+      { method: "POST", path: `/admin/boxes/north/${command}`, body: null },
     ]);
     service.linked = 0;
-    expect((await isha(`box ${order} north`)).out).toContain("the next one that dials is told");
+    expect((await isha(`box ${command} north`)).out).toContain(
+      "the next one that links receives the command",
+    );
     service.linked = 2;
-    expect((await isha(`box ${order} north`)).out).toContain("Its 2 agents were told.");
-    expect(JSON.parse((await isha(`box ${order} north --json`)).out)).toEqual({ box: "north", told: 2 });
+    expect((await isha(`box ${command} north`)).out).toContain("Its 2 agents received the command.");
+    expect(JSON.parse((await isha(`box ${command} north --json`)).out)).toEqual({ box: "north", told: 2 });
   });
 
-  it("restart asks first, names what would break, and does it on a yes alone", async () => {
+  it("restart asks first, names what would break, and needs a yes", async () => {
     const questions: string[] = [];
     const answering = (answer: string) => ({
       ask: async (question: string) => {
@@ -160,23 +162,23 @@ describe("box", () => {
     expect(refused).toMatchObject({ code: 1, out: "" });
     expect(refused.err).toContain("Nothing was restarted.");
     expect(questions).toEqual(["Restart 9000 on north (Model-9000, ready, 1 call running)? [y/N] "]);
-    expect(service.asked.map(({ method }) => method)).toEqual(["GET"]);
+    expect(service.requests.map(({ method }) => method)).toEqual(["GET"]);
     const done = await isha("box restart north 9000", answering("y"));
-    expect(done.out).toContain("PM2 was told to restart 9000 on north.");
-    expect(service.asked.at(-1)).toMatchObject({
+    expect(done.out).toContain("PM2 restarts 9000 on north.");
+    expect(service.requests.at(-1)).toMatchObject({
       method: "POST",
       path: "/admin/boxes/north/servers/9000/restart",
     });
   });
 
-  it("restart with --yes asks nobody; without one at the terminal it needs that", async () => {
+  it("restart with --yes doesn't ask; without a terminal --yes is required", async () => {
     expect((await isha("box restart north 9000")).code).toBe(2);
-    expect(service.asked).toEqual([]);
+    expect(service.requests).toEqual([]);
     expect((await isha("box restart north 9000 --yes")).code).toBe(0);
-    expect(service.asked).toHaveLength(1);
+    expect(service.requests).toHaveLength(1);
   });
 
-  it("that the fleet doesn't have is told in the service's words", async () => {
+  it("that the fleet doesn't have: the service's message is printed", async () => {
     const ran = await isha("box drain nowhere");
     expect(ran.code).toBe(1);
     expect(ran.err).toContain("The fleet has no such box. There are: north. (404 not_found)");
@@ -188,18 +190,18 @@ describe("box", () => {
     "box restart north",
     "box restart north 0 --yes",
     "box restart north x --yes",
-  ])("%s is typed wrong and asks nothing", async (line) => {
+  ])("%s is wrong usage, and nothing is sent", async (line) => {
     expect((await isha(line)).code).toBe(2);
-    expect(service.asked).toEqual([]);
+    expect(service.requests).toEqual([]);
   });
 });
 
 describe("alerts test", () => {
-  it("says that the message was taken, or in the service's words why not", async () => {
+  it("reports that the message was accepted, or prints the service's reason", async () => {
     const ran = await isha("alerts test");
     expect(ran).toMatchObject({ code: 0, err: "" });
-    expect(ran.out).toContain("took the test message");
-    const message = "No ALERT_WEBHOOK_URL is set, so alarms reach nobody.";
+    expect(ran.out).toContain("accepted the test message");
+    const message = "No ALERT_WEBHOOK_URL is set, so no alarms are sent.";
     service.fault = { status: 400, body: JSON.stringify({ error: { message, code: "invalid_request" } }) };
     const unset = await isha("alerts test");
     expect(unset).toMatchObject({ code: 1, out: "" });
@@ -208,13 +210,13 @@ describe("alerts test", () => {
 });
 
 describe("audit --target", () => {
-  it.each(["north", "north:9000"])("takes a box or a server: %s", async (target) => {
+  it.each(["north", "north:9000"])("accepts a box or a server: %s", async (target) => {
     expect((await isha(`audit --target ${target}`)).code).toBe(0);
-    expect(service.asked[0]?.query).toMatchObject({ target });
+    expect(service.requests[0]?.query).toMatchObject({ target });
   });
 
-  it.each(["a/b", `isha_3fA9kQ2mXw7b_${"x".repeat(60)}`])("takes nothing else: %s", async (target) => {
+  it.each(["a/b", `isha_3fA9kQ2mXw7b_${"x".repeat(60)}`])("refuses anything else: %s", async (target) => {
     expect((await isha(`audit --target ${target}`)).code).toBe(2);
-    expect(service.asked).toEqual([]);
+    expect(service.requests).toEqual([]);
   });
 });

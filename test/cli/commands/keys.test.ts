@@ -1,4 +1,4 @@
-// The key commands against an admin API, in this process: what they send, what they show.
+// The key commands against an admin API, in this process: their requests and their output.
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,13 +27,13 @@ const folders: string[] = [];
 afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true }))));
 
 describe("keys create", () => {
-  it("sends what was typed and nothing else, so that the service's defaults stand", async () => {
+  it("sends only what was typed, so that the service's defaults apply", async () => {
     await isha("keys create --name Clinic");
     await isha(
       "keys create --name b --agents Clinical,Claims --scopes infer,admin --per-second 500 --concurrent 8 --tokens-per-month 5M " +
         "--priority high --fallback none --address-exempt --expires 2027-01-31",
     );
-    expect(service.asked.map(({ body }) => body)).toEqual([
+    expect(service.requests.map(({ body }) => body)).toEqual([
       { name: "Clinic" },
       {
         name: "b",
@@ -48,22 +48,22 @@ describe("keys create", () => {
     ]);
   });
 
-  it("shows id, limits and the key, and says that this is the only time", async () => {
+  it("shows id, limits and the key, and warns that it is shown only once", async () => {
     const ran = await isha("keys create --name Clinic --tokens-per-month 5M");
     const [key] = service.keys.keys();
     expect(ran.code).toBe(0);
-    expect(ran.out).toContain(`id                  ${key ?? ""}`);
-    expect(ran.out).toContain("tokens a month      5,000,000");
+    expect(ran.out).toContain(`id                   ${key ?? ""}`);
+    expect(ran.out).toContain("tokens per month     5,000,000");
     expect(ran.out).toContain(secretOf(key ?? "", 1));
-    expect(ran.err).toContain("shown this once");
+    expect(ran.err).toContain("shown only once");
   });
 
-  it("--json is the service's answer as it is", async () => {
+  it("--json prints the service's unchanged answer", async () => {
     const { out } = await isha("keys create --name Clinic --json");
     expect(JSON.parse(out)).toEqual({ ...[...service.keys.values()][0], key: secretOf("key000000000", 1) });
   });
 
-  it("--save writes the key to a file of mode 0600 and shows it nowhere", async () => {
+  it("--save writes the key to a file of mode 0600 and doesn't print it", async () => {
     const folder = await inFolder();
     const ran = await isha("keys create --name Clinic --save clinic.key", { folder });
     const path = join(folder, "clinic.key");
@@ -72,13 +72,13 @@ describe("keys create", () => {
     expect(ran.out + ran.err).not.toContain(secretOf("key000000000", 1));
   });
 
-  it("--save over a file makes no key, and a key that isn't made leaves no file", async () => {
+  it("--save never overwrites a file, and leaves no file if no key is made", async () => {
     const folder = await inFolder();
     await writeFile(join(folder, "old.key"), "precious");
     const ran = await isha("keys create --name Clinic --save old.key", { folder });
     expect(ran.code).toBe(1);
-    expect(ran.err).toContain("is not written over");
-    expect(service.asked).toEqual([]);
+    expect(ran.err).toContain("is not overwritten");
+    expect(service.requests).toEqual([]);
     expect(await readFile(join(folder, "old.key"), "utf8")).toBe("precious");
     service.fault = {
       status: 503,
@@ -92,8 +92,8 @@ describe("keys create", () => {
     ["keys create", "required option '--name <name>'"],
     ["keys create --name x --scopes foo", '--scopes: Invalid option: expected one of "infer"|"admin"'],
     ["keys create --name x --per-second 1000000", "--per-second:"],
-    ["keys create --name x --per-second 0", "whole number from 1 up"],
-    ["keys create --name x --concurrent 1.5", "whole number from 1 up"],
+    ["keys create --name x --per-second 0", "whole number of at least 1"],
+    ["keys create --name x --concurrent 1.5", "whole number of at least 1"],
     ["keys create --name x --priority urgent", "Allowed choices are high, normal, low"],
     ["keys create --name x --expires tomorrow", "It must be a day, such as 2027-01-31"],
     ["keys create --name x surplus", "too many arguments"],
@@ -101,11 +101,11 @@ describe("keys create", () => {
     ["keys creat", "(Did you mean create?)"],
     ["keys create --name x --agent y", "(Did you mean --agents?)"],
     ["key list", "(Did you mean keys?)"],
-  ])("%s: refused as typed wrong, and nothing is sent", async (line, says) => {
+  ])("%s: refused as wrong usage, and nothing is sent", async (line, text) => {
     const ran = await isha(line);
     expect(ran.code).toBe(2);
-    expect(ran.err).toContain(says);
-    expect(service.asked).toEqual([]);
+    expect(ran.err).toContain(text);
+    expect(service.requests).toEqual([]);
   });
 });
 
@@ -116,11 +116,11 @@ describe("keys list and show", () => {
     service.addKey({ id: "third0000001", name: "Third" });
   });
 
-  it("a page, with a word on the rest; --all reads every page", async () => {
+  it("one page, with a hint if there are more; --all reads every page", async () => {
     const first = await isha("keys list");
     expect(first.out.split("\n").slice(0, 2)).toEqual([
-      "ID            NAME              STATE    SCOPES  AGENT TYPES       PER SECOND  AT ONCE  TOKENS/MONTH  EXPIRES",
-      "3fA9kQ2mXw7b  Riverside Clinic  active   infer   Clinical, Claims       1,000        –             –  2027-01-31",
+      "ID            NAME              STATE    SCOPES  AGENT TYPES       PER SECOND  CONCURRENT  TOKENS/MONTH  EXPIRES",
+      "3fA9kQ2mXw7b  Riverside Clinic  active   infer   Clinical, Claims       1,000           –             –  2027-01-31",
     ]);
     expect(first.out).not.toContain("third0000001");
     expect(first.err).toContain("the first 2; --all shows all");
@@ -133,43 +133,43 @@ describe("keys list and show", () => {
     });
   });
 
-  it("only those in a state", async () => {
+  it("only the keys in a state", async () => {
     expect((await isha("keys list --state revoked")).out).not.toContain("3fA9kQ2mXw7b");
     expect((await isha("keys list --state legacy")).err).toBe("No key is legacy.\n");
     expect((await isha("keys list --state dead")).code).toBe(2);
   });
 
-  it("one key; one there isn't is told with where to look", async () => {
+  it("one key; for an unknown key the service's message and the request id", async () => {
     expect((await isha("keys show 3fA9kQ2mXw7b")).out).toContain(
-      "expires             2027-01-31 00:00:00 UTC (in 68 d)",
+      "expires              2027-01-31 00:00:00 UTC (in 68 d)",
     );
     const ran = await isha("keys show nobody000001");
     expect(ran.code).toBe(1);
     expect(ran.err).toMatch(/There is no key nobody000001.*\nRequest id: req_/);
   });
 
-  it("a whole key typed as an id is refused and not sent", async () => {
+  it("a complete key in place of an id is refused and not sent", async () => {
     const ran = await isha(`keys show ${secretOf("3fA9kQ2mXw7b", 1)}`);
     expect(ran.code).toBe(2);
-    expect(ran.err).toContain("That is a whole key");
-    expect(service.asked).toEqual([]);
+    expect(ran.err).toContain("This is a complete key");
+    expect(service.requests).toEqual([]);
   });
 
-  it("a name that would move the cursor is shown without doing so", async () => {
+  it("a name that would move the cursor is shown without its control characters", async () => {
     service.addKey({ id: "evil00000001", name: "a\u009b2Jb\u202e" });
-    expect((await isha("keys show evil00000001")).out).toContain("name                a�2Jb�");
+    expect((await isha("keys show evil00000001")).out).toContain("name                 a�2Jb�");
   });
 });
 
 describe("keys change", () => {
   beforeEach(() => service.addKey({ id: "3fA9kQ2mXw7b", addressExempt: true }));
 
-  it("sets what is named; all and none lift", async () => {
+  it("sets the given properties; all and none remove a limit", async () => {
     const ran = await isha(
       "keys change 3fA9kQ2mXw7b --agents all --tokens-per-month none --concurrent none --expires none --no-address-exempt",
     );
     expect(ran.code).toBe(0);
-    expect(service.asked).toMatchObject([
+    expect(service.requests).toMatchObject([
       {
         method: "PATCH",
         path: "/admin/keys/3fA9kQ2mXw7b",
@@ -181,14 +181,14 @@ describe("keys change", () => {
         },
       },
     ]);
-    expect(ran.out).toContain("counted by address  yes");
+    expect(ran.out).toContain("limited by address   yes");
   });
 
-  it("of nothing is refused, and sent nowhere", async () => {
+  it("without a change is refused, and nothing is sent", async () => {
     const ran = await isha("keys change 3fA9kQ2mXw7b");
     expect(ran.code).toBe(2);
-    expect(ran.err).toContain("Nothing to change was named.");
-    expect(service.asked).toEqual([]);
+    expect(ran.err).toContain("No change was given.");
+    expect(service.requests).toEqual([]);
   });
 });
 
@@ -196,7 +196,7 @@ describe("keys revoke", () => {
   beforeEach(() => service.addKey({ id: "3fA9kQ2mXw7b" }));
   const state = () => service.keys.get("3fA9kQ2mXw7b")?.state;
 
-  it("asks at a terminal, by the key's name, and takes only a yes", async () => {
+  it("asks at a terminal, with the key's name, and needs a yes", async () => {
     const questions: string[] = [];
     const answering = (answer: string) => (question: string) => {
       questions.push(question);
@@ -206,17 +206,17 @@ describe("keys revoke", () => {
       expect((await isha("keys revoke 3fA9kQ2mXw7b", { ask: answering(answer) })).code).toBe(1);
       expect(state()).toBe("active");
     }
-    expect(questions[0]).toBe("Revoke 3fA9kQ2mXw7b (“Riverside Clinic”) for good? [y/N] ");
+    expect(questions[0]).toBe("Revoke 3fA9kQ2mXw7b (“Riverside Clinic”) permanently? [y/N] ");
     expect((await isha("keys revoke 3fA9kQ2mXw7b", { ask: answering("y") })).code).toBe(0);
     expect(state()).toBe("revoked");
   });
 
-  it("where nobody sits at the terminal is refused without --yes, before anything is sent", async () => {
+  it("without a terminal and without --yes is refused before anything is sent", async () => {
     const ran = await isha("keys revoke 3fA9kQ2mXw7b");
     expect(ran.code).toBe(2);
     expect(ran.err).toContain("--yes");
-    expect(service.asked).toEqual([]);
-    expect((await isha("keys revoke 3fA9kQ2mXw7b --yes")).out).toContain("It stops within a second.");
+    expect(service.requests).toEqual([]);
+    expect((await isha("keys revoke 3fA9kQ2mXw7b --yes")).out).toContain("It stops working within a second.");
     expect(state()).toBe("revoked");
   });
 });
@@ -224,17 +224,17 @@ describe("keys revoke", () => {
 describe("keys rotate", () => {
   beforeEach(() => service.addKey({ id: "3fA9kQ2mXw7b" }));
 
-  it("shows the new secret and until when the old one goes on", async () => {
+  it("shows the new secret and how long the old one stays valid", async () => {
     const ran = await isha("keys rotate 3fA9kQ2mXw7b --grace 7d");
-    expect(service.asked[0]?.body).toEqual({ graceSeconds: 604_800 });
+    expect(service.requests[0]?.body).toEqual({ graceSeconds: 604_800 });
     expect(ran.out).toContain(secretOf("3fA9kQ2mXw7b", 2));
-    expect(ran.out).toContain("old secret until    2026-11-30 14:00:00 UTC (in 6 d)");
+    expect(ran.out).toContain("old secret until     2026-11-30 14:00:00 UTC (in 6 d)");
   });
 
-  it("leaves the grace time to the service unless it is said; 0 is said", async () => {
+  it("sends the grace period only if it is given, 0 included", async () => {
     await isha("keys rotate 3fA9kQ2mXw7b");
     await isha("keys rotate 3fA9kQ2mXw7b --grace 0");
-    expect(service.asked.map(({ body }) => body)).toEqual([{}, { graceSeconds: 0 }]);
+    expect(service.requests.map(({ body }) => body)).toEqual([{}, { graceSeconds: 0 }]);
     expect((await isha("keys rotate 3fA9kQ2mXw7b --grace 31d")).code).toBe(2);
   });
 });

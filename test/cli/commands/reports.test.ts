@@ -1,4 +1,4 @@
-// `isha usage`, `isha audit`, `isha why`: what they ask and what they make of the answers.
+// `isha usage`, `isha audit`, `isha why`: their requests and their output.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ADMIN_KEY, AdminService, CSV } from "../support/admin-service.ts";
 import { runHere } from "../support/run-isha.ts";
@@ -35,11 +35,11 @@ describe("usage", () => {
     rows: [{ group: "3fA9kQ2mXw7b", ...sums }],
   });
 
-  it("asks for this month by key, and shows the keys' names and the total", async () => {
+  it("requests this month by key, and shows the keys' names and the total", async () => {
     service.usage = report("key");
     service.addKey({ id: "3fA9kQ2mXw7b" });
     const { out } = await isha("usage");
-    expect(service.asked[0]?.query).toEqual({
+    expect(service.requests[0]?.query).toEqual({
       by: "key",
       from: "2026-11-01T00:00:00.000Z",
       to: "2026-11-23T15:00:00.000Z",
@@ -47,24 +47,24 @@ describe("usage", () => {
     expect(out).toContain("2026-11-01 00:00:00 UTC to 2026-11-23 15:00:00 UTC");
     expect(out).toMatch(/3fA9kQ2mXw7b {2}Riverside Clinic +3 +67 % +300 +30 +1,500 +1,800\n/);
     expect(out).toMatch(/\ntotal +3 /);
-    expect(out).toContain("The tokens of 1 of 3 calls (33 %) are estimates.");
+    expect(out).toContain("The tokens of 1 of 3 calls (33 %) are estimated.");
   });
 
-  it("of one key is by day, with what was asked for", async () => {
+  it("of one key is by day; the options set range and grouping", async () => {
     service.usage = report("day");
     await isha("usage --key 3fA9kQ2mXw7b --month 2026-10");
     await isha("usage --last 24h --by model");
-    expect(service.asked.map(({ query }) => query)).toEqual([
+    expect(service.requests.map(({ query }) => query)).toEqual([
       { key: "3fA9kQ2mXw7b", by: "day", from: "2026-10-01T00:00:00.000Z", to: "2026-11-01T00:00:00.000Z" },
       { by: "model", from: "2026-11-22T14:00:00.000Z", to: "2026-11-23T15:00:00.000Z" },
     ]);
   });
 
-  it("--json is the answer as it is; --csv is the service's", async () => {
+  it("--json prints the unchanged answer, --csv the service's CSV", async () => {
     service.usage = report("model");
     expect(JSON.parse((await isha("usage --by model --json")).out)).toEqual(service.usage);
     expect((await isha("usage --by model --csv")).out).toBe(CSV);
-    expect(service.asked.at(-1)?.query).toMatchObject({ by: "model", format: "csv" });
+    expect(service.requests.at(-1)?.query).toMatchObject({ by: "model", format: "csv" });
   });
 
   it.each([
@@ -77,9 +77,9 @@ describe("usage", () => {
     "usage --last 7",
     "usage --last 0",
     "usage --key a/b",
-  ])("%s is typed wrong and asks nothing", async (line) => {
+  ])("%s is wrong usage, and nothing is sent", async (line) => {
     expect((await isha(line)).code).toBe(2);
-    expect(service.asked).toEqual([]);
+    expect(service.requests).toEqual([]);
   });
 });
 
@@ -97,7 +97,7 @@ describe("audit", () => {
     }
   });
 
-  it("shows who did what to which key; --all reads every page", async () => {
+  it("shows actor, action and target; --all reads every page", async () => {
     const first = await isha("audit");
     expect(first.out).toContain(
       "2026-11-23 14:00:00 UTC  ops000000001  key.revoke  other0000001  name=Clinic tokensPerMonth=5000000",
@@ -115,7 +115,7 @@ describe("audit", () => {
 describe("why", () => {
   beforeEach(() => {
     service.addKey({ id: "3fA9kQ2mXw7b" });
-    service.fates.set(REQUEST, {
+    service.failures.set(REQUEST, {
       requestId: REQUEST,
       at: "2026-11-23T14:27:00Z",
       code: "model_unavailable",
@@ -126,7 +126,7 @@ describe("why", () => {
     });
   });
 
-  it("tells a request's fate: status and code, when, whose, where, why, and what to do", async () => {
+  it("explains a failed request: status and code, time, route, key, cause, and what to do", async () => {
     const { out } = await isha(`why ${REQUEST}`);
     expect(out.split("\n")).toEqual([
       "503 model_unavailable",
@@ -140,28 +140,28 @@ describe("why", () => {
       "No server of that model was up. Look at the box: pm2 ls.",
       "",
     ]);
-    expect(JSON.parse((await isha(`why ${REQUEST} --json`)).out)).toEqual(service.fates.get(REQUEST));
+    expect(JSON.parse((await isha(`why ${REQUEST} --json`)).out)).toEqual(service.failures.get(REQUEST));
   });
 
-  /** How the request's key is told where it was this one. */
-  async function toldKey(key: string | null): Promise<string | undefined> {
-    const fate = service.fates.get(REQUEST);
-    if (fate === undefined) throw new Error("there is no such request");
-    service.fates.set(REQUEST, { ...fate, key });
+  /** The `key` line for a failed request of this key. */
+  async function keyLine(key: string | null): Promise<string | undefined> {
+    const failure = service.failures.get(REQUEST);
+    if (failure === undefined) throw new Error("there is no such request");
+    service.failures.set(REQUEST, { ...failure, key });
     const { out, err, code } = await isha(`why ${REQUEST}`);
     expect([code, err]).toEqual([0, ""]);
     return /^ {2}key {6}(.*)$/m.exec(out)?.[1];
   }
 
-  it("goes without the name of a key that is no more", async () => {
+  it("shows only the id of a key that no longer exists", async () => {
     service.keys.clear();
-    expect(await toldKey("3fA9kQ2mXw7b")).toBe("3fA9kQ2mXw7b");
-    expect(await toldKey(null)).toBe("none");
+    expect(await keyLine("3fA9kQ2mXw7b")).toBe("3fA9kQ2mXw7b");
+    expect(await keyLine(null)).toBe("none");
   });
 
-  it("says of a key that the fleet file lists that it is one", async () => {
+  it("marks a key of the fleet file", async () => {
     service.addKey({ id: "legacy_0123456789abcdef", name: "old app", state: "legacy" });
-    expect(await toldKey("legacy_0123456789abcdef")).toBe(
+    expect(await keyLine("legacy_0123456789abcdef")).toBe(
       "legacy_0123456789abcdef (“old app”, of the fleet file)",
     );
   });
@@ -171,26 +171,26 @@ describe("why", () => {
     ["dev-admin", "dev-admin (a development key, good on its own machine alone)"],
     ["anonymous", "anonymous (no key: the fleet file lets such calls in)"],
     ["first0a1b2c3d", "first0a1b2c3d (a first admin key, of isha keys bootstrap)"],
-  ])("says what %s is, which no list has, and asks nobody about it", async (key, told) => {
-    expect(await toldKey(key)).toBe(told);
-    expect(service.asked.map(({ path }) => path)).toEqual([`/admin/requests/${REQUEST}`]);
+  ])("explains %s, which is in no list, without a request", async (key, text) => {
+    expect(await keyLine(key)).toBe(text);
+    expect(service.requests.map(({ path }) => path)).toEqual([`/admin/requests/${REQUEST}`]);
   });
 
-  it("of an id nobody knows says why that may be", async () => {
+  it("of an unknown id lists possible reasons", async () => {
     const ran = await isha(`why ${UNKNOWN}`);
     expect(ran.code).toBe(1);
-    expect(ran.err).toContain(`Nothing is known of ${UNKNOWN}.`);
+    expect(ran.err).toContain(`There is no record of ${UNKNOWN}.`);
     expect(ran.err).toContain("It succeeded, or is older than 24 hours.");
-    expect(ran.err).toContain("another deployment's");
+    expect(ran.err).toContain("another deployment");
   });
 
   it.each(["my-own-id", "../keys", "req_1234", REQUEST.toUpperCase()])(
-    "of %s, which is no id of ours, asks nothing",
+    "of %s, which is no request id, sends nothing",
     async (id) => {
       const ran = await isha(`why ${id}`);
       expect(ran.code).toBe(2);
       expect(ran.err).toContain("x-request-id");
-      expect(service.asked).toEqual([]);
+      expect(service.requests).toEqual([]);
     },
   );
 });

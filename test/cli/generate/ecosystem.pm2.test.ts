@@ -1,4 +1,4 @@
-// The generated file under the real PM2, simulators in the place of llama-server.
+// The generated file under the real PM2, with simulators in place of llama-server.
 import { createHmac } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { boxToken } from "../../../shared/box-token.ts";
@@ -6,7 +6,7 @@ import { MARK } from "../../origin-agent/support/llama-log.ts";
 import { PM2, startPm2Box, type Pm2Box } from "../support/pm2-box.ts";
 import { until } from "../../support/until.ts";
 
-/** A process that was killed with a connection open may never answer; this asks again. */
+/** A killed process may never answer on an open connection; after this time the request is repeated. */
 const ANSWER_MS = 10_000;
 
 const SHELL_SECRET = "a-secret-of-the-shell-that-starts-pm2";
@@ -33,7 +33,7 @@ describe.skipIf(PM2 === undefined)("under the real PM2", () => {
   });
   afterAll(() => box?.stop());
 
-  it("agent and servers run, each under its own name", async () => {
+  it("agent and servers run, each with its own name", async () => {
     const apps = await box.apps();
     expect(apps.map(({ name, status }) => `${name} ${status}`)).toEqual([
       "isha-agent online",
@@ -43,8 +43,8 @@ describe.skipIf(PM2 === undefined)("under the real PM2", () => {
     ]);
   });
 
-  it("a server's log has the lines that hold nothing of anybody's, and how many there were besides", async () => {
-    // The count of several comes with the first second that is over.
+  it("a server's log has only lines without clients' data, and the number of withheld lines", async () => {
+    // The count is written after the first second.
     const log = await until(async () => {
       const text = await box.pm2("logs", "tiny", "--nostream", "--lines", "200");
       return text.includes("lines withheld)") && text;
@@ -55,13 +55,13 @@ describe.skipIf(PM2 === undefined)("under the real PM2", () => {
     expect(log).not.toContain(MARK);
   });
 
-  it("PM2's own listing holds no secret", async () => {
+  it("PM2's own listing contains no secret", async () => {
     const listing = await box.pm2("jlist");
     for (const secret of [box.boxSecret, box.llamaApiKey, SHELL_SECRET])
       expect(listing).not.toContain(secret);
   });
 
-  it("the agent's secret is the file's, whatever the shell had that started PM2", async () => {
+  it("the agent uses the secret in the file, not one of the shell that started PM2", async () => {
     const statusWith = async (secret: string): Promise<number> => {
       const hmac = (key: string, text: string): Promise<string> =>
         Promise.resolve(createHmac("sha256", key).update(text).digest("hex"));
@@ -73,7 +73,7 @@ describe.skipIf(PM2 === undefined)("under the real PM2", () => {
     expect(await statusWith(box.boxSecret)).not.toBe(403);
   });
 
-  it("a server that is killed is back by itself, another process under the same name", async () => {
+  it("a killed server is restarted by PM2 with the same name", async () => {
     const before = await box.app("large");
     process.kill(before.pid, "SIGKILL");
     const after = await until(async () => {

@@ -24,7 +24,7 @@ interface App {
 
 const north = firstBox(secondFleet.boxes);
 
-/** What an agent is measured with, but for what it runs on. */
+/** The settings with which the benchmarks run an agent. */
 const MEASURED = {
   port: 0,
   boxSecret: "s",
@@ -49,7 +49,7 @@ function firstBox(boxes: readonly Box[]): Box {
   return box;
 }
 
-/** What PM2 gets from the file, for a shell with this environment. */
+/** The apps that PM2 loads from the file, in a shell with this environment. */
 async function loaded(text: string, environment: NodeJS.ProcessEnv = {}): Promise<App[]> {
   const file = join(secrets, `ecosystem-${Math.random()}.config.cjs`);
   writeFileSync(file, text);
@@ -73,13 +73,14 @@ async function appNamed(name: string, options: EcosystemOptions = {}): Promise<A
 }
 
 describe("the shipped ecosystem.config.cjs", () => {
-  it("is the one of the fleet file's first box", () => {
+  it("matches the fleet file's first box", () => {
     const made = ecosystemText(firstBox(fleet.boxes));
-    const hint = "it is out of date; make it again: node cli/generate/ecosystem.ts > ecosystem.config.cjs";
+    const hint =
+      "it is out of date; generate it again: node cli/generate/ecosystem.ts > ecosystem.config.cjs";
     expect(readSource("ecosystem.config.cjs") === made, hint).toBe(true);
   });
 
-  it("names no path of a machine but those of the fleet file", () => {
+  it("contains no path of a machine except those of the fleet file", () => {
     const box = firstBox(fleet.boxes);
     const paths = readSource("ecosystem.config.cjs").match(/"\/[^"]*"/g) ?? [];
     expect(paths.length).toBeGreaterThan(0);
@@ -90,12 +91,12 @@ describe("the shipped ecosystem.config.cjs", () => {
   });
 });
 
-describe("what PM2 runs on a box", () => {
-  it("is the agent and each server under the name that the fleet file gives it", async () => {
+describe("the programs that PM2 runs on a box", () => {
+  it("are the agent and each server, named as in the fleet file", async () => {
     expect((await appsOf()).map((app) => app.name)).toEqual(["isha-agent", "tiny", "large", "vectors"]);
   });
 
-  it("is restarted when it ends, ever more slowly, and watches no files", async () => {
+  it("restart when they end, with growing pauses, and watch no files", async () => {
     for (const app of await appsOf()) {
       expect(app).toMatchObject({
         autorestart: true,
@@ -106,18 +107,18 @@ describe("what PM2 runs on a box", () => {
     }
   });
 
-  it("knows nothing of the shell that started PM2, but for what a program needs of its machine", async () => {
+  it("inherit from the shell that started PM2 only what a program needs from its machine", async () => {
     const shell = { BOX_SECRET: "from the shell", LLAMA_ARG_HOST: "0.0.0.0", CUDA_VISIBLE_DEVICES: "1" };
     const apps = await loaded(ecosystemText(north), shell);
     expect(JSON.stringify(apps)).not.toMatch(/from the shell|LLAMA_ARG/);
     expect(apps.every((app) => app.env["CUDA_VISIBLE_DEVICES"] === "1")).toBe(true);
-    // To PM2 this is: nothing of the environment, rather than all of it.
+    // For PM2 this means no inherited environment instead of all of it.
     expect(apps.every((app) => JSON.stringify(app["filter_env"]) === '[""]')).toBe(true);
   });
 });
 
 describe("the agent", () => {
-  it("is reloaded with no call cut: the old one goes on until the new one is ready, and as long as a call may take", async () => {
+  it("is reloaded without interrupting a call: the old one runs until the new one is ready, and as long as a call may take", async () => {
     expect(await appNamed("isha-agent")).toMatchObject({
       script: "/srv/isha/origin-agent/main.ts",
       exec_mode: "cluster",
@@ -129,17 +130,17 @@ describe("the agent", () => {
     expect(AGENT_KILL_TIMEOUT_MS).toBeGreaterThan(CALL_DEADLINE_MS);
   });
 
-  it("gets its secrets from a file that PM2 never reads", async () => {
+  it("reads its secrets from a file that PM2 never reads", async () => {
     const agent = await appNamed("isha-agent");
     const [loader = ""] = agent["node_args"] as readonly string[];
-    expect(loader).toMatch(/^--import=file:\/\/\/srv\/isha\/origin-agent\/environment-file\.ts\?file=/);
+    expect(loader).toMatch(/^--import=file:\/\/\/srv\/isha\/origin-agent\/env-file\.ts\?file=/);
     expect(new URL(loader.slice("--import=".length)).searchParams.get("file")).toBe(
       join(secrets, "agent.env"),
     );
     expect(Object.keys(agent.env).filter((name) => /SECRET|KEY/.test(name))).toEqual([]);
   });
 
-  it("runs with the flags and the memory settings that its costs are measured with", async () => {
+  it("runs with the flags and memory settings of the benchmarks", async () => {
     const agent = await appNamed("isha-agent");
     const { args, env } = agentCommand({ ...MEASURED, fleetFile: "/f.ts", box: "north" });
     const flags = agent["node_args"] as readonly string[];
@@ -150,7 +151,7 @@ describe("the agent", () => {
     expect(agent.env["NODE_COMPILE_CACHE"]).toBe("/srv/isha/node_modules/.cache/agent");
   });
 
-  it("knows which box it is, and what else it is told", async () => {
+  it("gets the box's name and further settings from its environment", async () => {
     const agent = await appNamed("isha-agent", {
       fleetFile: "/srv/fleet.ts",
       agentEnv: { AGENT_PORT: "8001" },
@@ -160,10 +161,10 @@ describe("the agent", () => {
 });
 
 describe("a server", () => {
-  it("is launched with its port, the box's binary and its flags, once the GPU answers", async () => {
+  it("starts with its port, the box's binary and its flags, once the GPU answers", async () => {
     const server = await appNamed("large");
     expect(server).toMatchObject({
-      script: "/srv/isha/origin-agent/launch-llama.sh",
+      script: "/srv/isha/origin-agent/llama-log/launch-llama.sh",
       interpreter: "bash",
       exec_mode: "fork",
       kill_timeout: 5_000,
@@ -172,12 +173,12 @@ describe("a server", () => {
     expect(server.env["ISHA_GPU_CHECK"]).toBe("nvidia-smi -L");
   });
 
-  it("reads its key from a file of its own", async () => {
+  it("reads its key from a file", async () => {
     const { args = [] } = await appNamed("large");
     expect(args[args.indexOf("--api-key-file") + 1]).toBe(join(secrets, "llama-api-key"));
   });
 
-  it("is a simulator where one is asked for, on the port given, and the agent is told so", async () => {
+  it("is a simulator on the given port if requested, and the agent's environment contains that", async () => {
     const simulated = {
       command: ["/usr/bin/node", "/srv/sim.ts"] as const,
       ports: new Map([
@@ -201,25 +202,25 @@ describe("a server", () => {
     expect(agent.env["SIMULATED_PORTS"]).toBe("9101,9102,9103");
   });
 
-  it("may have any text in its names and flags", async () => {
+  it("may have any characters in its names and flags", async () => {
     const odd = { ...north, llamaServerBin: '/opt/a "b"/it\'s \\ `${x}`/llama-server' };
     const apps = await loaded(ecosystemText(odd, { agentEnv: { ODD: "${process.exit()} \u2028 \"'`" } }));
     expect(apps[1]?.args?.[1]).toBe(odd.llamaServerBin);
     expect(apps[0]?.env["ODD"]).toBe("${process.exit()} \u2028 \"'`");
   });
 
-  it("that the binary can't run as described fails the whole file, with the reason", () => {
+  it("that the binary can't run makes the generation fail with the reason", () => {
     expect(() => ecosystemText(north, { knownFlags: new Set(["--port"]) })).toThrow("doesn't know --host");
   });
 });
 
 describe("the file refuses to be loaded", () => {
-  it.each(["agent.env", "llama-api-key"])("without %s, or where others can read it", async (name) => {
+  it.each(["agent.env", "llama-api-key"])("if %s is missing or other users can read it", async (name) => {
     const path = join(secrets, name);
     chmodSync(path, 0o644);
     await expect(appsOf()).rejects.toThrow(`chmod 600 ${path}`);
     rmSync(path);
-    await expect(appsOf()).rejects.toThrow(`${path} isn't there: \`isha secrets init\` makes it`);
+    await expect(appsOf()).rejects.toThrow(`${path} is missing: \`isha secrets init\` creates it`);
     writeFileSync(path, "x", { mode: 0o600 });
   });
 });

@@ -6,7 +6,7 @@ import { boxInput, fleetInput, serverInput } from "../../shared/support/fleet-in
 
 type ServerInput = Parameters<typeof serverInput>[0];
 
-/** A box with one server, as another operator would describe it. */
+/** A box with one server. */
 function boxWith(change: Partial<ServerInput>): { box: Box; server: Server } {
   const server = serverInput({ port: 9103, model: "Wren-1B", agents: [], ...change });
   const { boxes } = defineFleet({
@@ -61,7 +61,7 @@ const without = (...flags: string[]): ReadonlySet<string> =>
   new Set([...flagsInHelp(HELP)].filter((flag) => !flags.includes(flag)));
 
 describe("a llama-server's command line", () => {
-  it("says what the fleet file says, and keeps every caller's cache to itself", () => {
+  it("follows the fleet file, and keeps the callers' caches apart", () => {
     expect(commandLine({ slots: 3, contextPerSlot: 1_024, ubatch: 64, kvType: "q8_0" })).toBe(
       "--host 127.0.0.1 --port 9103 -m /opt/models/Wren-1B.gguf --alias Wren-1B.gguf -ngl 99 -c 3072 --parallel 3 -ub 64 " +
         "--cache-type-k q8_0 --cache-type-v q8_0 --flash-attn on --metrics --slots --no-cache-prompt --cache-ram 0 " +
@@ -69,36 +69,36 @@ describe("a llama-server's command line", () => {
     );
   });
 
-  it("turns on what its capabilities say", () => {
+  it("enables the server's capabilities", () => {
     expect(commandLine({ capabilities: ["embeddings"] })).toMatch(/ --embeddings$/);
     expect(commandLine({ capabilities: ["rerank"] })).toMatch(/ --reranking$/);
   });
 
-  it("ends with the fleet file's own flags", () => {
+  it("ends with the fleet file's extra flags", () => {
     expect(commandLine({ flags: ["--threads", "4", "--mlock", "--temp", "-0.5"] })).toMatch(
       / --no-webui --threads 4 --mlock --temp -0\.5$/,
     );
   });
 
-  it("is understood by the simulator", () => {
+  it("is accepted by the simulator", () => {
     const flags = commandLine({ capabilities: ["embeddings", "rerank"], flags: ["--threads", "4"] });
-    const words = flags.replace("--api-key-file /keys/llama ", "").split(" ");
-    expect(readFlags(words)).toMatchObject({ port: 9103, parallel: 2, cachePrompt: false, ui: false });
+    const args = flags.replace("--api-key-file /keys/llama ", "").split(" ");
+    expect(readFlags(args)).toMatchObject({ port: 9103, parallel: 2, cachePrompt: false, ui: false });
   });
 });
 
-describe("for a binary that was asked what it knows, the command line", () => {
-  it("is the same where it knows all of it", () => {
+describe("for a binary with a list of known flags, the command line", () => {
+  it("is the same if all flags are known", () => {
     expect(commandLine({}, flagsInHelp(HELP))).toBe(commandLine());
   });
 
-  it("calls a flag what the binary calls it", () => {
+  it("uses the binary's name of a flag", () => {
     expect(commandLine({}, without("--no-webui", "--parallel", "-m"))).toMatch(
       /--model .* -np 2 .* --no-ui$/,
     );
   });
 
-  it("leaves out what it can do without", () => {
+  it("leaves out unknown optional flags", () => {
     const line = commandLine(
       {},
       without("--cache-ram", "-cram", "--no-webui", "--no-ui", "--flash-attn", "-fa"),
@@ -107,46 +107,42 @@ describe("for a binary that was asked what it knows, the command line", () => {
   });
 
   it.each<[string, string[], Partial<ServerInput>]>([
-    ["--no-cache-prompt: else one caller's prompt serves another's", ["--no-cache-prompt"], {}],
-    ["--slots: the agent proves there that a slot is free", ["--slots"], {}],
-    [
-      "--flash-attn or -fa: a quantized cache of values needs it",
-      ["--flash-attn", "-fa"],
-      { kvType: "q8_0" },
-    ],
+    ["--no-cache-prompt: otherwise one caller's prompt could serve another's", ["--no-cache-prompt"], {}],
+    ["--slots: the agent checks there that a slot is free", ["--slots"], {}],
+    ["--flash-attn or -fa: a quantized value cache needs it", ["--flash-attn", "-fa"], { kvType: "q8_0" }],
     ["--embeddings or --embedding", ["--embeddings", "--embedding"], { capabilities: ["embeddings"] }],
-  ])("can't be made where it doesn't know %s", (message, missing, change) => {
+  ])("can't be built if the binary doesn't know %s", (message, missing, change) => {
     expect(() => commandLine(change, without(...missing))).toThrow(
       `/opt/llama/llama-server doesn't know ${message}`,
     );
   });
 
-  it("can't be made with a flag of the fleet file's that it doesn't know", () => {
+  it("can't be built with an unknown flag of the fleet file", () => {
     expect(() => commandLine({ flags: ["--mlok"] }, flagsInHelp(HELP))).toThrow("doesn't know --mlok");
   });
 });
 
-describe("a fleet file's own flags", () => {
+describe("a fleet file's extra flags", () => {
   it.each([
-    [["--host", "0.0.0.0"], "--host isn't yours to set: the fleet file's other fields say it"],
-    [["--log-file", "/tmp/x"], "--log-file isn't yours to set: it would write what clients send to a disk"],
-    [["--tools", "all"], "--tools isn't yours to set: it opens the box to more than answering calls"],
-    [["--api-key", "k"], "--api-key isn't yours to set"],
+    [["--host", "0.0.0.0"], "--host can't be set here: other fields of the fleet file set it"],
+    [["--log-file", "/tmp/x"], "--log-file can't be set here: it would write clients' data to a disk"],
+    [["--tools", "all"], "--tools can't be set here: it would let clients do more than call the model"],
+    [["--api-key", "k"], "--api-key can't be set here"],
     [["4"], '"4" follows no flag'],
     [["--threads", "4", "5"], '"5" follows no flag'],
   ])("can't be %j", (flags, message) => {
     expect(() => commandLine({ flags })).toThrow(message);
   });
 
-  it("that are wrong are all named at once, with their server", () => {
+  it("with several mistakes are all reported at once, with their server", () => {
     expect(() => commandLine({ flags: ["--port", "1", "--tools", "all"] })).toThrow(
-      /^box "north", server 9103 \(llama-9103\) can't be started as it is described:\n {2}- .*--port.*\n {2}- .*--tools/,
+      /^box "north", server 9103 \(llama-9103\) can't be started with this configuration:\n {2}- .*--port.*\n {2}- .*--tools/,
     );
   });
 });
 
 describe("the flags of a help text", () => {
-  it("are all its names, short and long, and none of its prose", () => {
+  it("are all its names, short and long, and nothing else", () => {
     const known = flagsInHelp(HELP);
     for (const flag of [
       "-h",

@@ -4,7 +4,7 @@ import { usageRange } from "../../../cli/options/usage-range.ts";
 const at = (text: string): number => Date.parse(text);
 const NOW = at("2026-11-23T14:30:00Z");
 
-/** In words. */
+/** The range as text. */
 function range(options: Parameters<typeof usageRange>[0]): string | null {
   const found = usageRange(options, NOW);
   return found === null
@@ -12,27 +12,27 @@ function range(options: Parameters<typeof usageRange>[0]): string | null {
     : [found.from, found.to].map((ms) => new Date(ms).toISOString().slice(0, 16)).join(" ");
 }
 
-it("nothing said is this month so far, the running hour included", () => {
+it("the default is this month so far, with the current hour", () => {
   expect(range({})).toBe("2026-11-01T00:00 2026-11-23T15:00");
 });
 
-it("the time before now is widened to whole hours, the finest there is", () => {
+it("the time up to now is widened to whole hours", () => {
   expect(range({ last: 90 * 60 })).toBe("2026-11-23T13:00 2026-11-23T15:00");
   expect(range({ last: 7 * 86_400 })).toBe("2026-11-16T14:00 2026-11-23T15:00");
 });
 
-it("a month ends where the next one begins, a December's too", () => {
+it("a month ends where the next one starts, December too", () => {
   expect(range({ month: at("2026-10-01") })).toBe("2026-10-01T00:00 2026-11-01T00:00");
   expect(range({ month: at("2025-12-01") })).toBe("2025-12-01T00:00 2026-01-01T00:00");
 });
 
-it("from a day on is up to now; up to a day is from the beginning of the month it closes", () => {
+it("--from alone ends now; --to alone starts with the month that it ends in", () => {
   expect(range({ from: at("2026-11-20") })).toBe("2026-11-20T00:00 2026-11-23T15:00");
   expect(range({ to: at("2026-11-08") })).toBe("2026-11-01T00:00 2026-11-08T00:00");
   expect(range({ to: at("2026-11-01") })).toBe("2026-10-01T00:00 2026-11-01T00:00");
 });
 
-it("what ends before it begins is told, not sent", () => {
+it("a range that ends before it starts is refused", () => {
   expect(range({ from: at("2026-11-08"), to: at("2026-11-08") })).toBeNull();
   expect(range({ from: at("2026-12-01") })).toBeNull();
 });

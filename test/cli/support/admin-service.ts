@@ -1,5 +1,5 @@
-// An admin API for tests of the operators' command: it holds keys in memory and answers by the schemas of shared/,
-// checked on the way out; what it was asked is kept, and any route can be told to answer otherwise.
+// An admin API for tests of the operators' command: it keeps keys in memory and records requests. Every answer is
+// validated against the schemas of shared/, unless a test sets a fault.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import * as z from "zod";
@@ -20,46 +20,46 @@ import { UsageReport } from "../../../shared/usage-report.ts";
 
 export const ADMIN_KEY = "dev-admin";
 
-interface Asked {
+interface ReceivedRequest {
   readonly method: string;
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly body: unknown;
 }
 
-/** What a route answers in place of its own. */
+/** Replaces the answer of every route. */
 export interface Fault {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
-  /** Says nothing at all. */
+  /** Never answers. */
   readonly silent?: boolean;
 }
 
-type Answered = readonly [status: number, body: unknown];
-type Route = readonly [method: string, path: RegExp, answer: (asked: Asked, id: string) => Answered];
+type Reply = readonly [status: number, body: unknown];
+type Route = readonly [method: string, path: RegExp, reply: (request: ReceivedRequest, id: string) => Reply];
 
-/** A usage report as CSV: any will do, it passes as it is. */
+/** A usage report as CSV: the command must not change it. */
 export const CSV = "day,calls\r\n2026-11-23,3\r\n";
 
 const NOW = "2026-11-23T14:00:00Z";
 
 export class AdminService {
-  readonly asked: Asked[] = [];
+  readonly requests: ReceivedRequest[] = [];
   readonly keys = new Map<string, KeyView>();
   readonly audit: AuditEntry[] = [];
-  readonly fates = new Map<string, RequestFate>();
+  readonly failures = new Map<string, RequestFate>();
   usage: UsageReport | null = null;
   fleet: FleetView | null = null;
-  /** Agents of every box that are linked. */
+  /** Number of linked agents of every box. */
   linked = 1;
-  /** How many a page of a list has at most. */
+  /** Maximum rows of a page. */
   page = 2;
   fault: Fault | null = null;
   readonly #server = createServer((request, response) => void this.#serve(request, response));
 
   async start(): Promise<string> {
-    // No connection ends just as a command uses it again.
+    // Otherwise a connection might end while a command reuses it.
     this.#server.keepAliveTimeout = 0;
     await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
@@ -70,12 +70,12 @@ export class AdminService {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  /** As new. */
+  /** Restores the initial state. */
   reset(): void {
-    this.asked.length = 0;
+    this.requests.length = 0;
     this.audit.length = 0;
     this.keys.clear();
-    this.fates.clear();
+    this.failures.clear();
     this.usage = null;
     this.fleet = null;
     this.linked = 1;
@@ -107,15 +107,15 @@ export class AdminService {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const url = new URL(request.url ?? "/", "http://service");
     const text = Buffer.concat(chunks).toString();
-    const asked: Asked = {
+    const received: ReceivedRequest = {
       method: request.method ?? "",
       path: url.pathname,
       query: Object.fromEntries(url.searchParams),
       body: text === "" ? null : (JSON.parse(text) as unknown),
     };
-    this.asked.push(asked);
+    this.requests.push(received);
     if (this.fault?.silent === true) return;
-    const requestId = `req_${String(this.asked.length).padStart(32, "0")}`;
+    const requestId = `req_${String(this.requests.length).padStart(32, "0")}`;
     response.setHeader("x-request-id", requestId);
     response.setHeader("content-type", "application/json");
     if (this.fault !== null) {
@@ -123,7 +123,7 @@ export class AdminService {
       response.end(this.fault.body ?? "");
       return;
     }
-    const [status, body] = this.#answerSafely(asked, request.headers.authorization);
+    const [status, body] = this.#replySafely(received, request.headers.authorization);
     if (body === CSV) {
       response.setHeader("content-type", "text/csv; charset=utf-8; header=present");
       response.end(CSV);
@@ -133,21 +133,22 @@ export class AdminService {
     response.end(JSON.stringify(status < 300 ? body : withId(body, requestId)));
   }
 
-  /** A test's own slip shows as an answer, not as a hanging call. */
-  #answerSafely(asked: Asked, authorization: string | undefined): Answered {
+  /** Turns an error in this service into an answer, so that the call doesn't hang. */
+  #replySafely(request: ReceivedRequest, authorization: string | undefined): Reply {
     try {
-      return this.#answer(asked, authorization);
+      return this.#reply(request, authorization);
     } catch (error) {
       return refused(500, "internal", `the test's service: ${String(error)}`);
     }
   }
 
-  #answer(asked: Asked, authorization: string | undefined): Answered {
+  #reply(request: ReceivedRequest, authorization: string | undefined): Reply {
     if (authorization !== `Bearer ${ADMIN_KEY}`)
       return refused(401, "invalid_key", "This API key is not valid.");
-    for (const [method, path, answer] of this.#routes) {
-      const match = path.exec(asked.path);
-      if (match !== null && method === asked.method) return answer(asked, decodeURIComponent(match[1] ?? ""));
+    for (const [method, path, reply] of this.#routes) {
+      const match = path.exec(request.path);
+      if (match !== null && method === request.method)
+        return reply(request, decodeURIComponent(match[1] ?? ""));
     }
     return refused(404, "not_found", "There is no such route.");
   }
@@ -158,36 +159,36 @@ export class AdminService {
     [
       "GET",
       /^\/admin\/keys\/([^/]+)$/,
-      (_asked, id) => this.#withKey(id, (key) => [200, KeyView.parse(key)]),
+      (_request, id) => this.#withKey(id, (key) => [200, KeyView.parse(key)]),
     ],
     ["PATCH", /^\/admin\/keys\/([^/]+)$/, ({ body }, id) => this.#change(id, body)],
-    ["DELETE", /^\/admin\/keys\/([^/]+)$/, (_asked, id) => this.#revoke(id)],
+    ["DELETE", /^\/admin\/keys\/([^/]+)$/, (_request, id) => this.#revoke(id)],
     ["POST", /^\/admin\/keys\/([^/]+)\/rotate$/, ({ body }, id) => this.#rotate(id, body)],
     ["GET", /^\/admin\/usage$/, ({ query }) => this.#usage(query)],
     ["GET", /^\/admin\/audit$/, ({ query }) => this.#audit(query)],
-    ["GET", /^\/admin\/requests\/([^/]+)$/, (_asked, id) => this.#fate(id)],
+    ["GET", /^\/admin\/requests\/([^/]+)$/, (_request, id) => this.#failure(id)],
     ["GET", /^\/admin\/fleet$/, () => [200, FleetView.parse(this.fleet)]],
     [
       "POST",
       /^\/admin\/boxes\/([^/]+)\/(?:drain|resume|servers\/\d+\/restart)$/,
-      (_, box) => this.#order(box),
+      (_, box) => this.#command(box),
     ],
     ["POST", /^\/admin\/alerts\/test$/, () => [200, { delivered: true }]],
   ];
 
-  #create(body: unknown): Answered {
-    const { limits, expiresAt, ...wanted } = NewKey.parse(body);
+  #create(body: unknown): Reply {
+    const { limits, expiresAt, ...properties } = NewKey.parse(body);
     const id = `key${String(this.keys.size).padStart(9, "0")}`;
     const key = this.addKey({
       id,
-      ...wanted,
+      ...properties,
       limits: { ...limits, perSecond: limits.perSecond ?? 1000 },
       expiresAt: expiresAt === null ? null : instant(expiresAt),
     });
     return [201, KeyWithSecret.parse({ ...key, key: secretOf(id, 1) })];
   }
 
-  #list({ after, state, limit }: Asked["query"]): Answered {
+  #list({ after, state, limit }: ReceivedRequest["query"]): Reply {
     const all = [...this.keys.values()].filter((key) => state === undefined || key.state === state);
     const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
     const size = Math.min(this.page, Number(limit ?? this.page));
@@ -196,7 +197,7 @@ export class AdminService {
     return [200, KeyList.parse({ keys, next })];
   }
 
-  #change(id: string, body: unknown): Answered {
+  #change(id: string, body: unknown): Reply {
     const { limits, expiresAt, ...rest } = KeyChange.parse(body);
     return this.#withKey(id, (key) => {
       const changed = {
@@ -209,11 +210,11 @@ export class AdminService {
     });
   }
 
-  #revoke(id: string): Answered {
+  #revoke(id: string): Reply {
     return this.#withKey(id, (key) => [200, this.addKey({ ...key, state: "revoked", revokedAt: NOW })]);
   }
 
-  #rotate(id: string, body: unknown): Answered {
+  #rotate(id: string, body: unknown): Reply {
     const { graceSeconds } = KeyRotation.parse(body);
     return this.#withKey(id, (key) => {
       const until = new Date(Date.parse(NOW) + graceSeconds * 1000).toISOString();
@@ -222,11 +223,11 @@ export class AdminService {
     });
   }
 
-  #usage({ format }: Asked["query"]): Answered {
+  #usage({ format }: ReceivedRequest["query"]): Reply {
     return [200, format === "csv" ? CSV : UsageReport.parse(this.usage)];
   }
 
-  #audit({ target, after, limit }: Asked["query"]): Answered {
+  #audit({ target, after, limit }: ReceivedRequest["query"]): Reply {
     const all = this.audit.filter((entry) => target === undefined || entry.target === target);
     const start = after === undefined ? 0 : Number(after);
     const end = start + Math.min(this.page, Number(limit ?? this.page));
@@ -234,25 +235,25 @@ export class AdminService {
     return [200, AuditList.parse({ entries: all.slice(start, end), next })];
   }
 
-  #fate(id: string): Answered {
-    const fate = this.fates.get(id);
-    return fate === undefined
+  #failure(id: string): Reply {
+    const failure = this.failures.get(id);
+    return failure === undefined
       ? refused(
           404,
           "not_found",
-          "No failed request of this id is kept. It succeeded, or is older than 24 hours.",
+          "There is no failed request with this id. It succeeded, or is older than 24 hours.",
         )
-      : [200, RequestFate.parse(fate)];
+      : [200, RequestFate.parse(failure)];
   }
 
-  #order(box: string): Answered {
+  #command(box: string): Reply {
     const isKnown = this.fleet === null || this.fleet.boxes.some(({ name }) => name === box);
     return isKnown
       ? [202, { box, told: this.linked }]
       : refused(404, "not_found", "The fleet has no such box. There are: north.");
   }
 
-  #withKey(id: string, then: (key: KeyView) => Answered): Answered {
+  #withKey(id: string, then: (key: KeyView) => Reply): Reply {
     const key = this.keys.get(id);
     return key === undefined ? refused(404, "not_found", `There is no key ${id}.`) : then(key);
   }
@@ -260,11 +261,11 @@ export class AdminService {
 
 const instant = (text: string): string => new Date(text).toISOString();
 
-/** A key of the right form, the same each time. */
+/** A well-formed key, the same each time. */
 export const secretOf = (id: string, round: number): string =>
   formatApiKey(id, new Uint8Array(32).fill(round));
 
-const refused = (status: number, code: string, message: string): Answered => [
+const refused = (status: number, code: string, message: string): Reply => [
   status,
   { error: { message, type: "invalid_request_error", code, param: null } },
 ];

@@ -1,5 +1,5 @@
-// A box as PM2 runs it, from a generated file: simulators that print what a real llama-server prints, an agent, a
-// daemon of its own in a folder of its own.
+// A box that PM2 runs from a generated file: simulators with a real llama-server's log output, an agent, and a PM2
+// daemon with its own folder.
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,13 +9,13 @@ import { promisify } from "node:util";
 import { ecosystemText } from "../../../cli/generate/ecosystem.ts";
 import secondFleet from "../../fixtures/second-fleet.ts";
 import { FAILURES, PLAIN_DAY } from "../../origin-agent/support/llama-log.ts";
-import { reservePorts } from "../reserved-ports.ts";
+import { reservePorts } from "./reserved-ports.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const SIMULATOR = join(ROOT, "test/sim/llama-server.ts");
 const FLEET_FILE = join(ROOT, "test/fixtures/second-fleet.ts");
 
-/** PM2's program: the project's, or the one that `ISHA_TEST_PM2` names. Null where there is none. */
+/** PM2's program: the project's, or the one that `ISHA_TEST_PM2` names; undefined if there is none. */
 export const PM2 = [process.env["ISHA_TEST_PM2"], join(ROOT, "node_modules/pm2/bin/pm2")].find(
   (path) => path !== undefined && existsSync(path),
 );
@@ -32,18 +32,18 @@ export interface Pm2Box {
   readonly agentUrl: string;
   readonly boxSecret: string;
   readonly llamaApiKey: string;
-  /** Of a server, by its port in the fleet file. */
+  /** A server's address, by its port in the fleet file. */
   url(port: number): string;
   pm2(...args: string[]): Promise<string>;
   apps(): Promise<Pm2App[]>;
   app(name: string): Promise<Pm2App>;
-  /** Ends everything and removes the folder. */
+  /** Stops everything and removes the folder. */
   stop(): Promise<void>;
 }
 
 const run = promisify(execFile);
 
-/** @param shell what the shell that starts PM2 has in its environment */
+/** @param shell environment of the shell that starts PM2 */
 export async function startPm2Box(shell: Readonly<Record<string, string>> = {}): Promise<Pm2Box> {
   const [box] = secondFleet.boxes;
   if (PM2 === undefined || box === undefined) throw new Error("there is no PM2 here");
@@ -55,23 +55,23 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
     writeFileSync(join(folder, name), text, { mode: 0o600 });
   secret("agent.env", `BOX_SECRET=${boxSecret}\nLLAMA_API_KEY=${llamaApiKey}\n`);
   secret("llama-api-key", `${llamaApiKey}\n`);
-  writeFileSync(join(folder, "said"), `${PLAIN_DAY}${FAILURES.join("\n")}\n`);
-  const talkative = join(folder, "llama-server");
+  writeFileSync(join(folder, "log"), `${PLAIN_DAY}${FAILURES.join("\n")}\n`);
+  const server = join(folder, "llama-server");
   const lines = [
     "#!/usr/bin/env bash",
-    `cat '${folder}/said' >&2`,
+    `cat '${folder}/log' >&2`,
     `exec '${process.execPath}' '${SIMULATOR}' "$@"`,
   ];
-  writeFileSync(talkative, `${lines.join("\n")}\n`, { mode: 0o755 });
+  writeFileSync(server, `${lines.join("\n")}\n`, { mode: 0o755 });
 
   const reserved = await reservePorts(1 + box.servers.length);
   const [agentPort = 0, ...ports] = reserved.ports;
-  const serverPorts = new Map(box.servers.map((server, at) => [server.port, ports[at] ?? 0]));
+  const serverPorts = new Map(box.servers.map(({ port }, at) => [port, ports[at] ?? 0]));
   const text = ecosystemText(box, {
     root: ROOT,
     fleetFile: FLEET_FILE,
     agentEnv: { AGENT_PORT: String(agentPort), EDGE_URL: "off" },
-    simulated: { command: [talkative], ports: serverPorts, extra: () => ["--sim-load-ms", "300"] },
+    simulated: { command: [server], ports: serverPorts, extra: () => ["--sim-load-ms", "300"] },
   });
   const file = join(folder, "ecosystem.config.cjs");
   writeFileSync(file, text);
@@ -81,7 +81,7 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
     HOME: folder,
     PM2_HOME: join(folder, "pm2"),
     ISHA_SECRETS: folder,
-    // It would ask its makers whether there is a newer one.
+    // Otherwise PM2 would look for a newer version on the internet.
     PM2_DISABLE_VERSION_CHECK: "true",
     ...shell,
   };
@@ -91,7 +91,7 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
   };
   const apps = async (): Promise<Pm2App[]> => {
     const { stdout } = await run(process.execPath, [program, "jlist"], { env: environment });
-    // Everything but what is wanted here stays unread: the listing holds environments.
+    // Only these fields are read: the listing contains environments.
     const listed = JSON.parse(stdout.slice(stdout.indexOf("["))) as {
       name: string;
       pid: number;
@@ -104,7 +104,7 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
       restarts: pm2_env.restart_time,
     }));
   };
-  const made: Pm2Box = {
+  const pm2Box: Pm2Box = {
     box: box.name,
     agentUrl: `http://127.0.0.1:${agentPort}`,
     boxSecret,
@@ -131,8 +131,8 @@ export async function startPm2Box(shell: Readonly<Record<string, string>> = {}):
   try {
     await pm2("start", file);
   } catch (error) {
-    await made.stop();
+    await pm2Box.stop();
     throw error;
   }
-  return made;
+  return pm2Box;
 }

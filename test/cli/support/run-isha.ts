@@ -1,4 +1,4 @@
-// Runs the operators' command: as the real program in a process of its own, or in this one with made-up commandContext.
+// Runs the operators' command: as the real program in its own process, or in this process with a made-up context.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { runIsha } from "../../../cli/isha.ts";
@@ -12,20 +12,20 @@ export interface Ran {
 
 const MAIN = fileURLToPath(new URL("../../../cli/main.ts", import.meta.url));
 
-/** Halves the time that the program takes to start. */
+/** Halves the program's start time. */
 const COMPILE_CACHE = fileURLToPath(new URL("../../../node_modules/.cache/isha", import.meta.url));
 
-interface Wanted {
+interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly folder?: string;
-  /** The program; cli/main.ts if not given. */
+  /** The program (default: cli/main.ts). */
   readonly program?: string;
 }
 
-/** The real program; nobody sits at its terminal. */
+/** The real program, without a terminal. */
 export function runProgram(
   argv: readonly string[],
-  { env = {}, folder, program = MAIN }: Wanted = {},
+  { env = {}, folder, program = MAIN }: ProgramOptions = {},
 ): Promise<Ran> {
   const child = spawn(process.execPath, [program, ...argv], {
     env: {
@@ -47,7 +47,7 @@ export function runProgram(
   });
 }
 
-/** In this process: what the terminal is, who answers at it and what the time is are the test's to say. */
+/** In this process; the test sets the terminal, its answers and the time. */
 export async function runHere(argv: readonly string[], given: Partial<CommandContext> = {}): Promise<Ran> {
   let out = "";
   let err = "";
@@ -62,7 +62,7 @@ export async function runHere(argv: readonly string[], given: Partial<CommandCon
   return { code, out, err };
 }
 
-/** No terminal, no files, nobody there, and a moment that stands still. */
+/** A context without a terminal and without files, at a fixed time. */
 export function commandContext(given: Partial<CommandContext> = {}): CommandContext {
   const silent = { write: () => undefined, columns: null, colours: false };
   return {

@@ -10,7 +10,7 @@ const COLUMNS = [
 const PLAIN = { columns: null, colours: false };
 
 describe("a table", () => {
-  it("aligns figures at the right, and the total under a line", () => {
+  it("aligns figures right, and puts the total below a line", () => {
     expect(
       tableText(
         COLUMNS,
@@ -33,7 +33,7 @@ describe("a table", () => {
     );
   });
 
-  it("is cut to a terminal's width where a column may be, and never elsewhere", () => {
+  it("is cut to a terminal's width in the columns that allow it", () => {
     const rows = [["A clinic with a very long name", "12"]];
     const widest = (text: string): number => Math.max(...text.split("\n").map(widthOf));
     expect(widest(tableText(COLUMNS, rows, { columns: 20, colours: false }))).toBe(20);
@@ -41,12 +41,12 @@ describe("a table", () => {
     expect(tableText(COLUMNS, rows, PLAIN)).toContain("A clinic with a very long name");
   });
 
-  it("takes a cell of any length", () => {
+  it("handles a cell of any length", () => {
     const text = tableText(COLUMNS, [["x".repeat(50_000), "1"]], { columns: 80, colours: false });
     expect(Math.max(...text.split("\n").map(widthOf))).toBe(80);
   });
 
-  it("leaves out what can be spared before it gets too wide, and only then", () => {
+  it("drops spare columns only when it would be too wide", () => {
     const columns = [
       { title: "NAME", cut: true },
       { title: "SCOPES", spare: true },
@@ -60,18 +60,18 @@ describe("a table", () => {
     expect(tableText(columns, rows, PLAIN)).toContain("SCOPES");
   });
 
-  it("stays readable on a terminal too narrow for anything", () => {
+  it("stays readable on a terminal that is too narrow for it", () => {
     expect(
       tableText(COLUMNS, [["A clinic with a long name", "123,456"]], { columns: 3, colours: false }),
     ).toContain("123,456");
   });
 
-  it("knows bold only where there are colours", () => {
+  it("is bold only with colours", () => {
     expect(tableText(COLUMNS, [], { columns: 80, colours: true })).toContain("\u001b[1m");
     expect(tableText(COLUMNS, [], PLAIN)).not.toContain("\u001b");
   });
 
-  it("keeps its columns with names of wide characters", () => {
+  it("stays aligned with wide characters", () => {
     const text = tableText(
       COLUMNS,
       [
@@ -84,17 +84,17 @@ describe("a table", () => {
   });
 });
 
-describe("text of others", () => {
-  it("moves no cursor, sets no title and turns no direction on an operator's terminal", () => {
+describe("text from outside", () => {
+  it("can't move the cursor, set the title or reverse the text on an operator's terminal", () => {
     for (const text of ["a\u001b]0;owned\u0007b", "a\r\nb", "a\u009b2Jb", "a\u202eb", "a\u2028b"]) {
-      // oxlint-disable-next-line no-control-regex -- that is what must not be there
+      // oxlint-disable-next-line no-control-regex -- these must not be there
       expect(plain(text)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028\u202e]/);
     }
     expect(fieldsText([["name", "a\u001b[31mb"]])).toBe("  name  a�[31mb\n");
     expect(tableText(COLUMNS, [["a\u001b[31mb", "1"]], PLAIN)).not.toContain("\u001b");
   });
 
-  it("cut to any width is never wider (seeded)", () => {
+  it("is never wider than the width it is cut to (seeded)", () => {
     const random = new SeededRandom(7);
     for (let round = 0; round < 500; round += 1) {
       const text = random.text(1 + random.below(30), ["a", "é", "診", "👩‍⚕️", " "]);

@@ -26,7 +26,7 @@ function report(rows: readonly (readonly [string, UsageSums])[], total: UsageSum
 }
 
 describe("usage as a table", () => {
-  it("has a line a key with its name, the total, and says how many calls are estimates", () => {
+  it("has a row for each key with its name, the total, and the number of estimated calls", () => {
     const text = usageTable(
       report(
         [
@@ -39,20 +39,20 @@ describe("usage as a table", () => {
       PLAIN,
     );
     expect(text.split("\n")).toEqual([
-      "KEY           NAME               CALLS    WHOLE     PROMPT  OF IT CACHED   ANSWER     TOKENS",
-      "3fA9kQ2mXw7b  Riverside Clinic  12,000  >99.9 %  1,200,000       120,000  600,000  1,800,000",
-      "gone00000001                         8    100 %        800            80      400      1,200",
-      "────────────  ────────────────  ──────  ───────  ─────────  ────────────  ───────  ─────────",
-      "total                           12,008  >99.9 %  1,200,800       120,080  600,400  1,801,200",
+      "KEY           NAME               CALLS  COMPLETE     PROMPT   CACHED   ANSWER     TOKENS",
+      "3fA9kQ2mXw7b  Riverside Clinic  12,000   >99.9 %  1,200,000  120,000  600,000  1,800,000",
+      "gone00000001                         8     100 %        800       80      400      1,200",
+      "────────────  ────────────────  ──────  ────────  ─────────  ───────  ───────  ─────────",
+      "total                           12,008   >99.9 %  1,200,800  120,080  600,400  1,801,200",
       "",
-      "The tokens of 10 of 12,008 calls (<0.1 %) are estimates.",
+      "The tokens of 10 of 12,008 calls (<0.1 %) are estimated.",
       "",
     ]);
   });
 
-  it("says so where nothing is estimated, and where there were no calls", () => {
+  it("reports that nothing is estimated, and that there were no calls", () => {
     expect(usageTable(report([["a", sums(1)]], sums(1)), new Map(), PLAIN)).toContain(
-      "the servers' own counts",
+      "counted by the model servers",
     );
     expect(usageTable(report([], sums(0)), new Map(), PLAIN)).toBe("No calls.\n");
   });

@@ -18,8 +18,8 @@ beforeEach(async () => {
 const bootstrap = (argv: readonly string[], given: Partial<CommandContext> = {}) =>
   runHere(["keys", "bootstrap", ...argv], { homeFolder, folder: homeFolder, ...given });
 
-/** What it told as JSON. */
-interface Told {
+/** The command's JSON output. */
+interface Output {
   readonly id: string;
   readonly key: string | null;
   readonly sha256: string;
@@ -29,20 +29,20 @@ interface Told {
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
-it("makes a key of the form that the edge checks, of 32 bytes of the system's randomness, and its SHA-256", () => {
+it("makes a key in the form that the edge checks, from 32 random bytes, and its SHA-256", () => {
   const random = new SeededRandom(5);
-  const asked: number[] = [];
+  const sizes: number[] = [];
   const first = makeFirstKey((size) => {
-    asked.push(size);
+    sizes.push(size);
     return random.bytes(size);
   });
-  expect(asked).toContain(32);
+  expect(sizes).toContain(32);
   expect(apiKeyId(first.key)).toBe(first.id);
   expect(first.id).toMatch(/^first[0-9a-f]{8}$/);
   expect(first.sha256).toBe(sha256(first.key));
 });
 
-it("shows the key once, on stdout alone, and the next steps on stderr", async () => {
+it("prints the key once, on stdout only, and the next steps on stderr", async () => {
   const { out, err, code } = await bootstrap([]);
   const [key = ""] = /isha_first\w+/.exec(out) ?? [];
   expect(code).toBe(0);
@@ -51,14 +51,14 @@ it("shows the key once, on stdout alone, and the next steps on stderr", async ()
   expect(err).not.toContain(key);
   expect(err).toContain(`printf %s ${sha256(key)} | npx wrangler secret put FIRST_ADMIN_KEY_SHA256`);
   expect(err).toContain("keys create --name <your name> --scopes infer,admin");
-  expect(err).toContain("the first one counts no more");
+  expect(err).toContain("The first key is no longer valid then.");
 });
 
-it("--save writes it to the operator's own file, of mode 0600, shows it nowhere, and never writes over one", async () => {
+it("--save writes it to the operator's key file of mode 0600, doesn't print it, and never overwrites a file", async () => {
   const path = join(homeFolder, ".isha", "admin-key");
-  const told = JSON.parse((await bootstrap(["--save", "--json"])).out) as Told;
+  const printed = JSON.parse((await bootstrap(["--save", "--json"])).out) as Output;
   const key = (await readFile(path, "utf8")).trim();
-  expect(told).toEqual({
+  expect(printed).toEqual({
     id: apiKeyId(key),
     key: null,
     sha256: sha256(key),
@@ -75,7 +75,7 @@ it("--save writes it to the operator's own file, of mode 0600, shows it nowhere,
   expect(elsewhere.err).toContain(`--key-file ${join(homeFolder, "first.key")}`);
 });
 
-it("--put hands wrangler the hash, never the key", async () => {
+it("--put passes the hash to wrangler, never the key", async () => {
   const put: string[] = [];
   const putSecret = (name: string, value: string) => {
     put.push(name, value);
@@ -91,18 +91,18 @@ it.each([
   [1, "exit code 1"],
   [null, "it couldn't be run"],
 ])(
-  "--put where wrangler fails (%s) ends with 1, the key still told and the way by hand",
-  async (exit, says) => {
+  "--put exits with 1 if wrangler fails (%s), and still prints the key and the manual command",
+  async (exit, text) => {
     const { out, err, code } = await bootstrap(["--put"], { putSecret: () => Promise.resolve(exit) });
     expect(code).toBe(1);
     expect(out).toMatch(/isha_first\w+/);
-    expect(err).toContain(says);
+    expect(err).toContain(text);
     expect(err).toContain("printf %s");
   },
 );
 
 describe("--from", () => {
-  const noted = () => {
+  const recordingWrangler = () => {
     const put: string[] = [];
     const putSecret = (_: string, value: string) => {
       put.push(value);
@@ -111,8 +111,8 @@ describe("--from", () => {
     return { put, putSecret };
   };
 
-  it("puts the hash of a key that --save wrote before, the usual file's or another's, and makes none", async () => {
-    const { put, putSecret } = noted();
+  it("stores the hash of a key that --save wrote earlier, in the default file or another, and makes no new key", async () => {
+    const { put, putSecret } = recordingWrangler();
     for (const [save, from] of [
       [["--save"], ["--from"]],
       [
@@ -120,33 +120,35 @@ describe("--from", () => {
         ["--from", "a.key"],
       ],
     ] as const) {
-      const saved = JSON.parse((await bootstrap([...save, "--json"])).out) as Told;
-      const told = JSON.parse((await bootstrap(["--put", ...from, "--json"], { putSecret })).out) as Told;
-      expect(told).toEqual({ ...saved, put: true });
+      const saved = JSON.parse((await bootstrap([...save, "--json"])).out) as Output;
+      const printed = JSON.parse(
+        (await bootstrap(["--put", ...from, "--json"], { putSecret })).out,
+      ) as Output;
+      expect(printed).toEqual({ ...saved, put: true });
       expect(put.at(-1)).toBe(saved.sha256);
     }
     expect((await readdir(homeFolder)).toSorted()).toEqual([".isha", "a.key"]);
   });
 
-  it("is what is said where the file of --save is there, and where wrangler fails", async () => {
+  it("is the advice if the file of --save exists and if wrangler fails", async () => {
     const path = join(homeFolder, "a.key");
     const failing = await bootstrap(["--put", "--save", "a.key"], { putSecret: () => Promise.resolve(1) });
-    expect(failing.err).toContain(`isha keys bootstrap --put --from ${path}`);
-    expect((await bootstrap(["--save", "a.key"])).err).toContain(`isha keys bootstrap --put --from ${path}`);
-    const again = await bootstrap(["--put", "--from", "a.key"], noted());
+    expect(failing.err).toContain(`npm run isha -- keys bootstrap --put --from ${path}`);
+    expect((await bootstrap(["--save", "a.key"])).err).toContain(`npm run isha -- keys bootstrap --put --from ${path}`);
+    const again = await bootstrap(["--put", "--from", "a.key"], recordingWrangler());
     expect(again.code).toBe(0);
     expect(again.out).toContain(`key      in ${path}`);
     expect(again.out + again.err).not.toMatch(/isha_first\w+/);
   });
 
-  it("takes no other key, which would be an admin key all at once, and no file that isn't there", async () => {
-    const { put, putSecret } = noted();
+  it("refuses any other key, which would become an admin key, and a missing file", async () => {
+    const { put, putSecret } = recordingWrangler();
     const other = formatApiKey("3fA9kQ2mXw7b", new SeededRandom(7).bytes(32));
     await writeFile(join(homeFolder, "clinic.key"), `${other}\n`, { mode: 0o600 });
     await bootstrap(["--save", "a.key"]);
-    const whole = await readFile(join(homeFolder, "a.key"), "utf8");
-    await writeFile(join(homeFolder, "cut.key"), whole.slice(0, -3), { mode: 0o600 });
-    await writeFile(join(homeFolder, "open.key"), whole, { mode: 0o644 });
+    const complete = await readFile(join(homeFolder, "a.key"), "utf8");
+    await writeFile(join(homeFolder, "cut.key"), complete.slice(0, -3), { mode: 0o600 });
+    await writeFile(join(homeFolder, "open.key"), complete, { mode: 0o644 });
     for (const file of ["clinic.key", "cut.key", "open.key", "none.key"]) {
       const ran = await bootstrap(["--put", "--from", file], { putSecret });
       expect([file, ran.code, ran.out]).toEqual([file, 2, ""]);
@@ -156,11 +158,11 @@ describe("--from", () => {
   });
 });
 
-it("--put runs wrangler as a program: no shell, the hash by stdin, stdout kept for JSON", async () => {
+it("--put runs wrangler without a shell, passes the hash by stdin, and keeps stdout for JSON", async () => {
   const bin = join(homeFolder, "wrangler");
   await writeFile(
     bin,
-    `#!${process.execPath}\nconst fs = require("node:fs");\nconsole.log("wrangler's own words");\n` +
+    `#!${process.execPath}\nconst fs = require("node:fs");\nconsole.log("wrangler's output");\n` +
       `fs.writeFileSync(${JSON.stringify(join(homeFolder, "seen"))}, JSON.stringify([...process.argv.slice(2), fs.readFileSync(0, "utf8")]));\n`,
     { mode: 0o700 },
   );
@@ -168,15 +170,15 @@ it("--put runs wrangler as a program: no shell, the hash by stdin, stdout kept f
     runProgram(["keys", "bootstrap", "--put", "--json"], { env: { PATH: homeFolder, HOME: homeFolder } }),
     runProgram(["keys", "bootstrap", "--put"], { env: { PATH: "/nonexistent", HOME: homeFolder } }),
   ]);
-  const told = JSON.parse(ran.out) as Told;
-  expect(told.put).toBe(true);
+  const printed = JSON.parse(ran.out) as Output;
+  expect(printed.put).toBe(true);
   expect(JSON.parse(await readFile(join(homeFolder, "seen"), "utf8"))).toEqual([
     "secret",
     "put",
     "FIRST_ADMIN_KEY_SHA256",
-    told.sha256,
+    printed.sha256,
   ]);
-  expect(ran.err).toContain("wrangler's own words");
+  expect(ran.err).toContain("wrangler's output");
   expect(missing.code).toBe(1);
   expect(missing.err).toContain("it couldn't be run");
 });

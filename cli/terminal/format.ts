@@ -1,9 +1,9 @@
-// Numbers and moments as people read them. Pure; everything in UTC, as the service counts.
+// Formats numbers and times for people. Pure; times are in UTC, as the service's are.
 const COUNTS = new Intl.NumberFormat("en-US");
 
 export const countText = (count: number): string => COUNTS.format(count);
 
-/** A share in percent: one place after the point under ten, none above; never 0 or 100 where it isn't. */
+/** A share in percent: one decimal below 10 and above 99, else none; 0 or 100 only if it is exact. */
 export function shareText(part: number, whole: number): string {
   if (whole === 0 || part === 0) return "0 %";
   if (part >= whole) return "100 %";
@@ -19,7 +19,7 @@ export function momentText(at: number | string): string {
   return `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`;
 }
 
-/** `2026-11-23`, or with the time where it isn't midnight. */
+/** `2026-11-23`, with the time unless it is midnight. */
 export function dayText(at: string): string {
   const text = new Date(at).toISOString();
   return text.endsWith("T00:00:00.000Z") ? text.slice(0, 10) : `${text.slice(0, 10)} ${text.slice(11, 16)}`;
@@ -36,6 +36,6 @@ const UNITS = [
 export function agoText(at: number, now: number): string {
   const seconds = Math.round(Math.abs(now - at) / 1000);
   const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? UNITS[3];
-  const span = `${Math.floor(seconds / size)} ${unit}`;
-  return at <= now ? `${span} ago` : `in ${span}`;
+  const duration = `${Math.floor(seconds / size)} ${unit}`;
+  return at <= now ? `${duration} ago` : `in ${duration}`;
 }

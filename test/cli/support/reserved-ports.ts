@@ -1,14 +1,14 @@
-// Ports of this machine for programs that are given theirs before they start, kept from all other programs until then.
+// Reserves ports for programs that must know their port before they start; no other program can take them.
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo } from "node:net";
 
 export interface ReservedPorts {
-  /** Nothing listens there, and the system hands them out to no one; a program that names one can listen there. */
+  /** Nothing listens on them and the system assigns them to no program, but a program that names one can listen there. */
   readonly ports: readonly number[];
   release(): Promise<void>;
 }
 
-/** Reserves ports as the near ends of open connections. */
+/** The ports are the local ends of open connections. */
 export async function reservePorts(count: number): Promise<ReservedPorts> {
   const far = createServer().listen(0, "127.0.0.1");
   await once(far, "listening");
