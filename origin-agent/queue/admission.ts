@@ -1,14 +1,14 @@
-// Who runs next, who waits, who is refused, for all ports of the box. What llama-server would hide in its own
-// silent queue waits here. A pure core: the clock comes in, no timer, no I/O; it knows how many slots are
-// free only as it is told, and starts nothing.
+// Admits calls, queues them and picks the next one, for all ports of the box. Calls that llama-server would hide in its
+// own silent queue wait here. A pure core: the clock is passed in; it has no timer and no I/O, learns the number of
+// free slots from its caller, and starts nothing.
 //
-// Turns are given per port: keys of one priority, and scopes within a key, by start-time fair queueing (why:
-// fair-queue.ts); high before normal before low, but a waiting call is passed over only so often
-// (PASSED_OVER_MAX). A call that several ports may serve stands in the turns of each, as the equal of those
-// that want just that port; the first port to take it takes it out of the others', where nobody pays for it.
+// Each port has its own order: high priority before normal before low, but a call is overtaken by higher priorities
+// only PASSED_OVER_MAX times. Within a priority, keys take turns, and within a key its scopes, by start-time fair
+// queueing (fair-queue.ts gives the reasons). A call that several ports may serve is queued at each of them as an equal
+// of the calls for that port alone; when one port takes it, it leaves the other queues, and no flow is charged there.
 //
-// Every operation costs O(p log n) comparisons for n waiting calls and the p ports a call may use, expiry that
-// much for each call that has expired, and estimates O(p).
+// Every operation costs O(p log n) comparisons for n waiting calls and the p ports a call may use; expiry costs that
+// for each expired call, and an estimate O(p).
 import type { Priority } from "../../shared/fleet.ts";
 import { QUEUE_PER_SLOT } from "../../shared/limits.ts";
 import type { BacklogCall } from "./backlog.ts";
@@ -16,55 +16,55 @@ import { IndexedHeap } from "./indexed-heap.ts";
 import { PortQueue, SERVICE_PRIOR_MS } from "./port-queue.ts";
 import { PortSet } from "./port-set.ts";
 
-/** A call without a slot gives up this long after it came, milliseconds: more than anybody waits for a first word. */
+/** A call without a slot is refused this long after its arrival: longer than a user waits for a first word. */
 export const QUEUE_DEADLINE_MS = 60_000;
 
-/** Sets of ports that are counted by name in a snapshot; the rest is one sum. A fleet has one a model and a few strict ones. */
+/** Sets of ports that a snapshot counts by name; the rest is one sum. A fleet has one per model and a few strict ones. */
 const PORT_SETS_SHOWN = 32;
 
-/** What admission must know of a call. `ports` may all serve it; times are monotonic milliseconds. */
+/** The part of a call that admission needs. Any of `ports` may serve it; times are monotonic milliseconds. */
 export interface AdmissionCall {
-  /** Unique among the calls that wait. */
+  /** Unique among the waiting calls. */
   readonly id: string;
   readonly keyId: string;
   readonly scope: string | null;
   readonly priority: Priority;
   readonly ports: readonly number[];
-  /** Slots it needs at once. */
+  /** Slots that the call needs at the same time. */
   readonly choices: number;
   readonly deadlineAt: number;
 }
 
 /**
- * Why a call is turned away. `key-share`: its key holds half of the places already. `full`: no place is free.
- * `too-long`: its turn would come after its queue deadline. `too-wide`: no port of it has so many slots.
+ * Why a call is refused. `key-share`: its key already has half of the places. `full`: no place is free.
+ * `too-long`: its turn would come after its queue deadline. `too-wide`: none of its ports has that many slots.
  */
 export type RefusalReason = "key-share" | "full" | "too-long" | "too-wide";
 
 export type Offer =
   | { readonly kind: "queued"; readonly estimateMs: number }
-  /** `retryAfterMs`: when the reason is expected to be gone; null where no waiting can help. Not jittered. */
+  /** `retryAfterMs`: when the reason is expected to be gone; null if waiting can't help. Not jittered. */
   | { readonly kind: "refused"; readonly reason: RefusalReason; readonly retryAfterMs: number | null };
 
 export interface AdmissionSnapshot {
   readonly queued: number;
-  /** Keys that have a call waiting. */
+  /** Keys with a waiting call. */
   readonly keys: number;
   readonly byPriority: Readonly<Record<Priority, number>>;
-  /** By the ports that may serve, as `8080,8082`; the last may be `other`. */
+  /** By the ports that may serve the call, such as `8080,8082`; the last one may be `other`. */
   readonly byPorts: Readonly<Record<string, number>>;
 }
 
-/** One port's queue as a newcomer without a history there finds it. */
+/** One port's queue, as a key without waiting calls sees it. */
 export interface PortView {
   readonly waiting: number;
   readonly places: number;
-  /** How long it would wait, milliseconds, by the free slots told last. */
+  /** How long its call would wait, in milliseconds, by the last known number of free slots. */
   readonly newcomerMs: number;
 }
 
 export interface AdmissionSettings {
-  /** Places for each slot. */
+  /** Queue places per slot. */
   readonly queuePerSlot: number;
   readonly queueDeadlineMs: number;
 }
@@ -78,7 +78,7 @@ interface Waiting<C> {
   readonly order: number;
   readonly expiresAt: number;
   readonly ports: readonly PortQueue<Waiting<C>>[];
-  /** Where its place is. */
+  /** The port whose queue place it takes. */
   readonly home: PortQueue<Waiting<C>>;
   readonly portSet: string;
 }
@@ -90,7 +90,7 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   readonly #byDeadline = new IndexedHeap<Waiting<C>>((one, other) =>
     one.expiresAt === other.expiresAt ? one.order < other.order : one.expiresAt < other.expiresAt,
   );
-  /** Out of the queue because their time was up, and not told of yet, with when it was. */
+  /** Expired calls that `expire` has not returned yet, with the time of their expiry. */
   readonly #overdue = new Map<string, number>();
   readonly #byPriority: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
   readonly #byPortSet = new Map<string, number>();
@@ -102,9 +102,9 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   }
 
   /**
-   * Tells how many slots a port has. A server that is loading or gone keeps what it had: its queue waits for
-   * it. A smaller number puts nobody out; there is no room until enough have gone. A port that was never told
-   * of serves nobody.
+   * Sets a port's number of slots. A server that is loading or down keeps its number: its queue waits for it. A
+   * smaller number removes no waiting call; there is no room until enough of them have left. A port without a
+   * number serves no call.
    */
   resize(port: number, slots: number): void {
     const known = this.#ports.get(port) ?? new PortQueue<Waiting<C>>(this.#settings.queuePerSlot);
@@ -113,22 +113,22 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   }
 
   /**
-   * Takes a call in or turns it away, at once. One that is taken in stays until it is taken, leaves or expires.
-   * @returns for a queued one at most how long it is expected to wait; 0 where a free slot is its own by turn.
+   * Queues or refuses a call immediately. A queued call stays until it is taken, leaves or expires.
+   * @returns for a queued call, the longest expected wait; 0 if a free slot is its own by turn.
    */
   offer(call: C, now: number): Offer {
     if (this.#waiting.has(call.id) || this.#overdue.has(call.id)) {
-      throw new Error("a call of this id waits already");
+      throw new Error("a call with this id is already waiting");
     }
     const set = new PortSet(this.#portsFor(call));
     const home = set.roomiest();
     if (home === null) return { kind: "refused", reason: "too-wide", retryAfterMs: null };
 
     const { places, turnMs } = set;
-    const held = set.heldBy(call.keyId);
-    if (held * 2 >= places) {
-      // Its own calls take turns with other keys' until it holds fewer than half.
-      const over = held - Math.ceil(places / 2) + 1;
+    const used = set.placesOf(call.keyId);
+    if (used * 2 >= places) {
+      // Its calls take turns with those of other keys until it has fewer than half of the places.
+      const over = used - Math.ceil(places / 2) + 1;
       return { kind: "refused", reason: "key-share", retryAfterMs: over * set.keys * turnMs };
     }
     if (home.placesLeft <= 0) return { kind: "refused", reason: "full", retryAfterMs: turnMs };
@@ -137,7 +137,7 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
     const expiresAt = Math.min(now + this.#settings.queueDeadlineMs, call.deadlineAt);
     const late = now + estimateMs - expiresAt;
     if (late > 0 || now >= expiresAt) {
-      // Once so much is done, what is left fits before the same deadline.
+      // After that time, the remaining work fits before the same deadline.
       return { kind: "refused", reason: "too-long", retryAfterMs: Math.max(turnMs, late) };
     }
     this.#enter(call, set.ports, home, expiresAt);
@@ -145,15 +145,15 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   }
 
   /**
-   * Whether a call that finds slots of this port free may have them with no turn to wait for: nobody waits there, so
-   * nobody can be wronged, and `offer`, `head` and `take` would come to the same. The caller then says `passed`.
+   * Whether a call that finds free slots at this port may take them without queueing: no call waits there, so `offer`,
+   * `head` and `take` would have the same result. The caller then calls `passed`.
    */
   mayPass(port: number, deadlineAt: number, now: number): boolean {
     this.#sweep(now);
     return now < deadlineAt && this.#ports.get(port)?.idle === true;
   }
 
-  /** A call has taken `choices` of the port's free slots without having waited. */
+  /** Records that a call has taken `choices` of the port's free slots without waiting. */
   passed(port: number, choices: number, freeSlots: number): void {
     const queue = this.#ports.get(port);
     if (queue === undefined) return;
@@ -162,11 +162,11 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   }
 
   /**
-   * The call that should have a slot of this port, left where it is; the caller leases for it and then says
-   * `take`. Null where nobody waits, or where the one whose turn it is needs more slots than are free: they
-   * are held back for it until enough are, or it leaves or expires. Where the caller can't lease for it yet,
-   * it asks again later and gives the slots to nobody else. Estimates go by the free slots told here last, so
-   * a server that is gone is told of with 0.
+   * Returns the call that gets the port's next slot and leaves it in the queue; the caller leases a slot for it and
+   * then calls `take`. Returns null if no call waits, or if the next call needs more slots than are free: they stay
+   * reserved until enough are free, or the call leaves or expires. A caller that can't lease yet asks again later
+   * and gives the slots to no other call. Estimates use the last `freeSlots`, so a server that is down is reported
+   * with 0.
    */
   head(port: number, freeSlots: number, now: number): C | null {
     this.#sweep(now);
@@ -178,12 +178,12 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
       if (waiting === null) return null;
       if (waiting.choices <= freeSlots) return waiting.call;
       if (waiting.choices <= queue.slots) return null;
-      // The port has lost slots since; this call can never run here and must not stop those that can.
+      // The port has lost slots meanwhile; this call can never run here and must not block those that can.
       queue.withdraw(waiting);
     }
   }
 
-  /** A waiting call begins at this port: it is out of the queue, and its turn is paid for there. */
+  /** Takes a waiting call out of the queue because it begins at this port, and charges its key and scope there. */
   take(id: string, port: number): void {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
@@ -198,14 +198,14 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
     return call;
   }
 
-  /** The client has left: its place is free. @returns whether it was waiting. */
+  /** Removes a call whose client has left. @returns whether it was waiting. */
   leave(id: string): boolean {
     const waiting = this.#waiting.get(id);
     if (waiting !== undefined) this.#remove(waiting);
     return this.#overdue.delete(id) || waiting !== undefined;
   }
 
-  /** The calls whose queue deadline has come; they are out of the queue, and each is named once. */
+  /** Returns the calls whose queue deadline has passed, each one once; they have left the queue. */
   expire(now: number): string[] {
     this.#sweep(now);
     const ids = [...this.#overdue.keys()];
@@ -213,23 +213,23 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
     return ids;
   }
 
-  /** When `expire` has something to say next; null while nobody waits. */
+  /** When `expire` next returns a call; null while no call waits. */
   nextDeadline(): number | null {
     for (const expiredAt of this.#overdue.values()) return expiredAt;
     return this.#byDeadline.peek()?.expiresAt ?? null;
   }
 
-  /** A call that held `choices` slots of a port for so long has ended well; the estimates go by it. */
+  /** Records how long a call that ended well used `choices` slots of a port; estimates use it. */
   served(port: number, serviceMs: number, choices: number): void {
     this.#ports.get(port)?.served(serviceMs, choices);
   }
 
-  /** How long a call holds a slot of this port, as measured lately. */
+  /** How long a call uses a slot of this port, by recent measurements. */
   serviceMs(port: number): number {
     return this.#ports.get(port)?.serviceMs ?? SERVICE_PRIOR_MS;
   }
 
-  /** Null for a port that was never told of. */
+  /** Null for a port without a number of slots. */
   portView(port: number): PortView | null {
     const queue = this.#ports.get(port);
     if (queue === undefined) return null;
@@ -290,7 +290,7 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
     count(this.#byKey, waiting.keyId, -1);
   }
 
-  /** Nobody whose time is up may still be chosen, even where the timer that would say so is late. */
+  /** Removes expired calls, so that none is chosen even if the timer that calls `expire` is late. */
   #sweep(now: number): void {
     for (;;) {
       const first = this.#byDeadline.peek();
@@ -301,10 +301,10 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   }
 }
 
-/** A call like most, of a key that has none waiting. */
+/** A typical call of a key that has no other call waiting. */
 const NEWCOMER: BacklogCall = { keyId: "", scope: null, priority: "normal", choices: 1 };
 
-/** A counter that isn't kept at nought, so that the names are bounded by those who wait. */
+/** Counts by name; a counter at zero is deleted, so the number of names is bounded by the waiting calls. */
 function count(counters: Map<string, number>, name: string, by: number): void {
   const after = (counters.get(name) ?? 0) + by;
   if (after > 0) counters.set(name, after);

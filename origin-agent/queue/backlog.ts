@@ -1,11 +1,11 @@
-// How much work has its place at one port, by priority, key and scope: what bounds the queue, what holds a key
-// to its share, and what a newcomer's wait is estimated from. It counts; who is next is the fair queue's word.
+// Counts the waiting work of one port by priority, key and scope. The counts bound the queue, limit each key to its
+// share and give a new call's estimated wait. The order of calls is the fair queue's job.
 import { PRIORITIES, type Priority } from "../../shared/fleet.ts";
 
 /**
- * How often a waiting call may be passed over at a port by calls of a higher priority before it goes first, in
- * turns. On two slots at 5 s a call 16 turns are 40 s, so even the lowest priority's first call starts within
- * its queue deadline of 60 s, and the higher ones keep 15 of 17 turns at the least.
+ * How many turns a port gives to higher priorities before a waiting call goes first. With two slots and 5 s per call,
+ * 16 turns take 40 s, so even a low-priority call starts within its queue deadline of 60 s, and higher priorities
+ * keep at least 15 of 17 turns.
  */
 export const PASSED_OVER_MAX: Readonly<Record<Priority, number>> = { high: Infinity, normal: 8, low: 16 };
 
@@ -21,7 +21,7 @@ interface KeyWork {
   readonly scopes: Map<string | null, number>;
 }
 
-/** Work is counted in calls × the slots they take. */
+/** Work is the number of calls × the slots they use. */
 class PriorityWork {
   total = 0;
   readonly keys = new Map<string, KeyWork>();
@@ -76,10 +76,10 @@ export class Backlog {
   }
 
   /**
-   * At most how much of the work that waits here now goes before a newcomer, in O(1). Fair turns bound each
-   * term: its own scope's work is all before it; of each other scope of its key no more than its own scope has
-   * with it; of each other key no more than its own key has; of higher priorities all, of lower ones what
-   * their right to be passed over only so often brings.
+   * Upper bound of the waiting work that runs before a new call, in O(1). Fair turns bound each term: all work of its
+   * own scope; from each other scope of its key, at most as much as its own scope has including the call; from each
+   * other key, at most as much as its own key has; all work of higher priorities; from lower ones, the turns that
+   * PASSED_OVER_MAX gives them.
    */
   ahead(call: BacklogCall): number {
     const level = this.#levels[call.priority];

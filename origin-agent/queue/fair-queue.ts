@@ -1,36 +1,36 @@
-// Whose call is next at one port, among those of one priority: start-time fair queueing in two levels, keys
-// and, within a key, scopes. It orders who waits; it knows no slots, no ports and no time but its own.
+// Orders the waiting calls of one priority at one port: start-time fair queueing in two levels, keys and, within a key,
+// scopes. It knows no slots, no ports and no clock other than its virtual time.
 //
 // Each flow (a key; within a key, a scope) has a start tag: how much service it has had, in calls × slots, on
 // a clock of virtual time. The flow with the lowest tag goes next, its tag moves on by what the call costs,
-// and virtual time is the tag of whoever went last. A flow that begins to wait gets the later of virtual time
-// and the tag it left with.
+// and virtual time is the tag of the flow that went last. A flow that begins to wait gets the later of virtual
+// time and the tag it left with.
 //
-// Why this one: a newcomer's tag is virtual time itself, and a key that has sent 200 calls stands one call
-// further on after its first, so the newcomer is behind at most one call of it, however long its backlog. An
-// idle key's tag is raised to virtual time, so having been idle buys nothing. Two keys that both always have
-// a call waiting are never further apart than what one call of each costs. It needs no rates and no knowledge
+// The reasons: a new flow's tag is virtual time itself, and a key that has sent 200 calls is one call further after
+// its first, so the new flow is behind at most one call of it, however long its backlog. An
+// idle key's tag is raised to virtual time, so having been idle gives no advantage. Two keys that both always have
+// a call waiting are never further apart than the cost of one call of each. It needs no rates and no knowledge
 // of how long a call will take (deficit round robin needs a quantum as large as the largest call; weighted
 // fair queueing must simulate an ideal server), and each step costs a heap's O(log n).
 //
-// A call costs its choices, the slots it takes. Its real time isn't charged: two calls of one model differ by
-// what their clients ask, which is bounded by the model's cap; the promise is made in calls.
+// A call costs its choices, the slots it takes. Its real time isn't charged: two calls of one model differ only
+// by their requests, which the model's cap bounds; the guarantee is stated in calls.
 import { IndexedHeap } from "./indexed-heap.ts";
 
-/** What is known of a waiting call where turns are given out. */
+/** The part of a waiting call that the order depends on. */
 export interface FairCall {
   readonly keyId: string;
   readonly scope: string | null;
-  /** Slots it takes: what its turn costs. */
+  /** Slots it uses: the cost of its turn. */
   readonly choices: number;
-  /** Rises with arrival; within one scope the earlier goes first. */
+  /** Grows with arrival; within one scope the earlier call goes first. */
   readonly order: number;
 }
 
 /**
- * Flows a level remembers after they stopped waiting with a tag ahead of virtual time. One that falls out is
- * taken for new when it comes again, which is worth one call to it; without a bound, ten thousand patients
- * under one busy key would stay for ever.
+ * Flows that a level remembers after they stopped waiting with a tag ahead of virtual time. A forgotten flow counts as
+ * new when it returns, an advantage of one call; without a bound, ten thousand patients under one busy key would be
+ * remembered indefinitely.
  */
 const REMEMBERED_FLOWS = 256;
 
@@ -49,18 +49,18 @@ export class FairQueue<T extends FairCall> {
     this.#size += 1;
   }
 
-  /** The call whose turn it is. */
+  /** The next call. */
   peek(): T | undefined {
     return this.#keys.first()?.scopes.first()?.calls.peek();
   }
 
-  /** Whoever's turn it is counts as begun: who comes from now on can't get in before it. */
+  /** Fixes the next call: calls that arrive from now on can't be placed before it. */
   hold(): void {
     this.#keys.hold();
     this.#keys.first()?.scopes.hold();
   }
 
-  /** The call gets its turn here: its key and scope pay for it. */
+  /** Takes a call out and charges its key and scope. */
   take(call: T): void {
     const key = this.#keys.find(call.keyId);
     const scope = key?.scopes.find(call.scope);
@@ -70,7 +70,7 @@ export class FairQueue<T extends FairCall> {
     this.remove(call);
   }
 
-  /** The call has left, or was served elsewhere: nobody pays. */
+  /** Removes a call that has left or was served elsewhere, without a charge. */
   remove(call: T): void {
     const key = this.#keys.find(call.keyId);
     const scope = key?.scopes.find(call.scope);
@@ -81,11 +81,11 @@ export class FairQueue<T extends FairCall> {
   }
 }
 
-/** Somebody who takes turns. `start` is its tag while it waits, and what it leaves behind when it stops. */
+/** One that takes turns. `start` is its tag while it waits and after it stops. */
 class Flow {
   readonly name: string | null;
   start = 0;
-  /** Among equal tags, who began to wait earlier. */
+  /** Among equal tags, the flow that began to wait earlier goes first. */
   order = 0;
 
   constructor(name: string | null) {
@@ -105,7 +105,7 @@ class KeyFlow<T extends FairCall> extends Flow {
 class FlowLevel<F extends Flow> {
   readonly #waiting = new IndexedHeap<F>(startsBefore);
   readonly #byName = new Map<string | null, F>();
-  /** Flows that wait no more and have had more than virtual time says. */
+  /** Flows that no longer wait and have had more service than virtual time. */
   readonly #ahead = new IndexedHeap<Flow>(startsBefore);
   readonly #aheadByName = new Map<string | null, Flow>();
   #virtualTime = 0;
@@ -137,7 +137,7 @@ class FlowLevel<F extends Flow> {
     this.#waiting.remove(flow);
     this.#byName.delete(flow.name);
     if (this.#waiting.size === 0) {
-      // Nobody waits, so nobody can be wronged: all who come next begin alike.
+      // No flow waits, so none is treated unfairly if all later ones begin alike.
       this.#virtualTime = Math.max(this.#virtualTime, flow.start);
       this.#ahead.clear();
       this.#aheadByName.clear();

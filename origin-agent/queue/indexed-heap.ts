@@ -1,12 +1,12 @@
-// A binary heap that can also take out a member from its middle: who waits may leave at any moment, and every
-// change costs O(log n) comparisons. It orders objects by what they hold now; whoever changes that says so.
+// A binary heap that can also remove a member from its middle: a waiting call may leave at any moment, and every change
+// costs O(log n) comparisons. Code that changes a member's order calls `update`.
 
 export class IndexedHeap<T extends object> {
   readonly #before: (one: T, other: T) => boolean;
   readonly #members: T[] = [];
   readonly #places = new Map<T, number>();
 
-  /** @param before whether one comes out earlier than the other; a strict order, or what comes out is chance. */
+  /** @param before whether one comes out earlier than the other; must be a strict order. */
   constructor(before: (one: T, other: T) => boolean) {
     this.#before = before;
   }
@@ -19,7 +19,7 @@ export class IndexedHeap<T extends object> {
     return this.#places.has(member);
   }
 
-  /** The first, left where it is. */
+  /** The first member, without removing it. */
   peek(): T | undefined {
     return this.#members[0];
   }
@@ -41,7 +41,7 @@ export class IndexedHeap<T extends object> {
     return true;
   }
 
-  /** Finds a member its place again after what it is ordered by has changed. */
+  /** Moves a member to its place after its order has changed. */
   update(member: T): void {
     this.#rise(member);
     this.#sink(member);

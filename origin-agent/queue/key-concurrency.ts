@@ -1,22 +1,22 @@
-// How many calls each key has on this box, waiting or running: what `concurrent` is held to. A count that is taken
-// is given back exactly once, whatever way the call ends; keys without a call are forgotten.
+// Counts each key's calls on this box, waiting or running, for the limit `concurrent`. Each count is released exactly
+// once, however the call ends; keys without a call are forgotten.
 
-export class KeyCalls {
+export class KeyConcurrency {
   readonly #byKey = new Map<string, number>();
 
   of(keyId: string): number {
     return this.#byKey.get(keyId) ?? 0;
   }
 
-  /** Keys that have a call here. */
+  /** Number of keys with a call here. */
   get keys(): number {
     return this.#byKey.size;
   }
 
   /**
-   * Counts a call in.
-   * @param most calls the key may have; null for no limit
-   * @returns what counts it out again, however often it is called; null where the key has as many already
+   * Counts a call.
+   * @param most the key's limit; null for none
+   * @returns a function that releases the count (once, however often it is called); null if the limit is reached
    */
   enter(keyId: string, most: number | null): (() => void) | null {
     const before = this.of(keyId);

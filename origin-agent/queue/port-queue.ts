@@ -1,29 +1,29 @@
-// The calls that one port may serve: whose turn it is there (priority first, then fair turns), how many places
-// the port has for waiting, and how long its calls take. It starts nothing and refuses nobody.
+// Orders the calls that one port may serve (by priority, then by fair turns), counts the port's queue places and
+// measures how long its calls take. It starts and refuses no call.
 import { PRIORITIES, type Priority } from "../../shared/fleet.ts";
 import { Backlog, PASSED_OVER_MAX, type BacklogCall } from "./backlog.ts";
 import { FairQueue, type FairCall } from "./fair-queue.ts";
 
 export interface PortCall extends FairCall, BacklogCall {}
 
-/** What a call is taken to need before the port's first has ended, milliseconds: the middle of the 2–10 s seen. */
+/** Assumed service time before the port's first call has ended: the middle of the observed 2 to 10 s. */
 export const SERVICE_PRIOR_MS = 5_000;
 
 /**
- * The least weight a new measurement has in the estimate: about the last ten calls count, so that it follows
- * a change of traffic within a minute and one long answer doesn't turn callers away.
+ * Least weight of a new measurement in the estimate: about the last ten calls count, so that the estimate follows a
+ * change of traffic within a minute and one long answer causes no refusals.
  */
 const SERVICE_WEIGHT_MIN = 0.1;
 
-/** Shortest and longest service time that is believed, milliseconds: the longest is a whole call's bound. */
+/** Service times are clamped to this range; the maximum is the limit of a whole call. */
 const SERVICE_MS_MIN = 1;
 const SERVICE_MS_MAX = 300_000;
 
 export class PortQueue<T extends PortCall> {
-  /** Calls whose place is here. A call that several ports may serve stands in all their turns, and has one place. */
+  /** Calls that take a queue place here. A call that several ports may serve is in all their orders, but takes one place. */
   readonly placed = new Backlog();
   slots = 0;
-  /** Free slots, as last told, less what was taken since. */
+  /** The last reported number of free slots, minus those taken since. */
   free = 0;
   readonly #turns: Readonly<Record<Priority, FairQueue<T>>> = {
     high: new FairQueue<T>(),
@@ -39,7 +39,7 @@ export class PortQueue<T extends PortCall> {
     this.#placesPerSlot = placesPerSlot;
   }
 
-  /** How long one call holds a slot, milliseconds, by the calls that ended lately. */
+  /** How long one call uses a slot, by the calls that ended recently. */
   get serviceMs(): number {
     return this.#serviceMs;
   }
@@ -48,12 +48,12 @@ export class PortQueue<T extends PortCall> {
     return this.slots * this.#placesPerSlot;
   }
 
-  /** Below nought where the port has lost slots. */
+  /** Negative if the port has lost slots. */
   get placesLeft(): number {
     return this.places - this.placed.calls;
   }
 
-  /** Whether nobody waits for a slot of this port, wherever their place is. */
+  /** Whether no call waits for a slot of this port, at whichever port it takes its place. */
   get idle(): boolean {
     return this.#turns.high.size === 0 && this.#turns.normal.size === 0 && this.#turns.low.size === 0;
   }
@@ -67,7 +67,7 @@ export class PortQueue<T extends PortCall> {
     this.#settle(call.priority);
   }
 
-  /** The call whose turn it is, whether it fits or not; from now on nobody of its priority gets in before it. */
+  /** The next call, whether it fits or not; from now on no other call of its priority is placed before it. */
   head(): T | null {
     const priority = this.#turnOf();
     if (priority === null) return null;
@@ -76,7 +76,7 @@ export class PortQueue<T extends PortCall> {
     return queue.peek() ?? null;
   }
 
-  /** The call begins here: it pays for its turn, and lower priorities have been passed over once more. */
+  /** The call begins here: its key and scope are charged, and waiting lower priorities were overtaken once more. */
   take(call: T): void {
     const rank = PRIORITIES.indexOf(call.priority);
     this.#turns[call.priority].take(call);
@@ -88,14 +88,14 @@ export class PortQueue<T extends PortCall> {
     this.occupy(call.choices);
   }
 
-  /** Slots that were free are taken. */
+  /** Subtracts slots that were taken. */
   occupy(slots: number): void {
     this.free = Math.max(0, this.free - slots);
   }
 
   /**
-   * A call that held `choices` slots for so long has ended. The first measurement weighs as much as the prior
-   * it meets, each later one less, down to the least weight; a call of several choices is several measurements.
+   * Records the service time of a call that used `choices` slots. The first measurement weighs as much as the prior,
+   * each later one less, down to the minimum; a call with several choices counts as several measurements.
    */
   served(serviceMs: number, choices: number): void {
     if (!Number.isFinite(serviceMs)) return;
@@ -107,12 +107,12 @@ export class PortQueue<T extends PortCall> {
 
   #turnOf(): Priority | null {
     const waiting = PRIORITIES.filter((priority) => this.#turns[priority].size > 0);
-    // The lowest first: it has been passed over longest, and one turn of it is all it gets.
+    // The lowest first: it has been overtaken longest, and it gets only one turn.
     const due = waiting.findLast((priority) => this.#passedOver[priority] >= PASSED_OVER_MAX[priority]);
     return due ?? waiting[0] ?? null;
   }
 
-  /** Nobody is passed over where nobody waits. */
+  /** Resets the count if no call of this priority waits. */
   #settle(priority: Priority): void {
     if (this.#turns[priority].size === 0) this.#passedOver[priority] = 0;
   }

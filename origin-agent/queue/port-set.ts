@@ -1,5 +1,5 @@
-// The ports that may serve one call, taken together: the places they have, what a key holds of them, and how
-// long a newcomer waits. All of it is read from the ports' own counts, in O(ports).
+// Combines the ports that may serve one call: their queue places, a key's share of them, and the wait of a new call.
+// Everything is read from the ports' own counts, in O(ports).
 import type { BacklogCall } from "./backlog.ts";
 import type { PortCall, PortQueue } from "./port-queue.ts";
 
@@ -14,24 +14,24 @@ export class PortSet<T extends PortCall> {
     return this.#sum((port) => port.places);
   }
 
-  /** Between two slots that come free, milliseconds, while all are at work. */
+  /** Mean time between two slots that become free while all are busy, in milliseconds. */
   get turnMs(): number {
     return 1 / this.#sum((port) => port.slots / port.serviceMs);
   }
 
-  /** The most keys that take turns at one of the ports. */
+  /** The largest number of keys that take turns at one of the ports. */
   get keys(): number {
     return this.ports.reduce((most, port) => Math.max(most, port.placed.keys), 0);
   }
 
-  /** Places that a key's calls have here. */
-  heldBy(keyId: string): number {
+  /** Queue places that a key's calls take here. */
+  placesOf(keyId: string): number {
     return this.#sum((port) => port.placed.callsOf(keyId));
   }
 
   /**
-   * Where a newcomer's place is: the port with the most left, so that calls for just one of the ports find
-   * room there. Null where there are no ports.
+   * The port that gives a new call its place: the one with the most places left, so that calls for just one of the
+   * ports find room. Null if there are no ports.
    */
   roomiest(): PortQueue<T> | null {
     let found: PortQueue<T> | null = null;
@@ -42,9 +42,8 @@ export class PortSet<T extends PortCall> {
   }
 
   /**
-   * At most how long a newcomer waits, milliseconds, while nobody else comes: from what the ports have to do
-   * before it and how fast they do it, as though they were one. Exact for replicas; near enough where some of
-   * those who wait want just one of them.
+   * The longest wait of a new call, in milliseconds, if no other call arrives: from the work before it and the speed
+   * of the ports, as if they were one. Exact for replicas; close enough if some waiting calls want just one of them.
    */
   estimateMs(call: BacklogCall): number {
     let ahead = 0;

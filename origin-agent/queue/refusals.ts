@@ -1,4 +1,4 @@
-// What a call is told that gets no slot: that the queue is full or too long, that its key has as much as it may.
+// Words the refusals of calls that get no slot: queue full or too long, or their key's limit reached.
 import type { RefusalReason } from "./admission.ts";
 import type { Refusal } from "../../shared/errors.ts";
 
@@ -12,32 +12,32 @@ export function queueRefusal(reason: RefusalReason, retryAfterMs: number | null)
 }
 
 const WHY_FULL: Readonly<Record<RefusalReason, string>> = {
-  full: "All places in the queue for this model are taken. Ask again after Retry-After.",
-  "too-long": "The queue for this model is longer than this call may wait. Ask again after Retry-After.",
+  full: "All places in the queue for this model are taken. Retry after Retry-After.",
+  "too-long": "The queue for this model is longer than this call may wait. Retry after Retry-After.",
   "key-share":
-    "This API key holds half of the queue for this model already. Wait for its calls to be answered.",
-  "too-wide": "No server of this model gives so many answers at once. Ask for fewer (n).",
+    "This API key already has half of the queue for this model. Wait for its calls to be answered.",
+  "too-wide": "No server of this model can give that many answers at once. Request fewer (n).",
 };
 
-/** @param serviceMs how long a call takes: by then one of the key's should be over */
+/** @param serviceMs how long a call takes: by then one of the key's calls should have ended */
 export const tooManyCalls = (most: number, serviceMs: number): Refusal => ({
   code: "concurrency_exceeded",
   message:
     most === 1
-      ? "This API key may have one call at a time here, and has one. Wait for its answer."
-      : `This API key may have ${most} calls at a time here, and has as many. Wait for one of them to be answered.`,
+      ? "This API key may have one call at a time, and one is running. Wait for its answer."
+      : `This API key may have ${most} calls at a time, and as many are running. Wait for one of them to be answered.`,
   retryAfterMs: serviceMs,
 });
 
 export const REVOKED: Refusal = {
   code: "invalid_key",
-  message: "This API key was revoked while the call waited. Ask its operator for another one.",
+  message: "This API key was revoked while the call waited. Ask the service operator for another one.",
   internal: "revoked while it waited",
 };
 
 export const WAITED_TOO_LONG: Refusal = {
   code: "overloaded",
-  message: "The call waited for the model as long as a call may. Ask again in a few seconds.",
+  message: "The call reached the longest time that a call may wait for the model. Retry in a few seconds.",
   retryAfterMs: 5_000,
   internal: "queue deadline",
 };

@@ -1,11 +1,11 @@
-// Keys that were revoked a moment ago: calls of them that the edge let pass before it knew are still on their way
-// here. Pure: the clock comes in.
+// Remembers recently revoked keys: calls that the edge admitted before the revocation may still arrive. Pure; the clock
+// is passed in.
 import { BoundedMap } from "../../shared/bounded-map.ts";
 
-/** A key is remembered for so long, milliseconds: the edge admits its calls for a second more at the most. */
+/** How long a key is remembered: the edge admits its calls for at most another second. */
 const KEPT_MS = 10_000;
 
-/** Most keys remembered at once. */
+/** Largest number of remembered keys. */
 const MAX_KEYS = 1_000;
 
 export class RevokedKeys {

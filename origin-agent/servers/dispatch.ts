@@ -3,7 +3,7 @@
 import type { Call } from "../../shared/call-headers.ts";
 import { Admission, type AdmissionCall, type PortView } from "../queue/admission.ts";
 import type { Refusal } from "../../shared/errors.ts";
-import { KeyCalls } from "../queue/key-concurrency.ts";
+import { KeyConcurrency } from "../queue/key-concurrency.ts";
 import type { LiveServer } from "./server.ts";
 import { queueRefusal, REVOKED, tooManyCalls, WAITED_TOO_LONG } from "../queue/refusals.ts";
 import { RevokedKeys } from "../queue/revoked-keys.ts";
@@ -62,7 +62,7 @@ export class Dispatch {
   /** Those who wait for a server to come up. */
   readonly #onChange = new Set<() => void>();
   readonly #sweep: NodeJS.Timeout;
-  readonly #keys = new KeyCalls();
+  readonly #keys = new KeyConcurrency();
   readonly #revoked = new RevokedKeys();
   #queuedSoFar = 0;
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { KeyCalls } from "../../../origin-agent/queue/key-concurrency.ts";
+import { KeyConcurrency } from "../../../origin-agent/queue/key-concurrency.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 
 describe("the calls a key has on the box", () => {
   it("are never more than it may have, and a call that is over makes room", () => {
-    const keys = new KeyCalls();
+    const keys = new KeyConcurrency();
     const first = keys.enter("a", 2);
     keys.enter("a", 2);
     expect(keys.enter("a", 2)).toBeNull();
@@ -14,7 +14,7 @@ describe("the calls a key has on the box", () => {
   });
 
   it("are counted out once, however often a call says that it is over", () => {
-    const keys = new KeyCalls();
+    const keys = new KeyConcurrency();
     const first = keys.enter("a", 1);
     first?.();
     const second = keys.enter("a", 1);
@@ -27,7 +27,7 @@ describe("the calls a key has on the box", () => {
   });
 
   it("are counted for keys without a limit too: one may be set while they run", () => {
-    const keys = new KeyCalls();
+    const keys = new KeyConcurrency();
     keys.enter("a", null);
     keys.enter("a", null);
     expect(keys.enter("a", 2)).toBeNull();
@@ -37,7 +37,7 @@ describe("the calls a key has on the box", () => {
     "agree with a plain list of who is there, and nobody is remembered who is gone: seed %i",
     (seed) => {
       const random = new SeededRandom(seed);
-      const keys = new KeyCalls();
+      const keys = new KeyConcurrency();
       const open: { key: string; leave: () => void }[] = [];
       for (let step = 0; step < 2_000; step += 1) {
         if (random.chance(0.5)) {
