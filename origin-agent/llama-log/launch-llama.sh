@@ -63,7 +63,7 @@ if command -v flock >/dev/null; then
 fi
 
 # The filter is nobody's child: what stops a server doesn't wait for it, and it ends when the server's output does.
-exec 7> >(exec 4<&0; (exec "$ISHA_NODE" "$here/log-filter.ts" "$@" <&4 3>&- 4<&-) &)
+exec 7> >(exec 4<&0; (exec "$ISHA_NODE" "$here/filter.ts" "$@" <&4 3>&- 4<&-) &)
 wait "${!-}" 2>/dev/null
 
 # A log that can't be written must not end the server.

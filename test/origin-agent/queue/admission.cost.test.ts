@@ -11,7 +11,7 @@ const PORTS = [8080, 8082];
 const BATCH = 50;
 
 const steps = new StepCounter(
-  /origin-agent\/(admission|port-queue|port-set|backlog|fair-queue|indexed-heap)\.ts/,
+  /origin-agent\/queue\/(admission|port-queue|port-set|backlog|fair-queue|indexed-heap)\.ts/,
 );
 beforeAll(() => steps.start());
 afterAll(() => steps.stop());

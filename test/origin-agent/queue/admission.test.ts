@@ -137,7 +137,7 @@ describe("an offer", () => {
   it("of an id that waits already is a mistake of the caller's", () => {
     const twice = call("a");
     admission.offer(twice, 0);
-    expect(() => admission.offer(twice, 0)).toThrow("waits already");
+    expect(() => admission.offer(twice, 0)).toThrow("is already waiting");
     admission.leave(twice.id);
     expect(admission.offer(twice, 0).kind).toBe("queued");
   });
