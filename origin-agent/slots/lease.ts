@@ -1,8 +1,8 @@
-// The words in which slots are asked for, leased and given back. Who has which slot is decided in slots.ts.
+// Types for requesting, leasing and releasing slots. slots.ts decides which call gets which slot.
 
 export interface SlotRequest {
   readonly scope: string | null;
-  /** Answers asked for at once; each takes a slot. */
+  /** Number of answers requested; each takes a slot. */
   readonly choices: number;
   /** Whether the call's dialect keeps `id_slot`. */
   readonly pinned: boolean;
@@ -11,37 +11,37 @@ export interface SlotRequest {
 /** A call's right to slots of a server. It ends with `finish`, `refused` or `abandon`, and is void after `forget`. */
 export interface SlotLease {
   /**
-   * The slots it has; for a call that isn't pinned, what is put by for it until they are known. None once
-   * another call has been seen to follow it, before its end is heard.
+   * The slots of the lease; for a call that isn't pinned, the slots reserved for it until its own are known. Empty
+   * once `/slots` has shown another call after it, before its end was reported.
    */
   readonly slots: readonly number[];
-  /** What goes out as `id_slot`; null where the dialect drops it. */
+  /** Sent as `id_slot`; null if the dialect drops it. */
   readonly slot: number | null;
-  /** What goes out as `cache_prompt`. */
+  /** Sent as `cache_prompt`. */
   readonly cachePrompt: boolean;
 }
 
-/** An abandoned call that is proved to have ended on the GPU. */
+/** An abandoned call that has provably ended on the GPU. */
 export interface ProvedEnd {
   readonly lease: SlotLease;
-  /** From the abandonment to the proof, milliseconds. */
+  /** Time from the abandonment to the proof, in milliseconds. */
   readonly tookMs: number;
 }
 
 export interface Observed {
-  /** Slots that came free through this look. */
+  /** Slots that became free by this reading. */
   readonly freed: readonly number[];
   readonly proved: readonly ProvedEnd[];
 }
 
 export interface StuckSlot {
   readonly slot: number;
-  /** Since the call on it was abandoned, milliseconds. */
+  /** Time since the call on it was abandoned, in milliseconds. */
   readonly forMs: number;
 }
 
 export interface SlotCounts {
-  /** 0 while nothing is known of the server. */
+  /** 0 while the server's slots are unknown. */
   readonly total: number;
   readonly free: number;
   readonly leased: number;
@@ -50,15 +50,15 @@ export interface SlotCounts {
   readonly locked: boolean;
 }
 
-/** What is known of a lease beyond what its holder sees. */
+/** The internal state of a lease, beyond what its owner sees. */
 export interface Tenancy {
   readonly lease: SlotLease & { slots: readonly number[] };
   readonly request: SlotRequest;
-  /** The books' `#trust` when it was given out; null where nothing was to be remembered then. */
+  /** The value of `#trust` when the lease was granted; null if nothing may be remembered from then. */
   readonly trust: number | null;
-  /** Whether its slots are surely its own; else a stranger may be at work on them when it ends. */
+  /** Whether its slots are certainly its own; otherwise a foreign call may be running on them when it ends. */
   exact: boolean;
   abandonedAt: number | null;
-  /** Proofs still awaited: one for each slot, one for a slot that isn't known yet. */
+  /** Outstanding proofs: one for each slot, and one for a slot that isn't known yet. */
   unproved: number;
 }

@@ -1,19 +1,19 @@
-// The slots of one server, and what can be asked of them all: how many are what, which to give out, whether
-// a call may still be on its way to one. It decides nothing about calls.
+// Holds the slots of one server: counts them by use, chooses free ones, and reports whether a call may still be on its
+// way to one. It decides nothing about calls.
 import { Slot, type SlotReading, type SlotUse } from "./slot.ts";
 import type { SlotCounts, Tenancy } from "./lease.ts";
 
-/** A slot that still awaits proof after so long is stuck, milliseconds: the slowest abort seen took 3 s. */
+/** A slot without proof after this time is stuck: the slowest observed abort took 3 s. */
 export const STUCK_MS = 5_000;
 
-/** Slots of one server that are looked at; more is garbage, for real ones have 2 to 16. */
+/** Slots read per server; a larger number is malformed, because real servers have 2 to 16. */
 const MAX_SLOTS = 256;
 
 export class SlotSet {
   readonly all: readonly Slot[];
   readonly #byId: ReadonlyMap<number, Slot>;
 
-  /** @param readings the first look at a server: one slot for each. */
+  /** @param readings the first reading of a server, one per slot. */
   constructor(readings: readonly SlotReading[], now: number) {
     this.all = readings
       .slice(0, MAX_SLOTS)
@@ -25,7 +25,7 @@ export class SlotSet {
     return this.#byId.get(id);
   }
 
-  /** Whether a look can be one at this server. */
+  /** Whether the readings can come from this server. */
   fits(readings: readonly SlotReading[]): boolean {
     const shown = readings.slice(0, MAX_SLOTS);
     return shown.length === this.all.length && shown.every(({ id }) => this.#byId.has(id));
@@ -47,12 +47,12 @@ export class SlotSet {
     return this.all.some(({ use }) => use.kind === kind);
   }
 
-  /** The slots that serve a lease or await proof of its end. */
+  /** The slots that serve a lease or await the proof of its end. */
   of(tenancy: Tenancy): Slot[] {
     return this.all.filter((slot) => slot.isOf(tenancy));
   }
 
-  /** Free slots for a call: its scope's own, else those that lose least: with nothing in them, unused longest. */
+  /** Chooses free slots for a call: the one with its scope's cache, else those that lose least (empty first, then unused longest). */
   choose(scope: string | null, choices: number): Slot[] {
     let best: Slot | null = null;
     for (const slot of this.all) {
@@ -67,16 +67,16 @@ export class SlotSet {
       .slice(0, choices);
   }
 
-  /** Every leased call has been seen on its slot. */
+  /** Whether every leased call has been seen on its slot. */
   get allLanded(): boolean {
     return this.all.every(({ use }) => use.kind !== "leased" || use.landed);
   }
 
   /**
-   * No call is on its way to a slot, nor may an abandoned one be: what turns busy now is the call that goes
-   * out now. A stuck slot is at work on a task that is known, so another one on it would be told apart.
+   * Whether no call, not even an abandoned one, may be on its way to a slot: a slot that turns busy now then serves
+   * the call that is sent now. A stuck slot runs a known task, so another task on it would be recognised.
    */
-  nobodyOnTheWay(now: number): boolean {
+  noneInFlight(now: number): boolean {
     const atWork = this.all.every(
       ({ use }) =>
         use.kind !== "awaiting" || (use.seen && use.idleSince === null && now - use.since > STUCK_MS),
@@ -92,6 +92,6 @@ export class SlotSet {
 function losesLess(one: Slot, other: Slot): number {
   const cost = Number(one.scope !== null) - Number(other.scope !== null);
   if (cost !== 0) return cost;
-  // Never used is -Infinity, of which two must not be subtracted.
+  // -Infinity means never used; two of them must not be subtracted.
   return one.freeSince === other.freeSince ? one.id - other.id : one.freeSince < other.freeSince ? -1 : 1;
 }

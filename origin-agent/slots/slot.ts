@@ -1,8 +1,15 @@
-// What is known of one slot of a llama-server, and what a look at `/slots` proves about it. One slot alone:
-// which call gets it, and what is to be done about strangers, is decided in slots.ts.
+// Tracks one slot of a llama-server and what a reading of `/slots` proves about it. slots.ts decides which call gets the
+// slot and how foreign calls are handled.
+//
+// | use      | a busy reading                                    | an idle reading                                    |
+// | -------- | ------------------------------------------------- | -------------------------------------------------- |
+// | free     | `appeared`: a foreign call runs here              | `passed` if the task changed                       |
+// | leased   | `landed`; `replaced` if another task followed     | `landed` if the task changed                       |
+// | awaiting | still running; `replaced` if another task followed | `proved` after its task's end, or 100 ms of idleness |
+// | foreign  | `replaced` if another task followed               | `freed`                                            |
 import type { Tenancy } from "./lease.ts";
 
-/** A slot as `/slots` shows it: `id`, `is_processing`, `id_task` (null where it has had none). */
+/** A slot as `/slots` shows it: `id`, `is_processing`, `id_task` (null before its first task). */
 export interface SlotReading {
   readonly id: number;
   readonly busy: boolean;
@@ -10,46 +17,46 @@ export interface SlotReading {
 }
 
 /**
- * After an abort a slot that has been idle so long has nothing to come, milliseconds. Slots were seen to turn
- * busy up to 17 ms after the socket had closed; six times that, for a machine that is busy with other things.
+ * After an abort, a slot that has been idle this long gets no late task. Slots were observed to turn busy up to 17 ms
+ * after the socket had closed; this is six times that, for a loaded machine.
  */
 export const IDLE_PROOF_MS = 100;
 
-/** `foreign`: at work for somebody we don't know of, an agent that drains or a person with curl. */
+/** `foreign`: busy with a call that isn't ours, from a draining agent or a person with curl. */
 export type SlotUse =
   | { readonly kind: "free" }
   | { readonly kind: "leased"; readonly tenancy: Tenancy; landed: boolean }
   | {
       readonly kind: "awaiting";
-      /** Whose end is awaited; null where nobody need be told. */
+      /** The lease whose end is awaited; null if the proof is reported to no one. */
       readonly tenancy: Tenancy | null;
       readonly since: number;
-      /** Whether the end of a task is proof; else only idleness is. */
+      /** Whether the end of a task is a proof; otherwise only idleness is. */
       readonly byTask: boolean;
-      /** The slot was seen at work on it. */
+      /** Whether the slot was seen busy with it. */
       seen: boolean;
       idleSince: number | null;
     }
   | { readonly kind: "foreign" };
 
 /**
- * What a look has shown. `landed`: the leased call has been seen here. `proved`: the abandoned call is over
- * and the slot idle. `freed`: the stranger is gone. `appeared`: a free slot is at work, `passed`: it was since
- * the last look. `replaced`: whoever was here is over, and somebody else is at work or
- * was; of a lease, before its end has been heard.
+ * The result of a reading. `landed`: the leased call has been seen here. `proved`: the abandoned call has ended and the
+ * slot is idle. `freed`: the foreign call has ended. `appeared`: a free slot is busy. `passed`: it was busy since the
+ * last reading. `replaced`: the call here has ended and another one runs or ran here; for a lease, before its end was
+ * reported.
  */
 export type Finding = "nothing" | "landed" | "proved" | "freed" | "appeared" | "passed" | "replaced";
 
 export class Slot {
   readonly id: number;
-  /** Whose words the slot's cache holds, where it is certain; null lets nobody reuse it. */
+  /** The scope whose text the slot's cache certainly holds; null allows no reuse. */
   scope: string | null = null;
-  /** When it last came free; -Infinity before its first task. */
+  /** When it last became free; -Infinity before its first task. */
   freeSince: number;
   #use: SlotUse = { kind: "free" };
-  /** When the use began: what was read earlier says nothing about it. */
+  /** When the use began: earlier readings don't apply to it. */
   #usedSince = -Infinity;
-  /** The last task seen here since the last call that ended here; undefined where none was. */
+  /** The last task seen here since the last call that ended here; undefined if none was. */
   #task: number | null | undefined = undefined;
 
   constructor(id: number, freeSince: number) {
@@ -61,7 +68,7 @@ export class Slot {
     return this.#use;
   }
 
-  /** Whether it serves this lease or awaits proof of its end. */
+  /** Whether it serves this lease or awaits the proof of its end. */
   isOf(tenancy: Tenancy): boolean {
     return (this.#use.kind === "leased" || this.#use.kind === "awaiting") && this.#use.tenancy === tenancy;
   }
@@ -70,7 +77,7 @@ export class Slot {
     this.#begin({ kind: "leased", tenancy, landed }, now);
   }
 
-  /** A call ended here. @param oneTask it was one task, so if it was seen here, its task is the last. */
+  /** Frees the slot after a call ended here. @param oneTask the call was one task, so if it was seen here, its task is the last. */
   free(scope: string | null, oneTask: boolean, now: number): void {
     const seen = this.#use.kind === "leased" && this.#use.landed;
     if (!oneTask || !seen) this.#task = undefined;
@@ -79,22 +86,22 @@ export class Slot {
     this.#begin({ kind: "free" }, now);
   }
 
-  /** Somebody may have used the slot unseen: neither its words nor its last task are known. */
+  /** Forgets the cache's scope and the last task, because a call may have used the slot without being seen. */
   doubt(now: number): void {
     this.scope = null;
     this.#task = undefined;
     this.#usedSince = now;
   }
 
-  /** A lease that was meant for this slot went elsewhere: as it was before. */
+  /** Frees the slot again because the lease that reserved it went elsewhere. */
   restore(now: number): void {
     this.#begin({ kind: "free" }, now);
   }
 
   /**
-   * An abandoned call may be here.
-   * @param proof `byTask`: it is one task, whose end is proof; else only idleness is. `found`: it was just seen
-   * here, though the slot was never leased to it.
+   * Awaits the proof that an abandoned call, which may be here, has ended.
+   * @param proof `byTask`: the call is one task, whose end is a proof; otherwise only idleness is. `found`: the call
+   * was just seen here although the slot was never leased to it.
    */
   await(
     tenancy: Tenancy | null,
@@ -112,8 +119,8 @@ export class Slot {
     this.#begin({ kind: "foreign" }, now);
   }
 
-  /** @param askedAt when the reading was asked for: it is true of some moment between then and `now`. */
-  look(reading: SlotReading, askedAt: number, now: number): Finding {
+  /** @param askedAt when the reading was requested: it holds for some moment between then and `now`. */
+  observe(reading: SlotReading, askedAt: number, now: number): Finding {
     if (askedAt <= this.#usedSince) return "nothing";
     const changed = this.#task !== undefined && this.#task !== reading.task;
     this.#task = reading.task;
@@ -128,7 +135,7 @@ export class Slot {
         return use.landed ? "landed" : "nothing";
       case "foreign":
         if (reading.busy) return changed ? "replaced" : "nothing";
-        this.#comeFree(now);
+        this.#release(now);
         return "freed";
       case "awaiting":
         if (reading.busy) {
@@ -140,12 +147,12 @@ export class Slot {
         use.idleSince ??= now;
         if (!(use.byTask && (use.seen || changed)) && askedAt - use.idleSince < IDLE_PROOF_MS)
           return "nothing";
-        this.#comeFree(now);
+        this.#release(now);
         return "proved";
     }
   }
 
-  #comeFree(now: number): void {
+  #release(now: number): void {
     this.freeSince = now;
     this.#begin({ kind: "free" }, now);
   }

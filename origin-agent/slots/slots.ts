@@ -1,14 +1,14 @@
-// Which of one llama-server's slots are whose. A pure core: readings of `/slots` and the clock come in, leases
-// go out; it sends nothing, polls nothing and never guesses that a slot is free.
+// Leases the slots of one llama-server to calls. A pure core: readings of `/slots` and the clock go in, leases come out.
+// It sends nothing, polls nothing and never assumes that a slot is free.
 //
-// A call that can be pinned to a slot (`id_slot`) takes exactly that one. One that can't, or that asks for
-// several answers, takes whatever is idle in llama-server's eyes, also what is promised to a call still on its
-// way. It therefore goes out alone: once every call before it has been seen on its slot, and with the server
-// locked to others until `/slots` has shown where it went.
+// A call that can be pinned to a slot (`id_slot`) takes exactly that slot. A call that can't be pinned, or that requests
+// several answers, takes any slot that llama-server sees as idle, even one that is promised to a call still in flight.
+// Such a call is therefore sent alone: after every earlier call has been seen on its slot, and with the server locked to
+// others until `/slots` has shown its slots.
 //
-// A slot's cache may be read again only by the scope whose words are in it. So a scope is remembered only for a
-// pinned call that ended well, and everything is forgotten as soon as anybody else may have used a slot: a
-// stranger at work, a call whose slot was never seen, another agent process (`share`).
+// Only the scope whose text is in a slot's cache may reuse the cache. A scope is therefore remembered only for a pinned
+// call that ended well, and all scopes are forgotten as soon as another call may have used a slot: a foreign call, a call
+// whose slot was never seen, or another agent process (`share`).
 import { CallSearch, goesAlone } from "./unpinned-call.ts";
 import type { Finding, Slot, SlotReading } from "./slot.ts";
 import type { Observed, ProvedEnd, SlotCounts, SlotLease, SlotRequest, StuckSlot, Tenancy } from "./lease.ts";
@@ -19,24 +19,24 @@ export class ServerSlots {
   readonly #tenancies = new Map<SlotLease, Tenancy>();
   #search: CallSearch | null = null;
   #shared = false;
-  /** Rises whenever nothing that is remembered of caches holds any more. */
+  /** Increases whenever everything remembered about caches becomes invalid. */
   #trust = 0;
-  /** A call that must go out alone was turned away: the calls before it must be looked for. */
+  /** A call that must be sent alone was refused: the slots of the calls before it must be found. */
   #aloneWanted = false;
   #forgottenAt = -Infinity;
 
-  /** Whether `/slots` must be polled now. Of a server nothing is known of, the first look is the caller's to take. */
+  /** Whether `/slots` must be polled now. The first reading of an unknown server is up to the caller. */
   get polling(): boolean {
     if (this.#search !== null || this.#slots.some("awaiting") || this.#slots.some("foreign")) return true;
     return this.#aloneWanted && !this.#slots.allLanded;
   }
 
-  /** Slots the server has; 0 while nothing is known of it. */
+  /** Number of slots; 0 while the server is unknown. */
   get total(): number {
     return this.#slots.all.length;
   }
 
-  /** Slots that a pinned call can have now. */
+  /** Number of slots that a pinned call can get now. */
   get available(): number {
     return this.#search === null ? this.#slots.free : 0;
   }
@@ -46,16 +46,16 @@ export class ServerSlots {
   }
 
   /**
-   * A lease, or null where there is none now: too few slots are free, the server is locked, or the call must
-   * go out alone and those before it haven't been seen yet. In the last case `polling` turns true, and it
-   * gets its lease after a look or two if it is the next to ask.
+   * Returns a lease, or null if too few slots are free, the server is locked, or the call must be sent alone and the
+   * calls before it haven't been seen yet. In the last case `polling` turns true, and the call gets its lease after
+   * one or two readings if it is the next to ask.
    */
   acquire(request: SlotRequest, now: number): SlotLease | null {
     const { scope, choices, pinned } = request;
     if (choices < 1 || this.available < choices) return null;
     const alone = goesAlone(request);
     if (alone && !this.#slots.allLanded) this.#aloneWanted = true;
-    if (alone && !this.#slots.nobodyOnTheWay(now)) return null;
+    if (alone && !this.#slots.noneInFlight(now)) return null;
 
     const trusted = !this.#shared && !this.#slots.some("foreign");
     const reuses = alone || !trusted ? null : scope;
@@ -79,17 +79,17 @@ export class ServerSlots {
   }
 
   /**
-   * The answer was a success and has come to its end: its slots are free at once, with no look. Only those of
-   * a call that went out alone and wasn't seen yet must be proved.
+   * Frees the slots of a call whose answer ended successfully, immediately and without a reading. Only the slots of a
+   * call that was sent alone and not seen yet need a proof.
    */
   finish(lease: SlotLease, now: number): void {
     this.#end(lease, now, true);
   }
 
   /**
-   * llama-server answered with an error, whole, or was never reached. As `finish`, but what the slot's cache
-   * holds is unknown: the task may have ended before it put its own words in the place of another's. Where
-   * one of several choices failed the others may be at work, so those are abandoned.
+   * Frees the slots of a call that llama-server answered with a complete error, or that never reached it. Unlike after
+   * `finish`, the cache's contents are unknown: the task may have ended before it replaced the earlier text. If one of
+   * several choices failed, the others may still run, so they are abandoned.
    */
   refused(lease: SlotLease, now: number): void {
     const tenancy = this.#tenancies.get(lease);
@@ -98,9 +98,9 @@ export class ServerSlots {
   }
 
   /**
-   * The call was aborted, or broke: its slots stay taken until they are proved idle.
-   * @returns whether a proof will follow, from `observe` or `forget`; none does for a lease that is void, nor
-   * for a call that others have been seen to follow on its slot.
+   * Records that the call was aborted or broke: its slots stay taken until they are provably idle.
+   * @returns whether a proof will follow, from `observe` or `forget`; none follows for a void lease, nor for a call
+   * after which another one has been seen on its slot.
    */
   abandon(lease: SlotLease, now: number): boolean {
     const tenancy = this.#tenancies.get(lease);
@@ -108,10 +108,10 @@ export class ServerSlots {
     this.#tenancies.delete(lease);
     tenancy.abandonedAt = now;
     for (const slot of this.#slots.of(tenancy)) this.#await(slot, tenancy, false, now);
-    // Where a stranger may have been taken for it, it may not have reached any slot yet.
+    // If a foreign call may have been mistaken for it, it may not have reached any slot yet.
     if (!tenancy.exact && goesAlone(tenancy.request)) this.#search ??= new CallSearch(tenancy);
     if (this.#search?.tenancy === tenancy) {
-      // It may turn up late on any slot, so the lock outlives it.
+      // It may appear late on any slot, so the lock outlives it.
       for (const slot of this.#search.seen) {
         if (slot.use.kind === "free") this.#await(slot, tenancy, true, now);
       }
@@ -121,8 +121,8 @@ export class ServerSlots {
   }
 
   /**
-   * The server's process is gone. Every lease is void, and nothing is known until the next look.
-   * @returns the abandoned calls that it took with it: a proof like any other.
+   * Resets everything because the server's process has exited: every lease is void until the next reading.
+   * @returns the abandoned calls that ended with the process: a proof like any other.
    */
   forget(now: number): ProvedEnd[] {
     const ended = new Set<Tenancy>();
@@ -141,8 +141,8 @@ export class ServerSlots {
   }
 
   /**
-   * Another agent process of ours may be leasing the same slots, before or while one of the two drains: while
-   * that is so nothing is reused, and nothing of that time is remembered.
+   * Sets whether another agent process may be leasing the same slots, for example while one of the two drains. During
+   * that time no cache is reused, and nothing from that time is remembered.
    */
   share(shared: boolean): void {
     this.#shared = shared;
@@ -150,9 +150,9 @@ export class ServerSlots {
   }
 
   /**
-   * What `/slots` shows. The first look tells how many slots there are, one with another number that it is
-   * another server. After each, calls that wait may fit: slots come free, and locks end.
-   * @param askedAt when it was asked for: a reading says nothing about what has changed since.
+   * Takes in a reading of `/slots`. The first one gives the number of slots; another number means another server. After
+   * each reading, waiting calls may fit, because slots become free and locks end.
+   * @param askedAt when the reading was requested: it doesn't cover later changes.
    */
   observe(readings: readonly SlotReading[], askedAt: number, now: number): Observed {
     if (askedAt <= this.#forgottenAt || readings.length === 0) return { freed: [], proved: [] };
@@ -162,31 +162,31 @@ export class ServerSlots {
       this.#slots = new SlotSet(readings, now);
     }
     const freed: number[] = [];
-    let turnedUp = false;
+    let appeared = false;
     for (const reading of readings) {
       const slot = this.#slots.get(reading.id);
       if (slot === undefined) continue;
       const { use } = slot;
-      const finding = slot.look(reading, askedAt, now);
+      const finding = slot.observe(reading, askedAt, now);
       if (finding === "proved" || finding === "freed") freed.push(slot.id);
       if (use.kind === "awaiting" && (finding === "proved" || finding === "replaced")) {
         this.#settle(use.tenancy, now, proved);
       }
-      turnedUp = this.#follow(slot, finding, now) || turnedUp;
+      appeared = this.#follow(slot, finding, now) || appeared;
     }
     if (this.#slots.some("foreign")) this.#distrust();
-    this.#unlock(turnedUp, askedAt, now, proved);
+    this.#unlock(appeared, askedAt, now, proved);
     if (this.#slots.allLanded) this.#aloneWanted = false;
     return { freed, proved };
   }
 
-  /** Slots whose proof is overdue: to be reported, and a reason to restart the server (restart-verdict.ts). */
+  /** Slots whose proof is overdue: they are reported, and may lead to a restart (stuck-slot-restart.ts). */
   stuck(now: number): StuckSlot[] {
-    // While a call is looked for, a slot that stays busy may well be where it is.
+    // While a call is being located, a slot that stays busy may be the one it is on.
     if (this.#search?.abandoned === false) return [];
     return this.#slots.all.flatMap(({ id, use }) => {
       if (use.kind !== "awaiting" || now - use.since <= STUCK_MS) return [];
-      // Where a stranger may be at work in its place, its call is no fault of the server's.
+      // If a foreign call may be running there, the server isn't at fault.
       return use.tenancy?.exact === false ? [] : [{ slot: id, forMs: now - use.since }];
     });
   }
@@ -214,7 +214,7 @@ export class ServerSlots {
     if (!exact) this.#distrust();
   }
 
-  /** What a look at one slot means for the others. @returns whether the call that is looked for may be there. */
+  /** Applies one slot's finding to the others. @returns whether the call being located may be there. */
   #follow(slot: Slot, finding: Finding, now: number): boolean {
     const search = this.#search;
     switch (finding) {
@@ -229,7 +229,7 @@ export class ServerSlots {
         if (search === null) slot.turnForeign(now);
         break;
       case "passed":
-        // A stranger came and went: whose words are in the slot is anybody's guess.
+        // A foreign call came and went: the scope of the slot's cache is unknown.
         if (search === null) this.#distrust();
         break;
       case "replaced":
@@ -243,23 +243,23 @@ export class ServerSlots {
     return true;
   }
 
-  /** Another task has followed the one on this slot. @returns whether it may be the call that is looked for. */
+  /** Handles another task that followed the one on this slot. @returns whether it may be the call being located. */
   #displace(slot: Slot, now: number): boolean {
     const { use } = slot;
-    const strangers = this.#search === null || this.#slots.some("foreign");
+    const foreign = this.#search === null || this.#slots.some("foreign");
     if (use.kind === "leased") {
-      // Its end, if this was it, is on its way to us; a stranger may as well have gone before it.
+      // If this was its end, the report is on its way; a foreign call may also have run before it.
       use.tenancy.exact = false;
-      if (strangers) return false;
+      if (foreign) return false;
       use.tenancy.lease.slots = use.tenancy.lease.slots.filter((id) => id !== slot.id);
     }
     slot.turnForeign(now);
-    return !strangers;
+    return !foreign;
   }
 
-  #unlock(turnedUp: boolean, askedAt: number, now: number, proved: ProvedEnd[]): void {
+  #unlock(appeared: boolean, askedAt: number, now: number, proved: ProvedEnd[]): void {
     const search = this.#search;
-    if (search === null || !search.endsWith(turnedUp, askedAt, now)) return;
+    if (search === null || !search.endsWith(appeared, askedAt, now)) return;
     this.#search = null;
     if (!search.abandoned) return search.settle(this.#slots, now);
     this.#doubt(now);
@@ -267,7 +267,7 @@ export class ServerSlots {
   }
 
   #await(slot: Slot, tenancy: Tenancy, found: boolean, now: number): void {
-    // Several choices may begin one after another, and with strangers about a task seen may be theirs.
+    // Several choices may begin one after another, and a task may belong to a foreign call.
     const byTask = tenancy.request.choices === 1 && tenancy.trust === this.#trust;
     slot.await(tenancy, { byTask, found }, now);
     tenancy.unproved += 1;
@@ -280,8 +280,8 @@ export class ServerSlots {
   }
 
   /**
-   * A call that was never seen may have run on any slot: on a free one, and on one whose call is over though
-   * its end has not been heard yet.
+   * Doubts every slot on which a call that was never seen may have run: free ones, and ones whose call has ended
+   * although its end wasn't reported yet.
    */
   #doubt(now: number): void {
     this.#distrust();

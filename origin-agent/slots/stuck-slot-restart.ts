@@ -1,29 +1,29 @@
-// Whether a server is restarted because an abandoned call won't leave one of its slots: a pure decision from
-// its slots and the restarts before. A restart cuts every answer on the server and takes 10 s of loading, so
-// it comes late and seldom; until then the slot is reported and routed around.
+// Decides whether a server is restarted because an abandoned call doesn't leave one of its slots. Pure: the slots and the
+// earlier restarts go in. A restart cuts every answer on the server and takes 10 s of loading, so it comes late and
+// rarely; until then the slot is reported and avoided.
 import { STUCK_MS } from "./slot-set.ts";
 import type { SlotCounts, StuckSlot } from "./lease.ts";
 
-/** How long the calls on a server's other slots may go on after a slot was found stuck, milliseconds: most end by themselves. */
+/** How long calls on the other slots may continue after a slot was found stuck: most end by themselves. */
 export const RESTART_GRACE_MS = 30_000;
 
-/** Between two restarts of a server, milliseconds: long enough to see whether one has helped. */
+/** Least time between two restarts of a server: long enough to see whether one has helped. */
 export const RESTART_INTERVAL_MS = 600_000;
 
-/** Restarts in an hour; a server that needs more has a fault that restarting doesn't mend. */
+/** Restarts per hour; a server that needs more has a fault that restarts don't fix. */
 export const RESTARTS_PER_HOUR = 3;
 
 const HOUR_MS = 3_600_000;
 
 export type RestartVerdict =
   | { readonly kind: "restart"; readonly stuckForMs: number }
-  /** Not yet: at the earliest in so long, or once the calls on the other slots have ended. */
+  /** Not yet: in `ms` at the earliest, or once the calls on the other slots have ended. */
   | { readonly kind: "wait"; readonly why: "others-busy" | "too-soon" | "too-many"; readonly ms: number }
   | { readonly kind: "nothing-stuck" };
 
 /**
- * @param stuck as `ServerSlots.stuck` gives it.
- * @param counts of the same server. Abandoned calls aren't waited for: nobody reads their answers.
+ * @param stuck the result of `ServerSlots.stuck`.
+ * @param counts of the same server. Abandoned calls don't delay a restart: no client reads their answers.
  * @param restarts when this server was restarted for this cause, in any order.
  */
 export function restartVerdict(
@@ -48,7 +48,7 @@ export function restartVerdict(
   return { kind: "restart", stuckForMs };
 }
 
-/** The restarts that still count; the rest of a history may be dropped. */
+/** The restarts that still count; older ones may be dropped. */
 export function recentRestarts(restarts: readonly number[], now: number): number[] {
   return restarts.filter((at) => now - at < HOUR_MS);
 }
