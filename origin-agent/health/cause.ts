@@ -1,25 +1,24 @@
-// Why a server is in the state it is in: a closed set of causes with their figures, and words for people.
-// A figure nobody could tell is null, never 0.
+// The causes of a server's state: a closed set with figures, and a text for each. An unknown figure is null, never 0.
+import { durationText } from "../../shared/duration.ts";
 import type { Pm2Status } from "../probes/pm2-listing.ts";
 
 /**
- * `down`: it can take nothing. `loading`: it is coming up. `ready`: it takes calls. `slow`: it takes them and
- * is far slower than it should be. `stalled`: it says that it is well and decodes nothing. `draining`: an
- * operator wants it left alone.
+ * `down`: it can take no call. `loading`: it is coming up. `ready`: it takes calls. `slow`: it takes calls but is far
+ * slower than usual. `stalled`: it reports ok but decodes nothing. `draining`: an operator took it out of service.
  */
 export type HealthState = "down" | "loading" | "ready" | "slow" | "stalled" | "draining";
 
-/** What kept a server from decoding. */
+/** The evidence that a server doesn't decode. */
 export type StallCause =
   /** A running call got no token for `silentMs`. */
   | { readonly tag: "no-decode"; readonly slot: number; readonly silentMs: number }
-  /** A call's prompt got no further for `silentMs`. */
+  /** A call's prompt processing made no progress for `silentMs`. */
   | { readonly tag: "no-prompt-progress"; readonly slot: number; readonly silentMs: number }
-  /** Its main loop, which answers `/slots`, hasn't for `silentMs`. */
+  /** Its main loop, which answers `/slots`, didn't answer for `silentMs`. */
   | { readonly tag: "slots-silent"; readonly silentMs: number }
-  /** A call's own watchdog gave up on it. */
+  /** A call's own watchdog expired. */
   | { readonly tag: "call-stalled" }
-  /** With nothing else to do it didn't decode one token, `tries` times in a row. */
+  /** Although idle, it didn't decode one token, `tries` times in a row. */
   | { readonly tag: "one-token-unanswered"; readonly tries: number };
 
 export type SlowCause =
@@ -44,13 +43,13 @@ export type HealthCause =
   | StallCause
   | SlowCause;
 
-/** One sentence's worth, without the server's name: "no token for 15 s in slot 1". */
-export function causeInWords(cause: HealthCause): string {
+/** A phrase without the server's name, such as "no token for 15 s in slot 1". */
+export function causeText(cause: HealthCause): string {
   switch (cause.tag) {
     case "not-asked":
-      return "nobody has looked yet";
+      return "not probed yet";
     case "refused":
-      return cause.pm2 === null ? "nothing listens" : `nothing listens; PM2 says ${cause.pm2}`;
+      return cause.pm2 === null ? "nothing listens" : `nothing listens; PM2 reports ${cause.pm2}`;
     case "no-answer":
       return `/health failed ${cause.failures} times in a row`;
     case "calls-break":
@@ -58,32 +57,30 @@ export function causeInWords(cause: HealthCause): string {
     case "stopping":
       return "PM2 is stopping it";
     case "loading":
-      return "reading its weights";
+      return "loading its weights";
     case "restarted":
-      return "PM2 has started it anew";
+      return "restarted by PM2";
     case "proving":
-      return `fell ${cause.falls} times within a minute; must decode a token first`;
+      return `failed ${cause.falls} times within a minute; must decode a token first`;
     case "well":
       return "well";
     case "drained":
       return "taken out of service by an operator";
     case "no-decode":
-      return `no token for ${seconds(cause.silentMs)} in slot ${cause.slot}`;
+      return `no token for ${durationText(cause.silentMs)} in slot ${cause.slot}`;
     case "no-prompt-progress":
-      return `the prompt in slot ${cause.slot} got no further for ${seconds(cause.silentMs)}`;
+      return `the prompt in slot ${cause.slot} made no progress for ${durationText(cause.silentMs)}`;
     case "slots-silent":
-      return `/slots unanswered for ${seconds(cause.silentMs)} while /health says ok`;
+      return `/slots unanswered for ${durationText(cause.silentMs)} while /health returns ok`;
     case "call-stalled":
-      return "a call's tokens stopped coming";
+      return "a call stopped receiving tokens";
     case "one-token-unanswered":
-      return `idle, and didn't decode one token, ${cause.tries} times in a row`;
+      return `idle but decoded no token in ${cause.tries} tries`;
     case "cpu-fallback":
-      return `on the CPU: holds ${figure(cause.heldGib)} GiB of GPU memory, its weights are ${cause.weightsGib}`;
+      return `on the CPU: uses ${figure(cause.heldGib)} GiB of GPU memory, its weights are ${cause.weightsGib}`;
     case "slow-decode":
       return `${figure(cause.tokensPerSecond)} tokens/s, usually ${figure(cause.usualTokensPerSecond)}`;
   }
 }
-
-const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
 
 const figure = (value: number | null): string => (value === null ? "?" : value.toFixed(1));

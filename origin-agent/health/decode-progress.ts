@@ -1,15 +1,15 @@
-// Whether a server decodes, as its `/slots` shows from one look to the next. A pure core: it holds at most one
-// small record a slot, and judges only by looks that were made.
+// Judges from successive readings of `/slots` whether a server decodes. Pure: it keeps at most one small record per slot
+// and judges only by readings that were taken.
 import { PROMPT_STALL_MS, STALL_MS } from "../../shared/limits.ts";
 import type { StallCause } from "./cause.ts";
 
-/** A speed is measured over at least this long, milliseconds: looks come each second, a few of them even out. */
+/** Least period of a speed measurement: readings come every second, and a few of them even out. */
 const SPEED_WINDOW_MS = 3_000;
 
-/** Slots watched; a server with more keeps the rest to itself. */
+/** Largest number of watched slots; more are ignored. */
 const MAX_SLOTS = 128;
 
-/** What `/slots` says of one slot (`probes/llama.ts`). */
+/** One slot in a reading of `/slots` (`probes/llama.ts`). */
 export interface SlotReading {
   readonly id: number;
   readonly busy: boolean;
@@ -18,24 +18,24 @@ export interface SlotReading {
   readonly promptProcessed: number | null;
 }
 
-/** A busy slot and when its counts last moved. Times are monotonic milliseconds. */
+/** A busy slot and when its counts last changed. Times are monotonic milliseconds. */
 interface Watched {
   readonly id: number;
   readonly task: number | null;
   readonly decoded: number | null;
   readonly promptProcessed: number | null;
   readonly movedAt: number;
-  /** Where the speed now being measured began; null before the first token. */
+  /** Start of the current speed measurement; null before the first token. */
   readonly from: { readonly decoded: number; readonly at: number } | null;
 }
 
 export interface DecodeProgress {
   readonly busy: readonly Watched[];
-  /** When somebody last looked, answered or not. */
+  /** When `/slots` was last read, with or without an answer. */
   readonly readAt: number | null;
-  /** The last time any slot's counts moved, or a call proved that the server decodes. */
+  /** When any slot's counts last changed, or a call proved that the server decodes. */
   readonly aliveAt: number | null;
-  /** Since when `/slots`, which did answer, no longer does. */
+  /** When `/slots` stopped answering; null while it answers or if it never did. */
   readonly silentSince: number | null;
   readonly answered: boolean;
 }
@@ -50,13 +50,13 @@ export const NOTHING_WATCHED: DecodeProgress = {
 
 export interface ReadingResult {
   readonly progress: DecodeProgress;
-  /** A token was decoded, or a prompt got further, since the look before. */
+  /** Whether a token was decoded or a prompt made progress since the last reading. */
   readonly moved: boolean;
-  /** Decode speeds measured, tokens per second. */
+  /** Measured decode speeds in tokens per second. */
   readonly speeds: readonly number[];
 }
 
-/** Takes in one look at `/slots`; null where it gave no answer. */
+/** Adds a reading of `/slots`; null if there was no answer. */
 export function noteReading(
   before: DecodeProgress,
   slots: readonly SlotReading[] | null,
@@ -73,7 +73,7 @@ export function noteReading(
     .slice(0, MAX_SLOTS)
     .map((slot): Watched => {
       const last = before.busy.find(({ id, task }) => id === slot.id && task === slot.task);
-      // A task that is new since the last answer has decoded since then; at a first look nobody can tell.
+      // A task that is new since the last answer has decoded since then; at a first reading that is unknown.
       const isNew = last === undefined && before.answered;
       const hasMoved = last === undefined ? isNew && (slot.decoded ?? 0) > 0 : movedSince(last, slot);
       moved ||= hasMoved;
@@ -92,18 +92,18 @@ export function noteReading(
   return { progress: { busy, readAt: now, aliveAt, silentSince: null, answered: true }, moved, speeds };
 }
 
-/** Something else proved that the server decodes: a call was answered, a stream's tokens came. */
+/** Records that something else proved that the server decodes: a call was answered, or a stream's tokens arrived. */
 export const noteAlive = (progress: DecodeProgress, now: number): DecodeProgress => ({
   ...progress,
   aliveAt: now,
-  // A server that decodes and yet doesn't answer `/slots` isn't to be doubted for that again and again.
+  // A server that decodes but doesn't answer `/slots` is not doubted for that repeatedly.
   silentSince: null,
   answered: progress.silentSince === null && progress.answered,
 });
 
 /**
- * The stall that the looks so far prove, or null. A slot that stands still while the server has since been
- * seen to decode elsewhere is one stuck call (see `stuckSlots`), not a server that hangs.
+ * The stall that the readings prove, or null. If a slot makes no progress while the server decodes in another one, that
+ * is one stuck call (see `stuckSlots`), not a stalled server.
  */
 export function stallOf(progress: DecodeProgress): StallCause | null {
   const { readAt, aliveAt, silentSince } = progress;
@@ -121,7 +121,7 @@ export function stallOf(progress: DecodeProgress): StallCause | null {
   return null;
 }
 
-/** Slots that have stood still for longer than they may, whatever the server does elsewhere. */
+/** Slots without progress for longer than allowed, regardless of the other slots. */
 export function stuckSlots(progress: DecodeProgress): readonly number[] {
   const { readAt } = progress;
   if (readAt === null) return [];
@@ -130,21 +130,21 @@ export function stuckSlots(progress: DecodeProgress): readonly number[] {
     .map(({ id }) => id);
 }
 
-/** How long the slot may stand still; null where its counts can't be told. */
+/** How long the slot may make no progress; null if its counts are unknown. */
 function limitOf(slot: Watched): number | null {
   if (slot.decoded === null) return null;
   if (slot.decoded > 0) return STALL_MS;
   return slot.promptProcessed === null ? null : PROMPT_STALL_MS;
 }
 
-/** The server was alive after the slot had stood still for as long as it may. */
+/** Whether the server decoded elsewhere after the slot had exceeded its limit. */
 const isExcused = (slot: Watched, limit: number, aliveAt: number | null): boolean =>
   aliveAt !== null && aliveAt - slot.movedAt >= limit;
 
 const movedSince = (last: Watched, slot: SlotReading): boolean =>
   isMore(slot.decoded, last.decoded) || isMore(slot.promptProcessed, last.promptProcessed);
 
-/** The same task number with smaller counts is another task in truth. */
+/** Whether the counts decreased: then the same task number denotes another task. */
 const steppedBack = (last: Watched, slot: SlotReading): boolean => isMore(last.decoded, slot.decoded);
 
 const isMore = (after: number | null, before: number | null): boolean =>

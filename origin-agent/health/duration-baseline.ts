@@ -1,13 +1,13 @@
-// How long something took the last times, and how long it will still take. Milliseconds, pure.
+// Learns how long something takes from its last durations, and estimates the time left. Pure; milliseconds.
 import { medianOf } from "./speed-baseline.ts";
 
-/** Times kept: enough for a median that one slow start doesn't move. */
+/** Durations kept: enough for a median that one slow start doesn't move. */
 const TIMES_KEPT = 8;
 
-/** What is overdue is taken to last so much longer again, as a share of what it has taken. */
+/** Estimated remaining time of something overdue, as a share of the elapsed time. */
 const OVERDUE_SHARE = 1 / 4;
 
-/** No estimate is less: what is nearly over is over in the next look. */
+/** Least estimate. */
 const MIN_MS = 100;
 
 export type LearnedTimes = readonly number[];
@@ -18,7 +18,7 @@ export function noteTime(times: LearnedTimes, ms: number): LearnedTimes {
 
 export const usualTime = (times: LearnedTimes): number | null => medianOf(times);
 
-/** What is left of it after `elapsedMs`; null where it was never seen to end. */
+/** Estimates the time left after `elapsedMs`; null without a known duration. */
 export function remainingTime(times: LearnedTimes, elapsedMs: number): number | null {
   const usual = usualTime(times);
   if (usual === null) return null;

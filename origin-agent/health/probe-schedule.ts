@@ -1,42 +1,42 @@
-// When a server should be looked at next: fast while something changes, once a second while nothing does.
-// Pure; one caller holds the timers and asks again after each answer.
+// Schedules the probes of a server: fast while its state changes, once a second otherwise. Pure; the caller has the
+// timers and asks again after each answer.
 import type { HealthRecord } from "./record.ts";
-import { saysOk } from "./state-machine.ts";
+import { reportsOk } from "./state-machine.ts";
 
-/** Pace of `/health`, milliseconds, while all is well. */
+/** Interval of `/health` in a steady state. */
 const STEADY_MS = 1_000;
 
-/** And while something changes: a port that recovers must be in use within a second. */
+/** Interval while the state changes: a port that recovers must be in use within a second. */
 const FAST_MS = 100;
 
-/** A server that has been down for this long is asked at a slower pace, milliseconds, still within that second. */
+/** A server that has been down for this long is probed more slowly, still within that second. */
 const LONG_DOWN_MS = 60_000;
 const LONG_DOWN_PACE_MS = 500;
 
-/** Pace of `/slots`, milliseconds: a stall is told to the second, at the price of a small answer. */
+/** Interval of `/slots`: a stall is detected to the second at the cost of a small answer. */
 const SLOTS_MS = 1_000;
 
-/** Pace of PM2's listing, milliseconds: steady, and while something changes. */
+/** Interval of PM2's listing, in a steady state and while the state changes. */
 const PM2_STEADY_MS = 5_000;
 const PM2_FAST_MS = 500;
 
-/** An idle server nobody has heard a token from for so long is asked for one, milliseconds. */
+/** An idle server without a token for this long gets a one-token call. */
 const SILENCE_MS = 60_000;
 
-/** A slow one sooner, so as to notice that it is right again, milliseconds. */
+/** The same for a slow server, so that its recovery is noticed sooner. */
 const SLOW_RETRY_MS = 10_000;
 
-/** A doubted one at once, and again after this, milliseconds. */
+/** A doubted server gets one immediately, and again after this time. */
 const DOUBT_RETRY_MS = 1_000;
 const PROVING_RETRY_MS = 250;
 
-/** A one-token call whose end was never told is taken to be lost after this, milliseconds. */
+/** A one-token call whose end was never reported counts as lost after this time. */
 const LOST_MS = 30_000;
 
-/** How long a one-token call may take, milliseconds: on a card it takes 50, on a CPU a second. */
+/** Time limit of a one-token call: it takes 50 ms on a card, a second on a CPU. */
 export const ONE_TOKEN_TIMEOUT_MS = 5_000;
 
-/** When each look is due, monotonic milliseconds; null: not while things are as they are. */
+/** When each probe is due, in monotonic milliseconds; null: not in the current state. */
 export interface ProbesDue {
   readonly health: number;
   readonly slots: number | null;
@@ -71,7 +71,7 @@ const isChanging = (record: HealthRecord, now: number): boolean =>
 function oneTokenDueAt(record: HealthRecord, now: number): number | null {
   const { oneToken, progress, state, cause } = record;
   const inFlight = oneToken.sentAt !== null && now - oneToken.sentAt < LOST_MS;
-  if (!saysOk(record) || inFlight || cause.tag === "stopping") return null;
+  if (!reportsOk(record) || inFlight || cause.tag === "stopping") return null;
   const endedAt = oneToken.endedAt ?? -Infinity;
   switch (state) {
     case "stalled":
@@ -84,10 +84,10 @@ function oneTokenDueAt(record: HealthRecord, now: number): number | null {
     case "ready":
     case "slow": {
       if (oneToken.failures > 0) return endedAt + DOUBT_RETRY_MS;
-      // What runs is watched by its progress.
+      // Running calls are watched by their progress.
       if (progress.busy.length > 0) return null;
       const lastSeenAt = Math.max(progress.aliveAt ?? -Infinity, endedAt);
-      // A process that never decoded anything yet is asked as soon as it is up.
+      // A process that has not decoded anything yet gets a one-token call as soon as it is up.
       if (progress.aliveAt === null && endedAt < record.okSince) return record.okSince;
       return lastSeenAt + (state === "slow" ? SLOW_RETRY_MS : SILENCE_MS);
     }

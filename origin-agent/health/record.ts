@@ -1,5 +1,5 @@
-// What is remembered of one server's health, and what can be heard of it. Times are monotonic milliseconds;
-// nothing here grows with the number of calls.
+// The health record of one server, and the events that change it. Times are monotonic milliseconds; nothing here grows
+// with the number of calls.
 import { NOTHING_WATCHED, type DecodeProgress, type SlotReading } from "./decode-progress.ts";
 import type { HealthCause, HealthState, StallCause } from "./cause.ts";
 import { NO_SPEED, type LearnedSpeed } from "./speed-baseline.ts";
@@ -7,18 +7,18 @@ import type { LearnedTimes } from "./duration-baseline.ts";
 import type { HealthAnswer } from "../probes/llama.ts";
 import type { Pm2Status } from "../probes/pm2-listing.ts";
 
-/** What became of a call that was sent. */
+/** How a call to the server ended. */
 export type CallFate =
-  /** A whole good answer. Tokens and times are those the server states (`timings`); null where it doesn't. */
+  /** A complete, successful answer. Tokens and times are those the server reports (`timings`); null if it doesn't. */
   | {
       readonly fate: "answered";
       readonly decodedTokens: number | null;
       readonly decodeMs: number | null;
-      /** Prompt tokens really processed, those from the cache left out. */
+      /** Processed prompt tokens, without those from the cache. */
       readonly promptTokens: number | null;
       readonly promptMs: number | null;
     }
-  /** ECONNREFUSED; a connect that timed out is no fate of this kind. */
+  /** ECONNREFUSED; a connect timeout doesn't count. */
   | { readonly fate: "refused" }
   /** 503 "Loading model". */
   | { readonly fate: "loading" }
@@ -30,15 +30,15 @@ export type CallFate =
 export type HealthEvent =
   | { readonly kind: "health"; readonly answer: HealthAnswer }
   | ({ readonly kind: "call" } & CallFate)
-  /** Tokens of a running call arrived; telling it once a second is enough. */
+  /** Tokens of a running call arrived; reported once a second. */
   | { readonly kind: "tokens" }
-  /** A look at `/slots`; null where it gave no answer in time. */
+  /** A reading of `/slots`; null if there was no answer in time. */
   | { readonly kind: "slots"; readonly slots: readonly SlotReading[] | null }
-  /** GPU memory of the server's process, GiB; null where it can't be told. @see gpuMemoryOfServers */
+  /** GPU memory of the server's process in GiB; null if unknown. @see gpuMemoryOfServers */
   | { readonly kind: "gpu"; readonly gib: number | null; readonly readAt: number }
-  /** What PM2 lists under the server's name; null where PM2 or the name is absent. */
-  | { readonly kind: "pm2"; readonly word: Pm2Evidence | null }
-  /** The one-token call was sent; its end is told with `one-token`. */
+  /** PM2's entry under the server's name; null if PM2 or the entry is missing. */
+  | { readonly kind: "pm2"; readonly process: Pm2Evidence | null }
+  /** The one-token call was sent; its end is reported with `one-token`. */
   | { readonly kind: "one-token-sent" }
   | { readonly kind: "one-token"; readonly outcome: OneTokenOutcome }
   | { readonly kind: "drain" }
@@ -54,14 +54,14 @@ export interface Pm2Evidence {
 export type OneTokenOutcome =
   | { readonly end: "answered"; readonly ms: number }
   | { readonly end: "timeout" | "refused" | "loading" | "broken" }
-  /** An answer with an error status: it proves neither. */
+  /** An answer with an error status: it proves nothing. */
   | { readonly end: "error" };
 
-/** The last thing `/health` (or a call) told for certain; `restarted` is PM2's word for a process not yet asked. */
+/** The last certain answer of `/health` or a call; `restarted`: PM2 reports a new process that has not been probed yet. */
 export type Sign = "ok" | "loading" | "refused" | "restarted";
 
 export interface HealthRecord {
-  /** What the server should at least hold on the card, GiB; null where nobody says. */
+  /** Least GPU memory that the server should use, in GiB; null if the fleet file doesn't state it. */
   readonly weightsGib: number | null;
   readonly state: HealthState;
   readonly cause: HealthCause;
@@ -70,9 +70,9 @@ export interface HealthRecord {
 
   readonly sign: Sign | null;
   readonly signAt: number;
-  /** Since when `sign` is `ok` without a break. */
+  /** When `sign` last became `ok`. */
   readonly okSince: number;
-  /** Probes of `/health` in a row that ended without a certain answer. */
+  /** Consecutive probes of `/health` without a certain answer. */
   readonly failures: number;
   readonly brokenCalls: number;
   readonly stall: { readonly cause: StallCause; readonly at: number } | null;
@@ -82,12 +82,12 @@ export interface HealthRecord {
   readonly memory: MemoryEvidence;
   readonly oneToken: OneTokenEvidence;
   readonly pm2: (Pm2Evidence & { readonly at: number }) | null;
-  /** When it last went down, or back to loading, after having been up. */
+  /** The times at which it went down, or back to loading, after having been up. */
   readonly falls: readonly number[];
-  /** Up again after too many falls, and not yet proved. */
+  /** When it came up again after too many failures; null once it has decoded a token. */
   readonly provingSince: number | null;
   readonly draining: boolean;
-  /** Since when it has been on its way up; `whole` where that was seen from its beginning. */
+  /** When it began to come up; `whole` if its start was observed. */
   readonly coming: { readonly since: number; readonly whole: boolean } | null;
   readonly loads: LearnedTimes;
   /** When each probe last ended. */
@@ -96,7 +96,7 @@ export interface HealthRecord {
     readonly slots: number | null;
     readonly pm2: number | null;
   };
-  /** Until then something is changing, and `/health` is asked faster. */
+  /** Until then the state may be changing, and `/health` is probed faster. */
   readonly hurryUntil: number;
 }
 
@@ -105,7 +105,7 @@ export interface MemoryEvidence {
   readonly readAt: number;
   readonly lowInARow: number;
   readonly low: boolean;
-  /** Its speed contradicted a low reading. */
+  /** Whether its speed contradicted a low reading. */
   readonly disbelieved: boolean;
 }
 
@@ -113,7 +113,7 @@ export interface OneTokenEvidence {
   readonly sentAt: number | null;
   readonly endedAt: number | null;
   readonly failures: number;
-  /** How long it took while all was well. */
+  /** Durations while the server was healthy. */
   readonly times: LearnedTimes;
   readonly rightInARow: number;
 }
@@ -126,7 +126,7 @@ export const NO_MEMORY_EVIDENCE: MemoryEvidence = {
   disbelieved: false,
 };
 
-/** A server nobody has looked at yet. @param weightsGib the fleet file's `weightsGib`. */
+/** The record of a server that has not been probed yet. @param weightsGib the fleet file's `weightsGib`. */
 export function newServerHealth(weightsGib: number | null, now: number): HealthRecord {
   return {
     weightsGib,

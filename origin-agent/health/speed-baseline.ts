@@ -1,38 +1,38 @@
-// How fast a server decodes, lately and usually. A pure core of a few numbers: what was slow is noticed
-// against the server's own past, and never learned as if it were usual.
+// Compares a server's recent decode speed with its own history. Pure; a few numbers. Slow samples never become part of
+// the history.
 
-/** Speeds kept to learn from: the last minute of a busy server, the last day of a quiet one. */
+/** Samples in the history: the last minute of a busy server, the last day of a quiet one. */
 const PAST_SAMPLES = 64;
 
-/** One is learned from so often at most, milliseconds: a server that answers fifty calls a second has no other past. */
+/** Least time between two samples of the history, so that 50 calls/s don't fill it within seconds. */
 const LEARN_EVERY_MS = 1_000;
 
-/** Below so many nothing is said to be usual. */
+/** Least samples for a usual speed. */
 const SAMPLES_TO_JUDGE = 8;
 
-/** Weight of the newest speed in `lately`: three samples in, it says what is so now. */
+/** Weight of the newest sample in `recent`: three samples show the current speed. */
 const NEWEST_WEIGHT = 0.5;
 
 /**
- * `lately` under this share of the usual is slow. Five servers that share one card may each fall to a fifth
- * of what they do alone, and that is no fault; a server on the CPU does a tenth to a hundredth.
+ * A `recent` speed below this share of the usual one is slow. Five servers that share one card may each fall to a fifth of
+ * their speed alone, which is no fault; a server on the CPU reaches a tenth to a hundredth.
  */
 const SLOW_SHARE = 1 / 6;
 
-/** And above this share it is right again; the gap keeps it from swinging. */
+/** Above this share the speed is normal again; the gap prevents oscillation. */
 const RIGHT_SHARE = 1 / 4;
 
-/** So many slow (or right) samples in a row before it is believed; one odd call proves nothing. */
+/** Consecutive slow (or normal) samples needed; a single odd call proves nothing. */
 const SAMPLES_IN_A_ROW = 3;
 
 export interface LearnedSpeed {
   readonly past: readonly number[];
-  /** When the last of them was taken in; monotonic milliseconds. */
+  /** When the last sample was added; monotonic milliseconds. */
   readonly learnedAt: number;
-  /** Median of the past, tokens per second; null until enough is known. */
+  /** Median of the history in tokens per second; null until there are enough samples. */
   readonly usual: number | null;
-  /** Moving average, tokens per second; null before the first. */
-  readonly lately: number | null;
+  /** Moving average in tokens per second; null before the first sample. */
+  readonly recent: number | null;
   readonly slowInARow: number;
   readonly rightInARow: number;
   readonly slow: boolean;
@@ -42,25 +42,25 @@ export const NO_SPEED: LearnedSpeed = {
   past: [],
   learnedAt: -Infinity,
   usual: null,
-  lately: null,
+  recent: null,
   slowInARow: 0,
   rightInARow: 0,
   slow: false,
 };
 
 /**
- * Takes in one speed, tokens per second.
- * @param learn false where other evidence says that the server isn't as it should be.
+ * Adds a sample in tokens per second.
+ * @param learn false if other evidence shows that the server isn't healthy.
  * @param now monotonic milliseconds.
  */
 export function noteSpeed(speed: LearnedSpeed, sample: number, learn: boolean, now: number): LearnedSpeed {
   if (!Number.isFinite(sample) || sample <= 0) return speed;
-  const lately = speed.lately === null ? sample : speed.lately + NEWEST_WEIGHT * (sample - speed.lately);
+  const recent = speed.recent === null ? sample : speed.recent + NEWEST_WEIGHT * (sample - speed.recent);
   const { usual, past, learnedAt } = speed;
-  const slowInARow = usual !== null && lately < usual * SLOW_SHARE ? speed.slowInARow + 1 : 0;
-  const rightInARow = usual !== null && lately >= usual * RIGHT_SHARE ? speed.rightInARow + 1 : 0;
+  const slowInARow = usual !== null && recent < usual * SLOW_SHARE ? speed.slowInARow + 1 : 0;
+  const rightInARow = usual !== null && recent >= usual * RIGHT_SHARE ? speed.rightInARow + 1 : 0;
   const slow = speed.slow ? rightInARow < SAMPLES_IN_A_ROW : slowInARow >= SAMPLES_IN_A_ROW;
-  const noted = { past, learnedAt, usual, lately, slowInARow, rightInARow, slow };
+  const noted = { past, learnedAt, usual, recent, slowInARow, rightInARow, slow };
   if (!learn || slow || slowInARow > 0) return noted;
   if (past.length >= SAMPLES_TO_JUDGE && now - learnedAt < LEARN_EVERY_MS) return noted;
   const learned = [...past, sample].slice(-PAST_SAMPLES);
@@ -68,21 +68,21 @@ export function noteSpeed(speed: LearnedSpeed, sample: number, learn: boolean, n
   return { ...noted, past: learned, learnedAt: now, usual: median };
 }
 
-/** A new process: what was lately says nothing of it, what is usual does. */
-export const forgetLately = (speed: LearnedSpeed): LearnedSpeed => ({
+/** Forgets the recent speed, which doesn't apply to a new process; the history does. */
+export const forgetRecent = (speed: LearnedSpeed): LearnedSpeed => ({
   ...NO_SPEED,
   past: speed.past,
   learnedAt: speed.learnedAt,
   usual: speed.usual,
 });
 
-/** Whether enough recent samples were as they should be. */
+/** Whether enough recent samples were normal. */
 export const isRight = (speed: LearnedSpeed): boolean => speed.rightInARow >= SAMPLES_IN_A_ROW;
 
-/** Starts the count of right samples anew: those before a doubt don't dispel it. */
+/** Resets the count of normal samples: those before a doubt don't refute it. */
 export const doubtSpeed = (speed: LearnedSpeed): LearnedSpeed => ({ ...speed, rightInARow: 0 });
 
-/** The middle value; of an even number the lower of the two. */
+/** The middle value; for an even number of values, the lower of the two. */
 export function medianOf(values: readonly number[]): number | null {
   const sorted = values.toSorted((one, other) => one - other);
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? null;

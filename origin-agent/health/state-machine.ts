@@ -1,33 +1,44 @@
-// The health of one llama-server as a pure state machine: what was heard goes in with its time, the state
-// with its cause comes out. The state is concluded anew from all evidence each time, so that none can linger
-// that the evidence contradicts; `/health` alone never refutes a stall.
+// The health of one llama-server as a pure state machine: events with their times go in, the state with its cause comes
+// out. Every event derives the state from all evidence again, so no state persists against the evidence; `/health` alone
+// never refutes a stall.
+//
+// | first condition that holds                                             | state    |
+// | ---------------------------------------------------------------------- | -------- |
+// | three probes of `/health` without an answer; never probed; refused      | down     |
+// | `/health` reports loading, or PM2 reports a new process                 | loading  |
+// | PM2 is stopping it; three calls in a row broke                          | down     |
+// | a stall (decode-progress.ts, a call's watchdog, the one-token call)     | stalled  |
+// | three failures within a minute, until it decodes a token or 10 s passed | loading  |
+// | an operator drains it                                                   | draining |
+// | too little GPU memory, or a speed far below its own history             | slow     |
+// | otherwise                                                               | ready    |
 import { stuckSlots } from "./decode-progress.ts";
-import { causeInWords, type HealthCause, type HealthState } from "./cause.ts";
-import { isAnotherProcess, takeIn } from "./evidence.ts";
+import { causeText, type HealthCause, type HealthState } from "./cause.ts";
+import { isAnotherProcess, applyEvent } from "./evidence.ts";
 import type { HealthEvent, HealthRecord, Pm2Evidence } from "./record.ts";
 import { noteTime, remainingTime, usualTime } from "./duration-baseline.ts";
 
-/** Probes of `/health` in a row without an answer before a server is down: one may meet a busy moment. */
+/** Consecutive probes of `/health` without an answer before a server is down: a single one may meet a busy moment. */
 const FAILURES_TO_DOWN = 3;
 
-/** Calls in a row that broke, with nothing that worked between, before a server that says ok is down. */
+/** Consecutive broken calls, without a success between them, before a server that reports ok is down. */
 const BROKEN_TO_DOWN = 3;
 
-/** So many falls within the time make a server prove itself before it is used again. */
+/** After this many failures within FALLS_WITHIN_MS, a server must decode a token before it is used again. */
 const FALLS_TO_PROVE = 3;
 const FALLS_WITHIN_MS = 60_000;
 
-/** It isn't held back for longer, milliseconds, even where no proof can be had. */
+/** Longest time without use, even if no proof can be had. */
 const PROVING_MS = 10_000;
 
-/** Falls of this long ago are told to operators, milliseconds. */
-const FALLS_TOLD_MS = 600_000;
+/** Failures of this period are reported to operators. */
+const FALLS_REPORTED_MS = 600_000;
 const FALLS_KEPT = 16;
 
-/** PM2's word counts for so long, milliseconds: twice the slowest pace at which it is asked. */
-const PM2_WORD_MS = 10_000;
+/** How long PM2's report counts: twice the slowest interval between two queries. */
+const PM2_FRESH_MS = 10_000;
 
-/** A server that has been coming up for longer isn't waited for, milliseconds: the slowest known load takes a minute. */
+/** No call waits for a server that has been coming up for longer: the slowest known load takes a minute. */
 const COMING_MS = 120_000;
 
 export type HealthChange =
@@ -36,10 +47,10 @@ export type HealthChange =
       readonly from: HealthState;
       readonly to: HealthState;
       readonly cause: HealthCause;
-      /** How long it was in the state it left. */
+      /** How long the previous state lasted. */
       readonly lastedMs: number;
     }
-  /** Same state, another reason. */
+  /** Same state, another cause. */
   | { readonly kind: "cause"; readonly state: HealthState; readonly cause: HealthCause }
   | { readonly kind: "restarted"; readonly restarts: number | null }
   | { readonly kind: "slot-stuck" | "slot-freed"; readonly slot: number };
@@ -49,22 +60,22 @@ export interface HealthStep {
   readonly changes: readonly HealthChange[];
 }
 
-/** Takes in one event. */
+/** Applies one event. */
 export function step(before: HealthRecord, event: HealthEvent, now: number): HealthStep {
-  const heard = noteFall(before, takeIn(before, event, now), now);
-  const { state, cause } = conclude(heard, now);
+  const updated = noteFall(before, applyEvent(before, event, now), now);
+  const { state, cause } = derive(updated, now);
   const since = state === before.state ? before.since : now;
-  const record = noteComing(before, { ...heard, state, cause, since }, now);
+  const record = noteComing(before, { ...updated, state, cause, since }, now);
   return { record, changes: changesBetween(before, record, now) };
 }
 
-/** What follows from the evidence; the first that holds. */
-function conclude(
+/** Derives the state from the evidence: the first condition that holds. */
+function derive(
   record: HealthRecord,
   now: number,
 ): { readonly state: HealthState; readonly cause: HealthCause } {
   const { sign, stall, memory, decode, failures, brokenCalls, weightsGib } = record;
-  const is = (state: HealthState, cause: HealthCause): ReturnType<typeof conclude> => ({ state, cause });
+  const is = (state: HealthState, cause: HealthCause): ReturnType<typeof derive> => ({ state, cause });
   if (failures >= FAILURES_TO_DOWN) return is("down", { tag: "no-answer", failures });
   if (sign === null) return is("down", { tag: "not-asked" });
   if (sign === "refused")
@@ -82,27 +93,27 @@ function conclude(
     return is("slow", { tag: "cpu-fallback", heldGib: memory.gib, weightsGib });
   }
   if (decode.slow) {
-    const { lately, usual } = decode;
-    return is("slow", { tag: "slow-decode", tokensPerSecond: lately, usualTokensPerSecond: usual });
+    const { recent, usual } = decode;
+    return is("slow", { tag: "slow-decode", tokensPerSecond: recent, usualTokensPerSecond: usual });
   }
   return is("ready", { tag: "well" });
 }
 
-/** `/health` is answered, and with ok; whether that is to be believed is another matter. */
-export const saysOk = (record: HealthRecord): boolean =>
+/** Whether `/health` returns ok; other evidence may contradict it. */
+export const reportsOk = (record: HealthRecord): boolean =>
   record.sign === "ok" && record.failures < FAILURES_TO_DOWN;
 
-/** Calls may be sent. A slow server takes them too: where another can serve, prefer that (`isPreferred`). */
+/** Whether calls may be sent. A slow server takes calls too; prefer another one if possible (`isPreferred`). */
 export const isUsable = ({ state }: HealthRecord): boolean => state === "ready" || state === "slow";
 
 export const isPreferred = ({ state }: HealthRecord): boolean => state === "ready";
 
-/** Worth waiting for (`loadWait`) instead of falling back: it is loading, or PM2 is bringing it back. */
+/** Whether waiting (`loadWait`) is better than falling back: the server is loading, or PM2 is restarting it. */
 export function isWaitable(record: HealthRecord, now: number): boolean {
   return !record.draining && record.coming !== null && now - record.coming.since < COMING_MS;
 }
 
-/** What is left until it is ready, for `Retry-After`; null where it isn't coming, or never was seen to. */
+/** Time until the server is ready, for `Retry-After`; null if it isn't coming up or has never been observed to. */
 export const remainingLoadMs = ({ coming, loads }: HealthRecord, now: number): number | null =>
   coming === null ? null : remainingTime(loads, now - coming.since);
 
@@ -121,17 +132,17 @@ function isComing(record: HealthRecord, now: number): boolean {
 }
 
 const pm2Evidence = ({ pm2 }: HealthRecord, now: number): Pm2Evidence | null =>
-  pm2 !== null && now - pm2.at < PM2_WORD_MS ? pm2 : null;
+  pm2 !== null && now - pm2.at < PM2_FRESH_MS ? pm2 : null;
 
-/** PM2 has told the process to go, and no other has answered since. */
+/** Whether PM2 is stopping the process and no other process has answered since. */
 const isStopping = (record: HealthRecord, now: number): boolean =>
   pm2Evidence(record, now)?.status === "stopping" && record.okSince <= (record.pm2?.at ?? 0);
 
 function noteFall(before: HealthRecord, after: HealthRecord, now: number): HealthRecord {
-  if (saysOk(before) && !saysOk(after)) {
+  if (reportsOk(before) && !reportsOk(after)) {
     return { ...after, falls: [...after.falls, now].slice(-FALLS_KEPT) };
   }
-  const isBack = !saysOk(before) && saysOk(after);
+  const isBack = !reportsOk(before) && reportsOk(after);
   return isBack && recentFalls(after, now, FALLS_WITHIN_MS) >= FALLS_TO_PROVE
     ? { ...after, provingSince: now }
     : after;
@@ -140,11 +151,11 @@ function noteFall(before: HealthRecord, after: HealthRecord, now: number): Healt
 const recentFalls = ({ falls }: HealthRecord, now: number, withinMs: number): number =>
   falls.filter((at) => now - at < withinMs).length;
 
-/** Follows a server on its way up and learns how long that took. */
+/** Follows a server while it comes up, and learns how long that took. */
 function noteComing(before: HealthRecord, record: HealthRecord, now: number): HealthRecord {
   const { coming } = record;
   if (isComing(record, now)) {
-    // One that was already loading when this agent came has been at it for nobody knows how long.
+    // A server that was already loading when this agent started has an unknown start.
     return coming === null ? { ...record, coming: { since: now, whole: before.sign !== null } } : record;
   }
   if (coming === null) return record;
@@ -159,7 +170,7 @@ function changesBetween(before: HealthRecord, after: HealthRecord, now: number):
   const isSame =
     after.pm2 === before.pm2 && after.state === before.state && after.cause.tag === before.cause.tag;
   const { busy, readAt } = after.progress;
-  // All that most calls come to.
+  // Most calls change nothing else.
   if (isSame && busy === before.progress.busy && readAt === before.progress.readAt) return NO_CHANGES;
   const changes: HealthChange[] = [];
   if (isAnotherProcess(before.pm2, after.pm2)) {
@@ -176,11 +187,11 @@ function changesBetween(before: HealthRecord, after: HealthRecord, now: number):
   return changes;
 }
 
-/** A server's health as others are told it; what can't be known is null. */
+/** A server's health as reported to other parts; unknown figures are null. */
 export interface HealthView {
   readonly state: HealthState;
   readonly cause: HealthCause;
-  readonly words: string;
+  readonly text: string;
   readonly forMs: number;
   readonly usable: boolean;
   readonly preferred: boolean;
@@ -193,7 +204,7 @@ export interface HealthView {
   readonly gpuGib: number | null;
   readonly stuckSlots: readonly number[];
   readonly restarts: number | null;
-  /** How often it fell in the last ten minutes. */
+  /** Number of failures in the last ten minutes. */
   readonly falls: number;
 }
 
@@ -202,19 +213,19 @@ export function viewOf(record: HealthRecord, now: number): HealthView {
   return {
     state,
     cause,
-    words: causeInWords(cause),
+    text: causeText(cause),
     forMs: now - record.since,
     usable: isUsable(record),
     preferred: isPreferred(record),
     waitable: isWaitable(record, now),
     remainingMs: remainingLoadMs(record, now),
     usualLoadMs: usualTime(record.loads),
-    decodePerSecond: record.decode.lately,
+    decodePerSecond: record.decode.recent,
     usualDecodePerSecond: record.decode.usual,
     usualPromptPerSecond: record.prompt.usual,
     gpuGib: record.memory.gib,
     stuckSlots: stuckSlots(record.progress),
     restarts: pm2Evidence(record, now)?.restarts ?? null,
-    falls: recentFalls(record, now, FALLS_TOLD_MS),
+    falls: recentFalls(record, now, FALLS_REPORTED_MS),
   };
 }

@@ -18,7 +18,7 @@ export interface ServerNow {
   /** Slots that the fleet file gives it: what it says itself goes before. */
   readonly plannedSlots: number;
   readonly slots: Pick<SlotCounts, "total" | "leased" | "awaiting" | "foreign">;
-  readonly health: Pick<HealthView, "state" | "cause" | "words" | "usable" | "gpuGib" | "restarts">;
+  readonly health: Pick<HealthView, "state" | "cause" | "text" | "usable" | "gpuGib" | "restarts">;
   readonly queue: { readonly waiting: number; readonly places: number; readonly newcomerMs: number };
   readonly tokensPerSecond: number | null;
   readonly firstToken: FirstTokenTimes;
@@ -69,7 +69,7 @@ function linkServer(server: ServerNow): LinkServer {
     port,
     state: health.state satisfies LinkState,
     // A ready server needs no reason.
-    why: health.cause.tag === "well" ? "" : health.words.slice(0, MAX_WHY),
+    why: health.cause.tag === "well" ? "" : health.text.slice(0, MAX_WHY),
     slots: slots.total > 0 ? slots.total : plannedSlots,
     busy: slots.leased + slots.awaiting + slots.foreign,
     waiting: queue.waiting,

@@ -1,9 +1,9 @@
-// The box as it is now: its servers, who waits for them, and what nvidia-smi and PM2 say of them. It wires
-// the probes to the servers' health and does the one thing that health asks for: a restart.
+// The box: its servers, the calls that wait for them, and the reports of nvidia-smi and PM2. It connects the probes to the
+// servers' health and restarts a server whose slot is stuck.
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Box } from "../../shared/fleet.ts";
-import { causeInWords } from "../health/cause.ts";
+import { causeText } from "../health/cause.ts";
 import type { HealthChange } from "../health/state-machine.ts";
 import { Dispatch } from "./dispatch.ts";
 import { LiveServer } from "./server.ts";
@@ -15,17 +15,17 @@ import { processParents } from "../probes/process-parents.ts";
 import { recentRestarts, restartVerdict } from "../slots/stuck-slot-restart.ts";
 import type { Upstream } from "./upstream-sockets.ts";
 
-/** Paces of PM2's listing and of what is derived from it, milliseconds. */
+/** Intervals of PM2's listing and of the checks that depend on it. */
 const PM2_FAST_MS = 500;
 const PM2_STEADY_MS = 5_000;
 const WATCH_MS = 1_000;
 
 const KNOWN_POLL_MS = 10;
 
-const SLOTS_UNTOLD =
-  "it doesn't answer /slots: LLAMA_API_KEY isn't what it was started with, or it lacks --slots";
+const SLOTS_UNKNOWN =
+  "it doesn't answer /slots: LLAMA_API_KEY differs from the key it was started with, or it lacks --slots";
 
-/** How often another agent of this box is looked for, milliseconds: both are alive for as long as a drain takes. */
+/** Interval of the check for another agent of this box: both are alive for as long as a drain takes. */
 const SHARED_MS = 2_000;
 
 export interface LiveBoxOptions {
@@ -34,7 +34,7 @@ export interface LiveBoxOptions {
   readonly llamaApiKey: string;
   /** @see LiveServerOptions.healthTimeoutMs */
   readonly healthTimeoutMs?: number | undefined;
-  /** Null where this machine's card isn't the servers' (simulators on a developer's machine). */
+  /** Null if the servers don't use this machine's card (simulators on a developer's machine). */
   readonly gpu: GpuProbe | null;
   readonly pm2: Pm2Probe | null;
   readonly onAbortProved: (port: number, tookMs: number) => void;
@@ -51,7 +51,7 @@ export class LiveBox {
   readonly #options: LiveBoxOptions;
   #listed: readonly Pm2Process[] | null = null;
   #listedAt = -Infinity;
-  #sharedAskedAt = -Infinity;
+  #sharedCheckedAt = -Infinity;
   #watching = false;
   readonly #timer: NodeJS.Timeout;
   /** When each server was restarted for a stuck slot. */
@@ -70,7 +70,7 @@ export class LiveBox {
           clock,
           onChange: (server) => this.dispatch.changed(server),
           onHealth: (server, change) => this.#onHealth(server, change),
-          onSlotsUntold: () => options.log.error({ event: "slots-unknown", port, why: SLOTS_UNTOLD }),
+          onSlotsUnknown: () => options.log.error({ event: "slots-unknown", port, why: SLOTS_UNKNOWN }),
           onProved: ({ tookMs }) => options.onAbortProved(port, tookMs),
         }),
       ]),
@@ -86,7 +86,7 @@ export class LiveBox {
     void this.#watch();
   }
 
-  /** Once every server has been looked at, or `withinMs` is over. */
+  /** Resolves once every server has been probed, or after `withinMs`. */
   async known(withinMs: number): Promise<void> {
     const end = this.#options.clock() + withinMs;
     while (this.#options.clock() < end && ![...this.servers.values()].every((server) => server.known)) {
@@ -111,13 +111,13 @@ export class LiveBox {
           port,
           from: change.from,
           to: change.to,
-          why: causeInWords(change.cause),
+          why: causeText(change.cause),
           lasted_ms: Math.round(change.lastedMs),
         });
         if (change.to === "stalled") this.dispatch.stalled(port, null);
         return;
       case "cause":
-        return log.info({ event: "health", port, state: change.state, why: causeInWords(change.cause) });
+        return log.info({ event: "health", port, state: change.state, why: causeText(change.cause) });
       case "restarted":
         return log.warn({ event: "restarted", port, restarts: change.restarts });
       case "slot-stuck":
@@ -128,28 +128,28 @@ export class LiveBox {
     }
   }
 
-  /** What is looked at from outside the servers, once at a time. */
+  /** Runs the checks that concern all servers, one round at a time. */
   async #watch(): Promise<void> {
     if (this.#watching) return;
     this.#watching = true;
     try {
-      await this.#askPm2();
-      await this.#askShared();
+      await this.#readPm2();
+      await this.#checkShared();
       for (const server of this.servers.values()) await this.#restartIfStuck(server);
     } finally {
       this.#watching = false;
     }
   }
 
-  async #askShared(): Promise<void> {
+  async #checkShared(): Promise<void> {
     const { isShared, clock } = this.#options;
-    if (clock() - this.#sharedAskedAt < SHARED_MS) return;
-    this.#sharedAskedAt = clock();
+    if (clock() - this.#sharedCheckedAt < SHARED_MS) return;
+    this.#sharedCheckedAt = clock();
     const shared = await isShared();
     for (const server of this.servers.values()) server.share(shared);
   }
 
-  async #askPm2(): Promise<void> {
+  async #readPm2(): Promise<void> {
     const { pm2, gpu, clock } = this.#options;
     const changing = [...this.servers.values()].some((server) => !server.usable);
     const pace = changing ? PM2_FAST_MS : pm2 === null ? WATCH_MS : PM2_STEADY_MS;
@@ -158,7 +158,7 @@ export class LiveBox {
     if (pm2 !== null) {
       this.#listed = await pm2.list();
       for (const server of this.servers.values()) {
-        server.hear({ kind: "pm2", word: processNamed(this.#listed, server.upstream.server.pm2) });
+        server.observe({ kind: "pm2", process: processNamed(this.#listed, server.upstream.server.pm2) });
       }
     }
     if (gpu !== null) await this.#readMemory(gpu);
@@ -172,10 +172,10 @@ export class LiveBox {
       return [pm2, processNamed(this.#listed, pm2)?.pid ?? null];
     });
     const parents = await processParents((processes ?? []).map(({ pid }) => pid));
-    const held = gpuMemoryOfServers({ gpus, processes, servers: new Map(names), parents });
+    const used = gpuMemoryOfServers({ gpus, processes, servers: new Map(names), parents });
     for (const server of this.servers.values()) {
-      const gib = held.get(server.upstream.server.pm2) ?? null;
-      server.hear({ kind: "gpu", gib, readAt: processesReadAt });
+      const gib = used.get(server.upstream.server.pm2) ?? null;
+      server.observe({ kind: "gpu", gib, readAt: processesReadAt });
     }
   }
 

@@ -1,5 +1,5 @@
-// Finds a call its server and slot: waits where it must, in admission's order, and says at once where there is
-// no use in waiting. The one place where slots are leased for calls and given back.
+// Finds a server and a slot for a call: queues it in admission's order, or returns immediately if waiting can't help. Slots
+// are leased for calls and released only here.
 import type { Call } from "../../shared/call-headers.ts";
 import { Admission, type AdmissionCall, type PortView } from "../queue/admission.ts";
 import type { Refusal } from "../../shared/errors.ts";
@@ -10,15 +10,15 @@ import { RevokedKeys } from "../queue/revoked-keys.ts";
 import { RunningCall, type Grant } from "./running-call.ts";
 import type { SlotLease } from "../slots/lease.ts";
 
-/** How often waiting calls are looked over for their deadlines, milliseconds. */
+/** Interval at which the deadlines of waiting calls are checked. */
 const SWEEP_MS = 250;
 
-/** How long the look takes at most that settles a doubt, milliseconds. */
+/** Longest time that the probe of a doubted server takes. */
 const DOUBT_MS = 1_000;
 
 export type Placement =
   | { readonly kind: "granted"; readonly grant: Grant }
-  /** None of the ports can take it, and waiting is no use, or was in vain. */
+  /** None of the ports can take the call, and waiting can't help or didn't. */
   | { readonly kind: "none"; readonly loading: boolean; readonly remainingMs: number | null }
   | { readonly kind: "refused"; readonly refusal: Refusal }
   | { readonly kind: "aborted" };
@@ -26,22 +26,22 @@ export type Placement =
 export interface PlaceRequest {
   readonly call: Call;
   readonly ports: readonly number[];
-  /** How long a server that is coming up is waited for, milliseconds. */
+  /** How long to wait for a server that is coming up, in milliseconds. */
   readonly waitMs: number;
-  /** Waits for a server though nothing says that it is coming: nobody else can do what is asked. */
+  /** Whether to wait for a server even without a sign that it is coming up: no other server can serve the call. */
   readonly patient: boolean;
-  /** When the call as a whole is over. */
+  /** The deadline of the whole call. */
   readonly deadlineAt: number;
-  /** A server has had it already: whatever becomes of its key, it is one of those that run. */
+  /** Whether a server has already had the call: it then continues even if its key is revoked. */
   readonly begun: boolean;
   readonly signal: AbortSignal;
-  /** Told where the call must wait. */
+  /** Called if the call must wait. */
   readonly onWait: () => void;
 }
 
 type Turn =
   | { readonly kind: "granted"; readonly grant: Grant }
-  /** A server it could use has come or gone: choose anew. */
+  /** A usable server has appeared or gone: choose again. */
   | { readonly kind: "changed" }
   | { readonly kind: "expired" }
   | { readonly kind: "aborted" };
@@ -59,7 +59,7 @@ export class Dispatch {
   readonly #admission = new Admission();
   readonly #waiters = new Map<string, Waiter>();
   readonly #running = new Map<number, Set<RunningCall>>();
-  /** Those who wait for a server to come up. */
+  /** Calls that wait for a server to come up. */
   readonly #onChange = new Set<() => void>();
   readonly #sweep: NodeJS.Timeout;
   readonly #keys = new KeyConcurrency();
@@ -90,8 +90,8 @@ export class Dispatch {
   }
 
   /**
-   * Counts a call in against the most its key may have on this box, waiting or running.
-   * @returns what counts it out again, once it is over; or why there is no room for it
+   * Counts a call against its key's limit on this box, waiting or running.
+   * @returns a function that releases the count, or the refusal if the limit is reached
    */
   admit(call: Pick<Call, "keyId" | "concurrent" | "wantedPort">): (() => void) | Refusal {
     const { keyId, concurrent, wantedPort } = call;
@@ -99,7 +99,7 @@ export class Dispatch {
     return leave ?? tooManyCalls(concurrent ?? 0, this.#admission.serviceMs(wantedPort));
   }
 
-  /** Refuses a key's calls that wait; those that a server has go on. @returns how many were in a queue */
+  /** Refuses a key's waiting calls; running ones continue. @returns how many were queued */
   revoke(keyId: string): number {
     this.#revoked.note(keyId, this.#clock());
     const queued = [...this.#waiters.values()].filter(
@@ -115,14 +115,14 @@ export class Dispatch {
     return this.#admission.portView(port);
   }
 
-  /** Tokens of the calls that run on a port, as far as they were seen. */
+  /** Tokens of the calls that run on a port, as far as observed. */
   decoding(port: number): number {
     let tokens = 0;
     for (const running of this.#running.get(port) ?? []) tokens += running.decoded() ?? 0;
     return tokens;
   }
 
-  /** A server's usability or slots changed. */
+  /** Handles a change of a server's usability or slots. */
   changed(server: LiveServer): void {
     const { total } = server.slots;
     if (total > 0) this.#admission.resize(server.port, total);
@@ -137,14 +137,14 @@ export class Dispatch {
     this.#pump(server.port);
   }
 
-  /** A server stands still: all calls on it, or the one in a slot. */
+  /** Reports a stall to all calls of a server, or to the one in a slot. */
   stalled(port: number, slot: number | null): void {
     for (const running of this.#running.get(port) ?? []) {
       if (slot === null || running.slot === slot) running.stalled();
     }
   }
 
-  /** Finds a slot for a call, however long that may take. */
+  /** Finds a slot for a call; waits as long as the call may. */
   async place(request: PlaceRequest): Promise<Placement> {
     const since = this.#clock();
     while (!request.signal.aborted) {
@@ -173,7 +173,7 @@ export class Dispatch {
     return { kind: "aborted" };
   }
 
-  /** The ports that can take calls; where a well one is among them, only those. */
+  /** The ports that can take calls; only the preferred ones, if there are any. */
   #usable(ports: readonly number[]): number[] {
     const usable = ports.filter((port) => this.#servers.get(port)?.usable === true);
     const preferred = usable.filter((port) => this.#servers.get(port)?.preferred === true);
@@ -204,7 +204,7 @@ export class Dispatch {
     });
   }
 
-  /** Most calls find a slot free and nobody before them. */
+  /** The common case: a free slot and no waiting call. */
   #pass({ call, deadlineAt }: PlaceRequest, ports: readonly number[]): Grant | null {
     const { scope, choices } = call;
     const now = this.#clock();
@@ -213,7 +213,7 @@ export class Dispatch {
       const free = server?.available ?? 0;
       if (server === undefined || free < choices || !this.#admission.mayPass(port, deadlineAt, now)) continue;
       const lease = server.acquire({ scope, choices, pinned: true });
-      // It must go out alone, and those before it haven't been seen yet: it waits for its turn.
+      // The call must be sent alone, and the earlier calls haven't been seen yet: it waits for its turn.
       if (lease === null) continue;
       this.#admission.passed(port, choices, free);
       return this.#grant(server, lease, choices);
@@ -223,7 +223,7 @@ export class Dispatch {
 
   async #turn(request: PlaceRequest, ports: readonly number[]): Promise<Turn | Refusal> {
     const { call, deadlineAt, signal } = request;
-    // Of our own, whatever ids the edge gave: two calls of one id must not be one to admission.
+    // An id of our own: two calls with the same request id must stay distinct in admission.
     const id = `${call.requestId}~${this.#queuedSoFar++}`;
     const asked: AdmissionCall = {
       id,
@@ -267,7 +267,7 @@ export class Dispatch {
     }
   }
 
-  /** Gives a port's free slots to those whose turn it is. */
+  /** Gives a port's free slots to the next calls. */
   #pump(port: number): void {
     const server = this.#servers.get(port);
     if (server === undefined) return;

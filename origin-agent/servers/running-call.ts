@@ -1,29 +1,29 @@
-// A call's hold on slots of a server, from the moment it has them to its end: what it learns of its server while it
-// runs, and what its end tells that server.
+// A call that has slots of a server, from the lease to its end: passes on what it observes of the server while it runs and
+// at its end.
 import type { CallFate } from "../health/record.ts";
 import type { LiveServer } from "./server.ts";
 import type { SlotLease } from "../slots/lease.ts";
 import type { Upstream } from "./upstream-sockets.ts";
 
-/** Tokens of a running call are told to its server's health this often, milliseconds. */
-const TOKENS_TOLD_MS = 1_000;
+/** Interval at which a running call reports its tokens to the server's health. */
+const TOKENS_REPORT_MS = 1_000;
 
-/** A call's hold on slots of a server. It ends with exactly one of `finish`, `refused`, `abandon`. */
+/** A call's use of a server's slots. It ends with exactly one of `finish`, `refused` and `abandon`. */
 export interface Grant {
   readonly upstream: Upstream;
-  /** What goes out as `id_slot`. */
+  /** Sent as `id_slot`. */
   readonly slot: number | null;
-  /** What goes out as `cache_prompt`. */
+  /** Sent as `cache_prompt`. */
   readonly cachePrompt: boolean;
-  /** Tokens came. */
+  /** Reports that tokens arrived. */
   progressed(now: number): void;
-  /** Tokens the server was last seen to have decoded for this call; null where it isn't known. */
+  /** Tokens decoded for this call by the last reading; null if unknown. */
   decoded(): number | null;
-  /** Told once if the server stops decoding this call. */
+  /** Sets the function that is called if the server stops decoding this call. */
   watch(onStall: () => void): void;
   finish(fate: Extract<CallFate, { readonly fate: "answered" }>): void;
   refused(fate: "refused" | "loading" | null): void;
-  /** @returns once the call is proved to have ended on the GPU. */
+  /** @returns once the call has provably ended on the GPU. */
   abandon(fate: "broken" | "stalled" | null): Promise<void>;
 }
 
@@ -32,14 +32,14 @@ export class RunningCall implements Grant {
   readonly #lease: SlotLease;
   readonly #others: Set<RunningCall>;
   readonly #onServed: () => void;
-  /** What the last look saw in its slot was the call before. */
+  /** The task of the earlier call in its slot, by the last reading. */
   readonly #taskBefore: number | null | undefined;
   #onStall: (() => void) | null = null;
-  #toldAt: number;
+  #reportedAt: number;
 
   /**
-   * @param others the calls that run on this server; this one is among them until its end.
-   * @param onServed told where it ends well.
+   * @param others the calls that run on this server; includes this one until its end.
+   * @param onServed called if the call ends successfully.
    * @param now monotonic milliseconds.
    */
   constructor(
@@ -53,8 +53,8 @@ export class RunningCall implements Grant {
     this.#lease = lease;
     this.#others = others;
     this.#onServed = onServed;
-    this.#taskBefore = lease.slot === null ? null : server.lookedIn(lease.slot)?.task;
-    this.#toldAt = now;
+    this.#taskBefore = lease.slot === null ? null : server.lastReading(lease.slot)?.task;
+    this.#reportedAt = now;
     others.add(this);
   }
 
@@ -71,13 +71,13 @@ export class RunningCall implements Grant {
   }
 
   progressed(now: number): void {
-    if (now - this.#toldAt < TOKENS_TOLD_MS) return;
-    this.#toldAt = now;
-    this.#server.hear({ kind: "tokens" });
+    if (now - this.#reportedAt < TOKENS_REPORT_MS) return;
+    this.#reportedAt = now;
+    this.#server.observe({ kind: "tokens" });
   }
 
   decoded(): number | null {
-    const seen = this.slot === null ? null : this.#server.lookedIn(this.slot);
+    const seen = this.slot === null ? null : this.#server.lastReading(this.slot);
     return seen === null || seen.task === this.#taskBefore ? null : seen.decoded;
   }
 
@@ -85,7 +85,7 @@ export class RunningCall implements Grant {
     this.#onStall = onStall;
   }
 
-  /** Its server stands still, or the slot it has. */
+  /** Reports that its server or its slot has stalled. */
   stalled(): void {
     this.#onStall?.();
   }
@@ -93,20 +93,20 @@ export class RunningCall implements Grant {
   finish(fate: Extract<CallFate, { readonly fate: "answered" }>): void {
     this.#others.delete(this);
     this.#onServed();
-    this.#server.hear({ kind: "call", ...fate });
+    this.#server.observe({ kind: "call", ...fate });
     this.#server.finish(this.#lease);
   }
 
   refused(fate: "refused" | "loading" | null): void {
     this.#others.delete(this);
-    if (fate !== null) this.#server.hear({ kind: "call", fate });
+    if (fate !== null) this.#server.observe({ kind: "call", fate });
     this.#server.refused(this.#lease);
   }
 
   abandon(fate: "broken" | "stalled" | null): Promise<void> {
     this.#others.delete(this);
     const proved = this.#server.abandon(this.#lease);
-    if (fate !== null) this.#server.hear({ kind: "call", fate });
+    if (fate !== null) this.#server.observe({ kind: "call", fate });
     return proved;
   }
 }

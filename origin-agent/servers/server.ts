@@ -1,5 +1,5 @@
-// One llama-server as it is now: its slots, its health, and the looks that keep both true. It performs what
-// the pure cores (slots.ts, server-health.ts, health-schedule.ts) say is due, and tells when something changed.
+// Tracks one llama-server: its slots, its health, and the probes that keep both current. It runs the probes that the pure
+// cores (slots/, health/) schedule, and reports changes.
 import { probeHealth, readSlots } from "../probes/llama.ts";
 import { ONE_TOKEN_TIMEOUT_MS, nextProbeAt } from "../health/probe-schedule.ts";
 import { newServerHealth, type HealthEvent, type HealthRecord } from "../health/record.ts";
@@ -17,32 +17,32 @@ import type { ProvedEnd, SlotLease, SlotRequest, StuckSlot } from "../slots/leas
 import { ServerSlots } from "../slots/slots.ts";
 import type { Upstream } from "./upstream-sockets.ts";
 
-/** While an abandoned slot awaits its proof, `/slots` is asked this often, milliseconds. */
+/** Interval of `/slots` while an abandoned slot awaits its proof. */
 const PROOF_POLL_MS = 20;
 
-/** While nothing is known of the slots they are asked for this often, milliseconds, and so often before that is told. */
-const UNTOLD_LOOK_MS = 100;
-const MAX_UNTOLD = 20;
+/** Interval of `/slots` while the slots are unknown, and the number of failures before that is reported. */
+const UNKNOWN_SLOTS_POLL_MS = 100;
+const MAX_UNANSWERED = 20;
 
-/** While no call of ours is on the server, `/slots` is asked this often, milliseconds. */
-const IDLE_LOOK_MS = 5_000;
+/** Interval of `/slots` while none of our calls is on the server. */
+const IDLE_POLL_MS = 5_000;
 
-/** The longest pause between two looks at the clock, milliseconds: nothing due is later than that. */
+/** Longest pause between two checks of the clock: no probe is later than that. */
 const LONGEST_PAUSE_MS = 250;
 
 export interface LiveServerOptions {
   readonly upstream: Upstream;
   readonly apiKey: string;
-  /** How long an answer of `/health` is waited for; `PROBE_TIMEOUT_MS` unless given. */
+  /** Time limit of `/health`; `PROBE_TIMEOUT_MS` by default. */
   readonly healthTimeoutMs: number | undefined;
   /** Monotonic, milliseconds. */
   readonly clock: () => number;
-  /** Whether it may be used changed, or slots came free. */
+  /** Called when its usability changed or slots became free. */
   readonly onChange: (server: LiveServer) => void;
   readonly onHealth: (server: LiveServer, change: HealthChange) => void;
-  /** It answers, and doesn't say what slots it has. */
-  readonly onSlotsUntold: (server: LiveServer) => void;
-  /** An abandoned call is proved to have ended on the GPU. */
+  /** Called when it answers but doesn't report its slots. */
+  readonly onSlotsUnknown: (server: LiveServer) => void;
+  /** Called when an abandoned call has provably ended on the GPU. */
   readonly onProved: (end: ProvedEnd) => void;
 }
 
@@ -50,19 +50,19 @@ export class LiveServer {
   readonly upstream: Upstream;
   readonly #options: LiveServerOptions;
   readonly #slots = new ServerSlots();
-  /** Whether a one-token call can be made of it. */
+  /** Whether it supports a one-token call. */
   readonly #chats: boolean;
   #health: HealthRecord;
-  /** Since when a call that broke makes it doubtful; the next look at `/health` settles it. */
+  /** When a broken call made it doubtful; the next probe of `/health` settles it. */
   #doubtedAt: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
-  /** A server without a free slot is busy enough to show by itself whether it decodes. */
+  /** Earliest next one-token call: a server without a free slot shows by its progress whether it decodes. */
   #oneTokenNotBefore = -Infinity;
-  /** Looks at `/slots` in a row without an answer, while nothing is known of them. */
-  #untoldLooks = 0;
-  /** Which looks are under way: one of a kind at a time. */
-  readonly #looking = new Set<"health" | "slots" | "one-token">();
+  /** Consecutive reads of `/slots` without an answer while the slots are unknown. */
+  #unanswered = 0;
+  /** Probes in flight: one of each kind at a time. */
+  readonly #inFlight = new Set<"health" | "slots" | "one-token">();
   readonly #proofs = new Map<SlotLease, () => void>();
 
   constructor(options: LiveServerOptions) {
@@ -78,7 +78,7 @@ export class LiveServer {
   }
 
   get usable(): boolean {
-    // Without its slots nothing could be sent there, and calls would wait for their deadlines.
+    // Without known slots no call could be sent there, and calls would wait until their deadlines.
     return this.#doubtedAt === null && isUsable(this.#health) && this.#slots.total > 0;
   }
 
@@ -86,22 +86,22 @@ export class LiveServer {
     return this.usable && isPreferred(this.#health);
   }
 
-  /** A call has just broken here; a look that is under way will tell. */
+  /** Whether a call has just broken here and the probe that settles the doubt is in flight. */
   get doubted(): boolean {
     return this.#doubtedAt !== null;
   }
 
-  /** Whether it has been looked at: nothing is said of a server nobody has asked. */
+  /** Whether it has been probed. */
   get known(): boolean {
     return this.#health.cause.tag !== "not-asked" && (!isUsable(this.#health) || this.#slots.total > 0);
   }
 
   get waitable(): boolean {
     if (this.#doubtedAt !== null || isWaitable(this.#health, this.#options.clock())) return true;
-    return isUsable(this.#health) && this.#slots.total === 0 && this.#untoldLooks < MAX_UNTOLD;
+    return isUsable(this.#health) && this.#slots.total === 0 && this.#unanswered < MAX_UNANSWERED;
   }
 
-  /** What is left until it is ready, milliseconds; null where nobody can tell. */
+  /** Time until it is ready, in milliseconds; null if unknown. */
   get remainingLoadMs(): number | null {
     return remainingLoadMs(this.#health, this.#options.clock());
   }
@@ -110,13 +110,13 @@ export class LiveServer {
     return this.#slots.counts;
   }
 
-  /** Slots a call can have now. */
+  /** Number of slots that a call can get now. */
   get available(): number {
     return this.usable ? this.#slots.available : 0;
   }
 
-  /** The task in a slot when it was last looked at, and the tokens it had; null where the slot was idle. */
-  lookedIn(slot: number): { readonly task: number | null; readonly decoded: number | null } | null {
+  /** The task in a slot at the last reading, with its tokens; null if the slot was idle. */
+  lastReading(slot: number): { readonly task: number | null; readonly decoded: number | null } | null {
     return this.#health.progress.busy.find(({ id }) => id === slot) ?? null;
   }
 
@@ -143,33 +143,33 @@ export class LiveServer {
     return lease;
   }
 
-  /** The call ended well, and how its answer was told. */
+  /** Frees the slots of a call that ended successfully. */
   finish(lease: SlotLease): void {
     this.#slots.finish(lease, this.#options.clock());
     this.#options.onChange(this);
   }
 
-  /** The server said no, or was never reached. */
+  /** Frees the slots of a call that the server refused or that never reached it. */
   refused(lease: SlotLease): void {
     this.#slots.refused(lease, this.#options.clock());
     this.#options.onChange(this);
     this.#wake();
   }
 
-  /** The call was aborted, or broke. @returns once it is proved to have ended on the GPU. */
+  /** Ends the lease of an aborted or broken call. @returns once the call has provably ended on the GPU. */
   abandon(lease: SlotLease): Promise<void> {
     if (!this.#slots.abandon(lease, this.#options.clock())) return Promise.resolve();
     this.#wake();
     return new Promise((resolve) => this.#proofs.set(lease, resolve));
   }
 
-  /** Another agent process of ours leases the same slots: nothing of their caches is reused. */
+  /** Sets whether another agent process leases the same slots; then no cache is reused. */
   share(shared: boolean): void {
     this.#slots.share(shared);
   }
 
-  /** Takes in what somebody saw of this server. */
-  hear(event: HealthEvent): void {
+  /** Applies an observation of this server. */
+  observe(event: HealthEvent): void {
     const now = this.#options.clock();
     const before = this.#health;
     if (event.kind === "call" && event.fate === "broken") this.#doubt(now);
@@ -183,16 +183,16 @@ export class LiveServer {
     this.#wake();
   }
 
-  /** Looks at whatever is due, then sleeps until the next is. */
+  /** Starts the probes that are due, and sets the timer for the next one. */
   #tick(): void {
     if (this.#stopped) return;
     const now = this.#options.clock();
     const due = nextProbeAt(this.#health, now);
-    if (due.health <= now || this.#doubtedAt !== null) this.#look("health", () => this.#lookAtHealth());
+    if (due.health <= now || this.#doubtedAt !== null) this.#probe("health", () => this.#probeHealth());
     const slotsDue = this.#slotsDueAt(due.slots);
-    if (slotsDue <= now) this.#look("slots", () => this.#lookAtSlots());
+    if (slotsDue <= now) this.#probe("slots", () => this.#probeSlots());
     const oneTokenDue = this.#chats ? Math.max(due.oneToken ?? Infinity, this.#oneTokenNotBefore) : Infinity;
-    if (oneTokenDue <= now) this.#look("one-token", () => this.#askOneToken());
+    if (oneTokenDue <= now) this.#probe("one-token", () => this.#probeOneToken());
     const next = Math.min(due.health, slotsDue, oneTokenDue, now + LONGEST_PAUSE_MS);
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#tick(), Math.max(next - now, 5));
@@ -200,14 +200,14 @@ export class LiveServer {
 
   #slotsDueAt(scheduled: number | null): number {
     if (this.#health.sign !== "ok") return Infinity;
-    if (this.#slots.total === 0) return (this.#health.probed.slots ?? 0) + UNTOLD_LOOK_MS;
-    const looked = this.#health.probed.slots ?? 0;
-    if (this.#slots.polling) return looked + PROOF_POLL_MS;
-    // Nobody is at work here: only a stranger could be seen.
-    return this.#slots.counts.leased === 0 ? looked + IDLE_LOOK_MS : (scheduled ?? Infinity);
+    if (this.#slots.total === 0) return (this.#health.probed.slots ?? 0) + UNKNOWN_SLOTS_POLL_MS;
+    const readAt = this.#health.probed.slots ?? 0;
+    if (this.#slots.polling) return readAt + PROOF_POLL_MS;
+    // None of our calls runs here: only a foreign call could appear.
+    return this.#slots.counts.leased === 0 ? readAt + IDLE_POLL_MS : (scheduled ?? Infinity);
   }
 
-  /** Something may be due earlier than was thought. */
+  /** Shortens the pause if a probe may be due earlier. */
   #wake(): void {
     if (this.#stopped || this.#timer === null) return;
     if (this.#slots.polling || this.#slots.total === 0) {
@@ -216,11 +216,11 @@ export class LiveServer {
     }
   }
 
-  #look(kind: "health" | "slots" | "one-token", look: () => Promise<void>): void {
-    if (this.#looking.has(kind)) return;
-    this.#looking.add(kind);
-    void look().finally(() => {
-      this.#looking.delete(kind);
+  #probe(kind: "health" | "slots" | "one-token", probe: () => Promise<void>): void {
+    if (this.#inFlight.has(kind)) return;
+    this.#inFlight.add(kind);
+    void probe().finally(() => {
+      this.#inFlight.delete(kind);
       this.#tick();
     });
   }
@@ -231,23 +231,23 @@ export class LiveServer {
     this.#tick();
   }
 
-  async #lookAtHealth(): Promise<void> {
+  async #probeHealth(): Promise<void> {
     const askedAt = this.#options.clock();
     const answer = await probeHealth(this.upstream.origin, this.#options.healthTimeoutMs);
     if (this.#stopped) return;
-    this.hear({ kind: "health", answer });
-    // An answer to a question from before the break says nothing of what is there now.
+    this.observe({ kind: "health", answer });
+    // An answer to a probe from before the break doesn't apply to the current process.
     if (this.#doubtedAt === null || askedAt < this.#doubtedAt) return;
     this.#doubtedAt = null;
     this.#options.onChange(this);
   }
 
-  async #lookAtSlots(): Promise<void> {
+  async #probeSlots(): Promise<void> {
     const askedAt = this.#options.clock();
     const readings = await readSlots(this.upstream.origin, this.#options.apiKey);
     if (this.#stopped) return;
-    this.#untoldLooks = readings === null && this.#slots.total === 0 ? this.#untoldLooks + 1 : 0;
-    if (this.#untoldLooks === MAX_UNTOLD) this.#options.onSlotsUntold(this);
+    this.#unanswered = readings === null && this.#slots.total === 0 ? this.#unanswered + 1 : 0;
+    if (this.#unanswered === MAX_UNANSWERED) this.#options.onSlotsUnknown(this);
     if (readings !== null) {
       const before = this.#slots.counts;
       const awaited = this.#slots.polling;
@@ -255,15 +255,15 @@ export class LiveServer {
       this.#prove(proved);
       if (freed.length > 0 || before.total !== this.#slots.total || awaited) this.#options.onChange(this);
     }
-    this.hear({ kind: "slots", slots: readings });
+    this.observe({ kind: "slots", slots: readings });
   }
 
-  /** A call of one token, on a slot of its own: whether the GPU still decodes, asked where nothing else tells. */
-  async #askOneToken(): Promise<void> {
+  /** Sends a one-token call on a slot of its own: it shows whether the GPU still decodes if there is no other evidence. */
+  async #probeOneToken(): Promise<void> {
     const lease = this.#slots.acquire({ scope: null, choices: 1, pinned: true }, this.#options.clock());
     this.#oneTokenNotBefore = this.#options.clock() + LONGEST_PAUSE_MS;
     if (lease === null) return;
-    this.hear({ kind: "one-token-sent" });
+    this.observe({ kind: "one-token-sent" });
     const sentAt = this.#options.clock();
     const body = { prompt: "a", n_predict: 1, cache_prompt: false, id_slot: lease.slot };
     const end = await this.upstream.ask("/v1/completions", body, ONE_TOKEN_TIMEOUT_MS);
@@ -272,7 +272,7 @@ export class LiveServer {
     else if (end === "timeout" || end === "broken") void this.abandon(lease);
     else this.refused(lease);
     const ms = this.#options.clock() - sentAt;
-    this.hear({ kind: "one-token", outcome: end === "answered" ? { end, ms } : { end } });
+    this.observe({ kind: "one-token", outcome: end === "answered" ? { end, ms } : { end } });
   }
 
   #prove(ends: readonly ProvedEnd[]): void {

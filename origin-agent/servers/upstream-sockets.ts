@@ -1,5 +1,5 @@
-// The sockets to the llama-servers: one undici pool a server, and what became of a request that was sent.
-// It knows bytes and failures; what a failure means to a call is decided elsewhere.
+// The sockets to the llama-servers: one undici pool per server, and the outcome of each request. It handles bytes and
+// failures; the calls decide what a failure means.
 import type { Dispatcher, Pool as PoolType } from "undici";
 import type { Box, Server } from "../../shared/fleet.ts";
 import { CONNECT_TIMEOUT_MS, QUEUE_PER_SLOT, UPSTREAM_KEEP_ALIVE_MS } from "../../shared/limits.ts";
@@ -7,28 +7,28 @@ import { Client, Pool } from "../probes/undici-parts.ts";
 
 /**
  * How a request ended without a whole answer.
- * - `refused`: no connection came to be; the server saw nothing.
- * - `stale`: a kept-alive connection was gone before a byte of the answer. llama-server closes connections
- *   it called keep-alive after each streamed answer; sending again on a fresh one is safe.
+ * - `refused`: no connection was made; the server saw nothing.
+ * - `stale`: a kept-alive connection was closed before a byte of the answer. llama-server closes connections that it
+ *   announced as keep-alive after each streamed answer; a retry on a fresh connection is safe.
  * - `broken`: the connection broke on a request that the server may have begun.
  */
 export type UpstreamFailure = "refused" | "stale" | "broken";
 
-/** What comes back from a server, in order: one `head`, any `data`, then `end`; or `failed` at any point. */
+/** Receives an answer in order: one `head`, any `data`, then `end`; or `failed` at any point. */
 export interface AnswerListener {
   head(status: number, contentType: string): void;
-  /** @returns false to be given no more until `resume()`. */
+  /** @returns false to pause until `resume()`. */
   data(chunk: Buffer): boolean;
   end(): void;
   failed(failure: UpstreamFailure): void;
 }
 
-/** Requests one connection has carried; a connection's first can't be stale. */
+/** Number of requests on a connection; a connection's first request can't be stale. */
 interface ConnectionUse {
   requests: number;
 }
 
-/** Counts what each connection carries: undici itself doesn't say whether a socket was fresh. */
+/** Counts the requests of each connection: undici doesn't report whether a socket was fresh. */
 class CountedClient extends Client {
   #use: ConnectionUse = { requests: 0 };
 
@@ -45,7 +45,7 @@ class CountedClient extends Client {
   }
 }
 
-/** One request to a server, from its sending to its last byte. After `abort` its listener hears no more. */
+/** One request to a server, from sending to the last byte. After `abort` its listener is not called again. */
 export class Exchange implements Dispatcher.DispatchHandler {
   connectionUse: () => ConnectionUse = () => ({ requests: 0 });
   readonly #listener: AnswerListener;
@@ -55,7 +55,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #answered = false;
   #over = false;
 
-  /** @param onOver called once, when the request no longer takes a place at its server. */
+  /** @param onOver called once, when the request has ended. */
   constructor(listener: AnswerListener, onOver: () => void) {
     this.#listener = listener;
     this.#onOver = onOver;
@@ -79,7 +79,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#over) controller.abort(new Error("aborted"));
   }
 
-  /** The first byte of the answer, its headers not read yet: from here on the server has worked on the request. */
+  /** The first byte of the answer arrived, before its headers: the server has worked on the request. */
   onResponseStarted(): void {
     this.#answered = true;
   }
@@ -156,9 +156,9 @@ export class Upstream {
   }
 
   /**
-   * Sends a request. Toward llama-server nothing goes out but what stands here: it keeps streams under a
-   * client's X-Conversation-Id and would replay them to others.
-   * @param fresh on a connection of its own: what a stale one's request is sent again on.
+   * Sends a request with the headers below and no others: llama-server keeps streams under a client's
+   * X-Conversation-Id and would replay them to others.
+   * @param request.fresh uses a new connection, for a retry after a stale one.
    */
   send(
     request: {
@@ -186,7 +186,7 @@ export class Upstream {
     if (request.fresh) {
       const client = new Client(this.origin, connectionOptions());
       client.dispatch(options, exchange);
-      // Waits for the request, then lets the connection go.
+      // Closes the connection after the request.
       void client.close();
     } else {
       this.#pool.dispatch(options, exchange);
@@ -194,7 +194,7 @@ export class Upstream {
     return exchange;
   }
 
-  /** A small request of our own, read to its end: what became of it. */
+  /** Sends a small request of our own, reads the answer to its end, and returns the outcome. */
   ask(
     path: string,
     body: object,
@@ -231,7 +231,7 @@ export class Upstream {
   }
 }
 
-/** undici's own time-outs are off: a model may think for minutes, and the call's deadline is ours. */
+/** undici's own timeouts are off: an answer may take minutes, and the agent has its own deadlines. */
 function connectionOptions(): PoolType.Options {
   return {
     headersTimeout: 0,
@@ -242,7 +242,7 @@ function connectionOptions(): PoolType.Options {
   };
 }
 
-/** The servers of a box by the fleet file's ports. */
+/** Opens the upstreams of a box, by the fleet file's ports. */
 export function openUpstreams(
   box: Box,
   settings: {

@@ -36,7 +36,7 @@ class Watch {
   now = 0;
   record = newServerHealth(null, 0);
   /** States and their causes, in order. */
-  readonly words: string[] = [];
+  readonly changes: string[] = [];
   /** What the server is switched not to answer: only this runs into its time-out. */
   hangs: "health" | "calls" | null = null;
   #oneToken: OneTokenCall | null = null;
@@ -46,11 +46,11 @@ class Watch {
     watches.push(this);
   }
 
-  hear(event: HealthEvent): void {
+  observe(event: HealthEvent): void {
     const { record, changes } = step(this.record, event, this.now);
     this.record = record;
     for (const change of changes) {
-      if (change.kind === "state") this.words.push(`${change.to} ${change.cause.tag}`);
+      if (change.kind === "state") this.changes.push(`${change.to} ${change.cause.tag}`);
     }
   }
 
@@ -61,17 +61,17 @@ class Watch {
     this.now = Math.max(this.now, Math.min(next, this.#oneToken?.deadlineAt ?? Infinity));
     await this.#endOneToken();
     if (this.now >= due.health) {
-      this.hear({ kind: "health", answer: await askHealth(this.origin, this.hangs === "health") });
+      this.observe({ kind: "health", answer: await askHealth(this.origin, this.hangs === "health") });
     }
     const { slots } = nextProbeAt(this.record, this.now);
     if (slots !== null && this.now >= slots) {
-      this.hear({ kind: "slots", slots: await until(() => readSlots(this.origin, KEY)) });
+      this.observe({ kind: "slots", slots: await until(() => readSlots(this.origin, KEY)) });
     }
     if (this.#oneToken === null && wantsOneToken(this.record, this.now)) await this.#askOneToken();
   }
 
   async become(state: string): Promise<void> {
-    await this.until(() => this.record.state === state, `${state}; it was ${this.words.join(", ")}`);
+    await this.until(() => this.record.state === state, `${state}; it was ${this.changes.join(", ")}`);
   }
 
   async until(check: () => boolean, what: string): Promise<void> {
@@ -89,7 +89,7 @@ class Watch {
     const leave = new AbortController();
     const deadlineAt = this.now + ONE_TOKEN_TIMEOUT_MS;
     this.#oneToken = { deadlineAt, leave, outcome: askOneToken(this.origin, leave.signal) };
-    this.hear({ kind: "one-token-sent" });
+    this.observe({ kind: "one-token-sent" });
     await this.#endOneToken();
   }
 
@@ -101,11 +101,11 @@ class Watch {
     this.#oneToken = null;
     if (this.hangs === "calls") {
       leave.abort();
-      this.hear({ kind: "one-token", outcome: { end: "timeout" } });
+      this.observe({ kind: "one-token", outcome: { end: "timeout" } });
     } else {
       const ended = await outcome;
       this.now += ONE_TOKEN_MS;
-      this.hear({ kind: "one-token", outcome: ended });
+      this.observe({ kind: "one-token", outcome: ended });
     }
   }
 }
@@ -178,7 +178,7 @@ it("a process that dies is out of use within the steady pace, and in use within 
   const loaded = watch.now;
   await watch.become("ready");
   expect(watch.now - loaded).toBeLessThanOrEqual(1_000);
-  expect(watch.words).toEqual(["ready well", "down refused", "loading loading", "ready well"]);
+  expect(watch.changes).toEqual(["ready well", "down refused", "loading loading", "ready well"]);
 });
 
 it("a server that hangs under a call while /health says 200 is stalled, stays so, and comes back with its tokens", async () => {
@@ -203,7 +203,7 @@ it("a server that hangs under a call while /health says 200 is stalled, stays so
   await server.set({ stall: false });
   watch.hangs = null;
   await watch.become("ready");
-  expect(watch.words).toEqual(["ready well", "stalled no-decode", "ready well"]);
+  expect(watch.changes).toEqual(["ready well", "stalled no-decode", "ready well"]);
   leave.abort();
   await call;
 });
@@ -213,7 +213,7 @@ it("a server that hangs from the start is stalled before any caller's request me
   const watch = new Watch(server.url);
   watch.hangs = "calls";
   await watch.become("stalled");
-  expect(watch.words).toEqual(["ready well", "stalled one-token-unanswered"]);
+  expect(watch.changes).toEqual(["ready well", "stalled one-token-unanswered"]);
   await server.set({ stall: false });
   watch.hangs = null;
   await watch.become("ready");
@@ -228,7 +228,7 @@ it("a server whose /health gives no answer is down, and ready with the first one
   await server.set({ hangHealth: false });
   watch.hangs = null;
   await watch.become("ready");
-  expect(watch.words).toEqual(["ready well", "down no-answer", "ready well"]);
+  expect(watch.changes).toEqual(["ready well", "down no-answer", "ready well"]);
 });
 
 it("a server far slower than it used to be is slow, and ready once it is as before", async () => {
@@ -239,7 +239,7 @@ it("a server far slower than it used to be is slow, and ready once it is as befo
   const call = async (): Promise<void> => {
     const response = await complete(server.url, 16);
     const { timings } = (await response.json()) as { timings: { predicted_n: number; predicted_ms: number } };
-    watch.hear({
+    watch.observe({
       kind: "call",
       fate: "answered",
       decodedTokens: timings.predicted_n,

@@ -56,9 +56,9 @@ describe("a one-token call is wanted", () => {
   it("at once of a process that never decoded anything, and once", () => {
     const timeline = new Timeline().at(100).health("ok");
     expect(wants(timeline)).toBe(true);
-    timeline.hear({ kind: "one-token-sent" });
+    timeline.observe({ kind: "one-token-sent" });
     expect(wants(timeline.after(3_000))).toBe(false);
-    timeline.hear({ kind: "one-token", outcome: { end: "answered", ms: 50 } });
+    timeline.observe({ kind: "one-token", outcome: { end: "answered", ms: 50 } });
     expect(wants(timeline.after(1_000).health("ok"))).toBe(false);
   });
 
@@ -72,7 +72,7 @@ describe("a one-token call is wanted", () => {
     expect(wants(readyAt(0).at(90_000).slots(busy(3)))).toBe(false);
     expect(wants(readyAt(0).at(90_000).health("refused"))).toBe(false);
     expect(wants(readyAt(0).at(90_000).health("loading"))).toBe(false);
-    expect(wants(readyAt(0).at(90_000).hear({ kind: "drain" }))).toBe(false);
+    expect(wants(readyAt(0).at(90_000).observe({ kind: "drain" }))).toBe(false);
     expect(wants(readyAt(0).at(90_000).pm2({ status: "stopping" }))).toBe(false);
     expect(wants(new Timeline().at(90_000))).toBe(false);
   });
@@ -101,7 +101,7 @@ describe("a one-token call is wanted", () => {
   });
 
   it("again after thirty seconds, where its end was never told", () => {
-    const timeline = readyAt(0).at(90_000).health("ok").hear({ kind: "one-token-sent" });
+    const timeline = readyAt(0).at(90_000).health("ok").observe({ kind: "one-token-sent" });
     expect(wants(timeline.at(119_999))).toBe(false);
     expect(wants(timeline.at(120_000))).toBe(true);
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   doubtSpeed,
-  forgetLately,
+  forgetRecent,
   isRight,
   medianOf,
   NO_SPEED,
@@ -37,7 +37,7 @@ describe("a learned speed", () => {
   it("never learns from what is slow, or from what it was told not to", () => {
     const usual = after(times(8, 60));
     expect(after(times(500, 1), usual).usual).toBe(60);
-    expect(after(times(500, 20), usual, false)).toMatchObject({ usual: 60, lately: 20 });
+    expect(after(times(500, 20), usual, false)).toMatchObject({ usual: 60, recent: 20 });
   });
 
   it("follows a change that isn't slow", () => {
@@ -49,12 +49,12 @@ describe("a learned speed", () => {
     const learned = now;
     for (let at = learned; at < learned + 5_000; at += 20) speed = noteSpeed(speed, 40, true, at);
     expect(speed).toMatchObject({ usual: 60, past: [...times(8, 60), ...times(4, 40)] });
-    expect(speed.lately).toBeCloseTo(40);
+    expect(speed.recent).toBeCloseTo(40);
   });
 
   it("keeps what is usual, and nothing else, for a new process", () => {
     const slow = after(times(6, 3), after(times(8, 60)));
-    expect(forgetLately(slow)).toMatchObject({ usual: 60, lately: null, slow: false, slowInARow: 0 });
+    expect(forgetRecent(slow)).toMatchObject({ usual: 60, recent: null, slow: false, slowInARow: 0 });
   });
 
   it("counts right samples from a doubt on", () => {
@@ -71,7 +71,7 @@ describe("a learned speed", () => {
       const sample = random.pick([random.next() * 100, 0, -1, Number.NaN, Infinity]);
       speed = noteSpeed(speed, sample, random.chance(0.8), turn * 500);
       expect(speed.past.length).toBeLessThanOrEqual(64);
-      for (const figure of [speed.usual, speed.lately]) {
+      for (const figure of [speed.usual, speed.recent]) {
         if (figure !== null) expect(figure > 0 && figure <= 100).toBe(true);
       }
     }

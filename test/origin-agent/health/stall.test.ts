@@ -1,7 +1,7 @@
 // A server that says it is well and decodes nothing: seen in time, and never believed on /health's word.
 import { describe, expect, it } from "vitest";
 import { PROMPT_STALL_MS, STALL_MS } from "../../../shared/limits.ts";
-import { causeInWords } from "../../../origin-agent/health/cause.ts";
+import { causeText } from "../../../origin-agent/health/cause.ts";
 import { ANSWERED, busy, idle, readyAt, type Timeline } from "../support/health-timeline.ts";
 
 describe("a server that hangs with /health 200", () => {
@@ -13,7 +13,7 @@ describe("a server that hangs with /health 200", () => {
     expect(timeline.word).toBe("stalled no-decode");
     expect(timeline.now).toBe(2_000 + STALL_MS);
     expect(timeline.view).toMatchObject({ usable: false, waitable: false });
-    expect(causeInWords(timeline.record.cause)).toBe("no token for 15 s in slot 0");
+    expect(causeText(timeline.record.cause)).toBe("no token for 15 s in slot 0");
   });
 
   it("has 30 s for a prompt that gets no further, and all the time for one that does", () => {
@@ -53,7 +53,7 @@ describe("a server that hangs with /health 200", () => {
     ["a token in /slots", (t) => t.slots(busy(31)), "ready"],
     ["a new task without a token", (t) => t.slots(busy(0, 0, 8)), "stalled"],
     ["a new task's first token", (t) => t.slots(busy(1, 9, 8)), "ready"],
-    ["tokens of a running stream", (t) => t.hear({ kind: "tokens" }), "ready"],
+    ["tokens of a running stream", (t) => t.observe({ kind: "tokens" }), "ready"],
     ["a whole answer", (t) => t.call(ANSWERED), "ready"],
     [
       "an answer that took no work",
@@ -99,7 +99,7 @@ describe("a server that hangs with /health 200", () => {
 
   it("believes a call's own watchdog, unless other calls got their tokens", () => {
     expect(readyAt(0).at(20_000).call({ fate: "stalled" }).word).toBe("stalled call-stalled");
-    expect(readyAt(0).at(20_000).hear({ kind: "tokens" }).after(1_000).call({ fate: "stalled" }).state).toBe(
+    expect(readyAt(0).at(20_000).observe({ kind: "tokens" }).after(1_000).call({ fate: "stalled" }).state).toBe(
       "ready",
     );
   });
@@ -115,8 +115,8 @@ describe("a server that hangs with /health 200", () => {
   it("isn't doubted for a one-token call that waited behind calls that got their tokens", () => {
     const timeline = readyAt(0).at(60_000);
     for (let round = 0; round < 5; round += 1) {
-      timeline.hear({ kind: "one-token-sent" }).after(3_000).hear({ kind: "tokens" });
-      timeline.after(2_000).hear({ kind: "one-token", outcome: { end: "timeout" } });
+      timeline.observe({ kind: "one-token-sent" }).after(3_000).observe({ kind: "tokens" });
+      timeline.after(2_000).observe({ kind: "one-token", outcome: { end: "timeout" } });
     }
     expect(timeline.state).toBe("ready");
   });

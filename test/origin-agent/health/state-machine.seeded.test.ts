@@ -146,7 +146,7 @@ class Agent {
     this.#random = random;
   }
 
-  hear(event: HealthEvent): void {
+  observe(event: HealthEvent): void {
     const { record, changes } = step(this.record, event, this.#world.now);
     this.record = record;
     this.changes.push(...changes);
@@ -156,12 +156,12 @@ class Agent {
     const world = this.#world;
     const { now } = world;
     const due = nextProbeAt(this.record, now);
-    if (now >= due.pm2) this.hear({ kind: "pm2", word: world.pm2 });
-    if (now >= due.health) this.hear({ kind: "health", answer: world.health });
-    if (due.slots !== null && now >= due.slots) this.hear({ kind: "slots", slots: world.slots });
+    if (now >= due.pm2) this.observe({ kind: "pm2", process: world.pm2 });
+    if (now >= due.health) this.observe({ kind: "health", answer: world.health });
+    if (due.slots !== null && now >= due.slots) this.observe({ kind: "slots", slots: world.slots });
     if (now >= this.#gpuAt) {
       this.#gpuAt = now + GPU_EVERY_MS;
-      this.hear({ kind: "gpu", gib: world.gpuGib, readAt: now });
+      this.observe({ kind: "gpu", gib: world.gpuGib, readAt: now });
     }
     this.#askOneToken();
     this.#call();
@@ -172,7 +172,7 @@ class Agent {
     if (this.#oneToken === null) {
       if (!wantsOneToken(this.record, world.now)) return;
       this.#oneToken = { sentAt: world.now };
-      return this.hear({ kind: "one-token-sent" });
+      return this.observe({ kind: "one-token-sent" });
     }
     const ms = world.now - this.#oneToken.sentAt;
     const takes = world.truth === "on-cpu" ? ONE_TOKEN_MS * 15 : ONE_TOKEN_MS;
@@ -184,7 +184,7 @@ class Agent {
 
   #oneTokenEnds(outcome: Extract<HealthEvent, { kind: "one-token" }>["outcome"]): void {
     this.#oneToken = null;
-    this.hear({ kind: "one-token", outcome });
+    this.observe({ kind: "one-token", outcome });
   }
 
   #call(): void {
@@ -195,12 +195,12 @@ class Agent {
       world.endCall();
       const decodedTokens = 100;
       const decodeMs = world.truth === "on-cpu" ? 100_000 : 2_000;
-      this.hear({ kind: "call", fate: "answered", decodedTokens, decodeMs, promptTokens: 64, promptMs: 200 });
+      this.observe({ kind: "call", fate: "answered", decodedTokens, decodeMs, promptTokens: 64, promptMs: 200 });
     } else if (!world.callRuns && now >= this.#nextCallAt && isUsable(this.record)) {
       this.#nextCallAt = now + 2_000 + random.below(20_000);
       this.#callEndsAt = now + 2_000 + random.below(6_000);
-      if (world.truth === "dead") this.hear({ kind: "call", fate: "refused" });
-      else if (world.truth === "loading") this.hear({ kind: "call", fate: "loading" });
+      if (world.truth === "dead") this.observe({ kind: "call", fate: "refused" });
+      else if (world.truth === "loading") this.observe({ kind: "call", fate: "loading" });
       else world.startCall();
     }
   }
@@ -317,7 +317,7 @@ describe("whatever is heard, in whatever order", () => {
           "unknown",
         ] as const);
         const word = { status, pid: odd(random), restarts: odd(random), uptimeMs: odd(random) };
-        return { kind: "pm2", word: random.chance(0.2) ? null : word };
+        return { kind: "pm2", process: random.chance(0.2) ? null : word };
       }
       case 10:
         return random.chance(0.5)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { causeInWords } from "../../../origin-agent/health/cause.ts";
+import { causeText } from "../../../origin-agent/health/cause.ts";
 import type { HealthEvent, Pm2Evidence } from "../../../origin-agent/health/record.ts";
 import { ANSWERED, busy, readyAt, Timeline } from "../support/health-timeline.ts";
 
@@ -30,11 +30,11 @@ describe("what one answer of /health makes of a server", () => {
       "loading loading",
       false,
     ],
-    ["PM2's word alone, without /health", [{ kind: "pm2", word: PM2_ONLINE }], "down not-asked", false],
+    ["PM2's word alone, without /health", [{ kind: "pm2", process: PM2_ONLINE }], "down not-asked", false],
     [
       "200, though PM2 says errored: somebody answers there",
       [
-        { kind: "pm2", word: { ...PM2_ONLINE, status: "errored", pid: null } },
+        { kind: "pm2", process: { ...PM2_ONLINE, status: "errored", pid: null } },
         { kind: "health", answer: "ok" },
       ],
       "ready well",
@@ -42,7 +42,7 @@ describe("what one answer of /health makes of a server", () => {
     ],
   ])("%s", (_, events, word, usable) => {
     const timeline = new Timeline();
-    for (const event of events) timeline.after(10).hear(event);
+    for (const event of events) timeline.after(10).observe(event);
     expect(timeline.word).toBe(word);
     expect(timeline.view.usable).toBe(usable);
   });
@@ -57,7 +57,7 @@ describe("what one answer of /health makes of a server", () => {
   it("isn't down for /health's silence while its calls get their tokens", () => {
     const timeline = readyAt();
     for (let round = 0; round < 10; round += 1) {
-      timeline.after(500).health("timeout").after(500).hear({ kind: "tokens" });
+      timeline.after(500).health("timeout").after(500).observe({ kind: "tokens" });
       expect(timeline.state).toBe("ready");
     }
   });
@@ -82,7 +82,7 @@ describe("what one answer of /health makes of a server", () => {
         lastedMs: 2_800,
       },
     ]);
-    expect(timeline.at(9_500).view).toMatchObject({ state: "down", words: "nothing listens", forMs: 500 });
+    expect(timeline.at(9_500).view).toMatchObject({ state: "down", text: "nothing listens", forMs: 500 });
   });
 });
 
@@ -232,28 +232,28 @@ describe("a server that falls again and again", () => {
 
 describe("an operator's drain", () => {
   it("takes a server that is well out of use, and gives it back", () => {
-    const timeline = readyAt(0).at(1_000).hear({ kind: "drain" });
+    const timeline = readyAt(0).at(1_000).observe({ kind: "drain" });
     expect(timeline.view).toMatchObject({ state: "draining", usable: false, waitable: false });
     expect(timeline.steady(5_000, [busy(5)]).state).toBe("draining");
-    expect(timeline.hear({ kind: "resume" }).state).toBe("ready");
+    expect(timeline.observe({ kind: "resume" }).state).toBe("ready");
   });
 
   it("doesn't hide that it is down, and holds through a restart", () => {
-    const timeline = readyAt(0).at(1_000).hear({ kind: "drain" }).at(2_000).pm2({}).health("refused");
+    const timeline = readyAt(0).at(1_000).observe({ kind: "drain" }).at(2_000).pm2({}).health("refused");
     expect(timeline.view).toMatchObject({ state: "down", waitable: false });
     expect(timeline.at(3_000).health("loading").view).toMatchObject({ state: "loading", waitable: false });
     expect(timeline.at(4_000).health("ok").state).toBe("draining");
   });
 });
 
-it("has words for every cause, without a figure that is made up", () => {
-  expect(causeInWords({ tag: "cpu-fallback", heldGib: null, weightsGib: 6.1 })).toBe(
-    "on the CPU: holds ? GiB of GPU memory, its weights are 6.1",
+it("describes every cause, without invented figures", () => {
+  expect(causeText({ tag: "cpu-fallback", heldGib: null, weightsGib: 6.1 })).toBe(
+    "on the CPU: uses ? GiB of GPU memory, its weights are 6.1",
   );
-  expect(causeInWords({ tag: "slow-decode", tokensPerSecond: 1.234, usualTokensPerSecond: null })).toBe(
+  expect(causeText({ tag: "slow-decode", tokensPerSecond: 1.234, usualTokensPerSecond: null })).toBe(
     "1.2 tokens/s, usually ?",
   );
-  expect(causeInWords({ tag: "refused", pm2: "waiting restart" })).toBe(
-    "nothing listens; PM2 says waiting restart",
+  expect(causeText({ tag: "refused", pm2: "waiting restart" })).toBe(
+    "nothing listens; PM2 reports waiting restart",
   );
 });

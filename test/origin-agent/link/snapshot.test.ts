@@ -29,7 +29,7 @@ const stalled = (port: number): ServerNow =>
     health: {
       state: "stalled",
       cause: { tag: "no-prompt-progress", slot: 1, silentMs: 31_000 },
-      words: "the prompt in slot 1 got no further for 31 s",
+      text: "the prompt in slot 1 made no progress for 31 s",
       usable: false,
       gpuGib: 6.123_456,
       restarts: 12_345,
@@ -90,7 +90,7 @@ describe("a box's snapshot", () => {
       health: {
         state: "down",
         cause: { tag: "refused", pm2: null },
-        words: "nothing listens",
+        text: "nothing listens",
         usable: false,
         gpuGib: null,
         restarts: null,

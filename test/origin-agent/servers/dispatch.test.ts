@@ -171,7 +171,7 @@ describe("a call that is left", () => {
       answered(agent.port, { call: { ...ONE, set: { n_predict: 120 } }, body: { ignore_eos: true } }),
     );
     const seenIn = (slot: number): number | null =>
-      agent.live.servers.get(WANTED)?.lookedIn(slot)?.decoded ?? null;
+      agent.live.servers.get(WANTED)?.lastReading(slot)?.decoded ?? null;
     await until(() => Array.from({ length: SLOTS }, (_, slot) => seenIn(slot)).every((seen) => seen === 100));
     await wanted.set({ stallAfterTokens: null });
     await Promise.all(before);

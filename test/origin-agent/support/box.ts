@@ -203,11 +203,11 @@ export async function startAgent(
       for (const port of of.length > 0 ? of : named) {
         const one = live.servers.get(port);
         // A call that breaks makes the agent ask for the server's health again: an answer from before counts no more.
-        one?.hear({ kind: "call", fate: "broken" });
+        one?.observe({ kind: "call", fate: "broken" });
         await until(() => {
           if (one === undefined || one.doubted) return false;
           // Tokens prove that the server decodes: there is nothing left to find out with a call of its own.
-          one.hear({ kind: "tokens" });
+          one.observe({ kind: "tokens" });
           return one.usable && one.slots.total > 0 && one.slots.free === one.slots.total;
         }).catch((cause: unknown) => {
           throw new Error(`${port} never settled: ${JSON.stringify([one?.view(), one?.slots])}`, { cause });

@@ -69,7 +69,7 @@ export class Timeline {
     return this.at(this.now + ms);
   }
 
-  hear(event: HealthEvent): this {
+  observe(event: HealthEvent): this {
     const { record, changes } = step(this.record, event, this.now);
     this.record = record;
     this.changes.push(...changes.map((change) => ({ ...change, at: this.now })));
@@ -77,11 +77,11 @@ export class Timeline {
   }
 
   health(answer: HealthAnswer): this {
-    return this.hear({ kind: "health", answer });
+    return this.observe({ kind: "health", answer });
   }
 
   call(fate: CallFate): this {
-    return this.hear({ kind: "call", ...fate });
+    return this.observe({ kind: "call", ...fate });
   }
 
   /** A call that decoded `tokens` in `ms`. */
@@ -90,25 +90,25 @@ export class Timeline {
   }
 
   slots(...slots: readonly SlotReading[]): this {
-    return this.hear({ kind: "slots", slots });
+    return this.observe({ kind: "slots", slots });
   }
 
   noSlots(): this {
-    return this.hear({ kind: "slots", slots: null });
+    return this.observe({ kind: "slots", slots: null });
   }
 
   gpu(gib: number | null, readAt = this.now): this {
-    return this.hear({ kind: "gpu", gib, readAt });
+    return this.observe({ kind: "gpu", gib, readAt });
   }
 
   pm2(word: Partial<Pm2Evidence> | null): this {
     const whole = { status: "online", pid: 100, restarts: 0, uptimeMs: 60_000, ...word } as const;
-    return this.hear({ kind: "pm2", word: word === null ? null : whole });
+    return this.observe({ kind: "pm2", process: word === null ? null : whole });
   }
 
   /** A one-token call, sent now, that ends `ms` later. */
   oneToken(outcome: OneTokenOutcome, ms: number): this {
-    return this.hear({ kind: "one-token-sent" }).after(ms).hear({ kind: "one-token", outcome });
+    return this.observe({ kind: "one-token-sent" }).after(ms).observe({ kind: "one-token", outcome });
   }
 
   /** `/health` says ok each second and `/slots` shows these, for so long. */
@@ -117,7 +117,7 @@ export class Timeline {
     while (this.now < end) {
       this.at(Math.min(end, this.now + 1_000))
         .health("ok")
-        .hear({ kind: "slots", slots });
+        .observe({ kind: "slots", slots });
     }
     return this;
   }

@@ -14,7 +14,7 @@ export const serverNow = (other: Partial<ServerNow> = {}): ServerNow => ({
   health: {
     state: "ready",
     cause: { tag: "well" },
-    words: "well",
+    text: "well",
     usable: true,
     gpuGib: 6.1,
     restarts: 0,
