@@ -27,7 +27,7 @@ const PROMPT_SAMPLE_TOKENS = 32;
 /** A server with less than this share of its weights on the card keeps them elsewhere. */
 const HELD_SHARE = 1 / 2;
 
-/** Consecutive low readings before memory counts as missing: nvidia-smi's output can be cut in the middle of a list. */
+/** Consecutive low readings before memory counts as missing (design 6): nvidia-smi's output can be cut in the middle of a list. */
 const LOW_READINGS = 2;
 
 /** Readings count only this long after the server came up, because the driver's figures lag a little. */
@@ -83,7 +83,7 @@ function applySign(record: HealthRecord, sign: Sign, now: number): HealthRecord 
   return record.sign === "ok" ? ofNewProcess(updated) : updated;
 }
 
-/** Keeps the learned baselines and clears the suspicions. */
+/** Keeps the learned baselines and clears the suspicions (design 4). */
 function ofNewProcess(record: HealthRecord): HealthRecord {
   return {
     ...record,

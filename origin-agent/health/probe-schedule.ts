@@ -6,7 +6,7 @@ import { reportsOk } from "./state-machine.ts";
 /** Interval of `/health` in a steady state. */
 const STEADY_MS = 1_000;
 
-/** Interval while the state changes: a port that recovers must be in use within a second. */
+/** Interval while the state changes (design 7): a port that recovers must be in use within a second. */
 const FAST_MS = 100;
 
 /** A server that has been down for this long is probed more slowly, still within that second. */
@@ -20,7 +20,7 @@ const SLOTS_MS = 1_000;
 const PM2_STEADY_MS = 5_000;
 const PM2_FAST_MS = 500;
 
-/** An idle server without a token for this long gets a one-token call. */
+/** An idle server without a token for this long gets a one-token call (design 9). */
 const SILENCE_MS = 60_000;
 
 /** The same for a slow server, so that its recovery is noticed sooner. */

@@ -14,7 +14,7 @@ const SAMPLES_TO_JUDGE = 8;
 const NEWEST_WEIGHT = 0.5;
 
 /**
- * A `recent` speed below this share of the usual one is slow. Five servers that share one card may each fall to a fifth of
+ * A `recent` speed below this share of the usual one is slow (design 5). Five servers that share one card may each fall to a fifth of
  * their speed alone, which is no fault; a server on the CPU reaches a tenth to a hundredth.
  */
 const SLOW_SHARE = 1 / 6;

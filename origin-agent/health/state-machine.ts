@@ -1,6 +1,6 @@
 // The health of one llama-server as a pure state machine: events with their times go in, the state with its cause comes
-// out. Every event derives the state from all evidence again, so no state persists against the evidence; `/health` alone
-// never refutes a stall.
+// out. Every event derives the state from all evidence again, so no state persists against the evidence (design.md, 1);
+// `/health` alone never refutes a stall (2).
 //
 // | first condition that holds                                             | state    |
 // | ---------------------------------------------------------------------- | -------- |
@@ -24,7 +24,7 @@ const FAILURES_TO_DOWN = 3;
 /** Consecutive broken calls, without a success between them, before a server that reports ok is down. */
 const BROKEN_TO_DOWN = 3;
 
-/** After this many failures within FALLS_WITHIN_MS, a server must decode a token before it is used again. */
+/** After this many failures within FALLS_WITHIN_MS, a server must decode a token before it is used again (8). */
 const FALLS_TO_PROVE = 3;
 const FALLS_WITHIN_MS = 60_000;
 

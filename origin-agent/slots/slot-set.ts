@@ -3,7 +3,7 @@
 import { Slot, type SlotReading, type SlotUse } from "./slot.ts";
 import type { SlotCounts, Tenancy } from "./lease.ts";
 
-/** A slot without proof after this time is stuck: the slowest observed abort took 3 s. */
+/** A slot without proof after this time is stuck (design 7): the slowest observed abort took 3 s. */
 export const STUCK_MS = 5_000;
 
 /** Slots read per server; a larger number is malformed, because real servers have 2 to 16. */

@@ -1,12 +1,14 @@
 // Leases the slots of one llama-server to calls. A pure core: readings of `/slots` and the clock go in, leases come out.
 // It sends nothing, polls nothing and never assumes that a slot is free.
 //
-// A call that can be pinned to a slot (`id_slot`) takes exactly that slot. A call that can't be pinned, or that requests
+// The numbers in comments refer to the decisions in design.md.
+//
+// A call that can be pinned to a slot (`id_slot`) takes exactly that slot (2). A call that can't be pinned, or that requests
 // several answers, takes any slot that llama-server sees as idle, even one that is promised to a call still in flight.
-// Such a call is therefore sent alone: after every earlier call has been seen on its slot, and with the server locked to
+// Such a call is therefore sent alone (5): after every earlier call has been seen on its slot, and with the server locked to
 // others until `/slots` has shown its slots.
 //
-// Only the scope whose text is in a slot's cache may reuse the cache. A scope is therefore remembered only for a pinned
+// Only the scope whose text is in a slot's cache may reuse the cache (6). A scope is therefore remembered only for a pinned
 // call that ended well, and all scopes are forgotten as soon as another call may have used a slot: a foreign call, a call
 // whose slot was never seen, or another agent process (`share`).
 import { CallSearch, goesAlone } from "./unpinned-call.ts";
@@ -79,7 +81,7 @@ export class ServerSlots {
   }
 
   /**
-   * Frees the slots of a call whose answer ended successfully, immediately and without a reading. Only the slots of a
+   * Frees the slots of a call whose answer ended successfully, immediately and without a reading (3). Only the slots of a
    * call that was sent alone and not seen yet need a proof.
    */
   finish(lease: SlotLease, now: number): void {
@@ -98,7 +100,7 @@ export class ServerSlots {
   }
 
   /**
-   * Records that the call was aborted or broke: its slots stay taken until they are provably idle.
+   * Records that the call was aborted or broke: its slots stay taken until they are provably idle (4).
    * @returns whether a proof will follow, from `observe` or `forget`; none follows for a void lease, nor for a call
    * after which another one has been seen on its slot.
    */

@@ -1,6 +1,7 @@
 // Decides whether a server is restarted because an abandoned call doesn't leave one of its slots. Pure: the slots and the
 // earlier restarts go in. A restart cuts every answer on the server and takes 10 s of loading, so it comes late and
 // rarely; until then the slot is reported and avoided.
+import { HOUR_MS } from "../../shared/calendar.ts";
 import { STUCK_MS } from "./slot-set.ts";
 import type { SlotCounts, StuckSlot } from "./lease.ts";
 
@@ -12,8 +13,6 @@ export const RESTART_INTERVAL_MS = 600_000;
 
 /** Restarts per hour; a server that needs more has a fault that restarts don't fix. */
 export const RESTARTS_PER_HOUR = 3;
-
-const HOUR_MS = 3_600_000;
 
 export type RestartVerdict =
   | { readonly kind: "restart"; readonly stuckForMs: number }
