@@ -1,5 +1,6 @@
 // `isha why <request-id>`: explains why a request was refused or failed.
 import type { Command } from "commander";
+import { HOUR_MS } from "../../shared/calendar.ts";
 import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, RequestFate } from "../../shared/failures.ts";
 import { KeyId, KeyView } from "../../shared/keys.ts";
@@ -15,7 +16,7 @@ import type { CommandContext } from "../context.ts";
 import { bold, fieldsText } from "../terminal/table.ts";
 import { plain } from "../terminal/safe-text.ts";
 
-const KEPT_H = FAILURES_KEPT_MS / 3_600_000;
+const KEPT_H = FAILURES_KEPT_MS / HOUR_MS;
 
 export function addWhy(program: Command, io: CommandContext): void {
   const command = program

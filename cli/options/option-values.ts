@@ -74,13 +74,12 @@ export function parseTimeOrNone(text: string): Parsed<number | "none"> {
   return isKeyword(text, "none") ? valid("none") : parseTime(text);
 }
 
-const MONTH = /^(\d{4})-(0[1-9]|1[0-2])$/;
+const MONTH = /^\d{4}-(?:0[1-9]|1[0-2])$/;
 
 /** The start of a month such as `2026-10`, as milliseconds since 1970. */
 export function parseMonth(text: string): Parsed<number> {
-  const [, year, month] = MONTH.exec(text.trim()) ?? [];
-  if (year === undefined) return invalid("It must be a month, such as 2026-10.");
-  return valid(Date.UTC(Number(year), Number(month) - 1, 1));
+  const month = text.trim();
+  return MONTH.test(month) ? valid(Date.parse(month)) : invalid("It must be a month, such as 2026-10.");
 }
 
 /** Names separated by commas. */

@@ -1,5 +1,5 @@
 // The time range that `isha usage` requests, in whole hours: the ledger's smallest unit. Pure.
-const HOUR_MS = 3_600_000;
+import { HOUR_MS, hourStart, monthStart, nextMonthStart } from "../../shared/calendar.ts";
 
 interface RangeOptions {
   /** Milliseconds since 1970. */
@@ -21,25 +21,13 @@ export function usageRange(options: RangeOptions, now: number): UsageRange | nul
   const { month, last } = options;
   const range =
     month !== undefined
-      ? { from: month, to: nextMonth(month) }
+      ? { from: month, to: nextMonthStart(month) }
       : last !== undefined
         ? { from: now - last * 1000, to: now }
         : {
-            from: options.from ?? firstOfMonth(options.to === undefined ? now : options.to - 1),
+            from: options.from ?? monthStart(options.to === undefined ? now : options.to - 1),
             to: options.to ?? now,
           };
   if (range.from >= range.to) return null;
-  const from = Math.floor(range.from / HOUR_MS) * HOUR_MS;
-  const to = Math.ceil(range.to / HOUR_MS) * HOUR_MS;
-  return { from, to };
-}
-
-function firstOfMonth(at: number): number {
-  const date = new Date(at);
-  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1);
-}
-
-function nextMonth(month: number): number {
-  const date = new Date(month);
-  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
+  return { from: hourStart(range.from), to: hourStart(range.to + HOUR_MS - 1) };
 }

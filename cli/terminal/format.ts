@@ -1,4 +1,6 @@
 // Formats numbers and times for people. Pure; times are in UTC, as the service's are.
+import { durationText } from "../../shared/duration.ts";
+
 const COUNTS = new Intl.NumberFormat("en-US");
 
 export const countText = (count: number): string => COUNTS.format(count);
@@ -25,17 +27,8 @@ export function dayText(at: string): string {
   return text.endsWith("T00:00:00.000Z") ? text.slice(0, 10) : `${text.slice(0, 10)} ${text.slice(11, 16)}`;
 }
 
-const UNITS = [
-  ["d", 86_400],
-  ["h", 3_600],
-  ["min", 60],
-  ["s", 1],
-] as const;
-
-/** `3 min ago`, `in 2 d`. */
+/** `3 min 5 s ago`, `in 2 d`. */
 export function agoText(at: number, now: number): string {
-  const seconds = Math.round(Math.abs(now - at) / 1000);
-  const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? UNITS[3];
-  const duration = `${Math.floor(seconds / size)} ${unit}`;
+  const duration = durationText(Math.abs(now - at));
   return at <= now ? `${duration} ago` : `in ${duration}`;
 }

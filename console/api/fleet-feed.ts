@@ -1,35 +1,41 @@
-// Follows the fleet: one stream of events, asked for again whenever it breaks or falls silent, until it is stopped.
+// Follows the fleet over one event stream, and opens it again whenever it breaks or falls silent.
+import { backoffMs, jittered, type Backoff } from "../../shared/backoff.ts";
 import { FleetView } from "../../shared/fleet-view.ts";
-import { pauseMs } from "./backoff.ts";
 import { EventReader } from "./sse.ts";
 import { GIVE_UP_AFTER_MS, NO_LINK, type Link } from "../model/freshness.ts";
 import { NETWORK, UNREADABLE, type Problem } from "../model/problem.ts";
 import type { EdgeClient } from "./edge-client.ts";
+
+/** Short for a brief outage, long enough for an edge that is down. */
+const RECONNECT: Backoff = { minMs: 500, maxMs: 15_000 };
 
 export interface FeedListeners {
   onView: (view: FleetView) => void;
   onLink: (link: Link) => void;
 }
 
-/** @returns stops it. */
+/** @returns a function that stops it. */
 export function followFleet(edge: EdgeClient, listeners: FeedListeners): () => void {
   const stopped = new AbortController();
   let link = NO_LINK;
-  const say = (change: Partial<Link>): void => {
+  const update = (change: Partial<Link>): void => {
     link = { ...link, ...change };
     if (!stopped.signal.aborted) listeners.onLink(link);
   };
   const follow = async (): Promise<void> => {
     for (let failures = 0; !stopped.signal.aborted;) {
-      say({ phase: "asking", retryAt: null });
-      const problem = await oneStream(edge, stopped.signal, listeners, (at) => {
+      update({ phase: "connecting", retryAt: null });
+      const problem = await readStream(edge, stopped.signal, listeners, (at) => {
         failures = 0;
-        say({ phase: "open", wordAt: at, problem: "" });
+        update({ phase: "open", lastUpdateAt: at, problem: "" });
       });
       if (stopped.signal.aborted) return;
       failures += 1;
-      const pause = Math.max(pauseMs(failures, Math.random()), problem.retryAfterMs ?? 0);
-      say({ phase: "waiting", retryAt: Date.now() + pause, problem: shortly(problem) });
+      const pause = Math.max(
+        jittered(backoffMs(RECONNECT, failures), Math.random()),
+        problem.retryAfterMs ?? 0,
+      );
+      update({ phase: "waiting", retryAt: Date.now() + pause, problem: shortText(problem) });
       await pauseOrOnline(pause, stopped.signal);
     }
   };
@@ -37,12 +43,12 @@ export function followFleet(edge: EdgeClient, listeners: FeedListeners): () => v
   return () => stopped.abort();
 }
 
-/** One stream from its beginning to whatever ends it. */
-async function oneStream(
+/** Reads one stream. @returns why it ended. */
+async function readStream(
   edge: EdgeClient,
   stopped: AbortSignal,
   { onView }: FeedListeners,
-  onWord: (at: number) => void,
+  onData: (at: number) => void,
 ): Promise<Problem> {
   const silent = new AbortController();
   const giveUp = (): void => silent.abort();
@@ -58,7 +64,7 @@ async function oneStream(
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       clearTimeout(watchdog);
       watchdog = setTimeout(giveUp, GIVE_UP_AFTER_MS);
-      onWord(Date.now());
+      onData(Date.now());
       for (const { event, data } of events.push(next.value)) {
         if (event !== "fleet" && event !== "message") continue;
         const view = FleetView.safeParse(JSON.parse(data));
@@ -71,18 +77,18 @@ async function oneStream(
     return silent.signal.aborted ? SILENT : BROKEN;
   } finally {
     clearTimeout(watchdog);
-    // Ends a stream that is given up for what it said rather than for its silence.
+    // Closes a stream whose events were unreadable.
     silent.abort();
   }
 }
 
-const own = (code: string): Problem => ({ code, message: "", requestId: null, retryAfterMs: null });
-const ENDED = own("ended");
-const SILENT = own("silent");
-const BROKEN = own("broken");
+const streamProblem = (code: string): Problem => ({ code, message: "", requestId: null, retryAfterMs: null });
+const ENDED = streamProblem("ended");
+const SILENT = streamProblem("silent");
+const BROKEN = streamProblem("broken");
 
 /** For the middle of a sentence. */
-function shortly(problem: Problem): string {
+function shortText(problem: Problem): string {
   switch (problem.code) {
     case ENDED.code:
       return "the edge ended the stream";
@@ -93,23 +99,23 @@ function shortly(problem: Problem): string {
     case NETWORK.code:
       return "it can't be reached";
     case UNREADABLE.code:
-      return "it says what this page can't read: reload the page";
+      return "this page can't read its data: reload the page";
     default:
-      return `it answered ${problem.code}`;
+      return `it returned ${problem.code}`;
   }
 }
 
-/** The pause between two tries; a machine that comes back online doesn't wait for its end. */
+/** Waits between two attempts; ends early when the machine comes back online. */
 function pauseOrOnline(ms: number, stopped: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const over = (): void => {
+    const end = (): void => {
       clearTimeout(timer);
-      removeEventListener("online", over);
-      stopped.removeEventListener("abort", over);
+      removeEventListener("online", end);
+      stopped.removeEventListener("abort", end);
       resolve();
     };
-    const timer = setTimeout(over, ms);
-    addEventListener("online", over);
-    stopped.addEventListener("abort", over);
+    const timer = setTimeout(end, ms);
+    addEventListener("online", end);
+    stopped.addEventListener("abort", end);
   });
 }

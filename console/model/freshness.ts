@@ -1,57 +1,60 @@
-// How fresh what is on the screen is, in words. Nothing here may look live that isn't.
-import { durationWords } from "./duration.ts";
+// The age of what is on the screen, as text: old figures must never look live.
+import { durationText } from "../../shared/duration.ts";
 import type { Level } from "./server-state.ts";
 
 export interface Link {
-  /** `waiting`: between two tries. */
-  readonly phase: "asking" | "open" | "waiting";
-  /** When the edge last said anything at all on the stream, by the browser's clock; null for never. */
-  readonly wordAt: number | null;
-  /** When the next try begins. */
+  /** `waiting`: between two attempts. */
+  readonly phase: "connecting" | "open" | "waiting";
+  /** When the stream last received anything, by the browser's clock; null for never. */
+  readonly lastUpdateAt: number | null;
+  /** When the next attempt starts. */
   readonly retryAt: number | null;
-  /** Why the last try ended, in words. */
+  /** Why the last attempt ended, for the middle of a sentence. */
   readonly problem: string;
 }
 
-export const NO_LINK: Link = { phase: "asking", wordAt: null, retryAt: null, problem: "" };
+export const NO_LINK: Link = { phase: "connecting", lastUpdateAt: null, retryAt: null, problem: "" };
 
-/** The edge writes something every five seconds, changes or not; with one word lost the figures are old, milliseconds. */
+/** The edge writes something every five seconds; the figures are old when one of these updates is missing. */
 export const STALE_AFTER_MS = 8_000;
 
-/** A stream this silent is given up and asked for anew, milliseconds. */
+/** A stream without an update for this long is closed and opened again. */
 export const GIVE_UP_AFTER_MS = 15_000;
 
 export interface Freshness {
   readonly level: Level;
   readonly stale: boolean;
-  /** Short, for the header: "live". */
-  readonly word: string;
-  /** The whole of it, for the banner. */
+  /** For the header: "live". */
+  readonly label: string;
+  /** For the banner. */
   readonly text: string;
 }
 
 export function freshness(link: Link, now: number): Freshness {
-  const age = link.wordAt === null ? null : now - link.wordAt;
+  const age = link.lastUpdateAt === null ? null : now - link.lastUpdateAt;
   if (age !== null && age < STALE_AFTER_MS) {
-    return { level: "good", stale: false, word: "live", text: "What you see is live." };
+    return { level: "good", stale: false, label: "live", text: "What you see is live." };
   }
-  if (age === null && link.phase === "asking" && link.problem === "") {
-    return { level: "quiet", stale: false, word: "connecting", text: "Waiting for the edge's first word." };
+  if (age === null && link.phase === "connecting" && link.problem === "") {
+    return {
+      level: "quiet",
+      stale: false,
+      label: "connecting",
+      text: "Waiting for the first update from the edge.",
+    };
   }
-  const silent =
-    age === null ? "No word from the edge yet" : `No word from the edge since ${durationWords(age)}`;
-  const why = link.problem === "" ? "" : ` (${link.problem})`;
+  const problem = link.problem === "" ? "" : ` (${link.problem})`;
   return {
     level: "bad",
     stale: true,
-    word: age === null ? "no word" : `silent ${durationWords(age)}`,
-    text: `${silent}${why}. ${next(link, now)}`,
+    label: age === null ? "no update" : `no update for ${durationText(age)}`,
+    text: `No update from the edge ${age === null ? "yet" : `for ${durationText(age)}`}${problem}. ${nextStep(link, now)}`,
   };
 }
 
-function next(link: Link, now: number): string {
+function nextStep(link: Link, now: number): string {
   if (link.phase === "waiting" && link.retryAt !== null && link.retryAt - now >= 1000) {
-    return `The next try is in ${durationWords(link.retryAt - now)}.`;
+    return `Next attempt in ${durationText(link.retryAt - now)}.`;
   }
-  return link.phase === "open" ? "The stream is open still." : "Trying again now.";
+  return link.phase === "open" ? "The stream is still open." : "Trying again now.";
 }

@@ -1,70 +1,64 @@
-// A key as the list shows it, with what it used of its month.
+// A key's row in the list, with its usage of the current month.
 import type { KeyView } from "../../shared/keys.ts";
 import type { UsageReport } from "../../shared/usage-report.ts";
-import { dayAndTime, dayWords } from "./duration.ts";
-import { share, tokens } from "./figure.ts";
+import { dateTimeText, dateText } from "./duration.ts";
+import { share, tokens } from "./format.ts";
 import type { StateText } from "./server-state.ts";
 
 export interface KeyRow {
   readonly key: KeyView;
   readonly state: StateText;
   /** "84.2 k of 1.0 M tokens" or "84.2 k tokens". */
-  readonly use: string;
+  readonly usage: string;
   readonly calls: number;
-  /** Of its month, 0 to 1; null where it has no such limit. */
-  readonly useShare: number | null;
+  /** Share of its monthly limit, 0 to 1; null without a limit. */
+  readonly usageShare: number | null;
   readonly limits: string;
-  readonly may: string;
-  /** Whether there is anything to do with it still. */
+  readonly permissions: string;
+  /** Whether it can still be changed. */
   readonly live: boolean;
 }
 
-const KEY_WORDS: Readonly<Record<KeyView["state"], StateText>> = {
-  active: { level: "good", word: "active", meaning: "" },
-  legacy: { level: "warn", word: "legacy", meaning: "the fleet file isFresh for it" },
-  expired: { level: "quiet", word: "expired", meaning: "" },
-  revoked: { level: "quiet", word: "revoked", meaning: "" },
+const KEY_STATE_TEXT: Readonly<Record<KeyView["state"], StateText>> = {
+  active: { level: "good", label: "active", meaning: "" },
+  legacy: { level: "warn", label: "legacy", meaning: "listed in the fleet file" },
+  expired: { level: "quiet", label: "expired", meaning: "" },
+  revoked: { level: "quiet", label: "revoked", meaning: "" },
 };
 
 export function keyRow(key: KeyView, month: UsageReport | null): KeyRow {
   const row = month?.rows.find(({ group }) => group === key.id);
   const used = (row?.promptTokens ?? 0) + (row?.completionTokens ?? 0);
-  const most = key.limits.tokensPerMonth;
+  const limit = key.limits.tokensPerMonth;
   return {
     key,
-    state: { ...KEY_WORDS[key.state], meaning: stateNote(key) },
-    use:
+    state: { ...KEY_STATE_TEXT[key.state], meaning: stateNote(key) },
+    usage:
       month === null
         ? ""
-        : most === null
+        : limit === null
           ? `${tokens(used)} tokens`
-          : `${tokens(used)} of ${tokens(most)} tokens`,
+          : `${tokens(used)} of ${tokens(limit)} tokens`,
     calls: row?.calls ?? 0,
-    useShare: month === null || most === null ? null : share(used, most),
+    usageShare: month === null || limit === null ? null : share(used, limit),
     limits: [
-      `${key.limits.perSecond.toLocaleString("en-GB")} a second`,
-      ...(key.limits.concurrent === null ? [] : [`${key.limits.concurrent} at once`]),
+      `${key.limits.perSecond.toLocaleString("en-GB")} per second`,
+      ...(key.limits.concurrent === null ? [] : [`${key.limits.concurrent} concurrent`]),
       ...(key.priority === "normal" ? [] : [`${key.priority} priority`]),
     ].join(", "),
-    may: `${key.scopes.join(" and ")}${key.agents === null ? "" : `: ${key.agents.join(", ")} only`}`,
+    permissions: `${key.scopes.join(" and ")}${key.agents === null ? "" : `: ${key.agents.join(", ")} only`}`,
     live: key.state === "active" || key.state === "expired",
   };
 }
 
 function stateNote(key: KeyView): string {
   if (key.state === "revoked")
-    return key.revokedAt === null ? "" : `on ${dayWords(Date.parse(key.revokedAt))}`;
+    return key.revokedAt === null ? "" : `on ${dateText(Date.parse(key.revokedAt))}`;
   if (key.oldSecretUntil !== null)
-    return `its old secret works until ${dayAndTime(Date.parse(key.oldSecretUntil))}`;
+    return `its old secret is valid until ${dateTimeText(Date.parse(key.oldSecretUntil))}`;
   if (key.expiresAt !== null) {
-    const word = key.state === "expired" ? "on" : "until";
-    return `${word} ${dayWords(Date.parse(key.expiresAt))}`;
+    const preposition = key.state === "expired" ? "on" : "until";
+    return `${preposition} ${dateText(Date.parse(key.expiresAt))}`;
   }
-  return KEY_WORDS[key.state].meaning;
-}
-
-/** Where the month of the token limits began, UTC, as the API takes it. */
-export function monthStart(now: number): string {
-  const date = new Date(now);
-  return new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1)).toISOString();
+  return KEY_STATE_TEXT[key.state].meaning;
 }

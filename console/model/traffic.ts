@@ -1,75 +1,75 @@
-// Calls by agent type and refusals by code, as rows with bars.
+// Rows with bars: calls by agent type, refusals and failures by code.
 import { ERRORS } from "../../shared/errors.ts";
 import type { FleetTraffic } from "../../shared/fleet-view.ts";
-import { durationWords } from "./duration.ts";
-import { share } from "./figure.ts";
+import { durationText } from "../../shared/duration.ts";
+import { share } from "./format.ts";
 
 export interface BarRow {
   readonly name: string;
   readonly count: number;
-  /** Of the largest, 0 to 1. */
+  /** Share of the largest row, 0 to 1. */
   readonly share: number;
   readonly note: string;
 }
 
-/** A code's meaning in a word or two; the table says who should worry. */
-const CODE_WORDS: Readonly<Record<string, string>> = {
-  rate_limited_ip: "an address asked too often",
-  rate_limited_key: "a key asked too often",
-  too_many_failed_keys: "an address tried many wrong keys",
-  concurrency_exceeded: "a key has too many calls at once",
-  quota_exceeded: "a key's month is used up",
-  invalid_key: "wrong or revoked keys",
-  missing_key: "no key at all",
-  request_timeout: "a caller's body came too slowly",
+/** A short meaning of each code. */
+const CODE_TEXT: Readonly<Record<string, string>> = {
+  rate_limited_ip: "an address sent too many requests",
+  rate_limited_key: "a key sent too many requests",
+  too_many_failed_keys: "an address sent many invalid keys",
+  concurrency_exceeded: "a key had too many concurrent calls",
+  quota_exceeded: "a key's monthly limit was used up",
+  invalid_key: "invalid or revoked keys",
+  missing_key: "no key was sent",
+  request_timeout: "a client sent its body too slowly",
   overloaded: "all queues were full",
   model_loading: "the model was loading",
-  model_unavailable: "the model was down, and nothing else might serve",
+  model_unavailable: "the model was down and no other was allowed",
   draining: "the box was draining",
-  no_box: "no box was there",
+  no_box: "no box was available",
   box_unreachable: "the box couldn't be reached",
-  upstream_failed: "a llama-server broke off",
+  upstream_failed: "a llama-server broke the connection",
   upstream_timeout: "a llama-server stalled",
   deadline_exceeded: "the call took too long",
   limiter_unavailable: "the limiter didn't answer",
-  internal: "a fault of ours",
+  internal: "an internal error",
 };
 
 export function agentRows(traffic: FleetTraffic): BarRow[] {
-  const most = Math.max(0, ...traffic.byAgent.map(({ calls }) => calls));
+  const max = Math.max(0, ...traffic.byAgent.map(({ calls }) => calls));
   return traffic.byAgent
     .toSorted((a, b) => b.calls - a.calls)
     .map(({ agent, calls, tokens }) => ({
       name: agent,
       count: calls,
-      share: share(calls, most),
+      share: share(calls, max),
       note: `${tokens.toLocaleString("en-GB")} tokens`,
     }));
 }
 
-export function codeRows(traffic: FleetTraffic): (BarRow & { readonly ours: boolean })[] {
-  const most = Math.max(0, ...traffic.byCode.map(({ count }) => count));
+export function codeRows(traffic: FleetTraffic): (BarRow & { readonly fleetFailure: boolean })[] {
+  const max = Math.max(0, ...traffic.byCode.map(({ count }) => count));
   return traffic.byCode
     .toSorted((a, b) => b.count - a.count)
     .map(({ code, count }) => ({
       name: code,
       count,
-      share: share(count, most),
-      note: CODE_WORDS[code] ?? "the caller's request",
-      ours: isOurs(code),
+      share: share(count, max),
+      note: CODE_TEXT[code] ?? "the caller's request",
+      fleetFailure: isFleetFailure(code),
     }));
 }
 
-/** Whether a failure is the fleet's doing rather than the caller's. */
-export function isOurs(code: string): boolean {
+/** Whether the fleet, not the caller, caused a failure. */
+export function isFleetFailure(code: string): boolean {
   const row = Object.hasOwn(ERRORS, code) ? ERRORS[code as keyof typeof ERRORS] : undefined;
   return row === undefined || row.status >= 500;
 }
 
-export function windowWords({ windowS }: FleetTraffic): string {
-  return `the last ${durationWords(windowS * 1000)}`;
+export function windowText({ windowS }: FleetTraffic): string {
+  return `the last ${durationText(windowS * 1000)}`;
 }
 
-export function callsInAll(traffic: FleetTraffic): number {
+export function totalCalls(traffic: FleetTraffic): number {
   return traffic.byAgent.reduce((sum, { calls }) => sum + calls, 0);
 }

@@ -1,30 +1,28 @@
-// The usage report as rows with bars, and the stretches of time it can be asked for.
+// The usage report as rows with bars, and the time ranges on offer.
+import { DAY_MS, monthStart } from "../../shared/calendar.ts";
 import type { UsageReport, UsageSums } from "../../shared/usage-report.ts";
-import { figure, share, tokens } from "./figure.ts";
-import { monthStart } from "./key-row.ts";
+import { figure, share, tokens } from "./format.ts";
 
 export const USAGE_BY = ["key", "model", "agent", "day"] as const;
 export type UsageBy = (typeof USAGE_BY)[number];
 
-export const STRETCHES = {
+export const RANGES = {
   today: "today",
   week: "the last 7 days",
   month: "this month",
   quarter: "the last 90 days",
 } as const;
-export type TimeRange = keyof typeof STRETCHES;
+export type TimeRange = keyof typeof RANGES;
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-
-/** Path and query of `GET /admin/usage`; days are UTC's, as the ledger has them. */
-export function usagePath(by: UsageBy, stretch: TimeRange, now: number): string {
+/** Path and query of `GET /admin/usage`; days are in UTC, as in the ledger. */
+export function usagePath(by: UsageBy, range: TimeRange, now: number): string {
   const today = now - (now % DAY_MS);
   const from = {
     today: new Date(today).toISOString(),
     week: new Date(today - 6 * DAY_MS).toISOString(),
-    month: monthStart(now),
+    month: new Date(monthStart(now)).toISOString(),
     quarter: new Date(today - 89 * DAY_MS).toISOString(),
-  }[stretch];
+  }[range];
   return `/admin/usage?${new URLSearchParams({ by, from, to: new Date(today + DAY_MS).toISOString() }).toString()}`;
 }
 
@@ -32,8 +30,8 @@ export interface UsageRow {
   readonly group: string;
   readonly name: string;
   readonly calls: string;
-  /** Of all that were begun, how many ended whole. */
-  readonly whole: string;
+  /** Share of the calls with a complete answer. */
+  readonly complete: string;
   readonly prompt: string;
   readonly cached: string;
   readonly completion: string;
@@ -41,27 +39,27 @@ export interface UsageRow {
   readonly estimated: string;
 }
 
-/** @param names of keys, by id. */
+/** @param names the keys' names by id. */
 export function usageRows(report: UsageReport, names: ReadonlyMap<string, string>): UsageRow[] {
-  const most = Math.max(0, ...report.rows.map(tokensOf));
-  return report.rows.map(({ group, ...sums }) => usageRow(group, names.get(group) ?? group, sums, most));
+  const max = Math.max(0, ...report.rows.map(tokensOf));
+  return report.rows.map(({ group, ...sums }) => usageRow(group, names.get(group) ?? group, sums, max));
 }
 
 export function totalRow(report: UsageReport): UsageRow {
-  return usageRow("total", "All together", report.total, 0);
+  return usageRow("total", "Total", report.total, 0);
 }
 
-function usageRow(group: string, name: string, sums: UsageSums, most: number): UsageRow {
+function usageRow(group: string, name: string, sums: UsageSums, max: number): UsageRow {
   return {
     group,
     name,
     calls: figure(sums.calls),
-    whole: sums.calls === 0 ? figure(null) : `${figure((100 * sums.complete) / sums.calls, 1)} %`,
+    complete: sums.calls === 0 ? figure(null) : `${figure((100 * sums.complete) / sums.calls, 1)} %`,
     prompt: tokens(sums.promptTokens),
     cached:
       sums.promptTokens === 0 ? figure(null) : `${figure((100 * sums.cachedTokens) / sums.promptTokens)} %`,
     completion: tokens(sums.completionTokens),
-    share: share(tokensOf(sums), most),
+    share: share(tokensOf(sums), max),
     estimated: sums.estimatedCalls === 0 ? "" : `${figure(sums.estimatedCalls)} of the calls are estimated`,
   };
 }

@@ -1,15 +1,30 @@
 // The agent's side of the link to the edge, as a pure state machine: when it dials, says hello, tells what the box is
 // like and what its calls cost, notices that nobody listens any more, and goes. Clock and randomness come in; what
 // it wants done comes out. Nothing here is ever waited for by a call.
-import { LINK_PING_MS, LINK_PONG_MS, SNAPSHOT_MAX_MS, SNAPSHOT_MIN_MS } from "../../shared/limits.ts";
+import { backoffMs, jittered, type Backoff } from "../../shared/backoff.ts";
+import {
+  LINK_PING_MS,
+  LINK_PONG_MS,
+  LINK_RETRY_MAX_MS,
+  LINK_RETRY_MIN_MS,
+  SNAPSHOT_MAX_MS,
+  SNAPSHOT_MIN_MS,
+} from "../../shared/limits.ts";
 import { LINK_CLOSE, type EdgeFrame, type Snapshot } from "../../shared/wire.ts";
 import { changedSince, type BoxSnapshot } from "./snapshot.ts";
-import { LIVED_MS, pauseAfter, pauseAfterRefusal } from "./backoff.ts";
 import { UsageFlow, type UsageCommand } from "./usage-sender.ts";
 import type { UsageBatch } from "../usage/journal.ts";
 
 /** Connecting, TLS and the upgrade may take so long, milliseconds. */
 export const DIAL_MS = 10_000;
+
+const REDIAL: Backoff = { minMs: LINK_RETRY_MIN_MS, maxMs: LINK_RETRY_MAX_MS };
+
+/** A link that stayed open this long was a good one: what broke it is new, so the back-off starts over. */
+export const LIVED_MS = 30_000;
+
+/** Pause after the edge refused the link: it keeps refusing until an operator changes something. */
+export const REFUSED_RETRY_MS = 60_000;
 
 /** How a link came to its end, or never came to be. */
 export type LinkEnd =
@@ -211,10 +226,10 @@ export class LinkCore {
   }
 
   #pauseAfter(end: LinkEnd): number {
-    const random = this.#random();
-    if (isRefusal(end)) return pauseAfterRefusal(random);
-    // The edge ended it with a reason: at once it would only do so again.
-    return pauseAfter(end.kind === "closed" && DISMISSALS.has(end.code) ? Infinity : this.#failures, random);
+    // After a close with one of these codes, an immediate dial would be closed again.
+    const failures = end.kind === "closed" && DISMISSALS.has(end.code) ? Infinity : this.#failures;
+    const pause = isRefusal(end) ? REFUSED_RETRY_MS : backoffMs(REDIAL, failures);
+    return jittered(pause, this.#random());
   }
 
   #after(commands: readonly UsageCommand[]): LinkCommand[] {

@@ -3,6 +3,7 @@
 // hangs holds its callers) is waited for, not multiplied.
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import type { Readable } from "node:stream";
+import { backoffMs } from "../../shared/backoff.ts";
 
 /** Longest line kept, characters; the rest of a longer one is thrown away. */
 const MAX_LINE = 4_096;
@@ -60,7 +61,8 @@ export class LineProgram {
   /** In the middle of a line that is too long. */
   #skipping = false;
   #words = "";
-  #pause: number;
+  /** Ends in a row without a steady run in between. */
+  #failures = 0;
   #killedFor: ProgramProblem | null = null;
   #silence: NodeJS.Timeout | undefined;
   #steady: NodeJS.Timeout | undefined;
@@ -70,7 +72,6 @@ export class LineProgram {
 
   constructor(options: LineProgramOptions) {
     this.#options = options;
-    this.#pause = options.paces.firstPause;
   }
 
   /** The process that runs, if one does. */
@@ -140,9 +141,12 @@ export class LineProgram {
     this.#steady = undefined;
     this.#ended?.();
     if (this.#stopped) return;
-    const { missingPause, longestPause } = this.#options.paces;
-    const pause = problem.kind === "missing" ? missingPause : this.#pause;
-    this.#pause = Math.min(this.#pause * 2, longestPause);
+    const { missingPause, firstPause, longestPause } = this.#options.paces;
+    this.#failures += 1;
+    const pause =
+      problem.kind === "missing"
+        ? missingPause
+        : backoffMs({ minMs: firstPause, maxMs: longestPause }, this.#failures);
     this.#again = setTimeout(() => this.start(), pause);
     this.#again.unref();
     if (this.#killedFor === null) this.#options.onProblem(problem);
@@ -172,7 +176,7 @@ export class LineProgram {
     if (text.length > MAX_LINE || !this.#options.onLine(text)) return this.#keepWords(text);
     this.#words = "";
     this.#steady ??= setTimeout(() => {
-      this.#pause = this.#options.paces.firstPause;
+      this.#failures = 0;
     }, this.#options.paces.firstPause * STEADY_PAUSES).unref();
     this.#listen();
   }

@@ -1,5 +1,6 @@
 // GET /admin/requests/:id: the fate of a request that was refused or failed, for whoever asks why.
 import type { Context } from "hono";
+import { HOUR_MS } from "../../shared/calendar.ts";
 import { RefusedError } from "../../shared/errors.ts";
 import { meaningOf } from "./meanings.ts";
 import {
@@ -39,7 +40,7 @@ export function showRequest() {
 }
 
 function missing(floods: readonly FailureFlood[]): string {
-  const hours = FAILURES_KEPT_MS / 3_600_000;
+  const hours = FAILURES_KEPT_MS / HOUR_MS;
   const counted = floods
     .map(({ code, route, key, count }) => `${count} × ${code} on ${route}${key === null ? "" : ` by ${key}`}`)
     .join(", ");

@@ -1,5 +1,6 @@
 // The store of failures: the newest ones, so that `isha why` finds a request's fate, and counts of those that came
 // too fast to keep. It forgets as it writes.
+import { HOUR_MS } from "../../shared/calendar.ts";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure, type FailureFlood } from "../../shared/failures.ts";
 
 /** Rows of counts: an hour, code, route and key each; a day of them, for more kinds than a deployment has. */
@@ -9,8 +10,6 @@ const ANY_ROUTE = "*";
 
 /** The error table has fewer. */
 const MAX_CODES = 64;
-
-const HOUR_MS = 60 * 60 * 1000;
 
 /** Longest text in a row, characters: ids and routes are far shorter, a cause is a sentence. */
 const MAX_CHARACTERS = 300;

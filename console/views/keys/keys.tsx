@@ -1,12 +1,13 @@
-// The keys: what each may do and has used of its month; made, changed, rotated and revoked here.
+// The keys: their permissions and usage, and the dialogs that make, change, rotate and revoke them.
 import { useCallback, useEffect, useState } from "preact/hooks";
+import { monthStart } from "../../../shared/calendar.ts";
 import { KeyList, type KeyView, type KeyWithSecret } from "../../../shared/keys.ts";
 import { UsageReport } from "../../../shared/usage-report.ts";
-import { keyRow, monthStart } from "../../model/key-row.ts";
+import { keyRow } from "../../model/key-row.ts";
 import type { Problem } from "../../model/problem.ts";
 import { Choice } from "../../components/choice.tsx";
 import { ProblemNote } from "../../components/problem-note.tsx";
-import { tell } from "../../state/notice.ts";
+import { showNotice } from "../../state/notice.ts";
 import { session } from "../../state/session.ts";
 import { KeyDialog } from "./key-dialog.tsx";
 import { KeyTable } from "./key-table.tsx";
@@ -27,7 +28,7 @@ export function Keys() {
   const [shown, setShown] = useState<keyof typeof SHOWN>("live");
   const close = (): void => setOpened(null);
   const done = (text: string): void => {
-    tell(text);
+    showNotice(text);
     close();
     reload();
   };
@@ -43,7 +44,7 @@ export function Keys() {
       </header>
       <ProblemNote problem={problem} />
       {keys === null ? (
-        problem === null && <p class="empty">Asking for the keys…</p>
+        problem === null && <p class="empty">Loading the keys…</p>
       ) : (
         <KeyTable
           rows={shown === "all" ? rows : rows.filter(({ key }) => key.state !== "revoked")}
@@ -58,7 +59,7 @@ export function Keys() {
       ) : null}
       {opened?.what === "new" ? (
         <KeyDialog
-          before={null}
+          current={null}
           onClose={close}
           onMade={(made) => {
             setOpened({ what: "secret", made, rotated: false });
@@ -69,7 +70,7 @@ export function Keys() {
       ) : null}
       {opened?.what === "change" ? (
         <KeyDialog
-          before={opened.key}
+          current={opened.key}
           onClose={close}
           onMade={() => {}}
           onChanged={() => done(`“${opened.key.name}” was changed.`)}
@@ -100,7 +101,7 @@ export function Keys() {
   );
 }
 
-interface KnownKeys {
+interface LoadedKeys {
   /** Null before the first answer. */
   readonly keys: readonly KeyView[] | null;
   readonly month: UsageReport | null;
@@ -110,7 +111,7 @@ interface KnownKeys {
   readonly loadMore: () => void;
 }
 
-function useKeys(): KnownKeys {
+function useKeys(): LoadedKeys {
   const [keys, setKeys] = useState<readonly KeyView[] | null>(null);
   const [month, setMonth] = useState<UsageReport | null>(null);
   const [next, setNext] = useState<string | null>(null);
@@ -125,12 +126,15 @@ function useKeys(): KnownKeys {
     if (!answer.ok) return setProblem(answer.problem);
     setProblem(null);
     setNext(answer.value.next);
-    setKeys((before) => [...(after === null ? [] : (before ?? [])), ...answer.value.keys]);
+    setKeys((loaded) => [...(after === null ? [] : (loaded ?? [])), ...answer.value.keys]);
   }, []);
   const loadMonth = useCallback(async () => {
-    const query = new URLSearchParams({ by: "key", from: monthStart(Date.now()) }).toString();
+    const query = new URLSearchParams({
+      by: "key",
+      from: new Date(monthStart(Date.now())).toISOString(),
+    }).toString();
     const answer = await session.peek()?.edge.get(`/admin/usage?${query}`, UsageReport);
-    // Without the month the keys are of use still; the dash in its place says that it isn't known.
+    // Without the month's usage the table is still useful; it shows a dash.
     if (answer?.ok === true) setMonth(answer.value);
   }, []);
   const reload = useCallback(() => {

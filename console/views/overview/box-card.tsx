@@ -1,12 +1,12 @@
-// One box: its cards' memory, its servers, its curves, and what an operator may do to it.
+// One box: GPU memory, servers, charts, and the operator's commands.
 import { useState } from "preact/hooks";
 import type { FleetBoxView } from "../../../shared/fleet-view.ts";
 import { allCards } from "../../../shared/gpu-cards.ts";
-import { durationWords } from "../../model/duration.ts";
-import { figure } from "../../model/figure.ts";
+import { durationText } from "../../../shared/duration.ts";
+import { figure } from "../../model/format.ts";
 import { boxLevel } from "../../model/headline.ts";
 import { memoryBar } from "../../model/memory-bar.ts";
-import { BOX_WORDS } from "../../model/server-state.ts";
+import { BOX_STATE_TEXT } from "../../model/server-state.ts";
 import { LevelIcon } from "../../components/icon.tsx";
 import { MemoryBar } from "../../components/memory-bar.tsx";
 import { StateLabel } from "../../components/state-label.tsx";
@@ -15,11 +15,11 @@ import { BoxCharts } from "./box-charts.tsx";
 import { BoxCommand, type Command } from "./box-command.tsx";
 import { ServerList } from "./server-list.tsx";
 
-/** Usage older than this that isn't booked yet is told, milliseconds: it goes over the link within seconds. */
-const BEHIND_MS = 60_000;
+/** Usage that is not booked for longer than this is shown as a warning; normally the link sends it within seconds. */
+const USAGE_LATE_MS = 60_000;
 
-/** A box that was heard more lately than this is simply there, milliseconds: an idle one speaks every fifteen seconds. */
-const HEARD_TOLD_MS = 20_000;
+/** The age of a box's last report is shown from here on; an idle box reports every 15 s. */
+const REPORT_LATE_MS = 20_000;
 
 export function BoxCard({ box, open }: { readonly box: FleetBoxView; readonly open: boolean }) {
   const [chosen, setChosen] = useState<boolean | null>(null);
@@ -41,7 +41,7 @@ export function BoxCard({ box, open }: { readonly box: FleetBoxView; readonly op
             {box.name}
           </button>
         </h2>
-        <StateLabel words={BOX_WORDS[box.state]} />
+        <StateLabel state={BOX_STATE_TEXT[box.state]} />
         <p class="box-about">{aboutBox(box)}</p>
         <div class="box-actions">
           {box.state === "draining" ? (
@@ -68,14 +68,14 @@ export function BoxCard({ box, open }: { readonly box: FleetBoxView; readonly op
           <BoxCharts box={box} />
         </>
       ) : (
-        <p class="box-short">{shortly(box)}</p>
+        <p class="box-short">{summary(box)}</p>
       )}
       {command === null ? null : <BoxCommand box={box} command={command} onClose={() => setCommand(null)} />}
     </article>
   );
 }
 
-/** Of a silent or a drained box its servers tell nothing that the head doesn't. */
+/** Whether a box needs attention; for a silent or a draining box its header is enough. */
 function hasTrouble(box: FleetBoxView): boolean {
   return box.state === "up" && boxLevel(box) !== "good";
 }
@@ -93,13 +93,13 @@ function aboutBox(box: FleetBoxView): string {
           `${figure(cards.powerWatts)} W`,
         ]),
     ...(box.version === null ? [] : [`agent ${box.version}`]),
-    ...heardWords(box, now),
+    ...lastReportText(box, now),
   ].join(" · ");
 }
 
-function heardWords({ lastSeenAt }: FleetBoxView, now: number): string[] {
-  if (lastSeenAt === null) return ["never heard"];
-  return now - lastSeenAt < HEARD_TOLD_MS ? [] : [`heard ${durationWords(now - lastSeenAt)} ago`];
+function lastReportText({ lastSeenAt }: FleetBoxView, now: number): string[] {
+  if (lastSeenAt === null) return ["never reported"];
+  return now - lastSeenAt < REPORT_LATE_MS ? [] : [`last report ${durationText(now - lastSeenAt)} ago`];
 }
 
 function warningsOf(box: FleetBoxView): string[] {
@@ -108,15 +108,15 @@ function warningsOf(box: FleetBoxView): string[] {
     ...(box.gpus === null && box.state !== "silent"
       ? ["Nothing on the box answers for its GPU: nvidia-smi doesn't run."]
       : []),
-    ...(box.agents > 1 ? ["Two agents are linked: one takes over from the other."] : []),
-    ...(box.usageBehindMs !== null && box.usageBehindMs > BEHIND_MS
-      ? [`Usage of the last ${durationWords(box.usageBehindMs)} isn't booked yet.`]
+    ...(box.agents > 1 ? ["Two agents are linked: one is replacing the other."] : []),
+    ...(box.usageBehindMs !== null && box.usageBehindMs > USAGE_LATE_MS
+      ? [`Usage of the last ${durationText(box.usageBehindMs)} isn't booked yet.`]
       : []),
   ];
 }
 
-/** A folded box in a line. */
-function shortly(box: FleetBoxView): string {
+/** A folded box in one line. */
+function summary(box: FleetBoxView): string {
   const of = (count: (server: FleetBoxView["servers"][number]) => number): number =>
     box.servers.reduce((sum, server) => sum + count(server), 0);
   const ready = box.servers.filter(({ state }) => state === "ready").length;

@@ -107,11 +107,11 @@ describe("fleet", () => {
       ],
     });
     const { out } = await isha("fleet");
-    expect(out).toMatch(/^ALARMS\n {2}south is silent\. \(began 1 min ago\)\n {4}Check the box\.\n\nBOX/);
+    expect(out).toMatch(/^ALARMS\n {2}south is silent\. \(began 1 min 30 s ago\)\n {4}Check the box\.\n\nBOX/);
     expect(out).toMatch(/north +up +9000 +Model-9000 +down +0\/2 .* nothing listens\n/);
     expect(out).toMatch(/south +silent +9000 +Model-9000 +unknown +–\/2 +– /);
     expect(out).toContain("\nnorth: its fleet file is not the edge's.\n");
-    expect(out).toContain("south last reported 1 min ago.\neast has never reported.\n");
+    expect(out).toContain("south last reported 1 min 30 s ago.\neast has never reported.\n");
   });
 
   it("lets no text from a box control the terminal, and fits its width", async () => {
@@ -164,7 +164,7 @@ describe("box", () => {
     expect(questions).toEqual(["Restart 9000 on north (Model-9000, ready, 1 call running)? [y/N] "]);
     expect(service.requests.map(({ method }) => method)).toEqual(["GET"]);
     const done = await isha("box restart north 9000", answering("y"));
-    expect(done.out).toContain("PM2 restarts 9000 on north.");
+    expect(done.out).toContain("Requested a restart of 9000 on north.");
     expect(service.requests.at(-1)).toMatchObject({
       method: "POST",
       path: "/admin/boxes/north/servers/9000/restart",

@@ -228,7 +228,7 @@ describe("keys rotate", () => {
     const ran = await isha("keys rotate 3fA9kQ2mXw7b --grace 7d");
     expect(service.requests[0]?.body).toEqual({ graceSeconds: 604_800 });
     expect(ran.out).toContain(secretOf("3fA9kQ2mXw7b", 2));
-    expect(ran.out).toContain("old secret until     2026-11-30 14:00:00 UTC (in 6 d)");
+    expect(ran.out).toContain("old secret until     2026-11-30 14:00:00 UTC (in 6 d 23 h)");
   });
 
   it("sends the grace period only if it is given, 0 included", async () => {

@@ -1,5 +1,6 @@
 // What should wake somebody: conditions over what the boxes say, each with how long it must hold, told once when it
 // begins to count and once when it is over. Pure; the Fleet object looks, posts and keeps the state.
+import { durationText } from "../../../shared/duration.ts";
 import type { LinkState } from "../../../shared/wire.ts";
 
 const SECOND_MS = 1_000;
@@ -189,7 +190,7 @@ function conditionsOf(
     const text =
       box.lastSeenAt === null
         ? `${name} has never reported in.`
-        : `${name} has said nothing for ${minutes(now - lastSeenAt)}.`;
+        : `${name} has said nothing for ${durationText(now - lastSeenAt)}.`;
     return [{ id: `box-silent:${name}`, kind: "box-silent", text, heldSince: lastSeenAt }];
   }
   return [
@@ -244,7 +245,7 @@ function boxConditions({
   if (journal !== "ok" || (usageBehindMs ?? 0) >= BEHIND_MS) {
     const text =
       journal === "ok"
-        ? `Usage of ${name} has been waiting for the ledger for ${minutes(usageBehindMs ?? 0)}.`
+        ? `Usage of ${name} has been waiting for the ledger for ${durationText(usageBehindMs ?? 0)}.`
         : `The usage journal of ${name} is ${journal}: calls are served and may not be booked.`;
     found.push({ id: `usage-behind:${name}`, kind: "usage-behind", text });
   }
@@ -273,8 +274,4 @@ function ofBoxes(restarts: AlarmState["restarts"], boxes: readonly WatchedBox[])
   return Object.fromEntries(
     Object.entries(restarts).filter(([id]) => known.has(id) || silent.has(id.slice(0, id.lastIndexOf(":")))),
   );
-}
-
-function minutes(ms: number): string {
-  return ms < 2 * MINUTE_MS ? `${Math.round(ms / SECOND_MS)} s` : `${Math.round(ms / MINUTE_MS)} minutes`;
 }

@@ -1,5 +1,6 @@
 // What happened, in words, from what a box said before and says now: "8085 was restarted by PM2, back after 6.1 s,
 // 3 streams continued". Pure; the Fleet object numbers the events and keeps the newest.
+import { measuredText } from "../../../shared/duration.ts";
 import type { LinkState } from "../../../shared/wire.ts";
 import type { FleetEvent } from "../../../shared/fleet-view.ts";
 
@@ -102,7 +103,7 @@ function changed(known: ServerHistory, server: SaidServer, now: number): Told {
 
 function backWords({ out }: ServerHistory, server: SaidServer, now: number): string {
   if (out === null) return `${server.port} is as quick as usual again`;
-  const after = duration(now - out.since);
+  const after = measuredText(now - out.since);
   const back = grew(out.restarts, server.restarts)
     ? `${server.port} was restarted by PM2, back after ${after}`
     : `${server.port} is up again after ${after}`;
@@ -124,13 +125,4 @@ function journalWords(journal: SaidBox["journal"]): Told {
 
 function grew(before: number | null, now: number | null): boolean {
   return before !== null && now !== null && now > before;
-}
-
-/** `6.1 s`, `3 min 20 s`, `2 h 5 min`. */
-export function duration(ms: number): string {
-  const seconds = ms / 1000;
-  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -1,4 +1,5 @@
 // The last 24 hours of every box, one row every ten seconds, in the Fleet object's SQLite: what the console draws.
+import { DAY_MS } from "../../../shared/calendar.ts";
 import type { FleetHistory } from "../../../shared/fleet-view.ts";
 import { allCards } from "../../../shared/gpu-cards.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
@@ -7,7 +8,7 @@ import type { Snapshot } from "../../../shared/wire.ts";
 export const HISTORY_STEP_MS = 10_000;
 
 /** Rows are kept for so long, milliseconds: 8,640 a box. */
-export const HISTORY_KEPT_MS = 24 * 60 * 60 * 1000;
+export const HISTORY_KEPT_MS = DAY_MS;
 
 /** Old rows are removed once in so many, a write each time being more than the row itself. */
 const PRUNE_EVERY = 60;

@@ -134,7 +134,9 @@ describe("--from", () => {
     const path = join(homeFolder, "a.key");
     const failing = await bootstrap(["--put", "--save", "a.key"], { putSecret: () => Promise.resolve(1) });
     expect(failing.err).toContain(`npm run isha -- keys bootstrap --put --from ${path}`);
-    expect((await bootstrap(["--save", "a.key"])).err).toContain(`npm run isha -- keys bootstrap --put --from ${path}`);
+    expect((await bootstrap(["--save", "a.key"])).err).toContain(
+      `npm run isha -- keys bootstrap --put --from ${path}`,
+    );
     const again = await bootstrap(["--put", "--from", "a.key"], recordingWrangler());
     expect(again.code).toBe(0);
     expect(again.out).toContain(`key      in ${path}`);

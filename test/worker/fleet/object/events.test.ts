@@ -1,7 +1,6 @@
 // What is told of a box's words: what happened, in words, once.
 import { describe, expect, it } from "vitest";
 import {
-  duration,
   happened,
   type BoxHistory,
   type SaidBox,
@@ -100,14 +99,4 @@ describe("nothing is told", () => {
       [],
     );
   });
-});
-
-it.each([
-  [0, "0.0 s"],
-  [6_140, "6.1 s"],
-  [42_400, "42 s"],
-  [200_000, "3 min 20 s"],
-  [7_500_000, "2 h 5 min"],
-])("%i ms reads %s", (ms, words) => {
-  expect(duration(ms)).toBe(words);
 });
