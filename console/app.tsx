@@ -1,8 +1,8 @@
-// The page's frame: who is signed in sees the views, who isn't signs in.
+// The page's frame: the header, and the current view or the sign-in form.
 import { useEffect, useRef } from "preact/hooks";
 import { freshness } from "./model/freshness.ts";
 import { headline } from "./model/headline.ts";
-import { LevelIcon, Logo, Sign } from "./components/icon.tsx";
+import { LevelIcon, Logo, Icon } from "./components/icon.tsx";
 import { edgeNow, now } from "./state/clock.ts";
 import { notice } from "./state/notice.ts";
 import { route, VIEWS, type ViewName } from "./state/route.ts";
@@ -20,7 +20,7 @@ export function App() {
   useEffect(() => {
     document.title = signedIn ? `${VIEWS[route.value]} · Fleet console` : "Fleet console";
   }, [signedIn, route.value]);
-  // Whoever signed in is taken to what they came for: the field they were in is gone.
+  // The focus was in the sign-in form, which is gone.
   useEffect(() => {
     if (signedIn) main.current?.focus({ preventScroll: true });
   }, [signedIn]);
@@ -40,7 +40,7 @@ export function App() {
       <main id="main" ref={main} tabIndex={-1} class={signedIn ? "page" : "page bare"}>
         {signedIn ? <View name={route.value} /> : <SignIn />}
       </main>
-      <Spoken />
+      <Announcements />
     </>
   );
 }
@@ -76,7 +76,7 @@ function Header() {
           aria-label={dark ? "Use light colours" : "Use dark colours"}
           onClick={toggleTheme}
         >
-          <Sign name={dark ? "sun" : "moon"} />
+          <Icon name={dark ? "sun" : "moon"} />
         </button>
         {session.value === null ? null : (
           <button type="button" class="button small" onClick={() => signOut()}>
@@ -101,24 +101,24 @@ function Navigation() {
 }
 
 function LinkState() {
-  const { level, word } = freshness(link.value, now.value);
+  const { level, label } = freshness(link.value, now.value);
   return (
     <span class="link-state" data-level={level}>
       <LevelIcon level={level} />
-      <span>{word}</span>
+      <span>{label}</span>
     </span>
   );
 }
 
-/** What a screen reader is told unasked: a change of the whole, never a figure that ticks. */
-function Spoken() {
+/** Live regions for screen readers: changes of the fleet's state, never a figure that changes every second. */
+function Announcements() {
   const view = fleet.value?.view;
   const stale = session.value !== null && freshness(link.value, now.value).stale;
-  const said = view === undefined ? "" : headline(view, edgeNow.value).said;
+  const announcement = view === undefined ? "" : headline(view, edgeNow.value).announcement;
   return (
     <>
-      <p role="status" class="unseen">
-        {session.value === null ? "" : stale ? "No word from the edge. What you see is old." : said}
+      <p role="status" class="visually-hidden">
+        {session.value === null ? "" : stale ? "No update from the edge. What you see is old." : announcement}
       </p>
       <p role="status" class={notice.value === "" ? "notice empty" : "notice"}>
         {notice.value}

@@ -1,5 +1,5 @@
-// Keeps zod from compiling its checks with `new Function`, which the page's policy forbids. Imported before anything
-// that makes a schema.
+// Stops zod from compiling schemas with `new Function`, which the page's policy forbids. Must be imported before any
+// module that creates a schema.
 import * as z from "zod";
 
 z.config({ jitless: true });

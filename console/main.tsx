@@ -1,4 +1,4 @@
-// The console's entry: sets things going and puts the page up.
+// The console's entry: starts the clock, the routing and the theme, and renders the page.
 import "./jitless.ts";
 import { render } from "preact";
 import { startClock } from "./state/clock.ts";

@@ -1,21 +1,21 @@
-// Builds the console into the Worker's static assets: `dist/assets/console/`. Two builds at once in one clone, as two
-// test runs make them, leave a whole page: files carry their content's hash, and the page that names them comes last.
+// Builds the console into the Worker's static assets, `dist/assets/console/`. Two builds at the same time, as in two test
+// runs, leave a complete page: file names contain a content hash, and the page that refers to them is written last.
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { ROOT } from "./paths.mjs";
 
-/** What wrangler.toml names as the assets' directory. */
+/** The assets' directory in wrangler.toml. */
 export const ASSETS = join(ROOT, "dist", "assets");
 const CONSOLE = join(ASSETS, "console");
 
-/** Browsers of 2024 and later: `light-dark()` and `AbortSignal.any` are as old. */
+/** Browsers since 2024, which have `light-dark()` and `AbortSignal.any`. */
 const TARGET = "es2023,chrome123,firefox124,safari17.5";
 
 const ENTRIES = { app: "console/main.tsx", style: "console/styles/main.css" };
 
-/** @returns {Promise<string[]>} the names of the files that were built, the page's last */
+/** @returns {Promise<string[]>} the names of the built files, the page last */
 export async function buildConsole() {
   await mkdir(CONSOLE, { recursive: true });
   const folder = await mkdtemp(join(ROOT, "dist", ".console-"));
@@ -26,25 +26,25 @@ export async function buildConsole() {
     );
     const page = pageText(await readFile(join(ROOT, "console", "index.html"), "utf8"), built);
     await writeFile(join(folder, "index.html"), page);
-    for (const name of [...built, "index.html"]) await put(join(folder, name), join(CONSOLE, name));
-    const kept = new Set([...built, "index.html"]);
-    const stale = (await readdir(CONSOLE)).filter((name) => !kept.has(name));
+    for (const name of [...built, "index.html"]) await install(join(folder, name), join(CONSOLE, name));
+    const current = new Set([...built, "index.html"]);
+    const stale = (await readdir(CONSOLE)).filter((name) => !current.has(name));
     await Promise.all(stale.map((name) => rm(join(CONSOLE, name), { force: true })));
-    return [...kept];
+    return [...current];
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 /**
- * What is there already stays untouched: whoever serves the folder, as each `wrangler dev` of this clone does, begins
- * anew when a file of it changes, and ends its connections.
+ * Moves a file unless it is there already with the same content: each `wrangler dev` that serves the folder restarts and
+ * closes its connections when a file changes.
  * @param {string} from
  * @param {string} to
  */
-async function put(from, to) {
-  const [made, known] = await Promise.all([readFile(from), readFile(to).catch(() => null)]);
-  if (known === null || !made.equals(known)) await rename(from, to);
+async function install(from, to) {
+  const [built, existing] = await Promise.all([readFile(from), readFile(to).catch(() => null)]);
+  if (existing === null || !built.equals(existing)) await rename(from, to);
 }
 
 /** @param {string} folder */
@@ -58,7 +58,7 @@ async function bundle(folder) {
     `--target=${TARGET}`,
     "--entry-names=[name]-[hash]",
     `--outdir=${folder}`,
-    // The page says what it is made of: each package's licence stands at the script's end.
+    // The packages' licences are kept at the end of the script.
     "--legal-comments=eof",
     "--log-level=warning",
   ];
@@ -70,10 +70,10 @@ async function bundle(folder) {
  * @param {readonly string[]} built
  */
 function pageText(template, built) {
-  return template.replace(/\{\{(script|style)\}\}/g, (_whole, /** @type {string} */ what) => {
-    const start = what === "script" ? "app-" : "style-";
+  return template.replace(/\{\{(script|style)\}\}/g, (_match, /** @type {string} */ kind) => {
+    const start = kind === "script" ? "app-" : "style-";
     const name = built.find((file) => file.startsWith(start));
-    if (name === undefined) throw new Error(`esbuild built no file that begins with ${start}`);
+    if (name === undefined) throw new Error(`esbuild built no file that starts with ${start}`);
     return `/console/${name}`;
   });
 }

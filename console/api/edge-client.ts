@@ -1,7 +1,7 @@
-// Asks the edge with the operator's key. The key lives in this object's closure and nowhere else: no storage, no URL,
-// no attribute of the page.
+// Sends requests to the edge with the operator's key. The key is kept only in this closure: not in storage, in a URL
+// or in the page.
 import type * as z from "zod";
-import { NETWORK, refusal, refusesKey, UNREADABLE, type Problem } from "../model/problem.ts";
+import { NETWORK, refusal, isKeyRefused, UNREADABLE, type Problem } from "../model/problem.ts";
 
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
@@ -15,19 +15,19 @@ export interface EdgeClient {
     body: unknown,
     schema: z.ZodType<T>,
   ) => Promise<Outcome<T>>;
-  /** The bare answer, for those that stream; it is fine (2xx) where `ok`. */
+  /** The response, for streams; its status is 2xx if `ok`. */
   open: (
     path: string,
     init: { readonly body?: unknown; readonly signal: AbortSignal },
   ) => Promise<Outcome<Response>>;
 }
 
-/** How long a question that doesn't stream may take, milliseconds: past that the edge is as good as gone. */
-const ANSWER_WITHIN_MS = 15_000;
+/** Time limit of a request that doesn't stream. */
+const TIMEOUT_MS = 15_000;
 
-/** @param onKeyRefused told when the key is no longer good for what operators do. */
+/** @param onKeyRefused called when the key is no longer a valid admin key. */
 export function edgeClient(key: string, onKeyRefused: (problem: Problem) => void): EdgeClient {
-  const ask = async (
+  const send = async (
     path: string,
     method: string,
     body: unknown,
@@ -37,7 +37,7 @@ export function edgeClient(key: string, onKeyRefused: (problem: Problem) => void
       const response = await fetch(path, {
         method,
         signal,
-        // The key is all there is to know us by; no cookie of the host's goes along.
+        // The key is the only credential: no cookies are sent.
         credentials: "omit",
         cache: "no-store",
         headers: {
@@ -47,21 +47,21 @@ export function edgeClient(key: string, onKeyRefused: (problem: Problem) => void
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
       if (response.ok) return { ok: true, value: response };
-      const said: unknown = await response.json().catch(() => null);
-      const problem = refusal(response.status, response.headers, said);
-      if (path.startsWith("/admin/") && refusesKey(problem)) onKeyRefused(problem);
+      const errorBody: unknown = await response.json().catch(() => null);
+      const problem = refusal(response.status, response.headers, errorBody);
+      if (path.startsWith("/admin/") && isKeyRefused(problem)) onKeyRefused(problem);
       return { ok: false, problem };
     } catch {
       return { ok: false, problem: NETWORK };
     }
   };
-  const whole = async <T>(
+  const request = async <T>(
     path: string,
     method: string,
     body: unknown,
     schema: z.ZodType<T>,
   ): Promise<Outcome<T>> => {
-    const answer = await ask(path, method, body, AbortSignal.timeout(ANSWER_WITHIN_MS));
+    const answer = await send(path, method, body, AbortSignal.timeout(TIMEOUT_MS));
     if (!answer.ok) return answer;
     try {
       const text = await answer.value.text();
@@ -72,13 +72,13 @@ export function edgeClient(key: string, onKeyRefused: (problem: Problem) => void
     }
   };
   return {
-    get: (path, schema) => whole(path, "GET", undefined, schema),
-    send: (method, path, body, schema) => whole(path, method, body ?? undefined, schema),
-    open: (path, { body, signal }) => ask(path, body === undefined ? "GET" : "POST", body, signal),
+    get: (path, schema) => request(path, "GET", undefined, schema),
+    send: (method, path, body, schema) => request(path, method, body ?? undefined, schema),
+    open: (path, { body, signal }) => send(path, body === undefined ? "GET" : "POST", body, signal),
   };
 }
 
-/** Whether a key can be sent at all: what a header may not hold came along when it was copied. */
+/** Whether a key fits in a header: copying may have added other characters. */
 export function isSendable(key: string): boolean {
   return /^[\x21-\x7e]{1,512}$/.test(key);
 }

@@ -1,29 +1,29 @@
-// Server-sent events out of chunks of bytes: a character or an event may be cut anywhere between two chunks.
+// Reads server-sent events from chunks of bytes, which may cut a character or an event anywhere.
 
 export interface StreamEvent {
   readonly event: string;
   readonly data: string;
 }
 
-/** Longest event that is waited for, characters: a fleet of ten boxes is some 40,000. */
+/** Maximum characters of an event; a fleet of ten boxes has some 40,000. */
 const MAX_EVENT_LENGTH = 4 * 1024 * 1024;
 
-/** Takes chunks as they come and gives the events they complete. */
+/** Takes chunks and returns the events that they complete. */
 export class EventReader {
   readonly #decoder = new TextDecoder();
   #rest = "";
 
-  /** @throws Error where an event has no end. */
+  /** @throws Error if an event is too long. */
   push(chunk: Uint8Array): StreamEvent[] {
     this.#rest += this.#decoder.decode(chunk, { stream: true });
-    // A carriage return at the very end may be half of a line's end.
-    const held = this.#rest.endsWith("\r") ? "\r" : "";
+    // A carriage return at the end may be half of a line break.
+    const carriageReturn = this.#rest.endsWith("\r") ? "\r" : "";
     const blocks = this.#rest
-      .slice(0, this.#rest.length - held.length)
+      .slice(0, this.#rest.length - carriageReturn.length)
       .replaceAll(/\r\n?/g, "\n")
       .split("\n\n");
-    this.#rest = (blocks.pop() ?? "") + held;
-    if (this.#rest.length > MAX_EVENT_LENGTH) throw new Error("an event of the stream has no end");
+    this.#rest = (blocks.pop() ?? "") + carriageReturn;
+    if (this.#rest.length > MAX_EVENT_LENGTH) throw new Error("an event of the stream is too long");
     return blocks.flatMap(eventOf);
   }
 }

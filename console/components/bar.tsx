@@ -1,4 +1,4 @@
-// A bar that shows a share. What it means stands beside it in words, so it is hidden from screen readers.
+// A bar that shows a share. Its meaning is next to it as text, so it is hidden from screen readers.
 
 interface BarProps {
   /** 0 to 1. */

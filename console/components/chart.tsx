@@ -1,62 +1,62 @@
-// One figure over time: its name, its value now (or under the pointer), and its curve. uPlot draws it.
+// One figure over time: its name, its value now or at the pointer, and its curve, drawn by uPlot.
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
-import { clockTime } from "../model/duration.ts";
-import { UNKNOWN } from "../model/figure.ts";
+import { timeText } from "../model/duration.ts";
+import { UNKNOWN } from "../model/format.ts";
 import type { ChartModel } from "../model/history-charts.ts";
 import { theme } from "../state/theme.ts";
 
-/** Of the plot with its axis, CSS pixels; the style has the same. */
+/** CSS pixels of the plot with its axis; charts.css has the same height. */
 const HEIGHT = 104;
 
 interface ChartProps {
   readonly chart: ChartModel;
   /** Seconds since 1970. */
   readonly at: readonly number[];
-  /** Charts with the same one show the same moment under the pointer. */
-  readonly together: string;
-  /** How much time the plot is wide, seconds, however little of it is recorded yet. */
-  readonly spanS: number;
+  /** Charts with the same key share the pointer's time. */
+  readonly syncKey: string;
+  /** Width of the time axis, even if less is recorded. */
+  readonly rangeS: number;
 }
 
-/** Marks on the time axis: a minute to six hours apart, seconds. */
-const TIME_MARKS_S = [60, 300, 600, 900, 1800, 3600, 3 * 3600, 6 * 3600];
+/** Distances between marks on the time axis. */
+const TICKS_S = [60, 300, 600, 900, 1800, 3600, 3 * 3600, 6 * 3600];
 
-export function Chart({ chart, at, together, spanS }: ChartProps) {
+export function Chart({ chart, at, syncKey, rangeS }: ChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [pointed, setPointed] = useState<number | null>(null);
   const data = [[...at], ...chart.columns.map((column) => [...column])] as uPlot.AlignedData;
-  // Colours are read when it is made: another theme, another plot.
+  // A plot reads its colours when it is created: a new theme needs a new plot.
   useEffect(() => {
     const element = frame.current;
     if (element === null) return undefined;
-    const made = new uPlot(optionsOf(element, { chart, together, spanS }, setPointed), data, element);
-    plot.current = made;
-    const fit = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
+    const created = new uPlot(optionsOf(element, { chart, syncKey, rangeS }, setPointed), data, element);
+    plot.current = created;
+    const fit = new ResizeObserver(() => created.setSize({ width: element.clientWidth, height: HEIGHT }));
     fit.observe(element);
     return () => {
       fit.disconnect();
-      made.destroy();
+      created.destroy();
     };
-  }, [theme.value, chart.columns.length, chart.known, together, spanS]);
+  }, [theme.value, chart.columns.length, chart.known, syncKey, rangeS]);
   useEffect(() => plot.current?.setData(data), [at, chart]);
   const last = at.length - 1;
   const index = pointed ?? last;
-  const moment = pointed === null ? undefined : at[pointed];
+  const pointedAt = pointed === null ? undefined : at[pointed];
   return (
     <figure class="chart">
       <figcaption>
         <span class="chart-name">{chart.name}</span>
         <span class="chart-value">
           {index < 0 ? UNKNOWN : chart.read(index)}
-          {moment === undefined ? null : <span class="chart-at"> at {clockTime(moment * 1000)}</span>}
+          {pointedAt === undefined ? null : <span class="chart-at"> at {timeText(pointedAt * 1000)}</span>}
         </span>
       </figcaption>
       {chart.known ? (
         <div ref={frame} class="chart-frame" role="img" aria-label={chart.text} />
       ) : (
-        <p class="chart-frame none">Not known</p>
+        <p class="chart-frame none">Unknown</p>
       )}
     </figure>
   );
@@ -64,7 +64,7 @@ export function Chart({ chart, at, together, spanS }: ChartProps) {
 
 function optionsOf(
   element: HTMLElement,
-  { chart, together, spanS }: Omit<ChartProps, "at">,
+  { chart, syncKey, rangeS }: Omit<ChartProps, "at">,
   onPoint: (index: number | null) => void,
 ): uPlot.Options {
   const style = getComputedStyle(element);
@@ -92,13 +92,13 @@ function optionsOf(
     legend: { show: false },
     cursor: {
       y: false,
-      sync: { key: together },
+      sync: { key: syncKey },
       points: { show: !chart.stacked, size: 6 },
       drag: { x: false },
     },
     scales: {
-      x: { range: (_plot, _least, most) => [most - spanS, most] },
-      y: { range: (_plot, _least, most) => [0, chart.top ?? Math.max((most ?? 0) * 1.1, 1)] },
+      x: { range: (_plot, _min, max) => [max - rangeS, max] },
+      y: { range: (_plot, _min, max) => [0, chart.top ?? Math.max((max ?? 0) * 1.1, 1)] },
     },
     axes: [
       {
@@ -106,7 +106,7 @@ function optionsOf(
         size: 22,
         gap: 6,
         space: 60,
-        incrs: TIME_MARKS_S,
+        incrs: TICKS_S,
         grid: { show: false },
         values: (_plot, splits) => splits.map(hourAndMinute),
       },
@@ -118,5 +118,5 @@ function optionsOf(
 }
 
 function hourAndMinute(seconds: number): string {
-  return clockTime(seconds * 1000).slice(0, 5);
+  return timeText(seconds * 1000).slice(0, 5);
 }

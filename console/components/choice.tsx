@@ -1,4 +1,4 @@
-// One of a few, side by side: radio buttons that look like one switch.
+// A choice among a few options: radio buttons that look like one switch.
 import { useId } from "preact/hooks";
 
 interface ChoiceProps<T extends string> {
@@ -12,7 +12,7 @@ export function Choice<T extends string>({ label, options, value, onChoose }: Ch
   const name = useId();
   return (
     <fieldset class="choice">
-      <legend class="unseen">{label}</legend>
+      <legend class="visually-hidden">{label}</legend>
       {(Object.entries(options) as [T, string][]).map(([option, text]) => (
         <label key={option}>
           <input type="radio" name={name} checked={option === value} onChange={() => onChoose(option)} />

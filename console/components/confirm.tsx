@@ -1,4 +1,4 @@
-// Asks before something is done that others feel. Where it can't be undone, its name has to be typed.
+// A confirmation before an action that affects others. An action that can't be undone requires typing a name.
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { Outcome } from "../api/edge-client.ts";
@@ -9,10 +9,10 @@ import { ProblemNote } from "./problem-note.tsx";
 
 interface ConfirmProps {
   readonly title: string;
-  /** The button's word: what will be done. */
+  /** The button's label. */
   readonly action: string;
   readonly danger?: boolean;
-  /** What must be typed first; null for nothing. */
+  /** The name that must be typed first; null for none. */
   readonly typed?: string | null;
   readonly run: () => Promise<Outcome<unknown>>;
   readonly onDone: () => void;
@@ -22,11 +22,11 @@ interface ConfirmProps {
 
 export function Confirm(props: ConfirmProps) {
   const { title, action, danger = false, typed = null, run, onDone, onClose, children } = props;
-  const [said, setSaid] = useState("");
+  const [input, setInput] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
-  const ready = typed === null || said.trim() === typed.trim();
-  const go = async (): Promise<void> => {
+  const ready = typed === null || input.trim() === typed.trim();
+  const confirm = async (): Promise<void> => {
     setBusy(true);
     const outcome = await run();
     setBusy(false);
@@ -38,20 +38,20 @@ export function Confirm(props: ConfirmProps) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          if (ready && !busy) void go();
+          if (ready && !busy) void confirm();
         }}
       >
         <div class="dialog-body">
           {children}
           {typed === null ? null : (
-            <Field label="Type its name to go on" hint={typed}>
+            <Field label="Type its name to continue" hint={typed}>
               {(field) => (
                 <input
                   {...field}
                   autocomplete="off"
                   spellcheck={false}
-                  value={said}
-                  onInput={(event) => setSaid(event.currentTarget.value)}
+                  value={input}
+                  onInput={(event) => setInput(event.currentTarget.value)}
                 />
               )}
             </Field>
@@ -63,7 +63,7 @@ export function Confirm(props: ConfirmProps) {
             Cancel
           </button>
           <button type="submit" class={danger ? "button danger" : "button primary"} disabled={!ready || busy}>
-            {busy ? "Asking…" : action}
+            {busy ? "Sending…" : action}
           </button>
         </footer>
       </form>

@@ -1,4 +1,4 @@
-// Copies a text, and says that it did.
+// Copies a text and reports the result.
 import { useState } from "preact/hooks";
 
 interface CopyProps {
@@ -9,14 +9,14 @@ interface CopyProps {
 }
 
 export function CopyButton({ text, label, onCopied, primary = false }: CopyProps) {
-  const [said, setSaid] = useState("");
+  const [result, setResult] = useState("");
   const copy = async (): Promise<void> => {
     try {
       await navigator.clipboard.writeText(text);
-      setSaid("Copied");
+      setResult("Copied");
       onCopied?.();
     } catch {
-      setSaid("The browser refused; select it and copy by hand");
+      setResult("The browser refused; select and copy it manually");
     }
   };
   return (
@@ -25,7 +25,7 @@ export function CopyButton({ text, label, onCopied, primary = false }: CopyProps
         {label}
       </button>
       <span role="status" class="copied">
-        {said}
+        {result}
       </span>
     </span>
   );

@@ -1,15 +1,15 @@
-// A modal dialog: the browser's own, which holds the focus, closes on Escape and gives the focus back.
+// A modal dialog, based on the browser's: it keeps the focus, closes on Escape and returns the focus.
 import type { ComponentChildren } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
-import { Sign } from "./icon.tsx";
+import { Icon } from "./icon.tsx";
 
-/** What has the focus first: a field, else the mildest of the buttons, which stands first. */
-const FIRST = ".dialog-body :is(input, select, textarea), .dialog-foot button";
+/** The element with the initial focus: a field, otherwise the first button, which is the safest. */
+const INITIAL_FOCUS = ".dialog-body :is(input, select, textarea), .dialog-foot button";
 
 interface DialogProps {
   readonly title: string;
   readonly onClose: () => void;
-  /** Asked at Escape; false keeps it open. */
+  /** Called on Escape; false keeps the dialog open. */
   readonly mayClose?: () => boolean;
   readonly wide?: boolean;
   readonly children: ComponentChildren;
@@ -18,20 +18,20 @@ interface DialogProps {
 export function Dialog({ title, onClose, mayClose = () => true, wide = false, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
-  // Before it is painted: a dialog that is there and not yet shown would miss a key.
+  // Before the first paint: a dialog that is not open yet would miss a key press.
   useLayoutEffect(() => {
     const element = dialog.current;
     if (element === null) return undefined;
     const opener = document.activeElement;
     element.showModal();
-    element.querySelector<HTMLElement>(FIRST)?.focus();
-    // Chrome closes on a second Escape whatever was prevented.
+    element.querySelector<HTMLElement>(INITIAL_FOCUS)?.focus();
+    // Chrome closes the dialog on a second Escape even if the first was prevented.
     element.addEventListener("close", onClose);
     return () => {
-      // Its own end is no wish to close: another dialog may have taken its place.
+      // An unmount must not call onClose: another dialog may have replaced this one.
       element.removeEventListener("close", onClose);
       element.close();
-      // By now it is off the page, and so gives the focus back to nobody by itself.
+      // The dialog is no longer in the page, so the browser doesn't return the focus.
       if (opener instanceof HTMLElement) opener.focus();
     };
   }, []);
@@ -48,7 +48,7 @@ export function Dialog({ title, onClose, mayClose = () => true, wide = false, ch
       <header class="dialog-head">
         <h2 id={heading}>{title}</h2>
         <button type="button" class="icon-button" aria-label="Close" onClick={() => mayClose() && onClose()}>
-          <Sign name="close" />
+          <Icon name="close" />
         </button>
       </header>
       {children}

@@ -1,4 +1,4 @@
-// The few signs the page uses. Each state has its own shape, so that none is told by colour alone.
+// The page's icons. Each level has its own shape, so that colour alone never carries the meaning.
 import type { JSX } from "preact";
 import type { Level } from "../model/server-state.ts";
 
@@ -37,17 +37,17 @@ export function LevelIcon({ level }: { readonly level: Level }) {
   );
 }
 
-const SIGNS = {
+const PATHS = {
   moon: "M13.5 9.6A6 6 0 0 1 6.4 2.5a6 6 0 1 0 7.1 7.1Z",
   sun: "M8 4.8a3.2 3.2 0 1 1 0 6.4 3.2 3.2 0 0 1 0-6.4ZM8 .8v1.6m0 11.2v1.6M.8 8h1.6m11.2 0h1.6M2.9 2.9 4 4m8 8 1.1 1.1m0-10.2L12 4M4 12l-1.1 1.1",
   restart: "M13.3 8A5.3 5.3 0 1 1 11.6 4.1M13.4 1.6v3.2h-3.2",
   close: "m4 4 8 8m0-8-8 8",
 } as const;
 
-export function Sign({ name }: { readonly name: keyof typeof SIGNS }) {
+export function Icon({ name }: { readonly name: keyof typeof PATHS }) {
   return (
-    <svg class="sign" viewBox="0 0 16 16" aria-hidden="true">
-      <path d={SIGNS[name]} />
+    <svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
+      <path d={PATHS[name]} />
     </svg>
   );
 }

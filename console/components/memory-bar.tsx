@@ -1,8 +1,8 @@
-// GPU memory, a segment a server, with a mark where the plan ends.
-import { gib } from "../model/figure.ts";
+// GPU memory of a box: a segment for each server, and a mark at the end of the plan.
+import { gib } from "../model/format.ts";
 import type { MemoryBar as Model } from "../model/memory-bar.ts";
 
-/** How many colours the style has for servers; past them they come again. */
+/** Server colours in colours.css; further servers reuse them. */
 export const SERVER_COLOURS = 8;
 
 export function MemoryBar({ bar }: { readonly bar: Model }) {
@@ -12,15 +12,15 @@ export function MemoryBar({ bar }: { readonly bar: Model }) {
         <span class="memory-title">GPU memory</span>
         <span class="memory-text">{bar.text}</span>
       </figcaption>
-      <div class="memory-bar" role="img" aria-label={spoken(bar)}>
+      <div class="memory-bar" role="img" aria-label={labelOf(bar)}>
         <div class="memory-segments">
-          {bar.segments.map(({ key, label, gib: held, share, colour, overBudget }) => (
+          {bar.segments.map(({ key, label, gib: used, share, colour, overBudget }) => (
             <div
               key={key}
               class={overBudget ? "memory-segment over" : "memory-segment"}
               data-colour={colour === null ? "rest" : colour % SERVER_COLOURS}
               style={{ width: `${(share * 100).toFixed(2)}%` }}
-              title={`${label}: ${gib(held)}`}
+              title={`${label}: ${gib(used)}`}
             >
               {colour !== null ? <span>{key}</span> : null}
             </div>
@@ -36,7 +36,7 @@ export function MemoryBar({ bar }: { readonly bar: Model }) {
   );
 }
 
-function spoken({ text, segments }: Model): string {
-  const each = segments.map(({ label, gib: held }) => `${label} ${held === null ? "unknown" : gib(held)}`);
+function labelOf({ text, segments }: Model): string {
+  const each = segments.map(({ label, gib: used }) => `${label} ${used === null ? "unknown" : gib(used)}`);
   return `${text}: ${each.join(", ")}`;
 }

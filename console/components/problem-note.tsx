@@ -1,13 +1,13 @@
-// Why something couldn't be done, with the request id to look it up by.
+// The reason why a request failed, with its code and request id.
 import type { Problem } from "../model/problem.ts";
 import { LevelIcon } from "./icon.tsx";
 
 export function ProblemNote({
   problem,
-  words,
+  message,
 }: {
   readonly problem: Problem | null;
-  readonly words?: string;
+  readonly message?: string;
 }) {
   return (
     <div role="alert">
@@ -15,7 +15,7 @@ export function ProblemNote({
         <p class="problem">
           <LevelIcon level="bad" />
           <span>
-            {words ?? problem.message}{" "}
+            {message ?? problem.message}{" "}
             <span class="problem-code">
               <code>{problem.code}</code>
               {problem.requestId === null ? null : (

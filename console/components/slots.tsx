@@ -1,6 +1,6 @@
-// Slots as dots, filled where they serve a call; the same in words beside them.
+// Slots as dots, filled if busy, with the same as text.
 
-/** More dots than this are only a blur: then the words alone stand. */
+/** With more slots only the text is shown. */
 const MAX_DOTS = 16;
 
 export function Slots({ slots, busy }: { readonly slots: number; readonly busy: number }) {

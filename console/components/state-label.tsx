@@ -1,13 +1,13 @@
-// A state: its sign, its word, and what it means.
+// A state: icon, label and note.
 import type { StateText } from "../model/server-state.ts";
 import { LevelIcon } from "./icon.tsx";
 
-export function StateLabel({ words, note }: { readonly words: StateText; readonly note?: string }) {
+export function StateLabel({ state, note }: { readonly state: StateText; readonly note?: string }) {
   return (
-    <span class="state" data-level={words.level}>
-      <LevelIcon level={words.level} />
+    <span class="state" data-level={state.level}>
+      <LevelIcon level={state.level} />
       <span>
-        <span class="state-word">{words.word}</span>
+        <span class="state-label">{state.label}</span>
         {note === undefined || note === "" ? null : <span class="state-note"> {note}</span>}
       </span>
     </span>

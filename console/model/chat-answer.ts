@@ -1,4 +1,4 @@
-// A playground's answer as it grows: text, who gave it, how long it took. A fold over what arrives, whichever format.
+// The playground's answer while it streams: text, route and times. Pure functions add each event, in either format.
 import * as z from "zod";
 import type { StreamEvent } from "../api/sse.ts";
 import { errorIn, UNREADABLE, type Problem } from "./problem.ts";
@@ -13,8 +13,8 @@ export interface Route {
 }
 
 export interface ChatAnswer {
-  /** `stopped`: by the operator. `broken`: it ended without the end that a whole one has. */
-  readonly state: "asking" | "answering" | "done" | "stopped" | "broken";
+  /** `stopped`: by the operator. `broken`: it ended with an error or without `[DONE]`. */
+  readonly state: "waiting" | "answering" | "done" | "stopped" | "broken";
   readonly text: string;
   readonly route: Route;
   readonly requestId: string | null;
@@ -35,8 +35,8 @@ const NO_ROUTE: Route = {
   simulated: false,
 };
 
-export const ASKING: ChatAnswer = {
-  state: "asking",
+export const WAITING: ChatAnswer = {
+  state: "waiting",
   text: "",
   route: NO_ROUTE,
   requestId: null,
@@ -48,7 +48,7 @@ export const ASKING: ChatAnswer = {
   problem: null,
 };
 
-const Piece = z.object({
+const Chunk = z.object({
   model: z.string().nullish(),
   choices: z
     .array(
@@ -71,7 +71,7 @@ const Piece = z.object({
     .nullish(),
 });
 
-/** What the answer's headers tell; a stream that waits for its slot has few. */
+/** Adds the headers; a stream that waits for its slot has only a few. */
 export function withHeaders(answer: ChatAnswer, headers: Headers): ChatAnswer {
   const queueMs = headers.get("x-isha-queue-ms");
   return {
@@ -88,25 +88,25 @@ export function withHeaders(answer: ChatAnswer, headers: Headers): ChatAnswer {
   };
 }
 
-/** @param atMs since the question was sent. */
+/** @param atMs time since the request was sent. */
 export function withEvent(answer: ChatAnswer, { data }: StreamEvent, atMs: number): ChatAnswer {
   if (data === "[DONE]") return { ...answer, state: "done", totalMs: atMs };
-  return withPiece(answer, jsonOrNull(data), atMs);
+  return withChunk(answer, jsonOrNull(data), atMs);
 }
 
-/** One object of the answer: an event of a stream, or the whole of it. */
-export function withPiece(answer: ChatAnswer, body: unknown, atMs: number): ChatAnswer {
+/** Adds one object: an event of a stream, or a complete answer. */
+export function withChunk(answer: ChatAnswer, body: unknown, atMs: number): ChatAnswer {
   const problem = errorIn(body);
   if (problem !== null) return broken(answer, problem, atMs);
-  const parsed = Piece.safeParse(body);
+  const parsed = Chunk.safeParse(body);
   if (!parsed.success) return broken(answer, UNREADABLE, atMs);
   const { choices, usage, isha, model } = parsed.data;
   const [choice] = choices;
-  const more = choice?.text ?? choice?.delta?.content ?? choice?.message?.content ?? "";
+  const text = choice?.text ?? choice?.delta?.content ?? choice?.message?.content ?? "";
   return {
     ...answer,
     state: "answering",
-    text: answer.text + more,
+    text: answer.text + text,
     route: {
       ...answer.route,
       model: answer.route.model ?? model ?? null,
@@ -120,7 +120,7 @@ export function withPiece(answer: ChatAnswer, body: unknown, atMs: number): Chat
               isha.fallback_from === null ? answer.route.fallbackFrom : String(isha.fallback_from),
           }),
     },
-    firstTokenMs: answer.firstTokenMs ?? (more === "" ? null : atMs),
+    firstTokenMs: answer.firstTokenMs ?? (text === "" ? null : atMs),
     promptTokens: usage?.prompt_tokens ?? answer.promptTokens,
     completionTokens: usage?.completion_tokens ?? answer.completionTokens,
     finishReason: choice?.finish_reason ?? answer.finishReason,
@@ -132,30 +132,30 @@ export function broken(answer: ChatAnswer, problem: Problem, atMs: number): Chat
   return { ...answer, state: "broken", problem, requestId, totalMs: atMs };
 }
 
-/** A stream that ended: without `[DONE]` it isn't whole, whatever came. */
+/** Ends a stream: without `[DONE]` it is incomplete. */
 export function ended(answer: ChatAnswer, atMs: number): ChatAnswer {
-  if (answer.state !== "asking" && answer.state !== "answering") return answer;
-  return broken(answer, CUT, atMs);
+  if (answer.state !== "waiting" && answer.state !== "answering") return answer;
+  return broken(answer, INCOMPLETE, atMs);
 }
 
-const CUT: Problem = {
+const INCOMPLETE: Problem = {
   code: "cut",
-  message: "The stream broke off before its end; what stands here is not the whole answer.",
+  message: "The stream ended early: this answer is incomplete.",
   requestId: null,
   retryAfterMs: null,
 };
 
-/** Tokens a second once the first had come; null where too little is known. */
-export function pace({ completionTokens, firstTokenMs, totalMs }: ChatAnswer): number | null {
+/** Tokens per second after the first token; null if too little is known. */
+export function tokenRate({ completionTokens, firstTokenMs, totalMs }: ChatAnswer): number | null {
   if (completionTokens === null || firstTokenMs === null || totalMs === null) return null;
   const seconds = (totalMs - firstTokenMs) / 1000;
   return completionTokens < 2 || seconds <= 0 ? null : (completionTokens - 1) / seconds;
 }
 
-/** What an operator should know of a refusal of their own key. */
-export function playgroundWords(problem: Problem): string {
+/** Explains a refusal to the operator whose key was refused. */
+export function playgroundText(problem: Problem): string {
   return problem.code === "scope_missing"
-    ? "The key you signed in with may look after the fleet but not ask its models: it lacks the scope “infer”. Give it that scope under Keys, or sign in with a key that has both."
+    ? "The key you signed in with can manage the fleet but not call its models: it lacks the scope “infer”. Add the scope under Keys, or sign in with a key that has both."
     : problem.message;
 }
 

@@ -1,4 +1,4 @@
-// A playground's question as the API takes it, and the curl that asks the same.
+// The playground's request: its body, and the same request as a curl command.
 import type { Target } from "./targets.ts";
 
 export interface Question {
@@ -14,22 +14,22 @@ export const CHAT_PATH = "/v1/chat/completions";
 
 export function chatBody({ target, prompt, maxTokens, stream, fallback }: Question): Record<string, unknown> {
   return {
-    ...addressed(target),
+    ...targetFields(target),
     messages: [{ role: "user", content: prompt }],
     max_tokens: maxTokens,
     ...(stream ? { stream: true } : {}),
-    // OpenAI's format tells a stream's tokens only where they are asked for.
+    // In OpenAI's format a stream contains token counts only on request.
     ...(stream && target.kind === "model" ? { stream_options: { include_usage: true } } : {}),
     ...(fallback ? {} : { fallback: false }),
   };
 }
 
-function addressed(target: Target): Record<string, unknown> {
+function targetFields(target: Target): Record<string, unknown> {
   if (target.kind === "agent") return { agent_type: target.name };
   return target.kind === "port" ? { model_port: target.port } : { model: target.name };
 }
 
-/** The same question for a terminal. The key stays out of it: `$ISHA_KEY` stands in its place. */
+/** The same request as a command, with the variable `$ISHA_KEY` instead of the key. */
 export function curlOf(origin: string, question: Question): string {
   const body = JSON.stringify(chatBody(question)).replaceAll("'", String.raw`'\''`);
   return [

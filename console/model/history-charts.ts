@@ -1,29 +1,29 @@
-// A box's history as charts: columns, readings and a sentence each for those who don't see curves.
+// Turns a box's history into charts: columns, values, and a text for screen readers.
 import type { FleetHistory } from "../../shared/fleet-view.ts";
-import { figure, UNKNOWN } from "./figure.ts";
+import { figure, UNKNOWN } from "./format.ts";
 
 export interface ChartModel {
   readonly name: string;
-  /** One a curve, each as long as the moments. */
+  /** One for each curve, with a value for each time. */
   readonly columns: readonly (readonly (number | null)[])[];
-  /** Of the server palette; null for the plain one. One a column. */
+  /** Index in the server palette for each column; null for the default colour. */
   readonly colours: readonly (number | null)[];
   readonly stacked: boolean;
-  /** Whether there is anything to draw. */
+  /** Whether there is any value to draw. */
   readonly known: boolean;
-  /** The scale's upper end; null: as the figures have it. */
+  /** The scale's upper end; null to fit the figures. */
   readonly top: number | null;
-  /** The figure at an index, in words. */
+  /** The figure at an index, as text. */
   readonly read: (index: number) => string;
-  /** All of it in one sentence. */
+  /** The chart in one sentence. */
   readonly text: string;
 }
 
 type Column = readonly (number | null)[];
 
 /**
- * @param ports in the order the palette has them.
- * @param colours how many the palette has.
+ * @param ports in the order of the palette.
+ * @param colours size of the palette.
  */
 export function historyCharts(
   history: FleetHistory,
@@ -38,7 +38,7 @@ export function historyCharts(
     plain("Utilisation", utilizationPercent, (value) => `${figure(value)} %`, 100),
     plain("Temperature", temperatureC, (value) => `${figure(value)} °C`, null),
     plain("Power", powerWatts, (value) => `${figure(value)} W`, null),
-    plain("Tokens a second", tokensPerSecond, (value) => figure(value, 1), null),
+    plain("Tokens per second", tokensPerSecond, (value) => figure(value, 1), null),
     queueChart(busy, waiting),
   ].map((chart) =>
     memoryUsedGib.length === 0 ? { ...chart, text: `${chart.name}: nothing recorded yet` } : chart,
@@ -48,10 +48,10 @@ export function historyCharts(
 function plain(
   name: string,
   column: Column,
-  words: (value: number) => string,
+  format: (value: number) => string,
   top: number | null,
 ): ChartModel {
-  const read = (index: number): string => wordsOr(column[index], words);
+  const read = (index: number): string => formatOr(column[index], format);
   return {
     name,
     columns: [column],
@@ -60,11 +60,11 @@ function plain(
     known: isKnown(column),
     top,
     read,
-    text: spoken(name, column, words),
+    text: rangeText(name, column, format),
   };
 }
 
-/** Stacked by server where all of it is known by server; else one curve. */
+/** Stacked by server if the servers' memory is known; otherwise one curve. */
 function memoryChart(
   history: FleetHistory,
   ports: readonly number[],
@@ -72,13 +72,13 @@ function memoryChart(
   colours: number,
 ): ChartModel {
   const name = "GPU memory";
-  const words = (value: number): string => `${figure(value, 1)} GiB`;
-  const whole = plain(name, history.memoryUsedGib, words, cardGib);
+  const format = (value: number): string => `${figure(value, 1)} GiB`;
+  const total = plain(name, history.memoryUsedGib, format, cardGib);
   const known = ports.flatMap((port, index) => {
     const column = history.serverGib[String(port)];
     return column === undefined || column.every((value) => value === null) ? [] : [{ column, index }];
   });
-  if (known.length === 0) return whole;
+  if (known.length === 0) return total;
   const sums: (number | null)[] = history.at.map(() => null);
   const stacked = known.map(({ column, index }) => {
     for (const [at, value] of column.entries()) {
@@ -86,10 +86,10 @@ function memoryChart(
     }
     return { column: [...sums], colour: index % colours };
   });
-  // The highest is drawn first, so that each lower one covers its own part.
+  // The highest curve is drawn first, so that each lower one covers its own part.
   stacked.reverse();
   return {
-    ...whole,
+    ...total,
     columns: stacked.map(({ column }) => column),
     colours: stacked.map(({ colour }) => colour),
     stacked: true,
@@ -98,7 +98,7 @@ function memoryChart(
 }
 
 function queueChart(busy: Column, waiting: Column): ChartModel {
-  const words = (value: number): string => figure(value);
+  const format = (value: number): string => figure(value);
   return {
     name: "Slots and queue",
     columns: [busy, waiting],
@@ -106,21 +106,21 @@ function queueChart(busy: Column, waiting: Column): ChartModel {
     stacked: false,
     known: isKnown(busy) || isKnown(waiting),
     top: null,
-    read: (index) => `${wordsOr(busy[index], words)} busy, ${wordsOr(waiting[index], words)} waiting`,
-    text: `${spoken("Busy slots", busy, words)}; ${spoken("waiting calls", waiting, words)}`,
+    read: (index) => `${formatOr(busy[index], format)} busy, ${formatOr(waiting[index], format)} waiting`,
+    text: `${rangeText("Busy slots", busy, format)}; ${rangeText("waiting calls", waiting, format)}`,
   };
 }
 
-function spoken(name: string, column: Column, words: (value: number) => string): string {
+function rangeText(name: string, column: Column, format: (value: number) => string): string {
   const known = column.filter((value) => value !== null);
   const last = column.at(-1);
-  if (known.length === 0) return `${name}: nothing known`;
-  const least = words(Math.min(...known));
-  const most = words(Math.max(...known));
-  return `${name}: now ${last === null || last === undefined ? "unknown" : words(last)}, between ${least} and ${most}`;
+  if (known.length === 0) return `${name}: no data`;
+  const min = format(Math.min(...known));
+  const max = format(Math.max(...known));
+  return `${name}: now ${last === null || last === undefined ? "unknown" : format(last)}, between ${min} and ${max}`;
 }
 
 const isKnown = (column: Column): boolean => column.some((value) => value !== null);
 
-const wordsOr = (value: number | null | undefined, words: (value: number) => string): string =>
-  value === null || value === undefined ? UNKNOWN : words(value);
+const formatOr = (value: number | null | undefined, format: (value: number) => string): string =>
+  value === null || value === undefined ? UNKNOWN : format(value);

@@ -1,11 +1,11 @@
-// A key's form: what its fields hold as text, what is wrong with them in words, and what the API is told.
+// The form of a key: its fields as text, their errors, and the API requests they make.
 import type { KeyView } from "../../shared/keys.ts";
 
 export interface KeyFields {
   readonly name: string;
   readonly infer: boolean;
   readonly admin: boolean;
-  /** Null is all there are, also those to come. */
+  /** Null: all, including future ones. */
   readonly agents: readonly string[] | null;
   readonly perSecond: string;
   readonly concurrent: string;
@@ -47,18 +47,18 @@ export function fieldsOf(key: KeyView): KeyFields {
   };
 }
 
-export type FieldFaults = Partial<Record<keyof KeyFields, string>>;
+export type FieldErrors = Partial<Record<keyof KeyFields, string>>;
 
-/** The edge checks all of it again; here it is said beside the field. */
-export function keyFaults(fields: KeyFields): FieldFaults {
-  const faults: { -readonly [K in keyof KeyFields]?: string } = {};
-  if (fields.name.trim() === "") faults.name = "Give it a name: who uses it, and where.";
-  if (!fields.infer && !fields.admin) faults.infer = "A key needs at least one of the two.";
-  if (fields.agents?.length === 0) faults.agents = "Choose one at least, or allow all.";
+/** The edge validates again; these errors are shown next to the field. */
+export function fieldErrors(fields: KeyFields): FieldErrors {
+  const errors: { -readonly [K in keyof KeyFields]?: string } = {};
+  if (fields.name.trim() === "") errors.name = "Enter a name: who uses the key, and for what.";
+  if (!fields.infer && !fields.admin) errors.infer = "Choose at least one of the two.";
+  if (fields.agents?.length === 0) errors.agents = "Choose at least one, or allow all.";
   for (const field of ["perSecond", "concurrent", "tokensPerMonth"] as const) {
-    if (!isCountOrEmpty(fields[field])) faults[field] = "A whole number above 0, or nothing.";
+    if (!isCountOrEmpty(fields[field])) errors[field] = "Enter a whole number above 0, or leave it empty.";
   }
-  return faults;
+  return errors;
 }
 
 /** Body of `POST /admin/keys`. */
@@ -67,17 +67,17 @@ export function newKeyBody(fields: KeyFields): Record<string, unknown> {
   return { ...common(fields), limits: { ...(perSecond === null ? {} : { perSecond }), ...others } };
 }
 
-/** Body of `PATCH /admin/keys/:id`: only what changed; null where nothing did. */
+/** Body of `PATCH /admin/keys/:id`: only what changed; null if nothing did. */
 export function keyChangeBody(before: KeyView, fields: KeyFields): Record<string, unknown> | null {
-  const was = common(fieldsOf(before));
-  const is = common(fields);
+  const previous = common(fieldsOf(before));
+  const current = common(fields);
   const change: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(is)) {
-    if (JSON.stringify(value) !== JSON.stringify(was[name])) change[name] = value;
+  for (const [name, value] of Object.entries(current)) {
+    if (JSON.stringify(value) !== JSON.stringify(previous[name])) change[name] = value;
   }
   const limits: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(limitsOf(fields))) {
-    // No limit a second is no wish one can have: emptied, it stays as it was.
+    // The limit per second can't be removed: an empty field leaves it unchanged.
     if (name === "perSecond" && value === null) continue;
     if (value !== before.limits[name as keyof KeyView["limits"]]) limits[name] = value;
   }
@@ -105,8 +105,9 @@ function limitsOf(fields: KeyFields): Record<keyof KeyView["limits"], number | n
   };
 }
 
-/** People write 1,000,000, 1 000 000 and 1_000_000. */
-const bare = (text: string): string => text.replaceAll(/[\s,_.]/g, "");
-const isCountOrEmpty = (text: string): boolean => /^([1-9]\d{0,14})?$/.test(bare(text));
-const numberOf = (text: string): number | null => (bare(text) === "" ? null : Number(bare(text)));
+/** Accepts 1,000,000, 1 000 000 and 1_000_000. */
+const withoutSeparators = (text: string): string => text.replaceAll(/[\s,_.]/g, "");
+const isCountOrEmpty = (text: string): boolean => /^([1-9]\d{0,14})?$/.test(withoutSeparators(text));
+const numberOf = (text: string): number | null =>
+  withoutSeparators(text) === "" ? null : Number(withoutSeparators(text));
 const numberText = (value: number | null): string => (value === null ? "" : value.toLocaleString("en-GB"));

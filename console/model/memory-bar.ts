@@ -1,17 +1,17 @@
-// GPU memory of a box as a stacked bar: a segment a server, then what others hold, out of its cards.
+// GPU memory of a box as a stacked bar: a segment for each server, then other processes, out of all its cards.
 import type { FleetBoxView } from "../../shared/fleet-view.ts";
 import { allCards } from "../../shared/gpu-cards.ts";
-import { gib, share } from "./figure.ts";
+import { gib, share } from "./format.ts";
 
 export interface MemorySegment {
   readonly key: string;
   readonly label: string;
-  /** What it holds, GiB; null where nobody could tell. */
+  /** Null if unknown. */
   readonly gib: number | null;
   readonly budgetGib: number | null;
-  /** Of the card, 0 to 1. */
+  /** Share of the card, 0 to 1. */
   readonly share: number;
-  /** Of the palette; null for what is no server's. */
+  /** Index in the palette; null if it is no server's. */
   readonly colour: number | null;
   readonly overBudget: boolean;
 }
@@ -21,17 +21,17 @@ export interface MemoryBar {
   readonly usedGib: number | null;
   readonly cardGib: number;
   readonly budgetGib: number;
-  /** Where on the bar the plan ends, 0 to 1. */
+  /** Position of the plan's end on the bar, 0 to 1. */
   readonly budgetShare: number;
-  /** All of it in one sentence. */
+  /** The bar in one sentence. */
   readonly text: string;
 }
 
-/** More than the plan by this share is told: measured processes vary by a few per cent. */
+/** A server above its plan by this factor is marked; measured values vary by a few per cent. */
 const OVER_BUDGET = 1.05;
 
-/** Less than this of the card is the driver's own and not worth a name, GiB. */
-const WORTH_NAMING_GIB = 0.05;
+/** A smaller rest is the driver's own and not shown. */
+const MIN_REST_GIB = 0.05;
 
 export function memoryBar(box: FleetBoxView): MemoryBar {
   const cards = allCards(box.gpus);
@@ -48,8 +48,8 @@ export function memoryBar(box: FleetBoxView): MemoryBar {
   const byServers = segments.reduce((sum, { gib }) => sum + (gib ?? 0), 0);
   const usedGib = cards.memoryUsedGib ?? (segments.some(({ gib }) => gib !== null) ? byServers : null);
   const rest = (usedGib ?? 0) - byServers;
-  if (rest > WORTH_NAMING_GIB) {
-    const label = byServers === 0 ? "in use, by whom isn't known" : "driver and others";
+  if (rest > MIN_REST_GIB) {
+    const label = byServers === 0 ? "in use, by unknown processes" : "driver and others";
     segments.push({
       key: "rest",
       label,
@@ -62,7 +62,7 @@ export function memoryBar(box: FleetBoxView): MemoryBar {
   }
   const budgetGib = box.servers.reduce((sum, server) => sum + server.budgetGib, 0);
   const planned = `${gib(budgetGib)} planned`;
-  const heard = box.state === "silent" ? "last heard: " : "";
+  const prefix = box.state === "silent" ? "last report: " : "";
   return {
     segments,
     usedGib,
@@ -71,7 +71,7 @@ export function memoryBar(box: FleetBoxView): MemoryBar {
     budgetShare: share(budgetGib, cardGib),
     text:
       usedGib === null
-        ? `not known; ${planned} of ${gib(cardGib)}`
-        : `${heard}${gib(usedGib)} of ${gib(cardGib)} in use, ${planned}`,
+        ? `unknown; ${planned} of ${gib(cardGib)}`
+        : `${prefix}${gib(usedGib)} of ${gib(cardGib)} in use, ${planned}`,
   };
 }

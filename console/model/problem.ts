@@ -1,4 +1,4 @@
-// What kept a question to the edge from being answered, in words an operator can act on.
+// The reason why a request to the edge failed, as text that an operator can act on.
 import * as z from "zod";
 
 export interface Problem {
@@ -6,7 +6,7 @@ export interface Problem {
   readonly code: string;
   readonly message: string;
   readonly requestId: string | null;
-  /** When the edge wants to be asked again, milliseconds; null where it doesn't say. */
+  /** The pause that the edge requests before the next attempt; null if it sends none. */
   readonly retryAfterMs: number | null;
 }
 
@@ -14,7 +14,7 @@ const ErrorAnswer = z.object({
   error: z.object({ message: z.string(), code: z.string(), request_id: z.string().optional() }),
 });
 
-/** Reads an error as every answer and every broken stream has it; null where this is none. */
+/** The error in an answer or in an event of a broken stream; null if there is none. */
 export function errorIn(body: unknown): Problem | null {
   const parsed = ErrorAnswer.safeParse(body);
   if (!parsed.success) return null;
@@ -23,50 +23,50 @@ export function errorIn(body: unknown): Problem | null {
 }
 
 export function refusal(status: number, headers: Headers, body: unknown): Problem {
-  const said = errorIn(body);
+  const error = errorIn(body);
   const retryAfterMs = Number(headers.get("retry-after-ms") ?? Number.NaN);
   return {
-    code: said?.code ?? `status ${status}`,
+    code: error?.code ?? `status ${status}`,
     message:
-      said?.message ??
-      `The answer was ${status}, and without a word of ours: something before the edge spoke.`,
-    requestId: said?.requestId ?? headers.get("x-request-id"),
+      error?.message ??
+      `The answer was ${status} and didn't come from the edge: something in front of it answered.`,
+    requestId: error?.requestId ?? headers.get("x-request-id"),
     retryAfterMs: Number.isFinite(retryAfterMs) ? retryAfterMs : null,
   };
 }
 
 export const NETWORK: Problem = {
   code: "network",
-  message: "The edge can't be reached. Is this machine online?",
+  message: "The edge can't be reached. Check that this machine is online.",
   requestId: null,
   retryAfterMs: null,
 };
 
 export const UNREADABLE: Problem = {
   code: "unreadable",
-  message: "The edge answered what this page can't read. One of them is newer: reload the page.",
+  message: "This page can't read the edge's answer: their versions differ. Reload the page.",
   requestId: null,
   retryAfterMs: null,
 };
 
-/** Why a key doesn't sign in. */
-export function signInWords(problem: Problem): string {
+/** Explains why a key was refused at sign-in. */
+export function signInText(problem: Problem): string {
   switch (problem.code) {
     case "missing_key":
     case "invalid_key":
-      return "The edge doesn't know this key. It may have been revoked, or lost a character on its way here.";
+      return "The edge doesn't know this key. It may have been revoked, or copied incompletely.";
     case "expired_key":
       return "This key has expired. Sign in with another one.";
     case "scope_missing":
-      return "This key is good, but it may not look after the fleet: it lacks the scope “admin”.";
+      return "This key is valid, but it can't manage the fleet: it lacks the scope “admin”.";
     case "too_many_failed_keys":
-      return "Too many wrong keys came from your address. Wait a minute, then try again.";
+      return "Too many invalid keys were sent from your address. Wait a minute, then try again.";
     default:
       return problem.message;
   }
 }
 
-/** Whether the key itself was refused, so that asking again can't help. */
-export function refusesKey({ code }: Problem): boolean {
+/** Whether the key itself was refused, so that a repeated request can't succeed. */
+export function isKeyRefused({ code }: Problem): boolean {
   return ["missing_key", "invalid_key", "expired_key", "scope_missing"].includes(code);
 }

@@ -1,33 +1,33 @@
-// What a server's or a box's state is called, and how much it should worry: words first, colour second.
+// Labels and severity of server and box states; text first, colour second.
 import type { FleetBoxView, FleetServerView } from "../../shared/fleet-view.ts";
 
-/** `quiet` is nothing to act on and nothing to be glad of. */
+/** `quiet` needs no action and is no success. */
 export type Level = "good" | "warn" | "bad" | "quiet";
 
 export interface StateText {
   readonly level: Level;
-  readonly word: string;
-  /** What the state means, where its word alone doesn't tell. */
+  readonly label: string;
+  /** An explanation of the label; may be empty. */
   readonly meaning: string;
 }
 
-export const SERVER_WORDS: Readonly<Record<FleetServerView["state"], StateText>> = {
-  ready: { level: "good", word: "ready", meaning: "takes calls" },
-  slow: { level: "warn", word: "slow", meaning: "takes calls, slower than it used to" },
-  loading: { level: "warn", word: "loading", meaning: "loads its weights" },
-  stalled: { level: "bad", word: "stalled", meaning: "decodes nothing" },
-  down: { level: "bad", word: "down", meaning: "nothing listens on its port" },
-  draining: { level: "quiet", word: "draining", meaning: "takes no further calls" },
-  unknown: { level: "quiet", word: "unknown", meaning: "its box says nothing of it" },
+export const SERVER_STATE_TEXT: Readonly<Record<FleetServerView["state"], StateText>> = {
+  ready: { level: "good", label: "ready", meaning: "takes calls" },
+  slow: { level: "warn", label: "slow", meaning: "takes calls, but slower than before" },
+  loading: { level: "warn", label: "loading", meaning: "loads its weights" },
+  stalled: { level: "bad", label: "stalled", meaning: "produces no tokens" },
+  down: { level: "bad", label: "down", meaning: "nothing listens on its port" },
+  draining: { level: "quiet", label: "draining", meaning: "takes no new calls" },
+  unknown: { level: "quiet", label: "unknown", meaning: "its box doesn't report it" },
 };
 
-export const BOX_WORDS: Readonly<Record<FleetBoxView["state"], StateText>> = {
-  up: { level: "good", word: "up", meaning: "its agent is linked" },
-  draining: { level: "warn", word: "draining", meaning: "takes no further calls; those that run go on" },
-  silent: { level: "bad", word: "silent", meaning: "its agent says nothing" },
+export const BOX_STATE_TEXT: Readonly<Record<FleetBoxView["state"], StateText>> = {
+  up: { level: "good", label: "up", meaning: "its agent is linked" },
+  draining: { level: "warn", label: "draining", meaning: "takes no new calls; running calls finish" },
+  silent: { level: "bad", label: "silent", meaning: "its agent doesn't report" },
 };
 
-/** Whether calls can go there now. */
+/** Whether calls can go to it now. */
 export function takesCalls(server: FleetServerView): boolean {
   return server.state === "ready" || server.state === "slow";
 }

@@ -1,4 +1,4 @@
-// What a playground's question can be addressed to: an agent type, a port or a model, as the fleet has them now.
+// The targets of a playground request: the agent types, ports and models of the fleet.
 import { DEFAULT_AGENT } from "../../shared/fleet.ts";
 import type { FleetView } from "../../shared/fleet-view.ts";
 
@@ -22,7 +22,7 @@ export function targetGroups(view: FleetView | null): TargetGroup[] {
       options: agentTypes(view).map((name) => ({ value: `agent:${name}`, label: name })),
     },
     {
-      label: "Port, and no other while it is up",
+      label: "Port, no other while it is up",
       options: [...byPort.values()].map(({ port, model }) => ({
         value: `port:${port}`,
         label: `${port} · ${model}`,
@@ -35,13 +35,13 @@ export function targetGroups(view: FleetView | null): TargetGroup[] {
   ];
 }
 
-/** The default first: it is what clients get that name none. */
+/** The default comes first: clients without an agent type get it. */
 export function agentTypes(view: FleetView | null): string[] {
   const named = (view?.boxes ?? []).flatMap((box) => box.servers.flatMap(({ agents }) => agents));
   return [DEFAULT_AGENT, ...new Set(named.filter((agent) => agent !== DEFAULT_AGENT).toSorted())];
 }
 
-/** Reads an option's value back. */
+/** The target of an option's value. */
 export function targetOf(value: string): Target {
   const colon = value.indexOf(":");
   const name = value.slice(colon + 1);

@@ -1,5 +1,5 @@
-// The time, a second at a time, for all that says "since". Between two of the edge's words its clock is ours, moved by
-// what the two differ in: a browser that is minutes off must not make a fresh figure look old.
+// The current time, updated every second, for durations on the page. The edge's time is estimated from its last
+// update: a browser whose clock is wrong must not make a new figure look old.
 import { computed, signal } from "@preact/signals";
 import { fleet } from "./session.ts";
 
@@ -8,10 +8,10 @@ const TICK_MS = 1000;
 /** By the browser's clock. */
 export const now = signal(Date.now());
 
-/** By the edge's. */
+/** By the edge's clock. */
 export const edgeNow = computed(() => {
-  const heard = fleet.value;
-  return heard === null ? now.value : heard.view.at + Math.max(0, now.value - heard.lastSeenAt);
+  const snapshot = fleet.value;
+  return snapshot === null ? now.value : snapshot.view.at + Math.max(0, now.value - snapshot.receivedAt);
 });
 
 export function startClock(): void {

@@ -1,15 +1,15 @@
-// One line that tells what came of what the operator did; the next one takes its place.
+// One line with the result of the operator's last action.
 import { signal } from "@preact/signals";
 
 export const notice = signal("");
 
-/** How long it stays, milliseconds: long enough to be read twice. */
+/** Long enough to be read twice. */
 const SHOWN_MS = 8_000;
 
-let leaving: ReturnType<typeof setTimeout> | undefined;
+let timer: ReturnType<typeof setTimeout> | undefined;
 
-export function tell(text: string): void {
-  clearTimeout(leaving);
+export function showNotice(text: string): void {
+  clearTimeout(timer);
   notice.value = text;
-  leaving = setTimeout(() => (notice.value = ""), SHOWN_MS);
+  timer = setTimeout(() => (notice.value = ""), SHOWN_MS);
 }

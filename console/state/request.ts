@@ -1,35 +1,35 @@
-// What the edge answers to one question, for as long as a part of the page shows it.
+// A hook that requests a path of the edge for a component, once or repeatedly.
 import { useEffect, useState } from "preact/hooks";
 import type * as z from "zod";
 import type { Problem } from "../model/problem.ts";
 import { session } from "./session.ts";
 
 export interface Answer<T> {
-  /** The last that came, also of a question before this one; null before the first. */
+  /** The last answer, even of an earlier path; null before the first. */
   readonly value: T | null;
   readonly problem: Problem | null;
 }
 
 /**
- * @param path asked for anew where it changes.
- * @param everyMs and this often; left out, once.
+ * @param path requested again when it changes.
+ * @param everyMs interval of further requests; none without it.
  */
 export function useAnswer<T>(path: string, schema: z.ZodType<T>, everyMs?: number): Answer<T> {
   const [answer, setAnswer] = useState<Answer<T>>({ value: null, problem: null });
   useEffect(() => {
-    let gone = false;
-    const ask = async (): Promise<void> => {
+    let unmounted = false;
+    const load = async (): Promise<void> => {
       const outcome = await session.peek()?.edge.get(path, schema);
-      if (gone || outcome === undefined) return;
+      if (unmounted || outcome === undefined) return;
       if (outcome.ok) setAnswer({ value: outcome.value, problem: null });
       else setAnswer(({ value }) => ({ value, problem: outcome.problem }));
     };
-    void ask();
-    // A tab nobody looks at asks for nothing.
+    void load();
+    // A hidden tab sends no requests.
     const timer =
-      everyMs === undefined ? undefined : setInterval(() => void (document.hidden || ask()), everyMs);
+      everyMs === undefined ? undefined : setInterval(() => void (document.hidden || load()), everyMs);
     return () => {
-      gone = true;
+      unmounted = true;
       clearInterval(timer);
     };
   }, [path, everyMs]);

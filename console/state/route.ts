@@ -1,4 +1,4 @@
-// Which view is shown: its name after the `#`, so that the browser's own buttons work. Nothing else goes there.
+// The current view: its name after the `#`, so that the browser's back button works. Nothing else is stored there.
 import { signal } from "@preact/signals";
 
 export const VIEWS = {
@@ -9,18 +9,18 @@ export const VIEWS = {
 } as const;
 export type ViewName = keyof typeof VIEWS;
 
-const named = (hash: string): ViewName => {
+const viewIn = (hash: string): ViewName => {
   const name = hash.slice(1);
   return Object.hasOwn(VIEWS, name) ? (name as ViewName) : "overview";
 };
 
-export const route = signal<ViewName>(named(location.hash));
+export const route = signal<ViewName>(viewIn(location.hash));
 
 export function followRoute(): void {
   addEventListener("hashchange", () => {
-    // The skip link's target is no view: it leads to the one that is shown.
+    // The skip link's target is not a view.
     if (location.hash === "#main") return;
-    route.value = named(location.hash);
+    route.value = viewIn(location.hash);
     scrollTo(0, 0);
   });
 }

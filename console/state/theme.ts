@@ -1,4 +1,4 @@
-// Light or dark: as the system has it until the operator says otherwise, and then until the tab is closed.
+// Light or dark: the system's setting until the operator chooses one for this tab.
 import { signal } from "@preact/signals";
 
 export type Theme = "light" | "dark";

@@ -1,4 +1,4 @@
-// Signs in with an admin key, which this tab keeps in its memory for as long as it is open.
+// The sign-in form. The admin key is kept only in this tab's memory.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Field } from "../components/field.tsx";
 import { LevelIcon, Logo } from "../components/icon.tsx";
@@ -13,7 +13,7 @@ export function SignIn() {
     setBusy(true);
     await signIn(field.current.value.trim());
     setBusy(false);
-    // Still here: the key wasn't good, and the next one is typed over it.
+    // If the key was refused, the next one replaces it.
     field.current?.select();
   };
   return (
@@ -32,7 +32,7 @@ export function SignIn() {
         </div>
         <Field
           label="Admin key"
-          hint="It stays in this tab's memory: no storage, no cookie. Reload, and it is gone."
+          hint="It is kept only in this tab's memory, not in storage or cookies. A reload discards it."
         >
           {(props) => (
             <input
@@ -55,7 +55,7 @@ export function SignIn() {
           )}
         </div>
         <button type="submit" class="button primary wide" disabled={busy}>
-          {busy ? "Asking the edge…" : "Sign in"}
+          {busy ? "Signing in…" : "Sign in"}
         </button>
       </form>
     </div>

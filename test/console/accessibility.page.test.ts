@@ -1,13 +1,13 @@
-// The accessibility of every view: axe-core's rules in light and dark, a phone's width, a keyboard alone, less motion.
+// Accessibility of every view: axe-core's rules in light and dark, a phone's width, keyboard use, reduced motion.
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../support/until.ts";
 import { newFleet, tenBoxes, troubledFleet } from "./support/scenes.ts";
-import { BROWSER, jumpUntil, signIn, Theatre, type Stage } from "./support/stage.ts";
+import { BROWSER, advanceUntil, signIn, TestBrowser, type TestPage } from "./support/test-page.ts";
 
-const theatre = new Theatre();
+const browser = new TestBrowser();
 const PHONE_WIDTH = 390;
 
 interface Finding {
@@ -19,11 +19,11 @@ interface Finding {
 let axe = "";
 
 /**
- * Findings that axe-core calls serious or critical.
+ * The findings that axe-core rates serious or critical.
  * @param options of `axe.run`; by default every rule is checked
  */
 async function findings(page: Page, options = {}): Promise<string[]> {
-  // The page's policy would keep out a script element of the test; it doesn't apply to this way in.
+  // The page's policy blocks a script element, but not this call.
   if (await page.evaluate(() => !("axe" in globalThis))) await page.evaluate(axe);
   const found = await page.evaluate<Finding[]>(
     `axe.run(document, ${JSON.stringify(options)}).then(({ violations }) => violations)`,
@@ -36,38 +36,38 @@ async function findings(page: Page, options = {}): Promise<string[]> {
     );
 }
 
-/** The rules that another colour scheme can break: on one page, it changes colours and nothing else. */
+/** The rules that depend on the colour scheme, which changes only colours. */
 const COLOUR_RULES = { runOnly: { type: "rule", values: ["color-contrast", "link-in-text-block"] } };
 
-/** Waits until the page is no wider than its window; the charts follow the window's width a frame later. */
+/** Waits until the page is no wider than its window: charts adapt to the width a frame later. */
 const fitsInWidth = (page: Page): Promise<true> =>
   until(() =>
     page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth),
   );
 
-/** Each thing an operator may have on the screen. */
-const VIEWS: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
+/** Every kind of screen, and how a test opens it. */
+const VIEWS: Readonly<Record<string, (testPage: TestPage) => Promise<void>>> = {
   overview: async ({ page }) => page.locator("canvas").first().waitFor(),
   trouble: async ({ page, edge }) => {
     edge.fleet = troubledFleet(Date.now);
-    edge.tell();
+    edge.publish();
     await page.getByRole("region", { name: "Alarms" }).waitFor();
   },
   "ten boxes": async ({ page, edge }) => {
     edge.fleet = tenBoxes(Date.now);
-    edge.tell();
+    edge.publish();
     await page.getByText("box7").first().waitFor();
   },
-  "never heard": async ({ page, edge }) => {
+  "never reported": async ({ page, edge }) => {
     edge.fleet = newFleet(Date.now);
-    edge.tell();
-    await page.getByText("never heard").waitFor();
+    edge.publish();
+    await page.getByText("never reported").waitFor();
   },
   stale: async ({ page, edge }) => {
-    edge.away(true);
-    await jumpUntil(page, () =>
+    edge.setOffline(true);
+    await advanceUntil(page, () =>
       page
-        .getByText(/^No word from the edge/)
+        .getByText(/^No update from the edge/)
         .first()
         .isVisible(),
     );
@@ -84,62 +84,62 @@ const VIEWS: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
   "a new key": async ({ page }) => {
     await page.getByRole("link", { name: "Keys", exact: true }).click();
     await page.getByRole("button", { name: "New key" }).click();
-    await page.getByLabel("all, also those to come").uncheck();
+    await page.getByLabel("all, including future ones").uncheck();
     await page.getByRole("button", { name: "Make the key" }).click();
-    await page.getByText("Give it a name").waitFor();
+    await page.getByText("Enter a name").waitFor();
   },
   usage: async ({ page }) => {
     await page.getByRole("link", { name: "Usage", exact: true }).click();
-    await page.getByRole("row", { name: /All together/ }).waitFor();
+    await page.getByRole("row", { name: /^Total/ }).waitFor();
   },
   playground: async ({ page }) => {
     await page.getByRole("link", { name: "Playground", exact: true }).click();
     await page.getByLabel("Prompt").fill("fall back");
     await page.getByRole("button", { name: "Ask" }).click();
-    await page.getByText("whole", { exact: true }).waitFor();
+    await page.getByText("complete", { exact: true }).waitFor();
   },
 };
 
 describe.skipIf(BROWSER === null)("every view", () => {
   beforeAll(async () => {
     axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-    await theatre.open();
+    await browser.open();
   });
-  afterEach(({ task }) => theatre.clear(task.result?.state === "fail"));
-  afterAll(() => theatre.close());
+  afterEach(({ task }) => browser.clear(task.result?.state === "fail"));
+  afterAll(() => browser.close());
 
   it.each(Object.entries(VIEWS))(
-    "%s: no serious finding in light, dark and on a phone, and no sideways scroll there",
+    "%s: no serious finding in light, dark and on a phone, and no horizontal scrolling there",
     async (view, open) => {
-      const stage = await theatre.shared();
-      const { page, misdeeds } = stage;
-      // A colour that is still changing would be judged as it is at that moment.
+      const testPage = await browser.shared();
+      const { page, violations } = testPage;
+      // A colour transition would be judged halfway.
       await page.emulateMedia({ reducedMotion: "reduce" });
-      await open(stage);
+      await open(testPage);
       expect(await findings(page)).toEqual([]);
       await page.emulateMedia({ colorScheme: "dark" });
       expect(await findings(page, COLOUR_RULES)).toEqual([]);
       await page.setViewportSize({ width: PHONE_WIDTH, height: 844 });
       await fitsInWidth(page);
       expect(await findings(page)).toEqual([]);
-      // Without an edge Chrome reports lines of its own.
-      if (view !== "stale") expect(misdeeds).toEqual([]);
+      // Chrome logs errors of its own if the edge is offline.
+      if (view !== "stale") expect(violations).toEqual([]);
     },
   );
 
-  it.each(["light", "dark"] as const)("signing in, %s, also when it is refused", async (colorScheme) => {
-    const { page, misdeeds } = await theatre.stage({ colorScheme, width: PHONE_WIDTH });
+  it.each(["light", "dark"] as const)("the sign-in form, %s, also after a refusal", async (colorScheme) => {
+    const { page, violations } = await browser.signedOut({ colorScheme, width: PHONE_WIDTH });
     expect(await findings(page)).toEqual([]);
     await signIn(page, "not a key");
-    await page.getByText("This is no key").waitFor();
+    await page.getByText("This is not a key").waitFor();
     expect(await findings(page)).toEqual([]);
     await fitsInWidth(page);
-    expect(misdeeds).toEqual([]);
+    expect(violations).toEqual([]);
   });
 
-  it("is reached by keyboard alone: the skip link first, then the views, each with a visible focus", async () => {
-    const { page } = await theatre.shared();
-    // As after the page has loaded.
+  it("can be reached by keyboard: the skip link first, then the views, each with a visible focus", async () => {
+    const { page } = await browser.shared();
+    // The same state as after loading the page.
     await page.evaluate(() => {
       document.body.tabIndex = -1;
       document.body.focus();
@@ -162,27 +162,27 @@ describe.skipIf(BROWSER === null)("every view", () => {
     await page.getByRole("heading", { level: 1, name: "Keys" }).waitFor();
   });
 
-  it("takes the system's colours until the operator says otherwise, and keeps that nowhere", async () => {
-    const { page } = await theatre.signedIn({ colorScheme: "dark" });
-    const ground = (): Promise<string> =>
+  it("follows the system's colour scheme until the operator changes it, and stores nothing", async () => {
+    const { page } = await browser.signedIn({ colorScheme: "dark" });
+    const background = (): Promise<string> =>
       page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
-    const dark = await ground();
+    const dark = await background();
     await page.getByRole("button", { name: "Use light colours" }).click();
-    await until(async () => (await ground()) !== dark);
+    await until(async () => (await background()) !== dark);
     expect(await page.evaluate(() => localStorage.length + sessionStorage.length)).toBe(0);
     await page.reload();
-    expect(await ground()).toBe(dark);
+    expect(await background()).toBe(dark);
   });
 
-  it("moves nothing if the system asks for less motion", async () => {
-    const { page } = await theatre.shared();
-    const seconds = (): Promise<string> =>
+  it("has no transitions if the system asks for reduced motion", async () => {
+    const { page } = await browser.shared();
+    const transition = (): Promise<string> =>
       page
         .locator(".memory-segment")
         .first()
         .evaluate((segment) => getComputedStyle(segment).transitionDuration);
-    expect(await seconds()).toBe("0.4s");
+    expect(await transition()).toBe("0.4s");
     await page.emulateMedia({ reducedMotion: "reduce" });
-    expect(await seconds()).toBe("0s");
+    expect(await transition()).toBe("0s");
   });
 });

@@ -1,4 +1,4 @@
-// Starts the browser that all page tests share, once for a run of theirs.
+// Starts the browser that all page tests of a run share.
 import type { TestProject } from "vitest/node";
 import { findChromium, serve } from "./support/chromium.ts";
 

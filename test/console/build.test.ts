@@ -5,7 +5,7 @@ import { beforeAll, expect, it } from "vitest";
 import { ASSETS, buildConsole } from "../../scripts/build-console.mjs";
 import { PAGE_HEADERS } from "../../worker/pages/console-headers.ts";
 
-/** The design's bound for the script, gzipped. */
+/** The design's limit for the gzipped script. */
 const MAX_SCRIPT_BYTES = 150 * 1024;
 
 const files = new Map<string, string>();
@@ -23,21 +23,21 @@ it("the script is at most 150 KB gzipped", () => {
   expect(bytes).toBeLessThanOrEqual(MAX_SCRIPT_BYTES);
 });
 
-it("the page holds no script and no style of its own, and names its files by their content", () => {
+it("the page contains no inline script or style, and refers to files by their content hash", () => {
   const page = files.get("index.html") ?? "";
   expect(page).toContain(`src="/console/${named("app-")}"`);
   expect(page).toContain(`href="/console/${named("style-")}"`);
   expect(page).not.toMatch(/<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)/);
 });
 
-it("built twice at once it is whole, and the same", async () => {
+it("two builds at the same time give the same complete result", async () => {
   const [one, other] = await Promise.all([buildConsole(), buildConsole()]);
   expect(one.toSorted()).toEqual(other.toSorted());
   expect(one.toSorted()).toEqual([...files.keys()].toSorted());
   for (const name of one) expect(await readFile(join(ASSETS, "console", name), "utf8")).toBe(files.get(name));
 });
 
-it("nothing comes from elsewhere: no address but those of licences and XML's names", () => {
+it("nothing is loaded from other hosts: the only addresses are those of licences and XML namespaces", () => {
   for (const [name, text] of files) {
     const hosts = new Set([...text.matchAll(/https?:\/\/([a-z0-9.-]+)/gi)].map(([, host]) => host));
     for (const known of ["www.w3.org", "json-schema.org", "github.com", "mozilla.org"]) hosts.delete(known);
@@ -45,7 +45,7 @@ it("nothing comes from elsewhere: no address but those of licences and XML's nam
   }
 });
 
-it("the policy lets the page load its own script and style, ask its own origin, and nothing more", () => {
+it("the policy allows only the page's own script and style, and requests to its own origin", () => {
   expect(PAGE_HEADERS["content-security-policy"]).toBe(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   );

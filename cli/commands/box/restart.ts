@@ -46,7 +46,7 @@ async function restart(target: Target, options: Options, io: CommandContext): Pr
     options,
     io,
     raw,
-    () => `PM2 restarts ${port} on ${box}. \`isha fleet\` shows when it is back.\n`,
+    () => `Requested a restart of ${port} on ${box}. \`isha fleet\` shows when it is back.\n`,
   );
 }
 

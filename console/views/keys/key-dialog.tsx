@@ -1,10 +1,10 @@
-// Makes a key, or changes what one may do.
+// The dialog that makes or changes a key.
 import { useState } from "preact/hooks";
 import { KeyView, KeyWithSecret } from "../../../shared/keys.ts";
 import {
   fieldsOf,
   keyChangeBody,
-  keyFaults,
+  fieldErrors,
   newKeyBody,
   NEW_KEY,
   type KeyFields,
@@ -17,40 +17,40 @@ import { fleet, session } from "../../state/session.ts";
 import { KeyFieldset } from "./key-fieldset.tsx";
 
 interface KeyDialogProps {
-  /** Null: a new one. */
-  readonly before: KeyView | null;
-  readonly onMade: (made: KeyWithSecret) => void;
+  /** Null for a new key. */
+  readonly current: KeyView | null;
+  readonly onMade: (key: KeyWithSecret) => void;
   readonly onChanged: () => void;
   readonly onClose: () => void;
 }
 
-export function KeyDialog({ before, onMade, onChanged, onClose }: KeyDialogProps) {
-  const [fields, setFields] = useState<KeyFields>(before === null ? NEW_KEY : fieldsOf(before));
-  const [tried, setTried] = useState(false);
+export function KeyDialog({ current, onMade, onChanged, onClose }: KeyDialogProps) {
+  const [fields, setFields] = useState<KeyFields>(current === null ? NEW_KEY : fieldsOf(current));
+  const [submitted, setSubmitted] = useState(false);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
-  const faults = keyFaults(fields);
+  const errors = fieldErrors(fields);
   const submit = async (): Promise<void> => {
-    setTried(true);
+    setSubmitted(true);
     const edge = session.value?.edge;
-    if (Object.keys(faults).length > 0 || edge === undefined || busy) return;
+    if (Object.keys(errors).length > 0 || edge === undefined || busy) return;
     setBusy(true);
     setProblem(null);
-    if (before === null) {
+    if (current === null) {
       const answer = await edge.send("POST", "/admin/keys", newKeyBody(fields), KeyWithSecret);
       setBusy(false);
       return answer.ok ? onMade(answer.value) : setProblem(answer.problem);
     }
-    const change = keyChangeBody(before, fields);
+    const change = keyChangeBody(current, fields);
     if (change === null) return onClose();
-    const answer = await edge.send("PATCH", `/admin/keys/${encodeURIComponent(before.id)}`, change, KeyView);
+    const answer = await edge.send("PATCH", `/admin/keys/${encodeURIComponent(current.id)}`, change, KeyView);
     setBusy(false);
     return answer.ok ? onChanged() : setProblem(answer.problem);
   };
-  // What a key has stays choosable, also where the fleet no longer knows it.
-  const agents = [...new Set([...agentTypes(fleet.value?.view ?? null), ...(before?.agents ?? [])])];
+  // The key's own agent types can be chosen even if the fleet no longer has them.
+  const agents = [...new Set([...agentTypes(fleet.value?.view ?? null), ...(current?.agents ?? [])])];
   return (
-    <Dialog title={before === null ? "New key" : `Change “${before.name}”`} onClose={onClose} wide>
+    <Dialog title={current === null ? "New key" : `Change “${current.name}”`} onClose={onClose} wide>
       <form
         noValidate
         onSubmit={(event) => {
@@ -61,9 +61,9 @@ export function KeyDialog({ before, onMade, onChanged, onClose }: KeyDialogProps
         <div class="dialog-body">
           <KeyFieldset
             fields={fields}
-            faults={tried ? faults : {}}
+            errors={submitted ? errors : {}}
             agents={agents}
-            isNew={before === null}
+            isNew={current === null}
             onChange={(change) => setFields({ ...fields, ...change })}
           />
           <ProblemNote problem={problem} />
@@ -73,7 +73,7 @@ export function KeyDialog({ before, onMade, onChanged, onClose }: KeyDialogProps
             Cancel
           </button>
           <button type="submit" class="button primary" disabled={busy}>
-            {busy ? "Asking…" : before === null ? "Make the key" : "Save"}
+            {busy ? "Sending…" : current === null ? "Make the key" : "Save"}
           </button>
         </footer>
       </form>

@@ -1,26 +1,26 @@
-// The fields of a key.
+// The fields of a key's form.
 import { FALLBACK_POLICIES, PRIORITIES } from "../../../shared/fleet.ts";
-import type { FieldFaults, KeyFields } from "../../model/key-form.ts";
+import type { FieldErrors, KeyFields } from "../../model/key-form.ts";
 import { Field } from "../../components/field.tsx";
 
 interface KeyFieldsetProps {
   readonly fields: KeyFields;
-  readonly faults: FieldFaults;
+  readonly errors: FieldErrors;
   readonly agents: readonly string[];
   readonly isNew: boolean;
   readonly onChange: (change: Partial<KeyFields>) => void;
 }
 
-const FALLBACK_WORDS = {
+const FALLBACK_LABELS = {
   auto: "any model",
-  "same-model": "same model only",
-  none: "no other",
+  "same-model": "the same model only",
+  none: "no other model",
 } as const satisfies Record<KeyFields["fallback"], string>;
 
-export function KeyFieldset({ fields, faults, agents, isNew, onChange }: KeyFieldsetProps) {
+export function KeyFieldset({ fields, errors, agents, isNew, onChange }: KeyFieldsetProps) {
   return (
     <>
-      <Field label="Name" hint="Who uses it, and where: “Mediczy production”." fault={faults.name}>
+      <Field label="Name" hint="Who uses it, and for what: “Mediczy production”." error={errors.name}>
         {(props) => (
           <input
             {...props}
@@ -32,34 +32,34 @@ export function KeyFieldset({ fields, faults, agents, isNew, onChange }: KeyFiel
         )}
       </Field>
       <fieldset class="boxed">
-        <legend>It may</legend>
-        <Check label="ask models (infer)" checked={fields.infer} onChange={(infer) => onChange({ infer })} />
+        <legend>Permissions</legend>
+        <Check label="call models (infer)" checked={fields.infer} onChange={(infer) => onChange({ infer })} />
         <Check
-          label="look after the fleet and its keys (admin)"
+          label="manage the fleet and its keys (admin)"
           checked={fields.admin}
           onChange={(admin) => onChange({ admin })}
         />
-        {faults.infer === undefined ? null : <p class="fault">{faults.infer}</p>}
+        {errors.infer === undefined ? null : <p class="error">{errors.infer}</p>}
       </fieldset>
-      <AgentChoice fields={fields} fault={faults.agents} agents={agents} onChange={onChange} />
+      <AgentChoice fields={fields} error={errors.agents} agents={agents} onChange={onChange} />
       <div class="field-row">
         <CountField
-          label="Requests a second"
-          hint={isNew ? "Empty: as the fleet file says." : "A whole number."}
+          label="Requests per second"
+          hint={isNew ? "Empty: the fleet file's default." : "A whole number."}
           name="perSecond"
-          {...{ fields, faults, onChange }}
+          {...{ fields, errors, onChange }}
         />
         <CountField
-          label="Calls at once"
+          label="Concurrent calls"
           hint="Empty: no limit."
           name="concurrent"
-          {...{ fields, faults, onChange }}
+          {...{ fields, errors, onChange }}
         />
         <CountField
-          label="Tokens a month"
+          label="Tokens per month"
           hint="Empty: no limit."
           name="tokensPerMonth"
-          {...{ fields, faults, onChange }}
+          {...{ fields, errors, onChange }}
         />
       </div>
       <div class="field-row">
@@ -85,13 +85,13 @@ export function KeyFieldset({ fields, faults, agents, isNew, onChange }: KeyFiel
             >
               {FALLBACK_POLICIES.map((policy) => (
                 <option key={policy} value={policy}>
-                  {FALLBACK_WORDS[policy]}
+                  {FALLBACK_LABELS[policy]}
                 </option>
               ))}
             </select>
           )}
         </Field>
-        <Field label="Good until" hint="Empty: for good.">
+        <Field label="Valid until" hint="Empty: no expiry.">
           {(props) => (
             <input
               {...props}
@@ -103,7 +103,7 @@ export function KeyFieldset({ fields, faults, agents, isNew, onChange }: KeyFiel
         </Field>
       </div>
       <Check
-        label="No limit by address: one backend speaks for many users"
+        label="No limit by address: for a backend that serves many users"
         checked={fields.addressExempt}
         onChange={(addressExempt) => onChange({ addressExempt })}
       />
@@ -113,18 +113,18 @@ export function KeyFieldset({ fields, faults, agents, isNew, onChange }: KeyFiel
 
 interface AgentChoiceProps {
   readonly fields: KeyFields;
-  readonly fault: string | undefined;
+  readonly error: string | undefined;
   readonly agents: readonly string[];
   readonly onChange: (change: Partial<KeyFields>) => void;
 }
 
-function AgentChoice({ fields, fault, agents, onChange }: AgentChoiceProps) {
+function AgentChoice({ fields, error, agents, onChange }: AgentChoiceProps) {
   const chosen = fields.agents;
   return (
     <fieldset class="boxed">
       <legend>Agent types</legend>
       <Check
-        label="all, also those to come"
+        label="all, including future ones"
         checked={chosen === null}
         onChange={(all) => onChange({ agents: all ? null : [] })}
       />
@@ -142,7 +142,7 @@ function AgentChoice({ fields, fault, agents, onChange }: AgentChoiceProps) {
           ))}
         </div>
       )}
-      {fault === undefined ? null : <p class="fault">{fault}</p>}
+      {error === undefined ? null : <p class="error">{error}</p>}
     </fieldset>
   );
 }
@@ -152,13 +152,13 @@ interface CountFieldProps {
   readonly hint: string;
   readonly name: "perSecond" | "concurrent" | "tokensPerMonth";
   readonly fields: KeyFields;
-  readonly faults: FieldFaults;
+  readonly errors: FieldErrors;
   readonly onChange: (change: Partial<KeyFields>) => void;
 }
 
-function CountField({ label, hint, name, fields, faults, onChange }: CountFieldProps) {
+function CountField({ label, hint, name, fields, errors, onChange }: CountFieldProps) {
   return (
-    <Field label={label} hint={hint} fault={faults[name]}>
+    <Field label={label} hint={hint} error={errors[name]}>
       {(props) => (
         <input
           {...props}

@@ -1,11 +1,11 @@
-// Keys as a table; a list of cards on a phone.
+// The table of keys; a list of cards on a phone.
 import type { KeyView } from "../../../shared/keys.ts";
 import type { KeyRow } from "../../model/key-row.ts";
-import { counted, figure, UNKNOWN } from "../../model/figure.ts";
+import { countText, figure, UNKNOWN } from "../../model/format.ts";
 import { Bar } from "../../components/bar.tsx";
 import { StateLabel } from "../../components/state-label.tsx";
 
-/** From here on a month's limit is near enough to be told. */
+/** From this share on, a key's monthly limit is marked. */
 const NEARLY_USED_UP = 0.85;
 
 interface KeyTableProps {
@@ -16,8 +16,7 @@ interface KeyTableProps {
 }
 
 export function KeyTable({ rows, ownKey, onOpen }: KeyTableProps) {
-  if (rows.length === 0)
-    return <p class="card empty">There is no key yet. The first one you make is shown once.</p>;
+  if (rows.length === 0) return <p class="card empty">There are no keys yet.</p>;
   return (
     <div class="card flush">
       <table class="stacking keys" aria-label="Keys">
@@ -25,11 +24,11 @@ export function KeyTable({ rows, ownKey, onOpen }: KeyTableProps) {
           <tr>
             <th scope="col">Name</th>
             <th scope="col">State</th>
-            <th scope="col">May</th>
+            <th scope="col">Permissions</th>
             <th scope="col">Limits</th>
             <th scope="col">This month</th>
             <th scope="col">
-              <span class="unseen">Actions</span>
+              <span class="visually-hidden">Actions</span>
             </th>
           </tr>
         </thead>
@@ -42,16 +41,16 @@ export function KeyTable({ rows, ownKey, onOpen }: KeyTableProps) {
                 {row.key.id === ownKey ? <span class="tag">yours</span> : null}
               </th>
               <td data-label="State">
-                <StateLabel words={row.state} />
+                <StateLabel state={row.state} />
                 {row.state.meaning === "" ? null : <span class="why">{row.state.meaning}</span>}
               </td>
-              <td data-label="May">{row.may}</td>
+              <td data-label="Permissions">{row.permissions}</td>
               <td data-label="Limits">
                 {row.limits}
                 {row.key.addressExempt ? <span class="why">no limit by address</span> : null}
               </td>
               <td data-label="This month">
-                <Use row={row} />
+                <MonthUsage row={row} />
               </td>
               <td class="row-actions">{row.live ? <Actions target={row.key} onOpen={onOpen} /> : null}</td>
             </tr>
@@ -62,27 +61,27 @@ export function KeyTable({ rows, ownKey, onOpen }: KeyTableProps) {
   );
 }
 
-function Use({ row }: { readonly row: KeyRow }) {
-  if (row.use === "") return UNKNOWN;
+function MonthUsage({ row }: { readonly row: KeyRow }) {
+  if (row.usage === "") return UNKNOWN;
   return (
     <>
-      {row.use}
-      {row.useShare === null ? null : (
+      {row.usage}
+      {row.usageShare === null ? null : (
         <Bar
-          share={row.useShare}
-          level={row.useShare >= 1 ? "bad" : row.useShare >= NEARLY_USED_UP ? "warn" : "plain"}
+          share={row.usageShare}
+          level={row.usageShare >= 1 ? "bad" : row.usageShare >= NEARLY_USED_UP ? "warn" : "plain"}
         />
       )}
       <span class="why">
         {row.calls === 0
-          ? "no call"
+          ? "no calls"
           : row.calls < 13
-            ? counted(row.calls, "call")
+            ? countText(row.calls, "call")
             : `${figure(row.calls)} calls`}
-        {row.useShare !== null && row.useShare >= NEARLY_USED_UP
-          ? row.useShare >= 1
+        {row.usageShare !== null && row.usageShare >= NEARLY_USED_UP
+          ? row.usageShare >= 1
             ? ", used up"
-            : `, ${figure(row.useShare * 100)} % used`
+            : `, ${figure(row.usageShare * 100)} % used`
           : ""}
       </span>
     </>
@@ -90,14 +89,14 @@ function Use({ row }: { readonly row: KeyRow }) {
 }
 
 function Actions({ target, onOpen }: { readonly target: KeyView; readonly onOpen: KeyTableProps["onOpen"] }) {
-  const action = (what: "change" | "rotate" | "revoke", word: string) => (
+  const action = (what: "change" | "rotate" | "revoke", label: string) => (
     <button
       type="button"
       class="button small"
-      aria-label={`${word} ${target.name}`}
+      aria-label={`${label} ${target.name}`}
       onClick={() => onOpen(what, target)}
     >
-      {word}
+      {label}
     </button>
   );
   return (

@@ -1,4 +1,4 @@
-// Revokes a key, once its name was typed: there is no way back.
+// The dialog that revokes a key; it requires typing the key's name, because this can't be undone.
 import { KeyView } from "../../../shared/keys.ts";
 import type { Outcome } from "../../api/edge-client.ts";
 import { Confirm } from "../../components/confirm.tsx";
@@ -29,10 +29,7 @@ export function RevokeDialog({ target, own, onDone, onClose }: RevokeDialogProps
       onDone={onDone}
       onClose={onClose}
     >
-      <p>
-        Within seconds no call with this key is taken any more. What runs goes on to its end. There is no way
-        back.
-      </p>
+      <p>Within seconds no new call with this key is admitted; running calls finish. This can't be undone.</p>
       {own ? (
         <p class="problem">
           <LevelIcon level="warn" />

@@ -1,4 +1,4 @@
-// Gives a key a new secret; the old one goes on for a while, so that whoever uses it can change over.
+// The dialog that gives a key a new secret; the old one stays valid for a while, so that the client can change over.
 import { useState } from "preact/hooks";
 import { KeyWithSecret, ROTATION_GRACE_S, type KeyView } from "../../../shared/keys.ts";
 import type { Problem } from "../../model/problem.ts";
@@ -7,8 +7,8 @@ import { Field } from "../../components/field.tsx";
 import { ProblemNote } from "../../components/problem-note.tsx";
 import { session } from "../../state/session.ts";
 
-const GRACES: readonly (readonly [seconds: number, words: string])[] = [
-  [0, "not at all: it leaked"],
+const GRACES: readonly (readonly [seconds: number, label: string])[] = [
+  [0, "not at all: it was leaked"],
   [60 * 60, "an hour"],
   [ROTATION_GRACE_S, "a day"],
   [7 * 24 * 60 * 60, "a week"],
@@ -44,20 +44,20 @@ export function RotateDialog({ target, onMade, onClose }: RotateDialogProps) {
         }}
       >
         <div class="dialog-body">
-          <p>It gets a new secret, shown once. Its id, limits and use stay.</p>
+          <p>The key gets a new secret, shown only once. Its id, limits and usage stay.</p>
           {target.oldSecretUntil === null ? null : (
-            <p>The secret before this one still works; rotating again ends it now.</p>
+            <p>The previous secret is still valid; another rotation ends it now.</p>
           )}
-          <Field label="The present secret goes on for">
+          <Field label="The current secret stays valid for">
             {(props) => (
               <select
                 {...props}
                 value={grace}
                 onChange={(event) => setGrace(Number(event.currentTarget.value))}
               >
-                {GRACES.map(([seconds, words]) => (
+                {GRACES.map(([seconds, label]) => (
                   <option key={seconds} value={seconds}>
-                    {words}
+                    {label}
                   </option>
                 ))}
               </select>
@@ -70,7 +70,7 @@ export function RotateDialog({ target, onMade, onClose }: RotateDialogProps) {
             Cancel
           </button>
           <button type="submit" class="button primary" disabled={busy}>
-            {busy ? "Asking…" : "Make the new secret"}
+            {busy ? "Sending…" : "Make the new secret"}
           </button>
         </footer>
       </form>

@@ -1,4 +1,4 @@
-// Shows a key's secret, the one time there is: closing takes it off the page for good.
+// Shows a key's secret once: closing the dialog removes it from the page.
 import { useState } from "preact/hooks";
 import type { KeyWithSecret } from "../../../shared/keys.ts";
 import { CopyButton } from "../../components/copy-button.tsx";
@@ -14,7 +14,7 @@ interface SecretDialogProps {
 export function SecretDialog({ made, rotated, onClose }: SecretDialogProps) {
   const [copied, setCopied] = useState(false);
   const [warned, setWarned] = useState(false);
-  // A slip on the Escape key must not cost the secret: the first one only warns.
+  // The first Escape only warns: a slip must not lose the secret.
   const mayClose = (): boolean => {
     if (copied || warned) return true;
     setWarned(true);
@@ -22,12 +22,12 @@ export function SecretDialog({ made, rotated, onClose }: SecretDialogProps) {
   };
   return (
     <Dialog
-      title={rotated ? `The new secret of “${made.name}”` : `“${made.name}” is made`}
+      title={rotated ? `New secret of “${made.name}”` : `New key “${made.name}”`}
       onClose={onClose}
       mayClose={mayClose}
     >
       <div class="dialog-body">
-        <p>Copy it now. It is shown this once and kept nowhere: not even the edge can tell it again.</p>
+        <p>Copy it now. It is shown only once and stored nowhere: the edge can't show it again.</p>
         <div class="secret">
           <code class="secret-text">{made.key}</code>
         </div>
@@ -35,7 +35,7 @@ export function SecretDialog({ made, rotated, onClose }: SecretDialogProps) {
           {warned && !copied ? (
             <p class="problem">
               <LevelIcon level="warn" />
-              <span>You haven't copied it. Close once more, and it is gone.</span>
+              <span>You haven't copied it. If you close again, it is lost.</span>
             </p>
           ) : null}
         </div>

@@ -1,4 +1,4 @@
-// A box's curves of the last quarter of an hour or day, asked for anew as often as they can have changed.
+// The charts of a box for the last 15 minutes or 24 hours, refreshed as often as they change.
 import { useMemo, useState } from "preact/hooks";
 import { FleetHistory, type FleetBoxView } from "../../../shared/fleet-view.ts";
 import { allCards } from "../../../shared/gpu-cards.ts";
@@ -9,20 +9,20 @@ import { SERVER_COLOURS } from "../../components/memory-bar.tsx";
 import { ProblemNote } from "../../components/problem-note.tsx";
 import { useAnswer } from "../../state/request.ts";
 
-/** How far back, minutes, by the words of the switch. */
-const SPANS = { "15": "15 minutes", "1440": "24 hours" } as const;
-type Granularity = keyof typeof SPANS;
+/** Labels of the switch, by the range in minutes. */
+const RANGES = { "15": "15 minutes", "1440": "24 hours" } as const;
+type Range = keyof typeof RANGES;
 
-/** The history has a step of ten seconds; a day's curve doesn't move in less than a minute. */
-const REFRESH_MS: Readonly<Record<Granularity, number>> = { "15": 10_000, "1440": 60_000 };
+/** The history has a value every 10 s; the chart of a day needs a refresh only every minute. */
+const REFRESH_MS: Readonly<Record<Range, number>> = { "15": 10_000, "1440": 60_000 };
 
 export function BoxCharts({ box }: { readonly box: FleetBoxView }) {
-  const [span, setSpan] = useState<Granularity>("15");
-  const query = new URLSearchParams({ box: box.name, minutes: span }).toString();
+  const [range, setRange] = useState<Range>("15");
+  const query = new URLSearchParams({ box: box.name, minutes: range }).toString();
   const { value: history, problem } = useAnswer(
     `/admin/fleet/history?${query}`,
     FleetHistory,
-    REFRESH_MS[span],
+    REFRESH_MS[range],
   );
   const ports = box.servers.map(({ port }) => port);
   const cardGib = allCards(box.gpus).memoryTotalGib ?? box.vramGib;
@@ -30,22 +30,22 @@ export function BoxCharts({ box }: { readonly box: FleetBoxView }) {
     () => (history === null ? null : historyCharts(history, ports, cardGib, SERVER_COLOURS)),
     [history, ports.join(), cardGib],
   );
-  const at = useMemo(() => (history === null ? [] : history.at.map((moment) => moment / 1000)), [history]);
+  const at = useMemo(() => (history === null ? [] : history.at.map((ms) => ms / 1000)), [history]);
   return (
     <section class="charts" aria-label={`History of ${box.name}`}>
       <div class="charts-head">
         <h3>History</h3>
-        <Choice label="How far back" options={SPANS} value={span} onChoose={setSpan} />
+        <Choice label="Range" options={RANGES} value={range} onChoose={setRange} />
       </div>
       <ProblemNote problem={problem} />
       {charts === null ? (
-        problem === null && <p class="empty">Asking for the history…</p>
+        problem === null && <p class="empty">Loading the history…</p>
       ) : at.length === 0 ? (
-        <p class="empty">Nothing is recorded of this box yet.</p>
+        <p class="empty">There is no history of this box yet.</p>
       ) : (
         <div class="chart-grid">
           {charts.map((chart) => (
-            <Chart key={chart.name} chart={chart} at={at} together={box.name} spanS={Number(span) * 60} />
+            <Chart key={chart.name} chart={chart} at={at} syncKey={box.name} rangeS={Number(range) * 60} />
           ))}
         </div>
       )}

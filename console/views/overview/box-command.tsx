@@ -1,10 +1,10 @@
-// Drain, resume, restart: what each does is said before it is done.
+// Drain, resume and restart: dialogs that explain each command before it is sent.
 import * as z from "zod";
 import type { FleetBoxView } from "../../../shared/fleet-view.ts";
 import type { Outcome } from "../../api/edge-client.ts";
-import { counted } from "../../model/figure.ts";
+import { countText } from "../../model/format.ts";
 import { Confirm } from "../../components/confirm.tsx";
-import { tell } from "../../state/notice.ts";
+import { showNotice } from "../../state/notice.ts";
 import { session } from "../../state/session.ts";
 
 export type Command =
@@ -18,14 +18,14 @@ interface BoxCommandProps {
 }
 
 export function BoxCommand({ box, command, onClose }: BoxCommandProps) {
-  const { title, action, danger, path, text, done } = wordsOf(box, command);
+  const { title, action, danger, path, text, done } = textOf(box, command);
   const run = async (): Promise<Outcome<unknown>> => {
     const edge = session.value?.edge;
     if (edge === undefined) return { ok: true, value: null };
     return edge.send("POST", path, null, z.unknown());
   };
   const finish = (): void => {
-    tell(done);
+    showNotice(done);
     onClose();
   };
   return (
@@ -37,7 +37,7 @@ export function BoxCommand({ box, command, onClose }: BoxCommandProps) {
   );
 }
 
-interface CommandWords {
+interface CommandText {
   readonly title: string;
   readonly action: string;
   readonly danger: boolean;
@@ -46,7 +46,7 @@ interface CommandWords {
   readonly done: string;
 }
 
-function wordsOf(box: FleetBoxView, command: Command): CommandWords {
+function textOf(box: FleetBoxView, command: Command): CommandText {
   const base = `/admin/boxes/${encodeURIComponent(box.name)}`;
   const busy = box.servers.reduce((sum, server) => sum + server.busy, 0);
   switch (command.kind) {
@@ -57,14 +57,14 @@ function wordsOf(box: FleetBoxView, command: Command): CommandWords {
         danger: false,
         path: `${base}/drain`,
         text: [
-          "It takes no further calls until somebody resumes it. What runs there goes on to its end.",
+          "It takes no new calls until an operator resumes it. Running calls finish.",
           box.state === "silent"
-            ? "It is silent now: it hears of this when it is back."
+            ? "It is silent now and receives the command when it is back."
             : busy === 0
-              ? "Nothing runs there now."
-              : `Now ${counted(busy, "slot is", "slots are")} at work.`,
+              ? "No calls run there now."
+              : `Now ${countText(busy, "slot is", "slots are")} busy.`,
         ],
-        done: `${box.name} was told to drain.`,
+        done: `Requested a drain of ${box.name}.`,
       };
     case "resume":
       return {
@@ -73,15 +73,15 @@ function wordsOf(box: FleetBoxView, command: Command): CommandWords {
         danger: false,
         path: `${base}/resume`,
         text: ["It takes calls again at once."],
-        done: `${box.name} was told to resume.`,
+        done: `Requested a resume of ${box.name}.`,
       };
     case "restart":
-      return restartWords(box, command.port, base);
+      return restartText(box, command.port, base);
   }
 }
 
-function restartWords(box: FleetBoxView, port: number, base: string): CommandWords {
-  // As it is now, not as it was when the button was pressed.
+function restartText(box: FleetBoxView, port: number, base: string): CommandText {
+  // The server's current state, not the one when the button was pressed.
   const server = box.servers.find((candidate) => candidate.port === port);
   const busy = server?.busy ?? 0;
   return {
@@ -90,11 +90,11 @@ function restartWords(box: FleetBoxView, port: number, base: string): CommandWor
     danger: true,
     path: `${base}/servers/${port}/restart`,
     text: [
-      `PM2 restarts ${server?.pm2 ?? "it"}; ${server?.model ?? "its model"} is away while its weights load.`,
+      `PM2 restarts ${server?.pm2 ?? "it"}; ${server?.model ?? "its model"} is unavailable until its weights are loaded.`,
       busy === 0
-        ? "No call runs there now."
-        : `${busy === 1 ? "One call runs" : `${busy} calls run`} there: what can be continued elsewhere is, the others end with an error.`,
+        ? "No calls run there now."
+        : `${busy === 1 ? "One call runs" : `${busy} calls run`} there. A call continues elsewhere if possible; otherwise it ends with an error.`,
     ],
-    done: `PM2 was told to restart ${port} on ${box.name}.`,
+    done: `Requested a restart of ${port} on ${box.name}.`,
   };
 }

@@ -1,11 +1,11 @@
-// What happened, in words, the newest first.
+// The fleet's events, newest first.
 import { useState } from "preact/hooks";
 import type { FleetEvent } from "../../../shared/fleet-view.ts";
-import { clockTime } from "../../model/duration.ts";
+import { timeText } from "../../model/duration.ts";
 import type { Level } from "../../model/server-state.ts";
 import { LevelIcon } from "../../components/icon.tsx";
 
-/** As many as can be taken in at a glance; the rest on request. */
+/** The number of events that fit in a glance; a button shows the rest. */
 const SHOWN = 12;
 
 const LEVELS: Readonly<Record<FleetEvent["level"], Level>> = {
@@ -27,23 +27,23 @@ export function EventsPanel({
   return (
     <section class="card" aria-labelledby="events">
       <header class="panel-head">
-        <h2 id="events">What happened</h2>
+        <h2 id="events">Events</h2>
       </header>
       {events.length === 0 ? (
-        <p class="empty">Nothing yet. Restarts, drains and silences stand here as they come.</p>
+        <p class="empty">No events yet. Restarts, drains and outages appear here.</p>
       ) : (
         <ol class="events">
           {shown.map(({ id, at, level, text, box }) => (
             <li key={id}>
               <LevelIcon level={LEVELS[level]} />
               <span class="event-text">
-                {/* One box needs no name. */}
+                {/* With a single box its name is redundant. */}
                 {box === null || boxes < 2 || text.includes(box) ? null : (
                   <span class="event-box">{box}: </span>
                 )}
                 {unbroken(text)}
               </span>
-              <time dateTime={new Date(at).toISOString()}>{clockTime(at)}</time>
+              <time dateTime={new Date(at).toISOString()}>{timeText(at)}</time>
             </li>
           ))}
         </ol>
@@ -57,5 +57,5 @@ export function EventsPanel({
   );
 }
 
-/** A number stays with its unit. */
+/** Keeps a number and its unit on one line. */
 const unbroken = (text: string): string => text.replaceAll(/(\d) (ms|s|min|h|GiB|%)(?![a-z])/g, "$1\u00a0$2");

@@ -1,14 +1,14 @@
-// What became of one request, and what its code means.
+// One failed request: its code, its cause and what it means.
 import { RequestFate } from "../../../shared/failures.ts";
-import { dayAndTime } from "../../model/duration.ts";
+import { dateTimeText } from "../../model/duration.ts";
 import { Dialog } from "../../components/dialog.tsx";
 import { ProblemNote } from "../../components/problem-note.tsx";
 import { useAnswer } from "../../state/request.ts";
 
-const NOT_KEPT =
-  "Nothing is kept of this id: it succeeded, is more than a day old, or came in a flood that was only counted.";
+const NO_RECORD =
+  "There is no record of this request: it succeeded, is older than a day, or was one of many failures that were only counted.";
 
-export function FateDialog({
+export function FailureDialog({
   requestId,
   onClose,
 }: {
@@ -17,11 +17,11 @@ export function FateDialog({
 }) {
   const { value, problem } = useAnswer(`/admin/requests/${encodeURIComponent(requestId)}`, RequestFate);
   return (
-    <Dialog title="What became of it" onClose={onClose}>
+    <Dialog title="Failed request" onClose={onClose}>
       <div class="dialog-body">
         {value === null && problem === null ? <p class="empty">Looking it up…</p> : null}
-        <ProblemNote problem={problem} {...(problem?.code === "not_found" ? { words: NOT_KEPT } : {})} />
-        {value === null ? null : <Fate fate={value} />}
+        <ProblemNote problem={problem} {...(problem?.code === "not_found" ? { message: NO_RECORD } : {})} />
+        {value === null ? null : <Details request={value} />}
       </div>
       <footer class="dialog-foot">
         <button type="button" class="button" onClick={onClose}>
@@ -32,29 +32,29 @@ export function FateDialog({
   );
 }
 
-function Fate({ fate }: { readonly fate: RequestFate }) {
+function Details({ request }: { readonly request: RequestFate }) {
   return (
     <>
-      <p class="fate-meaning">{fate.meaning}</p>
+      <p class="failure-meaning">{request.meaning}</p>
       <dl class="facts">
         <dt>Request</dt>
         <dd>
-          <code>{fate.requestId}</code>
+          <code>{request.requestId}</code>
         </dd>
         <dt>Code</dt>
         <dd>
-          <code>{fate.code}</code>
+          <code>{request.code}</code>
         </dd>
         <dt>Route</dt>
         <dd>
-          <code>{fate.route}</code>
+          <code>{request.route}</code>
         </dd>
         <dt>Key</dt>
-        <dd>{fate.key === null ? "none that we know" : <code>{fate.key}</code>}</dd>
+        <dd>{request.key === null ? "unknown" : <code>{request.key}</code>}</dd>
         <dt>Cause</dt>
-        <dd>{fate.cause ?? "the code says all"}</dd>
+        <dd>{request.cause ?? "none recorded"}</dd>
         <dt>When</dt>
-        <dd>{dayAndTime(Date.parse(fate.at))}</dd>
+        <dd>{dateTimeText(Date.parse(request.at))}</dd>
       </dl>
     </>
   );

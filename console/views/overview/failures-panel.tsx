@@ -1,17 +1,17 @@
-// Recent refusals and failures by request id; each opens its fate, and any other id can be looked up.
+// Recent refusals and failures by request id; each opens its details, and any other id can be looked up.
 import { useState } from "preact/hooks";
 import type { Failure } from "../../../shared/failures.ts";
-import { clockTime } from "../../model/duration.ts";
-import { isOurs } from "../../model/traffic.ts";
+import { timeText } from "../../model/duration.ts";
+import { isFleetFailure } from "../../model/traffic.ts";
 import { Field } from "../../components/field.tsx";
 import { LevelIcon } from "../../components/icon.tsx";
-import { FateDialog } from "./failure-dialog.tsx";
+import { FailureDialog } from "./failure-dialog.tsx";
 
 const SHOWN = 8;
 
 export function FailuresPanel({ failures }: { readonly failures: readonly Failure[] }) {
-  const [asked, setAsked] = useState<string | null>(null);
-  const [typed, setTyped] = useState("");
+  const [selected, setSelected] = useState<string | null>(null);
+  const [input, setInput] = useState("");
   const [all, setAll] = useState(false);
   return (
     <section class="card" aria-labelledby="failures">
@@ -24,13 +24,13 @@ export function FailuresPanel({ failures }: { readonly failures: readonly Failur
         <ul class="failures">
           {failures.slice(0, all ? failures.length : SHOWN).map(({ requestId, at, code, key }) => (
             <li key={requestId}>
-              <LevelIcon level={isOurs(code) ? "bad" : "warn"} />
-              <button type="button" class="failure" onClick={() => setAsked(requestId)}>
+              <LevelIcon level={isFleetFailure(code) ? "bad" : "warn"} />
+              <button type="button" class="failure" onClick={() => setSelected(requestId)}>
                 <code class="failure-code">{code}</code>
                 <span class="failure-id">{requestId}</span>
                 <span class="failure-key">{key ?? "no known key"}</span>
               </button>
-              <time dateTime={new Date(at).toISOString()}>{clockTime(at)}</time>
+              <time dateTime={new Date(at).toISOString()}>{timeText(at)}</time>
             </li>
           ))}
         </ul>
@@ -44,7 +44,7 @@ export function FailuresPanel({ failures }: { readonly failures: readonly Failur
         class="lookup"
         onSubmit={(event) => {
           event.preventDefault();
-          if (typed.trim() !== "") setAsked(typed.trim());
+          if (input.trim() !== "") setSelected(input.trim());
         }}
       >
         <Field label="Look up a request id">
@@ -54,8 +54,8 @@ export function FailuresPanel({ failures }: { readonly failures: readonly Failur
               placeholder="req_…"
               autocomplete="off"
               spellcheck={false}
-              value={typed}
-              onInput={(event) => setTyped(event.currentTarget.value)}
+              value={input}
+              onInput={(event) => setInput(event.currentTarget.value)}
             />
           )}
         </Field>
@@ -63,7 +63,7 @@ export function FailuresPanel({ failures }: { readonly failures: readonly Failur
           Look up
         </button>
       </form>
-      {asked === null ? null : <FateDialog requestId={asked} onClose={() => setAsked(null)} />}
+      {selected === null ? null : <FailureDialog requestId={selected} onClose={() => setSelected(null)} />}
     </section>
   );
 }

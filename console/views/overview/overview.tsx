@@ -1,8 +1,8 @@
-// The live fleet: what is wrong in one line, then the boxes, the traffic and what happened.
-import { boxLevel, headline, sentence } from "../../model/headline.ts";
+// The live fleet: its state in one line, then boxes, traffic, events and failures.
+import { boxLevel, headline } from "../../model/headline.ts";
 import { freshness } from "../../model/freshness.ts";
-import { clockTime, sinceWords } from "../../model/duration.ts";
-import { counted, figure } from "../../model/figure.ts";
+import { timeText, forText } from "../../model/duration.ts";
+import { countText, figure } from "../../model/format.ts";
 import type { FleetView } from "../../../shared/fleet-view.ts";
 import { byLevel } from "../../model/server-state.ts";
 import { LevelIcon } from "../../components/icon.tsx";
@@ -13,19 +13,19 @@ import { EventsPanel } from "./events-panel.tsx";
 import { FailuresPanel } from "./failures-panel.tsx";
 import { TrafficPanel } from "./traffic-panel.tsx";
 
-/** As many as are read at once; the boxes below show all. */
+/** The boxes below show all of them. */
 const SHOWN_TROUBLES = 6;
 
-/** Up to so many boxes stand open; of more, only those with something to see to. */
+/** Up to this number all boxes are open; of more, only those that need attention. */
 const OPEN_BOXES = 2;
 
 export function Overview() {
-  const heard = fleet.value;
-  if (heard === null) return <p class="empty">Waiting for the edge's first word…</p>;
-  const { view } = heard;
+  const snapshot = fleet.value;
+  if (snapshot === null) return <p class="empty">Waiting for the first update from the edge…</p>;
+  const { view } = snapshot;
   return (
     <div class="overview">
-      <Stale lastSeenAt={heard.lastSeenAt} />
+      <Stale receivedAt={snapshot.receivedAt} />
       <Head view={view} />
       <Alarms view={view} />
       <div class="overview-columns">
@@ -46,7 +46,7 @@ export function Overview() {
   );
 }
 
-/** A few boxes keep their places; of many, those with something to see to come first. */
+/** A few boxes keep their order; of many, those that need attention come first. */
 function inOrder({ boxes }: FleetView): FleetView["boxes"] {
   if (boxes.length <= OPEN_BOXES) return boxes;
   return boxes
@@ -55,21 +55,21 @@ function inOrder({ boxes }: FleetView): FleetView["boxes"] {
     .map(({ box }) => box);
 }
 
-function Stale({ lastSeenAt }: { readonly lastSeenAt: number }) {
-  const fresh = freshness(link.value, now.value);
-  if (!fresh.stale) return null;
+function Stale({ receivedAt }: { readonly receivedAt: number }) {
+  const { stale, text: staleText } = freshness(link.value, now.value);
+  if (!stale) return null;
   return (
     <div class="banner" data-level="bad">
       <LevelIcon level="bad" />
       <p>
-        <strong>{fresh.text}</strong> What you see is as of {clockTime(link.value.wordAt ?? lastSeenAt)}.
+        <strong>{staleText}</strong> What you see is from {timeText(link.value.lastUpdateAt ?? receivedAt)}.
       </p>
     </div>
   );
 }
 
 function Head({ view }: { readonly view: FleetView }) {
-  const { level, shown, troubles } = headline(view, edgeNow.value);
+  const { level, text, troubles } = headline(view, edgeNow.value);
   const { stale } = freshness(link.value, now.value);
   const servers = view.boxes.flatMap((box) => box.servers);
   const sum = (of: (server: (typeof servers)[number]) => number | null): number =>
@@ -78,16 +78,16 @@ function Head({ view }: { readonly view: FleetView }) {
     <section class="headline" data-level={stale ? "quiet" : level} aria-label="The fleet now">
       <div class="headline-line">
         <LevelIcon level={stale ? "quiet" : level} />
-        <h1>{stale ? `Last known: ${shown}` : shown}</h1>
+        <h1>{stale ? `Last known: ${text}` : text}</h1>
       </div>
       {troubles.length === 0 ? null : (
         <ul class="troubles">
           {troubles.slice(0, SHOWN_TROUBLES).map((trouble, index) => (
-            <li key={trouble.what} data-level={trouble.level}>
-              {/* The first stands in the headline already. */}
-              {index === 0 && shown.includes(trouble.what) ? null : (
+            <li key={trouble.summary} data-level={trouble.level}>
+              {/* The headline already contains the first one. */}
+              {index === 0 && text.includes(trouble.sentence) ? null : (
                 <span class="trouble-what">
-                  <LevelIcon level={trouble.level} /> {sentence(trouble)}.{" "}
+                  <LevelIcon level={trouble.level} /> {trouble.sentence}.{" "}
                 </span>
               )}
               <span class="trouble-effect">{trouble.effect}</span>
@@ -99,7 +99,7 @@ function Head({ view }: { readonly view: FleetView }) {
         </ul>
       )}
       <p class="totals">
-        {counted(view.boxes.length, "box", "boxes")}, {counted(servers.length, "server")} ·{" "}
+        {countText(view.boxes.length, "box", "boxes")}, {countText(servers.length, "server")} ·{" "}
         {sum(({ busy }) => busy)} of {sum(({ slots }) => slots)} slots busy · {sum(({ waiting }) => waiting)}{" "}
         waiting ·{" "}
         {figure(
@@ -121,7 +121,7 @@ function Alarms({ view }: { readonly view: FleetView }) {
           <LevelIcon level="bad" />
           <div>
             <h2>
-              {alarm.text} <span class="alarm-since">{sinceWords(alarm.since, edgeNow.value)}</span>
+              {alarm.text} <span class="alarm-since">active {forText(alarm.since, edgeNow.value)}</span>
             </h2>
             <p>{withCode(alarm.advice)}</p>
           </div>
@@ -131,7 +131,7 @@ function Alarms({ view }: { readonly view: FleetView }) {
   );
 }
 
-/** What stands between backticks is to be typed. */
+/** Text between backticks is shown as code. */
 function withCode(text: string) {
   return text.split("`").map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part));
 }

@@ -1,9 +1,9 @@
-// A box's servers: a row each, a table in all but the phone's width.
+// The servers of a box as a table; a list of cards on a phone.
 import type { FleetBoxView, FleetServerView } from "../../../shared/fleet-view.ts";
-import { sinceWords } from "../../model/duration.ts";
-import { figure, gib, latency, UNKNOWN } from "../../model/figure.ts";
-import { SERVER_WORDS } from "../../model/server-state.ts";
-import { Sign } from "../../components/icon.tsx";
+import { forText } from "../../model/duration.ts";
+import { figure, gib, latency, UNKNOWN } from "../../model/format.ts";
+import { SERVER_STATE_TEXT } from "../../model/server-state.ts";
+import { Icon } from "../../components/icon.tsx";
 import { SERVER_COLOURS } from "../../components/memory-bar.tsx";
 import { Slots } from "../../components/slots.tsx";
 import { StateLabel } from "../../components/state-label.tsx";
@@ -15,7 +15,7 @@ interface ServerListProps {
 }
 
 export function ServerList({ box, onRestart }: ServerListProps) {
-  if (box.servers.length === 0) return <p class="empty">The fleet file gives this box no server.</p>;
+  if (box.servers.length === 0) return <p class="empty">The fleet file lists no servers for this box.</p>;
   return (
     <div class="servers">
       <table aria-label={`Servers of ${box.name}`}>
@@ -37,7 +37,7 @@ export function ServerList({ box, onRestart }: ServerListProps) {
               Memory
             </th>
             <th scope="col">
-              <span class="unseen">Actions</span>
+              <span class="visually-hidden">Actions</span>
             </th>
           </tr>
         </thead>
@@ -65,30 +65,30 @@ interface ServerRowProps {
 }
 
 function ServerRow({ server, colour, reachable, onRestart }: ServerRowProps) {
-  const words = SERVER_WORDS[server.state];
+  const state = SERVER_STATE_TEXT[server.state];
   const known = server.state !== "unknown";
   return (
-    <tr data-level={words.level}>
+    <tr data-level={state.level}>
       <th scope="row">
         <span class="server">
           <span class="swatch" data-colour={colour} aria-hidden="true" />
           <span class="server-name">
             <span class="server-port">{server.port}</span> <span class="server-model">{server.model}</span>
             <span class="server-agents">
-              {server.agents.length === 0 ? "no agent type of its own" : server.agents.join(", ")}
+              {server.agents.length === 0 ? "no agent types of its own" : server.agents.join(", ")}
             </span>
           </span>
         </span>
       </th>
       <td data-label="State">
-        <StateLabel words={words} note={sinceWords(server.since, edgeNow.value)} />
+        <StateLabel state={state} note={forText(server.since, edgeNow.value)} />
         {server.why === "" ? null : <span class="why">{server.why}</span>}
       </td>
       <td data-label="Slots">{known ? <Slots slots={server.slots} busy={server.busy} /> : UNKNOWN}</td>
       <td data-label="Waiting" class="number">
         {known ? server.waiting : UNKNOWN} <span class="of">of {server.places}</span>
         {server.waiting > 0 && server.waitMs !== null ? (
-          <span class="why">{latency(server.waitMs)} to wait</span>
+          <span class="why">about {latency(server.waitMs)}</span>
         ) : null}
       </td>
       <td data-label="Tokens/s" class="number">
@@ -112,7 +112,7 @@ function ServerRow({ server, colour, reachable, onRestart }: ServerRowProps) {
           disabled={!reachable}
           onClick={onRestart}
         >
-          <Sign name="restart" />
+          <Icon name="restart" />
         </button>
       </td>
     </tr>

@@ -1,7 +1,7 @@
-// Calls by agent type, refusals and failures by code, and how often the fleet had to help itself.
+// Calls by agent type, refusals and failures by code, fallbacks and recoveries.
 import type { FleetTraffic } from "../../../shared/fleet-view.ts";
-import { figure } from "../../model/figure.ts";
-import { agentRows, callsInAll, codeRows, windowWords } from "../../model/traffic.ts";
+import { figure } from "../../model/format.ts";
+import { agentRows, totalCalls, codeRows, windowText } from "../../model/traffic.ts";
 import { Bar } from "../../components/bar.tsx";
 
 export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
@@ -11,10 +11,10 @@ export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
     <section class="card traffic" aria-labelledby="traffic">
       <header class="panel-head">
         <h2 id="traffic">Traffic</h2>
-        <p class="panel-note">{windowWords(traffic)}</p>
+        <p class="panel-note">{windowText(traffic)}</p>
       </header>
       <dl class="tallies">
-        <Tally name="calls" count={callsInAll(traffic)} />
+        <Tally name="calls" count={totalCalls(traffic)} />
         <Tally name="refused or failed" count={codes.reduce((sum, { count }) => sum + count, 0)} />
         <Tally name="by another model" count={traffic.fallbacks} />
         <Tally name="recovered" count={traffic.recoveries} />
@@ -23,7 +23,7 @@ export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
         <div>
           <h3>By agent type</h3>
           {agents.length === 0 ? (
-            <p class="empty">No call came.</p>
+            <p class="empty">No calls.</p>
           ) : (
             <ul class="bars">
               {agents.map(({ name, count, share, note }) => (
@@ -43,13 +43,13 @@ export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
             <p class="empty">None.</p>
           ) : (
             <ul class="bars">
-              {codes.map(({ name, count, share, note, ours }) => (
+              {codes.map(({ name, count, share, note, fleetFailure }) => (
                 <li key={name}>
                   <span class="bar-name">
                     <code>{name}</code>
                   </span>
                   <span class="bar-count">{figure(count)}</span>
-                  <Bar share={share} level={ours ? "bad" : "warn"} />
+                  <Bar share={share} level={fleetFailure ? "bad" : "warn"} />
                   <span class="bar-note">{note}</span>
                 </li>
               ))}

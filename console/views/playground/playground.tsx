@@ -1,13 +1,13 @@
-// Asks the fleet as a client would, and shows who answered and how fast. The prompt lives in this view's memory alone
-// and is gone when it is left.
+// Sends a request as a client would, and shows the answer, its route and its times. The prompt is kept only in this
+// view's memory, until the operator leaves it.
 import { useEffect, useRef, useState } from "preact/hooks";
 import {
-  ASKING,
+  WAITING,
   broken,
   ended,
   withEvent,
   withHeaders,
-  withPiece,
+  withChunk,
   type ChatAnswer,
 } from "../../model/chat-answer.ts";
 import { CHAT_PATH, chatBody, curlOf, type Question } from "../../model/chat-question.ts";
@@ -18,7 +18,7 @@ import { session } from "../../state/session.ts";
 import { AnswerPanel } from "./answer-panel.tsx";
 import { QuestionForm } from "./question-form.tsx";
 
-const FIRST_QUESTION: Question = {
+const INITIAL_QUESTION: Question = {
   target: { kind: "agent", name: "Default" },
   prompt: "",
   maxTokens: 256,
@@ -27,7 +27,7 @@ const FIRST_QUESTION: Question = {
 };
 
 export function Playground() {
-  const [question, setQuestion] = useState(FIRST_QUESTION);
+  const [question, setQuestion] = useState(INITIAL_QUESTION);
   const [answer, setAnswer] = useState<ChatAnswer | null>(null);
   const running = useRef<AbortController | null>(null);
   useEffect(() => () => running.current?.abort(), []);
@@ -35,20 +35,21 @@ export function Playground() {
     const edge = session.value?.edge;
     if (edge === undefined) return;
     running.current?.abort();
-    const mine = new AbortController();
-    running.current = mine;
-    await askFor(edge, question, mine.signal, (next) => {
-      if (running.current === mine) setAnswer(next);
+    const current = new AbortController();
+    running.current = current;
+    await streamAnswer(edge, question, current.signal, (next) => {
+      if (running.current === current) setAnswer(next);
     });
-    if (running.current === mine) running.current = null;
+    if (running.current === current) running.current = null;
   };
-  const busy = answer?.state === "asking" || answer?.state === "answering";
+  const busy = answer?.state === "waiting" || answer?.state === "answering";
   return (
     <div class="view">
       <header class="view-head">
         <h1>Playground</h1>
         <p class="view-note">
-          Asks with your key, as a client would. What you type is kept nowhere and goes when you leave.
+          Sends a request with your key, as a client would. What you type is not stored and is lost when you
+          leave.
         </p>
       </header>
       <div class="playground">
@@ -65,15 +66,15 @@ export function Playground() {
   );
 }
 
-async function askFor(
+async function streamAnswer(
   edge: EdgeClient,
   question: Question,
   signal: AbortSignal,
   onAnswer: (answer: ChatAnswer) => void,
 ): Promise<void> {
-  const began = performance.now();
-  const at = (): number => performance.now() - began;
-  let answer = ASKING;
+  const startedAt = performance.now();
+  const at = (): number => performance.now() - startedAt;
+  let answer = WAITING;
   const show = (next: ChatAnswer): void => {
     answer = next;
     onAnswer(next);
@@ -86,18 +87,20 @@ async function askFor(
     const response = opened.value;
     show(withHeaders(answer, response.headers));
     if (response.headers.get("content-type")?.startsWith("text/event-stream") !== true) {
-      const whole = withPiece(answer, await response.json(), at());
+      const complete = withChunk(answer, await response.json(), at());
       return show(
-        whole.problem === null ? { ...whole, state: "done", firstTokenMs: null, totalMs: at() } : whole,
+        complete.problem === null
+          ? { ...complete, state: "done", firstTokenMs: null, totalMs: at() }
+          : complete,
       );
     }
     if (response.body === null) return show(broken(answer, UNREADABLE, at()));
     const events = new EventReader();
     const reader = response.body.getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      let grown = answer;
-      for (const event of events.push(next.value)) grown = withEvent(grown, event, at());
-      if (grown !== answer) show(grown);
+      let extended = answer;
+      for (const event of events.push(next.value)) extended = withEvent(extended, event, at());
+      if (extended !== answer) show(extended);
     }
     show(ended(answer, at()));
   } catch {

@@ -1,4 +1,4 @@
-// The playground's question: for whom, what, how long.
+// The playground's form: target, prompt and options.
 import type { Question } from "../../model/chat-question.ts";
 import { targetGroups, targetOf } from "../../model/targets.ts";
 import { Field } from "../../components/field.tsx";
@@ -26,7 +26,7 @@ export function QuestionForm({ question, busy, onChange, onAsk, onStop }: Questi
       }}
     >
       <div class="field-row">
-        <Field label="For">
+        <Field label="Agent or model">
           {(props) => (
             <select
               {...props}
@@ -45,7 +45,7 @@ export function QuestionForm({ question, busy, onChange, onAsk, onStop }: Questi
             </select>
           )}
         </Field>
-        <Field label="Most tokens">
+        <Field label="Max tokens">
           {(props) => (
             <input
               {...props}
@@ -79,7 +79,7 @@ export function QuestionForm({ question, busy, onChange, onAsk, onStop }: Questi
             checked={stream}
             onChange={(event) => onChange({ stream: event.currentTarget.checked })}
           />
-          <span>stream it</span>
+          <span>stream the answer</span>
         </label>
         <label class="check">
           <input

@@ -3,7 +3,7 @@ import { useMemo, useState } from "preact/hooks";
 import { KeyList } from "../../../shared/keys.ts";
 import { UsageReport } from "../../../shared/usage-report.ts";
 import {
-  STRETCHES,
+  RANGES,
   totalRow,
   USAGE_BY,
   usagePath,
@@ -19,32 +19,34 @@ import { ProblemNote } from "../../components/problem-note.tsx";
 import { useAnswer } from "../../state/request.ts";
 import { now } from "../../state/clock.ts";
 
-const BY_WORDS = { key: "Key", model: "Model", agent: "Agent type", day: "Day" } as const satisfies Record<
-  UsageBy,
-  string
->;
+const GROUP_LABELS = {
+  key: "Key",
+  model: "Model",
+  agent: "Agent type",
+  day: "Day",
+} as const satisfies Record<UsageBy, string>;
 
 export function Usage() {
   const [by, setBy] = useState<UsageBy>("key");
-  const [stretch, setStretch] = useState<TimeRange>("month");
-  // The path is the same for all of a day, so this asks once a choice.
-  const { value: report, problem } = useAnswer(usagePath(by, stretch, now.peek()), UsageReport);
+  const [range, setRange] = useState<TimeRange>("month");
+  // The path is the same all day, so it is requested only when a choice changes.
+  const { value: report, problem } = useAnswer(usagePath(by, range, now.peek()), UsageReport);
   const names = useKeyNames();
   return (
     <div class="view">
       <header class="view-head">
         <h1>Usage</h1>
-        <Choice label="Grouped by" options={BY_WORDS} value={by} onChoose={setBy} />
-        <Field label="Over">
+        <Choice label="Grouped by" options={GROUP_LABELS} value={by} onChoose={setBy} />
+        <Field label="Time range">
           {(props) => (
             <select
               {...props}
-              value={stretch}
-              onChange={(event) => setStretch(event.currentTarget.value as TimeRange)}
+              value={range}
+              onChange={(event) => setRange(event.currentTarget.value as TimeRange)}
             >
-              {Object.entries(STRETCHES).map(([name, words]) => (
+              {Object.entries(RANGES).map(([name, label]) => (
                 <option key={name} value={name}>
-                  {words}
+                  {label}
                 </option>
               ))}
             </select>
@@ -53,12 +55,12 @@ export function Usage() {
       </header>
       <ProblemNote problem={problem} />
       {report === null ? (
-        problem === null && <p class="empty">Adding up…</p>
+        problem === null && <p class="empty">Loading the usage…</p>
       ) : (
         <UsageTable report={report} names={names} />
       )}
       <p class="foot-note">
-        Days are UTC's. A call counts once its box has told the edge of it: within seconds.
+        Days are in UTC. A call is counted when its box has reported it, within seconds.
       </p>
     </div>
   );
@@ -71,15 +73,15 @@ function UsageTable({
   readonly report: UsageReport;
   readonly names: ReadonlyMap<string, string>;
 }) {
-  if (report.rows.length === 0) return <p class="card empty">No call in this time.</p>;
+  if (report.rows.length === 0) return <p class="card empty">No calls in this time.</p>;
   const by = USAGE_BY.find((group) => group === report.by) ?? "key";
   return (
     <div class="card flush">
       <table class="stacking usage" aria-label="Usage">
         <thead>
           <tr>
-            <th scope="col">{BY_WORDS[by]}</th>
-            {["Calls", "Whole", "Prompt tokens", "From cache", "Answer tokens"].map((name) => (
+            <th scope="col">{GROUP_LABELS[by]}</th>
+            {["Calls", "Complete", "Prompt tokens", "From cache", "Answer tokens"].map((name) => (
               <th key={name} scope="col" class="number">
                 {name}
               </th>
@@ -111,8 +113,8 @@ function Row({ row }: { readonly row: UsageRow }) {
         {row.calls}
         {row.estimated === "" ? null : <span class="why">{row.estimated}</span>}
       </td>
-      <td data-label="Whole" class="number">
-        {row.whole}
+      <td data-label="Complete" class="number">
+        {row.complete}
       </td>
       <td data-label="Prompt tokens" class="number">
         {row.prompt}
@@ -127,7 +129,7 @@ function Row({ row }: { readonly row: UsageRow }) {
   );
 }
 
-/** Names of keys by id; of a thousand keys, the first page's: the others show their ids. */
+/** Names of the keys on the first page by id; other keys are shown by id. */
 function useKeyNames(): ReadonlyMap<string, string> {
   const { value } = useAnswer("/admin/keys", KeyList);
   return useMemo(() => new Map((value?.keys ?? []).map(({ id, name }) => [id, name])), [value]);

@@ -1,4 +1,4 @@
-// The chat route as the console meets it: a stream in either format, at a pace the test can follow, or a refusal.
+// A fake chat route for the console: a stream in either format, or a refusal.
 import type { ServerResponse } from "node:http";
 import { ERRORS, errorBody } from "../../../shared/errors.ts";
 
@@ -11,10 +11,10 @@ interface ChatBody {
   readonly messages: readonly { readonly content: string }[];
 }
 
-const WORDS =
+const TOKENS =
   "Chest pain that comes with effort and goes with rest wants an ECG the same day — señor, ça va.".split(" ");
 
-/** Prompts that ask for a fault. */
+/** Prompts that trigger a fault. */
 export const PROMPTS = {
   broken: "break off",
   endless: "never end",
@@ -22,13 +22,13 @@ export const PROMPTS = {
   fallback: "fall back",
 } as const;
 
-const PACE_MS = 15;
+const TOKEN_MS = 15;
 
 export function answerChat(body: unknown, response: ServerResponse): void {
-  const asked = body as ChatBody;
-  const prompt = asked.messages[0]?.content ?? "";
+  const request = body as ChatBody;
+  const prompt = request.messages[0]?.content ?? "";
   if (prompt === PROMPTS.full) return refuse(response);
-  const port = asked.model_port ?? 8085;
+  const port = request.model_port ?? 8085;
   const headers = {
     "x-isha-box": "box1",
     "x-isha-port": String(port),
@@ -36,10 +36,10 @@ export function answerChat(body: unknown, response: ServerResponse): void {
     "x-isha-queue-ms": "12",
     ...(prompt === PROMPTS.fallback ? { "x-isha-fallback-from": "8084" } : {}),
   };
-  const usage = { prompt_tokens: 9, completion_tokens: WORDS.length, total_tokens: 9 + WORDS.length };
+  const usage = { prompt_tokens: 9, completion_tokens: TOKENS.length, total_tokens: 9 + TOKENS.length };
   const isha = { port, box: "box1", queue_ms: 12, fallback_from: prompt === PROMPTS.fallback ? 8084 : null };
-  if (asked.stream !== true) {
-    const text = WORDS.join(" ");
+  if (request.stream !== true) {
+    const text = TOKENS.join(" ");
     const choices = [
       { index: 0, text, message: { role: "assistant", content: text }, finish_reason: "stop" },
     ];
@@ -49,10 +49,10 @@ export function answerChat(body: unknown, response: ServerResponse): void {
   }
   response.writeHead(200, { ...headers, "content-type": "text/event-stream" });
   const event = (value: object): boolean => response.write(`data: ${JSON.stringify(value)}\n\n`);
-  const openai = asked.model !== undefined;
+  const openai = request.model !== undefined;
   let sent = 0;
   const timer = setInterval(() => {
-    const text = `${sent === 0 ? "" : " "}${WORDS[sent % WORDS.length] ?? ""}`;
+    const text = `${sent === 0 ? "" : " "}${TOKENS[sent % TOKENS.length] ?? ""}`;
     const delta = { content: text };
     event({
       choices: [
@@ -63,12 +63,12 @@ export function answerChat(body: unknown, response: ServerResponse): void {
     if (prompt === PROMPTS.broken && sent === 5) {
       event(
         errorBody(
-          { code: "upstream_failed", message: "The llama-server broke off. Ask again." },
+          { code: "upstream_failed", message: "The llama-server broke the connection. Try again." },
           "req_broken",
         ),
       );
       response.end();
-    } else if (prompt !== PROMPTS.endless && sent === WORDS.length) {
+    } else if (prompt !== PROMPTS.endless && sent === TOKENS.length) {
       event({
         choices: [{ index: 0, delta: {}, text: "", finish_reason: "stop" }],
         usage,
@@ -76,12 +76,12 @@ export function answerChat(body: unknown, response: ServerResponse): void {
       });
       response.end("data: [DONE]\n\n");
     }
-  }, PACE_MS);
+  }, TOKEN_MS);
   response.on("close", () => clearInterval(timer));
 }
 
 function refuse(response: ServerResponse): void {
-  const message = "Every queue is full. Ask again in 8 s.";
+  const message = "Every queue is full. Try again in 8 s.";
   response.writeHead(ERRORS.overloaded.status, {
     "content-type": "application/json",
     "retry-after-ms": "8000",

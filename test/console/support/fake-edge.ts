@@ -1,5 +1,5 @@
-// The edge as the console meets it: the built page with its headers, and the data routes by their contracts, each with
-// a fault to switch on. A real HTTP server, so that the browser's own rules apply.
+// A fake edge for the console: the built page with its headers, and the data routes with their contracts, with faults to
+// switch on. It is a real HTTP server, so that the browser's own rules apply.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
@@ -11,14 +11,14 @@ import { USAGE_GROUPS } from "../../../shared/usage-report.ts";
 import { FILE_HEADERS, PAGE_HEADERS } from "../../../worker/pages/console-headers.ts";
 import { answerChat } from "./fake-chat.ts";
 import type { FakeFleet } from "./fake-fleet.ts";
-import { FakeKeys, madeKey } from "./fake-keys.ts";
+import { FakeKeys, fakeKey } from "./fake-keys.ts";
 
-/** As the edge: a stream never says nothing for longer. */
+/** A stream gets an update this often, as from the edge. */
 const TICK_MS = 1000;
 
-export const ADMIN_KEY = madeKey("console0admin");
-export const ADMIN_ONLY_KEY = madeKey("console0guard");
-export const INFER_KEY = madeKey("console0infer");
+export const ADMIN_KEY = fakeKey("console0admin");
+export const ADMIN_ONLY_KEY = fakeKey("console0guard");
+export const INFER_KEY = fakeKey("console0infer");
 
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
@@ -30,7 +30,7 @@ export class FakeEdge {
   fleet: FakeFleet;
   keys: FakeKeys;
   readonly #clock: () => number;
-  /** Commands it was given, as `box1/drain`. */
+  /** Received commands, such as `box1/drain`. */
   readonly commands: string[] = [];
   readonly #scopes = new Map<string, readonly string[]>([
     [ADMIN_KEY, ["admin", "infer"]],
@@ -38,8 +38,7 @@ export class FakeEdge {
     [INFER_KEY, ["infer"]],
   ]);
   #revoking: { readonly key: string; readonly method: string } | null = null;
-  #away = false;
-  #mute = false;
+  #offline = false;
   readonly #streams = new Set<ServerResponse>();
   readonly #server = createServer((request, response) => void this.#answer(request, response));
   #ticking: ReturnType<typeof setInterval> | undefined;
@@ -49,21 +48,21 @@ export class FakeEdge {
     this.fleet = fleet;
     this.#clock = clock;
     this.keys = new FakeKeys(clock);
-    // No connection ends just as the browser uses it again.
+    // Otherwise a connection might end while the browser reuses it.
     this.#server.keepAliveTimeout = 0;
   }
 
-  /** As it was at the start, on another fleet. */
+  /** Restores the initial state, with another fleet. */
   reset(fleet: FakeFleet): void {
     this.fleet = fleet;
     this.keys = new FakeKeys(this.#clock);
     this.commands.length = 0;
-    this.#away = false;
-    this.tell();
+    this.#offline = false;
+    this.publish();
   }
 
-  /** How many streams are open. */
-  get followers(): number {
+  /** Number of open streams. */
+  get openStreams(): number {
     return [...this.#streams].filter(({ destroyed }) => !destroyed).length;
   }
 
@@ -71,7 +70,7 @@ export class FakeEdge {
     await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
     this.#ticking = setInterval(() => {
       this.fleet.tick();
-      this.tell();
+      this.publish();
     }, TICK_MS);
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
@@ -82,21 +81,15 @@ export class FakeEdge {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  /** Tells those who follow how the fleet is now. */
-  tell(): void {
-    if (this.#mute) return;
+  /** Sends the fleet's current state to all streams. */
+  publish(): void {
     for (const stream of this.#streams)
       stream.write(`event: fleet\ndata: ${JSON.stringify(this.fleet.view())}\n\n`);
   }
 
-  /** Open streams say nothing any more. */
-  mute(on: boolean): void {
-    this.#mute = on;
-  }
-
-  /** No question is answered, and streams that are open end. */
-  away(on: boolean): void {
-    this.#away = on;
+  /** Refuses all requests and ends the open streams. */
+  setOffline(on: boolean): void {
+    this.#offline = on;
     if (on) this.endStreams();
   }
 
@@ -104,13 +97,13 @@ export class FakeEdge {
     for (const stream of this.#streams) stream.destroy();
   }
 
-  /** The key is revoked by the next request of this method. */
-  forgetAfter(key: string, method: string): void {
+  /** Revokes the key after the next request with this method. */
+  revokeKeyAfter(key: string, method: string): void {
     this.#revoking = { key, method };
   }
 
-  /** The key was revoked. */
-  forget(key: string): void {
+  /** Revokes the key. */
+  revokeKey(key: string): void {
     this.#scopes.delete(key);
   }
 
@@ -123,7 +116,7 @@ export class FakeEdge {
     };
     const url = new URL(request.url ?? "/", "http://edge");
     if (url.pathname.startsWith("/console")) return this.#file(url.pathname, response);
-    if (this.#away) return void request.socket.destroy();
+    if (this.#offline) return void request.socket.destroy();
     const scopes = this.#scopes.get((request.headers.authorization ?? "").replace(/^Bearer /, ""));
     if (scopes === undefined) return refuse("invalid_key", "This key is not known here.");
     const needed = url.pathname.startsWith("/admin/") ? "admin" : "infer";
@@ -133,7 +126,7 @@ export class FakeEdge {
     try {
       const answer = this.#data(request.method ?? "GET", url, body, response);
       if (this.#revoking !== null && this.#revoking.method === request.method)
-        this.forget(this.#revoking.key);
+        this.revokeKey(this.#revoking.key);
       if (answer === undefined) return;
       response.writeHead(200, { "content-type": "application/json" });
       response.end(JSON.stringify(answer));
@@ -144,17 +137,17 @@ export class FakeEdge {
 
   #data(method: string, url: URL, body: unknown, response: ServerResponse): unknown {
     const path = url.pathname.split("/").slice(2).map(decodeURIComponent);
-    const [room = "", first = "", second = ""] = path;
+    const [area = "", first = "", second = ""] = path;
     const query = (name: string): string => url.searchParams.get(name) ?? "";
-    if (room === "fleet" && first === "") return this.fleet.view();
-    if (room === "fleet" && first === "history")
+    if (area === "fleet" && first === "") return this.fleet.view();
+    if (area === "fleet" && first === "history")
       return this.fleet.history(query("box"), Number(query("minutes")));
-    if (room === "fleet" && first === "events") return this.#follow(response);
-    if (room === "boxes") return this.#command(path);
-    if (room === "usage")
+    if (area === "fleet" && first === "events") return this.#follow(response);
+    if (area === "boxes") return this.#command(path);
+    if (area === "usage")
       return this.keys.usage(USAGE_GROUPS.find((by) => by === query("by")) ?? "key", query("from"));
-    if (room === "requests") return this.#fate(first);
-    if (room !== "keys") throw new Error("There is no such route.");
+    if (area === "requests") return this.#failure(first);
+    if (area !== "keys") throw new Error("There is no such route.");
     if (first === "")
       return method === "POST" ? this.keys.create(body) : { keys: this.keys.keys, next: null };
     if (second === "rotate") return this.keys.rotate(first, (body as { graceSeconds: number }).graceSeconds);
@@ -165,7 +158,7 @@ export class FakeEdge {
     response.writeHead(200, { "content-type": "text/event-stream" });
     this.#streams.add(response);
     response.on("close", () => this.#streams.delete(response));
-    this.tell();
+    this.publish();
     return undefined;
   }
 
@@ -174,14 +167,14 @@ export class FakeEdge {
     this.commands.push([box, ...rest].join("/"));
     if (rest[0] === "drain") found.state = "draining";
     if (rest[0] === "resume") found.state = "up";
-    this.tell();
+    this.publish();
     return { ok: true };
   }
 
-  #fate(id: string): RequestFate {
+  #failure(id: string): RequestFate {
     const failure = this.fleet.failures.find(({ requestId }) => requestId === id);
-    if (failure === undefined) throw new Error("Nothing is kept of this request.");
-    const meaning = "The llama-server broke the connection, and what could be tried again was tried.";
+    if (failure === undefined) throw new Error("There is no record of this request.");
+    const meaning = "The llama-server broke the connection, and the retries failed too.";
     return RequestFate.parse({ ...failure, at: new Date(failure.at).toISOString(), meaning });
   }
 

@@ -1,5 +1,5 @@
-// A fleet that lives: figures that move, servers that can be killed, boxes that fall silent. Everything it tells goes
-// through the contract's schemas, so that the page is tested against what the edge may say and nothing else.
+// A simulated fleet: changing figures, servers that can be killed, boxes that can fall silent. Its data passes the
+// contract's schemas, so that the page is tested only against what the edge may send.
 import shipped from "../../../fleet.config.ts";
 import {
   FleetHistory,
@@ -15,8 +15,8 @@ type Box = FleetView["boxes"][number];
 
 const HOUR_MS = 60 * 60 * 1000;
 
-/** Long names, as an operator may give them: up to 128 characters. */
-export const LONG_NAME = "frankfurt-rack-07-unit-12-with-a-rather-long-name-that-somebody-found-descriptive";
+/** A long name; operators may use up to 128 characters. */
+export const LONG_NAME = "frankfurt-rack-07-unit-12-with-a-rather-long-name-that-describes-the-location";
 
 export class FakeFleet {
   readonly #random: SeededRandom;
@@ -84,15 +84,15 @@ export class FakeFleet {
     return found;
   }
 
-  happened(level: FleetEvent["level"], text: string, at = this.#clock(), box: string | null = "box1"): void {
+  addEvent(level: FleetEvent["level"], text: string, at = this.#clock(), box: string | null = "box1"): void {
     this.events.unshift({ id: this.events.length + 1, at, box, port: null, level, text });
   }
 
-  /** The server dies, as PM2 sees it. */
+  /** The server dies, and PM2 restarts it. */
   kill(port: number, box?: string): void {
-    const held = { why: "PM2 restarts it", since: this.#clock(), busy: 0, tokensPerSecond: null, gpuGib: 0 };
-    Object.assign(this.server(port, box), { state: "down", ...held });
-    this.happened("bad", `${port} went down`, this.#clock(), box ?? this.box().name);
+    const down = { why: "PM2 restarts it", since: this.#clock(), busy: 0, tokensPerSecond: null, gpuGib: 0 };
+    Object.assign(this.server(port, box), { state: "down", ...down });
+    this.addEvent("bad", `${port} went down`, this.#clock(), box ?? this.box().name);
   }
 
   silence(name: string, forMs: number): void {
@@ -103,7 +103,7 @@ export class FakeFleet {
     }
   }
 
-  /** Figures a moment later. */
+  /** Updates the figures. */
   tick(): void {
     for (const box of this.boxes) {
       if (box.state === "silent") continue;
@@ -119,10 +119,10 @@ export class FakeFleet {
   }
 
   #card(box: Box): NonNullable<Box["gpus"]>[number] {
-    const held = box.servers.reduce((sum, { gpuGib }) => sum + (gpuGib ?? 0), 0);
+    const used = box.servers.reduce((sum, { gpuGib }) => sum + (gpuGib ?? 0), 0);
     return {
       name: box.gpu,
-      memoryUsedGib: held + 0.3,
+      memoryUsedGib: used + 0.3,
       memoryTotalGib: box.vramGib,
       utilizationPercent: Math.round(40 + this.#random.next() * 50),
       temperatureC: Math.round(62 + this.#random.next() * 8),
@@ -144,7 +144,7 @@ export class FakeFleet {
     const wave = (middle: number, width: number, index: number): number =>
       middle + width * Math.sin(index / 7) + (random.next() - 0.5) * width;
     const column = (of: (index: number) => number | null): (number | null)[] =>
-      // A gap, as when an agent was restarted.
+      // A gap, as during an agent's restart.
       Array.from({ length: steps }, (_, index) => (index > 30 && index < 35 ? null : of(index)));
     return FleetHistory.parse({
       box: name,

@@ -1,4 +1,4 @@
-// Keys as the admin API keeps them, in memory.
+// Keys of a fake admin API, in memory.
 import { formatApiKey } from "../../../shared/api-key.ts";
 import { KeyChange, KeyView, KeyWithSecret, NewKey } from "../../../shared/keys.ts";
 import { UsageReport, type UsageGroup, type UsageSums } from "../../../shared/usage-report.ts";
@@ -6,8 +6,8 @@ import { SeededRandom } from "../../support/seeded-random.ts";
 
 const random = new SeededRandom(11);
 
-/** A key that looks like one; it is of no use anywhere else. */
-export function madeKey(id: string): string {
+/** A well-formed key that no deployment accepts. */
+export function fakeKey(id: string): string {
   return formatApiKey(id, random.bytes(32));
 }
 
@@ -32,7 +32,7 @@ export class FakeKeys {
       expiresAt: "2030-01-01",
     });
     this.#add("Aa00Bb11Cc", {
-      name: "An integration with a rather long name that somebody found descriptive at the time",
+      name: "An integration with a rather long name that described it at the time",
       addressExempt: true,
     });
     this.#add("Old0Old0Old", { name: "Old pilot" });
@@ -60,7 +60,7 @@ export class FakeKeys {
 
   create(body: unknown): KeyWithSecret {
     const id = `new${String(this.keys.length).padStart(7, "0")}`;
-    return KeyWithSecret.parse({ ...this.#add(id, body), key: madeKey(id) });
+    return KeyWithSecret.parse({ ...this.#add(id, body), key: fakeKey(id) });
   }
 
   change(id: string, body: unknown): KeyView {
@@ -74,7 +74,7 @@ export class FakeKeys {
   rotate(id: string, graceSeconds: number): KeyWithSecret {
     const key = this.find(id);
     key.oldSecretUntil = new Date(this.#clock() + graceSeconds * 1000).toISOString();
-    return KeyWithSecret.parse({ ...key, key: madeKey(id) });
+    return KeyWithSecret.parse({ ...key, key: fakeKey(id) });
   }
 
   revoke(id: string): KeyView {

@@ -1,4 +1,4 @@
-// Fleets in the states an operator meets, for tests and for looking at the page.
+// Fleets in typical states, for tests and for viewing the page by hand.
 import { FakeFleet, LONG_NAME } from "./fake-fleet.ts";
 
 const MINUTE_MS = 60_000;
@@ -24,10 +24,10 @@ export function busyFleet(clock: () => number): FakeFleet {
     recoveries: 3,
   };
   const now = clock();
-  fleet.happened("info", "the agent 0.1.0 linked", now - 300 * MINUTE_MS);
-  fleet.happened("warn", "8081 is slow: 9 tokens a second, it used to do 31", now - 95 * MINUTE_MS);
-  fleet.happened("good", "8081 is back to its speed", now - 88 * MINUTE_MS);
-  fleet.happened(
+  fleet.addEvent("info", "the agent 0.1.0 linked", now - 300 * MINUTE_MS);
+  fleet.addEvent("warn", "8081 is slow: 9 tokens per second, 31 before", now - 95 * MINUTE_MS);
+  fleet.addEvent("good", "8081 is back to normal speed", now - 88 * MINUTE_MS);
+  fleet.addEvent(
     "good",
     "8085 restarted by PM2, back after 6.1 s, 3 streams continued",
     now - 12 * MINUTE_MS,
@@ -52,7 +52,7 @@ export function busyFleet(clock: () => number): FakeFleet {
   return fleet;
 }
 
-/** One server down with an alarm, one stalled, one slow, no word of the card. */
+/** One server down with an alarm, one stalled, one slow. */
 export function troubledFleet(clock: () => number): FakeFleet {
   const fleet = busyFleet(clock);
   fleet.kill(8085);
@@ -65,7 +65,7 @@ export function troubledFleet(clock: () => number): FakeFleet {
   });
   Object.assign(fleet.server(8081), {
     state: "slow",
-    why: "9 tokens a second, it used to do 31",
+    why: "9 tokens per second, 31 before",
     restarts: 3,
   });
   fleet.box().warning = "Its fleet file differs from the edge's: deploy both from one commit.";
@@ -73,7 +73,7 @@ export function troubledFleet(clock: () => number): FakeFleet {
     id: "server-down:box1:8085",
     since: clock() - 12_000,
     text: "8085 on box1 went down 4 times within 10 minutes",
-    advice: "Look at `pm2 logs llama-bimedix2-8085` on box1; most often the card is out of memory.",
+    advice: "Check `pm2 logs llama-bimedix2-8085` on box1; the most frequent cause is a lack of GPU memory.",
   });
   return fleet;
 }
@@ -94,7 +94,7 @@ export function allDown(clock: () => number): FakeFleet {
   return fleet;
 }
 
-/** Nothing was ever heard. */
+/** A box that has never reported. */
 export function newFleet(clock: () => number): FakeFleet {
   const fleet = new FakeFleet(clock);
   fleet.silence("box1", 0);

@@ -58,7 +58,7 @@ describe.skipIf(CHROMIUM === null)("in Chromium, on the real edge", () => {
     await page.getByRole("link", { name: "Keys", exact: true }).click();
     await page.getByRole("button", { name: "New key" }).click();
     await page.getByRole("textbox", { name: "Name" }).fill("Both scopes");
-    await page.getByLabel("look after the fleet").check();
+    await page.getByLabel("manage the fleet").check();
     await page.getByRole("button", { name: "Make the key" }).click();
     const secret = await page.locator(".secret-text").innerText();
     await page.keyboard.press("Escape");
@@ -69,11 +69,11 @@ describe.skipIf(CHROMIUM === null)("in Chromium, on the real edge", () => {
     await page.getByLabel("Admin key").fill(secret);
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("link", { name: "Playground", exact: true }).click();
-    await page.getByLabel("For").selectOption("Clinical");
+    await page.getByLabel("Agent or model").selectOption("Clinical");
     await page.getByLabel("Prompt").fill("Patient complaint: chest pain");
     await page.getByRole("button", { name: "Ask" }).click();
     const answer = page.getByRole("region", { name: "Answer" });
-    await answer.getByText("whole", { exact: true }).waitFor();
+    await answer.getByText("complete", { exact: true }).waitFor();
     const facts = await answer.innerText();
     expect(facts).toContain("BiMediX2-8B on 8085 of box1 (simulated)");
     expect(facts).toMatch(/\d+ in, \d+ out/);
@@ -84,7 +84,7 @@ describe.skipIf(CHROMIUM === null)("in Chromium, on the real edge", () => {
     await page.getByRole("link", { name: "Overview", exact: true }).click();
     await page.getByRole("heading", { level: 1, name: "All five servers are up" }).waitFor();
     await stack.killServer(8085);
-    await page.getByRole("heading", { level: 1, name: /^BiMediX2-8B on 8085 is down/ }).waitFor();
+    await page.getByRole("heading", { level: 1, name: /^BiMediX2-8B on 8085 has been down/ }).waitFor();
     await stack.startServer(8085);
     await page.getByRole("heading", { level: 1, name: "All five servers are up" }).waitFor();
     expect(errors).toEqual([]);

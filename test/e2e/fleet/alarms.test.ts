@@ -100,7 +100,7 @@ async function heldMs({ alarm, since, text }: Message): Promise<number> {
 }
 
 test("an operator's test reaches the receiver, once", async () => {
-  expect(await isha("alerts test")).toContain("took the test message");
+  expect(await isha("alerts test")).toContain("accepted the test message");
   expect(messages).toMatchObject([{ alarm: "test", state: "raised" }]);
   expect(await isha("fleet")).toMatch(/north +up +9101 +Tiny-1B +ready/);
   messages.length = 0;

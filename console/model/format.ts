@@ -1,17 +1,17 @@
-// Figures as text. One that nobody could tell is a dash, never 0.
+// Formats figures. An unknown one is a dash, never 0.
 
 export const UNKNOWN = "–";
 
-const WORDS = "no one two three four five six seven eight nine ten eleven twelve".split(" ");
+const NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split(" ");
 
-/** "five servers", "1 server" as "one server", "13 servers". */
-export function counted(count: number, singular: string, plural = `${singular}s`): string {
-  return `${numberWord(count)} ${count === 1 ? singular : plural}`;
+/** "one server", "five servers", "13 servers". */
+export function countText(count: number, singular: string, plural = `${singular}s`): string {
+  return `${numberText(count)} ${count === 1 ? singular : plural}`;
 }
 
-/** Small numbers as words, as in running text. */
-export function numberWord(count: number): string {
-  return WORDS[count] ?? count.toLocaleString("en-GB");
+/** Numbers up to twelve are spelled out. */
+export function numberText(count: number): string {
+  return NUMBERS[count] ?? count.toLocaleString("en-GB");
 }
 
 export function figure(value: number | null | undefined, digits = 0): string {
@@ -23,13 +23,13 @@ export function gib(value: number | null): string {
   return value === null ? UNKNOWN : `${figure(value, 1)} GiB`;
 }
 
-/** "280 ms", "1.4 s": three figures are enough for a latency. */
+/** "280 ms", "1.4 s": three digits are enough for a latency. */
 export function latency(ms: number | null): string {
   if (ms === null) return UNKNOWN;
   return ms < 1000 ? `${figure(ms)} ms` : `${figure(ms / 1000, ms < 10_000 ? 1 : 0)} s`;
 }
 
-/** Tokens, shortened where they are many: "850", "12.4 k", "3.1 M". */
+/** Tokens, shortened from 10,000 on: "850", "12.4 k", "3.1 M". */
 export function tokens(count: number): string {
   if (count < 10_000) return figure(count);
   if (count < 1_000_000) return `${figure(count / 1000, 1)} k`;
@@ -37,7 +37,7 @@ export function tokens(count: number): string {
   return `${figure(count / 1_000_000_000, 1)} G`;
 }
 
-/** A share between 0 and 1, held there whatever the figures say: a bar must not leave its frame. */
+/** A share, limited to 0 to 1 for any input: a bar must not leave its frame. */
 export function share(part: number | null, whole: number): number {
   if (part === null || !(whole > 0) || !Number.isFinite(part)) return 0;
   return Math.min(Math.max(part / whole, 0), 1);

@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import { historyCharts } from "../../../console/model/history-charts.ts";
+import { FleetHistory } from "../../../shared/fleet-view.ts";
+import { busyFleet } from "../support/scenes.ts";
+
+const NOW = Date.UTC(2026, 10, 23, 3, 0, 0);
+const clock = (): number => NOW;
+
+describe("charts of the history", () => {
+  const fleet = busyFleet(clock);
+  const ports = fleet.box().servers.map(({ port }) => port);
+
+  it("stack the servers' memory in the palette's order and show the total", () => {
+    const [memory] = historyCharts(fleet.history("box1", 15), ports, 24, 8);
+    expect(memory?.stacked).toBe(true);
+    expect(memory?.colours).toEqual([4, 3, 2, 1, 0]);
+    const last = memory?.columns.map((column) => column.at(-1) ?? 0) ?? [];
+    expect(last).toEqual([...last].sort((a, b) => b - a));
+    expect(memory?.read(0)).toBe("23.0 GiB");
+  });
+
+  it("leave gaps for unknown values, and describe each curve in a sentence", () => {
+    const [, utilisation] = historyCharts(fleet.history("box1", 1440), ports, 24, 8);
+    expect(utilisation?.columns[0]?.[32]).toBeNull();
+    expect(utilisation?.read(32)).toBe("–");
+    expect(utilisation?.text).toMatch(/^Utilisation: now \d+ %, between \d+ % and \d+ %$/);
+  });
+
+  it("describe an empty history as empty", () => {
+    const history = FleetHistory.parse({
+      box: "box1",
+      stepS: 10,
+      at: [],
+      memoryUsedGib: [],
+      utilizationPercent: [],
+      temperatureC: [],
+      powerWatts: [],
+      tokensPerSecond: [],
+      busy: [],
+      waiting: [],
+      serverGib: {},
+    });
+    expect(historyCharts(history, ports, 24, 8)[0]?.text).toBe("GPU memory: nothing recorded yet");
+  });
+});
