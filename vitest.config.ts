@@ -42,7 +42,7 @@ export default defineConfig({
         test: {
           name: "pages",
           include: [PAGES],
-          globalSetup: "./test/console/browser-setup.ts",
+          globalSetup: "./test/console/support/browser-setup.ts",
           testTimeout: TEST_MS,
           hookTimeout: TEST_MS,
           maxWorkers: 2,

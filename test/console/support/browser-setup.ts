@@ -1,6 +1,6 @@
 // Starts the browser that all page tests of a run share.
 import type { TestProject } from "vitest/node";
-import { findChromium, serve } from "./support/chromium.ts";
+import { findChromium, serve } from "./chromium.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
