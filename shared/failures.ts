@@ -31,12 +31,12 @@ export interface FailureFlood {
 }
 
 /** Answer to `GET /admin/requests/:id`. */
-export const RequestFate = z
+export const FailedRequest = z
   .object({
     ...Failure.shape,
     at: z.iso.datetime(),
     /** What the code means and what to do about it, for an operator. */
     meaning: z.string(),
   })
-  .meta({ id: "RequestFate" });
-export type RequestFate = z.infer<typeof RequestFate>;
+  .meta({ id: "FailedRequest" });
+export type FailedRequest = z.infer<typeof FailedRequest>;

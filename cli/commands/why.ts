@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { HOUR_MS } from "../../shared/calendar.ts";
 import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
-import { FAILURES_KEPT, FAILURES_KEPT_MS, RequestFate } from "../../shared/failures.ts";
+import { FAILURES_KEPT, FAILURES_KEPT_MS, FailedRequest } from "../../shared/failures.ts";
 import { KeyId, KeyView } from "../../shared/keys.ts";
 import { unlistedKey } from "../../shared/unlisted-keys.ts";
 import { isNotFound, type AdminApi, type Answer } from "../api/admin-api.ts";
@@ -43,9 +43,9 @@ async function why(id: string, options: ServiceOptions, io: CommandContext): Pro
   io.out.write(failedRequestText(value, key, io));
 }
 
-async function readFailure(api: AdminApi, id: string): Promise<Answer<RequestFate>> {
+async function readFailure(api: AdminApi, id: string): Promise<Answer<FailedRequest>> {
   try {
-    return await api.request(RequestFate, `/admin/requests/${encodeURIComponent(id)}`);
+    return await api.request(FailedRequest, `/admin/requests/${encodeURIComponent(id)}`);
   } catch (error) {
     if (!isNotFound(error)) throw error;
     throw new CommandFailure(EXIT.failed, `There is no record of ${id}.`, {
@@ -68,7 +68,7 @@ async function keyText(api: AdminApi, id: string): Promise<string> {
   }
 }
 
-function failedRequestText(request: RequestFate, key: string, { out, now }: CommandContext): string {
+function failedRequestText(request: FailedRequest, key: string, { out, now }: CommandContext): string {
   const { requestId, at, code, route, cause, meaning } = request;
   const status = Object.hasOwn(ERRORS, code) ? `${ERRORS[code as ErrorCode].status} ` : "";
   const fields = fieldsText([

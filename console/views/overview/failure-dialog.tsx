@@ -1,5 +1,5 @@
 // One failed request: its code, its cause and what it means.
-import { RequestFate } from "../../../shared/failures.ts";
+import { FailedRequest } from "../../../shared/failures.ts";
 import { dateTimeText } from "../../model/duration.ts";
 import { Dialog } from "../../components/dialog.tsx";
 import { ProblemNote } from "../../components/problem-note.tsx";
@@ -15,7 +15,7 @@ export function FailureDialog({
   readonly requestId: string;
   readonly onClose: () => void;
 }) {
-  const { value, problem } = useAnswer(`/admin/requests/${encodeURIComponent(requestId)}`, RequestFate);
+  const { value, problem } = useAnswer(`/admin/requests/${encodeURIComponent(requestId)}`, FailedRequest);
   return (
     <Dialog title="Failed request" onClose={onClose}>
       <div class="dialog-body">
@@ -32,7 +32,7 @@ export function FailureDialog({
   );
 }
 
-function Details({ request }: { readonly request: RequestFate }) {
+function Details({ request }: { readonly request: FailedRequest }) {
   return (
     <>
       <p class="failure-meaning">{request.meaning}</p>

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import * as z from "zod";
 import { formatApiKey } from "../../../shared/api-key.ts";
-import { RequestFate } from "../../../shared/failures.ts";
+import { FailedRequest } from "../../../shared/failures.ts";
 import { FleetView } from "../../../shared/fleet-view.ts";
 import {
   AuditList,
@@ -48,7 +48,7 @@ export class AdminService {
   readonly requests: ReceivedRequest[] = [];
   readonly keys = new Map<string, KeyView>();
   readonly audit: AuditEntry[] = [];
-  readonly failures = new Map<string, RequestFate>();
+  readonly failures = new Map<string, FailedRequest>();
   usage: UsageReport | null = null;
   fleet: FleetView | null = null;
   /** Number of linked agents of every box. */
@@ -243,7 +243,7 @@ export class AdminService {
           "not_found",
           "There is no failed request with this id. It succeeded, or is older than 24 hours.",
         )
-      : [200, RequestFate.parse(failure)];
+      : [200, FailedRequest.parse(failure)];
   }
 
   #command(box: string): Reply {

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { ASSETS } from "../../../scripts/build-console.mjs";
 import { ERRORS, errorBody, type ErrorCode } from "../../../shared/errors.ts";
-import { RequestFate } from "../../../shared/failures.ts";
+import { FailedRequest } from "../../../shared/failures.ts";
 import { USAGE_GROUPS } from "../../../shared/usage-report.ts";
 import { FILE_HEADERS, PAGE_HEADERS } from "../../../worker/pages/console-headers.ts";
 import { answerChat } from "./fake-chat.ts";
@@ -171,11 +171,11 @@ export class FakeEdge {
     return { ok: true };
   }
 
-  #failure(id: string): RequestFate {
+  #failure(id: string): FailedRequest {
     const failure = this.fleet.failures.find(({ requestId }) => requestId === id);
     if (failure === undefined) throw new Error("There is no record of this request.");
     const meaning = "The llama-server broke the connection, and the retries failed too.";
-    return RequestFate.parse({ ...failure, at: new Date(failure.at).toISOString(), meaning });
+    return FailedRequest.parse({ ...failure, at: new Date(failure.at).toISOString(), meaning });
   }
 
   async #file(path: string, response: ServerResponse): Promise<void> {

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { ERRORS } from "../../../shared/errors.ts";
 import { meaningOf } from "../../../worker/failures/meanings.ts";
-import { RequestFate } from "../../../shared/failures.ts";
+import { FailedRequest } from "../../../shared/failures.ts";
 import { fleetObject } from "../../../worker/stubs.ts";
 import { sha256Hex } from "../../../worker/auth/keyed-hash.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
@@ -30,7 +30,7 @@ describe("GET /admin/requests/:id", () => {
     await untilHolds(async () => expect((await edge(`/admin/requests/${id}`, ADMIN)).status).toBe(200));
     const text = await (await edge(`/admin/requests/${id}`, ADMIN)).text();
     expect(text).not.toContain("patient");
-    expect(RequestFate.parse(JSON.parse(text))).toMatchObject({
+    expect(FailedRequest.parse(JSON.parse(text))).toMatchObject({
       requestId: id,
       code: "invalid_request",
       route: CHAT,
