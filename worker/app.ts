@@ -6,7 +6,7 @@ import { ANSWER_HEADERS } from "../shared/call-headers.ts";
 import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
-import { authenticate, limitAddress, type Entrance } from "./limits/authenticate.ts";
+import { authenticate, limitAddress, type RouteAccess } from "./limits/authenticate.ts";
 import { onError, showRefusal } from "./http/errors.ts";
 import { Limiter } from "./limits/limiter.ts";
 import { RATE_HEADERS } from "./limits/rate-headers.ts";
@@ -54,11 +54,11 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   // Left runs first.
   const edge: Chain = [requestId(), securityHeaders(), settings()];
   const anyone: Chain = [limitAddress(limiter)];
-  const admit = (entrance: Entrance): Chain => [authenticate(fleet, limiter, clock, entrance)];
-  const infer = admit({ scope: "infer", calls: false, prefetch: null });
-  const call = admit({ scope: "infer", calls: true, prefetch: prefetchCall(snapshots) });
-  const operator = admit({ scope: "admin", calls: false, prefetch: null });
-  const writer = admit({ scope: "admin", calls: false, prefetch: PREFETCH_ADMIN });
+  const admit = (access: RouteAccess): Chain => [authenticate(fleet, limiter, clock, access)];
+  const infer = admit({ scope: "infer", isModelCall: false, prefetch: null });
+  const call = admit({ scope: "infer", isModelCall: true, prefetch: prefetchCall(snapshots) });
+  const operator = admit({ scope: "admin", isModelCall: false, prefetch: null });
+  const writer = admit({ scope: "admin", isModelCall: false, prefetch: PREFETCH_ADMIN });
 
   const routes: readonly Route[] = [
     ["POST", "/v1/chat/completions", call, chatCompletions(index, snapshots)],

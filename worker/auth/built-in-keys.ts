@@ -1,8 +1,8 @@
-// The keys of the old system that the fleet file keeps alive: their ids and what they may. Nothing of them is stored.
+// Keys of the old system that the fleet file keeps valid: their ids and records. No object stores anything of them.
 import type { FleetConfig } from "../../shared/fleet.ts";
 import { plainRecord, type KeyRecord } from "../../shared/principal.ts";
 
-/** How their ids begin; no key of ours can have such an id, since `_` stands in none. */
+/** Prefix of their ids. No other key can have such an id: the ids that the service creates contain no `_`. */
 export const LEGACY_PREFIX = "legacy_";
 
 export interface LegacyKey {

@@ -1,22 +1,23 @@
-// What keys' texts resolve to: hashed and looked up once each, since the same few hundred come again and again.
+// Caches what the texts of keys resolve to: a deployment sees the same few hundred texts again and again, and hashing
+// one costs a promise.
+import { BoundedMap } from "../../shared/bounded-map.ts";
 import type { Result } from "../../shared/errors.ts";
+import { shownKey, type Claim, type ShownKey } from "./credential.ts";
 import { sha256Hex } from "./keyed-hash.ts";
-import type { Claim } from "./credential.ts";
-import { shownKey, type ShownKey } from "../limits/key-limit.ts";
 
 /** Half a MiB of an isolate's 128: a text, its hash and its claim each. */
 const MAX_KEYS = 1_000;
 
-export class ShownKeys {
+export class CredentialCache {
   readonly #resolve: (text: string, hash: string) => Result<Claim>;
-  readonly #known = new Map<string, Result<ShownKey>>();
+  readonly #known = new BoundedMap<string, Result<ShownKey>>(MAX_KEYS);
 
-  /** @param resolve the same for the same text: what it goes by mustn't change */
+  /** @param resolve must always return the same for the same text */
   constructor(resolve: (text: string, hash: string) => Result<Claim>) {
     this.#resolve = resolve;
   }
 
-  /** At once, where the text was shown before. */
+  /** Null if the text was not read before. */
   find(text: string): Result<ShownKey> | null {
     return this.#known.get(text) ?? null;
   }
@@ -25,14 +26,6 @@ export class ShownKeys {
     const claim = this.#resolve(text, await sha256Hex(text));
     const shown: Result<ShownKey> = claim.ok ? { ok: true, value: shownKey(claim.value) } : claim;
     this.#known.set(text, shown);
-    this.#forgetOldest();
     return shown;
-  }
-
-  #forgetOldest(): void {
-    for (const text of this.#known.keys()) {
-      if (this.#known.size <= MAX_KEYS) return;
-      this.#known.delete(text);
-    }
   }
 }

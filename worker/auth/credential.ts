@@ -1,5 +1,5 @@
-// Which key a request shows: read from its headers, resolved to whom it may be. Pure but for the hash, which
-// is passed in; whether the key is good only its object can say.
+// Reads the key of a request from its headers and resolves its text to a key id. Pure, the hash is passed in. Only the
+// key's object can confirm that the key is good.
 import { apiKeyId } from "../../shared/api-key.ts";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
@@ -7,12 +7,12 @@ import { legacyKey } from "./built-in-keys.ts";
 import { plainRecord, type KeyRecord } from "../../shared/principal.ts";
 import { ANONYMOUS, DEV_ADMIN_KEY, DEV_KEY } from "../../shared/unlisted-keys.ts";
 
-/** A key long enough for any legacy one; a longer header is an attack on the hash. */
+/** Long enough for any legacy key; a longer header is an attack on the hash. */
 const MAX_KEY_LENGTH = 512;
 
 const HOW = "Send it as 'Authorization: Bearer <key>' or 'x-api-key: <key>'.";
 
-/** The key's text, or null where the request shows none. */
+/** The key's text; null if the request has none. */
 export function readCredential(
   authorization: string | undefined,
   apiKey: string | undefined,
@@ -24,76 +24,87 @@ export function readCredential(
   const shown = bearer?.[1] ?? apiKey ?? null;
   if (shown === null || shown === "") return ok(null);
   if (bearer !== null && apiKey !== undefined && apiKey !== shown) {
-    return refuse("invalid_key", "Authorization and x-api-key show two different keys. Send one of them.");
+    return refuse("invalid_key", "Authorization and x-api-key contain two different keys. Send one of them.");
   }
   if (shown.length > MAX_KEY_LENGTH) return refuse("invalid_key", INVALID);
   return ok(shown);
 }
 
-/** Says the same of a key that never was, was mistyped, or was revoked. */
+/** The same text for a key that never existed, was mistyped, or was revoked. */
 export const INVALID =
-  "This API key is not valid. Check it for missing characters, or ask whoever gave it to you for a new one.";
+  "This API key is not valid. Check it for missing characters, or ask the service operator for a new one.";
 
-/** Said where a request shows no key and needs one. */
-export const MISSING = `This request carries no API key. ${HOW} Keys are handed out by whoever runs this service.`;
+/** For a request without a key on a route that needs one. */
+export const MISSING = `This request has no API key. ${HOW} The service operator issues keys.`;
 
-/** Who a key may be: the object that counts it, and the record of those that no object stores. */
+/** What a key's text claims: the object that counts it, and the record if no object stores one. */
 export interface Claim {
   readonly keyId: string;
   readonly secretHash: string;
-  readonly standing: KeyRecord | null;
-  /** The deployment's first admin key, which counts only until another admin key took its place. */
+  readonly builtInRecord: KeyRecord | null;
+  /** The deployment's first admin key, which is valid until another admin key replaces it. */
   readonly first: boolean;
-  /** Told in a `Warning` header: a key that will stop working. */
+  /** Text of the `Warning` header of a key that will stop working. */
   readonly warning: string | null;
 }
 
-/** The development keys' records: what they may, by their name. */
+/** Scopes of the development keys, by their text. */
 const DEV_KEYS: Readonly<Record<string, KeyRecord["scopes"]>> = {
   [DEV_KEY]: ["infer"],
   [DEV_ADMIN_KEY]: ["admin"],
 };
 
-/** What the environment lets in beside the keys that were made. */
-export interface Vouched {
-  /** Whether the development keys count here: `DEV_KEYS=1` and a loopback host. */
+/** A key as a request sends it. */
+export interface ShownKey {
+  readonly claim: Claim;
+  /** A lease confirms one secret only: another secret of the same id needs a lease request of its own. */
+  readonly name: string;
+}
+
+export function shownKey(claim: Claim): ShownKey {
+  return { claim, name: `${claim.keyId} ${claim.secretHash}` };
+}
+
+/** Keys that the environment accepts besides those that were created. */
+export interface EnvironmentKeys {
+  /** Whether the development keys are accepted: `DEV_KEYS=1` and a loopback host. */
   readonly devKeys: boolean;
-  /** SHA-256 of the first admin key, hexadecimal; null for none. */
+  /** SHA-256 of the first admin key, in hexadecimal; null if there is none. */
   readonly firstAdminSha256: string | null;
 }
 
 /**
- * Resolves a key's text. Legacy keys are looked at first: they can have any form, `dev-key`'s among them.
- * @param hash SHA-256 of the text, hexadecimal.
+ * Resolves a key's text. Legacy keys come first, because they can have any form, that of `dev-key` included.
+ * @param hash SHA-256 of the text, in hexadecimal
  */
 export function resolveClaim(
   key: string,
   hash: string,
   fleet: Pick<FleetConfig, "legacy" | "limits">,
-  { devKeys, firstAdminSha256 }: Vouched,
+  { devKeys, firstAdminSha256 }: EnvironmentKeys,
 ): Result<Claim> {
   const perSecond = fleet.limits.perKeyPerSecond;
-  const plain = { secretHash: hash, standing: null, first: false, warning: null };
+  const plain = { secretHash: hash, builtInRecord: null, first: false, warning: null };
   const line = fleet.legacy.keys.find(({ sha256 }) => sha256 === hash);
   if (line !== undefined) {
     const { keyId, record } = legacyKey(line, fleet);
-    const warning = "this key is of the old system and will stop working; ask for a new one";
-    return ok({ ...plain, keyId, standing: record, warning });
+    const warning = "this key is from the old system and will stop working; ask for a new one";
+    return ok({ ...plain, keyId, builtInRecord: record, warning });
   }
   const devScopes = devKeys && Object.hasOwn(DEV_KEYS, key) ? DEV_KEYS[key] : undefined;
   if (devScopes !== undefined) {
-    const standing = plainRecord(key, perSecond, { scopes: devScopes, addressExempt: true });
-    return ok({ ...plain, keyId: key, standing });
+    const builtInRecord = plainRecord(key, perSecond, { scopes: devScopes, addressExempt: true });
+    return ok({ ...plain, keyId: key, builtInRecord });
   }
   const keyId = apiKeyId(key);
   if (keyId === null) return refuse("invalid_key", INVALID);
   if (hash !== firstAdminSha256) return ok({ ...plain, keyId });
   const scopes: KeyRecord["scopes"] = ["infer", "admin"];
-  const standing = plainRecord("first admin key", perSecond, { scopes, addressExempt: true });
-  return ok({ ...plain, keyId, standing, first: true });
+  const builtInRecord = plainRecord("first admin key", perSecond, { scopes, addressExempt: true });
+  return ok({ ...plain, keyId, builtInRecord, first: true });
 }
 
-/** The principal of calls without a key, where the fleet file still lets them in. */
+/** The principal of calls without a key; null if the fleet file doesn't accept them, or no longer. */
 export function anonymousRecord(
   fleet: Pick<FleetConfig, "legacy" | "limits">,
   now: number,

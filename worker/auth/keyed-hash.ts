@@ -1,7 +1,7 @@
-// Hashes at the edge: of shown keys, for the boxes' tokens and the opaque names of scopes. WebCrypto, with
-// imported keys kept.
+// Hashes at the edge: of API keys, for the boxes' tokens, and for the opaque names of scopes. Uses WebCrypto and caches
+// the imported keys.
 
-/** Keys, not promises of them: a promise belongs to the request that made it, and may never settle for another. */
+/** Keys, not promises of keys: a promise belongs to the request that created it and may never settle for another. */
 const keys = new Map<string, CryptoKey>();
 
 /** HMAC-SHA-256 of `text` under `secret`, as lower-case hexadecimal. */
@@ -21,8 +21,8 @@ export async function hmacHex(secret: string, text: string): Promise<string> {
 }
 
 /**
- * The name a box knows a scope by: no client's word for a patient leaves the edge, and the same word under
- * two keys makes two names.
+ * The name under which a box knows a scope: no client's name for a patient leaves the edge, and the same name under two
+ * keys becomes two names.
  */
 export async function scopeId(secret: string, keyId: string, name: string): Promise<string> {
   return (await hmacHex(secret, `isha-scope/1:${keyId.length}:${keyId}:${name}`)).slice(0, 32);
@@ -33,7 +33,7 @@ export async function sha256Hex(text: string): Promise<string> {
   return hex(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }
 
-/** Whether a shown text is the expected one, in a time that doesn't say how much of it was right. */
+/** Whether a text is the expected one, in a time that doesn't reveal how much of it matches. */
 export function isSameText(shown: string, expected: string): boolean {
   const [a, b] = [shown, expected].map((text) => new TextEncoder().encode(text));
   return a !== undefined && b !== undefined && a.length === b.length && crypto.subtle.timingSafeEqual(a, b);

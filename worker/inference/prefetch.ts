@@ -18,7 +18,7 @@ export function prefetchCall(snapshots: SnapshotCache): Prefetch {
       const begun: unknown = c.get("snapshot");
       if (begun === undefined) beginSnapshot(c, snapshots);
     },
-    whole: async (c) => c.get("body"),
+    ready: async (c) => c.get("body"),
     // The snapshot of before a slow body is too old.
     renew: (c) => beginSnapshot(c, snapshots),
   };
@@ -27,7 +27,7 @@ export function prefetchCall(snapshots: SnapshotCache): Prefetch {
 /** The body of an operator's change. */
 export const PREFETCH_ADMIN: Prefetch = {
   begin: (c) => beginBody(c, readAdminBody),
-  whole: async (c) => c.get("body"),
+  ready: async (c) => c.get("body"),
   renew: () => undefined,
 };
 

@@ -4,7 +4,12 @@
 import { DurableObject } from "cloudflare:workers";
 import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { KeyView } from "../../shared/keys.ts";
-import type { FirstKeyUse, KeyLeaseAnswer, KeyLeaseQuestion } from "../limits/lease-request.ts";
+import {
+  builtInRecordOf,
+  type FirstKeyUse,
+  type KeyLeaseAnswer,
+  type KeyLeaseRequest,
+} from "../limits/lease-request.ts";
 import type { KeyRecord, RecordChange } from "../../shared/principal.ts";
 import type { Bindings } from "../env.ts";
 import {
@@ -64,12 +69,13 @@ export class ApiKey extends DurableObject<Bindings> {
   }
 
   /** Permission and tokens in one: one round trip a call at most. */
-  lease(question: KeyLeaseQuestion): KeyLeaseAnswer | Promise<KeyLeaseAnswer> {
-    const { standing, secretHash, first } = question;
-    if (standing !== null && first) return this.#leaseFirst(question, standing, first);
+  lease(request: KeyLeaseRequest): KeyLeaseAnswer | Promise<KeyLeaseAnswer> {
+    const { secretHash, first } = request;
+    const builtIn = builtInRecordOf(request);
+    if (builtIn !== null && first !== null) return this.#leaseFirst(request, builtIn, first);
     const now = Date.now();
-    const who = standing === null ? identify(this.#key, secretHash, now) : identifyVerdict(standing, now);
-    return this.#grant(who, question, now);
+    const verdict = builtIn === null ? identify(this.#key, secretHash, now) : identifyVerdict(builtIn, now);
+    return this.#grant(verdict, request, now);
   }
 
   /**
@@ -138,29 +144,25 @@ export class ApiKey extends DurableObject<Bindings> {
     await this.#settle();
   }
 
-  #grant(who: KeyVerdict, question: KeyLeaseQuestion, now: number): KeyLeaseAnswer {
-    if (who.kind !== "known") return who;
-    const { record, quotaSpent, until } = who;
+  #grant(verdict: KeyVerdict, request: KeyLeaseRequest, now: number): KeyLeaseAnswer {
+    if (verdict.kind !== "known") return verdict;
+    const { record, quotaSpent, until } = verdict;
     const limit = { quota: record.limits.perSecond, windowMs: RATE_WINDOW_MS };
-    // A spent month ends calls alone: what else the key may ask still takes tokens.
-    const taken = grant(this.#window, limit, question, now);
-    this.#window = taken.window;
-    return { kind: "known", record, lease: leaseUntil(taken.grant, until, now), quotaSpent };
+    // A spent month ends model calls only: the key's other requests still take tokens.
+    const granted = grant(this.#window, limit, request, now);
+    this.#window = granted.window;
+    return { kind: "known", record, lease: leaseUntil(granted.grant, until, now), quotaSpent };
   }
 
-  /** Whether the first admin key counts the registry says, each time: one that was let in is out within a lease's life. */
-  async #leaseFirst(
-    question: KeyLeaseQuestion,
-    standing: KeyRecord,
-    use: FirstKeyUse,
-  ): Promise<KeyLeaseAnswer> {
-    const { secretHash } = question;
-    const askedAt = Date.now();
+  /** Asks the registry each time whether the first admin key is still valid: once replaced, it is refused within a lease's life. */
+  async #leaseFirst(request: KeyLeaseRequest, builtIn: KeyRecord, use: FirstKeyUse): Promise<KeyLeaseAnswer> {
+    const { secretHash } = request;
+    const requestedAt = Date.now();
     const dead = this.#deadFirst;
-    if (dead.secretHash === secretHash && askedAt < dead.until) return UNKNOWN;
-    const counts = await registryObject(this.env).admitFirstKey(secretHash, use);
-    if (counts) return this.#grant(identifyVerdict(standing, Date.now()), question, Date.now());
-    this.#deadFirst = { secretHash, until: askedAt + DEAD_FIRST_MS };
+    if (dead.secretHash === secretHash && requestedAt < dead.until) return UNKNOWN;
+    const isValid = await registryObject(this.env).admitFirstKey(secretHash, use);
+    if (isValid) return this.#grant(identifyVerdict(builtIn, Date.now()), request, Date.now());
+    this.#deadFirst = { secretHash, until: requestedAt + DEAD_FIRST_MS };
     return UNKNOWN;
   }
 

@@ -1,7 +1,7 @@
 // One key as its object keeps it, who shows it, and all that can happen to it: pure, the clock passed in.
 import type { AuditEntry, AuditValue, KeyView } from "../../shared/keys.ts";
 import { keyView } from "./key-view.ts";
-import type { Lease } from "../limits/lease-request.ts";
+import type { LeaseGrant } from "../limits/lease-request.ts";
 import type { KeyRecord, RecordChange } from "../../shared/principal.ts";
 
 export interface StoredSecret {
@@ -81,17 +81,9 @@ export function identifyVerdict(record: KeyRecord, now: number): KeyVerdict {
   return { kind: "known", record, quotaSpent: false, until: record.expiresAt };
 }
 
-/** Of a lease what ends before `until`: no token of an expired key is spent. */
-export function leaseUntil(lease: Lease, until: number | null, now: number): Lease {
-  if (until === null) return lease;
-  const left = until - now;
-  const { next } = lease;
-  return {
-    ...lease,
-    endsInMs: Math.min(lease.endsInMs, left),
-    next:
-      next === null || next.startsInMs >= left ? null : { ...next, endsInMs: Math.min(next.endsInMs, left) },
-  };
+/** Shortens a lease that would outlast `until`: no token of an expired key is spent. */
+export function leaseUntil(lease: LeaseGrant, until: number | null, now: number): LeaseGrant {
+  return until === null ? lease : { ...lease, endsInMs: Math.min(lease.endsInMs, until - now) };
 }
 
 /** Every secret is compared, and every character of it: how long it takes tells nothing of the stored ones. */

@@ -1,23 +1,25 @@
-// The addresses' limits as this isolate knows them, the questions to the addresses' objects, and the platform's
-// own shield before them.
+// The address limit in this isolate: admits requests by free passes and leased tokens, sends the lease requests to the
+// addresses' objects, and counts floods at the platform's own shield.
 import type { Refusal } from "../../shared/errors.ts";
-import type { AddressLeaseAnswer } from "./lease-request.ts";
-import { askObject } from "./call-object.ts";
-import type { Caller } from "./caller.ts";
-import type { AddressStanding, HeldAddress } from "./address-state.ts";
-import { HeldAddresses } from "./address-table.ts";
-import type { Taken, Ticket } from "./lease.ts";
-import * as refusals from "./refusals.ts";
-import type { LimitStatus } from "./rate-headers.ts";
 import { addressObject } from "../stubs.ts";
+import { AddressState } from "./address-state.ts";
+import { callObject } from "./call-object.ts";
+import type { Caller } from "./caller.ts";
+import { LeaseTable } from "./lease-table.ts";
+import type { PendingLease, Token } from "./lease.ts";
+import type { LimitStatus } from "./rate-headers.ts";
+import * as refusals from "./refusals.ts";
 
-/** `taken`: null for a free pass. */
+/** For how many addresses an isolate counts, of its 128 MiB (test/limits/memory.test.ts). */
+const MAX_ADDRESSES = 100_000;
+
+/** `token`: null for a free pass. */
 export type AddressAdmission =
-  | { readonly ok: true; readonly taken: Taken | null }
+  | { readonly ok: true; readonly token: Token | null }
   | { readonly ok: false; readonly refusal: Refusal };
 
 export class AddressLimits {
-  readonly #addresses = new HeldAddresses();
+  readonly #states = new LeaseTable(MAX_ADDRESSES, () => new AddressState());
   readonly #perSecond: number;
   readonly #clock: () => number;
 
@@ -26,92 +28,68 @@ export class AddressLimits {
     this.#clock = clock;
   }
 
-  at(asker: Caller, now: number): HeldAddress {
-    return this.#addresses.at(asker.address, now);
+  at({ address }: Caller, now: number): AddressState {
+    return this.#states.at(address, now);
   }
 
-  /** Counts a request, and says whether it can be let in. */
-  standing(asker: Caller, address: HeldAddress, now: number): AddressStanding {
-    const standing = address.standing(now, this.#perSecond);
-    if (standing !== "free") this.#countAtShield(asker, address);
-    return standing;
-  }
-
-  /** Lets a request in, or says why not: at once where that can be told. */
-  admit(asker: Caller, address: HeldAddress, now: number): AddressAdmission | Promise<AddressAdmission> {
-    const shieldedForMs = address.shieldedForMs(now);
+  /** Admits or refuses a request: at once, unless a lease request has to be sent. */
+  admit(caller: Caller, state: AddressState, now: number): AddressAdmission | Promise<AddressAdmission> {
+    const shieldedForMs = state.shieldedForMs(now);
     if (shieldedForMs > 0) return { ok: false, refusal: refusals.addressShielded(shieldedForMs) };
-    const standing = this.standing(asker, address, now);
-    if (standing === "ask") return this.ask(asker, address, now);
-    this.askAhead(asker, address, now);
-    if (standing === "spent") return { ok: false, refusal: this.reached(address, now) };
-    return { ok: true, taken: address.take(standing) };
+    const availability = state.availability(now, this.#perSecond);
+    if (availability !== "free") this.#countAtShield(caller, state);
+    if (availability === "none") return this.#send(caller, state, state.request(now, this.#perSecond));
+    if (availability === "spent") return this.#refused(state, now);
+    const token = state.take(availability, now);
+    const topUp = state.topUp(now, this.#perSecond);
+    if (topUp !== null) caller.context.waitUntil(this.#send(caller, state, topUp));
+    return { ok: true, token };
   }
 
-  /** Asks for a request that waits. */
-  async ask(asker: Caller, address: HeldAddress, now: number): Promise<AddressAdmission> {
-    const admission = await this.#ask(asker, address, address.ask(now, this.#perSecond));
-    if (admission.ok || admission.refusal.code !== "rate_limited_ip") return admission;
-    // What was left may have come here, with the answer to another's question.
-    const taken = address.rescue(this.#clock());
-    return taken === null ? admission : { ok: true, taken };
+  /** Reports failed keys to the address's object, because other isolates count them too. */
+  report(caller: Caller, state: AddressState, now: number): void {
+    caller.context.waitUntil(this.#send(caller, state, state.report(now)));
   }
 
-  /** Asks beside the answer, where it is time to. */
-  askAhead(asker: Caller, address: HeldAddress, now: number): void {
-    const ticket = address.askAhead(now, this.#perSecond);
-    if (ticket !== null) asker.context.waitUntil(this.#ask(asker, address, ticket));
+  status(state: AddressState, now: number): LimitStatus {
+    return state.status(now, this.#perSecond);
   }
 
-  /** Tells the object of failed keys: other isolates must know of them. */
-  report(asker: Caller, address: HeldAddress, now: number): void {
-    asker.context.waitUntil(this.#ask(asker, address, address.report(now)));
+  async #send(caller: Caller, state: AddressState, pending: PendingLease): Promise<AddressAdmission> {
+    const report = state.takeReport();
+    const admission = await callObject<AddressAdmission>(async () => {
+      const sent = { ...pending, sentAt: this.#clock() };
+      const { want, waiting } = sent;
+      const request = { want, waiting, perSecond: this.#perSecond, ...report };
+      const answer = await addressObject(caller.bindings, caller.address).lease(request);
+      const now = this.#clock();
+      const token = state.receive(sent, answer, now);
+      return token === null ? this.#refused(state, now) : { ok: true, token };
+    });
+    return admission ?? { ok: false, refusal: refusals.LIMITER_UNAVAILABLE };
   }
 
-  told(address: HeldAddress, now: number): LimitStatus {
-    return { perSecond: this.#perSecond, ...address.left(now, this.#perSecond) };
-  }
-
-  reached(address: HeldAddress, now: number): Refusal {
-    return refusals.addressLimitReached(this.#perSecond, address.left(now, this.#perSecond).resetMs);
-  }
-
-  async #ask(asker: Caller, address: HeldAddress, ticket: Ticket): Promise<AddressAdmission> {
-    this.#addresses.noteLease(asker.address, address);
-    const question = address.question(ticket, this.#perSecond);
-    const answer = await askObject<AddressLeaseAnswer>(async () =>
-      addressObject(asker.bindings, asker.address).lease(question),
-    );
-    const now = this.#clock();
-    if (answer === null) {
-      address.settle(ticket, now);
-      return { ok: false, refusal: refusals.LIMITER_SILENT };
-    }
-    const granted = answer.lease.granted > 0;
-    const taken = address.keep(ticket, answer, granted ? ticket.waiting : 0, now);
-    if (granted) return { ok: true, taken: taken ?? GONE };
-    return { ok: false, refusal: refusals.addressLimitReached(this.#perSecond, answer.lease.endsInMs) };
+  #refused(state: AddressState, now: number): AddressAdmission {
+    const { perSecond, resetMs } = this.status(state, now);
+    return { ok: false, refusal: refusals.addressLimitReached(perSecond, resetMs) };
   }
 
   /**
-   * Counts a request at the platform's shield, beyond what an address may unasked, and waits for nothing: what the
-   * shield says holds for those that follow. Below that an address is no flood, and asking would cost each request
-   * more than all else here; a request that memory alone refuses still counts, or a flood would never show.
+   * Counts a request at the platform's shield without waiting: its verdict applies to the requests that follow. Free
+   * passes aren't counted, since asking costs more than everything else here. Requests that are refused from memory
+   * are, because a flood would not show otherwise.
    */
-  #countAtShield(asker: Caller, address: HeldAddress): void {
-    const shield: RateLimit | undefined = asker.bindings.ADDRESS_SHIELD;
-    if (shield !== undefined) asker.context.waitUntil(this.#askShield(shield, asker.address, address));
+  #countAtShield(caller: Caller, state: AddressState): void {
+    const shield: RateLimit | undefined = caller.bindings.ADDRESS_SHIELD;
+    if (shield !== undefined) caller.context.waitUntil(this.#askShield(shield, caller.address, state));
   }
 
-  async #askShield(shield: RateLimit, key: string, address: HeldAddress): Promise<void> {
+  async #askShield(shield: RateLimit, key: string, state: AddressState): Promise<void> {
     try {
       const { success } = await shield.limit({ key });
-      if (!success) address.raiseShield(this.#clock());
+      if (!success) state.raiseShield(this.#clock());
     } catch {
-      // The limits behind it hold all the same.
+      // The exact limits behind the shield apply without it.
     }
   }
 }
-
-/** A token of an answer that came too late to be given back. */
-const GONE: Taken = { diesAt: 0, window: -1 };

@@ -1,8 +1,9 @@
-// Whose address a request comes from: CF-Connecting-IP and nothing else. A client can write any other header.
+// Names the client address that a request is counted under, from CF-Connecting-IP and nothing else: a client can write
+// any other header.
 
 /**
- * The name an address is counted under: an IPv4 address as it is, an IPv6 one by its /64, since one customer
- * holds at least that much. Requests without an address share one name: outside Cloudflare there is none.
+ * An IPv4 address names itself, an IPv6 address its /64, because one customer has at least that much. Requests without
+ * an address share one name: outside Cloudflare there is none.
  */
 export function addressName(connectingIp: string | undefined): string {
   if (connectingIp === undefined) return "none";
@@ -17,13 +18,13 @@ export function addressName(connectingIp: string | undefined): string {
     .join(":")}::/64`;
 }
 
-/** Four numbers to 255; nothing else may name a limiter, or anybody could make limiters at will. */
+/** Four numbers up to 255; nothing else may name an object, or a client could create objects at will. */
 function isIpv4(text: string): boolean {
   const parts = text.split(".");
   return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) <= 255);
 }
 
-/** The eight groups of an IPv6 address (RFC 4291, 2.2), or null where it is none. */
+/** The eight groups of an IPv6 address (RFC 4291, 2.2); null if it isn't one. */
 function ipv6Groups(text: string): number[] | null {
   const [address = ""] = text.split("%");
   const parts = address.split("::");

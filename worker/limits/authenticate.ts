@@ -1,175 +1,183 @@
-// Who may come in: `limitAddress` counts an address, `client` finds out who is asking and counts key and address. Where
-// all is known nothing is waited for: no promise is made on a call's way in.
+// Middleware that admits requests: `limitAddress` for routes without a key, `authenticate` for routes with one. If
+// nothing has to be waited for, neither creates a promise before the handler runs.
 import type { Context, MiddlewareHandler } from "hono";
 import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import type { KeyRecord, Scope } from "../../shared/principal.ts";
 import { ANONYMOUS } from "../../shared/unlisted-keys.ts";
+import { CredentialCache } from "../auth/credential-cache.ts";
+import { anonymousRecord, MISSING, readCredential, resolveClaim, type ShownKey } from "../auth/credential.ts";
 import type { EdgeEnv } from "../context.ts";
-import type { Caller } from "./caller.ts";
-import { addressName } from "./address.ts";
-import { anonymousRecord, MISSING, readCredential, resolveClaim } from "../auth/credential.ts";
 import { showRefusal } from "../http/errors.ts";
-import type { ShownKey } from "./key-limit.ts";
-import { LIMITER_SILENT } from "./refusals.ts";
-import type { Entry, Limiter } from "./limiter.ts";
+import { addressName } from "./address.ts";
+import type { Caller } from "./caller.ts";
+import type { Admission, Limiter } from "./limiter.ts";
 import { setRateHeaders, type LimitStatuses } from "./rate-headers.ts";
-import { ShownKeys } from "../auth/credential-cache.ts";
+import { LIMITER_UNAVAILABLE } from "./refusals.ts";
 
-/** Routes without a key: the address limit alone. */
+/** Applies the address limit only. */
 export function limitAddress(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
-  return async function admitVisitor(c, next) {
-    const visit = limiter.visit(askerOf(c, false));
-    const entry = visit instanceof Promise ? await visit : visit;
-    if (!entry.ok) return showLimited(c, entry.refusal, entry.told);
+  return async function limitClientAddress(c, next) {
+    const pending = limiter.admitAddress(callerOf(c, false));
+    const admission = pending instanceof Promise ? await pending : pending;
+    if (!admission.ok) return showLimited(c, admission.refusal, admission.limits);
     await next();
     return undefined;
   };
 }
 
-/** What a request brings beside its key. */
+/** Work that a route needs besides the key, begun while the limiters are called. */
 export interface Prefetch {
-  /** What can begin while the limiters are asked. */
   readonly begin: (c: Context<EdgeEnv>) => void;
-  /** What must have come before the request goes on. */
-  readonly whole: (c: Context<EdgeEnv>) => Promise<unknown>;
-  /** The request is let in anew: what has grown too old meanwhile begins again. */
+  /** Waits for what must be there before the handler runs. */
+  readonly ready: (c: Context<EdgeEnv>) => Promise<unknown>;
+  /** Begins again what has become too old while a slow body arrived. */
   readonly renew: (c: Context<EdgeEnv>) => void;
 }
 
-/** What a route lets in. */
-export interface Entrance {
+/** What a route requires of a request. */
+export interface RouteAccess {
   readonly scope: Scope;
-  /** A call to the models: what a key's month has left counts for these alone. */
-  readonly calls: boolean;
-  /** Null where there is nothing to wait for. */
+  /** Only calls to a model are refused when a key's month is used up. */
+  readonly isModelCall: boolean;
+  /** Null if the handler waits for nothing. */
   readonly prefetch: Prefetch | null;
 }
 
-/** How often a request is let in anew whose parts took so long that its key may have been revoked meanwhile. */
-const MAX_ENTRIES = 3;
+/** Admissions of one request: a body that arrives slowly outlasts the lease that admitted it. */
+const MAX_ADMISSIONS = 3;
 
 /**
- * Routes for a key with a scope. Sets `principal`. Nothing is done by a key that was revoked while its request was
- * still arriving: who waited for parts is asked for again.
+ * Admits keys with the route's scope and sets `principal`. A request whose body took longer than a lease is admitted
+ * again, so that a key that was revoked in the meantime does nothing.
  */
 export function authenticate(
   fleet: FleetConfig,
   limiter: Limiter,
   clock: () => number,
-  { scope, calls, prefetch }: Entrance,
+  { scope, isModelCall, prefetch }: RouteAccess,
 ): MiddlewareHandler<EdgeEnv> {
-  const read = keyReader(fleet);
+  const readKey = keyReader(fleet);
   return async function authenticateKey(c, next) {
-    const reading = read(c);
+    const reading = readKey(c);
     const shown = reading instanceof Promise ? await reading : reading;
-    const asker = askerOf(c, calls);
-    let told: LimitStatuses = { key: null, address: null };
-    let warned: string | null = null;
-    for (let entries = 1; ; entries += 1) {
-      const asked = enter(limiter, asker, shown, fleet, clock);
-      if (asked instanceof Promise) prefetch?.begin(c);
-      const entry = asked instanceof Promise ? await asked : asked;
-      ({ told } = entry);
-      if (!entry.ok) return showLimited(c, entry.refusal, told, knownKey(shown, entry.refusal));
-      const { record, keyId, warning } = admitted(entry.value, shown, fleet, clock);
-      if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), told, keyId);
+    const caller = callerOf(c, isModelCall);
+    let limits: LimitStatuses = { key: null, address: null };
+    let warning: string | null = null;
+    for (let admissions = 1; ; admissions += 1) {
+      const pending = admit(limiter, caller, shown, fleet, clock);
+      if (pending instanceof Promise) prefetch?.begin(c);
+      const admission = pending instanceof Promise ? await pending : pending;
+      ({ limits } = admission);
+      if (!admission.ok) return showLimited(c, admission.refusal, limits, knownKey(shown, admission.refusal));
+      const admitted = identityOf(admission.value, shown, fleet, clock);
+      const { record, keyId } = admitted;
+      ({ warning } = admitted);
+      if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), limits, keyId);
       if (prefetch !== null) {
         prefetch.begin(c);
-        await prefetch.whole(c);
+        await prefetch.ready(c);
       }
-      if (shown.ok && shown.value !== null && !limiter.isFresh(shown.value)) {
-        if (entries === MAX_ENTRIES) return showLimited(c, LIMITER_SILENT, told, keyId);
-        prefetch?.renew(c);
-        continue;
+      if (!shown.ok || shown.value === null || limiter.isFresh(shown.value)) {
+        c.set("principal", { ...record, keyId });
+        break;
       }
-      warned = warning;
-      c.set("principal", { ...record, keyId });
-      break;
+      if (admissions === MAX_ADMISSIONS) return showLimited(c, LIMITER_UNAVAILABLE, limits, keyId);
+      prefetch?.renew(c);
     }
     await next();
     const { headers } = c.res;
-    setRateHeaders(headers, told);
-    // RFC 9111 dropped the header, but it is what people look for; 299 is "miscellaneous persistent warning".
-    if (warned !== null) headers.set("warning", `299 - "${warned}"`);
+    setRateHeaders(headers, limits);
+    // RFC 9111 dropped the header, but operators still look for it; 299 is "miscellaneous persistent warning".
+    if (warning !== null) headers.set("warning", `299 - "${warning}"`);
     return undefined;
   };
 }
 
-/** Whose refusal it is, where the key is one that there is. */
+/** The id of the key that was refused, if such a key exists. */
 function knownKey(shown: Shown, { code }: Refusal): string | null {
   if (!shown.ok || shown.value === null) return null;
   return code === "invalid_key" || code === "too_many_failed_keys" ? null : shown.value.claim.keyId;
 }
 
-/** A key, none, or why what was shown can be none. */
+/** The key of a request, null without one, or the reason for which its text can't be a key. */
 type Shown = Result<ShownKey | null>;
 
 const NO_KEY: Shown = { ok: true, value: null };
+const KEY_MISSING: Refusal = { code: "missing_key", message: MISSING };
 
-function enter(
+function admit(
   limiter: Limiter,
-  asker: Caller,
+  caller: Caller,
   shown: Shown,
   fleet: FleetConfig,
   clock: () => number,
-): Entry<KeyRecord | null> | Promise<Entry<KeyRecord | null>> {
-  if (!shown.ok) return limiter.turnAway(asker, shown.refusal);
-  if (shown.value !== null) return limiter.enter(asker, shown.value);
-  if (anonymousRecord(fleet, clock()) !== null) return limiter.visit(asker);
-  return limiter.turnAway(asker, NO_KEY_SHOWN);
+): Admission<KeyRecord | null> | Promise<Admission<KeyRecord | null>> {
+  if (!shown.ok) return limiter.reject(caller, shown.refusal);
+  if (shown.value !== null) return limiter.admit(caller, shown.value);
+  if (anonymousRecord(fleet, clock()) !== null) return limiter.admitAddress(caller);
+  return limiter.reject(caller, KEY_MISSING);
 }
 
-const NO_KEY_SHOWN: Refusal = { code: "missing_key", message: MISSING };
+interface Identity {
+  readonly record: KeyRecord;
+  readonly keyId: string;
+  readonly warning: string | null;
+}
 
-/** Who was let in; without a key the fleet file's word. */
-function admitted(
+/** The key that a request was admitted for; without a key, what the fleet file allows. */
+function identityOf(
   record: KeyRecord | null,
   shown: Shown,
   fleet: FleetConfig,
   clock: () => number,
-): { readonly record: KeyRecord; readonly keyId: string; readonly warning: string | null } {
+): Identity {
   if (record !== null && shown.ok && shown.value !== null) {
     const { keyId, warning } = shown.value.claim;
     return { record, keyId, warning };
   }
   const anonymous = anonymousRecord(fleet, clock());
-  // Its date may have come while its address was asked for.
-  if (anonymous === null) throw new RefusedError(NO_KEY_SHOWN);
+  // Its end date can pass while the address's object is called.
+  if (anonymous === null) throw new RefusedError(KEY_MISSING);
   return { ...anonymous, keyId: ANONYMOUS };
 }
 
-/** Reads the key a request shows; at once where it was read before. */
+/** Reads the key of a request: at once if its text was read before. */
 function keyReader(fleet: FleetConfig): (c: Context<EdgeEnv>) => Shown | Promise<Shown> {
-  // What a text means depends on whether the development keys count, and on the environment, which an isolate has one of.
-  let known: { readonly sha256: string | null; readonly dev: ShownKeys; readonly plain: ShownKeys } | null =
-    null;
+  // A text's meaning depends on whether development keys are accepted, and on the environment, one for each isolate.
+  let caches: {
+    readonly sha256: string | null;
+    readonly withDevKeys: CredentialCache;
+    readonly plain: CredentialCache;
+  } | null = null;
   return function readKey(c) {
     const text = readCredential(c.req.header("authorization"), c.req.header("x-api-key"));
     if (!text.ok) return text;
     if (text.value === null) return NO_KEY;
     const { devKeys, firstAdminSha256 } = c.get("settings");
-    if (known === null || known.sha256 !== firstAdminSha256) {
-      const keys = (dev: boolean): ShownKeys =>
-        new ShownKeys((key, hash) => resolveClaim(key, hash, fleet, { devKeys: dev, firstAdminSha256 }));
-      known = { sha256: firstAdminSha256, dev: keys(true), plain: keys(false) };
+    if (caches === null || caches.sha256 !== firstAdminSha256) {
+      const cache = (dev: boolean): CredentialCache =>
+        new CredentialCache((key, hash) =>
+          resolveClaim(key, hash, fleet, { devKeys: dev, firstAdminSha256 }),
+        );
+      caches = { sha256: firstAdminSha256, withDevKeys: cache(true), plain: cache(false) };
     }
-    const keys = devKeys && isLoopback(c.req.url) ? known.dev : known.plain;
-    return keys.find(text.value) ?? keys.read(text.value);
+    const cache = devKeys && isLoopback(c.req.url) ? caches.withDevKeys : caches.plain;
+    return cache.find(text.value) ?? cache.read(text.value);
   };
 }
 
-/** Of a request's own URL, which the runtime has normalized; a URL object for each call would cost more than all else here. */
+/** Matches the request's own URL, which the runtime has normalized; a URL object for each call would cost more than everything else here. */
 const LOOPBACK = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?\//;
 
 function isLoopback(url: string): boolean {
   return LOOPBACK.test(url);
 }
 
-function askerOf(c: Context<EdgeEnv>, calls: boolean): Caller {
+function callerOf(c: Context<EdgeEnv>, isModelCall: boolean): Caller {
   return {
     bindings: c.env,
-    calls,
+    isModelCall,
     requestId: c.get("requestId"),
     address: addressName(c.req.header("cf-connecting-ip")),
     context: c.executionCtx,
@@ -183,15 +191,15 @@ function lacksScope(scope: Scope, { scopes }: KeyRecord): Refusal {
   };
 }
 
-/** Refusals come in floods: an answer is cheaper than an exception, and has its limits' headers. */
+/** Refusals come in floods: an answer costs less than an exception, and carries the headers of its limits. */
 function showLimited(
   c: Context<EdgeEnv>,
   refusal: Refusal,
-  told: LimitStatuses,
+  limits: LimitStatuses,
   keyId: string | null = null,
 ): Response {
   if (keyId !== null) c.set("refusedKey", keyId);
   const answer = showRefusal(c, refusal);
-  setRateHeaders(answer.headers, told);
+  setRateHeaders(answer.headers, limits);
   return answer;
 }

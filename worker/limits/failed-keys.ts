@@ -1,31 +1,32 @@
-// Keys from one address that turned out bad: how many of late, and whether that is more than slips of a hand. Pure,
-// its clock passed in; an isolate counts its own, an address's object those of all isolates.
+// Counts the invalid keys of one address within a minute and decides when they are more than typing errors. Pure, the
+// clock is passed in. An isolate counts its own; an address's object counts those of all isolates.
 import { FAILED_KEYS_A_MINUTE } from "../../shared/limits.ts";
 
 const MINUTE_MS = 60_000;
 
-/** A minute begins with the first bad key in it, so that one number and one time are all there is to keep. */
+/** A minute starts with the first invalid key in it, so one count and one time are enough. */
 export interface FailedKeys {
-  readonly since: number;
+  readonly startedAt: number;
   readonly count: number;
 }
 
-export const NO_FAILED_KEYS: FailedKeys = { since: 0, count: 0 };
+export const NO_FAILED_KEYS: FailedKeys = { startedAt: 0, count: 0 };
 
 export function noteFailedKeys(known: FailedKeys, failed: number, now: number): FailedKeys {
-  // What is no number of keys, or less than none, came from nobody of ours.
+  // A negative count or NaN was not sent by an isolate of ours.
   if (!(failed > 0)) return known;
-  return runs(known, now)
-    ? { since: known.since, count: known.count + failed }
-    : { since: now, count: failed };
+  return isCurrent(known, now)
+    ? { startedAt: known.startedAt, count: known.count + failed }
+    : { startedAt: now, count: failed };
 }
 
-/** For how long keys not known to be good are refused, milliseconds; 0 where they aren't. */
+/** How long keys that aren't known to be good are refused; 0 if they are accepted. */
 export function keysRefusedForMs(known: FailedKeys, now: number): number {
-  return known.count >= FAILED_KEYS_A_MINUTE && runs(known, now) ? known.since + MINUTE_MS - now : 0;
+  const isRefused = known.count >= FAILED_KEYS_A_MINUTE && isCurrent(known, now);
+  return isRefused ? known.startedAt + MINUTE_MS - now : 0;
 }
 
-/** Where the clock stepped back before the minute's beginning, a new one begins: nobody is refused for an hour. */
-function runs({ since }: FailedKeys, now: number): boolean {
-  return now >= since && now < since + MINUTE_MS;
+/** If the clock steps back before the start, a new minute begins: no key is refused for longer than one. */
+function isCurrent({ startedAt }: FailedKeys, now: number): boolean {
+  return now >= startedAt && now < startedAt + MINUTE_MS;
 }

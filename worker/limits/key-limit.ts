@@ -1,166 +1,162 @@
-// The keys' limits as this isolate knows them, and the questions to the keys' objects. An object's answer is
-// permission and tokens in one.
+// The key limit in this isolate: admits requests by leased tokens and sends the lease requests to the keys' objects.
+// An answer of an object is permission and tokens in one.
 import type { Refusal } from "../../shared/errors.ts";
-import type { KeyLeaseAnswer, KeyLeaseQuestion, Lease } from "./lease-request.ts";
+import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
-import { askObject } from "./call-object.ts";
-import type { Caller } from "./caller.ts";
-import type { Claim } from "../auth/credential.ts";
-import { HeldLease, type Taken, type Ticket } from "./lease.ts";
-import { LIFE_MS } from "./lease-sizing.ts";
-import { LeasePool } from "./bounded-map.ts";
-import * as refusals from "./refusals.ts";
-import type { LimitStatus } from "./rate-headers.ts";
-import { RefusedKeys, type KeyFault } from "./refused-keys.ts";
+import type { ShownKey } from "../auth/credential.ts";
 import { keyObject } from "../stubs.ts";
+import { callObject } from "./call-object.ts";
+import type { Caller } from "./caller.ts";
+import { KeyState } from "./key-state.ts";
+import type { KeyLeaseAnswer, KeyLeaseRequest } from "./lease-request.ts";
+import { LeaseTable } from "./lease-table.ts";
+import { LEASE_LIFE_MS, type PendingLease, type Token } from "./lease.ts";
+import type { LimitStatus } from "./rate-headers.ts";
+import * as refusals from "./refusals.ts";
+import { RefusedKeys, type KeyFault } from "./refused-keys.ts";
 
-/** For how many keys an isolate holds leases, and remembers a refusal: well under 1 KiB each, of 128 MiB. */
+/** For how many keys an isolate has leases and remembers refusals: under 1 KiB each, of 128 MiB. */
 const MAX_KEYS = 10_000;
 
-/** A key whose object spoke for it so lately is known to be good, milliseconds: others' failed keys don't touch it. */
+/** A key is known to be good for this long after its object's last answer: failed keys of others don't affect it. */
 const KNOWN_GOOD_MS = 5 * 60_000;
 
-/** A key as a request shows it. */
-export interface ShownKey {
-  readonly claim: Claim;
-  /** A lease says that this very secret is good: another secret of the same id must ask for itself. */
-  readonly name: string;
-}
-
-export function shownKey(claim: Claim): ShownKey {
-  return { claim, name: `${claim.keyId} ${claim.secretHash}` };
-}
-
-/** What a key's object last told of it. */
-export interface KeyTold {
-  readonly record: KeyRecord;
-  readonly quotaSpent: boolean;
-}
-
-export type KeyLease = HeldLease<KeyTold>;
-
 export type KeyAdmission =
-  | {
-      readonly ok: true;
-      readonly record: KeyRecord;
-      readonly taken: Taken | null;
-      readonly told: LimitStatus;
-    }
-  | {
-      readonly ok: false;
-      readonly refusal: Refusal;
-      /** Null where the object doesn't vouch for the key. */
-      readonly told: LimitStatus | null;
-    };
+  | KeyRefusal
+  | { readonly ok: true; readonly record: KeyRecord; readonly token: Token };
+
+export interface KeyRefusal {
+  readonly ok: false;
+  readonly refusal: Refusal;
+  /** Null if the object doesn't confirm the key. */
+  readonly status: LimitStatus | null;
+}
 
 export class KeyLimits {
-  readonly #leases = new LeasePool<KeyLease>(MAX_KEYS, (now) => new HeldLease<KeyTold>(now));
+  readonly #states = new LeaseTable(MAX_KEYS, () => new KeyState());
   readonly #refused = new RefusedKeys(MAX_KEYS);
   readonly #perSecond: number;
   readonly #clock: () => number;
 
-  /** @param perSecond of a key that nothing is known of */
+  /** @param perSecond limit of a key until its record is known */
   constructor(perSecond: number, clock: () => number) {
     this.#perSecond = perSecond;
     this.#clock = clock;
   }
 
-  at(key: ShownKey, now: number): KeyLease {
-    return this.#leases.at(key.name, now);
+  at(key: ShownKey, now: number): KeyState {
+    return this.#states.at(key.name, now);
   }
 
-  /** Why a key was refused a moment ago. */
+  /** The reason for which the key was refused a moment ago. */
   fault(key: ShownKey, now: number): KeyFault | null {
     return this.#refused.find(key.name, now);
   }
 
-  /** Whether a key that turned out bad is to be counted against its address. */
+  /** Whether a key that turned out invalid is to be counted against its address. */
   countsAsFailed(key: ShownKey, now: number): boolean {
     return this.#refused.counts(key.name, now);
   }
 
-  isKnownGood(key: ShownKey, lease: KeyLease, now: number): boolean {
-    return key.claim.standing !== null || lease.isToldWithin(KNOWN_GOOD_MS, now);
+  isKnownGood({ claim }: ShownKey, state: KeyState, now: number): boolean {
+    return claim.builtInRecord !== null || state.isNewerThan(KNOWN_GOOD_MS, now);
   }
 
-  /** Whether a key is free of the address limit, as far as is known: most likely it is what it was. */
-  isExempt(key: ShownKey, lease: KeyLease): boolean {
-    return (key.claim.standing ?? lease.value?.record)?.addressExempt ?? false;
+  /** Whether the key is exempt from the address limit, by the newest record known. */
+  isExempt({ claim }: ShownKey, { snapshot }: KeyState): boolean {
+    return (claim.builtInRecord ?? snapshot?.record)?.addressExempt ?? false;
   }
 
-  told(lease: KeyLease, record: KeyRecord, now: number): LimitStatus {
-    const { perSecond } = record.limits;
-    const left = lease.left(now);
+  /** Whether the key's object confirmed it so recently that it can't have been revoked for more than a second. */
+  isFresh(key: ShownKey, now: number): boolean {
+    return this.at(key, now).isNewerThan(LEASE_LIFE_MS, now);
+  }
+
+  status({ lease }: KeyState, { limits }: KeyRecord, now: number): LimitStatus {
+    const { perSecond } = limits;
+    const { remaining, resetMs } = lease.left(now) ?? { remaining: perSecond, resetMs: RATE_WINDOW_MS };
+    return { perSecond, remaining: Math.min(perSecond, remaining), resetMs };
+  }
+
+  /** The refusal that needs no lease request, if there is one. */
+  refusal(caller: Caller, state: KeyState, now: number): KeyRefusal | null {
+    const { snapshot } = state;
+    if (snapshot === null) return null;
+    if (snapshot.quotaSpent && caller.isModelCall && state.isNewerThan(LEASE_LIFE_MS, now))
+      return this.#monthSpent(state, snapshot.record, now);
+    return state.lease.availability(now) === "spent" ? this.#windowSpent(state, snapshot.record, now) : null;
+  }
+
+  /** Admits a request: at once if there is a token, otherwise after a lease request. */
+  admit(caller: Caller, key: ShownKey, state: KeyState, now: number): KeyAdmission | Promise<KeyAdmission> {
+    const { lease, snapshot } = state;
+    const perSecond = (key.claim.builtInRecord ?? snapshot?.record)?.limits.perSecond ?? this.#perSecond;
+    if (snapshot === null || lease.availability(now) !== "token")
+      return this.#send(caller, key, state, lease.request(now, perSecond));
+    const token = lease.take(now);
+    const topUp = lease.topUp(now, perSecond);
+    if (topUp !== null) caller.context.waitUntil(this.#send(caller, key, state, topUp));
+    return { ok: true, record: snapshot.record, token };
+  }
+
+  async #send(caller: Caller, key: ShownKey, state: KeyState, pending: PendingLease): Promise<KeyAdmission> {
+    const { keyId, secretHash, builtInRecord, first } = key.claim;
+    const { want, waiting } = pending;
+    const request: KeyLeaseRequest = {
+      want,
+      waiting,
+      secretHash,
+      builtInRecord,
+      standing: builtInRecord,
+      first: first ? { keyId, requestId: caller.requestId } : null,
+    };
+    const admission = await callObject<KeyAdmission>(async () => {
+      const sent = { ...pending, sentAt: this.#clock() };
+      const answer: KeyLeaseAnswer = await keyObject(caller.bindings, keyId).lease(request);
+      return this.#receive(caller, key, state, sent, answer);
+    });
+    return admission ?? { ok: false, refusal: refusals.LIMITER_UNAVAILABLE, status: null };
+  }
+
+  /** @returns null if the token came too late: the key may have been revoked since. The record and a refusal count. */
+  #receive(
+    caller: Caller,
+    key: ShownKey,
+    state: KeyState,
+    sent: PendingLease,
+    answer: KeyLeaseAnswer,
+  ): KeyAdmission | null {
+    const now = this.#clock();
+    if (answer.kind !== "known") {
+      this.#states.delete(key.name);
+      this.#refused.note(key.name, answer.kind, now);
+      return { ok: false, refusal: refusals.keyFault(answer.kind), status: null };
+    }
+    const { record, quotaSpent } = answer;
+    const { lease } = state;
+    state.note({ record, quotaSpent }, sent.sentAt);
+    const token = lease.receive(sent, answer.lease, now);
+    if (quotaSpent && caller.isModelCall) {
+      if (token !== null) lease.giveBack(token, now);
+      return this.#monthSpent(state, record, now);
+    }
+    if (token !== null) return now - sent.sentAt > LEASE_LIFE_MS ? null : { ok: true, record, token };
+    // Another answer may have left a token here.
+    if (sent.waiting > 0 && lease.availability(now) === "token")
+      return { ok: true, record, token: lease.take(now) };
+    return this.#windowSpent(state, record, now);
+  }
+
+  #monthSpent(state: KeyState, record: KeyRecord, now: number): KeyRefusal {
     return {
-      perSecond,
-      remaining: Math.min(perSecond, left?.remaining ?? 0),
-      resetMs: left?.resetMs ?? 1_000,
+      ok: false,
+      refusal: refusals.quotaExceeded(record, now),
+      status: this.status(state, record, now),
     };
   }
 
-  /** Asks beside the answer, where it is time to. */
-  askAhead(asker: Caller, key: ShownKey, lease: KeyLease, now: number): void {
-    const ticket = lease.askAhead(now, this.#quotaOf(key, lease));
-    if (ticket !== null) asker.context.waitUntil(this.#ask(asker, key, lease, ticket));
+  #windowSpent(state: KeyState, record: KeyRecord, now: number): KeyRefusal {
+    const status = { ...this.status(state, record, now), remaining: 0 };
+    return { ok: false, refusal: refusals.keyLimitReached(status.perSecond, status.resetMs), status };
   }
-
-  /** Asks for a request that waits. */
-  async admit(asker: Caller, key: ShownKey, lease: KeyLease, now: number): Promise<KeyAdmission> {
-    const admission = await this.#ask(asker, key, lease, lease.ask(now, this.#quotaOf(key, lease)));
-    if (admission.ok || admission.refusal.code !== "rate_limited_key") return admission;
-    // What was left may have come here, with the answer to another's question.
-    const answeredAt = this.#clock();
-    const taken = lease.rescue(answeredAt);
-    if (taken === null || lease.value === null) return admission;
-    const { record } = lease.value;
-    return { ok: true, record, taken, told: this.told(lease, record, answeredAt) };
-  }
-
-  async #ask(asker: Caller, key: ShownKey, lease: KeyLease, ticket: Ticket): Promise<KeyAdmission> {
-    this.#leases.touch(key.name);
-    const { want, waiting, wantNext } = ticket;
-    const { keyId, secretHash, standing, first } = key.claim;
-    const use = first ? { keyId, requestId: asker.requestId } : null;
-    const question: KeyLeaseQuestion = { want, waiting, wantNext, secretHash, standing, first: use };
-    let sentAt = ticket.sentAt;
-    const answer = await askObject<KeyLeaseAnswer>(async () => {
-      sentAt = this.#clock();
-      return keyObject(asker.bindings, keyId).lease(question);
-    });
-    const now = this.#clock();
-    // An answer that was so long on its way may be older than the key's revocation.
-    if (answer === null || now - sentAt > LIFE_MS) {
-      lease.settle(ticket, now);
-      return { ok: false, refusal: refusals.LIMITER_SILENT, told: null };
-    }
-    if (answer.kind !== "known") {
-      this.#leases.drop(key.name);
-      this.#refused.note(key.name, answer.kind, now);
-      return { ok: false, refusal: refusals.keyFault(answer.kind), told: null };
-    }
-    const { record, quotaSpent } = answer;
-    const monthIsOver = quotaSpent && asker.calls;
-    const granted = answer.lease.granted > 0 && !monthIsOver;
-    const used = granted ? waiting : 0;
-    const taken = lease.keep(ticket, answer.lease, { record, quotaSpent }, used, now);
-    const told = taken === null ? toldOf(answer.lease, record, ticket, now) : this.told(lease, record, now);
-    if (granted) return { ok: true, record, taken, told };
-    const refusal = monthIsOver
-      ? refusals.quotaExceeded(record, now)
-      : refusals.keyLimitReached(record.limits.perSecond, answer.lease.endsInMs);
-    return { ok: false, refusal, told: { ...told, remaining: 0 } };
-  }
-
-  #quotaOf(key: ShownKey, lease: KeyLease): number {
-    return (key.claim.standing ?? lease.value?.record)?.limits.perSecond ?? this.#perSecond;
-  }
-}
-
-/** What an answer says of its own window, where the isolate is in another or can't tell. */
-function toldOf(lease: Lease, record: KeyRecord, ticket: Ticket, now: number): LimitStatus {
-  return {
-    perSecond: record.limits.perSecond,
-    remaining: lease.remaining,
-    resetMs: Math.max(1, ticket.sentAt + lease.endsInMs - now),
-  };
 }

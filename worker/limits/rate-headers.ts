@@ -1,19 +1,20 @@
-// What an answer tells of the limits: `RateLimit-Policy` and `RateLimit` as draft-ietf-httpapi-ratelimit-headers-11
-// (May 2026) writes them, and the set that OpenAI's clients read.
-import type { Left } from "./lease.ts";
+// Headers that report the limits to the client: `RateLimit-Policy` and `RateLimit` of
+// draft-ietf-httpapi-ratelimit-headers-11 (May 2026), and the set that OpenAI's clients read.
 
-/** A limit as its answer tells of it. */
-export interface LimitStatus extends Left {
+/** The state of one limit at the time of the answer. */
+export interface LimitStatus {
   readonly perSecond: number;
+  readonly remaining: number;
+  readonly resetMs: number;
 }
 
-/** The limits a request was counted in; null where one doesn't hold for it. */
+/** The limits that a request was counted against; null if a limit doesn't apply to it. */
 export interface LimitStatuses {
   readonly key: LimitStatus | null;
   readonly address: LimitStatus | null;
 }
 
-/** Pages of other sites may read them. */
+/** CORS exposes them to pages of other origins. */
 export const RATE_HEADERS = [
   "ratelimit-policy",
   "ratelimit",
@@ -23,7 +24,7 @@ export const RATE_HEADERS = [
 ] as const;
 
 export function setRateHeaders(headers: Headers, { key, address }: LimitStatuses): void {
-  // OpenAI's set has one limit: the one that is nearer to being reached.
+  // OpenAI's set describes one limit: the one with fewer requests left.
   const near = key === null || (address !== null && address.remaining < key.remaining) ? address : key;
   if (near === null) return;
   headers.set("ratelimit-policy", list(key, address, policy));
@@ -33,9 +34,9 @@ export function setRateHeaders(headers: Headers, { key, address }: LimitStatuses
   headers.set("x-ratelimit-reset-requests", duration(near.resetMs));
 }
 
-type Item = (name: string, told: LimitStatus) => string;
+type Item = (name: string, status: LimitStatus) => string;
 
-/** A structured field's list (RFC 9651). */
+/** A list of RFC 9651 (structured fields). */
 function list(key: LimitStatus | null, address: LimitStatus | null, item: Item): string {
   if (key === null) return address === null ? "" : item("address", address);
   return address === null ? item("key", key) : `${item("key", key)}, ${item("address", address)}`;
@@ -45,12 +46,12 @@ function policy(name: string, { perSecond }: LimitStatus): string {
   return `"${name}";q=${perSecond};w=1`;
 }
 
-/** Whole seconds until there is more: a window is one, so it is one. */
+/** The draft counts in whole seconds, and a window lasts one: `t` is always 1. */
 function limit(name: string, { remaining, resetMs }: LimitStatus): string {
   return `"${name}";r=${remaining};t=${Math.ceil(resetMs / 1000)}`;
 }
 
-/** As OpenAI writes it: `1s`, `120ms`. */
+/** In OpenAI's notation: `1s`, `120ms`. */
 function duration(ms: number): string {
   return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`;
 }

@@ -1,20 +1,21 @@
-// What a limit's refusal means to the client, in the words of the error table.
+// Refusals of the limits, with the codes of the error table and a text that states what the client can do.
+import { dayName, nextMonthStart } from "../../shared/calendar.ts";
 import type { Refusal } from "../../shared/errors.ts";
 import { FAILED_KEYS_A_MINUTE } from "../../shared/limits.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import { INVALID } from "../auth/credential.ts";
 import type { KeyFault } from "./refused-keys.ts";
 
-export const LIMITER_SILENT: Refusal = {
+export const LIMITER_UNAVAILABLE: Refusal = {
   code: "limiter_unavailable",
-  message: "The limits could not be checked just now, so nothing was let through. Ask again.",
+  message: "The rate limits could not be checked, so the request was not admitted. Try again.",
   retryAfterMs: 1_000,
 };
 
 const UNKNOWN_KEY: Refusal = { code: "invalid_key", message: INVALID };
 const EXPIRED_KEY: Refusal = {
   code: "expired_key",
-  message: "This API key has expired. Ask whoever gave it to you for a new one.",
+  message: "This API key has expired. Ask the service operator for a new one.",
 };
 
 export function keyFault(fault: KeyFault): Refusal {
@@ -24,7 +25,7 @@ export function keyFault(fault: KeyFault): Refusal {
 export function keyLimitReached(perSecond: number, retryAfterMs: number): Refusal {
   return {
     code: "rate_limited_key",
-    message: `This API key may make ${perSecond} requests a second and has made them. Wait for the next second.`,
+    message: `This API key has used its ${perSecond} requests of this second. Wait for the next second.`,
     retryAfterMs,
   };
 }
@@ -32,7 +33,7 @@ export function keyLimitReached(perSecond: number, retryAfterMs: number): Refusa
 export function addressLimitReached(perSecond: number, retryAfterMs: number): Refusal {
   return {
     code: "rate_limited_ip",
-    message: `Your address may make ${perSecond} requests a second and has made them. Wait for the next second.`,
+    message: `Your address has used its ${perSecond} requests of this second. Wait for the next second.`,
     retryAfterMs,
   };
 }
@@ -40,7 +41,7 @@ export function addressLimitReached(perSecond: number, retryAfterMs: number): Re
 export function addressShielded(retryAfterMs: number): Refusal {
   return {
     code: "rate_limited_ip",
-    message: "Your address sends far more requests than it may. Slow down, then ask again.",
+    message: "Your address sends far more requests than its limit. Slow down, then try again.",
     retryAfterMs,
   };
 }
@@ -48,16 +49,14 @@ export function addressShielded(retryAfterMs: number): Refusal {
 export function tooManyFailedKeys(retryAfterMs: number): Refusal {
   return {
     code: "too_many_failed_keys",
-    message: `More than ${FAILED_KEYS_A_MINUTE} API keys from your address were not valid within a minute. Correct the key, then wait as long as Retry-After says.`,
+    message: `Your address has sent ${FAILED_KEYS_A_MINUTE} or more invalid API keys within a minute. Correct the key, then wait as long as Retry-After states.`,
     retryAfterMs,
   };
 }
 
 export function quotaExceeded({ limits }: KeyRecord, now: number): Refusal {
-  const date = new Date(now);
-  const nextMonth = Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
   return {
     code: "quota_exceeded",
-    message: `This API key has used its ${limits.tokensPerMonth ?? 0} tokens of this month; the next begin on ${new Date(nextMonth).toISOString().slice(0, 10)} (UTC). Ask whoever gave it to you for more.`,
+    message: `This API key has used its ${limits.tokensPerMonth ?? 0} tokens of this month. The next month begins on ${dayName(nextMonthStart(now))} (UTC). Ask the service operator for a higher quota.`,
   };
 }

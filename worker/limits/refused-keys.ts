@@ -1,55 +1,45 @@
-// Keys of which an object lately said that it doesn't know them, or that they have expired: so many, and for so
-// long, that whoever goes on showing one costs no object call. Pure, its clock passed in.
+// Remembers keys that an object has reported as unknown or expired, for a few seconds: a client that keeps sending one
+// costs no object call. Pure, the clock is passed in.
+import { BoundedMap } from "../../shared/bounded-map.ts";
 import { UNKNOWN_KEY_MS } from "../../shared/limits.ts";
 
-/** As long as failed keys are counted together, milliseconds. */
+/** A failed key counts once in the time for which failed keys are added up (failed-keys.ts). */
 const COUNTED_MS = 60_000;
 
 export type KeyFault = "unknown" | "expired";
 
 export class RefusedKeys {
-  readonly #maxKeys: number;
-  readonly #counted = new Map<string, number>();
-  readonly #keys = new Map<string, { readonly fault: KeyFault; readonly toldAt: number }>();
+  readonly #countedAt: BoundedMap<string, number>;
+  readonly #keys: BoundedMap<string, { readonly fault: KeyFault; readonly notedAt: number }>;
 
   constructor(maxKeys: number) {
-    this.#maxKeys = maxKeys;
+    this.#countedAt = new BoundedMap(maxKeys);
+    this.#keys = new BoundedMap(maxKeys);
   }
 
   get size(): number {
     return this.#keys.size;
   }
 
-  /** @param name of the key and the very secret that was shown */
+  /** @param name of the key and the secret that was sent */
   note(name: string, fault: KeyFault, now: number): void {
-    this.#keys.delete(name);
-    this.#keys.set(name, { fault, toldAt: now });
-    if (this.#keys.size <= this.#maxKeys) return;
-    for (const oldest of this.#keys.keys()) {
-      this.#keys.delete(oldest);
-      return;
-    }
+    this.#keys.set(name, { fault, notedAt: now });
   }
 
-  /** Whether a failed key is to be counted: each once a minute, or one forgotten device would lock out its whole address. */
+  /** Whether a failed key is to be counted: once a minute, or one forgotten device would block its whole address. */
   counts(name: string, now: number): boolean {
-    const countedAt = this.#counted.get(name);
+    const countedAt = this.#countedAt.get(name);
     if (countedAt !== undefined && now >= countedAt && now < countedAt + COUNTED_MS) return false;
-    this.#counted.delete(name);
-    this.#counted.set(name, now);
-    for (const oldest of this.#counted.keys()) {
-      if (this.#counted.size <= this.#maxKeys) break;
-      this.#counted.delete(oldest);
-    }
+    this.#countedAt.set(name, now);
     return true;
   }
 
-  /** What was said of a key; null where nothing was, or too long ago. */
+  /** Null if the key wasn't refused, or too long ago. */
   find(name: string, now: number): KeyFault | null {
-    const told = this.#keys.get(name);
-    if (told === undefined) return null;
-    // Where the clock stepped back, what was told isn't from the future.
-    if (now >= told.toldAt && now < told.toldAt + UNKNOWN_KEY_MS) return told.fault;
+    const known = this.#keys.get(name);
+    if (known === undefined) return null;
+    // After a step back of the clock, the time of the note can lie in the future.
+    if (now >= known.notedAt && now < known.notedAt + UNKNOWN_KEY_MS) return known.fault;
     this.#keys.delete(name);
     return null;
   }

@@ -1,4 +1,4 @@
-// Which key a request shows, and whom it may be.
+// The key of a request, and what its text resolves to.
 import { describe, expect, it } from "vitest";
 import { formatApiKey } from "../../../shared/api-key.ts";
 import { anonymousRecord, readCredential, resolveClaim, INVALID } from "../../../worker/auth/credential.ts";
@@ -7,16 +7,16 @@ import { seeded } from "../support/random.ts";
 
 const HASH = "0123456789abcdef".repeat(4);
 
-/** What the environment lets in. */
+/** Keys that the environment accepts. */
 const NOTHING = { devKeys: false, firstAdminSha256: null };
 const DEV = { devKeys: true, firstAdminSha256: null };
 
 describe("readCredential", () => {
   it.each<[string, string | undefined, string | undefined, string | null]>([
     ["nothing", undefined, undefined, null],
-    ["a bearer", "Bearer abc", undefined, "abc"],
-    ["a bearer in another case", "bEARER abc", undefined, "abc"],
-    ["a bearer with blanks around", "Bearer   abc ", undefined, "abc"],
+    ["a bearer token", "Bearer abc", undefined, "abc"],
+    ["a bearer token in another case", "bEARER abc", undefined, "abc"],
+    ["a bearer token with spaces around it", "Bearer   abc ", undefined, "abc"],
     ["x-api-key", undefined, "abc", "abc"],
     ["both, the same", "Bearer abc", "abc", "abc"],
     ["an empty x-api-key", undefined, "", null],
@@ -34,7 +34,7 @@ describe("readCredential", () => {
     "Bearer\tabc",
     "Token abc",
     "Bearerabc",
-  ])("refuses the Authorization '%s', saying how it is done", (authorization) => {
+  ])("refuses the Authorization '%s', explaining the right form", (authorization) => {
     const shown = readCredential(authorization, undefined);
     expect(shown).toMatchObject({ ok: false, refusal: { code: "invalid_key" } });
     expect(JSON.stringify(shown)).toContain("Bearer <key>");
@@ -44,13 +44,13 @@ describe("readCredential", () => {
     expect(readCredential("Basic YTpi", "abc")).toMatchObject({ ok: false });
   });
 
-  it("refuses two keys that disagree, showing neither", () => {
+  it("refuses two keys that disagree, and repeats neither", () => {
     const shown = readCredential("Bearer first-one", "second-one");
     expect(shown).toMatchObject({ ok: false, refusal: { code: "invalid_key" } });
     expect(JSON.stringify(shown)).not.toMatch(/first-one|second-one/);
   });
 
-  it("refuses a key longer than any is, without looking at it", () => {
+  it("refuses a key that is longer than any, without reading it", () => {
     expect(readCredential(`Bearer ${"k".repeat(513)}`, undefined)).toMatchObject({ ok: false });
     expect(readCredential(undefined, "k".repeat(513))).toMatchObject({ ok: false });
     expect(readCredential(undefined, "k".repeat(512)).ok).toBe(true);
@@ -64,12 +64,12 @@ describe("resolveClaim", () => {
   });
   const other = "f".repeat(64);
 
-  it("knows a key of the old system by its hash, whatever its form, and warns of its end", () => {
+  it("recognizes a key of the old system by its hash, whatever its form, and warns of its end", () => {
     expect(resolveClaim("dev-key", HASH, fleet, NOTHING)).toMatchObject({
       ok: true,
       value: {
         keyId: `legacy_${HASH.slice(0, 16)}`,
-        standing: {
+        builtInRecord: {
           name: "old-app",
           scopes: ["infer"],
           agents: ["Alpha"],
@@ -81,28 +81,35 @@ describe("resolveClaim", () => {
     });
   });
 
-  it("looks at the old keys before the development ones", () => {
+  it("checks the old keys before the development ones", () => {
     expect(resolveClaim("dev-key", HASH, fleet, DEV)).toMatchObject({
-      value: { standing: { name: "old-app" } },
+      value: { builtInRecord: { name: "old-app" } },
     });
   });
 
   it.each([
     ["dev-key", "infer"],
     ["dev-admin", "admin"],
-  ])("lets %s in with %s alone, freed of the address limit, where development keys count", (key, scope) => {
-    expect(resolveClaim(key, other, fleet, DEV)).toMatchObject({
-      ok: true,
-      value: { keyId: key, standing: { scopes: [scope], addressExempt: true, agents: null }, warning: null },
-    });
-    expect(resolveClaim(key, other, fleet, NOTHING)).toMatchObject({
-      ok: false,
-      refusal: { code: "invalid_key" },
-    });
-  });
+  ])(
+    "accepts %s with %s only, exempt from the address limit, if development keys are accepted",
+    (key, scope) => {
+      expect(resolveClaim(key, other, fleet, DEV)).toMatchObject({
+        ok: true,
+        value: {
+          keyId: key,
+          builtInRecord: { scopes: [scope], addressExempt: true, agents: null },
+          warning: null,
+        },
+      });
+      expect(resolveClaim(key, other, fleet, NOTHING)).toMatchObject({
+        ok: false,
+        refusal: { code: "invalid_key" },
+      });
+    },
+  );
 
   it.each(["Dev-Key", "dev-key2", "constructor", "__proto__", "toString", "hasOwnProperty"])(
-    "takes '%s' for no development key",
+    "doesn't mistake '%s' for a development key",
     (key) => {
       expect(resolveClaim(key, other, fleet, DEV)).toMatchObject({
         ok: false,
@@ -111,35 +118,40 @@ describe("resolveClaim", () => {
     },
   );
 
-  it("reads a key's id from its text, and leaves what it may to its object", () => {
+  it("reads a key's id from its text, and leaves its record to its object", () => {
     const key = formatApiKey("Ab3dEf6h", seeded(3).bytes(32));
     expect(resolveClaim(key, other, fleet, NOTHING)).toEqual({
       ok: true,
-      value: { keyId: "Ab3dEf6h", secretHash: other, standing: null, first: false, warning: null },
+      value: { keyId: "Ab3dEf6h", secretHash: other, builtInRecord: null, first: false, warning: null },
     });
   });
 
-  it("knows the deployment's first admin key by its hash: both scopes, at its own id's object", () => {
+  it("recognizes the deployment's first admin key by its hash: both scopes, at its own id's object", () => {
     const key = formatApiKey("Ab3dEf6h", seeded(3).bytes(32));
-    const vouched = { devKeys: false, firstAdminSha256: other };
-    expect(resolveClaim(key, other, fleet, vouched)).toMatchObject({
+    const accepted = { devKeys: false, firstAdminSha256: other };
+    expect(resolveClaim(key, other, fleet, accepted)).toMatchObject({
       ok: true,
       value: {
         keyId: "Ab3dEf6h",
         first: true,
-        standing: { name: "first admin key", scopes: ["infer", "admin"], addressExempt: true, agents: null },
+        builtInRecord: {
+          name: "first admin key",
+          scopes: ["infer", "admin"],
+          addressExempt: true,
+          agents: null,
+        },
       },
     });
-    expect(resolveClaim(key, "e".repeat(64), fleet, vouched)).toMatchObject({
-      value: { first: false, standing: null },
+    expect(resolveClaim(key, "e".repeat(64), fleet, accepted)).toMatchObject({
+      value: { first: false, builtInRecord: null },
     });
-    // A hash can be of anything; a key of another form has no object.
-    expect(resolveClaim("nonsense", other, fleet, vouched)).toMatchObject({
+    // A hash can belong to any text; a key of another form has no object.
+    expect(resolveClaim("nonsense", other, fleet, accepted)).toMatchObject({
       refusal: { code: "invalid_key" },
     });
   });
 
-  it("says the same of a mistyped key as of one that never was", () => {
+  it("refuses a mistyped key with the same text as one that never existed", () => {
     const key = formatApiKey("Ab3dEf6h", seeded(3).bytes(32));
     for (const wrong of [`${key.slice(0, -1)}!`, "nonsense", key.slice(1)])
       expect(resolveClaim(wrong, other, fleet, DEV)).toMatchObject({
@@ -153,18 +165,18 @@ describe("anonymousRecord", () => {
     fleetOf({ legacy: { keys: [], anonymous: { agents, until: date } } });
   const at = (time: string): number => Date.parse(time);
 
-  it("is nobody where the fleet file names no date", () => {
+  it("is null if the fleet file names no date", () => {
     expect(anonymousRecord(fleetOf(), at("2026-01-01T00:00:00Z"))).toBeNull();
   });
 
-  it("ends with the first moment of its date", () => {
+  it("ends at the first moment of its date", () => {
     const fleet = until("2026-06-01");
     expect(anonymousRecord(fleet, at("2026-05-31T23:59:59.999Z"))).not.toBeNull();
     expect(anonymousRecord(fleet, at("2026-06-01T00:00:00.000Z"))).toBeNull();
     expect(anonymousRecord(fleet, at("2027-01-01T00:00:00Z"))).toBeNull();
   });
 
-  it("may only infer, only its agent types, and says until when", () => {
+  it("has only the scope `infer` and its agent types, and states until when", () => {
     expect(anonymousRecord(until("2026-06-01", ["Alpha"]), 0)).toMatchObject({
       record: { scopes: ["infer"], agents: ["Alpha"], addressExempt: false },
       warning: expect.stringContaining("2026-06-01") as string,

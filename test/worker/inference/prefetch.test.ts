@@ -3,7 +3,7 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, expect, it, vi } from "vitest";
 import { KeyList } from "../../../shared/keys.ts";
-import type { KeyLeaseQuestion } from "../../../worker/limits/lease-request.ts";
+import type { KeyLeaseRequest } from "../../../worker/limits/lease-request.ts";
 import { fleetObject } from "../../../worker/stubs.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, stopClock, type Edge } from "../support/edge.ts";
@@ -45,8 +45,8 @@ function countedKeys(): {
   const answered: string[] = [];
   const getByName = (id: string, options?: DurableObjectNamespaceGetDurableObjectOptions): object => {
     const stub = env.API_KEY.getByName(id, options);
-    const lease = async (question: KeyLeaseQuestion) => {
-      const answer = await stub.lease(question);
+    const lease = async (request: KeyLeaseRequest) => {
+      const answer = await stub.lease(request);
       answered.push(id);
       return answer;
     };

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import type { KeyLeaseQuestion } from "../../../worker/limits/lease-request.ts";
+import type { KeyLeaseRequest } from "../../../worker/limits/lease-request.ts";
 import type { KeyRecord } from "../../../shared/principal.ts";
 import { registryObject } from "../../../worker/stubs.ts";
 import type { ApiKey } from "../../../worker/keys/api-key-object.ts";
@@ -22,8 +22,8 @@ const newId = (): string => `key${String((made += 1)).padStart(9, "0")}`;
 const by = () => ({ actor: "an-admin", requestId: `req_${crypto.randomUUID()}` });
 const registry = () => registryObject(env);
 
-function ask(secretHash = A, more: Partial<KeyLeaseQuestion> = {}): KeyLeaseQuestion {
-  return { want: 1, waiting: 1, wantNext: 0, secretHash, standing: null, first: null, ...more };
+function ask(secretHash = A, more: Partial<KeyLeaseRequest> = {}): KeyLeaseRequest {
+  return { want: 1, waiting: 1, secretHash, builtInRecord: null, first: null, ...more };
 }
 
 async function newKey(more: Partial<KeyRecord> = {}): Promise<{ readonly id: string; readonly key: Stub }> {
@@ -80,10 +80,10 @@ describe("a key's object", () => {
     expect(await stored(key)).toBe("[]");
   });
 
-  it("stores nothing of a standing key, and holds it to its window", async () => {
+  it("stores nothing of a built-in key, and limits it to its window", async () => {
     const key = env.API_KEY.getByName("legacy_0123456789abcdef");
-    const standing = record(limits({ perSecond: 3 }));
-    const answers = await Promise.all([1, 2, 3, 4, 5].map(async () => key.lease(ask(A, { standing }))));
+    const builtInRecord = record(limits({ perSecond: 3 }));
+    const answers = await Promise.all([1, 2, 3, 4, 5].map(async () => key.lease(ask(A, { builtInRecord }))));
     const granted = answers.map((answer) => (answer.kind === "known" ? answer.lease.granted : -1));
     expect(granted.reduce((sum, one) => sum + one, 0)).toBe(3);
     expect(await stored(key)).toBe("[]");
@@ -134,7 +134,7 @@ describe("a key's object", () => {
 
   it("gives no lease past its expiry, nor past the end of an old secret", async () => {
     const { key } = await newKey({ expiresAt: NOON + 200 });
-    expect(await key.lease(ask(A, { wantNext: 1 }))).toMatchObject({ lease: { endsInMs: 200, next: null } });
+    expect(await key.lease(ask(A))).toMatchObject({ lease: { endsInMs: 200 } });
     vi.setSystemTime(NOON + 200);
     expect(await key.lease(ask())).toEqual({ kind: "expired" });
     const { key: other } = await newKey();
@@ -146,7 +146,7 @@ describe("a key's object", () => {
   it("with its month used up is known, and has tokens for what isn't a call", async () => {
     const { key } = await newKey(limits({ tokensPerMonth: 100 }));
     await key.used("2096-11", 100);
-    const answer = await key.lease(ask(A, { want: 5, waiting: 5, wantNext: 5 }));
+    const answer = await key.lease(ask(A, { want: 5, waiting: 5 }));
     expect(answer).toMatchObject({ kind: "known", quotaSpent: true, lease: { granted: 5 } });
     await evictDurableObject(key);
     expect(await key.lease(ask())).toMatchObject({ quotaSpent: true });
@@ -266,8 +266,8 @@ describe("the ledger", () => {
 });
 
 describe("the first admin key", () => {
-  const standing = record({ name: "first admin key", scopes: ["infer", "admin"] });
-  const first = { standing, first: { keyId: "first-one", requestId: "req_1" } };
+  const builtInRecord = record({ name: "first admin key", scopes: ["infer", "admin"] });
+  const first = { builtInRecord, first: { keyId: "first-one", requestId: "req_1" } };
   const newHash = (): string => crypto.randomUUID().replaceAll("-", "").repeat(2);
   const forgetKeys = async () =>
     runInDurableObject(registry(), (_, { storage }) => void storage.sql.exec("DELETE FROM keys"));
@@ -276,7 +276,7 @@ describe("the first admin key", () => {
     await forgetKeys();
     const hash = newHash();
     const key = env.API_KEY.getByName(newId());
-    expect(await key.lease(ask(hash, first))).toMatchObject({ kind: "known", record: standing });
+    expect(await key.lease(ask(hash, first))).toMatchObject({ kind: "known", record: builtInRecord });
     const id = newId();
     const admin = env.API_KEY.getByName(id);
     const creation = { id, record: record({ scopes: ["admin"] }), secretHash: A };

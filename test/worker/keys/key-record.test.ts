@@ -1,6 +1,6 @@
 // One key's life as a pure core: who is let in, until when, and what each step leaves behind.
 import { describe, expect, it } from "vitest";
-import type { Lease } from "../../../worker/limits/lease-request.ts";
+import type { LeaseGrant } from "../../../worker/limits/lease-request.ts";
 import type { KeyRecord } from "../../../shared/principal.ts";
 import {
   changedKey,
@@ -80,18 +80,12 @@ describe("who shows a secret", () => {
 });
 
 describe("a lease", () => {
-  const lease: Lease = {
-    granted: 3,
-    remaining: 0,
-    endsInMs: 700,
-    next: { granted: 2, remaining: 0, startsInMs: 700, endsInMs: 1_700 },
-  };
+  const lease: LeaseGrant = { granted: 3, remaining: 0, endsInMs: 700 };
 
-  it("ends with what it stands on, the next window's with it", () => {
+  it("ends with its key or secret", () => {
     expect(leaseUntil(lease, null, NOW)).toEqual(lease);
     expect(leaseUntil(lease, NOW + 5_000, NOW)).toEqual(lease);
-    expect(leaseUntil(lease, NOW + 1_000, NOW)).toMatchObject({ endsInMs: 700, next: { endsInMs: 1_000 } });
-    expect(leaseUntil(lease, NOW + 400, NOW)).toMatchObject({ endsInMs: 400, next: null });
+    expect(leaseUntil(lease, NOW + 400, NOW)).toMatchObject({ endsInMs: 400 });
   });
 });
 

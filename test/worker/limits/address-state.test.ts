@@ -1,93 +1,88 @@
-// What an isolate knows of one address: what passes unasked, what it tells the object, and who is kept out.
+// The state of one address in an isolate: free passes, what it reports to the object, and what blocks it.
 import { describe, expect, it } from "vitest";
 import { ADDRESS_FREE_PER_SECOND, FAILED_KEYS_A_MINUTE } from "../../../shared/limits.ts";
-import { HeldAddress } from "../../../worker/limits/address-state.ts";
+import { AddressState } from "../../../worker/limits/address-state.ts";
 import { counted, lease } from "../support/limiters.ts";
 
 const NOON = 1_790_000_000_000;
 const QUOTA = 100;
 
-/** How many requests are let in without anybody being asked. */
-function letIn(address: HeldAddress, now: number, perSecond = QUOTA): number {
+/** How many requests are admitted without a lease request. */
+function admitted(address: AddressState, now: number, perSecond = QUOTA): number {
   for (let count = 0; ; count += 1) {
-    const standing = address.standing(now, perSecond);
-    if (standing === "ask" || standing === "spent") return count;
-    address.take(standing);
+    const availability = address.availability(now, perSecond);
+    if (availability === "none" || availability === "spent") return count;
+    address.take(availability, now);
   }
 }
 
 describe("an address", () => {
-  it("passes unasked so often in each second of the isolate's", () => {
-    const address = new HeldAddress();
-    expect(letIn(address, NOON)).toBe(ADDRESS_FREE_PER_SECOND);
-    expect(letIn(address, NOON + 999)).toBe(0);
-    expect(letIn(address, NOON + 1_000)).toBe(ADDRESS_FREE_PER_SECOND);
+  it("has its free passes in each second of the isolate's clock", () => {
+    const address = new AddressState();
+    expect(admitted(address, NOON)).toBe(ADDRESS_FREE_PER_SECOND);
+    expect(admitted(address, NOON + 999)).toBe(0);
+    expect(admitted(address, NOON + 1_000)).toBe(ADDRESS_FREE_PER_SECOND);
   });
 
-  it("passes no oftener than it may", () => {
-    expect(letIn(new HeldAddress(), NOON, 3)).toBe(3);
+  it("has no more free passes than its limit allows", () => {
+    expect(admitted(new AddressState(), NOON, 3)).toBe(3);
   });
 
-  it("tells its object of this second's passes, once", () => {
-    const address = new HeldAddress();
-    letIn(address, NOON);
-    const question = address.question(address.ask(NOON, QUOTA), QUOTA);
-    expect(question).toMatchObject({
-      want: 1,
-      waiting: 1,
-      perSecond: QUOTA,
-      passed: ADDRESS_FREE_PER_SECOND,
-    });
-    expect(address.question(address.ask(NOON, QUOTA), QUOTA).passed).toBe(0);
-    letIn(address, NOON + 1_000);
-    letIn(address, NOON + 2_000);
-    expect(address.question(address.ask(NOON + 2_000, QUOTA), QUOTA).passed).toBe(ADDRESS_FREE_PER_SECOND);
+  it("includes this second's passes in a lease request, once", () => {
+    const address = new AddressState();
+    admitted(address, NOON);
+    expect(address.request(NOON, QUOTA)).toMatchObject({ want: 1, waiting: 1 });
+    expect(address.takeReport().passed).toBe(ADDRESS_FREE_PER_SECOND);
+    expect(address.takeReport().passed).toBe(0);
+    admitted(address, NOON + 1_000);
+    admitted(address, NOON + 2_000);
+    expect(address.takeReport().passed).toBe(ADDRESS_FREE_PER_SECOND);
   });
 
-  it("has back what another limit refused, a pass as well as a token", () => {
-    const address = new HeldAddress();
-    letIn(address, NOON);
+  it("gets back what another limit left unused, a pass as well as a token", () => {
+    const address = new AddressState();
+    admitted(address, NOON);
     address.giveBack(null, NOON);
-    expect(letIn(address, NOON)).toBe(1);
-    address.keep(address.ask(NOON, QUOTA), counted(lease(2)), 1, NOON);
-    expect(address.standing(NOON, QUOTA)).toBe("token");
-    const taken = address.take("token");
-    address.giveBack(taken, NOON);
-    expect(letIn(address, NOON)).toBe(1);
+    expect(admitted(address, NOON)).toBe(1);
+    address.receive(address.request(NOON, QUOTA), counted(lease(2)), NOON);
+    expect(address.availability(NOON, QUOTA)).toBe("token");
+    const token = address.take("token", NOON);
+    address.giveBack(token, NOON);
+    expect(admitted(address, NOON)).toBe(1);
   });
 
-  it("is told what is left of what this isolate knows", () => {
-    const address = new HeldAddress();
-    expect(address.left(NOON + 400, QUOTA)).toEqual({ remaining: QUOTA, resetMs: 600 });
-    letIn(address, NOON + 400);
-    expect(address.left(NOON + 400, QUOTA).remaining).toBe(QUOTA - ADDRESS_FREE_PER_SECOND);
-    const told = counted(lease(1, 600, { remaining: 30 }));
-    address.keep(address.ask(NOON + 400, QUOTA), told, 1, NOON + 400);
-    address.question(address.ask(NOON + 400, QUOTA), QUOTA);
-    expect(address.left(NOON + 400, QUOTA)).toEqual({ remaining: 30, resetMs: 600 });
+  it("reports what is left by what this isolate knows", () => {
+    const address = new AddressState();
+    expect(address.status(NOON + 400, QUOTA)).toEqual({ perSecond: QUOTA, remaining: QUOTA, resetMs: 600 });
+    admitted(address, NOON + 400);
+    expect(address.status(NOON + 400, QUOTA).remaining).toBe(QUOTA - ADDRESS_FREE_PER_SECOND);
+    const pending = address.request(NOON + 400, QUOTA);
+    address.takeReport();
+    address.receive(pending, counted(lease(1, 600, { remaining: 30 })), NOON + 400);
+    expect(address.status(NOON + 400, QUOTA)).toMatchObject({ remaining: 30, resetMs: 600 });
   });
 
-  it("is refused keys not known to be good by its own failures, and by its object's word", () => {
-    const own = new HeldAddress();
+  it("is refused keys that aren't known to be good after its own failures, or those that its object counted", () => {
+    const own = new AddressState();
     for (let key = 0; key < FAILED_KEYS_A_MINUTE; key += 1) own.noteFailedKey(NOON);
     expect(own.keysRefusedForMs(NOON)).toBe(60_000);
-    const told = new HeldAddress();
-    told.keep(told.report(NOON), counted(lease(0), 12_000), 0, NOON);
-    expect(told.keysRefusedForMs(NOON + 2_000)).toBe(10_000);
-    expect(told.keysRefusedForMs(NOON + 12_000)).toBe(0);
+    const other = new AddressState();
+    other.receive(other.report(NOON), counted(lease(0), 12_000), NOON);
+    expect(other.keysRefusedForMs(NOON + 2_000)).toBe(10_000);
+    expect(other.keysRefusedForMs(NOON + 12_000)).toBe(0);
   });
 
-  it("tells its object of failed keys, each once", () => {
-    const address = new HeldAddress();
+  it("reports failed keys to its object, each once", () => {
+    const address = new AddressState();
     address.noteFailedKey(NOON);
     address.noteFailedKey(NOON);
-    const report = address.question(address.report(NOON), QUOTA);
-    expect(report).toMatchObject({ want: 0, waiting: 0, wantNext: 0, failedKeys: 2 });
-    expect(address.question(address.report(NOON), QUOTA).failedKeys).toBe(0);
+    expect(address.report(NOON)).toMatchObject({ want: 0, waiting: 0 });
+    expect(address.takeReport()).toMatchObject({ failedKeys: 2 });
+    expect(address.takeReport().failedKeys).toBe(0);
   });
 
-  it("is kept out by the platform's shield for a second at a time", () => {
-    const address = new HeldAddress();
+  it("is blocked by the platform's shield for a second at a time", () => {
+    const address = new AddressState();
     expect(address.shieldedForMs(NOON)).toBe(0);
     address.raiseShield(NOON);
     expect(address.shieldedForMs(NOON + 400)).toBe(600);

@@ -4,7 +4,7 @@ import { addressName } from "../../../worker/limits/address.ts";
 import { seeded, type Random } from "../support/random.ts";
 
 describe("an address is counted", () => {
-  it.each(["192.0.2.1", "10.0.0.255", "255.255.255.255"])("by itself where it is IPv4: %s", (address) => {
+  it.each(["192.0.2.1", "10.0.0.255", "255.255.255.255"])("by itself if it is IPv4: %s", (address) => {
     expect(addressName(address)).toBe(address);
   });
 
@@ -22,7 +22,7 @@ describe("an address is counted", () => {
     ["64:ff9b::192.0.2.33", "64:ff9b:0:0::/64"],
     ["fe80::1%eth0", "fe80:0:0:0::/64"],
     ["fe80::1%25en0:1", "fe80:0:0:0::/64"],
-  ])("by its /64 where it is IPv6: %s as %s", (address, name) => {
+  ])("by its /64 if it is IPv6: %s as %s", (address, name) => {
     expect(addressName(address)).toBe(name);
   });
 
@@ -48,8 +48,8 @@ describe("an address is counted", () => {
   });
 });
 
-describe("what is no address", () => {
-  it.each([undefined, ""])("is counted under one name where there is none: %j", (nothing) => {
+describe("a text that isn't an address", () => {
+  it.each([undefined, ""])("is counted under one name if it is missing: %j", (nothing) => {
     expect(addressName(nothing)).toBe("none");
   });
 
@@ -69,16 +69,16 @@ describe("what is no address", () => {
     "::ffff:1.2.3",
     "::ffff:1.2.3.999",
     "%eth0:",
-  ])("is counted under the same name where it has colons: %s", (rubbish) => {
-    expect(addressName(rubbish)).toBe("none");
+  ])("is counted under the same name if it has colons: %s", (malformed) => {
+    expect(addressName(malformed)).toBe("none");
   });
 
-  it("is counted under the same name where it has none, and so can't make limiters at will", () => {
-    const rubbish = ["hello", "1.2.3", "1.2.3.4.5", "999.1.1.1", "1.2.3.4, 5.6.7.8", "x".repeat(5_000)];
-    expect(rubbish.map(addressName)).toEqual(rubbish.map(() => "none"));
+  it("is counted under the same name if it has none, so that no client can create objects at will", () => {
+    const malformed = ["hello", "1.2.3", "1.2.3.4.5", "999.1.1.1", "1.2.3.4, 5.6.7.8", "x".repeat(5_000)];
+    expect(malformed.map(addressName)).toEqual(malformed.map(() => "none"));
   });
 
-  it("makes a name and no exception, whatever it is", () => {
+  it("becomes a name and no exception, whatever it is", () => {
     for (let seed = 1; seed <= 2_000; seed += 1) {
       const random = seeded(seed);
       const text = random.text("0123456789abcdefF:.%/ x", random.whole(0, 50));
@@ -87,7 +87,7 @@ describe("what is no address", () => {
   });
 });
 
-/** One of the ways to write eight groups down. */
+/** One of the ways to write eight groups. */
 function spell(groups: readonly number[], random: Random): string {
   const written = groups.map((group) => {
     const hex = group.toString(16);

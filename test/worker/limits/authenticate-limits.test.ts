@@ -1,4 +1,4 @@
-// The limits as clients meet them, counted by the real objects. The clock is stopped, so that a window is one.
+// The limits as clients meet them, counted by the real objects. The clock is stopped, so that all calls share a window.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { FleetConfig } from "../../../shared/fleet.ts";
@@ -34,7 +34,7 @@ function fleetWith(
   });
 }
 
-/** Asks many times at once. */
+/** Sends many requests at once. */
 async function statuses(edge: Edge, path: string, times: number, asking: Asking = {}): Promise<number[]> {
   const answers = await Promise.all(Array.from({ length: times }, async () => edge(path, asking)));
   return answers.map(({ status }) => status);
@@ -78,7 +78,7 @@ describe("an address", () => {
     expect([admitted(all), refused(all)]).toEqual([10, 2]);
   });
 
-  it("is let past its limit by no more than ten requests for each isolate that sees it", async () => {
+  it("exceeds its limit by no more than ten requests for each isolate that sees it", async () => {
     quiet();
     stopClock(NOON);
     const fleet = fleetWith(20, 1000);
@@ -107,14 +107,18 @@ describe("an address", () => {
 
   it.each<[string, string, Asking]>([
     ["a preflight", "/v1/models", { method: "OPTIONS", key: null, headers: { origin: "https://a.example" } }],
-    ["a route that there isn't", "/nowhere", {}],
-    ["a method that a route hasn't", "/livez", { method: "DELETE" }],
+    ["a route that doesn't exist", "/nowhere", {}],
+    ["a method that a route doesn't have", "/livez", { method: "DELETE" }],
     ["the docs", "/docs", {}],
-    ["the way to the docs", "/", {}],
+    ["the redirect to the docs", "/", {}],
     ["the health", "/healthz", {}],
     ["a call without a key", "/v1/models", { key: null }],
-    ["a call with a key that is none", "/v1/models", { key: "nonsense" }],
-    ["a call with a key nobody knows", "/v1/models", { key: formatApiKey("Nobody00", seeded(1).bytes(32)) }],
+    ["a call with a text that can't be a key", "/v1/models", { key: "nonsense" }],
+    [
+      "a call with a key that doesn't exist",
+      "/v1/models",
+      { key: formatApiKey("Missing0", seeded(1).bytes(32)) },
+    ],
   ])("spends its tokens on every route: %s", async (_, path, asking) => {
     quiet();
     stopClock(NOON);
@@ -124,7 +128,7 @@ describe("an address", () => {
     expect((await edge("/livez")).status).toBe(429);
   });
 
-  it("that is at its limit is told so, and for how long", async () => {
+  it("that is at its limit is refused with the reason and for how long", async () => {
     quiet();
     stopClock(NOON + 160);
     const edge = edgeOf(fleetWith(1, 1000));
@@ -150,13 +154,13 @@ describe("a key", () => {
       const rounds = await Promise.all(
         edges.map(async (edge) => statuses(edge, "/v1/models", 10, { key: key.text, address: newAddress() })),
       );
-      // What an isolate asked for beside its calls and didn't spend is lost with it.
+      // Tokens that an isolate leased and didn't spend are lost with it.
       expect(admitted(rounds.flat())).toBeLessThanOrEqual(9);
       expect(admitted(rounds.flat())).toBeGreaterThanOrEqual(5);
     }
   });
 
-  it("that is at its limit is told so, and for how long", async () => {
+  it("that is at its limit is refused with the reason and for how long", async () => {
     quiet();
     stopClock(NOON);
     const key = await newLegacyKey();
@@ -170,7 +174,7 @@ describe("a key", () => {
     expect(await errorOf(answer)).toMatchObject({ code: "rate_limited_key" });
   });
 
-  it("that is mistyped is refused without asking its object", async () => {
+  it("that is mistyped is refused without an object call", async () => {
     quiet();
     const keys = watched(env.API_KEY);
     const edge = edgeOf(fleetWith(1000, 1000), { bindings: { API_KEY: keys.binding } });
@@ -184,7 +188,7 @@ describe("a key", () => {
 });
 
 describe("the log's line of a refusal at a limit", () => {
-  const told = (log: readonly string[]): unknown[] =>
+  const codesAndKeys = (log: readonly string[]): unknown[] =>
     log.map((line) => JSON.parse(line) as Record<string, unknown>).map(({ code, key }) => [code, key]);
   const idOf = ({ line }: LegacyKey): string => `legacy_${line.sha256.slice(0, 16)}`;
 
@@ -198,22 +202,22 @@ describe("the log's line of a refusal at a limit", () => {
     ] as const) {
       const log = quiet();
       const edge = edgeOf(fleetWith(perAddress, perKey, [key]));
-      // The first refusal is the object's word, the next the isolate's own.
+      // The first refusal is the object's, the next the isolate's own.
       expect(await statuses(edge, "/v1/models", 2, asking)).toContain(429);
       expect((await edge("/v1/models", asking)).status).toBe(429);
-      expect(told(log)).toEqual(Array.from({ length: log.length }, () => [code, idOf(key)]));
+      expect(codesAndKeys(log)).toEqual(Array.from({ length: log.length }, () => [code, idOf(key)]));
       expect(log.length).toBeGreaterThanOrEqual(2);
     }
   });
 
-  it("names none where the key is nobody's, or there was none", async () => {
+  it("names none if the key doesn't exist, or there was none", async () => {
     stopClock(NOON);
     const log = quiet();
     const edge = edgeOf(fleetWith(1, 1000));
-    const unknown = formatApiKey("Nobody01", seeded(3).bytes(32));
+    const unknown = formatApiKey("Missing1", seeded(3).bytes(32));
     await edge("/v1/models", { key: unknown });
     await edge("/v1/models", { key: null });
-    expect(told(log)).toEqual([
+    expect(codesAndKeys(log)).toEqual([
       ["invalid_key", null],
       ["rate_limited_ip", null],
     ]);
@@ -245,7 +249,7 @@ describe("a call that one limit refuses spends nothing of the other", () => {
   });
 });
 
-describe("a key that is freed of the address limit", () => {
+describe("a key that is exempt from the address limit", () => {
   it("is neither refused by it nor counted in it", async () => {
     quiet();
     stopClock(NOON);
@@ -259,22 +263,22 @@ describe("a key that is freed of the address limit", () => {
   });
 });
 
-describe("every answer of a keyed route tells of its limits", () => {
-  it("let in or refused, by the route or by a limit", async () => {
+describe("every answer of a route with a key reports its limits", () => {
+  it("admitted or refused, by the route or by a limit", async () => {
     quiet();
     stopClock(NOON);
     const key = await newLegacyKey();
     const edge = edgeOf(fleetWith(50, 3, [key]));
-    const told: string[] = [];
+    const answers: string[] = [];
     for (const path of ["/v1/models", "/v1/models/Nothing", "/v1/models", "/v1/models"]) {
       const answer = await edge(path, { key: key.text });
       expect(answer.headers.get("ratelimit-policy")).toContain('"key";q=3;w=1');
-      told.push(`${answer.status} ${answer.headers.get("x-ratelimit-remaining-requests") ?? ""}`);
+      answers.push(`${answer.status} ${answer.headers.get("x-ratelimit-remaining-requests") ?? ""}`);
     }
-    expect(told).toEqual(["200 2", "404 1", "200 0", "429 0"]);
+    expect(answers).toEqual(["200 2", "404 1", "200 0", "429 0"]);
   });
 
-  it("and pages of other sites may read it", async () => {
+  it("and pages of other origins may read it", async () => {
     quiet();
     const answer = await edgeOf(fleetWith(50, 3))("/v1/models", { headers: { origin: "https://a.example" } });
     const exposed = answer.headers.get("access-control-expose-headers") ?? "";
@@ -283,8 +287,8 @@ describe("every answer of a keyed route tells of its limits", () => {
   });
 });
 
-describe("whatever comes, from wherever, in no window is more admitted than a key's limit, or an address's and the free passes", () => {
-  it.each([1, 2, 3, 4, 5, 6])("while the clock walks (seed %i)", async (seed) => {
+describe("in no window is more admitted than a key's limit, or an address's limit and its free passes", () => {
+  it.each([1, 2, 3, 4, 5, 6])("whatever is requested while the clock moves (seed %i)", async (seed) => {
     quiet();
     const clock = stopClock(NOON);
     const random = seeded(seed);
@@ -314,7 +318,7 @@ describe("whatever comes, from wherever, in no window is more admitted than a ke
         }
       }
     }
-    // Each of the two isolates lets an address pass as often as it may unasked, at most its limit here.
+    // Each of the two isolates admits an address's free passes, here at most its limit.
     for (const [name, count] of counts)
       expect(count, name).toBeLessThanOrEqual(name.startsWith("old") ? perKey : 2 * perAddress);
   });

@@ -1,4 +1,4 @@
-// Who may come in, asked over the whole edge.
+// Authentication through the complete edge: which requests are admitted, and how the others are refused.
 import { describe, expect, it } from "vitest";
 import { formatApiKey } from "../../../shared/api-key.ts";
 import { ADDRESS_FREE_PER_SECOND } from "../../../shared/limits.ts";
@@ -26,7 +26,7 @@ function quiet(): void {
 }
 
 describe("a request that needs a key", () => {
-  it("and shows none is a 401 that says how one is shown", async () => {
+  it("and has none is a 401 that explains how to send one", async () => {
     quiet();
     const answer = await edgeOf(fleetOf())("/v1/models", { key: null });
     expect(answer.status).toBe(401);
@@ -38,14 +38,14 @@ describe("a request that needs a key", () => {
   });
 
   it.each<[string, Asking]>([
-    ["is no key of ours", { key: "sk-1234567890" }],
+    ["isn't one of ours", { key: "sk-1234567890" }],
     ["is mistyped", { key: `${formatApiKey("Ab3dEf6h", seeded(1).bytes(32)).slice(0, -1)}_` }],
-    ["nobody knows", { key: formatApiKey("Nobody01", seeded(1).bytes(32)) }],
-    ["is sent in another way", { key: null, headers: { authorization: "Basic ZGV2OmtleQ==" } }],
-    ["is not a bearer", { key: null, headers: { authorization: "dev-key" } }],
-    ["two headers disagree on", { key: "dev-key", headers: { "x-api-key": "dev-admin" } }],
-    ["is longer than any", { key: "k".repeat(600) }],
-  ])("and shows one that %s is a 401 invalid_key", async (_, asking) => {
+    ["doesn't exist", { key: formatApiKey("Nobody01", seeded(1).bytes(32)) }],
+    ["is sent with another scheme", { key: null, headers: { authorization: "Basic ZGV2OmtleQ==" } }],
+    ["isn't a bearer token", { key: null, headers: { authorization: "dev-key" } }],
+    ["differs between two headers", { key: "dev-key", headers: { "x-api-key": "dev-admin" } }],
+    ["is longer than any key", { key: "k".repeat(600) }],
+  ])("and sends one that %s is a 401 invalid_key", async (_, asking) => {
     quiet();
     const answer = await edgeOf(fleetOf())("/v1/models", asking);
     expect(answer.status).toBe(401);
@@ -53,7 +53,7 @@ describe("a request that needs a key", () => {
     expect(await errorOf(answer)).toMatchObject({ code: "invalid_key" });
   });
 
-  it("is told the same of a mistyped key as of one that nobody knows", async () => {
+  it("gets the same answer for a mistyped key as for one that doesn't exist", async () => {
     quiet();
     const edge = edgeOf(fleetOf());
     const known = formatApiKey("Nobody02", seeded(1).bytes(32));
@@ -66,15 +66,15 @@ describe("a request that needs a key", () => {
   });
 
   it.each<[string, Asking]>([
-    ["a bearer", { key: "dev-key" }],
+    ["a bearer token", { key: "dev-key" }],
     ["x-api-key", { key: null, headers: { "x-api-key": "dev-key" } }],
     ["both, if they agree", { key: "dev-key", headers: { "x-api-key": "dev-key" } }],
-  ])("shows it as %s", async (_, asking) => {
+  ])("can send it as %s", async (_, asking) => {
     quiet();
     expect((await edgeOf(fleetOf())("/v1/models", asking)).status).toBe(200);
   });
 
-  it("is refused before its body is looked at", async () => {
+  it("is refused before its body is read", async () => {
     quiet();
     const answer = await edgeOf(fleetOf())(CHAT, { key: null, body: "no JSON at all" });
     expect(await errorOf(answer)).toMatchObject({ code: "missing_key" });
@@ -83,7 +83,7 @@ describe("a request that needs a key", () => {
 
 describe("the development keys", () => {
   it.each(["localhost", "localhost:8787", "127.0.0.1", "127.0.0.1:8787", "[::1]", "[::1]:8787"])(
-    "let in on %s with DEV_KEYS=1",
+    "are accepted on %s with DEV_KEYS=1",
     async (host) => {
       quiet();
       expect((await edgeOf(fleetOf())("/v1/models", { host })).status).toBe(200);
@@ -99,13 +99,13 @@ describe("the development keys", () => {
     "10.0.0.1",
     "0.0.0.0",
     "[::2]",
-  ])("are nothing on %s", async (host) => {
+  ])("are invalid on %s", async (host) => {
     quiet();
     for (const key of ["dev-key", "dev-admin"])
       expect((await edgeOf(fleetOf())("/v1/models", { host, key })).status).toBe(401);
   });
 
-  it.each(["", "0"])("are nothing with DEV_KEYS '%s', wherever", async (DEV_KEYS) => {
+  it.each(["", "0"])("are invalid with DEV_KEYS '%s', on any host", async (DEV_KEYS) => {
     quiet();
     for (const key of ["dev-key", "dev-admin"])
       expect((await edgeOf(fleetOf(), { bindings: { DEV_KEYS } })("/v1/models", { key })).status).toBe(401);
@@ -115,7 +115,7 @@ describe("the development keys", () => {
     ["GET", "/v1/models"],
     ["GET", "/v1/models/Alpha"],
     ["POST", CHAT],
-  ])("for administration are refused the models: %s %s", async (method, path) => {
+  ])("for administration can't call the models: %s %s", async (method, path) => {
     quiet();
     const asking = { method, key: "dev-admin", ...(method === "POST" ? { body: chat() } : {}) };
     const answer = await edgeOf(fleetOf())(path, asking);
@@ -128,7 +128,7 @@ describe("the development keys", () => {
 });
 
 describe("a key of the old system", () => {
-  it("is let in, with a warning on every answer, a refusal's too", async () => {
+  it("is accepted, with a warning on every answer, refusals included", async () => {
     quiet();
     const key = await newLegacyKey();
     const edge = edgeOf(fleetOf({ legacy: { keys: [key.line], anonymous: null } }));
@@ -142,7 +142,7 @@ describe("a key of the old system", () => {
     for (const answer of answers) expect(answer.headers.get("warning")).toMatch(/^299 - ".*old system.*"$/);
   });
 
-  it("works off the loopback host and without development keys, though it is spelled as one", async () => {
+  it("works on any host and without development keys, even if its text is that of one", async () => {
     quiet();
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode("dev-key")));
     const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -154,7 +154,7 @@ describe("a key of the old system", () => {
     expect(answer.headers.get("warning")).toMatch(/^299 /);
   });
 
-  it("limited to agent types has those alone", async () => {
+  it("limited to agent types can call only those", async () => {
     quiet();
     const key = await newLegacyKey(["Alpha"]);
     const edge = edgeOf(fleetOf({ legacy: { keys: [key.line], anonymous: null } }));
@@ -165,18 +165,18 @@ describe("a key of the old system", () => {
     expect(await errorOf(refused)).toMatchObject({ code: "agent_not_allowed" });
   });
 
-  it("has no warning where the key is another", async () => {
+  it("is the only one with a warning", async () => {
     quiet();
     expect((await edgeOf(fleetOf())("/v1/models")).headers.has("warning")).toBe(false);
   });
 });
 
-describe("calls without a key, where the fleet file still takes them", () => {
+describe("calls without a key, if the fleet file still accepts them", () => {
   const until = "2026-12-31";
   const fleet = fleetOf({ legacy: { keys: [], anonymous: { agents: ["Alpha"], until } } });
   const before = Date.parse(`${until}T00:00:00Z`) - 1;
 
-  it("are let in until their date, with a warning that names it", async () => {
+  it("are admitted until their date, with a warning that names it", async () => {
     quiet();
     const clock = stopClock(before);
     const edge = edgeOf(fleet);
@@ -190,7 +190,7 @@ describe("calls without a key, where the fleet file still takes them", () => {
     expect(await errorOf(later)).toMatchObject({ code: "missing_key" });
   });
 
-  it("have their agent types alone", async () => {
+  it("can call only their agent types", async () => {
     quiet();
     stopClock(before);
     const answer = await edgeOf(fleet)(CHAT, { key: null, body: chat({ agent_type: "Beta" }) });
@@ -214,12 +214,12 @@ describe("calls without a key, where the fleet file still takes them", () => {
 });
 
 describe("the limiters", () => {
-  it("are asked side by side, for each call: neither waits for the other's answer", async () => {
+  it("are called in parallel for each request: neither waits for the other's answer", async () => {
     quiet();
     stopClock(1_790_000_000_500);
     const key = await newLegacyKey();
     const fleet = fleetOf({ legacy: { keys: [key.line], anonymous: null } });
-    // Neither object answers before the other has been asked.
+    // Neither object answers before the other is called.
     const met = meeting();
     const one = lease(1, 500, { remaining: 50 });
     const keys = fakeKeys(async () => {
@@ -231,23 +231,23 @@ describe("the limiters", () => {
       return counted(one);
     });
     const edge = edgeOf(fleet, { bindings: { API_KEY: keys.binding, CLIENT_ADDRESS: addresses.binding } });
-    await passFreely(edge);
+    await useFreePasses(edge);
     for (const _ of [1, 2, 3]) expect((await edge("/v1/models", { key: key.text })).status).toBe(200);
-    expect([keys.questions.length, addresses.questions.length]).toEqual([3, 3]);
+    expect([keys.requests.length, addresses.requests.length]).toEqual([3, 3]);
   });
 
-  it("of addresses aren't asked again for a key that is known to be freed of them", async () => {
+  it("of addresses aren't called again for a key that is known to be exempt from them", async () => {
     quiet();
     const addresses = fakeAddresses(() => counted(lease(1)));
     const edge = edgeOf(fleetOf(), { bindings: { CLIENT_ADDRESS: addresses.binding } });
     for (const _ of [1, 2, 3]) expect((await edge("/v1/models")).status).toBe(200);
-    expect(addresses.questions.length).toBeLessThanOrEqual(1);
+    expect(addresses.requests.length).toBeLessThanOrEqual(1);
   });
 });
 
-describe("where a limiter doesn't answer, nothing is let in", () => {
+describe("if a limiter doesn't answer, nothing is admitted", () => {
   const fails = (): never => {
-    throw new Error("words of the object's");
+    throw new Error("text of the object");
   };
 
   it.each([
@@ -263,29 +263,29 @@ describe("where a limiter doesn't answer, nothing is let in", () => {
       ...(which === "CLIENT_ADDRESS" ? { CLIENT_ADDRESS: fakeAddresses(fails).binding } : {}),
     };
     const edge = edgeOf(fleetOf({ legacy: { keys: [key.line], anonymous: null } }), { bindings });
-    await passFreely(edge);
+    await useFreePasses(edge);
     const answer = await edge(path, { key: key.text });
     expect(answer.status).toBe(503);
     expect(answer.headers.get("retry-after")).toBe("1");
     const error = await errorOf(answer);
     expect(error).toMatchObject({ code: "limiter_unavailable" });
-    expect(JSON.stringify(error)).not.toContain("words");
+    expect(JSON.stringify(error)).not.toContain("text of the object");
   });
 
-  it("but a key that is freed of the address limit doesn't need the address's", async () => {
+  it("except a key that is exempt from the address limit, if the address's fails", async () => {
     quiet();
     const edge = edgeOf(fleetOf(), { bindings: { CLIENT_ADDRESS: fakeAddresses(fails).binding } });
     expect((await edge("/v1/models")).status).toBe(200);
   });
 });
 
-/** Uses what an address may unasked in this second. */
-async function passFreely(edge: Edge): Promise<void> {
+/** Uses the address's free passes of this second. */
+async function useFreePasses(edge: Edge): Promise<void> {
   for (let call = 0; call < ADDRESS_FREE_PER_SECOND; call += 1)
     expect((await edge("/livez", { key: null })).status).toBe(200);
 }
 
-/** A place where each waits for the next to come. */
+/** A meeting point: each caller waits for the next one. */
 function meeting(): () => Promise<void> {
   let waiting: (() => void) | null = null;
   return async () => {

@@ -1,4 +1,4 @@
-// The failed-key budget: slips pass, a search doesn't, and nobody is shut out for longer than a minute.
+// The budget of failed keys: typing errors pass, a search doesn't, and no key is refused for longer than a minute.
 import { describe, expect, it } from "vitest";
 import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "../../../worker/limits/failed-keys.ts";
 import { FAILED_KEYS_A_MINUTE } from "../../../shared/limits.ts";
@@ -7,25 +7,25 @@ import { SeededRandom, SEEDS } from "../../support/seeded-random.ts";
 const NOON = 1_790_000_000_000;
 
 describe("failed keys", () => {
-  it("are slips up to the budget, and refused from there until their minute ends", () => {
-    const slips = noteFailedKeys(NO_FAILED_KEYS, FAILED_KEYS_A_MINUTE - 1, NOON);
-    expect(keysRefusedForMs(slips, NOON)).toBe(0);
-    const search = noteFailedKeys(slips, 1, NOON + 20_000);
+  it("are typing errors up to the budget; beyond it keys are refused until the minute ends", () => {
+    const errors = noteFailedKeys(NO_FAILED_KEYS, FAILED_KEYS_A_MINUTE - 1, NOON);
+    expect(keysRefusedForMs(errors, NOON)).toBe(0);
+    const search = noteFailedKeys(errors, 1, NOON + 20_000);
     expect(keysRefusedForMs(search, NOON + 20_000)).toBe(40_000);
     expect(keysRefusedForMs(search, NOON + 59_999)).toBe(1);
     expect(keysRefusedForMs(search, NOON + 60_000)).toBe(0);
   });
 
-  it("of a minute that is over don't count", () => {
-    const slips = noteFailedKeys(NO_FAILED_KEYS, FAILED_KEYS_A_MINUTE - 1, NOON);
-    expect(noteFailedKeys(slips, 1, NOON + 60_000)).toEqual({ since: NOON + 60_000, count: 1 });
+  it("of a past minute don't count", () => {
+    const errors = noteFailedKeys(NO_FAILED_KEYS, FAILED_KEYS_A_MINUTE - 1, NOON);
+    expect(noteFailedKeys(errors, 1, NOON + 60_000)).toEqual({ startedAt: NOON + 60_000, count: 1 });
   });
 
-  it.each([0, -1, Number.NaN, -Infinity])("that are %d keys are none", (failed) => {
+  it.each([0, -1, Number.NaN, -Infinity])("of a count of %d are ignored", (failed) => {
     expect(noteFailedKeys(NO_FAILED_KEYS, failed, NOON)).toBe(NO_FAILED_KEYS);
   });
 
-  it("refuse nobody for longer than a minute, however the clock walks", () => {
+  it("block no key for longer than a minute, however the clock moves", () => {
     for (const seed of SEEDS) {
       const random = new SeededRandom(seed);
       let known = NO_FAILED_KEYS;

@@ -1,4 +1,4 @@
-// Keys that were refused a moment ago cost no object call: for so long, and so many of them.
+// Keys that were refused a moment ago cost no object call: for a bounded time, and a bounded number of them.
 import { describe, expect, it } from "vitest";
 import { UNKNOWN_KEY_MS } from "../../../shared/limits.ts";
 import { RefusedKeys } from "../../../worker/limits/refused-keys.ts";
@@ -12,19 +12,19 @@ describe("a key that was refused", () => {
     expect(keys.size).toBe(0);
   });
 
-  it("is not another", () => {
+  it("is not mistaken for another", () => {
     const keys = new RefusedKeys(5);
     keys.note("one", "unknown", 0);
     expect(keys.find("other", 0)).toBeNull();
   });
 
-  it("is not refused on from a time that the clock has left", () => {
+  it("is forgotten if the clock steps back before its refusal", () => {
     const keys = new RefusedKeys(5);
     keys.note("one", "unknown", 9_000_000);
     expect(keys.find("one", 1_000)).toBeNull();
   });
 
-  it("is forgotten where too many came after it", () => {
+  it("is forgotten after too many others", () => {
     const keys = new RefusedKeys(3);
     for (const name of ["a", "b", "c", "a", "d"]) keys.note(name, "unknown", 0);
     expect(keys.size).toBe(3);

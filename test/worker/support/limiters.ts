@@ -1,42 +1,42 @@
-// Limiter objects that answer as a test says, for what the real ones can't be made to do.
-import type {
-  AddressLeaseAnswer,
-  AddressLeaseQuestion,
-  KeyLeaseAnswer,
-  KeyLeaseQuestion,
-  Lease,
-} from "../../../worker/limits/lease-request.ts";
+// Stand-ins for the limiter objects: they answer as a test needs it, which the real ones can't be made to do.
 import type { KeyRecord } from "../../../shared/principal.ts";
 import type { Bindings } from "../../../worker/env.ts";
+import type {
+  AddressLeaseAnswer,
+  AddressLeaseRequest,
+  KeyLeaseAnswer,
+  KeyLeaseRequest,
+  LeaseGrant,
+} from "../../../worker/limits/lease-request.ts";
 
 export interface FakeNamespace<Q, A> {
-  /** Names asked for: one entry a stub. */
+  /** Names of the objects that stubs were made for: one entry for each stub. */
   readonly stubs: string[];
-  readonly questions: Q[];
-  /** Where the object was to be, as told with each stub. */
+  readonly requests: Q[];
+  /** The location hint of each stub. */
   readonly hints: (string | undefined)[];
-  answer: (question: Q) => Promise<A> | A;
+  answer: (request: Q) => Promise<A> | A;
 }
 
 /** In place of `API_KEY`. */
 export function fakeKeys(
-  answer: (question: KeyLeaseQuestion) => Promise<KeyLeaseAnswer> | KeyLeaseAnswer,
-): FakeNamespace<KeyLeaseQuestion, KeyLeaseAnswer> & { readonly binding: Bindings["API_KEY"] } {
+  answer: (request: KeyLeaseRequest) => Promise<KeyLeaseAnswer> | KeyLeaseAnswer,
+): FakeNamespace<KeyLeaseRequest, KeyLeaseAnswer> & { readonly binding: Bindings["API_KEY"] } {
   const fake = fakeOf(answer);
   return { ...fake, binding: bindingOf(fake) as Bindings["API_KEY"] };
 }
 
 /** In place of `CLIENT_ADDRESS`. */
 export function fakeAddresses(
-  answer: (question: AddressLeaseQuestion) => Promise<AddressLeaseAnswer> | AddressLeaseAnswer,
-): FakeNamespace<AddressLeaseQuestion, AddressLeaseAnswer> & {
+  answer: (request: AddressLeaseRequest) => Promise<AddressLeaseAnswer> | AddressLeaseAnswer,
+): FakeNamespace<AddressLeaseRequest, AddressLeaseAnswer> & {
   readonly binding: Bindings["CLIENT_ADDRESS"];
 } {
   const fake = fakeOf(answer);
   return { ...fake, binding: bindingOf(fake) as Bindings["CLIENT_ADDRESS"] };
 }
 
-/** The real namespace, noting who is asked. */
+/** The real namespace; records which objects are reached. */
 export function watched<N extends Bindings["API_KEY"] | Bindings["CLIENT_ADDRESS"]>(
   namespace: N,
 ): { readonly names: string[]; readonly binding: N } {
@@ -50,18 +50,22 @@ export function watched<N extends Bindings["API_KEY"] | Bindings["CLIENT_ADDRESS
   return { names, binding: binding as N };
 }
 
-export function lease(granted: number, endsInMs = 500, more: Partial<Lease> = {}): Lease {
-  return { granted, remaining: 0, endsInMs, next: null, ...more };
+export function lease(granted: number, endsInMs = 500, more: Partial<LeaseGrant> = {}): LeaseGrant {
+  return { granted, remaining: 0, endsInMs, ...more };
 }
 
-/** What a key's object says of a key it knows. */
-export function known(told: Lease, more: Partial<KeyRecord> = {}, quotaSpent = false): KeyLeaseAnswer {
-  return { kind: "known", record: record(more), lease: told, quotaSpent };
+/** The answer of the object of a key that exists. */
+export function known(
+  granted: LeaseGrant,
+  more: Partial<KeyRecord> = {},
+  quotaSpent = false,
+): KeyLeaseAnswer {
+  return { kind: "known", record: record(more), lease: granted, quotaSpent };
 }
 
-/** What an address's object says. */
-export function counted(told: Lease, keysRefusedForMs = 0): AddressLeaseAnswer {
-  return { lease: told, keysRefusedForMs };
+/** The answer of an address's object. */
+export function counted(granted: LeaseGrant, keysRefusedForMs = 0): AddressLeaseAnswer {
+  return { lease: granted, keysRefusedForMs };
 }
 
 export function record(more: Partial<KeyRecord> = {}): KeyRecord {
@@ -78,8 +82,8 @@ export function record(more: Partial<KeyRecord> = {}): KeyRecord {
   };
 }
 
-function fakeOf<Q, A>(answer: (question: Q) => Promise<A> | A): FakeNamespace<Q, A> {
-  return { stubs: [], questions: [], hints: [], answer };
+function fakeOf<Q, A>(answer: (request: Q) => Promise<A> | A): FakeNamespace<Q, A> {
+  return { stubs: [], requests: [], hints: [], answer };
 }
 
 function bindingOf<Q, A>(fake: FakeNamespace<Q, A>): unknown {
@@ -88,9 +92,9 @@ function bindingOf<Q, A>(fake: FakeNamespace<Q, A>): unknown {
       fake.stubs.push(name);
       fake.hints.push(options?.locationHint);
       return {
-        async lease(question: Q): Promise<A> {
-          fake.questions.push(question);
-          return fake.answer(question);
+        async lease(request: Q): Promise<A> {
+          fake.requests.push(request);
+          return fake.answer(request);
         },
       };
     },
