@@ -21,7 +21,7 @@ import { CommandFailure, EXIT, failureText } from "./failure.ts";
 import type { CommandContext } from "./context.ts";
 
 const FOOTER = `
---json, --url and --key-file may stand before or after a command.
+--json, --url and --key-file may come before or after a command.
 In a clone, run isha as \`npm run isha --\`; with -s (\`npm run -s isha --\`) only its own output is printed.
 
 Service:     --url, ISHA_URL, or the domain in the fleet file. http:// only on this machine.

@@ -196,7 +196,7 @@ function refusal({ status, raw, response, url }: Refusal): CommandFailure {
       : `${url} returned ${status} with ${kind}, which isn't an answer of the service.`,
     {
       requestId,
-      advice: "Check the address: --url or ISHA_URL sets it. A login page may stand in front of the service.",
+      advice: "Check the address: --url or ISHA_URL sets it. A login page may be in front of the service.",
     },
   );
 }

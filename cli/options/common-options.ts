@@ -1,5 +1,5 @@
 // Options that every command has: the service's address, the admin key, JSON output; and the examples in its help.
-// The options belong to the program as well, so they may stand before a command's name.
+// The options belong to the program as well, so they may come before a command's name.
 import type { Command } from "commander";
 import type { CommandContext, Output } from "../context.ts";
 
@@ -23,7 +23,7 @@ export function addJsonOption(command: Command): Command {
   return command.option("--json", "print JSON, as the service returns it");
 }
 
-/** Passes options that stand before a subcommand's name on to the subcommand. */
+/** Passes options before a subcommand's name on to the subcommand. */
 export function inheritOptions(command: Command): Command {
   return command.hook("preSubcommand", (_, subcommand) => {
     for (const [name, value] of Object.entries(command.opts())) {

@@ -29,12 +29,12 @@ const SUFFIX_ZEROS = { k: 3, m: 6, g: 9 } as const;
 /** A whole number of at least 1: `250`, `5_000`, `5k`, `1.5M`, `2G`. */
 export function parseCount(text: string): Parsed<number> {
   const reason = "It must be a whole number of at least 1, such as 250, 5k or 1.5M.";
-  const [, whole, fraction = "", suffix] = COUNT.exec(text.trim()) ?? [];
-  if (whole === undefined) return invalid(reason);
+  const [, integer, fraction = "", suffix] = COUNT.exec(text.trim()) ?? [];
+  if (integer === undefined) return invalid(reason);
   const zeros = suffix === undefined ? 0 : SUFFIX_ZEROS[suffix.toLowerCase() as "k" | "m" | "g"];
   const digits = fraction.replace(/0+$/, "");
   if (digits.length > zeros) return invalid(reason);
-  const value = Number(whole.replaceAll("_", "") + digits.padEnd(zeros, "0"));
+  const value = Number(integer.replaceAll("_", "") + digits.padEnd(zeros, "0"));
   return value >= 1 && Number.isSafeInteger(value) ? valid(value) : invalid(reason);
 }
 

@@ -6,10 +6,10 @@ const COUNTS = new Intl.NumberFormat("en-US");
 export const countText = (count: number): string => COUNTS.format(count);
 
 /** A share in percent: one decimal below 10 and above 99, else none; 0 or 100 only if it is exact. */
-export function shareText(part: number, whole: number): string {
-  if (whole === 0 || part === 0) return "0 %";
-  if (part >= whole) return "100 %";
-  const percent = (part / whole) * 100;
+export function shareText(part: number, total: number): string {
+  if (total === 0 || part === 0) return "0 %";
+  if (part >= total) return "100 %";
+  const percent = (part / total) * 100;
   if (percent < 0.1) return "<0.1 %";
   if (percent > 99.9) return ">99.9 %";
   return percent < 10 || percent > 99 ? `${percent.toFixed(1)} %` : `${percent.toFixed(0)} %`;

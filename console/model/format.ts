@@ -5,12 +5,12 @@ export const UNKNOWN = "–";
 const NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split(" ");
 
 /** "one server", "five servers", "13 servers". */
-export function countText(count: number, singular: string, plural = `${singular}s`): string {
-  return `${numberText(count)} ${count === 1 ? singular : plural}`;
+export function quantityText(count: number, singular: string, plural = `${singular}s`): string {
+  return `${spelledNumber(count)} ${count === 1 ? singular : plural}`;
 }
 
 /** Numbers up to twelve are spelled out. */
-export function numberText(count: number): string {
+export function spelledNumber(count: number): string {
   return NUMBERS[count] ?? count.toLocaleString("en-GB");
 }
 
@@ -38,7 +38,7 @@ export function tokens(count: number): string {
 }
 
 /** A share, limited to 0 to 1 for any input: a bar must not leave its frame. */
-export function share(part: number | null, whole: number): number {
-  if (part === null || !(whole > 0) || !Number.isFinite(part)) return 0;
-  return Math.min(Math.max(part / whole, 0), 1);
+export function share(part: number | null, total: number): number {
+  if (part === null || !(total > 0) || !Number.isFinite(part)) return 0;
+  return Math.min(Math.max(part / total, 0), 1);
 }

@@ -1,7 +1,7 @@
 // Summarises the fleet in one line, and lists what is wrong with it: the first thing that an operator reads.
 import type { FleetBoxView, FleetServerView, FleetView } from "../../shared/fleet-view.ts";
 import { durationText } from "../../shared/duration.ts";
-import { countText, numberText } from "./format.ts";
+import { quantityText, spelledNumber } from "./format.ts";
 import { BOX_STATE_TEXT, byLevel, SERVER_STATE_TEXT, takesCalls, type Level } from "./server-state.ts";
 
 /** One thing that is wrong. */
@@ -36,7 +36,7 @@ export function headline(view: FleetView, now: number): Headline {
     const text = troubles.length === 1 ? `${announcement}: ${worst.sentence}` : announcement;
     return { level: "bad", announcement, text, troubles: troubles.map((each) => ({ ...each, effect: "" })) };
   }
-  const more = others.length === 0 ? "" : `, and ${countText(others.length, "other issue")}`;
+  const more = others.length === 0 ? "" : `, and ${quantityText(others.length, "other issue")}`;
   return {
     level: worst.level,
     announcement: `${worst.summary}${more}`,
@@ -57,8 +57,8 @@ function plain(level: Level, text: string): Headline {
 
 function allUp(view: FleetView, servers: number): string {
   if (servers === 1) return "The only server is up";
-  const place = view.boxes.length === 1 ? "" : ` on ${countText(view.boxes.length, "box", "boxes")}`;
-  return `${servers === 2 ? "Both servers" : `All ${countText(servers, "server")}`}${place} are up`;
+  const place = view.boxes.length === 1 ? "" : ` on ${quantityText(view.boxes.length, "box", "boxes")}`;
+  return `${servers === 2 ? "Both servers" : `All ${quantityText(servers, "server")}`}${place} are up`;
 }
 
 interface Condition {
@@ -95,7 +95,7 @@ function troublesOf(box: FleetBoxView, view: FleetView, now: number): Trouble[] 
       effect:
         busy === 0
           ? "It is empty now."
-          : `${capitalised(countText(busy, "slot is", "slots are"))} still busy.`,
+          : `${capitalised(quantityText(busy, "slot is", "slots are"))} still busy.`,
     });
   }
   return found;
@@ -108,7 +108,7 @@ function silence(box: FleetBoxView, now: number): Trouble {
     ...(box.lastSeenAt === null
       ? { summary: never, sentence: never }
       : describe({ subject: box.name, state: "silent", since: box.lastSeenAt }, now)),
-    effect: `No calls go to its ${countText(box.servers.length, "server")}.`,
+    effect: `No calls go to its ${quantityText(box.servers.length, "server")}.`,
   };
 }
 
@@ -126,7 +126,7 @@ function sameStateTrouble(box: FleetBoxView, now: number): Trouble[] | null {
       level,
       ...describe(
         {
-          subject: `All ${countText(count, "server")} of ${box.name}`,
+          subject: `All ${quantityText(count, "server")} of ${box.name}`,
           plural: true,
           state: label,
           since: since === now ? null : since,
@@ -171,7 +171,7 @@ function effectOf(server: FleetServerView, box: FleetBoxView, view: FleetView): 
   if (replicas.length > 0) {
     const named = replicas.slice(0, NAMED_REPLICAS).join(", ");
     const others = replicas.length - NAMED_REPLICAS;
-    return `The same model is up on ${named}${others > 0 ? ` and ${numberText(others)} more` : ""}.`;
+    return `The same model is up on ${named}${others > 0 ? ` and ${spelledNumber(others)} more` : ""}.`;
   }
   const calls = server.agents.length === 0 ? "Its calls" : `Calls for ${server.agents.join(", ")}`;
   return `No other server has this model. ${calls} fall back to other models.`;

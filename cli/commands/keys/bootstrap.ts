@@ -151,7 +151,9 @@ function nextSteps({ sha256 }: FirstKey, { put, path, defaultPath, saved }: Step
   const steps = [
     ...(saved
       ? []
-      : [`Save the key where only you can read it (paste it, Enter, Ctrl-D):\n     ${saveCommand(path)}`]),
+      : [
+          `Save the key in a file that only you can read (paste it, Enter, Ctrl-D):\n     ${saveCommand(path)}`,
+        ]),
     ...(put ? [] : [`Store its SHA-256 in the Worker:\n     ${putCommand(sha256)}`]),
     "Make your own admin key with it:\n     npm run isha -- keys create --name <your name> --scopes infer,admin --save admin-key.new" +
       keyFile,

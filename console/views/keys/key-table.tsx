@@ -1,7 +1,7 @@
 // The table of keys; a list of cards on a phone.
 import type { KeyView } from "../../../shared/keys.ts";
 import type { KeyRow } from "../../model/key-row.ts";
-import { countText, figure, UNKNOWN } from "../../model/format.ts";
+import { quantityText, figure, UNKNOWN } from "../../model/format.ts";
 import { Bar } from "../../components/bar.tsx";
 import { StateLabel } from "../../components/state-label.tsx";
 
@@ -76,7 +76,7 @@ function MonthUsage({ row }: { readonly row: KeyRow }) {
         {row.calls === 0
           ? "no calls"
           : row.calls < 13
-            ? countText(row.calls, "call")
+            ? quantityText(row.calls, "call")
             : `${figure(row.calls)} calls`}
         {row.usageShare !== null && row.usageShare >= NEARLY_USED_UP
           ? row.usageShare >= 1

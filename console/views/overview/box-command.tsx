@@ -2,7 +2,7 @@
 import * as z from "zod";
 import type { FleetBoxView } from "../../../shared/fleet-view.ts";
 import type { Outcome } from "../../api/edge-client.ts";
-import { countText } from "../../model/format.ts";
+import { quantityText } from "../../model/format.ts";
 import { Confirm } from "../../components/confirm.tsx";
 import { showNotice } from "../../state/notice.ts";
 import { session } from "../../state/session.ts";
@@ -62,7 +62,7 @@ function textOf(box: FleetBoxView, command: Command): CommandText {
             ? "It is silent now and receives the command when it is back."
             : busy === 0
               ? "No calls run there now."
-              : `Now ${countText(busy, "slot is", "slots are")} busy.`,
+              : `Now ${quantityText(busy, "slot is", "slots are")} busy.`,
         ],
         done: `Requested a drain of ${box.name}.`,
       };

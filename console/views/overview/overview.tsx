@@ -2,7 +2,7 @@
 import { boxLevel, headline } from "../../model/headline.ts";
 import { freshness } from "../../model/freshness.ts";
 import { timeText, forText } from "../../model/duration.ts";
-import { countText, figure } from "../../model/format.ts";
+import { quantityText, figure } from "../../model/format.ts";
 import type { FleetView } from "../../../shared/fleet-view.ts";
 import { byLevel } from "../../model/server-state.ts";
 import { LevelIcon } from "../../components/icon.tsx";
@@ -99,7 +99,7 @@ function Head({ view }: { readonly view: FleetView }) {
         </ul>
       )}
       <p class="totals">
-        {countText(view.boxes.length, "box", "boxes")}, {countText(servers.length, "server")} ·{" "}
+        {quantityText(view.boxes.length, "box", "boxes")}, {quantityText(servers.length, "server")} ·{" "}
         {sum(({ busy }) => busy)} of {sum(({ slots }) => slots)} slots busy · {sum(({ waiting }) => waiting)}{" "}
         waiting ·{" "}
         {figure(

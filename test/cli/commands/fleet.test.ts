@@ -107,7 +107,9 @@ describe("fleet", () => {
       ],
     });
     const { out } = await isha("fleet");
-    expect(out).toMatch(/^ALARMS\n {2}south is silent\. \(began 1 min 30 s ago\)\n {4}Check the box\.\n\nBOX/);
+    expect(out).toMatch(
+      /^ALARMS\n {2}south is silent\. \(began 1 min 30 s ago\)\n {4}Check the box\.\n\nBOX/,
+    );
     expect(out).toMatch(/north +up +9000 +Model-9000 +down +0\/2 .* nothing listens\n/);
     expect(out).toMatch(/south +silent +9000 +Model-9000 +unknown +–\/2 +– /);
     expect(out).toContain("\nnorth: its fleet file is not the edge's.\n");

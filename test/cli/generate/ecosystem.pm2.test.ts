@@ -85,13 +85,13 @@ describe.skipIf(PM2 === undefined)("under the real PM2", () => {
     expect((await box.app("large")).pid).toBe(after.pid);
   });
 
-  it("a reload of the agent fails nobody, and leaves another process", async () => {
+  it("a reload of the agent fails no request, and leaves another process", async () => {
     const before = await box.app("isha-agent");
     const failures: unknown[] = [];
     let answered = 0;
     const reload = new AbortController();
     // From before the reload begins until after it has ended, without a pause.
-    const asking = Array.from({ length: 2 }, async () => {
+    const clients = Array.from({ length: 2 }, async () => {
       while (!reload.signal.aborted) {
         try {
           const answer = await fetch(`${box.agentUrl}/healthz`, { headers: { connection: "close" } });
@@ -103,12 +103,12 @@ describe.skipIf(PM2 === undefined)("under the real PM2", () => {
         }
       }
     });
-    await until(() => answered >= asking.length);
+    await until(() => answered >= clients.length);
     await box.pm2("reload", "isha-agent");
-    const byTheNewOne = answered + asking.length;
-    await until(() => answered > byTheNewOne);
+    const afterReload = answered + clients.length;
+    await until(() => answered > afterReload);
     reload.abort();
-    await Promise.all(asking);
+    await Promise.all(clients);
     expect(failures).toEqual([]);
     expect((await box.app("isha-agent")).pid).not.toBe(before.pid);
   });

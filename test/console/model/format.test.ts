@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { countText, figure, latency, share, tokens } from "../../../console/model/format.ts";
+import { quantityText, figure, latency, share, tokens } from "../../../console/model/format.ts";
 
 describe("figures", () => {
   it("are a dash if unknown, never 0", () => {
@@ -14,7 +14,7 @@ describe("figures", () => {
   it("are no longer than useful", () => {
     expect([latency(280), latency(1449), latency(48_000)]).toEqual(["280 ms", "1.4 s", "48 s"]);
     expect([tokens(850), tokens(12_400), tokens(3_100_000)]).toEqual(["850", "12.4 k", "3.1 M"]);
-    expect([countText(1, "server"), countText(5, "server"), countText(50, "box", "boxes")]).toEqual([
+    expect([quantityText(1, "server"), quantityText(5, "server"), quantityText(50, "box", "boxes")]).toEqual([
       "one server",
       "five servers",
       "50 boxes",

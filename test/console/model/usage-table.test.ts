@@ -4,7 +4,6 @@ import { FakeKeys } from "../support/fake-keys.ts";
 
 const NOW = Date.UTC(2026, 10, 23, 3, 0, 0);
 const MONTH = "2026-11-01T00:00:00.000Z";
-const MONTH_START = "2026-11-01T00:00:00.000Z";
 const fake = (): FakeKeys => new FakeKeys(() => NOW);
 
 describe("usage", () => {
