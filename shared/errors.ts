@@ -4,49 +4,61 @@
 /** How a client should take a refusal: ask again later, or not at all, because no retry can help. */
 type Retry = "later" | "never" | "any";
 
+/**
+ * Who has to act on a refusal: `caller` (the request or its limits), `ours` (this program, a box or a server), or
+ * `load` (a full or draining box: the fleet works, but had no room).
+ */
+type Fault = "caller" | "ours" | "load";
+
 interface ErrorRow {
   readonly status: number;
   /** OpenAI's name for the class of error; its SDKs map the status, people read this. */
   readonly type: string;
   readonly retry: Retry;
+  readonly fault: Fault;
 }
 
 export const ERRORS = {
-  invalid_json: { status: 400, type: "invalid_request_error", retry: "never" },
-  invalid_request: { status: 400, type: "invalid_request_error", retry: "never" },
-  unknown_port: { status: 400, type: "invalid_request_error", retry: "never" },
-  context_length_exceeded: { status: 400, type: "invalid_request_error", retry: "never" },
-  missing_key: { status: 401, type: "authentication_error", retry: "never" },
-  invalid_key: { status: 401, type: "authentication_error", retry: "never" },
-  expired_key: { status: 401, type: "authentication_error", retry: "never" },
-  agent_not_allowed: { status: 403, type: "permission_error", retry: "never" },
-  scope_missing: { status: 403, type: "permission_error", retry: "never" },
-  not_found: { status: 404, type: "not_found_error", retry: "never" },
-  model_not_found: { status: 404, type: "not_found_error", retry: "never" },
-  method_not_allowed: { status: 405, type: "invalid_request_error", retry: "never" },
-  request_timeout: { status: 408, type: "timeout_error", retry: "any" },
-  body_too_large: { status: 413, type: "invalid_request_error", retry: "never" },
-  unsupported_media_type: { status: 415, type: "invalid_request_error", retry: "never" },
-  rate_limited_ip: { status: 429, type: "rate_limit_error", retry: "later" },
-  rate_limited_key: { status: 429, type: "rate_limit_error", retry: "later" },
-  too_many_failed_keys: { status: 429, type: "rate_limit_error", retry: "later" },
-  concurrency_exceeded: { status: 429, type: "rate_limit_error", retry: "later" },
-  quota_exceeded: { status: 429, type: "rate_limit_error", retry: "never" },
-  internal: { status: 500, type: "server_error", retry: "any" },
-  not_supported_by_model: { status: 501, type: "invalid_request_error", retry: "never" },
-  upstream_failed: { status: 502, type: "server_error", retry: "any" },
-  box_unreachable: { status: 502, type: "server_error", retry: "any" },
-  overloaded: { status: 503, type: "overloaded_error", retry: "later" },
-  model_loading: { status: 503, type: "overloaded_error", retry: "later" },
-  model_unavailable: { status: 503, type: "server_error", retry: "later" },
-  draining: { status: 503, type: "overloaded_error", retry: "later" },
-  no_box: { status: 503, type: "server_error", retry: "later" },
-  limiter_unavailable: { status: 503, type: "server_error", retry: "later" },
-  upstream_timeout: { status: 504, type: "timeout_error", retry: "any" },
-  deadline_exceeded: { status: 504, type: "timeout_error", retry: "any" },
+  invalid_json: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
+  invalid_request: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
+  unknown_port: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
+  context_length_exceeded: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
+  missing_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
+  invalid_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
+  expired_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
+  agent_not_allowed: { status: 403, type: "permission_error", retry: "never", fault: "caller" },
+  scope_missing: { status: 403, type: "permission_error", retry: "never", fault: "caller" },
+  not_found: { status: 404, type: "not_found_error", retry: "never", fault: "caller" },
+  model_not_found: { status: 404, type: "not_found_error", retry: "never", fault: "caller" },
+  method_not_allowed: { status: 405, type: "invalid_request_error", retry: "never", fault: "caller" },
+  request_timeout: { status: 408, type: "timeout_error", retry: "any", fault: "caller" },
+  body_too_large: { status: 413, type: "invalid_request_error", retry: "never", fault: "caller" },
+  unsupported_media_type: { status: 415, type: "invalid_request_error", retry: "never", fault: "caller" },
+  rate_limited_ip: { status: 429, type: "rate_limit_error", retry: "later", fault: "caller" },
+  rate_limited_key: { status: 429, type: "rate_limit_error", retry: "later", fault: "caller" },
+  too_many_failed_keys: { status: 429, type: "rate_limit_error", retry: "later", fault: "caller" },
+  concurrency_exceeded: { status: 429, type: "rate_limit_error", retry: "later", fault: "caller" },
+  quota_exceeded: { status: 429, type: "rate_limit_error", retry: "never", fault: "caller" },
+  internal: { status: 500, type: "server_error", retry: "any", fault: "ours" },
+  not_supported_by_model: { status: 501, type: "invalid_request_error", retry: "never", fault: "caller" },
+  upstream_failed: { status: 502, type: "server_error", retry: "any", fault: "ours" },
+  box_unreachable: { status: 502, type: "server_error", retry: "any", fault: "ours" },
+  overloaded: { status: 503, type: "overloaded_error", retry: "later", fault: "load" },
+  model_loading: { status: 503, type: "overloaded_error", retry: "later", fault: "ours" },
+  model_unavailable: { status: 503, type: "server_error", retry: "later", fault: "ours" },
+  draining: { status: 503, type: "overloaded_error", retry: "later", fault: "load" },
+  no_box: { status: 503, type: "server_error", retry: "later", fault: "ours" },
+  limiter_unavailable: { status: 503, type: "server_error", retry: "later", fault: "ours" },
+  upstream_timeout: { status: 504, type: "timeout_error", retry: "any", fault: "ours" },
+  deadline_exceeded: { status: 504, type: "timeout_error", retry: "any", fault: "ours" },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;
+
+/** A code that another release added counts as ours: a failure must not go unnoticed. */
+export function faultOf(code: string): Fault {
+  return Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].fault : "ours";
+}
 
 /** An expected failure, as a value: what decides returns it, one renderer per program shows it. */
 export interface Refusal {

@@ -1,5 +1,5 @@
 // Rows with bars: calls by agent type, refusals and failures by code.
-import { ERRORS } from "../../shared/errors.ts";
+import { faultOf } from "../../shared/errors.ts";
 import type { FleetTraffic } from "../../shared/fleet-view.ts";
 import { durationText } from "../../shared/duration.ts";
 import { share } from "./format.ts";
@@ -61,10 +61,7 @@ export function codeRows(traffic: FleetTraffic): (BarRow & { readonly fleetFailu
 }
 
 /** Whether the fleet, not the caller, caused a failure. */
-export function isFleetFailure(code: string): boolean {
-  const row = Object.hasOwn(ERRORS, code) ? ERRORS[code as keyof typeof ERRORS] : undefined;
-  return row === undefined || row.status >= 500;
-}
+export const isFleetFailure = (code: string): boolean => faultOf(code) !== "caller";
 
 export function windowText({ windowS }: FleetTraffic): string {
   return `the last ${durationText(windowS * 1000)}`;

@@ -1,6 +1,7 @@
 // The calls of the last five minutes, as the console and the alarms want them: by agent type and outcome, and per
 // server the time to the first token. Pure: it is told each call's end, with the time.
 import type { Call } from "../../shared/call-headers.ts";
+import { faultOf } from "../../shared/errors.ts";
 import type { Snapshot } from "../../shared/wire.ts";
 import type { CallReport } from "../calls/report.ts";
 
@@ -10,16 +11,6 @@ const STEP_MS = 10_000;
 
 /** First-token times kept of one server: those of the last few minutes at its full pace. */
 const TIMES_KEPT = 200;
-
-/** Refusals and failures that are ours or a server's, not the client's: what an alarm counts. */
-const FAILURES: ReadonlySet<string> = new Set([
-  "upstream_failed",
-  "upstream_timeout",
-  "deadline_exceeded",
-  "model_unavailable",
-  "model_loading",
-  "internal",
-]);
 
 type Traffic = Snapshot["traffic"];
 
@@ -65,7 +56,7 @@ export class RecentTraffic {
     sums.tokens += tokens ?? 0;
     step.byAgent.set(agent, sums);
     step.calls += 1;
-    if (report.refusal !== null && FAILURES.has(report.refusal.code)) step.failed += 1;
+    if (report.refusal !== null && faultOf(report.refusal.code) === "ours") step.failed += 1;
     if (report.port !== null && report.port !== call.wantedPort) step.fallbacks += 1;
     step.recoveries += report.replays + report.continuations;
     if (report.port === null) return;

@@ -3,6 +3,7 @@ import {
   ERRORS,
   errorBody,
   errorEvent,
+  faultOf,
   ok,
   refuse,
   RefusedError,
@@ -51,6 +52,17 @@ describe("the table of errors", () => {
   it("lets every refusal for load be retried later, but a spent month", () => {
     const load = CODES.filter((code) => [429, 503].includes(ERRORS[code].status));
     expect(load.filter((code) => ERRORS[code].retry !== "later")).toEqual(["quota_exceeded"]);
+  });
+});
+
+describe("the fault of a code", () => {
+  it("is the caller's below 500, and for a model that can't do what was asked", () => {
+    const callers = CODES.filter((code) => ERRORS[code].status < 500 || code === "not_supported_by_model");
+    expect(CODES.filter((code) => faultOf(code) === "caller")).toEqual(callers);
+  });
+
+  it("is ours for a code of another release", () => {
+    for (const code of ["a_future_code", "constructor", "__proto__"]) expect(faultOf(code)).toBe("ours");
   });
 });
 
