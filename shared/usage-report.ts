@@ -1,59 +1,50 @@
-// Usage as the admin API tells it: sums over a stretch of time, by one of five ways to group them.
+// Schemas of `GET /admin/usage`: sums over a time range, grouped in one of five ways.
 import * as z from "zod";
 import { KeyId, moment } from "./keys.ts";
 
 export const USAGE_GROUPS = ["key", "model", "agent", "day", "hour"] as const;
 export type UsageGroup = (typeof USAGE_GROUPS)[number];
 
-/** How long hours are kept, and days, in days: a quarter for looking closely, two years and a month for bills. */
+/** How many days hours are stored for, and days: a quarter for close inspection, 25 months for bills. */
 export const HOURS_KEPT_DAYS = 90;
 export const DAYS_KEPT_DAYS = 760;
 
 export const UsageSums = z.object({
   calls: z.int(),
-  /** Calls that ended whole; the others were aborted, broken, refused, expired or interrupted. */
+  /** Calls whose answer was complete; the others were aborted, broken, refused, expired or interrupted. */
   complete: z.int(),
   promptTokens: z.int(),
-  /** Of the prompt's tokens, those read from a slot's cache. */
+  /** The part of the prompt's tokens that was read from a slot's cache. */
   cachedTokens: z.int(),
   completionTokens: z.int(),
-  /** Calls whose tokens are our estimate rather than the server's own count, or that nobody could count. */
+  /** Calls whose tokens are our estimate instead of the server's count, or are unknown. */
   estimatedCalls: z.int(),
 });
 export type UsageSums = z.infer<typeof UsageSums>;
 
-/** Query of `GET /admin/usage`; a day stands for its beginning in UTC. */
-export const UsageQuestion = z
+/** Query of `GET /admin/usage`; a day means its start in UTC. */
+export const UsageQuery = z
   .strictObject({
     key: KeyId.optional(),
     from: moment.optional(),
     to: moment.optional(),
     by: z.enum(USAGE_GROUPS).default("day"),
-    /** Otherwise as the `Accept` header says. */
+    /** By default the `Accept` header decides. */
     format: z.enum(["json", "csv"]).optional(),
   })
-  .meta({ id: "UsageQuestion" });
-export type UsageQuestion = z.output<typeof UsageQuestion>;
-
-/** A stretch of time, milliseconds since 1970, `to` exclusive, and how its sums are grouped. */
-export interface UsageQuery {
-  readonly from: number;
-  readonly to: number;
-  readonly by: UsageGroup;
-  /** One key's alone; null for all. */
-  readonly key: string | null;
-}
+  .meta({ id: "UsageQuery" });
+export type UsageQuery = z.output<typeof UsageQuery>;
 
 /**
- * Answer to `GET /admin/usage?key&from&to&by`; times are UTC, `to` is exclusive. `from` and `to` are the stretch that
- * was added up: whole hours, and whole days where hours aren't kept any more.
+ * Answer to `GET /admin/usage?key&from&to&by`; times are UTC, `to` is exclusive. `from` and `to` are the range that was
+ * summed: whole hours, or whole days if its hours are no longer stored.
  */
 export const UsageReport = z
   .object({
     from: z.iso.datetime(),
     to: z.iso.datetime(),
     by: z.enum(USAGE_GROUPS),
-    /** The key it was asked for; null is all. */
+    /** The requested key; null for all. */
     key: z.string().nullable(),
     total: UsageSums,
     /** `group`: a key's id, a model, an agent type, `2026-11-23`, or `2026-11-23T14:00Z`. Largest first; days and hours in order. */

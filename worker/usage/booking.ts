@@ -1,20 +1,21 @@
-// What a batch of calls adds to the ledger: which of them are new, and the hour each is booked at. Pure: the
-// epoch's mark and the clock come in, sums by hour, key, model and agent type go out.
+// Decides what a batch of usage records adds to the ledger: which calls are new, and the hour each is booked under.
+// Pure: the epoch's last booked seq and the clock go in, sums by hour, key, model and agent type come out.
+import { hourStart } from "../../shared/calendar.ts";
 import type { UsageCall } from "../../shared/usage.ts";
 import type { UsageSums } from "../../shared/usage-report.ts";
 import { CLOCK_OFF_MS } from "../../shared/wire.ts";
-import { hourOf, oldestHour } from "./time-ranges.ts";
+import { oldestHour } from "./time-ranges.ts";
 
 /**
- * Most tokens one call counts for: far beyond any context, and small enough that the sums of years stay exact. A
- * higher figure is a fault of whoever counted, so the call is marked as estimated.
+ * The most tokens that one call counts for: far more than any context, and small enough that the sums of years stay
+ * exact. A higher figure is a counting error, so the call is marked as estimated.
  */
 const MAX_TOKENS_A_CALL = 100_000_000;
 
-export interface Batch {
-  /** The last number the sender knows to be booked. */
-  readonly after: number;
-  /** In order of their numbers. */
+interface Batch {
+  /** The last seq that the ledger acknowledged to the sender. */
+  readonly ackedSeq: number;
+  /** In order of their seq. */
   readonly calls: readonly UsageCall[];
 }
 
@@ -26,11 +27,11 @@ export interface Entry extends UsageSums {
   readonly agent: string;
 }
 
-export interface Booking {
-  /** The epoch's mark once the entries are kept. */
-  readonly upTo: number;
+interface Booking {
+  /** The epoch's last booked seq once the entries are stored. */
+  readonly lastSeq: number;
   readonly entries: readonly Entry[];
-  /** Calls that were dated where nothing is kept or hasn't come yet, and so are booked at the hour they arrived. */
+  /** Calls dated outside the range that can be booked; they are booked under the hour of their arrival. */
   readonly misdated: number;
 }
 
@@ -43,26 +44,25 @@ export const NOTHING: UsageSums = {
   estimatedCalls: 0,
 };
 
-/** @param mark the number up to which the epoch's calls are booked, 0 for none. */
-export function bookBatch(mark: number, { after, calls }: Batch, now: number): Booking {
-  // Booking past a gap would put the mark over calls that nobody has booked; a batch out of order, the same.
-  if (after > mark || !ascends(after, calls)) return { upTo: mark, entries: [], misdated: 0 };
+/** @param lastSeq the last seq of the epoch that is already booked, 0 for none */
+export function bookBatch(lastSeq: number, { ackedSeq, calls }: Batch, now: number): Booking {
+  // After a gap, `lastSeq` would cover calls that were never booked; the same if a batch is out of order.
+  if (ackedSeq > lastSeq || !ascends(ackedSeq, calls)) return { lastSeq, entries: [], misdated: 0 };
   const entries = new Map<string, Entry>();
-  let upTo = mark;
+  let booked = lastSeq;
   let misdated = 0;
   for (const call of calls) {
-    if (call.seq <= mark) continue;
-    upTo = call.seq;
+    if (call.seq <= lastSeq) continue;
+    booked = call.seq;
     const isDated = call.startedAt <= now + CLOCK_OFF_MS && call.startedAt >= oldestHour(now);
     if (!isDated) misdated += 1;
-    const hour = hourOf(isDated ? call.startedAt : now);
-    // No name holds a space.
-    const name = `${hour} ${call.keyId} ${call.model} ${call.agentType}`;
-    const known = entries.get(name);
-    const sums = plus(known ?? NOTHING, sumsOf(call));
-    entries.set(name, { ...sums, hour, key: call.keyId, model: call.model, agent: call.agentType });
+    const hour = hourStart(isDated ? call.startedAt : now);
+    // Names contain no space.
+    const group = `${hour} ${call.keyId} ${call.model} ${call.agentType}`;
+    const sums = plus(entries.get(group) ?? NOTHING, sumsOf(call));
+    entries.set(group, { ...sums, hour, key: call.keyId, model: call.model, agent: call.agentType });
   }
-  return { upTo, entries: [...entries.values()], misdated };
+  return { lastSeq: booked, entries: [...entries.values()], misdated };
 }
 
 export function plus(a: UsageSums, b: UsageSums): UsageSums {
@@ -76,13 +76,13 @@ export function plus(a: UsageSums, b: UsageSums): UsageSums {
   };
 }
 
-/** One call as sums. Tokens nobody could count add nothing, and the call says so by being estimated. */
+/** One call as sums. Unknown token counts add nothing and mark the call as estimated. */
 export function sumsOf(call: UsageCall): UsageSums {
   const counts = [call.promptTokens, call.cachedTokens, call.completionTokens];
   const [promptTokens, cachedTokens, completionTokens] = counts.map((count) =>
     Math.min(count ?? 0, MAX_TOKENS_A_CALL),
   ) as [number, number, number];
-  // A refused call has none, so nothing about it is unsure.
+  // A refused call used no tokens, so nothing is unknown about it.
   const isUnknown =
     call.outcome !== "refused" && (call.promptTokens === null || call.completionTokens === null);
   const isAbsurd = counts.some((count) => count !== null && count > MAX_TOKENS_A_CALL);
@@ -96,8 +96,8 @@ export function sumsOf(call: UsageCall): UsageSums {
   };
 }
 
-function ascends(after: number, calls: readonly UsageCall[]): boolean {
-  let last = after;
+function ascends(ackedSeq: number, calls: readonly UsageCall[]): boolean {
+  let last = ackedSeq;
   for (const { seq } of calls) {
     if (seq <= last) return false;
     last = seq;

@@ -1,4 +1,5 @@
-// A usage report as a table for spreadsheets: RFC 4180, a header row, and no cell that a spreadsheet would run.
+// Formats a usage report as CSV for spreadsheets: RFC 4180 with a header row, and no cell that a spreadsheet would run
+// as a formula.
 import type { UsageReport } from "../../shared/usage-report.ts";
 
 const COLUMNS = [
@@ -18,7 +19,7 @@ export function usageCsv(report: UsageReport): string {
   return lines.map((cells) => `${cells.map(cell).join(",")}\r\n`).join("");
 }
 
-/** Quoted where it must be. A text that begins like a formula gets an apostrophe in front: a key's id may begin with "-". */
+/** Quoted if necessary. A text that begins like a formula gets a leading apostrophe: a key's id may begin with "-". */
 export function cell(text: string): string {
   const harmless = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;

@@ -1,37 +1,38 @@
-// The deployment's ledger: what every call cost, added up. A batch is booked in one transaction with the mark of its
-// epoch, so that what is told twice counts once; the months of keys with a quota are pushed to those keys.
+// The deployment's ledger: sums up what every call cost. Each batch is booked in one transaction with the epoch's last
+// seq, so that a batch which is sent twice counts once. The month totals of keys with a quota are pushed to those keys.
 import { DurableObject } from "cloudflare:workers";
+import { DAY_MS, dayStart } from "../../shared/calendar.ts";
 import { QUOTA_PUSH_MS } from "../../shared/limits.ts";
 import type { UsageCall } from "../../shared/usage.ts";
-import type { UsageQuery, UsageReport } from "../../shared/usage-report.ts";
+import type { UsageReport } from "../../shared/usage-report.ts";
 import type { Bindings } from "../env.ts";
 import { LedgerTables } from "./ledger-tables.ts";
 import { QuotaWatch } from "./quota.ts";
 import { bookBatch } from "./booking.ts";
-import { monthTotal, usageReport } from "./query.ts";
-import { DAY_MS, dayOf } from "./time-ranges.ts";
+import { monthTotal, usageReport, type UsageRequest } from "./query.ts";
 import { keyObject } from "../stubs.ts";
 
-/** Half of what a key may be behind: the other half is for a push that has to be tried again. */
+/** Half of the time that a key's total may be behind: the other half is for a push that has to be tried again. */
 const PUSH_AFTER_MS = QUOTA_PUSH_MS / 2;
 
-/** How long new sums lie apart before they are folded: it sets how often the same rows are written again. */
-const FOLD_AFTER_MS = 10 * 60 * 1000;
+/** How long new sums stay in `recent`: the interval at which the same rows of the other tables are written again. */
+const ROLL_UP_AFTER_MS = 10 * 60 * 1000;
 
-/** Between two steps of forgetting: questions and batches come in between. */
-const FORGET_PAUSE_MS = 1_000;
+/** Pause between two steps of pruning, for queries and batches. */
+const PRUNE_PAUSE_MS = 1_000;
 
 /** A key's tokens of a month (`2026-11`, UTC), prompt and completion together. */
-export interface MonthTotal {
+interface MonthTotal {
   readonly month: string;
   readonly tokens: number;
 }
 
-/** What became of a batch. */
-export interface Applied {
-  /** The epoch's mark: every call up to it is booked. */
+interface BatchResult {
+  /** Every call of the epoch up to this seq is booked. */
+  readonly lastSeq: number;
+  /** The same for the previous release, which sends and reads it under this name. */
   readonly upTo: number;
-  /** Calls of the batch dated so far off that they are booked at the hour they arrived. */
+  /** Calls of the batch that were dated so far off that they are booked under the hour of their arrival. */
   readonly misdated: number;
 }
 
@@ -46,26 +47,36 @@ export class Ledger extends DurableObject<Bindings> {
     this.#watch = new QuotaWatch(state.storage.sql);
   }
 
-  /** Books a batch: in order, once. What doesn't follow on the epoch's mark is left, and the mark says from where on. */
-  async apply(box: string, epoch: string, after: number, calls: readonly UsageCall[]): Promise<Applied> {
+  /**
+   * Books a batch in order and once. A batch that doesn't follow the epoch's last booked seq books nothing; the result
+   * states the seq to continue from.
+   * @param ackedSeq the last seq that was acknowledged to the sender
+   */
+  async apply(
+    box: string,
+    epoch: string,
+    ackedSeq: number,
+    calls: readonly UsageCall[],
+  ): Promise<BatchResult> {
     const now = Date.now();
     const { booking, isWatched } = this.ctx.storage.transactionSync(() => {
-      const mark = this.#tables.mark(box, epoch);
-      const booking = bookBatch(mark, { after, calls }, now);
-      if (booking.upTo === mark) return { booking, isWatched: false };
+      const lastSeq = this.#tables.lastSeq(box, epoch);
+      const booking = bookBatch(lastSeq, { ackedSeq, calls }, now);
+      if (booking.lastSeq === lastSeq) return { booking, isWatched: false };
       this.#tables.add(booking.entries, now);
-      this.#tables.setMark(box, epoch, booking.upTo, booking.misdated, now);
+      this.#tables.setLastSeq(box, epoch, booking.lastSeq, booking.misdated, now);
       return { booking, isWatched: this.#watch.changed(booking.entries.map(({ key }) => key)) };
     });
-    await this.#wakeBy(now + (isWatched ? PUSH_AFTER_MS : FOLD_AFTER_MS));
-    return { upTo: booking.upTo, misdated: booking.misdated };
+    await this.#wakeBy(now + (isWatched ? PUSH_AFTER_MS : ROLL_UP_AFTER_MS));
+    const { lastSeq, misdated } = booking;
+    return { lastSeq, upTo: lastSeq, misdated };
   }
 
-  usage(query: UsageQuery): UsageReport {
-    return usageReport(this.ctx.storage.sql, query, Date.now());
+  usage(request: UsageRequest): UsageReport {
+    return usageReport(this.ctx.storage.sql, request, Date.now());
   }
 
-  /** From now on the key's object is told its month's total; this one is its answer now. */
+  /** From now on the key's object gets each new month total; the result is the current one. */
   watch(keyId: string): MonthTotal {
     this.#watch.add(keyId);
     return monthTotal(this.ctx.storage.sql, keyId, Date.now());
@@ -77,26 +88,26 @@ export class Ledger extends DurableObject<Bindings> {
 
   override async alarm(): Promise<void> {
     const now = Date.now();
-    let pause = FOLD_AFTER_MS;
+    let pause = ROLL_UP_AFTER_MS;
     try {
-      if (this.#isDue("fold", now)) {
-        this.ctx.storage.transactionSync(() => this.#tables.fold());
-        this.#nextAt("fold", now + FOLD_AFTER_MS);
+      if (this.#isDue("rollup", now)) {
+        this.ctx.storage.transactionSync(() => this.#tables.rollUp());
+        this.#nextAt("rollup", now + ROLL_UP_AFTER_MS);
       }
-      if (this.#isDue("forget", now)) {
-        const more = this.ctx.storage.transactionSync(() => this.#tables.forget(now));
-        if (more) pause = FORGET_PAUSE_MS;
-        else this.#nextAt("forget", dayOf(now) + DAY_MS);
+      if (this.#isDue("prune", now)) {
+        const more = this.ctx.storage.transactionSync(() => this.#tables.prune(now));
+        if (more) pause = PRUNE_PAUSE_MS;
+        else this.#nextAt("prune", dayStart(now) + DAY_MS);
       }
       if (await this.#pushMonths(now)) pause = Math.min(pause, PUSH_AFTER_MS);
     } finally {
-      // Nothing fresh and nobody to tell: what is left is to forget, once a day.
-      const isIdle = pause === FOLD_AFTER_MS && this.#tables.freshRows() === 0;
-      await this.#wakeBy(isIdle ? dayOf(now) + DAY_MS : now + pause);
+      // With nothing to roll up and nothing to push, only the daily pruning is left.
+      const isIdle = pause === ROLL_UP_AFTER_MS && this.#tables.recentRows() === 0;
+      await this.#wakeBy(isIdle ? dayStart(now) + DAY_MS : now + pause);
     }
   }
 
-  /** @returns whether some key is still to be told: there were many, one didn't answer, or calls came meanwhile. */
+  /** @returns whether a push is left: there were many keys, one failed, or calls came in the meantime. */
   async #pushMonths(now: number): Promise<boolean> {
     const { sql } = this.ctx.storage;
     return this.#watch.push(async (keyId) => {
@@ -105,15 +116,15 @@ export class Ledger extends DurableObject<Bindings> {
     });
   }
 
-  #isDue(what: "fold" | "forget", now: number): boolean {
-    return now >= Number(this.#tables.note(`${what}-due`) ?? 0);
+  #isDue(what: "rollup" | "prune", now: number): boolean {
+    return now >= Number(this.#tables.meta(`${what}-due`) ?? 0);
   }
 
-  #nextAt(what: "fold" | "forget", at: number): void {
-    this.#tables.setNote(`${what}-due`, String(at));
+  #nextAt(what: "rollup" | "prune", at: number): void {
+    this.#tables.setMeta(`${what}-due`, String(at));
   }
 
-  /** One alarm serves everything: the earliest of what is due. */
+  /** One alarm serves everything: it is set to the earliest time at which something is due. */
   async #wakeBy(at: number): Promise<void> {
     const set = await this.ctx.storage.getAlarm();
     if (set === null || set > at) await this.ctx.storage.setAlarm(at);

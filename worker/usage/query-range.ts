@@ -1,40 +1,32 @@
-// Which stretch of time `GET /admin/usage` is asked for. Pure: the question comes checked in form, the clock passed in.
+// Decides which time range `GET /admin/usage` sums, or why it can't. Pure: the parsed query and the clock are passed in.
+import { DAY_MS, dayName, dayStart } from "../../shared/calendar.ts";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
-import {
-  DAYS_KEPT_DAYS,
-  HOURS_KEPT_DAYS,
-  type UsageQuery,
-  type UsageQuestion,
-} from "../../shared/usage-report.ts";
+import { DAYS_KEPT_DAYS, HOURS_KEPT_DAYS, type UsageQuery } from "../../shared/usage-report.ts";
+import type { UsageRequest } from "./query.ts";
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-
-/** What is told where nothing is asked: a month, by day. */
+/** The default range, by day. */
 const DEFAULT_DAYS = 30;
 
-export function usageRange(question: UsageQuestion, now: number): Result<UsageQuery> {
-  const { by, key = null } = question;
-  const today = now - (now % DAY_MS);
-  const to = question.to === undefined ? today + DAY_MS : Date.parse(question.to);
-  const from = question.from === undefined ? to - DEFAULT_DAYS * DAY_MS : Date.parse(question.from);
+export function usageRequest(query: UsageQuery, now: number): Result<UsageRequest> {
+  const { by, key = null } = query;
+  const today = dayStart(now);
+  const to = query.to === undefined ? today + DAY_MS : Date.parse(query.to);
+  const from = query.from === undefined ? to - DEFAULT_DAYS * DAY_MS : Date.parse(query.from);
   const keptDays = by === "hour" ? HOURS_KEPT_DAYS : DAYS_KEPT_DAYS;
   const oldest = today - keptDays * DAY_MS;
-  const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
-  if (from >= to)
-    return refused("from", `the stretch ends (${dayOf(to)}) before it begins; "to" is exclusive`);
-  if (question.from === undefined && to <= oldest) return refused("to", tooOld(by, keptDays, dayOf(oldest)));
-  if (question.from !== undefined && from < oldest)
-    return refused("from", tooOld(by, keptDays, dayOf(oldest)));
-  if (to > today + DAYS_KEPT_DAYS * DAY_MS) return refused("to", "lies years ahead; check its year");
+  if (from >= to) return refused("from", `must be before "to" (${dayName(to)}), which is exclusive`);
+  if (query.from === undefined && to <= oldest) return refused("to", tooOld(by, keptDays, oldest));
+  if (query.from !== undefined && from < oldest) return refused("from", tooOld(by, keptDays, oldest));
+  if (to > today + DAYS_KEPT_DAYS * DAY_MS) return refused("to", "is years ahead; check its year");
   return ok({ from: Math.max(from, oldest), to, by, key });
 }
 
-function tooOld(by: UsageQuery["by"], days: number, oldest: string): string {
+function tooOld(by: UsageQuery["by"], days: number, oldest: number): string {
   const kept = by === "hour" ? "hours" : "days";
-  const advice = by === "hour" ? ', or ask by "day"' : "";
-  return `${kept} are kept for ${days} days; ask from ${oldest} on${advice}`;
+  const advice = by === "hour" ? ', or request it by "day"' : "";
+  return `${kept} are stored for ${days} days; request a range from ${dayName(oldest)} on${advice}`;
 }
 
-function refused(param: "from" | "to", why: string): Result<never> {
-  return refuse("invalid_request", `${param}: ${why}.`, { param });
+function refused(param: "from" | "to", reason: string): Result<never> {
+  return refuse("invalid_request", `${param}: ${reason}.`, { param });
 }

@@ -1,8 +1,18 @@
-// What `/admin/usage` is answered from the ledger's rows: the sums of a stretch of time, grouped one of five ways.
-import type { UsageGroup, UsageQuery, UsageReport, UsageSums } from "../../shared/usage-report.ts";
+// Builds the answer to `/admin/usage` from the ledger's rows: the sums of a time range, grouped in one of five ways.
+import { DAY_MS, dayName, monthName, monthStart } from "../../shared/calendar.ts";
+import type { UsageGroup, UsageReport, UsageSums } from "../../shared/usage-report.ts";
 import type { Dimension } from "./ledger-tables.ts";
 import { NOTHING, plus } from "./booking.ts";
-import { cover, DAY_MS, monthName, monthOf, widened, type TimeRange } from "./time-ranges.ts";
+import { cover, widened, type Granularity, type TimeRange } from "./time-ranges.ts";
+
+/** A range in milliseconds since 1970, `to` exclusive, and how its sums are grouped. */
+export interface UsageRequest {
+  readonly from: number;
+  readonly to: number;
+  readonly by: UsageGroup;
+  /** One key only; null for all. */
+  readonly key: string | null;
+}
 
 interface Row extends Record<string, SqlStorageValue> {
   group: string | number;
@@ -18,14 +28,14 @@ const ADDED = ["calls", "complete", "prompt", "cached", "completion", "estimated
   .map((sum) => `sum(${sum}) AS ${sum}`)
   .join(", ");
 
-export function usageReport(sql: SqlStorage, query: UsageQuery, now: number): UsageReport {
-  const { by, key } = query;
-  const { from, to } = widened(query.from, query.to, now);
+export function usageReport(sql: SqlStorage, request: UsageRequest, now: number): UsageReport {
+  const { by, key } = request;
+  const { from, to } = widened(request.from, request.to, now);
   const found = [
-    ...cover(from, to, largestGranularity(by, key)).flatMap((stretch) =>
-      key === null ? fromRolls(sql, by, stretch) : fromFacts(sql, by, stretch, key),
+    ...cover(from, to, largestGranularity(by, key)).flatMap((range) =>
+      key === null ? fromRollups(sql, by, range) : fromUsage(sql, by, range, key),
     ),
-    ...fromFresh(sql, by, from, to, key),
+    ...fromRecent(sql, by, from, to, key),
   ];
   const groups = new Map<string | number, UsageSums>();
   for (const row of found) groups.set(row.group, plus(groups.get(row.group) ?? NOTHING, sumsOf(row)));
@@ -43,40 +53,41 @@ export function usageReport(sql: SqlStorage, query: UsageQuery, now: number): Us
   };
 }
 
-/** A key's tokens of the month that `now` lies in. */
+/** A key's tokens of the month that contains `now`. */
 export function monthTotal(sql: SqlStorage, key: string, now: number): { month: string; tokens: number } {
-  const month = monthOf(now);
-  const [folded] = sql
+  const month = monthStart(now);
+  const [rollup] = sql
     .exec<{ tokens: number }>(
-      "SELECT prompt + completion AS tokens FROM rolls WHERE span = 'm' AND dimension = 'key' AND at = ? AND name = ?",
+      `SELECT prompt + completion AS tokens FROM rollups
+       WHERE granularity = 'm' AND dimension = 'key' AND at = ? AND name = ?`,
       month,
       key,
     )
     .toArray();
-  const fresh = sql
+  const recent = sql
     .exec<{ tokens: number | null }>(
-      "SELECT sum(prompt + completion) AS tokens FROM fresh WHERE month = ? AND key = ?",
+      "SELECT sum(prompt + completion) AS tokens FROM recent WHERE month = ? AND key = ?",
       month,
       key,
     )
     .one();
-  return { month: monthName(now), tokens: (folded?.tokens ?? 0) + (fresh.tokens ?? 0) };
+  return { month: monthName(now), tokens: (rollup?.tokens ?? 0) + (recent.tokens ?? 0) };
 }
 
-/** What one key used lies by hours and days; over all keys there are months too. */
-function largestGranularity(by: UsageGroup, key: string | null): TimeRange["span"] {
+/** One key's usage is stored by hour and day; the rollups over all keys have months too. */
+function largestGranularity(by: UsageGroup, key: string | null): Granularity {
   if (by === "hour") return "h";
   return by === "day" || key !== null ? "d" : "m";
 }
 
-function fromRolls(sql: SqlStorage, by: UsageGroup, { span, from, to }: TimeRange): Row[] {
+function fromRollups(sql: SqlStorage, by: UsageGroup, { granularity, from, to }: TimeRange): Row[] {
   const dimension: Dimension = by === "day" || by === "hour" ? "all" : by;
   const group = by === "hour" ? "at" : by === "day" ? `at - at % ${DAY_MS}` : "name";
   return sql
     .exec<Row>(
-      `SELECT ${group} AS "group", ${ADDED} FROM rolls
-       WHERE span = ? AND dimension = ? AND at >= ? AND at < ? GROUP BY 1`,
-      span,
+      `SELECT ${group} AS "group", ${ADDED} FROM rollups
+       WHERE granularity = ? AND dimension = ? AND at >= ? AND at < ? GROUP BY 1`,
+      granularity,
       dimension,
       from,
       to,
@@ -84,12 +95,17 @@ function fromRolls(sql: SqlStorage, by: UsageGroup, { span, from, to }: TimeRang
     .toArray();
 }
 
-function fromFacts(sql: SqlStorage, by: UsageGroup, { span, from, to }: TimeRange, key: string): Row[] {
+function fromUsage(
+  sql: SqlStorage,
+  by: UsageGroup,
+  { granularity, from, to }: TimeRange,
+  key: string,
+): Row[] {
   return sql
     .exec<Row>(
-      `SELECT ${groupOf(by, "at")} AS "group", ${ADDED} FROM facts
-       WHERE span = ? AND key = ? AND at >= ? AND at < ? GROUP BY 1`,
-      span,
+      `SELECT ${groupOf(by, "at")} AS "group", ${ADDED} FROM usage
+       WHERE granularity = ? AND key = ? AND at >= ? AND at < ? GROUP BY 1`,
+      granularity,
       key,
       from,
       to,
@@ -97,10 +113,10 @@ function fromFacts(sql: SqlStorage, by: UsageGroup, { span, from, to }: TimeRang
     .toArray();
 }
 
-function fromFresh(sql: SqlStorage, by: UsageGroup, from: number, to: number, key: string | null): Row[] {
+function fromRecent(sql: SqlStorage, by: UsageGroup, from: number, to: number, key: string | null): Row[] {
   return sql
     .exec<Row>(
-      `SELECT ${groupOf(by, "hour")} AS "group", ${ADDED} FROM fresh
+      `SELECT ${groupOf(by, "hour")} AS "group", ${ADDED} FROM recent
        WHERE hour >= ? AND hour < ? AND (?3 IS NULL OR key = ?3) GROUP BY 1`,
       from,
       to,
@@ -136,6 +152,5 @@ function largestFirst([nameA, a]: Group, [nameB, b]: Group): number {
 }
 
 function timeName(at: number, by: UsageGroup): string {
-  const text = new Date(at).toISOString();
-  return by === "day" ? text.slice(0, 10) : `${text.slice(0, 16)}Z`;
+  return by === "day" ? dayName(at) : `${new Date(at).toISOString().slice(0, 16)}Z`;
 }

@@ -1,15 +1,15 @@
-// The keys with a monthly quota, whose objects must hear of their totals: who is watched, and who has news. A change
-// is counted and a push notes the count it told, so that neither a restart nor a call in between loses one.
+// Pushes the month's total of each key with a monthly quota to the key's object. Each change is counted, and a push
+// stores the count that it delivered, so that neither a restart nor a call in between loses a change.
 import { withTimeout } from "../http/timeout.ts";
 
-/** Keys told in one round, and at once: the platform lets six calls wait for an answer. */
+/** Keys pushed in one round, and at the same time: the platform allows six open calls. */
 const KEYS_A_ROUND = 100;
 const AT_ONCE = 6;
 
-/** How long a key's object may take to hear its total: the next round tries again. */
-const TELL_TIMEOUT_MS = 3_000;
+/** How long a key's object may take to accept its total; the next round tries again. */
+const PUSH_TIMEOUT_MS = 3_000;
 
-interface News extends Record<string, SqlStorageValue> {
+interface Unpushed extends Record<string, SqlStorageValue> {
   key: string;
   changes: number;
 }
@@ -39,27 +39,30 @@ export class QuotaWatch {
     return isAny;
   }
 
-  /** Tells those that have news; who can't be told stays one. @returns whether any is left. */
-  async push(tell: (key: string) => Promise<void>): Promise<boolean> {
-    const news = this.#news(KEYS_A_ROUND);
-    for (let at = 0; at < news.length; at += AT_ONCE)
-      await Promise.all(news.slice(at, at + AT_ONCE).map(async (each) => this.#tell(each, tell)));
-    return this.#news(1).length > 0;
+  /** Pushes the totals that changed; a failed push stays due. @returns whether any is left. */
+  async push(send: (key: string) => Promise<void>): Promise<boolean> {
+    const due = this.#unpushed(KEYS_A_ROUND);
+    for (let at = 0; at < due.length; at += AT_ONCE)
+      await Promise.all(due.slice(at, at + AT_ONCE).map(async (each) => this.#pushOne(each, send)));
+    return this.#unpushed(1).length > 0;
   }
 
-  async #tell({ key, changes }: News, tell: (key: string) => Promise<void>): Promise<void> {
+  async #pushOne({ key, changes }: Unpushed, send: (key: string) => Promise<void>): Promise<void> {
     try {
-      // Undefined is the object's answer, null the time-out.
-      if ((await withTimeout(tell(key), TELL_TIMEOUT_MS)) === null) return;
+      // The object returns undefined; null is the timeout.
+      if ((await withTimeout(send(key), PUSH_TIMEOUT_MS)) === null) return;
     } catch {
       return;
     }
-    this.#sql.exec("UPDATE watched SET told = ? WHERE key = ?", changes, key);
+    this.#sql.exec("UPDATE watched SET pushed = ? WHERE key = ?", changes, key);
   }
 
-  #news(most: number): News[] {
+  #unpushed(max: number): Unpushed[] {
     return this.#sql
-      .exec<News>("SELECT key, changes FROM watched WHERE changes <> told ORDER BY random() LIMIT ?", most)
+      .exec<Unpushed>(
+        "SELECT key, changes FROM watched WHERE changes <> pushed ORDER BY random() LIMIT ?",
+        max,
+      )
       .toArray();
   }
 }

@@ -1,12 +1,13 @@
-// Calls as a box books them, and how a test asks the ledger for their sums.
+// Usage records of calls, and their sums in a ledger.
 import { env } from "cloudflare:workers";
+import { DAY_MS } from "../../../shared/calendar.ts";
 import type { UsageCall } from "../../../shared/usage.ts";
 import type { UsageGroup, UsageReport, UsageSums } from "../../../shared/usage-report.ts";
 import type { Ledger } from "../../../worker/usage/ledger-object.ts";
 
 export type LedgerStub = DurableObjectStub<Ledger>;
 
-/** A ledger of this test alone. */
+/** A ledger for one test only. */
 export function newLedger(): LedgerStub {
   return env.LEDGER.getByName(`test-${crypto.randomUUID()}`);
 }
@@ -31,8 +32,6 @@ export function call(seq: number, more: Partial<UsageCall> = {}): UsageCall {
   };
 }
 
-export const DAY_MS = 24 * 60 * 60 * 1000;
-
 export async function report(
   ledger: LedgerStub,
   by: UsageGroup,
@@ -42,7 +41,7 @@ export async function report(
   return ledger.usage({ from, to, by, key });
 }
 
-/** The rows of a report, by their group. */
+/** The rows of a report by group. */
 export async function sumsBy(
   ledger: LedgerStub,
   by: UsageGroup,

@@ -1,4 +1,3 @@
-// What a batch adds to the ledger, as a pure decision.
 import { describe, expect, it } from "vitest";
 import { CLOCK_OFF_MS } from "../../../shared/wire.ts";
 import { bookBatch, sumsOf } from "../../../worker/usage/booking.ts";
@@ -9,25 +8,29 @@ const HOUR = Date.parse("2026-11-23T12:00:00Z");
 const at = (seq: number, more = {}) => call(seq, { startedAt: NOON, ...more });
 
 describe("a batch", () => {
-  it("is booked from the mark on: what is at or below it was booked before", () => {
-    const booked = bookBatch(5, { after: 3, calls: [at(4), at(5), at(7)] }, NOON);
-    expect(booked.upTo).toBe(7);
+  it("is booked from the last booked seq on", () => {
+    const booked = bookBatch(5, { ackedSeq: 3, calls: [at(4), at(5), at(7)] }, NOON);
+    expect(booked.lastSeq).toBe(7);
     expect(booked.entries).toMatchObject([{ calls: 1, hour: HOUR, key: "key-a" }]);
   });
 
-  it("that leaves a gap books nothing and names the mark to go on from", () => {
-    expect(bookBatch(5, { after: 6, calls: [at(7)] }, NOON)).toEqual({ upTo: 5, entries: [], misdated: 0 });
+  it("that leaves a gap books nothing and returns the seq to continue from", () => {
+    expect(bookBatch(5, { ackedSeq: 6, calls: [at(7)] }, NOON)).toEqual({
+      lastSeq: 5,
+      entries: [],
+      misdated: 0,
+    });
   });
 
   it.each([
-    ["falls", [at(7), at(6)]],
-    ["repeats itself", [at(6), at(6)]],
-    ["begins at what its sender called acknowledged", [at(5), at(6)]],
-  ])("whose numbering %s books nothing", (_, calls) => {
-    expect(bookBatch(5, { after: 5, calls }, NOON)).toEqual({ upTo: 5, entries: [], misdated: 0 });
+    ["descends", [at(7), at(6)]],
+    ["repeats", [at(6), at(6)]],
+    ["starts at a seq that was acknowledged", [at(5), at(6)]],
+  ])("whose seq %s books nothing", (_, calls) => {
+    expect(bookBatch(5, { ackedSeq: 5, calls }, NOON)).toEqual({ lastSeq: 5, entries: [], misdated: 0 });
   });
 
-  it("adds up what shares an hour, a key, a model and an agent type, and nothing else", () => {
+  it("is summed by hour, key, model and agent type", () => {
     const calls = [
       at(1),
       at(2),
@@ -36,25 +39,25 @@ describe("a batch", () => {
       at(5, { agentType: "Beta" }),
       at(6, { startedAt: NOON - 3_600_000 }),
     ];
-    const { entries } = bookBatch(0, { after: 0, calls }, NOON);
+    const { entries } = bookBatch(0, { ackedSeq: 0, calls }, NOON);
     expect(entries.map((entry) => entry.calls)).toEqual([2, 1, 1, 1, 1]);
   });
 
-  it("books a call at its arrival's hour, and counts it, where its date is far off", () => {
+  it("books a call under the hour of its arrival, and counts it as misdated, if its date is far off", () => {
     const calls = [
       at(1, { startedAt: NOON + CLOCK_OFF_MS }),
       at(2, { startedAt: NOON + CLOCK_OFF_MS + 1 }),
       at(3, { startedAt: NOON - 91 * 24 * 3_600_000 }),
       at(4, { startedAt: 0 }),
     ];
-    const { entries, misdated } = bookBatch(0, { after: 0, calls }, NOON);
+    const { entries, misdated } = bookBatch(0, { ackedSeq: 0, calls }, NOON);
     expect(misdated).toBe(3);
     expect(entries.map((entry) => entry.hour)).toEqual([HOUR]);
   });
 });
 
 describe("a call's sums", () => {
-  it("say that its tokens are nobody's count where nobody could count", () => {
+  it("mark unknown token counts as estimated", () => {
     expect(sumsOf(at(1, { outcome: "interrupted", promptTokens: null, completionTokens: null }))).toEqual({
       calls: 1,
       complete: 0,
@@ -65,7 +68,7 @@ describe("a call's sums", () => {
     });
   });
 
-  it("are bounded: a figure beyond any context is cut, and the call marked as estimated", () => {
+  it("are bounded: a figure beyond any context is cut, and the call is marked as estimated", () => {
     const sums = sumsOf(at(1, { completionTokens: Number.MAX_SAFE_INTEGER }));
     expect(sums.completionTokens).toBeLessThan(1e9);
     expect(sums.estimatedCalls).toBe(1);

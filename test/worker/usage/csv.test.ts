@@ -1,4 +1,3 @@
-// Usage as a table for spreadsheets.
 import { describe, expect, it } from "vitest";
 import type { UsageReport } from "../../../shared/usage-report.ts";
 import { cell, usageCsv } from "../../../worker/usage/csv.ts";
@@ -13,7 +12,7 @@ const sums = {
 };
 
 describe("a report as CSV", () => {
-  it("has a header, a line a row and RFC 4180's line ends", () => {
+  it("has a header, one line per row and RFC 4180's line ends", () => {
     const report: UsageReport = {
       from: "2026-11-01T00:00:00.000Z",
       to: "2026-12-01T00:00:00.000Z",
@@ -40,7 +39,7 @@ describe("a report as CSV", () => {
     ['a "b", c', '"a ""b"", c"'],
     ["a\nb", '"a\nb"'],
     ["", ""],
-  ])("runs nothing in a spreadsheet and breaks out of no cell: %j", (text, expected) => {
+  ])("is not run by a spreadsheet and stays in its cell: %j", (text, expected) => {
     expect(cell(text)).toBe(expected);
   });
 });

@@ -1,28 +1,27 @@
-// What a question costs a full ledger: the rows that 90 days of 1,000 keys have it read, and the answers' sums.
+// The cost of queries to a full ledger: the rows that are read with 90 days of 1,000 keys, and the sums.
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import type { UsageQuery } from "../../../shared/usage-report.ts";
+import { DAY_MS, HOUR_MS, monthStart } from "../../../shared/calendar.ts";
 import type { Ledger } from "../../../worker/usage/ledger-object.ts";
-import { monthOf } from "../../../worker/usage/time-ranges.ts";
+import type { UsageRequest } from "../../../worker/usage/query.ts";
 import { stopClock } from "../support/edge.ts";
-import { call, DAY_MS, newLedger, type LedgerStub } from "../support/usage.ts";
+import { call, newLedger, type LedgerStub } from "../support/usage.ts";
 
 const KEYS = 1_000;
 const DAYS = 90;
 const PAIRS = 3;
-const HOUR_MS = 3_600_000;
 
-/** The 90 days up to it are 6 days of August, two whole months, and 23 days of November. */
+/** The 90 days up to it are 6 days of August, two complete months, and 23 days of November. */
 const TODAY = Date.parse("2096-11-23");
 const MONTHS = 2;
 
-/** Rows that don't lie in the order of their groups are read once more, sorted. */
+/** Rows that are not in the order of their groups are read a second time, sorted. */
 const SORTED = 2;
 
-/** Rows beside those of the answer: each statement looks past its end, and at what isn't folded yet. */
+/** Further rows: each statement reads one row past its end, and the rows of `recent`. */
 const ENDS = 20;
 
-/** As if every key had made a call of each pair every day, and in each hour of the two days at the ends. */
+/** As if every key had made a call with each pair every day, and in each hour of the first and the last day. */
 async function fill(ledger: LedgerStub, today: number): Promise<void> {
   const numbers = `WITH RECURSIVE days(d) AS (SELECT 0 UNION ALL SELECT d + 1 FROM days WHERE d < ${DAYS - 1}),
     keys(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM keys WHERE k < ${KEYS - 1}),
@@ -30,65 +29,65 @@ async function fill(ledger: LedgerStub, today: number): Promise<void> {
     pairs(p) AS (SELECT 0 UNION ALL SELECT p + 1 FROM pairs WHERE p < ${PAIRS - 1})`;
   const day = `${today} - d * ${DAY_MS}`;
   const sums = "1, 1, 100, 10, 50, 0";
-  const months = [...new Set(Array.from({ length: DAYS }, (_, d) => monthOf(today - d * DAY_MS)))];
+  const months = [...new Set(Array.from({ length: DAYS }, (_, d) => monthStart(today - d * DAY_MS)))];
   await runInDurableObject(ledger, (_, { storage: { sql } }) => {
     sql.exec(
-      `${numbers} INSERT INTO facts SELECT 'd', 'key-' || k, ${day}, 'm' || p, 'a' || p, ${sums} FROM days, keys, pairs`,
+      `${numbers} INSERT INTO usage SELECT 'd', 'key-' || k, ${day}, 'm' || p, 'a' || p, ${sums} FROM days, keys, pairs`,
     );
     sql.exec(
-      `${numbers} INSERT INTO facts SELECT 'h', 'key-' || k, ${day} + h * 3600000, 'm' || p, 'a' || p, ${sums} FROM days, (SELECT k FROM keys WHERE k < 20), hours, pairs`,
+      `${numbers} INSERT INTO usage SELECT 'h', 'key-' || k, ${day} + h * 3600000, 'm' || p, 'a' || p, ${sums} FROM days, (SELECT k FROM keys WHERE k < 20), hours, pairs`,
     );
     sql.exec(
-      `${numbers} INSERT INTO rolls SELECT 'd', 'key', ${day}, 'key-' || k, 3, 3, 300, 30, 150, 0 FROM days, keys`,
+      `${numbers} INSERT INTO rollups SELECT 'd', 'key', ${day}, 'key-' || k, 3, 3, 300, 30, 150, 0 FROM days, keys`,
     );
     sql.exec(
-      `${numbers} INSERT INTO rolls SELECT 'h', 'key', ${day} + h * 3600000, 'key-' || k, 3, 3, 300, 30, 150, 0 FROM (SELECT d FROM days WHERE d IN (0, ${DAYS - 1})), hours, keys`,
+      `${numbers} INSERT INTO rollups SELECT 'h', 'key', ${day} + h * 3600000, 'key-' || k, 3, 3, 300, 30, 150, 0 FROM (SELECT d FROM days WHERE d IN (0, ${DAYS - 1})), hours, keys`,
     );
     for (const dimension of ["model", "agent"])
       sql.exec(
-        `${numbers} INSERT INTO rolls SELECT 'd', '${dimension}', ${day}, 'n' || p, 1000, 1000, 100000, 10000, 50000, 0 FROM days, pairs`,
+        `${numbers} INSERT INTO rollups SELECT 'd', '${dimension}', ${day}, 'n' || p, 1000, 1000, 100000, 10000, 50000, 0 FROM days, pairs`,
       );
     sql.exec(
-      `${numbers} INSERT INTO rolls SELECT 'd', 'all', ${day}, '', 3000, 3000, 300000, 30000, 150000, 0 FROM days`,
+      `${numbers} INSERT INTO rollups SELECT 'd', 'all', ${day}, '', 3000, 3000, 300000, 30000, 150000, 0 FROM days`,
     );
     sql.exec(
-      `${numbers} INSERT INTO rolls SELECT 'h', 'all', ${day} + h * 3600000, '', 125, 125, 12500, 1250, 6250, 0 FROM days, hours`,
+      `${numbers} INSERT INTO rollups SELECT 'h', 'all', ${day} + h * 3600000, '', 125, 125, 12500, 1250, 6250, 0 FROM days, hours`,
     );
     for (const month of months) {
       const days = Array.from({ length: DAYS }, (_, d) => today - d * DAY_MS).filter(
-        (at) => monthOf(at) === month,
+        (at) => monthStart(at) === month,
       );
       sql.exec(
-        `${numbers} INSERT INTO rolls SELECT 'm', 'key', ${month}, 'key-' || k, ${3 * days.length}, 0, ${300 * days.length}, 0, 0, 0 FROM keys`,
+        `${numbers} INSERT INTO rollups SELECT 'm', 'key', ${month}, 'key-' || k, ${3 * days.length}, 0, ${300 * days.length}, 0, 0, 0 FROM keys`,
       );
     }
   });
 }
 
-/** Rows that the ledger's own SQL reads for an answer, as the platform counts and bills them. */
-async function rowsRead(ledger: LedgerStub, query: UsageQuery): Promise<number> {
+/** Rows that the ledger reads for an answer, as the platform counts and bills them. */
+async function rowsRead(ledger: LedgerStub, request: UsageRequest): Promise<number> {
   return runInDurableObject(ledger, (object: Ledger, { storage }) => {
-    const asked = vi.spyOn(storage.sql, "exec");
+    const executed = vi.spyOn(storage.sql, "exec");
     try {
-      object.usage(query);
-      return asked.mock.results.reduce(
+      object.usage(request);
+      return executed.mock.results.reduce(
         (sum, { value }) => sum + (value as SqlStorageCursor<Record<string, SqlStorageValue>>).rowsRead,
         0,
       );
     } finally {
-      asked.mockRestore();
+      executed.mockRestore();
     }
   });
 }
 
-describe("a question of 90 days with 1,000 keys", () => {
+describe("a query of 90 days with 1,000 keys", () => {
   it("is answered from few rows", async () => {
     stopClock(TODAY + 12 * HOUR_MS);
     const ledger = newLedger();
     await fill(ledger, TODAY);
     const [from, to] = [TODAY - (DAYS - 1) * DAY_MS, TODAY + DAY_MS];
     const allKeys = { by: "key", key: null } as const;
-    const questions: [string, UsageQuery, number][] = [
+    const requests: [string, UsageRequest, number][] = [
       ["by key", { ...allKeys, from, to }, SORTED * KEYS * (MONTHS + 29)],
       [
         "by key, from 13:00 to 11:00",
@@ -106,8 +105,8 @@ describe("a question of 90 days with 1,000 keys", () => {
       ["one key by agent", { by: "agent", key: "key-7", from, to }, SORTED * DAYS * PAIRS],
       ["one key by hour", { by: "hour", key: "key-7", from, to }, DAYS * 24 * PAIRS],
     ];
-    for (const [name, query, rows] of questions) {
-      const read = await rowsRead(ledger, query);
+    for (const [name, request, rows] of requests) {
+      const read = await rowsRead(ledger, request);
       expect.soft(read, name).toBeGreaterThan(0);
       expect.soft(read, name).toBeLessThan(rows + ENDS);
     }
@@ -118,7 +117,7 @@ describe("a question of 90 days with 1,000 keys", () => {
 });
 
 describe("booking", () => {
-  it("200 calls a batch, each of another key and hour, and folding them loses none", async () => {
+  it("batches of 200 calls, each with another key and hour, and rolling them up loses none", async () => {
     const now = TODAY + 12 * HOUR_MS;
     stopClock(now);
     const ledger = newLedger();

@@ -1,5 +1,5 @@
-// The ledger under everything that happens to a link: batches split differently, sent twice, overtaken, torn in the middle
-// of their booking, from two boxes with two epochs each. In the end every call counts exactly once.
+// The ledger under everything that can happen to a link: batches are split differently, sent twice, overtaken, and fail
+// in the middle of their booking, from two boxes with two epochs each. In the end every call counts exactly once.
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import type { UsageCall } from "../../../shared/usage.ts";
@@ -12,10 +12,10 @@ interface Sender {
   readonly box: string;
   readonly epoch: string;
   readonly calls: readonly UsageCall[];
-  /** As the last acknowledgement said. */
-  acked: number;
-  /** What was on its way when a link broke, and may still arrive. */
-  readonly stray: { readonly after: number; readonly calls: readonly UsageCall[] }[];
+  /** From the last acknowledgement. */
+  ackedSeq: number;
+  /** Batches that were in flight when a link broke, and may still arrive. */
+  readonly stray: { readonly ackedSeq: number; readonly calls: readonly UsageCall[] }[];
 }
 
 function senderOf(random: SeededRandom, box: string, epoch: string): Sender {
@@ -33,19 +33,19 @@ function senderOf(random: SeededRandom, box: string, epoch: string): Sender {
       estimated: random.chance(0.2),
     });
   });
-  return { box, epoch, calls, acked: 0, stray: [] };
+  return { box, epoch, calls, ackedSeq: 0, stray: [] };
 }
 
-/** What the sender would send now: the oldest calls it has no word of. */
-function nextBatch(random: SeededRandom, { calls, acked }: Sender): UsageCall[] {
-  return calls.filter(({ seq }) => seq > acked).slice(0, 1 + random.below(25));
+/** The sender's next batch: the oldest calls that are not acknowledged. */
+function nextBatch(random: SeededRandom, { calls, ackedSeq }: Sender): UsageCall[] {
+  return calls.filter(({ seq }) => seq > ackedSeq).slice(0, 1 + random.below(25));
 }
 
-/** From now on a booking breaks at a row of this table. */
-async function tear(ledger: LedgerStub, table: "fresh" | "marks", after: number): Promise<void> {
+/** From now on a booking fails at a row of this table. */
+async function tear(ledger: LedgerStub, table: "recent" | "watermarks", rows: number): Promise<void> {
   await runInDurableObject(ledger, (_, { storage }) => {
     storage.sql
-      .exec(`CREATE TRIGGER torn BEFORE INSERT ON ${table} WHEN (SELECT count(*) FROM fresh) >= ${after}
+      .exec(`CREATE TRIGGER torn BEFORE INSERT ON ${table} WHEN (SELECT count(*) FROM recent) >= ${rows}
       BEGIN SELECT RAISE(ABORT, 'torn'); END`);
   });
 }
@@ -56,18 +56,20 @@ async function repair(ledger: LedgerStub): Promise<void> {
 
 async function step(random: SeededRandom, ledger: LedgerStub, sender: Sender): Promise<void> {
   const stray = sender.stray.length > 0 && random.chance(0.3);
-  const batch = stray ? random.pick(sender.stray) : { after: sender.acked, calls: nextBatch(random, sender) };
+  const batch = stray
+    ? random.pick(sender.stray)
+    : { ackedSeq: sender.ackedSeq, calls: nextBatch(random, sender) };
   if (batch.calls.length === 0) return;
   if (random.chance(0.15)) sender.stray.push(batch);
-  // Within the object, so that what is torn is no line in the test's output.
-  const upTo = await runInDurableObject(ledger, async (instance: Ledger) =>
-    instance.apply(sender.box, sender.epoch, batch.after, batch.calls).then(
-      (applied) => applied.upTo,
+  // Within the object, so that the failure isn't printed in the test's output.
+  const lastSeq = await runInDurableObject(ledger, async (instance: Ledger) =>
+    instance.apply(sender.box, sender.epoch, batch.ackedSeq, batch.calls).then(
+      (applied) => applied.lastSeq,
       () => null,
     ),
   );
-  // The acknowledgement is lost with the link at times; that of a stray batch is heard as any other.
-  if (upTo !== null && random.chance(0.8)) sender.acked = Math.max(sender.acked, upTo);
+  // Some acknowledgements are lost with the link; that of a stray batch arrives like any other.
+  if (lastSeq !== null && random.chance(0.8)) sender.ackedSeq = Math.max(sender.ackedSeq, lastSeq);
 }
 
 describe("the ledger", () => {
@@ -79,7 +81,7 @@ describe("the ledger", () => {
     );
     for (let round = 0; round < 120; round += 1) {
       const torn = random.chance(0.2);
-      if (torn) await tear(ledger, random.pick(["fresh", "marks"]), random.below(30));
+      if (torn) await tear(ledger, random.pick(["recent", "watermarks"]), random.below(30));
       await Promise.all(
         Array.from({ length: 1 + random.below(3) }, async () => step(random, ledger, random.pick(senders))),
       );
@@ -89,9 +91,9 @@ describe("the ledger", () => {
     }
     for (const sender of senders)
       while (nextBatch(random, sender).length > 0)
-        sender.acked = (
-          await ledger.apply(sender.box, sender.epoch, sender.acked, nextBatch(random, sender))
-        ).upTo;
+        sender.ackedSeq = (
+          await ledger.apply(sender.box, sender.epoch, sender.ackedSeq, nextBatch(random, sender))
+        ).lastSeq;
 
     const calls = senders.flatMap((sender) => sender.calls);
     for (const [by, name] of [

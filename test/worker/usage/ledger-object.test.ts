@@ -2,12 +2,13 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
+import { DAY_MS } from "../../../shared/calendar.ts";
 import { QUOTA_PUSH_MS } from "../../../shared/limits.ts";
 import { DAYS_KEPT_DAYS, HOURS_KEPT_DAYS } from "../../../shared/usage-report.ts";
 import { stopClock } from "../support/edge.ts";
-import { call, DAY_MS, newLedger, report, sumsBy, type LedgerStub } from "../support/usage.ts";
+import { call, newLedger, report, sumsBy, type LedgerStub } from "../support/usage.ts";
 
-/** Far ahead of the real clock, by which the platform rings alarms: here none rings but by the test. */
+/** Far ahead of the real clock, which triggers the platform's alarms: here only the test triggers them. */
 const NOON = Date.parse("2096-11-23T12:20:00Z");
 
 async function rowsOf(ledger: LedgerStub, table: string): Promise<number> {
@@ -18,15 +19,15 @@ async function rowsOf(ledger: LedgerStub, table: string): Promise<number> {
 }
 
 describe("the ledger", () => {
-  it("books a batch once, however often it is told, and says the mark each time", async () => {
+  it("books a batch once, however often it is sent, and returns the last seq each time", async () => {
     const ledger = newLedger();
     const calls = [call(3), call(5)];
     for (let time = 0; time < 3; time += 1)
-      expect(await ledger.apply("north", "epoch-1", 0, calls)).toEqual({ upTo: 5, misdated: 0 });
+      expect(await ledger.apply("north", "epoch-1", 0, calls)).toEqual({ lastSeq: 5, upTo: 5, misdated: 0 });
     expect((await report(ledger, "key")).total).toMatchObject({ calls: 2, promptTokens: 20 });
   });
 
-  it("keeps the marks of boxes and of their epochs apart", async () => {
+  it("keeps a last seq for each box and epoch", async () => {
     const ledger = newLedger();
     await ledger.apply("north", "epoch-1", 0, [call(1)]);
     await ledger.apply("north", "epoch-2", 0, [call(1)]);
@@ -34,24 +35,26 @@ describe("the ledger", () => {
     expect((await report(ledger, "key")).total.calls).toBe(3);
   });
 
-  it("books nothing past a gap, and goes on from the mark it answers with", async () => {
+  it("books nothing after a gap, and continues from the seq that it returns", async () => {
     const ledger = newLedger();
     await ledger.apply("north", "epoch-1", 0, [call(1)]);
     const refused = await ledger.apply("north", "epoch-1", 4, [call(5)]);
-    expect(refused).toEqual({ upTo: 1, misdated: 0 });
-    expect(await ledger.apply("north", "epoch-1", refused.upTo, [call(5)])).toMatchObject({ upTo: 5 });
+    expect(refused).toEqual({ lastSeq: 1, upTo: 1, misdated: 0 });
+    expect(await ledger.apply("north", "epoch-1", refused.lastSeq, [call(5)])).toMatchObject({ lastSeq: 5 });
     expect((await report(ledger, "key")).total.calls).toBe(2);
   });
 
-  it("forgets nothing when it is evicted", async () => {
+  it("loses nothing when it is evicted", async () => {
     const ledger = newLedger();
     await ledger.apply("north", "epoch-1", 0, [call(1), call(2)]);
     await evictDurableObject(ledger);
-    expect(await ledger.apply("north", "epoch-1", 0, [call(1), call(2), call(3)])).toMatchObject({ upTo: 3 });
+    expect(await ledger.apply("north", "epoch-1", 0, [call(1), call(2), call(3)])).toMatchObject({
+      lastSeq: 3,
+    });
     expect((await report(ledger, "key")).total.calls).toBe(3);
   });
 
-  it("answers alike before and after it folded what was fresh, by each of the groups", async () => {
+  it("answers the same before and after rolling up, by each of the groups", async () => {
     stopClock(NOON);
     const ledger = newLedger();
     const calls = [
@@ -61,9 +64,9 @@ describe("the ledger", () => {
     ];
     await ledger.apply("north", "epoch-1", 0, calls);
     const groups = ["key", "model", "agent", "day", "hour"] as const;
-    const ask = async () =>
+    const reports = async () =>
       Promise.all(groups.flatMap((by) => [report(ledger, by), report(ledger, by, { key: "key-a" })]));
-    const before = await ask();
+    const before = await reports();
     expect(before[0]?.rows.map(({ group, calls }) => [group, calls])).toEqual([
       ["key-a", 2],
       ["key-b", 1],
@@ -71,26 +74,26 @@ describe("the ledger", () => {
     expect(before[6]?.rows.map(({ group }) => group)).toEqual(["2096-11-22", "2096-11-23"]);
     expect(before[9]?.rows.map(({ group }) => group)).toEqual(["2096-11-22T12:00Z", "2096-11-23T12:00Z"]);
     await runDurableObjectAlarm(ledger);
-    expect(await rowsOf(ledger, "fresh")).toBe(0);
-    expect(await ask()).toEqual(before);
-    // And what comes after is added to what was folded.
+    expect(await rowsOf(ledger, "recent")).toBe(0);
+    expect(await reports()).toEqual(before);
+    // Later calls are added to the rolled-up sums.
     await ledger.apply("north", "epoch-1", 3, [call(4)]);
     await evictDurableObject(ledger);
     expect((await sumsBy(ledger, "key"))["key-a"]?.calls).toBe(3);
   });
 
-  it("books calls of a wrong clock when they came, says how many, and counts them", async () => {
+  it("books calls with a wrong date under the hour of their arrival, and returns their number", async () => {
     stopClock(NOON);
     const ledger = newLedger();
     const answer = await ledger.apply("north", "epoch-1", 0, [
       call(1, { startedAt: NOON + DAY_MS }),
       call(2, { startedAt: 5 }),
     ]);
-    expect(answer).toEqual({ upTo: 2, misdated: 2 });
+    expect(answer).toEqual({ lastSeq: 2, upTo: 2, misdated: 2 });
     expect(await sumsBy(ledger, "hour")).toMatchObject({ "2096-11-23T12:00Z": { calls: 2 } });
   });
 
-  it("tells a thousand pairs of model and agent type apart and calls the others other", async () => {
+  it("counts a thousand pairs of model and agent type separately, and the others as other", async () => {
     const ledger = newLedger();
     for (let at = 0; at < 6; at += 1)
       await ledger.apply(
@@ -107,7 +110,7 @@ describe("the ledger", () => {
 });
 
 describe("the ledger's retention", () => {
-  it("forgets hours after 90 days, days after 25 months, and the marks with them, step by step", async () => {
+  it("deletes hours after 90 days, days after 25 months, and the watermarks with them, step by step", async () => {
     const clock = stopClock(NOON);
     const ledger = newLedger();
     await ledger.apply("north", "epoch-1", 0, [call(1), call(2, { keyId: "key-b" })]);
@@ -125,22 +128,22 @@ describe("the ledger's retention", () => {
     await runDurableObjectAlarm(ledger);
     expect(Object.keys(await sumsBy(ledger, "day", all))).toEqual(["2097-02-22"]);
     expect(await sumsBy(ledger, "day", { ...all, key: "key-b" })).toEqual({});
-    expect(await rowsOf(ledger, "marks")).toBe(1);
+    expect(await rowsOf(ledger, "watermarks")).toBe(1);
   });
 
-  it("forgets some thousand rows at a time and wakes again until it is through", async () => {
+  it("deletes some thousand rows at a time, and continues with its alarm until none is left", async () => {
     const clock = stopClock(NOON);
     const ledger = newLedger();
     await runInDurableObject(ledger, (_, { storage }) => {
       storage.sql.exec(
         `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
-         INSERT INTO facts SELECT 'h', 'key-' || (i % 700), ${NOON} - i * 1000, 'm', 'a', 1, 1, 1, 1, 1, 1 FROM n`,
+         INSERT INTO usage SELECT 'h', 'key-' || (i % 700), ${NOON} - i * 1000, 'm', 'a', 1, 1, 1, 1, 1, 1 FROM n`,
       );
     });
     await ledger.apply("north", "epoch-1", 0, [call(1)]);
     clock.to(NOON + 100 * DAY_MS);
     let rounds = 0;
-    while ((await rowsOf(ledger, "facts WHERE span = 'h'")) > 0 && rounds < 20) {
+    while ((await rowsOf(ledger, "usage WHERE granularity = 'h'")) > 0 && rounds < 20) {
       await runDurableObjectAlarm(ledger);
       rounds += 1;
     }
@@ -148,7 +151,7 @@ describe("the ledger's retention", () => {
     expect(rounds).toBeLessThan(20);
   });
 
-  it("always has an alarm set once anything was booked", async () => {
+  it("always has an alarm once a call was booked", async () => {
     stopClock(NOON);
     const ledger = newLedger();
     await ledger.apply("north", "epoch-1", 0, [call(1)]);
@@ -162,16 +165,16 @@ describe("the ledger's retention", () => {
 });
 
 describe("the quota watch", () => {
-  const told: [string, string, number][] = [];
-  /** The ledger with keys' objects that take what they are told, or don't. */
-  async function withKeys(ledger: LedgerStub, answer: (key: string) => Promise<void>): Promise<void> {
-    told.length = 0;
+  const pushed: [string, string, number][] = [];
+  /** The ledger with key objects that accept a push, or fail. */
+  async function withKeys(ledger: LedgerStub, accept: (key: string) => Promise<void>): Promise<void> {
+    pushed.length = 0;
     await runInDurableObject(ledger, (instance) => {
       const API_KEY = {
         getByName: (key: string) => ({
           async used(month: string, tokens: number) {
-            await answer(key);
-            told.push([key, month, tokens]);
+            await accept(key);
+            pushed.push([key, month, tokens]);
           },
         }),
       };
@@ -179,22 +182,22 @@ describe("the quota watch", () => {
     });
   }
 
-  it("answers with the month's total and tells a watched key's object each new one, absolute", async () => {
+  it("returns the month's total, and pushes each new total of a watched key, as an absolute value", async () => {
     stopClock(NOON);
     const ledger = newLedger();
     await ledger.apply("north", "epoch-1", 0, [call(1), call(2, { keyId: "key-b" })]);
     expect(await ledger.watch("key-a")).toEqual({ month: "2096-11", tokens: 15 });
     await withKeys(ledger, async () => {});
     await runDurableObjectAlarm(ledger);
-    expect(told).toEqual([]);
+    expect(pushed).toEqual([]);
     await ledger.apply("north", "epoch-1", 2, [call(3), call(4, { keyId: "key-b" })]);
     await runDurableObjectAlarm(ledger);
-    expect(told).toEqual([["key-a", "2096-11", 30]]);
+    expect(pushed).toEqual([["key-a", "2096-11", 30]]);
     await runDurableObjectAlarm(ledger);
-    expect(told).toHaveLength(1);
+    expect(pushed).toHaveLength(1);
   });
 
-  it("tells again where a key's object didn't take it, also after an eviction, and starves no other", async () => {
+  it("pushes again after a key's object failed, also after an eviction, without delaying other keys", async () => {
     stopClock(NOON);
     const ledger = newLedger();
     for (const key of ["key-a", "key-b"]) await ledger.watch(key);
@@ -203,14 +206,14 @@ describe("the quota watch", () => {
       if (key === "key-a") throw new Error("restarting");
     });
     await runDurableObjectAlarm(ledger);
-    expect(told.map(([key]) => key)).toEqual(["key-b"]);
+    expect(pushed.map(([key]) => key)).toEqual(["key-b"]);
     await evictDurableObject(ledger);
     await withKeys(ledger, async () => {});
     expect(await runDurableObjectAlarm(ledger)).toBe(true);
-    expect(told.map(([key, , tokens]) => [key, tokens])).toEqual([["key-a", 15]]);
+    expect(pushed.map(([key, , tokens]) => [key, tokens])).toEqual([["key-a", 15]]);
   });
 
-  it("wakes within half of the time a key may be behind", async () => {
+  it("has its alarm within half of the time that a key may be behind", async () => {
     stopClock(NOON);
     const ledger = newLedger();
     await ledger.watch("key-a");
@@ -219,7 +222,7 @@ describe("the quota watch", () => {
     expect(next).toBe(NOON + QUOTA_PUSH_MS / 2);
   });
 
-  it("tells nobody who isn't watched any more", async () => {
+  it("pushes nothing to a key that is no longer watched", async () => {
     stopClock(NOON);
     const ledger = newLedger();
     await ledger.watch("key-a");
@@ -227,10 +230,10 @@ describe("the quota watch", () => {
     await withKeys(ledger, async () => {});
     await ledger.apply("north", "epoch-1", 0, [call(1)]);
     await runDurableObjectAlarm(ledger);
-    expect(told).toEqual([]);
+    expect(pushed).toEqual([]);
   });
 
-  it("counts a month by UTC", async () => {
+  it("counts months in UTC", async () => {
     const clock = stopClock(Date.parse("2096-11-30T23:59:59Z"));
     const ledger = newLedger();
     await ledger.apply("north", "epoch-1", 0, [call(1)]);

@@ -1,4 +1,3 @@
-// GET /admin/usage as operators and their spreadsheets ask it.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { UsageReport } from "../../../shared/usage-report.ts";
@@ -9,9 +8,9 @@ import { call } from "../support/usage.ts";
 
 const ADMIN: Asking = { key: "dev-admin" };
 
-/** A key that two calls were booked for. */
+/** A key with two booked calls. */
 async function usedKey(): Promise<string> {
-  // Both calls are of one hour.
+  // Both calls are in the same hour.
   stopClock(Date.now());
   const keyId = `k${crypto.randomUUID()}`;
   await ledgerObject(env).apply("north", keyId, 0, [
@@ -23,7 +22,7 @@ async function usedKey(): Promise<string> {
 
 describe("GET /admin/usage", () => {
   it.each(["key", "model", "agent", "day", "hour"])(
-    "tells one key's sums by %s, in the contract's shape",
+    "returns one key's sums by %s, as the contract defines them",
     async (by) => {
       const keyId = await usedKey();
       const answer = await edgeOf(fleetOf())(`/admin/usage?key=${keyId}&by=${by}`, ADMIN);
@@ -46,7 +45,7 @@ describe("GET /admin/usage", () => {
     },
   );
 
-  it("tells all keys' sums by day where nothing is asked", async () => {
+  it("returns the sums of all keys by day by default", async () => {
     const keyId = await usedKey();
     const edge = edgeOf(fleetOf());
     const days = UsageReport.parse(await (await edge("/admin/usage", ADMIN)).json());
@@ -60,7 +59,7 @@ describe("GET /admin/usage", () => {
   it.each<[string, string, Asking]>([
     ["the format", "&format=csv", ADMIN],
     ["the Accept header", "", { ...ADMIN, headers: { accept: "text/csv" } }],
-  ])("is a table to download where %s asks for CSV", async (_, query, asking) => {
+  ])("is a download if %s requests CSV", async (_, query, asking) => {
     const keyId = await usedKey();
     const answer = await edgeOf(fleetOf())(`/admin/usage?key=${keyId}&by=key${query}`, asking);
     expect(answer.headers.get("content-type")).toMatch(/^text\/csv; charset=utf-8/);
@@ -70,7 +69,7 @@ describe("GET /admin/usage", () => {
     );
   });
 
-  it("is JSON where the query says so, whatever Accept says", async () => {
+  it("is JSON if the query requests it, whatever Accept requests", async () => {
     const asking = { ...ADMIN, headers: { accept: "text/csv" } };
     const answer = await edgeOf(fleetOf())("/admin/usage?format=json", asking);
     expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
@@ -88,7 +87,7 @@ describe("GET /admin/usage", () => {
     ["format=xml", "format"],
     ["by=key&by=day", "by"],
     ["user=someone", "user"],
-  ])("refuses %s and names the field", async (query, param) => {
+  ])("refuses %s with the field's name", async (query, param) => {
     captureLog();
     const answer = await edgeOf(fleetOf())(`/admin/usage?${query}`, ADMIN);
     expect(answer.status).toBe(400);
