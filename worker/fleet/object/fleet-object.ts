@@ -229,8 +229,8 @@ export class Fleet extends DurableObject<Bindings> {
     this.#booking.add(socket);
     try {
       const ledger = ledgerObject(this.env);
-      const { upTo, misdated } = await ledger.apply(box, epoch, after, calls);
-      send(socket, { t: "ack", epoch, upTo });
+      const { upTo, lastSeq = upTo, misdated } = await ledger.apply(box, epoch, after, calls);
+      send(socket, { t: "ack", epoch, upTo: lastSeq });
       const session = this.#sockets.sessionOf(socket);
       if (misdated > 0 && session !== null)
         await this.#follow(socket, session, noteMisdated(session, misdated));
