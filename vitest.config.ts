@@ -1,5 +1,5 @@
-// What runs on Node (pure cores, the simulators, the origin agent), what runs inside workerd (the edge and its Durable
-// Objects), and what runs end to end. None mocks another's runtime.
+// The test projects: on Node (pure cores, the simulators, the origin agent), inside workerd (the edge and its Durable
+// Objects), the console's pages in Chromium, and end to end. None mocks another's runtime.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { buildConsole } from "./scripts/build-console.mjs";

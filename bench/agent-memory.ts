@@ -1,4 +1,4 @@
-// What the agent's memory comes to while a thousand clients stream at once.
+// Measures the agent's memory while a thousand clients stream at the same time.
 import { execFile } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -9,7 +9,7 @@ import type { Running } from "./stage.ts";
 
 const run = promisify(execFile);
 
-/** How often the process is looked at, milliseconds. */
+/** Interval at which the process is sampled. */
 const LOOK_MS = 100;
 
 export interface MemorySeen {

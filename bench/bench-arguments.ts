@@ -1,4 +1,4 @@
-// What `npm run bench` was asked to do. Pure.
+// Reads the arguments of `npm run bench`. Pure.
 
 export const BENCH_USAGE = `Usage: npm run bench [-- FLAGS]
 Measures what the edge and the agent cost against bare floors on this machine, and prints one table.
@@ -43,7 +43,7 @@ function splitFlag(text: string): [string, string?] {
   return text.startsWith("--") && equals > 0 ? [text.slice(0, equals), text.slice(equals + 1)] : [text];
 }
 
-/** The rows that were asked for. @throws Error where a text fits none */
+/** The requested rows. @throws Error if a text fits none */
 export function chooseRows<T extends { readonly name: string }>(
   rows: readonly T[],
   only: readonly string[],

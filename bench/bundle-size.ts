@@ -1,4 +1,4 @@
-// How much of a Worker is uploaded: its modules, gzipped. Source maps, assets and what the bench itself
+// Measures the upload size of a Worker: its modules, gzipped. Source maps, assets and what the bench itself
 // writes there (.capnp) don't count.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

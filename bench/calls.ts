@@ -56,7 +56,7 @@ export function clientCall(kind: Kind, port: number, tokens = EVENTS - FRAME_EVE
   };
 }
 
-/** Headers that belong to a connection or a body's transfer: whoever sends the call again writes its own. */
+/** Headers that belong to a connection or a body's transfer: a retry writes its own. */
 const HOP_HEADERS = new Set(["host", "connection", "content-length", "transfer-encoding", "accept-encoding"]);
 
 /** The call as the edge sent it on: what an agent is measured with, without knowing their contract. */

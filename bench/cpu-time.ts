@@ -1,4 +1,4 @@
-// The CPU time a process has used: from /proc where there is one, else (macOS) from `ps`.
+// Reads the CPU time of a process: from /proc where there is one, else (macOS) from `ps`.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 
@@ -8,7 +8,7 @@ const HAS_PROC = existsSync("/proc/self/stat");
 
 /**
  * User and system time of a process, seconds, those of all its threads; its children's don't count.
- * @throws Error where it has ended
+ * @throws Error if it has ended
  */
 export function cpuSeconds(pid: number): number {
   if (HAS_PROC) return parseStat(readFileSync(`/proc/${pid}/stat`, "utf8"));

@@ -24,7 +24,7 @@ export interface LoadCounts {
   readonly chunks: number;
 }
 
-/** @throws Error that says what was answered, where that isn't a whole 200 */
+/** @throws Error with the answer, unless it is a complete 200 */
 export async function applyLoad(plan: LoadPlan): Promise<LoadCounts> {
   const pool = new Pool(plan.url, {
     connections: plan.concurrency,
@@ -58,11 +58,11 @@ export async function applyLoad(plan: LoadPlan): Promise<LoadCounts> {
 
 export interface AnswerSeen {
   readonly chunks: number;
-  /** From sending to the first byte of the body, milliseconds. */
+  /** From sending to the first byte of the body, in milliseconds. */
   readonly firstByteMs: number;
 }
 
-/** @throws Error that says what was answered, where that isn't a whole 200 */
+/** @throws Error with the answer, unless it is a complete 200 */
 export function send(pool: Pool, call: Call): Promise<AnswerSeen> {
   return new Promise((resolve, reject) => {
     const { path, headers, body } = call;

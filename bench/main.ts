@@ -6,7 +6,7 @@ import { ROWS, type Row } from "./rows.ts";
 import { Stage } from "./stage.ts";
 import { isKept, renderTable, type Result } from "./table.ts";
 
-/** Ways to be told to end; the last one says that whoever started us is gone. */
+/** Ways to be told to end; the last one means that the parent process has exited. */
 const ENDINGS = ["SIGINT", "SIGTERM", "SIGHUP", "disconnect"];
 /** As a shell says it of Ctrl-C. */
 const INTERRUPTED = 130;

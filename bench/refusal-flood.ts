@@ -1,4 +1,4 @@
-// What it costs the edge to refuse a key that is far over its limit, beside what it costs to serve the same calls.
+// Measures the cost of refusing a key that is far over its limit, relative to the cost of serving the same calls.
 import { setTimeout as pause } from "node:timers/promises";
 import { Pool } from "undici";
 import type { Call } from "./calls.ts";

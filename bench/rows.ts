@@ -1,4 +1,4 @@
-// What it must cost: each row of the design's table, and how it is measured. A further row is one more entry
+// The rows of the design's cost table and how each is measured. A further row is one more entry
 // of `ROWS`, with what it needs of the stage in its `measure`.
 import { measureMemory } from "./agent-memory.ts";
 import { gzippedBytes } from "./bundle-size.ts";
@@ -11,7 +11,7 @@ import type { Running, Stage } from "./stage.ts";
 
 export interface Measured {
   readonly figure: number;
-  /** The floor's figure in the same unit, and how many times that ours is; null where there is no floor. */
+  /** The floor's figure in the same unit, and how many times that ours is; null without a floor. */
   readonly floor: number | null;
   readonly ratio: number | null;
   /** For `--json`. */

@@ -1,4 +1,4 @@
-// How long a slot stands idle between two calls that wait for it: from the end of an answer to the next call, as
+// Measures how long a slot is idle between two waiting calls: from the end of an answer to the next call, as
 // the server sees it.
 import { Pool } from "undici";
 import type { Call } from "./calls.ts";

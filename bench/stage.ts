@@ -101,7 +101,7 @@ export class Stage {
         llamaApiKey: "a key of the bench alone",
         upstreamPorts: Object.fromEntries(this.#ports().map((port) => [port, originPort])),
         simulatedPorts: [],
-        // What is measured is a call's way; nobody listens for a link.
+        // Only calls are measured; no edge listens for a link.
         edgeUrl: "off",
         stateFolder: join(this.#folder, name.replaceAll(" ", "-")),
         further: {},
@@ -135,7 +135,7 @@ export class Stage {
     });
   }
 
-  /** Where a Worker lies as it would be uploaded. */
+  /** The path of a Worker as it would be uploaded. */
   bundle(config: string): Promise<string> {
     return this.#once(`bundle of ${config}`, async () => {
       const folder = mkdtempSync(join(this.#folder, "bundle-"));

@@ -1,6 +1,6 @@
 // The few figures a table needs of many. Pure.
 
-/** @throws Error where there are no values */
+/** @throws Error without values */
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }

@@ -1,9 +1,9 @@
-// What was measured as a table to read. Pure.
+// Prints the measurements as a table. Pure.
 import type { Measured, Row } from "./rows.ts";
 
 export interface Result {
   readonly row: Pick<Row, "name" | "unit" | "bound">;
-  /** Null where it couldn't be measured. */
+  /** Null if it couldn't be measured. */
   readonly measured: Measured | null;
 }
 

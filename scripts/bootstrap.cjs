@@ -6,7 +6,7 @@
 /** npm and our installer need this much; everything else runs under the newer Node that gets installed. */
 var MIN_NODE = 20;
 
-/** @param {string} version @returns {string | null} what to tell the user, or null where this Node will do */
+/** @param {string} version @returns {string | null} the message for the user, or null if this Node will do */
 function versionComplaint(version) {
   var major = parseInt(version.replace(/^v/, ""), 10);
   if (major >= MIN_NODE) return null;

@@ -32,7 +32,7 @@ export function checkParts(exists = (file) => existsSync(join(ROOT, file))) {
   ];
 }
 
-/** Prints what is wrong with the fleet file, not where in our code that was noticed. */
+/** Prints the fault of the fleet file without our stack trace. */
 const FLEET_CHECK =
   "import(process.argv[1]).catch((error) => { console.error(error.message); process.exitCode = 1; });";
 

@@ -61,7 +61,7 @@ export function envFileText(variables) {
 }
 
 /**
- * Secrets that a deployment may lack. wrangler.toml can't declare them: a deploy fails where a declared one is missing,
+ * Secrets that a deployment may lack. wrangler.toml can't declare them: a deploy fails if a declared one is missing,
  * and a value under [vars] would take a deployed secret's place. Here `wrangler dev` takes them from its command line.
  */
 export const OPTIONAL_SECRETS = ["ALERT_WEBHOOK_URL", "FIRST_ADMIN_KEY_SHA256"];

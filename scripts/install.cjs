@@ -42,7 +42,7 @@ async function run([what = "", ...args]) {
   continueAs(projectNode(ROOT), [path.join(ROOT, script), ...args]);
 }
 
-/** The Node that package-lock.json names; whoever calls need not have that version. @param {string} root */
+/** The Node that package-lock.json names; the caller's own version may differ. @param {string} root */
 function projectNode(root) {
   return path.join(root, "node_modules", "node", "bin", "node");
 }
@@ -51,7 +51,7 @@ function projectNode(root) {
 function continueAs(node, args) {
   const bin = path.join(ROOT, "node_modules", ".bin");
   const child = spawn(node, args, {
-    // The channel is never spoken on; its closing tells the child that we were killed outright.
+    // No message is sent on the channel; its closing shows the child that we were killed.
     stdio: ["inherit", "inherit", "inherit", "ipc"],
     env: { ...process.env, PATH: [bin, process.env["PATH"]].filter(Boolean).join(path.delimiter) },
   });
@@ -95,7 +95,7 @@ function isInstalled(root) {
   const wanted = stampOf(lockText, process.platform, process.arch);
   const stamp = path.join(root, STAMP);
   if (readOrEmpty(stamp) === wanted) return true;
-  // Somebody ran npm by hand; npm's own note of what it installed says whether that was enough.
+  // npm was run by hand; its own record of the installation shows whether that was enough.
   const installed = readOrEmpty(path.join(root, "node_modules", ".package-lock.json"));
   if (!sameInstall(lockText, installed)) return false;
   writeStamp(stamp, wanted);
@@ -117,7 +117,7 @@ function sameInstall(lockText, installedText) {
     const found = there[where];
     // Optional ones may be for other machines.
     if (found === undefined) return entry.optional === true;
-    // A lock file written where a package couldn't be looked at has no hash of it.
+    // A lock file that was written without access to a package has no hash of it.
     const sameBytes = entry.integrity === undefined || found.integrity === entry.integrity;
     return found.version === entry.version && sameBytes;
   });
@@ -144,7 +144,7 @@ function readOrEmpty(file) {
   }
 }
 
-/** By rename, so that nobody reads half a stamp. @param {string} file @param {string} text */
+/** By rename, so that no process reads half a stamp. @param {string} file @param {string} text */
 function writeStamp(file, text) {
   const partial = `${file}.${process.pid}`;
   fs.writeFileSync(partial, text);

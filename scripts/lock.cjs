@@ -56,7 +56,7 @@ function isStale(owner, emptyMs) {
   return owner === "" ? emptyMs > WRITE_MS : !isAlive(Number(owner));
 }
 
-/** Two may see the same dead owner: whoever then moves away a *new* lock puts it back. @param {string} file @param {string} owner */
+/** Two processes may see the same dead owner: the one that then moves away a *new* lock puts it back. @param {string} file @param {string} owner */
 function dropStale(file, owner) {
   const aside = `${file}.${process.pid}`;
   try {

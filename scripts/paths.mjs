@@ -1,4 +1,4 @@
-// Where things stand in this clone.
+// Paths in this clone.
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 

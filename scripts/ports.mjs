@@ -1,4 +1,4 @@
-// Which TCP ports of this machine are free. A port that is free now may be taken a moment later, so whoever
+// Finds free TCP ports. A port that is free now may be taken a moment later, so the caller that
 // uses one still has to cope with "address in use".
 import { connect, createServer } from "node:net";
 
@@ -6,7 +6,7 @@ const LOOPBACK = "127.0.0.1";
 const HIGHEST = 65_535;
 
 /** A port to use: exactly this one (0: any free one), or the first free one from there on. */
-/** @typedef {number | { from: number }} PortWish */
+/** @typedef {number | { from: number }} PortRequest */
 
 /** @param {number} port */
 export async function isFree(port) {
@@ -39,17 +39,17 @@ export function anyFree() {
 }
 
 /**
- * Calls `launch` with a port to use, and again with the next free one where somebody else took it meanwhile.
+ * Calls `launch` with a port to use, and again with the next free one if another program took it meanwhile.
  * @template T
- * @param {PortWish} wish
+ * @param {PortRequest} request
  * @param {(port: number) => Promise<T>} launch
  * @param {(error: unknown) => boolean} wasTaken
  * @param {(port: number) => boolean | Promise<boolean>} free
  * @returns {Promise<T>}
  */
-export async function withPort(wish, launch, wasTaken, free = isFree) {
-  if (typeof wish === "number") return launch(wish);
-  for (let from = wish.from; ;) {
+export async function withPort(request, launch, wasTaken, free = isFree) {
+  if (typeof request === "number") return launch(request);
+  for (let from = request.from; ;) {
     const port = await firstFree(from, free);
     try {
       return await launch(port);

@@ -1,4 +1,4 @@
-// The programs of one stack, by name: starts them, tells an expected end from an unexpected one, ends all.
+// The programs of one stack, by name: starts them, distinguishes an expected exit from an unexpected one, ends all.
 import { startProgram } from "./program.mjs";
 
 /** @typedef {import("./program.mjs").Program} Program */
@@ -24,7 +24,7 @@ export class ProgramSet {
    * @param {object} options
    * @param {string} options.cwd
    * @param {((name: string, line: string) => void) | undefined} options.onLine
-   * @param {((exit: UnexpectedExit) => void) | undefined} options.onExit only ends that nobody asked for
+   * @param {((exit: UnexpectedExit) => void) | undefined} options.onExit only unexpected exits
    */
   constructor({ cwd, onLine, onExit }) {
     this.#cwd = cwd;

@@ -1,4 +1,4 @@
-// What listens on this machine's ports already: real llama-servers that a stack can use, and an origin agent
+// Finds programs that already listen on this machine's ports: real llama-servers that a stack can use, and an origin agent
 // that a second one must not work beside. It only asks; it changes nothing.
 
 const ANSWER_MS = 1_500;

@@ -22,7 +22,7 @@ const AGENT_GRACE_MS = 3_000;
 /** @typedef {import("../shared/fleet.ts").FleetConfig} Fleet */
 /** @typedef {import("../shared/fleet.ts").Server} FleetServer */
 /** @typedef {import("./commands.mjs").Pace} Pace */
-/** @typedef {import("./ports.mjs").PortWish} PortWish */
+/** @typedef {import("./ports.mjs").PortRequest} PortRequest */
 /** @typedef {import("./program-set.mjs").UnexpectedExit} UnexpectedExit */
 /**
  * @typedef {object} StackOptions
@@ -30,8 +30,8 @@ const AGENT_GRACE_MS = 3_000;
  * @property {string} [workerEntry] wrangler.toml's, or for another fleet file one made from it
  * @property {boolean} [edge] false: none is started
  * @property {boolean} [agents] false: none is started
- * @property {PortWish} [edgePort] any free one if not given
- * @property {PortWish} [agentPort] of the first box; any free one if not given
+ * @property {PortRequest} [edgePort] any free one if not given
+ * @property {PortRequest} [agentPort] of the first box; any free one if not given
  * @property {boolean} [real] use llama-servers that answer on the fleet's ports
  * @property {boolean} [devKeys] false: the edge doesn't know them
  * @property {Pace} [simulator] for every simulated server
@@ -43,7 +43,7 @@ const AGENT_GRACE_MS = 3_000;
  * @property {Record<string, string>} [agentEnv] further environment of every agent
  * @property {(line: string) => void} [onProgress]
  * @property {(name: string, line: string) => void} [onLine] everything the programs say
- * @property {(exit: UnexpectedExit) => void} [onExit] a program ended that nobody asked to
+ * @property {(exit: UnexpectedExit) => void} [onExit] a program exited unexpectedly
  * @property {AbortSignal} [signal] gives up and ends everything
  */
 /** @typedef {{ port: number, url: string, controlUrl: string | null, pid: number | null, simulated: boolean, model: string }} ServerHandle */
@@ -51,21 +51,21 @@ const AGENT_GRACE_MS = 3_000;
 /**
  * @typedef {object} Stack
  * @property {Fleet} fleet
- * @property {string} edgeUrl empty where no edge was asked for
+ * @property {string} edgeUrl empty without an edge
  * @property {string} boxSecret
  * @property {string} llamaApiKey
  * @property {BoxHandle[]} boxes
  * @property {(name: string) => string[]} logs last lines of `edge`, `agent <box>` or `server <box>:<port>`
  * @property {(port: number | string, signal?: NodeJS.Signals) => Promise<void>} killServer by port or `box:port`
- * @property {(port: number | string) => Promise<void>} startServer one that was killed, where it was
+ * @property {(port: number | string) => Promise<void>} startServer restarts a killed one on its port
  * @property {(box: string, options?: { graceMs?: number }) => Promise<void>} restartAgent on the same port
  * @property {(box: string) => Promise<void>} killAgent as by kill -9
- * @property {(box: string) => Promise<void>} startAgent one that was killed, where it was
+ * @property {(box: string) => Promise<void>} startAgent restarts a killed one on its port
  * @property {() => Promise<void>} stopEdge as by kill -9
- * @property {() => Promise<void>} startEdge the one that was stopped, where it was, with what it had stored
+ * @property {() => Promise<void>} startEdge restarts the stopped one on its port, with its stored state
  * @property {() => Promise<void>} stop
  */
-/** What the parts of one stack share. @typedef {{ options: StackOptions, fleet: Fleet, fleetFile: string, folder: string, programs: ProgramSet, boxSecret: string, llamaApiKey: string, boxes: BoxHandle[], edgePort: number }} Run `edgePort`: 0 where there is none */
+/** What the parts of one stack share. @typedef {{ options: StackOptions, fleet: Fleet, fleetFile: string, folder: string, programs: ProgramSet, boxSecret: string, llamaApiKey: string, boxes: BoxHandle[], edgePort: number }} Run `edgePort`: 0 if there is none */
 
 /**
  * @param {StackOptions} options
@@ -97,7 +97,7 @@ export async function startStack(options = {}) {
     options.signal?.throwIfAborted();
     run.boxes = await planBoxes(run);
     await startSimulators(run);
-    // Agents are told where they will find the edge before it is there: they dial until it is.
+    // Agents get the edge's address before it listens: they dial until it does.
     if (options.edge !== false) run.edgePort = await plannedPort(options.edgePort ?? 0);
     if (options.agents !== false) await startAgents(run);
     const edgeUrl = options.edge === false ? "" : await startFirstEdge(run);
@@ -257,8 +257,8 @@ async function startAgents(run) {
   options.onProgress?.(
     `starting the agent${boxes.length > 1 ? "s" : ""} of ${boxes.map(({ name }) => name).join(", ")}`,
   );
-  const start = (/** @type {BoxHandle} */ box, /** @type {PortWish} */ wish) =>
-    withPort(wish, (port) => startAgent(run, box, port), says("EADDRINUSE"));
+  const start = (/** @type {BoxHandle} */ box, /** @type {PortRequest} */ request) =>
+    withPort(request, (port) => startAgent(run, box, port), says("EADDRINUSE"));
   await Promise.all(boxes.map((box, index) => start(box, index === 0 ? (options.agentPort ?? 0) : 0)));
 }
 
@@ -287,10 +287,10 @@ async function startAgent(run, box, port) {
   });
 }
 
-/** @param {PortWish} wish @returns {Promise<number>} */
-async function plannedPort(wish) {
-  if (typeof wish === "number") return wish === 0 ? anyFree() : wish;
-  return firstFree(wish.from);
+/** @param {PortRequest} request @returns {Promise<number>} */
+async function plannedPort(request) {
+  if (typeof request === "number") return request === 0 ? anyFree() : request;
+  return firstFree(request.from);
 }
 
 /** @param {Run} run @returns {Promise<string>} its URL */
@@ -300,7 +300,7 @@ async function startFirstEdge(run) {
   const isFixed = typeof options.edgePort === "number" && options.edgePort !== 0;
   const launch = async (/** @type {number} */ port) => {
     if (port !== run.edgePort && options.agents !== false) {
-      // Somebody took the planned one meanwhile: the agents must learn of the other.
+      // Another program took the planned port meanwhile: the agents need the new one.
       run.edgePort = port;
       await Promise.all(boxes.map((box) => restartAgent(run, box, AGENT_GRACE_MS)));
     }

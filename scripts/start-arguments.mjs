@@ -1,4 +1,4 @@
-// What `npm start` was asked to do: its flags and the two ports in the environment. Pure.
+// Reads the arguments of `npm start` and the two ports in the environment. Pure.
 
 export const START_USAGE = `Usage: npm start [-- FLAGS]
 Starts the edge, an origin agent and the fleet's llama-servers (simulated) on this machine.

@@ -91,11 +91,11 @@ function simulationText({ boxes }) {
   if (simulated.length === 0) return "Every llama-server is a real one.";
   const marked = 'answers are made up, and marked "x-isha-simulated: 1"';
   if (simulated.length < servers.length) {
-    return `The ${marked}, where a server is simulated: ${simulated.map(({ port }) => port).join(", ")}.`;
+    return `The ${marked}, if a server is simulated: ${simulated.map(({ port }) => port).join(", ")}.`;
   }
   return (
     `Every llama-server is simulated: its ${marked}.\n` +
-    "Where real ones run on the ports of the fleet file, `npm start -- --real` uses them."
+    "If real ones run on the ports of the fleet file, `npm start -- --real` uses them."
   );
 }
 

@@ -43,7 +43,7 @@ async function main(argv) {
   const stopper = new AbortController();
   const stopped = onStopSignal(stopper);
   const stack = await startStack({
-    // npm changes to the project's folder; a file is named from where the user is.
+    // npm changes to the project's folder; a file is named relative to the user's folder.
     fleetFile: wanted.fleet === null ? SHIPPED_FLEET : resolve(process.env["INIT_CWD"] ?? ".", wanted.fleet),
     edgePort: edgePort.fixed ? edgePort.port : { from: edgePort.port },
     agentPort: agentPort.fixed ? agentPort.port : { from: agentPort.port },
@@ -75,7 +75,7 @@ async function main(argv) {
   console.log("Stopped.");
 }
 
-/** Resolves when it is time to go: a signal, or the end of whoever started this. @param {AbortController} stopper */
+/** Resolves when it is time to go: a signal, or the end of the parent process. @param {AbortController} stopper */
 function onStopSignal(stopper) {
   return new Promise((resolve) => {
     /** @type {number | null} */
@@ -93,7 +93,7 @@ function onStopSignal(stopper) {
     };
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, stop);
     process.on("disconnect", stop);
-    // Being told of it must not keep this process from ending.
+    // The handler must not keep this process alive.
     process.channel?.unref();
     // A closed terminal or pipe is no reason to leave programs behind.
     for (const stream of [process.stdout, process.stderr]) {
@@ -113,7 +113,7 @@ function watchEdge(edgeUrl) {
     if (answers !== answered) {
       const text = answers
         ? "The edge answers again."
-        : "The edge doesn't answer; if it stays so, start anew.";
+        : "The edge doesn't answer; if that doesn't change, restart it.";
       console.error(style.warn(text));
     }
     answered = answers;
@@ -131,7 +131,7 @@ async function refuseBesideAgent(port) {
   );
 }
 
-/** @param {string} name @param {Port} wish */
+/** @param {string} name @param {Port} request */
 async function refuseTaken(name, { port, fixed }) {
   if (!fixed || (await isFree(port))) return;
   throw new Error(
@@ -139,10 +139,10 @@ async function refuseTaken(name, { port, fixed }) {
   );
 }
 
-/** @param {string} what @param {Port} wish @param {string} url */
-function movedNote(what, wish, url) {
+/** @param {string} what @param {Port} request @param {string} url */
+function movedNote(what, request, url) {
   const port = Number(new URL(url).port);
-  return port === wish.port ? [] : [`Port ${wish.port} is busy, so the ${what} is on ${port}.`];
+  return port === request.port ? [] : [`Port ${request.port} is busy, so the ${what} is on ${port}.`];
 }
 
 /** @param {string} url @param {number} [withinMs] @returns {Promise<string>} */
@@ -175,7 +175,7 @@ function printLine(name, line) {
 }
 
 /**
- * A property only where there is a value.
+ * A property only if there is a value.
  * @template {string} K
  * @template V
  * @param {K} key

@@ -1,4 +1,4 @@
-// What stands behind everything that is measured: answers a chat as llama-server does, at the least cost, and
+// The origin behind every measured program: answers a chat as llama-server does, at the least cost, and
 // decides nothing. With `--agent BOX` it answers as that box's agent would. One JSON line says where it is.
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from "node:http";
 import { parseArgs } from "node:util";
@@ -49,7 +49,7 @@ const COUNTS = event({
 const DONE = Buffer.from("data: [DONE]\n\n");
 const JSON_ANSWER = jsonAnswer();
 
-/** From the end of an answer to the next call, milliseconds: with one slot, how long that stood idle. */
+/** From the end of an answer to the next call, in milliseconds: with one slot, how long that stood idle. */
 const idleTimes: number[] = [];
 let endedAt: number | null = null;
 

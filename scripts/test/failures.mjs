@@ -1,4 +1,4 @@
-// Words what failed: where, the error, and the command that runs it alone. Pure.
+// Formats a failure: its place, the error, and the command that runs it alone. Pure.
 
 const MAX_MESSAGE_LINES = 25;
 const MAX_DETAIL_LINES = 40;

@@ -8,7 +8,7 @@ describe("CPU time", () => {
     expect(parseStat(stat)).toBe(3.25);
   });
 
-  it("is read right where the command holds spaces and parentheses", () => {
+  it("is read correctly if the command holds spaces and parentheses", () => {
     expect(parseStat(stat.replace("(node)", "(a) b (c) 1 2)"))).toBe(3.25);
   });
 

@@ -53,7 +53,7 @@ export function speedFindings(text: string): Finding[] {
 
 function placesOf(text: string, regex: RegExp, pattern: PatternName): Finding[] {
   return [...text.matchAll(regex)].map(({ index, 0: whole }) => {
-    // Where the pattern ends is where its own word stands: `setTimeout`, not `new Promise` some lines above.
+    // The pattern ends at its own word: `setTimeout`, not `new Promise` some lines above.
     return findingAt(text, index + whole.length, pattern);
   });
 }

@@ -81,7 +81,7 @@ describe("whether to install", () => {
   const stampFor = (version: string): string =>
     install.stampOf(lockText(version), process.platform, process.arch);
 
-  it("installs where there is no node_modules", () => {
+  it("installs if there is no node_modules", () => {
     expect(install.isInstalled(folder)).toBe(false);
   });
 
@@ -102,7 +102,7 @@ describe("whether to install", () => {
     expect(install.isInstalled(await clone({}))).toBe(false);
   });
 
-  it("takes what somebody installed with npm by hand, and remembers it", async () => {
+  it("accepts an installation made with npm by hand, and remembers it", async () => {
     expect(install.isInstalled(await clone({ note: npmsNote("1.0.0") }))).toBe(true);
     expect(await readFile(join(folder, install.STAMP), "utf8")).toBe(stampFor("1.0.0"));
   });
@@ -128,7 +128,7 @@ describe("npm", () => {
     expect(found.env).not.toHaveProperty("npm_config_prefix");
   });
 
-  it("is the one that ran us, under its own Node, where there is one", () => {
+  it("is the one that ran us, under its own Node, if there is one", () => {
     const environment = {
       PATH: "/bin",
       npm_execpath: "/usr/lib/npm/bin/npm-cli.js",
@@ -185,7 +185,7 @@ describe("two installs at once", () => {
     await mkdir(dirname(file()), { recursive: true });
     const { stdout } = await run(process.execPath, ["--print", "process.pid"]);
     await writeFile(file(), stdout.trim());
-    const giveBack = await lock.takeLock(file(), () => expect.unreachable("nobody holds it"));
+    const giveBack = await lock.takeLock(file(), () => expect.unreachable("no process holds it"));
     expect(await readFile(file(), "utf8")).toBe(String(process.pid));
     giveBack();
   });

@@ -31,7 +31,7 @@ describe("ports", () => {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  it.each(["127.0.0.1", "0.0.0.0"])("one on which somebody listens at %s is busy", async (host) => {
+  it.each(["127.0.0.1", "0.0.0.0"])("one on which a program listens at %s is busy", async (host) => {
     const port = await listen(host);
     expect(await isFree(port)).toBe(false);
     server?.close();
@@ -43,7 +43,7 @@ describe("ports", () => {
     await until(async () => isFree(await anyFree()));
   });
 
-  it("the next free one is taken where the usual one is busy", async () => {
+  it("the next free one is taken if the usual one is busy", async () => {
     expect(await firstFree(8787, (port) => port > 8789)).toBe(8790);
     await expect(firstFree(65_000, () => false)).rejects.toThrow("no free port from 65000 on");
   });
@@ -86,7 +86,7 @@ describe("command lines", () => {
   const server = fleet.boxes[0]?.servers[1];
   if (server === undefined) throw new Error("the fleet file has a second server");
 
-  it("a simulator is told the context of all its slots together, and its pace", () => {
+  it("a simulator gets the context of all its slots together, and its pace", () => {
     const pace = { loadMs: 5, tokensPerSecond: 100, switches: { stall: true } };
     const { args } = simulatorCommand({ server, keyFile: "/k", port: 0, controlPort: 0, pace });
     const line = args.slice(1).join(" ");
@@ -112,7 +112,7 @@ describe("command lines", () => {
     expect(args).toContain("--embeddings");
   });
 
-  it("an agent learns where its servers really are and which are simulated, and nothing of the user's environment", () => {
+  it("an agent gets its servers' real ports and which are simulated, and nothing of the user's environment", () => {
     process.env["SOME_TOKEN"] = "private";
     const { env } = agentCommand({
       fleetFile: "/f.ts",
@@ -179,7 +179,7 @@ describe("an edge for another fleet file", () => {
     );
   });
 
-  it("fails loudly where the shipped entry imports no fleet", () => {
+  it("fails loudly if the shipped entry imports no fleet", () => {
     expect(() => entryText('import "./app.ts";', files)).toThrow("no other fleet can be put in");
   });
 
@@ -209,7 +209,7 @@ describe("the Worker's variables", () => {
     expect(() => envFileText({ A: "two\nlines" })).toThrow("variable A");
   });
 
-  it("are refused where wrangler.toml doesn't declare them, since wrangler would leave them out in silence", () => {
+  it("are refused if wrangler.toml doesn't declare them, because wrangler would drop them silently", () => {
     expect(undeclared('[vars]\nA = ""\n[secrets]\nrequired = ["B"]', ["A", "B", "C"])).toEqual(["C"]);
   });
 
@@ -225,7 +225,7 @@ describe("the Worker's variables", () => {
 });
 
 describe("real llama-servers", () => {
-  it("are told from other programs by what their health says, loading included", () => {
+  it("are distinguished from other programs by their health answer, even while loading", () => {
     expect(isLlamaHealth({ status: 200, json: { status: "ok" } })).toBe(true);
     expect(isLlamaHealth({ status: 503, json: { error: { message: "Loading model" } } })).toBe(true);
     expect(isLlamaHealth({ status: 200, json: { ok: true } })).toBe(false);
@@ -254,7 +254,7 @@ describe("npm start's arguments", () => {
     },
   );
 
-  it("a port in the environment is fixed; without one the usual is where to begin", () => {
+  it("a port in the environment is fixed; without one the search begins at the usual one", () => {
     expect(readPort("EDGE_PORT", undefined, 8787)).toEqual({ port: 8787, fixed: false });
     expect(readPort("EDGE_PORT", "9000", 8787)).toEqual({ port: 9000, fixed: true });
     expect(() => readPort("EDGE_PORT", "0", 8787)).toThrow("EDGE_PORT=0 is no port");
@@ -310,14 +310,14 @@ describe("npm start's screen", () => {
     expect(text).toMatch(/curl -N .+ -H 'Authorization: Bearer dev-key' .+"agent_type":"Clinical"/);
   });
 
-  it("doesn't call real servers simulated, and names the boxes where there are several", () => {
+  it("doesn't call real servers simulated, and names the boxes if there are several", () => {
     const text = screen([box("east", false), box("west", true)]);
     expect(text).toMatch(/east +8080 +Small +real, at/);
     expect(text).toMatch(/west +8080 +Small +simulated at/);
     expect(screen([box("box1", false)])).toContain("Every llama-server is a real one.");
   });
 
-  it("has no colour codes where there is no terminal", () => {
+  it("has no colour codes without a terminal", () => {
     expect(screen([box("box1", true)])).not.toContain("\u001B");
     expect(paint(true).bold("x")).toBe("\u001B[1mx\u001B[0m");
   });

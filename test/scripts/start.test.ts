@@ -1,4 +1,4 @@
-// `npm start` as a process, where it ends before anything is started.
+// `npm start` as a process that ends before it starts anything.
 import { execFile } from "node:child_process";
 import { createServer } from "node:net";
 import { resolve } from "node:path";

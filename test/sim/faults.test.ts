@@ -18,7 +18,7 @@ const LONG = {
   max_tokens: 400,
 };
 const STREAM = { ...LONG, stream: true };
-/** A reset is seen while reading or, where it came first, while writing. */
+/** A reset is seen while reading or, if it came first, while writing. */
 const BROKEN = expect.stringMatching(/^(?:ECONNRESET|EPIPE)$/) as string;
 const FAST: Partial<Switches> = { tokensPerSecond: 0, promptTokensPerSecond: 0 };
 
@@ -210,7 +210,7 @@ describe("breaking", () => {
     expect(requestsByRoute[CHAT]).toBe(1);
   });
 
-  it("closes every connection where keep-alive is off", async () => {
+  it("closes every connection if keep-alive is off", async () => {
     await server.set({ keepAlive: false });
     const agent = new Agent({ keepAlive: true });
     const seen = await talk({ port: server.port, path: "/health", agent }).seen;

@@ -1,4 +1,4 @@
-// What the simulated llama-server does beyond the recordings' single exchanges: its queue, its slots, its
+// The simulated llama-server beyond the recordings' single exchanges: its queue, its slots, its
 // cache, its text and counts, its connections, its end. All as the real one does it.
 import { spawn } from "node:child_process";
 import { Agent } from "node:http";
@@ -148,7 +148,7 @@ describe("text and counts", () => {
     expect(seen.body).toContain("Cannot have 2 or more assistant messages at the end of the list.");
   });
 
-  it("ends at the slot's context where nothing else ends it", async () => {
+  it("ends at the slot's context if nothing else ends it", async () => {
     await server.set(FAST);
     const answer = await chat({ ignore_eos: true });
     expect(answer.usage.prompt_tokens + answer.usage.completion_tokens).toBe(2_048);
@@ -310,7 +310,7 @@ describe("prompt cache", () => {
     expect(await cached({ id_slot: 1, cache_prompt: true })).toBeLessThan(10);
   });
 
-  it("reuses across callers where the server's default says so", async () => {
+  it("reuses across callers if that is the server's default", async () => {
     await server.set({ ...FAST, cachePrompt: true });
     const first = await chat({ max_tokens: 2 });
     expect(await cached({})).toBe(first.usage.prompt_tokens - 1);
@@ -319,7 +319,7 @@ describe("prompt cache", () => {
 });
 
 describe("what it refuses", () => {
-  it("quotes what was sent where JSON is more than nlohmann takes", async () => {
+  it("quotes the request if its JSON exceeds what nlohmann accepts", async () => {
     const lone = await post(
       "/v1/chat/completions",
       '{"messages":[{"role":"user","content":"my secret \\ud800"}]}',

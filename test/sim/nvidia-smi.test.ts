@@ -77,7 +77,7 @@ it("prints a GPU as CSV, with units and headers or without", () => {
   expect(stamped.out).toMatch(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d\.\d{3}\n$/);
 });
 
-it("prints several GPUs, their processes, and [N/A] for what can't be told", () => {
+it("prints several GPUs, their processes, and [N/A] for unknown values", () => {
   const box = {
     gpus: [{}, { name: "NVIDIA RTX A4000", utilization: null, memoryUsedMiB: null, fan: null }],
     processes: [
@@ -119,15 +119,15 @@ it("refuses a field it doesn't know in the real words", () => {
   expect(code).toBe(2);
 });
 
-it("fails where the driver is gone, or as it is told", () => {
+it("fails if the driver is gone, or as switched", () => {
   const gone = run(["--query-gpu=index", "--format=csv"], { noDriver: true });
   expect(gone.out).toMatch(/^NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver\./);
   expect(gone.code).toBe(9);
-  const told = run(["--query-gpu=index", "--format=csv"], {
+  const failed = run(["--query-gpu=index", "--format=csv"], {
     error: "No devices were found",
     exitCode: 6,
   });
-  expect(told).toEqual({ out: "No devices were found\n", code: 6 });
+  expect(failed).toEqual({ out: "No devices were found\n", code: 6 });
 });
 
 it("reports again and again, with the header once, and ends after so many lines", async () => {

@@ -1,4 +1,4 @@
-// How long things on a slot take, on a clock that the test moves: the pace of prompts and tokens, and the moments
+// Durations on a slot, on a clock that the test moves: the pace of prompts and tokens, and the moments
 // after a client left.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { End, Work } from "./llama/generation.ts";

@@ -16,7 +16,7 @@ export function sourceFiles(patterns: readonly string[]): Map<string, string> {
 }
 
 const STRINGS = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/.source;
-/** A regular expression stands where a value does; what `/` means elsewhere is division. */
+/** A regular expression stands in a value's place; what `/` means elsewhere is division. */
 const REGEXES = /(?<=[(,=:[!&|?{};]\s*)\/(?![*/])(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/.source;
 const COMMENTS = /\/\/[^\n]*|\/\*[^]*?\*\//.source;
 const SKIP = new RegExp(`${STRINGS}|${REGEXES}|(${COMMENTS})`, "g");

@@ -69,7 +69,7 @@ describe("a failure", () => {
     expect(new RegExp(stdout).test(name)).toBe(true);
   });
 
-  it("is shortened where its texts are long, and only named after the first 40", () => {
+  it("is shortened if its texts are long, and only named after the first 40", () => {
     const message = Array.from({ length: 100 }, (_, line) => `line ${line}`).join("\n");
     const text = failureText(failureOf({ errors: [{ message, at: null, details: [] }] }), 1);
     expect(text).toContain("… 75 more lines");

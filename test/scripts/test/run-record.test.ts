@@ -1,4 +1,4 @@
-// What a run has shown: nothing that went wrong may be missing from its failures.
+// The record of a run: every failure must appear in it.
 import { describe, expect, it } from "vitest";
 import { RunRecord, type ErrorReport, type TestEvent } from "../../../scripts/test/run-record.mjs";
 

@@ -1,4 +1,4 @@
-// What the simulated model says: a few sentences about the question, marked as simulated, the same for the
+// The simulated model's answer: a few sentences about the question, marked as simulated, the same for the
 // same prompt, and continued exactly where a prefix of it ends. Must not be taken for medical advice.
 import { hash, pieces } from "./tokens.ts";
 
@@ -47,7 +47,7 @@ const DULL = new Set(
 
 /** How an answer on a bare prompt starts, which is how a continued bare prompt is recognised. */
 const BARE_MARK = " (simulated ";
-/** What stands between a message that is somebody else's beginning and the simulated text. */
+/** The separator between another message's beginning and the simulated text. */
 const JOIN = " – ";
 
 /** The text of one generation, token by token; `next` is null at its end. */
@@ -79,7 +79,7 @@ export function answer(request: AnswerRequest): Answer {
 
 /**
  * Splits a bare prompt into what was asked and what was already answered, so that a prompt with a part of
- * its own answer at the end is continued, not answered anew.
+ * its own answer at the end is continued, not answered again.
  */
 export function splitBarePrompt(prompt: string): { conversation: string; prefix: string } {
   const at = prompt.lastIndexOf(BARE_MARK);
@@ -115,7 +115,7 @@ export function keyWords(question: string): string {
   return (telling.length > 0 ? telling : words).slice(0, 4).join(" ") || "your question";
 }
 
-/** The unbroken answer, growing by a sentence at a time where it has no end. */
+/** The unbroken answer, growing by a sentence at a time if it has no end. */
 class Story {
   text: string;
   readonly #pool: readonly string[];

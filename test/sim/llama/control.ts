@@ -6,7 +6,7 @@ import { SwitchError } from "./switches.ts";
 
 export interface Controlled {
   state(): unknown;
-  /** Resolves once it holds: whoever asks next meets it. */
+  /** Resolves once it holds, so that the next request meets it. */
   switch(change: unknown): Promise<void>;
   forget(): void;
 }

@@ -1,4 +1,4 @@
-// What the four dialects have in common: an interface, and the pieces of JSON more than one of them writes.
+// The interface of the four dialects, and the pieces of JSON that several of them write.
 import type { Choice, Delta } from "./choice.ts";
 import { float } from "./json.ts";
 import type { Params } from "./params.ts";
@@ -22,7 +22,7 @@ export interface Dialect {
   finish(choice: Choice): string;
   /** What ends the stream after the last choice. */
   end(): string;
-  /** The whole answer where it isn't streamed. */
+  /** The whole answer if it isn't streamed. */
   whole(choices: readonly Choice[]): string;
 }
 

@@ -181,7 +181,7 @@ export class Exchange {
   }
 }
 
-/** Where to cut so that a character of several bytes is torn apart; 0 where there is none. */
+/** Where to cut so that a character of several bytes is torn apart; 0 if there is none. */
 function splitPoint(bytes: Buffer): number {
   return bytes.findIndex((byte) => byte >= 0xc2) + 1;
 }

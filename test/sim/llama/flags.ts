@@ -65,7 +65,7 @@ const PLAIN: Record<string, (settings: Settings) => void> = {
   "--sim-exit-with-stdin": (s) => void (s.exitWithStdin = true),
 };
 
-/** Flags that a real server takes and that change nothing here; `1` where a value follows. */
+/** Flags that a real server takes and that change nothing here; `1` if a value follows. */
 const IGNORED: Record<string, 0 | 1> = {
   "--ubatch-size": 1,
   "--batch-size": 1,

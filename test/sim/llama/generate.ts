@@ -151,7 +151,7 @@ class Generating {
     this.#record();
   }
 
-  /** A slot refused the prompt: a status where nothing was sent yet, else an event. */
+  /** A slot refused the prompt: a status if nothing was sent yet, else an event. */
   #failed(error: ApiError): void {
     if (this.#outcome === "error") return;
     this.#outcome = "error";

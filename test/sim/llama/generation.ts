@@ -1,5 +1,5 @@
-// One task on one slot: prompt, then tokens at the pace of the switches, standing still where they say so.
-// Knows nothing of HTTP; whoever listens is told token by token.
+// One task on one slot: prompt, then tokens at the pace of the switches, pausing as they require.
+// Knows nothing of HTTP; the listener gets every token.
 import type { ApiError } from "./errors.ts";
 import type { Params } from "./params.ts";
 import type { Slot, SlotPool } from "./slots.ts";
@@ -12,7 +12,7 @@ export interface Token {
   channel: "content" | "reasoning" | "toolName" | "toolArguments";
 }
 
-/** Why a generation ended; `aborted` when nobody listened any more. */
+/** Why a generation ended; `aborted` when the client had left. */
 export type End = "eos" | "word" | "limit" | "aborted";
 
 export interface Work {

@@ -1,4 +1,4 @@
-// What the server says about itself: `/props`, `/v1/models`, `/slots` (transcripts of these names).
+// The server's reports about itself: `/props`, `/v1/models`, `/slots` (transcripts of these names).
 import { randomId } from "./choice.ts";
 import { BUILD } from "./dialect.ts";
 import { slotContext } from "./flags.ts";

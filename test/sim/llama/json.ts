@@ -1,7 +1,7 @@
 // JSON as nlohmann's library writes and refuses it, because llama-server's bodies and its error texts come
 // from there. Must not be used to read anything but client bodies.
 
-/** A number that C++ holds as a double: written `1.0` where JavaScript would write `1` (transcript "props"). */
+/** A number that C++ holds as a double: written `1.0` if JavaScript would write `1` (transcript "props"). */
 export class Float {
   readonly value: number;
   constructor(value: number) {

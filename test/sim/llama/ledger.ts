@@ -1,5 +1,5 @@
-// What the simulator remembers for tests: the last requests exactly as they arrived and the last finished
-// generations. Bounded, and told only through the control port.
+// Records for tests: the last requests exactly as they arrived and the last finished
+// generations. Bounded, and readable only through the control port.
 
 const KEPT = 100;
 

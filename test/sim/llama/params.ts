@@ -76,7 +76,7 @@ export interface Params {
   /** Alternatives per token to report; 0 is no logprobs at all. */
   logprobs: number;
   ignoreEos: boolean;
-  /** Null where the body says nothing: the server's own default. */
+  /** Null if the body doesn't set it: the server's own default. */
   cachePrompt: boolean | null;
   /** The slot asked for; null lets the server choose. */
   slot: number | null;

@@ -1,4 +1,4 @@
-// How each dialect's body becomes a call: what is required, what is passed on, what is dropped on the way in
+// Turns each dialect's body into a call: required fields, fields that are passed on, fields that are dropped
 // (README, "Slots can be owned from outside", "Caps").
 import { answer, bareAnswer } from "./answer.ts";
 import { ChatDialect } from "./chat.ts";
@@ -103,7 +103,7 @@ function conversationCall(sim: Sim, body: Body, dialect: (scene: Scene) => Call[
   return { params, cachePrompt: cachePrompt(sim, params), asks: [ask], dialect: dialect(scene) };
 }
 
-/** The schema a body asks for; refused in the recorded words where it names a type that isn't one. */
+/** The schema a body asks for; refused with the recorded text if it names an unknown type. */
 function schemaOf(body: Body): unknown {
   const format = isBody(body["response_format"]) ? body["response_format"] : {};
   const { type } = format;

@@ -1,4 +1,4 @@
-// The order of what a generation says: thoughts first where the switches ask for them, then a tool call, a
+// The order of what a generation says: thoughts first if the switches request them, then a tool call, a
 // JSON value that fits a schema, or the answer.
 import type { Answer } from "./answer.ts";
 import { keyWords } from "./answer.ts";
@@ -57,7 +57,7 @@ export function example(schema: unknown): unknown {
 
 const TYPES = new Set(["string", "number", "integer", "boolean", "null", "object", "array"]);
 
-/** The first type a schema names that there is not, and where; null for a fine schema. */
+/** The first unknown type in a schema and its path; null for a valid schema. */
 export function unknownType(schema: unknown, path = "#"): { path: string; type: string } | null {
   if (!isBody(schema)) return null;
   const { type } = schema;

@@ -1,4 +1,4 @@
-// Who generates where: the slots, the silent queue in front of them, pinning, and the counts `/metrics` shows.
+// The slots, the silent queue in front of them, pinning, and the counts that `/metrics` shows.
 // One group is what one request put in; its members start together or wait together.
 import { contextExceeded } from "./errors.ts";
 import { Generation } from "./generation.ts";
@@ -60,7 +60,7 @@ export class SlotPool {
     busySlots: 0,
     mostTokens: 0,
   };
-  /** Nothing decodes any more: the process was told to end. */
+  /** Nothing decodes any more: the process received SIGTERM. */
   frozen = false;
   /** Slots at work. */
   processing = 0;

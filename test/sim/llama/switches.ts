@@ -1,4 +1,4 @@
-// What can be made to go wrong in the simulated llama-server, as one strict schema: an unknown name is
+// The fault switches of the simulated llama-server, as one strict schema: an unknown name is
 // refused by name, so that a misspelt fault never passes silently. Documented in `test/sim/README.md`.
 import { z } from "zod";
 
@@ -64,7 +64,7 @@ export type SwitchName = keyof Switches;
 /** A change that could not be taken, in words that name the switch. */
 export class SwitchError extends Error {}
 
-/** Holds the switches of one process and tells its parts when they change. */
+/** Holds the switches of one process and notifies its parts when they change. */
 export class SwitchBoard {
   current: Switches;
   readonly #listeners: ((now: Switches) => void)[] = [];

@@ -62,7 +62,7 @@ export class NotAnswering extends Error {
   }
 }
 
-/** Reads the switches: nothing is an idle box. Throws `NotAnswering` where they say so. */
+/** Reads the switches: nothing is an idle box. Throws `NotAnswering` if they require it. */
 export function readBox(switches: string | undefined): Box {
   const text = switches?.trim() ?? "";
   const box = text === "" || text.startsWith("{") ? parse(text || "{}") : fromFile(text);
@@ -91,6 +91,6 @@ export function usedMiB(box: Box, index: number): number | null {
   return box.processes.reduce((sum, p) => (p.gpu === index ? sum + (p.memoryMiB ?? 0) : sum), IDLE_MIB);
 }
 
-/** A GPU's id; made of its index where the switches give none. */
+/** A GPU's id; derived from its index if the switches give none. */
 export const uuidOf = (gpu: Gpu, index: number): string =>
   gpu.uuid ?? `GPU-${String(index).padStart(8, "0")}-5a1d-4b7e-9c3f-0123456789ab`;

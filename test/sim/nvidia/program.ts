@@ -1,4 +1,4 @@
-// What `nvidia-smi` does with its arguments, apart from the process it runs in.
+// The simulated `nvidia-smi`, apart from the process it runs in.
 import { NotAnswering, readBox } from "./box.ts";
 import { readFlags, SmiError } from "./flags.ts";
 import { csvHeader, csvRows, overview } from "./report.ts";

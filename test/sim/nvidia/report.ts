@@ -1,4 +1,4 @@
-// What nvidia-smi prints: CSV with its units and its spelling of headers, and the table for people.
+// Prints as nvidia-smi does: CSV with its units and its spelling of headers, and the table for people.
 import { usedMiB, uuidOf } from "./box.ts";
 import type { Box, Gpu } from "./box.ts";
 import type { Query } from "./flags.ts";

@@ -10,7 +10,7 @@ export interface Seen {
   /** The whole body; for a stream all of its chunks joined. */
   body: string;
   chunks: { at_ms: number; data: string }[];
-  /** `complete`, or `error: CODE` where the connection broke. */
+  /** `complete`, or `error: CODE` if the connection broke. */
   ended: string;
 }
 
@@ -26,7 +26,7 @@ export interface Sent {
 
 export interface Talk {
   request: ClientRequest;
-  /** Resolves when the answer has ended, well or not; rejects where none began. */
+  /** Resolves when the answer has ended, well or not; rejects if none began. */
   seen: Promise<Seen>;
   /** Resolves with the first bytes of the body. */
   first: Promise<string>;
@@ -86,7 +86,7 @@ export async function ask(sent: Sent): Promise<Seen> {
 /** The answer's body as JSON. */
 export const jsonOf = (seen: Seen): unknown => JSON.parse(seen.body);
 
-/** The events of a stream's text: `event` where it is named, and its data as JSON where it is JSON. */
+/** The events of a stream's text: `event` if it is named, and its data as JSON if it is JSON. */
 export function eventsOf(text: string): { event: string; data: unknown }[] {
   return text
     .split("\n\n")

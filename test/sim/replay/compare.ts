@@ -1,4 +1,4 @@
-// When two answers are the same in everything but noise: keys in the same order, the same types, the same
+// Compares two answers in everything but noise: keys in the same order, the same types, the same
 // values wherever a value means something, and counts that add up in the same way.
 import { expect } from "vitest";
 

@@ -33,7 +33,7 @@ export interface Variation {
   slotContext: number;
   /** Added to every cap. */
   moreTokens: number;
-  /** Put in the place of recorded words, in requests and where an answer repeats them. */
+  /** Put in the place of recorded words, in requests and in answers that repeat them. */
   words: [from: string, to: string][];
 }
 
@@ -219,7 +219,7 @@ function bringsText(data: unknown): boolean {
   );
 }
 
-/** Where a stop string ends a text, the number of tokens is the text's own. */
+/** If a stop string ends a text, the number of tokens is the text's own. */
 function forgetCounts(actual: unknown, expected: unknown): void {
   const generated = (actual as { usage: { completion_tokens: number } }).usage.completion_tokens;
   const { usage, timings } = expected as { usage: Record<string, number>; timings: Record<string, number> };
