@@ -71,7 +71,7 @@ describe("a key", () => {
   });
 });
 
-describe("a mistyped key is nobody's:", () => {
+describe("a mistyped key belongs to no one:", () => {
   it.each(SEEDS)("one character is another (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     const { key } = randomKey(random);

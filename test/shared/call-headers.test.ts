@@ -73,7 +73,7 @@ function randomCall(random: SeededRandom): Call {
   };
 }
 
-/** The header `decodeCall` complains of, or null where it takes the call. */
+/** The header `decodeCall` rejects, or null if it accepts the call. */
 function complaint(headers: Readonly<Record<string, string | undefined>>): string | null {
   const decoded = decodeCall(headers);
   return decoded.ok ? null : decoded.header;

@@ -11,7 +11,7 @@ import {
   type ErrorCode,
 } from "../../shared/errors.ts";
 
-/** Design section 3, as it stands there: clients are told these, so a change here is a change of the API. */
+/** Design section 3, as it stands there: clients rely on these, so a change here changes the API. */
 const TABLE: Readonly<Record<number, string>> = {
   400: "invalid_json invalid_request unknown_port context_length_exceeded",
   401: "missing_key invalid_key expired_key",
@@ -85,7 +85,7 @@ describe("an error's body", () => {
     });
   });
 
-  it("says param null where no field was wrong", () => {
+  it("has param null if no field was wrong", () => {
     expect(errorBody({ code: "no_box", message: "No." }, "req-1").error.param).toBeNull();
   });
 
@@ -141,7 +141,7 @@ describe("the headers about asking again", () => {
   );
 
   it.each(CODES.filter((code) => ERRORS[code].retry !== "never"))(
-    "leave it to the client where nobody knows when: %s",
+    "leave it to the client if the time is unknown: %s",
     (code) => {
       expect(retryHeaders({ code, message: "" }, BOUNDS)).toEqual({});
     },
@@ -157,7 +157,7 @@ describe("a refusal", () => {
     });
   });
 
-  it("that is thrown says its code, and its sentence to nobody's log", () => {
+  it("that is thrown has its code as its message, and its sentence reaches no log", () => {
     const error = new RefusedError({ code: "no_box", message: "a sentence" });
     expect(error.message).toBe("no_box");
     expect(error.refusal.message).toBe("a sentence");

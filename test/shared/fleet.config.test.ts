@@ -52,7 +52,7 @@ describe("wrangler.toml", () => {
   });
 });
 
-/** Where code names something that only the fleet file may know. Comments may show what a value looks like. */
+/** Places in code that name something only the fleet file may know. Comments may show what a value looks like. */
 function namesFound(program: ReadonlyMap<string, string>): string[] {
   const names = [
     fleet.domain,
@@ -79,7 +79,7 @@ describe("another operator runs the same program with another file:", () => {
   it("code that did would be found, comments and longer words would not", () => {
     const planted = [
       "// a comment may say 8085 and Clinical",
-      'const where = "https://ai.isha.buzz/v1"; /* Qwen-0.6B */',
+      'const base = "https://ai.isha.buzz/v1"; /* Qwen-0.6B */',
       "const port = 8_085;",
       'if (agent === "Triage") return ClaimsAdjuster[18085];',
     ];

@@ -54,7 +54,7 @@ describe("a fleet file that is right", () => {
 interface Fault {
   readonly what: string;
   readonly breakIt: Parameters<typeof faultsOf>[0];
-  /** The field, the reason and what would mend it, in the message's order. */
+  /** The field, the reason and its fix, in the message's order. */
   readonly says: readonly [field: string, reason: string, mend: string];
 }
 
@@ -138,7 +138,7 @@ const CROSS_CHECKS: readonly Fault[] = [
   },
 ];
 
-describe("a fleet file that is wrong is refused with the field, the reason and the mend:", () => {
+describe("a fleet file that is wrong is refused with the field, the reason and the fix:", () => {
   it.each(CROSS_CHECKS)("$what", ({ breakIt, says }) => {
     const faults = faultsOf(breakIt);
     expect(faults).toHaveLength(1);
@@ -180,7 +180,7 @@ describe("a fleet file that is wrong is refused with the field, the reason and t
     ["a box", "boxes[0]: ", (_, { box }) => Object.assign(box, { colour: "red" })],
     ["a server", "boxes[0].servers[2]: ", (_, { third }) => Object.assign(third, { colour: "red" })],
     ["the file itself", "(the file itself): ", (fleet) => Object.assign(fleet, { colour: "red" })],
-  ])("a field of %s that nobody knows, by its name", (_what, at, breakIt) => {
+  ])("an unknown field of %s, by its name", (_what, at, breakIt) => {
     const faults = faultsOf(breakIt);
     expect(faults).toHaveLength(1);
     expect(faults[0]).toContain(at);

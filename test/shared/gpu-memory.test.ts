@@ -10,7 +10,7 @@ describe("the memory of one server", () => {
     expect(need.total).toBeCloseTo(5.9, 12);
   });
 
-  it("has a q8_0 cache of 34 bytes where f16 takes 64", () => {
+  it("has a q8_0 cache of 34 bytes instead of f16's 64", () => {
     const need = gpuMemoryGib({ ...QUARTER_GIB_OF_CACHE, weightsGib: 5, kvType: "q8_0", ubatch: 512 });
     expect(need.kv).toBe(0.1328125);
   });

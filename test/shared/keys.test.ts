@@ -53,7 +53,7 @@ describe("a body", () => {
 });
 
 describe("a query", () => {
-  it("has a page's size where it names none", () => {
+  it("has a default page size", () => {
     expect(KeyListQuery.parse({})).toEqual({ limit: 100 });
     expect(AuditQuery.parse({ limit: "7", target: "Ab3dEf6hIj9k" })).toEqual({
       limit: 7,

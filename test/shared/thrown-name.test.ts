@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { thrownName } from "../../shared/thrown-name.ts";
 
-it("tells an error's class and never its words; of anything else that was thrown, nothing", () => {
+it("contains an error's class and never its message; of anything else that was thrown, nothing", () => {
   class PatientError extends TypeError {
     override readonly name = "PatientError";
   }

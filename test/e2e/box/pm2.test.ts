@@ -1,4 +1,4 @@
-// What only PM2 can show: `pm2 reload isha-agent` under load, where the new agent takes over on the same port while
+// A property that only PM2 shows: `pm2 reload isha-agent` under load, in which the new agent takes over on the same port while
 // the old one finishes what it has, and no client may notice; and which server holds how much memory on the card.
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";

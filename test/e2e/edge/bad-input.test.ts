@@ -1,4 +1,4 @@
-// What the edge refuses: each with its status and code, none of it seen by a llama-server, none a 500, and no
+// The edge's refusals: each with its status and code, none seen by a llama-server, none a 500, and no
 // word of the client's in the answer.
 import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -200,7 +200,7 @@ test("a body without a length that grows too large is a 413", async () => {
 const keys: [what: string, headers: Record<string, string>, code: string][] = [
   ["no key", { authorization: "" }, "missing_key"],
   ["another scheme", { authorization: "Basic ZGV2LWtleTo=" }, "invalid_key"],
-  ["a key of somebody else's", { authorization: "Bearer sk-proj-abcdef" }, "invalid_key"],
+  ["another service's key", { authorization: "Bearer sk-proj-abcdef" }, "invalid_key"],
   [
     "a key of ours with a wrong letter",
     { authorization: `Bearer isha_0123456789_${"a".repeat(49)}` },

@@ -1,4 +1,4 @@
-// What happens when a server isn't up: a replica, another model with its label, a refusal that says why.
+// The answer when a server is down: a replica, another model with its label, or a refusal that states the reason.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { LOAD_WAIT_MS } from "../../../shared/limits.ts";
 import { startStack } from "../../../scripts/stack.mjs";
@@ -81,7 +81,7 @@ describe("a server that refuses connections", () => {
     expect(events<Labelled>(streamed).at(-2)).toMatchObject({ isha: { port: 8081, fallback_from: 8085 } });
   });
 
-  test("is replaced by the next one where the first fallback is down too", async () => {
+  test("is replaced by the next one if the first fallback is down too", async () => {
     await kill(8085, 8081);
     const answer = await ask(stack, { model_port: 8085, max_tokens: 3, messages: CHEST_PAIN });
     expect(answer.headers.get("x-isha-port")).toBe("8080");

@@ -54,7 +54,7 @@ async function repeated(run: () => Promise<Ran>): Promise<Ran> {
 }
 
 /** What a command prints as JSON. */
-async function told<T>(line: string, keyFile?: string): Promise<T> {
+async function result<T>(line: string, keyFile?: string): Promise<T> {
   const ran = await isha(`${line} --json`, keyFile);
   expect(ran.err).toBe("");
   return JSON.parse(ran.out) as T;
@@ -69,7 +69,7 @@ interface Made {
 }
 
 /** A new key for a clinic. */
-const clinic = (name: string): Promise<Made> => told<Made>(`keys create --name ${name} --agents Clinical`);
+const clinic = (name: string): Promise<Made> => result<Made>(`keys create --name ${name} --agents Clinical`);
 
 describe("an operator's day", () => {
   test("the first admin key makes the operator's own, and from then on counts no more", async () => {
@@ -82,7 +82,7 @@ describe("an operator's day", () => {
     expect((await isha("keys list", FIRST)).err).toContain("401 invalid_key");
   });
 
-  test("a key made for a clinic may what was said, and why it was refused the rest is told by the request's id", async () => {
+  test("a clinic's key may do what was granted, and `why` explains its refusals by request id", async () => {
     const { id, key } = await clinic("riverside");
     expect((await asClinic(key)).status).toBe(200);
     const refused = await asClinic(key, "Claims");
@@ -100,7 +100,7 @@ describe("an operator's day", () => {
     expect(out).not.toContain("chest pain");
   });
 
-  test("what a key used is in its usage, to the token the answer told", async () => {
+  test("a key's usage matches its answer to the token", async () => {
     const { id, key } = await clinic("counted");
     const { usage } = JSON.parse((await asClinic(key)).text) as { usage: Record<string, number> };
     interface Report {
@@ -112,7 +112,7 @@ describe("an operator's day", () => {
     }
     let report: Report | null = null;
     await until(async () => {
-      report = await told<Report>(`usage --key ${id}`);
+      report = await result<Report>(`usage --key ${id}`);
       return report.total.calls > 0;
     }, "the call in the ledger");
     expect(report).toMatchObject({
@@ -124,12 +124,14 @@ describe("an operator's day", () => {
 
   test("a change holds, a rotation ends the old secret, a revocation ends the key; all of it is in the audit", async () => {
     const { id, key } = await clinic("eastside");
-    expect(await told(`keys change ${id} --agents all --per-second 7 --tokens-per-month 5M`)).toMatchObject({
-      agents: null,
-      limits: { perSecond: 7, tokensPerMonth: 5_000_000 },
-    });
+    expect(await result(`keys change ${id} --agents all --per-second 7 --tokens-per-month 5M`)).toMatchObject(
+      {
+        agents: null,
+        limits: { perSecond: 7, tokensPerMonth: 5_000_000 },
+      },
+    );
     await until(async () => (await asClinic(key, "Claims")).status === 200, "the change");
-    const rotated = await told<Made>(`keys rotate ${id} --grace 0`);
+    const rotated = await result<Made>(`keys rotate ${id} --grace 0`);
     await until(async () => (await asClinic(key)).status === 401, "the old secret's end");
     expect((await asClinic(rotated.key)).status).toBe(200);
     expect((await isha(`keys revoke ${id}`)).code).toBe(2);
@@ -140,12 +142,12 @@ describe("an operator's day", () => {
       readonly entries: readonly { readonly action: string }[];
     }
     await until(async () => {
-      const { entries } = await told<Audit>(`audit --target ${id} --all`);
+      const { entries } = await result<Audit>(`audit --target ${id} --all`);
       return entries.map(({ action }) => action).join() === "key.revoke,key.rotate,key.change,key.create";
     }, "the audit");
   });
 
-  test("what the service refuses is told in its words, with the request id", async () => {
+  test("a refusal of the service is printed with its message and request id", async () => {
     const ran = await isha("keys show nobody0000001");
     expect(ran.code).toBe(1);
     expect(ran.err).toMatch(

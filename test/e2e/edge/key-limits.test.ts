@@ -1,4 +1,4 @@
-// What holds a key back, asked for at the edge: how many calls it may make in a second and have at once, its revocation, which travels over
+// A key's limits, set at the edge: how many calls it may make in a second and have at once, its revocation, which travels over
 // the link to calls that wait, and its month, whose tokens come back from the box by way of the ledger.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -154,7 +154,7 @@ test("an agent that was restarted is linked again, and calls of the edge find it
   ).toHaveProperty("choices");
 });
 
-// How much of a limit can be used is `test/limits/lease-simulation.test.ts`'s.
+// `test/limits/lease-simulation.test.ts` shows how much of a limit is usable.
 /** So few that any machine asks oftener, and two that a fast one exceeds and a slow one may not. */
 const QUOTAS = [3, 20, 200];
 const SMALLEST = 3;

@@ -22,7 +22,7 @@ test("a chat by agent type", async () => {
   expect(chat.usage?.completion_tokens).toBeGreaterThan(0);
 });
 
-test("a streamed chat, with its usage where it was asked for", async () => {
+test("a streamed chat, with its usage on request", async () => {
   const stream = await client.chat.completions.create({
     model: "MedPalm2-8B",
     messages,

@@ -20,7 +20,7 @@ import { until } from "../../support/until.ts";
 const PACE = 120;
 const CLIENTS = 10;
 
-/** Where answers stand still: less than a slot makes in a second, however late it is noticed. */
+/** Token at which answers pause: fewer than a slot decodes in a second, however late that is noticed. */
 const STANDS_AT = 60;
 
 const BOX = "box1";
@@ -84,7 +84,7 @@ function print(what: string, { calls, whole, estimated, tokens, tokensBooked, mo
   );
 }
 
-test("finished calls are exact to the token, where events have 0, 2 or 3 of them", async () => {
+test("finished calls are exact to the token, even if events have 0, 2 or 3 of them", async () => {
   const calls = proof.ports.flatMap((port) =>
     [true, false].flatMap((stream) =>
       (["openai", "mediczy"] as const).map((format) =>

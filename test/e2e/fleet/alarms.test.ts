@@ -88,7 +88,7 @@ const found = (alarm: string, state: string): Message | undefined =>
 const received = (alarm: string, state: string): Promise<Message> =>
   until(() => found(alarm, state), `${alarm} ${state}`);
 
-/** How long a condition had held when the edge raised its alarm, by the edge's own clock and record, milliseconds. */
+/** How long a condition had held when the edge raised its alarm, by the edge's own clock and record, in milliseconds. */
 async function heldMs({ alarm, since, text }: Message): Promise<number> {
   const { events = [] } = (await edgeView(stack)) ?? {};
   const raised = events.find((event) => {

@@ -1,4 +1,4 @@
-// What may happen to the links of two boxes under load, in an order drawn from a seed: cuts in mid-frame, links that
+// Faults of two boxes' links under load, in an order drawn from a seed: cuts in mid-frame, links that
 // only seem to be there, frames that arrive twice, an edge that is killed and comes back. Whenever the links are whole
 // again the edge sees what the agents see, and in the end every call is in the ledger, once and to the token.
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -129,7 +129,7 @@ async function differs(): Promise<string[]> {
       seen(told?.state !== "up", told?.servers ?? []),
       seen(own.draining, own.servers),
     ].map((one) => JSON.stringify(one));
-    if (told === undefined || theirs !== ours) found.push(`${box}: ${theirs} but it says ${ours}`);
+    if (told === undefined || theirs !== ours) found.push(`${box}: ${theirs} but it reports ${ours}`);
   }
   return found;
 }

@@ -316,8 +316,8 @@ test("a lost box ends the streams it was sending with one error event, and nothi
   print("loss", { streaming: byBox(ended), endedWithAnError: lost.length, newCalls: byBox(after) });
 });
 
-test("a box whose link is cut is used where the others are full, and with no link at all calls go by the fleet file", async () => {
-  onTestFinished(() => BOXES.forEach((box) => links.mend(box)));
+test("a box whose link is cut is used if the others are full, and with no link at all calls go by the fleet file", async () => {
+  onTestFinished(() => BOXES.forEach((box) => links.repair(box)));
   links.cut("north");
   await until(async () => (await edgeBox(stack, "north"))?.agents === 0, "north's link is gone");
   await untilCallsGoTo("south");

@@ -5,7 +5,7 @@ import { Agent, request } from "node:http";
 import { boxToken } from "../../../shared/box-token.ts";
 import { encodeCall, type Call } from "../../../shared/call-headers.ts";
 
-/** Where an agent is, and what proves to it that its edge is asking. */
+/** An agent's address, and the secret that proves to it that its edge is calling. */
 export interface AgentAddress {
   readonly agentUrl: string;
   readonly boxSecret: string;
@@ -24,7 +24,7 @@ export interface Asked {
   readonly body: object;
   readonly call?: Partial<Call>;
   readonly signal?: AbortSignal;
-  /** Told of the answer's status, then of each piece of it. */
+  /** Called with the answer's status, then with each piece of it. */
   readonly onPiece?: (piece: string) => void;
 }
 
@@ -116,7 +116,7 @@ interface Chunk {
   }[];
 }
 
-/** What a stream told its client. */
+/** The content of a stream as its client received it. */
 export interface StreamTold {
   readonly text: string;
   readonly ids: readonly string[];
@@ -149,7 +149,7 @@ export function readStream(text: string): StreamTold {
   };
 }
 
-/** The code of an error answer, in whatever shape it came; null where it is none of ours. */
+/** The code of an error answer, in any shape; null if it is none of ours. */
 export function codeOf(told: Told): string | null {
   try {
     return (JSON.parse(told.text) as { error?: { code?: string } }).error?.code ?? null;

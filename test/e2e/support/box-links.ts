@@ -6,14 +6,14 @@ import { startTornLink, type TornLink } from "./torn-link.ts";
 import { FrameDoubler } from "./frame-doubler.ts";
 
 export interface BoxLinks {
-  /** Where every agent dials. */
+  /** The address that every agent dials. */
   readonly url: string;
-  /** Where it leads; nothing passes before that is said. */
+  /** Sets its target; nothing passes before that. */
   lead(to: string): void;
-  /** Resets the box's links and takes no new one, until `mend`. */
+  /** Resets the box's links and accepts no new one, until `repair`. */
   cut(box: string): void;
-  mend(box: string): void;
-  /** Lets nothing pass on the links there are, in neither direction, and tells nobody. */
+  repair(box: string): void;
+  /** Lets nothing pass on the links there are, in neither direction, without closing them. */
   silence(box: string): void;
   /** The share of frames that arrive twice, on links of any box; `next` is from 0 to below 1. */
   double(share: number, next: () => number): void;
@@ -112,7 +112,7 @@ export async function startBoxLinks(boxes: readonly string[] = ["north", "south"
       way.isCut = true;
       for (const socket of way.sockets) socket.resetAndDestroy();
     },
-    mend: (box) => void (wayOf(box).isCut = false),
+    repair: (box) => void (wayOf(box).isCut = false),
     silence: (box) => {
       for (const socket of wayOf(box).sockets) silent.add(socket);
     },

@@ -1,4 +1,4 @@
-// What tests of several boxes ask: the edge for its view of the fleet, each agent for its own, each box's
+// Queries for tests of several boxes: the edge for its view of the fleet, each agent for its own, each box's
 // simulators for what they were sent; and calls that are watched while they stream.
 import { createHmac } from "node:crypto";
 import { boxToken } from "../../../shared/box-token.ts";
@@ -116,7 +116,7 @@ export function hold(stack: Stack, box: string, port: number, calls: number, tok
 
 export interface Streamed {
   readonly status: number;
-  /** The box that answered; null where none did. */
+  /** The box that answered; null if none did. */
   readonly box: string | null;
   readonly text: string;
   /** `Retry-After`, seconds; null without one. */
@@ -162,7 +162,7 @@ export async function callEdge(
   return { status: response.status, box, text, retryAfterS: retryAfter === null ? null : Number(retryAfter) };
 }
 
-/** The code of an error answer; null where it is none. */
+/** The code of an error answer; null if it is none. */
 export function errorCode(text: string): string | null {
   try {
     return (JSON.parse(text) as { error?: { code?: string } }).error?.code ?? null;

@@ -1,4 +1,4 @@
-// What each call of a storm came to, judged by the answer the same model gives when nothing is wrong.
+// Judges each call of a storm by the answer the same model gives when nothing is wrong.
 import fleet from "../../../fleet.config.ts";
 import { codeOf, readStream, type Told, type Usage } from "./agent-call.ts";
 import { PACE, switchOn, type HarmedBox } from "./harmed-box.ts";
@@ -29,7 +29,7 @@ interface Whole {
 export type References = ReadonlyMap<string, Whole>;
 const referenceName = (file: string, prompt: string, cap: number): string => `${file}|${prompt}|${cap}`;
 
-/** What each model answers to each question when nobody disturbs it, asked of its own servers. */
+/** Each model's undisturbed answer to each question, from its own servers. */
 export async function takeReferences(box: HarmedBox): Promise<References> {
   const found = new Map<string, Whole>();
   const servers = fleet.boxes[0]?.servers ?? [];
@@ -78,7 +78,7 @@ export class Verdicts {
     "other text or counts": 0,
     "another error": 0,
   };
-  /** The same in words, for whoever mends it. */
+  /** The same as text, for the engineer who fixes it. */
   readonly wrongs: string[] = [];
   readonly #references: References;
 
@@ -87,12 +87,12 @@ export class Verdicts {
   }
 
   /** Judges one call that its client stayed for. */
-  judge(told: Told, prompt: string, cap: number): void {
-    const verdict = told.status === 200 ? this.#ofStream(told, prompt, cap) : ofRefusal(told);
+  judge(answer: Told, prompt: string, cap: number): void {
+    const verdict = answer.status === 200 ? this.#ofStream(answer, prompt, cap) : ofRefusal(answer);
     if ("is" in verdict) return add(this.counts, verdict.is);
     this.wrong[verdict.wrong] += 1;
     this.wrongs.push(
-      `${verdict.wrong}, ${verdict.why}: ${told.status} ${told.ended} …${told.text.slice(-300)}`,
+      `${verdict.wrong}, ${verdict.why}: ${answer.status} ${answer.ended} …${answer.text.slice(-300)}`,
     );
   }
 
@@ -105,11 +105,11 @@ export class Verdicts {
     return of("complete") / (of("complete", "refused", "error event") + this.wrongs.length);
   }
 
-  #ofStream(told: Told, prompt: string, cap: number): Verdict {
-    const stream = readStream(told.text);
+  #ofStream(answer: Told, prompt: string, cap: number): Verdict {
+    const stream = readStream(answer.text);
     const [file = ""] = stream.models;
     const whole = this.#references.get(referenceName(file, prompt, cap));
-    if (told.ended !== "whole") return no("truncated without a word", "cut off");
+    if (answer.ended !== "whole") return no("truncated without a word", "cut off");
     if (stream.dones === 0 && stream.errors.length === 0) return no("truncated without a word", "no end");
     if (stream.ids.length > 1 || stream.models.length > 1) return no("something twice", "two answers");
     if (stream.roles > 1 || stream.dones > 1 || stream.finishes.length > 1)
@@ -118,7 +118,7 @@ export class Verdicts {
       return no("other text or counts", "text");
     if (stream.errors.length > 0) {
       const [code = ""] = stream.errors;
-      const last = told.text.trimEnd().split("\n\n").at(-1) ?? "";
+      const last = answer.text.trimEnd().split("\n\n").at(-1) ?? "";
       if (stream.errors.length > 1 || stream.dones > 0 || !last.startsWith('data: {"error"'))
         return no("something twice", "not one error at its end");
       return PERMITTED.has(code) ? { is: `error event ${code}` } : no("another error", code);
@@ -139,8 +139,8 @@ export class Verdicts {
 type Verdict = { readonly is: string } | { readonly wrong: Wrong; readonly why: string };
 const no = (wrong: Wrong, why: string): Verdict => ({ wrong, why });
 
-function ofRefusal(told: Told): Verdict {
-  const code = codeOf(told);
-  if (told.ended === "whole" && code !== null && PERMITTED.has(code)) return { is: `refused ${code}` };
-  return no("another error", `status ${told.status}`);
+function ofRefusal(answer: Told): Verdict {
+  const code = codeOf(answer);
+  if (answer.ended === "whole" && code !== null && PERMITTED.has(code)) return { is: `refused ${code}` };
+  return no("another error", `status ${answer.status}`);
 }

@@ -42,7 +42,7 @@ export class FrameDoubler {
   }
 }
 
-/** Of the frame that begins here, its masking key included; null where it isn't whole. */
+/** Of the frame that begins here, its masking key included; null if it is incomplete. */
 function frameLength(bytes: Buffer): number | null {
   if (bytes.length < 2) return null;
   const second = bytes.readUInt8(1);

@@ -12,7 +12,7 @@ export interface HarmedBox extends AgentAddress {
   controlUrl(port: number): string;
   /** Sends a signal to a server, of which PM2 starts another, which must load. @returns the process it was sent to */
   signal(port: number, signal: NodeJS.Signals): Promise<number>;
-  /** How long a server loads from its next start on, milliseconds. */
+  /** How long a server loads from its next start on, in milliseconds. */
   loadIn(port: number, ms: number): Promise<void>;
 }
 

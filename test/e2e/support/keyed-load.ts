@@ -1,7 +1,7 @@
 // Calls with a key, from many clients at once, and what came of each: when it was sent, what was answered.
 import { CHEST_PAIN, type Stack } from "./ask.ts";
 
-/** One call. Times are this process's, milliseconds since 1970: on one machine the edge's too. */
+/** One call. Times are this process's, in milliseconds since 1970: on one machine the edge's too. */
 export interface Fate {
   readonly sentAt: number;
   /** When all of the answer had come. */

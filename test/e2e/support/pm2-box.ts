@@ -28,7 +28,7 @@ export interface Pm2Box extends HarmedBox {
   apps(): Promise<Pm2App[]>;
   /** The pids of the servers' processes, by port. */
   pids(): Promise<ReadonlyMap<number, number>>;
-  /** How long a server loads from its next start on, milliseconds. At the box's own start they take none. */
+  /** How long a server loads from its next start on, in milliseconds. At the box's own start they take none. */
   loadIn(port: number, ms: number): Promise<void>;
   /** Ends everything and removes the folder. */
   stop(): Promise<void>;

@@ -3,11 +3,11 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 
 export interface TornLink {
   readonly url: string;
-  /** Where it leads; nothing passes before that is said. */
+  /** Sets its target; nothing passes before that. */
   lead(to: string): void;
   /** Lets so many bytes more through toward the edge, then resets both ends in mid-frame. @returns once it is torn */
   tearAfter(bytes: number): Promise<void>;
-  /** On the connections there are, lets everything toward the agent vanish and tells nobody: half-open links. */
+  /** On the connections there are, drops everything toward the agent without closing them: half-open links. */
   deafen(): void;
   /** How often it was torn. */
   readonly tears: () => number;

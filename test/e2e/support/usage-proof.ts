@@ -1,5 +1,5 @@
 // Makes calls of which each has a key of its own, so that the ledger's sums by key show each call apart, and compares
-// what is booked with what the simulators report that they really did.
+// the booked usage with what the simulators report that they really did.
 import { expect } from "vitest";
 import type { Call } from "../../../shared/call-headers.ts";
 import { UsageReport, type UsageSums } from "../../../shared/usage-report.ts";
