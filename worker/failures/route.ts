@@ -1,4 +1,4 @@
-// GET /admin/requests/:id: the fate of a request that was refused or failed, for whoever asks why.
+// GET /admin/requests/:id: shows an operator why a request was refused or failed.
 import type { Context } from "hono";
 import { HOUR_MS } from "../../shared/calendar.ts";
 import { RefusedError } from "../../shared/errors.ts";
@@ -7,12 +7,12 @@ import {
   FAILURES_KEPT,
   FAILURES_KEPT_MS,
   type FailureFlood,
-  type FailedRequest,
+  type RequestFate,
 } from "../../shared/failures.ts";
 import type { EdgeEnv } from "../context.ts";
 import { fleetObject } from "../stubs.ts";
 
-/** As `middleware/request-id.ts` makes them. */
+/** As `http/request-id.ts` makes them. */
 const REQUEST_ID = /^req_[0-9a-f]{32}$/;
 
 export function showRequest() {
@@ -22,7 +22,7 @@ export function showRequest() {
       throw new RefusedError({
         code: "invalid_request",
         message:
-          'id: a request id is "req_" and 32 hexadecimal digits, as in the x-request-id header and the error\'s request_id.',
+          'id: must be "req_" and 32 hexadecimal digits, as in the x-request-id header and the error\'s request_id.',
         param: "id",
       });
     }
@@ -30,23 +30,23 @@ export function showRequest() {
     const failure = await fleet.failure(id);
     if (failure === null)
       throw new RefusedError({ code: "not_found", message: missing(await fleet.floods()), param: "id" });
-    const failed: FailedRequest = {
+    const fate: RequestFate = {
       ...failure,
       at: new Date(failure.at).toISOString(),
       meaning: meaningOf(failure.code),
     };
-    return c.json(failed);
+    return c.json(fate);
   };
 }
 
 function missing(floods: readonly FailureFlood[]): string {
   const hours = FAILURES_KEPT_MS / HOUR_MS;
-  const counted = floods
+  const counts = floods
     .map(({ code, route, key, count }) => `${count} × ${code} on ${route}${key === null ? "" : ` by ${key}`}`)
     .join(", ");
-  const flood = counted === "" ? "" : ` Largest floods: ${counted}.`;
+  const flood = counts === "" ? "" : ` Largest floods: ${counts}.`;
   return (
-    `No failed request of this id is kept. It succeeded, is older than ${hours} hours, is past the newest ` +
-    `${FAILURES_KEPT}, failed less than two seconds ago, or was one of a flood that was only counted.${flood}`
+    `No failed request with this id is stored. It succeeded, is older than ${hours} hours, is older than the newest ` +
+    `${FAILURES_KEPT} failures, failed less than two seconds ago, or was part of a flood that was only counted.${flood}`
   );
 }

@@ -1,50 +1,69 @@
-// Which failures are kept one by one: of each kind so many a minute, so that one client's flood doesn't push
-// everybody else's failures out of the store. The others are counted. Pure; its state may be lost at any time.
+// Decides which failures are stored one by one and which are only counted, so that one client's flood doesn't evict
+// the failures of all other clients. Pure; its state may be lost at any time.
 import type { Failure, FailureFlood } from "../../shared/failures.ts";
 
-/** Kept a minute of one code, route and key: enough to see a pattern, and half an hour until they fill the store. */
-export const SINGLES_A_MINUTE = 300;
-
-/** Kinds told apart within a minute; beyond them failures are counted. */
-const MAX_KINDS = 2_000;
-
-const MINUTE_MS = 60_000;
-
-export interface FailurePace {
-  readonly minute: number;
-  /** Kept in this minute, by kind. */
-  readonly kept: ReadonlyMap<string, number>;
+export interface SamplingLimits {
+  /** Failures of one kind (code, route and key) that are passed on one by one in a sampling period. */
+  readonly perKind: number;
+  /** Failures that are passed on one by one in one batch. */
+  readonly perBatch: number;
+  /** Kinds that are distinguished. Beyond them a failure is only counted, under its code alone if need be. */
+  readonly kinds: number;
 }
 
-export const NO_FAILURES: FailurePace = { minute: 0, kept: new Map() };
-
-export function sortFailures(
-  pace: FailurePace,
-  failures: readonly Failure[],
-  now: number,
-): {
-  readonly pace: FailurePace;
-  readonly singles: readonly Failure[];
+export interface FailureBatch {
+  readonly failures: readonly Failure[];
   readonly floods: readonly FailureFlood[];
-} {
-  const minute = Math.floor(now / MINUTE_MS);
-  const kept = new Map(minute === pace.minute ? pace.kept : []);
-  const singles: Failure[] = [];
-  const floods: FailureFlood[] = [];
-  for (const failure of failures) {
-    const kind = kindOf(failure);
-    const soFar = kept.get(kind) ?? (kept.size < MAX_KINDS ? 0 : SINGLES_A_MINUTE);
-    if (soFar < SINGLES_A_MINUTE) {
-      kept.set(kind, soFar + 1);
-      singles.push(failure);
-    } else {
-      floods.push({ at: failure.at, code: failure.code, route: failure.route, key: failure.key, count: 1 });
-    }
-  }
-  return { pace: { minute, kept }, singles, floods };
 }
 
-/** No code, route or key holds a line break. */
+/** The route of a flood that covers all further routes and keys of a code. */
+export const ANY_ROUTE = "*";
+
+export class FailureSampler {
+  readonly #limits: SamplingLimits;
+  /** Failures passed on one by one in this period, by kind. */
+  readonly #sampled = new Map<string, number>();
+  #failures: Failure[] = [];
+  readonly #floods = new Map<string, FailureFlood>();
+
+  constructor(limits: SamplingLimits) {
+    this.#limits = limits;
+  }
+
+  add(failure: Failure): void {
+    const { perKind, perBatch, kinds } = this.#limits;
+    const kind = kindOf(failure);
+    const sampled = this.#sampled.get(kind) ?? (this.#sampled.size < kinds ? 0 : perKind);
+    if (sampled >= perKind || this.#failures.length >= perBatch) return this.#count(failure);
+    this.#sampled.set(kind, sampled + 1);
+    this.#failures.push(failure);
+  }
+
+  /** Returns what was added since the last call. */
+  take(): FailureBatch {
+    const batch = { failures: this.#failures, floods: [...this.#floods.values()] };
+    this.#failures = [];
+    this.#floods.clear();
+    return batch;
+  }
+
+  /** Starts a new sampling period: every kind may be stored one by one again. */
+  startPeriod(): void {
+    this.#sampled.clear();
+  }
+
+  #count({ at, code, route, key }: Failure): void {
+    const isKnown = this.#floods.has(kindOf({ code, route, key }));
+    const kind =
+      isKnown || this.#floods.size < this.#limits.kinds
+        ? { code, route, key }
+        : { code, route: ANY_ROUTE, key: null };
+    const count = (this.#floods.get(kindOf(kind))?.count ?? 0) + 1;
+    this.#floods.set(kindOf(kind), { ...kind, at, count });
+  }
+}
+
+/** No code, route or key contains a line break. */
 function kindOf({ code, route, key }: Pick<Failure, "code" | "route" | "key">): string {
   return `${code}\n${route}\n${key ?? ""}`;
 }

@@ -1,17 +1,19 @@
-// The store of failures: the newest ones, so that `isha why` finds a request's fate, and counts of those that came
-// too fast to keep. It forgets as it writes.
+// Stores the newest failures, so that `isha why` finds a request, and counts of those that came too fast to store.
+// Old rows are deleted as new ones are written. Reads are cached: SQLite bills every row that it looks at.
+//
+// Tables: `failures` has a row for each stored failure, in order of `n`; `floods` has a row for each hour, code,
+// route and key (empty for none) with the time of the last failure and the number of failures that were only counted.
 import { HOUR_MS } from "../../shared/calendar.ts";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure, type FailureFlood } from "../../shared/failures.ts";
+import { ANY_ROUTE } from "./sampling.ts";
 
-/** Rows of counts: an hour, code, route and key each; a day of them, for more kinds than a deployment has. */
+/** Rows of `floods`: enough for a day of more kinds than a deployment has. Further kinds are counted by code. */
 const MAX_FLOODS = 2_000;
-/** What further kinds are counted under. */
-const ANY_ROUTE = "*";
 
 /** The error table has fewer. */
 const MAX_CODES = 64;
 
-/** Longest text in a row, characters: ids and routes are far shorter, a cause is a sentence. */
+/** Longest text in a row, in characters: ids and routes are far shorter, a cause is a sentence. */
 const MAX_CHARACTERS = 300;
 
 interface FailureRow extends Record<string, SqlStorageValue> {
@@ -31,23 +33,20 @@ interface FloodRow extends Record<string, SqlStorageValue> {
   count: number;
 }
 
-export class FailureTables {
+export class FailureStore {
   readonly #sql: SqlStorage;
-  /** The newest, as stored; null until read. A console asks twice a second, and every row read is billed. */
-  #newest: { readonly most: number; readonly failures: readonly Failure[] } | null = null;
-  /** Rows before `from` are older than `since`: what is asked of later times need not read them. */
-  #late = { from: 0, since: 0 };
+  /** The newest failures as stored; null until they are read. A console asks twice a second. */
+  #newest: { readonly limit: number; readonly failures: readonly Failure[] } | null = null;
+  /** Rows before `first` are older than `since`: a query from a later time can skip them. */
+  #recent = { first: 0, since: 0 };
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-  }
-
-  create(): void {
-    this.#sql.exec(
+    sql.exec(
       `CREATE TABLE IF NOT EXISTS failures
        (n INTEGER PRIMARY KEY, request_id TEXT UNIQUE, at INTEGER, code TEXT, route TEXT, key TEXT, cause TEXT)`,
     );
-    this.#sql.exec(
+    sql.exec(
       `CREATE TABLE IF NOT EXISTS floods
        (hour INTEGER, code TEXT, route TEXT, key TEXT, at INTEGER, count INTEGER, PRIMARY KEY (hour, code, route, key)) WITHOUT ROWID`,
     );
@@ -67,7 +66,7 @@ export class FailureTables {
         cause === null ? null : short(cause),
       );
     if (floods.length > 0) this.#count(floods, now);
-    this.#forget(now);
+    this.#deleteOld(now);
   }
 
   find(requestId: string, now: number): Failure | null {
@@ -81,34 +80,34 @@ export class FailureTables {
     return row === undefined ? null : failureOf(row);
   }
 
-  /** The largest floods of the time that is kept. */
-  floods(most: number, now: number): FailureFlood[] {
+  /** The largest floods that are still stored. */
+  floods(limit: number, now: number): FailureFlood[] {
     return this.#sql
       .exec<FloodRow>(
         `SELECT max(at) AS at, code, route, key, sum(count) AS count FROM floods WHERE at > ?
          GROUP BY code, route, key ORDER BY 5 DESC LIMIT ?`,
         now - FAILURES_KEPT_MS,
-        most,
+        limit,
       )
       .toArray()
       .map(({ at, code, route, key, count }) => ({ at, code, route, key: key === "" ? null : key, count }));
   }
 
-  /** The newest first. */
-  newest(most: number, now: number): Failure[] {
+  /** Newest first. */
+  newest(limit: number, now: number): Failure[] {
     const oldest = now - FAILURES_KEPT_MS;
-    if (this.#newest?.most !== most) {
+    if (this.#newest?.limit !== limit) {
       const rows = this.#sql.exec<FailureRow>(
         "SELECT request_id, at, code, route, key, cause FROM failures WHERE at > ? ORDER BY n DESC LIMIT ?",
         oldest,
-        most,
+        limit,
       );
-      this.#newest = { most, failures: rows.toArray().map(failureOf) };
+      this.#newest = { limit, failures: rows.toArray().map(failureOf) };
     }
     return this.#newest.failures.filter(({ at }) => at > oldest);
   }
 
-  /** How many there were of each code since then, those of floods that were still going on among them. */
+  /** The number of failures of each code since a time, including the floods that were still going on then. */
   byCode(since: number): { readonly code: string; readonly count: number }[] {
     return this.#sql
       .exec<{ code: string; count: number }>(
@@ -124,9 +123,9 @@ export class FailureTables {
       .toArray();
   }
 
-  /** The first row of those since then. Numbers only grow: the last row always stays. */
+  /** The number of the first row after a time. Numbers only grow, because the last row is never deleted. */
   #firstAfter(since: number): number {
-    const from = since < this.#late.since ? 0 : this.#late.from;
+    const from = since < this.#recent.since ? 0 : this.#recent.first;
     const { first } = this.#sql
       .exec<{ first: number }>(
         `SELECT coalesce((SELECT n FROM failures WHERE n >= ? AND at > ? ORDER BY n LIMIT 1),
@@ -135,12 +134,12 @@ export class FailureTables {
         since,
       )
       .one();
-    this.#late = { from: first, since };
+    this.#recent = { first, since };
     return first;
   }
 
   #count(floods: readonly FailureFlood[], now: number): void {
-    // Once for all of them, each a new row at most: counting reads every row.
+    // Counted once for all of them, because counting reads every row. Each adds at most one row.
     const rows = this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM floods").one().n;
     for (const [index, flood] of floods.entries()) {
       const at = Math.min(flood.at, now);
@@ -158,7 +157,7 @@ export class FailureTables {
     }
   }
 
-  #forget(now: number): void {
+  #deleteOld(now: number): void {
     const oldest = now - FAILURES_KEPT_MS;
     this.#sql.exec(
       `DELETE FROM failures WHERE n <= (SELECT max(n) FROM failures) - ?

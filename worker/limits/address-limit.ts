@@ -1,5 +1,5 @@
 // The address limit in this isolate: admits requests by free passes and leased tokens, sends the lease requests to the
-// addresses' objects, and counts floods at the platform's own shield.
+// addresses' objects, and counts floods at the platform's own shield (design.md, 10).
 import type { Refusal } from "../../shared/errors.ts";
 import { addressObject } from "../stubs.ts";
 import { AddressState } from "./address-state.ts";
@@ -9,14 +9,13 @@ import { LeaseTable } from "./lease-table.ts";
 import type { PendingLease, Token } from "./lease.ts";
 import type { LimitStatus } from "./rate-headers.ts";
 import * as refusals from "./refusals.ts";
+import type { LimitRefusal } from "./refusals.ts";
 
 /** For how many addresses an isolate counts, of its 128 MiB (test/limits/memory.test.ts). */
 const MAX_ADDRESSES = 100_000;
 
 /** `token`: null for a free pass. */
-export type AddressAdmission =
-  | { readonly ok: true; readonly token: Token | null }
-  | { readonly ok: false; readonly refusal: Refusal };
+export type AddressAdmission = LimitRefusal | { readonly ok: true; readonly token: Token | null };
 
 export class AddressLimits {
   readonly #states = new LeaseTable(MAX_ADDRESSES, () => new AddressState());
@@ -35,11 +34,11 @@ export class AddressLimits {
   /** Admits or refuses a request: at once, unless a lease request has to be sent. */
   admit(caller: Caller, state: AddressState, now: number): AddressAdmission | Promise<AddressAdmission> {
     const shieldedForMs = state.shieldedForMs(now);
-    if (shieldedForMs > 0) return { ok: false, refusal: refusals.addressShielded(shieldedForMs) };
+    if (shieldedForMs > 0) return this.#refused(state, refusals.addressShielded(shieldedForMs), now);
     const availability = state.availability(now, this.#perSecond);
     if (availability !== "free") this.#countAtShield(caller, state);
     if (availability === "none") return this.#send(caller, state, state.request(now, this.#perSecond));
-    if (availability === "spent") return this.#refused(state, now);
+    if (availability === "spent") return this.#spent(state, now);
     const token = state.take(availability, now);
     const topUp = state.topUp(now, this.#perSecond);
     if (topUp !== null) caller.context.waitUntil(this.#send(caller, state, topUp));
@@ -64,14 +63,19 @@ export class AddressLimits {
       const answer = await addressObject(caller.bindings, caller.address).lease(request);
       const now = this.#clock();
       const token = state.receive(sent, answer, now);
-      return token === null ? this.#refused(state, now) : { ok: true, token };
+      return token === null ? this.#spent(state, now) : { ok: true, token };
     });
-    return admission ?? { ok: false, refusal: refusals.LIMITER_UNAVAILABLE };
+    return admission ?? this.#refused(state, refusals.LIMITER_UNAVAILABLE, this.#clock());
   }
 
-  #refused(state: AddressState, now: number): AddressAdmission {
+  #spent(state: AddressState, now: number): LimitRefusal {
     const { perSecond, resetMs } = this.status(state, now);
-    return { ok: false, refusal: refusals.addressLimitReached(perSecond, resetMs) };
+    return this.#refused(state, refusals.addressLimitReached(perSecond, resetMs), now);
+  }
+
+  /** An address that is refused has nothing left, whatever else is known of it. */
+  #refused(state: AddressState, refusal: Refusal, now: number): LimitRefusal {
+    return { ok: false, refusal, status: { ...this.status(state, now), remaining: 0 } };
   }
 
   /**

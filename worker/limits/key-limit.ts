@@ -1,6 +1,5 @@
 // The key limit in this isolate: admits requests by leased tokens and sends the lease requests to the keys' objects.
-// An answer of an object is permission and tokens in one.
-import type { Refusal } from "../../shared/errors.ts";
+// An answer of an object is permission and tokens in one (design.md, 7).
 import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import type { ShownKey } from "../auth/credential.ts";
@@ -13,6 +12,7 @@ import { LeaseTable } from "./lease-table.ts";
 import { LEASE_LIFE_MS, type PendingLease, type Token } from "./lease.ts";
 import type { LimitStatus } from "./rate-headers.ts";
 import * as refusals from "./refusals.ts";
+import type { LimitRefusal } from "./refusals.ts";
 import { RefusedKeys, type KeyFault } from "./refused-keys.ts";
 
 /** For how many keys an isolate has leases and remembers refusals: under 1 KiB each, of 128 MiB. */
@@ -22,15 +22,8 @@ const MAX_KEYS = 10_000;
 const KNOWN_GOOD_MS = 5 * 60_000;
 
 export type KeyAdmission =
-  | KeyRefusal
+  | LimitRefusal
   | { readonly ok: true; readonly record: KeyRecord; readonly token: Token };
-
-export interface KeyRefusal {
-  readonly ok: false;
-  readonly refusal: Refusal;
-  /** Null if the object doesn't confirm the key. */
-  readonly status: LimitStatus | null;
-}
 
 export class KeyLimits {
   readonly #states = new LeaseTable(MAX_KEYS, () => new KeyState());
@@ -72,14 +65,16 @@ export class KeyLimits {
     return this.at(key, now).isNewerThan(LEASE_LIFE_MS, now);
   }
 
-  status({ lease }: KeyState, { limits }: KeyRecord, now: number): LimitStatus {
-    const { perSecond } = limits;
+  /** Null until the key's object has confirmed it. */
+  status({ lease, snapshot }: KeyState, now: number): LimitStatus | null {
+    if (snapshot === null) return null;
+    const { perSecond } = snapshot.record.limits;
     const { remaining, resetMs } = lease.left(now) ?? { remaining: perSecond, resetMs: RATE_WINDOW_MS };
     return { perSecond, remaining: Math.min(perSecond, remaining), resetMs };
   }
 
   /** The refusal that needs no lease request, if there is one. */
-  refusal(caller: Caller, state: KeyState, now: number): KeyRefusal | null {
+  refusal(caller: Caller, state: KeyState, now: number): LimitRefusal | null {
     const { snapshot } = state;
     if (snapshot === null) return null;
     if (snapshot.quotaSpent && caller.isModelCall && state.isNewerThan(LEASE_LIFE_MS, now))
@@ -118,7 +113,7 @@ export class KeyLimits {
     return admission ?? { ok: false, refusal: refusals.LIMITER_UNAVAILABLE, status: null };
   }
 
-  /** @returns null if the token came too late: the key may have been revoked since. The record and a refusal count. */
+  /** @returns null if the token came too late (8): the key may have been revoked since. The record and a refusal count. */
   #receive(
     caller: Caller,
     key: ShownKey,
@@ -147,16 +142,14 @@ export class KeyLimits {
     return this.#windowSpent(state, record, now);
   }
 
-  #monthSpent(state: KeyState, record: KeyRecord, now: number): KeyRefusal {
-    return {
-      ok: false,
-      refusal: refusals.quotaExceeded(record, now),
-      status: this.status(state, record, now),
-    };
+  #monthSpent(state: KeyState, record: KeyRecord, now: number): LimitRefusal {
+    return { ok: false, refusal: refusals.quotaExceeded(record, now), status: this.status(state, now) };
   }
 
-  #windowSpent(state: KeyState, record: KeyRecord, now: number): KeyRefusal {
-    const status = { ...this.status(state, record, now), remaining: 0 };
-    return { ok: false, refusal: refusals.keyLimitReached(status.perSecond, status.resetMs), status };
+  #windowSpent({ lease }: KeyState, { limits }: KeyRecord, now: number): LimitRefusal {
+    const { perSecond } = limits;
+    const resetMs = lease.left(now)?.resetMs ?? RATE_WINDOW_MS;
+    const refusal = refusals.keyLimitReached(perSecond, resetMs);
+    return { ok: false, refusal, status: { perSecond, remaining: 0, resetMs } };
   }
 }

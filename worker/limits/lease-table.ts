@@ -31,7 +31,7 @@ export class LeaseTable<T> {
   }
 
   /**
-   * After a step back of the clock, leases would live past their windows: all entries are dropped, and answers that
+   * (12) After a step back of the clock, leases would live past their windows: all entries are dropped, and answers that
    * are still to come change entries that nothing reads. A request's clock stands still while it is worked on, so it
    * may lag behind another's by less than the margin.
    */

@@ -4,7 +4,7 @@ import { LEASE_MARGIN_MS, RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { LeaseGrant, LeaseRequest } from "./lease-request.ts";
 import { MAX_SHARE } from "./rate-window.ts";
 
-/** An answer counts for this long from its request on: a key's revocation reaches every isolate within a second. */
+/** An answer counts for this long from its request on: a key's revocation reaches every isolate within a second (7). */
 export const LEASE_LIFE_MS = RATE_WINDOW_MS - LEASE_MARGIN_MS;
 
 /** Tokens are short if they last for less than this and two round trips (5). */
@@ -75,7 +75,7 @@ export class Lease {
   request(now: number, quota: number): PendingLease {
     this.#turn(now);
     this.#spare = Math.floor(quota * SPARE_SHARE);
-    // Between the margin and the end, the object is still in the old window: more than one token would be lost.
+    // Between the margin and the end, the object is still in the old window: more than one token would be lost (6).
     const isEnding = !this.#isLive(now) && now < this.#endsAt;
     return this.#send(now, quota, 1, isEnding ? 1 : Math.max(1, this.#missing(now)));
   }
@@ -147,7 +147,7 @@ export class Lease {
     return { sentAt: now, want, waiting, expected, answered: false };
   }
 
-  /** A request that is never answered is forgotten with its second. */
+  /** A request that is never answered is forgotten a second after its own (5). */
   #settle({ sentAt, expected }: PendingLease): void {
     const age = this.#second - secondOf(sentAt);
     if (age === 0) this.#pending = Math.max(0, this.#pending - expected);

@@ -1,6 +1,7 @@
 // Admits requests against leased tokens of their key and their address; sends lease requests to the limiter objects
 // when tokens are missing. With tokens at hand nothing is waited for. A request that one limit refuses spends nothing
-// of the other, and a limiter object that doesn't answer is a refusal, never a guess. See design.md.
+// of the other, and a limiter object that doesn't answer is a refusal, never a guess. Numbers in comments are decisions
+// of design.md.
 import type { Refusal } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
@@ -8,10 +9,11 @@ import type { ShownKey } from "../auth/credential.ts";
 import { AddressLimits, type AddressAdmission } from "./address-limit.ts";
 import type { AddressState } from "./address-state.ts";
 import type { Caller } from "./caller.ts";
-import { KeyLimits, type KeyAdmission, type KeyRefusal } from "./key-limit.ts";
+import { KeyLimits, type KeyAdmission } from "./key-limit.ts";
 import type { KeyState } from "./key-state.ts";
 import type { LimitStatus, LimitStatuses } from "./rate-headers.ts";
 import * as refusals from "./refusals.ts";
+import type { LimitRefusal } from "./refusals.ts";
 
 /** Whether a request is admitted, with the state of its limits for the headers of its answer. */
 export type Admission<T> =
@@ -61,92 +63,75 @@ export class Limiter {
     const known = this.#keys.refusal(caller, state, now);
     if (known !== null) return refused(known.refusal, known.status, null);
     const address = this.#keys.isExempt(key, state) ? null : this.#addresses.at(caller, now);
-    const hasToken = state.lease.availability(now) === "token";
-    if (!hasToken) {
+    if (state.lease.availability(now) !== "token") {
       const fault = this.#keys.fault(key, now);
       const isSuspect = address !== null && address.keysRefusedForMs(now) > 0;
       if (fault !== null || (isSuspect && !this.#keys.isKnownGood(key, state, now)))
         return this.reject(caller, refusals.keyFault(fault ?? "unknown"), key);
     }
+    // (11) The address comes first: if it is at its limit, the key's object isn't called.
     const byAddress = address === null ? null : this.#addresses.admit(caller, address, now);
-    if (address !== null && byAddress !== null && "ok" in byAddress && !byAddress.ok) {
-      const { snapshot } = state;
-      const status = hasToken && snapshot !== null ? this.#keys.status(state, snapshot.record, now) : null;
-      return refused(byAddress.refusal, status, this.#spent(address, now));
-    }
+    if (byAddress !== null && "ok" in byAddress && !byAddress.ok)
+      return refused(byAddress.refusal, this.#keys.status(state, now), byAddress.status);
     const byKey = this.#keys.admit(caller, key, state, now);
+    const attempt = { caller, key, state, address };
     return byKey instanceof Promise || byAddress instanceof Promise
-      ? this.#admitLater(caller, key, state, { byKey, address, byAddress })
-      : this.#decide(caller, key, state, { byKey, address, byAddress });
+      ? this.#admitLater(attempt, byKey, byAddress)
+      : this.#decide(attempt, byKey, byAddress);
   }
 
-  /** The objects of the key and the address are called in parallel. */
+  /** (11) The objects of the key and the address are called in parallel. */
   async #admitLater(
-    caller: Caller,
-    key: ShownKey,
-    state: KeyState,
-    pending: Verdicts<Soon<KeyAdmission>, Soon<AddressAdmission>>,
+    attempt: Attempt,
+    pendingKey: Soon<KeyAdmission>,
+    pendingAddress: Soon<AddressAdmission> | null,
   ): Promise<Admission<KeyRecord>> {
-    let { address } = pending;
-    let byAddress = await pending.byAddress;
-    const byKey = await pending.byKey;
+    const byAddress = await pendingAddress;
+    const byKey = await pendingKey;
+    if (byAddress !== null || !byKey.ok || byKey.record.addressExempt)
+      return this.#decide(attempt, byKey, byAddress);
     // The key was exempt from the address limit by its previous record, and is no longer.
-    if (byKey.ok && !byKey.record.addressExempt && byAddress === null) {
-      address = this.#addresses.at(caller, this.#clock());
-      byAddress = await this.#addresses.admit(caller, address, this.#clock());
-    }
-    return this.#decide(caller, key, state, { byKey, address, byAddress });
+    const now = this.#clock();
+    const address = this.#addresses.at(attempt.caller, now);
+    const late = await this.#addresses.admit(attempt.caller, address, now);
+    return this.#decide({ ...attempt, address }, byKey, late);
   }
 
-  #decide(
-    caller: Caller,
-    key: ShownKey,
-    state: KeyState,
-    { byKey, address, byAddress }: Verdicts<KeyAdmission, AddressAdmission>,
-  ): Admission<KeyRecord> {
+  /** (11) A request that one limit refuses returns its token of the other. */
+  #decide(attempt: Attempt, byKey: KeyAdmission, byAddress: AddressAdmission | null): Admission<KeyRecord> {
+    if (!byKey.ok) return this.#refusedByKey(attempt, byKey, byAddress);
     const now = this.#clock();
-    if (!byKey.ok) return this.#refusedByKey(caller, key, byKey, address, byAddress);
+    const { state, address } = attempt;
     const { record, token } = byKey;
-    if (record.addressExempt || address === null || byAddress === null) {
+    if (record.addressExempt || address === null) {
       if (byAddress?.ok === true) address?.giveBack(byAddress.token, now);
-      return {
-        ok: true,
-        value: record,
-        limits: { key: this.#keys.status(state, record, now), address: null },
-      };
+      return { ok: true, value: record, limits: { key: this.#keys.status(state, now), address: null } };
     }
-    if (!byAddress.ok) {
+    if (byAddress?.ok === false) {
       state.lease.giveBack(token, now);
-      return refused(byAddress.refusal, this.#keys.status(state, record, now), this.#spent(address, now));
+      return refused(byAddress.refusal, this.#keys.status(state, now), byAddress.status);
     }
-    const limits = {
-      key: this.#keys.status(state, record, now),
-      address: this.#addresses.status(address, now),
-    };
+    const limits = { key: this.#keys.status(state, now), address: this.#addresses.status(address, now) };
     return { ok: true, value: record, limits };
   }
 
-  /** A known key that is refused returns its address's token; an unknown key pays for its lease request, and counts as failed. */
+  /** (11) An unknown key keeps its address's token, because it cost a lease request, and counts as failed. */
   #refusedByKey(
-    caller: Caller,
-    key: ShownKey,
-    { refusal, status }: KeyRefusal,
-    address: AddressState | null,
+    { caller, key, address }: Attempt,
+    { refusal, status }: LimitRefusal,
     byAddress: AddressAdmission | null,
   ): Admission<never> {
     const now = this.#clock();
-    if (refusal.code === "invalid_key") {
+    if (refusal.code !== "invalid_key") {
+      if (byAddress?.ok === true) address?.giveBack(byAddress.token, now);
+    } else if (this.#keys.countsAsFailed(key, now)) {
       // An exemption was the key's.
-      const state = address ?? this.#addresses.at(caller, now);
-      if (this.#keys.countsAsFailed(key, now)) {
-        state.noteFailedKey(now);
-        this.#addresses.report(caller, state, now);
-      }
-    } else if (byAddress?.ok === true) {
-      address?.giveBack(byAddress.token, now);
+      const counted = address ?? this.#addresses.at(caller, now);
+      counted.noteFailedKey(now);
+      this.#addresses.report(caller, counted, now);
     }
-    return address !== null && byAddress?.ok === false
-      ? refused(byAddress.refusal, status, this.#spent(address, now))
+    return byAddress?.ok === false
+      ? refused(byAddress.refusal, status, byAddress.status)
       : refused(refusal, status, null);
   }
 
@@ -157,25 +142,20 @@ export class Limiter {
   ): Soon<Admission<T>> {
     const address = this.#addresses.at(caller, this.#clock());
     const settle = (admission: AddressAdmission): Admission<T> => {
-      const now = this.#clock();
-      if (!admission.ok) return refused(admission.refusal, null, this.#spent(address, now));
-      return decide(address, { key: null, address: this.#addresses.status(address, now) });
+      if (!admission.ok) return refused(admission.refusal, null, admission.status);
+      return decide(address, { key: null, address: this.#addresses.status(address, this.#clock()) });
     };
     const admission = this.#addresses.admit(caller, address, this.#clock());
     return admission instanceof Promise ? admission.then(settle) : settle(admission);
   }
-
-  /** An address that was refused has nothing left, whatever else is known of it. */
-  #spent(address: AddressState, now: number): LimitStatus {
-    return { ...this.#addresses.status(address, now), remaining: 0 };
-  }
 }
 
-/** What both limits decided; the address's is null for a key that is exempt from it. */
-interface Verdicts<K, A> {
-  readonly byKey: K;
+/** A request with the states of its limits; the address's is null for a key that is exempt from it. */
+interface Attempt {
+  readonly caller: Caller;
+  readonly key: ShownKey;
+  readonly state: KeyState;
   readonly address: AddressState | null;
-  readonly byAddress: A | null;
 }
 
 function refused(refusal: Refusal, key: LimitStatus | null, address: LimitStatus | null): Admission<never> {

@@ -4,7 +4,15 @@ import type { Refusal } from "../../shared/errors.ts";
 import { FAILED_KEYS_A_MINUTE } from "../../shared/limits.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import { INVALID } from "../auth/credential.ts";
+import type { LimitStatus } from "./rate-headers.ts";
 import type { KeyFault } from "./refused-keys.ts";
+
+/** A refusal of one limit, with its state for the headers; null if nothing is known of it. */
+export interface LimitRefusal {
+  readonly ok: false;
+  readonly refusal: Refusal;
+  readonly status: LimitStatus | null;
+}
 
 export const LIMITER_UNAVAILABLE: Refusal = {
   code: "limiter_unavailable",

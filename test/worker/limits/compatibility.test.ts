@@ -19,8 +19,8 @@ const NOON = 1_790_000_000_500;
 const HASH = "a".repeat(64);
 const RECORD = record({ addressExempt: true });
 
-/** The previous release's objects: they read `standing` and answer with tokens of the next window. */
-const previousLease = { granted: 3, remaining: 5, endsInMs: 500, later: 1 };
+/** The previous release's objects read `standing`, and they also granted tokens of the next window. */
+const previousLease = { granted: 3, remaining: 0, endsInMs: 500, unknownField: 1 };
 const next = { granted: 2, remaining: 8, startsInMs: 500, endsInMs: 1_500 };
 
 it("an isolate of this release is admitted by objects of the previous one", async () => {
