@@ -7,7 +7,7 @@ import {
   FAILURES_KEPT,
   FAILURES_KEPT_MS,
   type FailureFlood,
-  type RequestFate,
+  type FailedRequest,
 } from "../../shared/failures.ts";
 import type { EdgeEnv } from "../context.ts";
 import { fleetObject } from "../stubs.ts";
@@ -30,12 +30,12 @@ export function showRequest() {
     const failure = await fleet.failure(id);
     if (failure === null)
       throw new RefusedError({ code: "not_found", message: missing(await fleet.floods()), param: "id" });
-    const fate: RequestFate = {
+    const failed: FailedRequest = {
       ...failure,
       at: new Date(failure.at).toISOString(),
       meaning: meaningOf(failure.code),
     };
-    return c.json(fate);
+    return c.json(failed);
   };
 }
 
