@@ -1,8 +1,8 @@
-// The fleet this deployment runs: one box, five llama-servers. Everything that names a domain, a port, a
-// model or an agent type stands here and nowhere else. `npm run check` says what is wrong with it, and where.
+// The fleet of this deployment: one box with five llama-servers. Only this file contains domains, ports, models and agent
+// types. `npm run check` validates it and reports each fault with its field.
 import { defineFleet } from "./shared/fleet.ts";
 
-// Two slots of 2,048 tokens with a q8_0 cache and small micro-batches: five servers then need 23.1 of 24 GiB.
+// With two slots of 2,048 tokens, a q8_0 cache and small micro-batches, the five servers need 23.1 of 24 GiB.
 const common = { slots: 2, contextPerSlot: 2048, maxTokens: 1024, kvType: "q8_0", ubatch: 128 } as const;
 const llama8b = { ...common, kvKibPerToken: 128 } as const;
 const qwen = {

@@ -1,10 +1,10 @@
-// Wires the parts of the agent: servers, probes, journal, link and HTTP server. `main.ts` gives it the real
-// environment; tests give it parts of their own. It reads no environment and decides nothing.
+// Wires the parts of the agent: servers, probes, journal, link and HTTP server. `main.ts` passes the real environment;
+// tests pass their own parts. It reads no environment variables and decides nothing.
 import { createHash } from "node:crypto";
 import type { Logger } from "pino";
 import { DEFAULT_AGENT, type Box, type FleetConfig } from "../shared/fleet.ts";
 import { MAX_RETAINED_BYTES } from "../shared/limits.ts";
-import { thrownName } from "../shared/thrown-name.ts";
+import { thrownName } from "../shared/errors.ts";
 import { fleetText } from "../shared/wire.ts";
 import { lateFailure } from "./calls/late-failure.ts";
 import type { CallObserver } from "./calls/report.ts";
@@ -29,7 +29,7 @@ import { RecentTraffic } from "./telemetry/traffic.ts";
 import { answerTokens, callEnd } from "./usage/call-usage.ts";
 import type { UsageJournal } from "./usage/journal.ts";
 
-/** How often the journals of processes that have exited are looked for. */
+/** How often the agent searches for the journals of exited processes. */
 const ADOPT_MS = 60_000;
 
 /** How long the first probes of the servers may take before the agent reports that it is ready. */
@@ -45,22 +45,22 @@ export interface AgentParts {
   readonly epoch: string;
   readonly upstreams: ReadonlyMap<number, Upstream>;
   readonly llamaApiKey: string;
-  /** All that are valid; the first one signs. */
+  /** All valid secrets; the first one signs. */
   readonly boxSecrets: readonly [string, ...string[]];
-  /** Where the link is dialled; null for no link. */
+  /** The URL to which the link connects; null for no link. */
   readonly edgeUrl: string | null;
   readonly journal: UsageJournal;
-  /** Null if this machine has none of the servers' cards. */
+  /** Null if this machine has no GPU. */
   readonly gpu: GpuProbe | null;
   readonly pm2: Pm2Probe | null;
-  /** Whether another agent process leases the same slots. */
+  /** Whether another agent process uses the same slots. */
   readonly isShared: () => Promise<boolean>;
   readonly log: Logger;
-  /** Monotonic, milliseconds. */
+  /** Monotonic, in ms. */
   readonly clock: () => number;
-  /** The clock of calls: their silences, queue times and retries; by default `clock`. */
+  /** The clock for calls: silences, queue times and retries; `clock` by default. */
   readonly callClock?: () => number;
-  /** Milliseconds since 1970. */
+  /** Unix time in ms. */
   readonly wallClock: () => number;
   readonly random: () => number;
   readonly healthTimeoutMs?: number | undefined;
@@ -73,11 +73,11 @@ export interface Agent extends AgentServer {
   readonly metrics: Metrics;
   readonly bodies: RetainedBodies;
   readonly commands: EdgeCommands;
-  /** Probes the servers; returns once each has been probed, or after 1.5 s. */
+  /** Starts the probes; resolves when every server has been probed, or after 1.5 s. */
   start(): Promise<void>;
-  /** Dials the edge, if there is one to dial. */
+  /** Connects to the edge if a URL is set. */
   startLink(): void;
-  /** Stops the probes, sends the last usage and closes the journal. Calls must be over. */
+  /** Stops the probes, sends the last usage and closes the journal. All calls must have ended. */
   stop(): Promise<void>;
 }
 
@@ -169,7 +169,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     isEdge: await tokenCheck(parts.boxSecrets, box.name, "edge-to-agent"),
     bodies,
     control: {
-      // Reports only which ports are up, so it needs no token: `npm start -- --real` and people on the box use it.
+      // Reports only which ports are up, so it needs no token: `npm start -- --real` and operators on the box use it.
       "/healthz": async () => ({
         contentType: JSON_TYPE,
         body: JSON.stringify(boxHealth(box.name, version, live.servers, commands.drained)),
@@ -201,7 +201,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     start: async () => {
       await adopt();
       live.start();
-      // Before that it would refuse calls for servers that are ready.
+      // Until the first probes have returned, the agent would refuse calls for servers that are ready.
       await live.known(FIRST_PROBES_MS);
     },
     startLink: () => {

@@ -1,34 +1,33 @@
-// The agent's HTTP server: who may speak, which route, one renderer for what goes wrong. Calls take the path
-// straight through node:http; what operators and the edge ask beside them goes through itty-router.
+// Serves HTTP: checks the edge's token, chooses the route, and renders errors in one place. Calls go directly through
+// node:http; the control routes for operators and the edge go through itty-router.
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { IttyRouter } from "itty-router";
 import type { Logger } from "pino";
 import { AGENT_HEADER, DIALECT_PATHS, callDecoder, TOKEN_HEADER, type Call } from "../shared/call-headers.ts";
-import type { Refusal } from "../shared/errors.ts";
 import { AGENT_KEEP_ALIVE_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "../shared/limits.ts";
-import { thrownName } from "../shared/thrown-name.ts";
+import { thrownName, type Refusal } from "../shared/errors.ts";
 import { ClientAnswer } from "./answers/client-answer.ts";
 import { CLIENT_LEFT, type CallObserver, type CallReport } from "./calls/report.ts";
 import { runCall, type CallInput } from "./calls/run-call.ts";
 import { IdleConnections } from "./idle-connections.ts";
 import type { RetainedBodies, RetainedBody, NotRetained } from "./calls/request-bodies.ts";
 
-// An import of it would load all that it can name, its own fetch and WebSocket too: 14 MB.
+// An `import` would also load node:http's fetch and WebSocket: 14 MB.
 const { createServer } = process.getBuiltinModule("node:http");
 
-/** How often silences are looked for, milliseconds: a comment a second is then at most a quarter late. */
+/** How often answers are checked for silence: a comment due each second is then at most 250 ms late. */
 const TICK_MS = 250;
 
-/** Kinds of call whose headers are remembered as checked: keys × agent types × what they ask for, a few hundred bytes each. */
+/** Size of the cache of checked call headers: keys × agent types × request kinds, a few hundred bytes each. */
 const CALL_KINDS = 1_000;
 
-/** How long an agent may drain, milliseconds: it must be over before PM2's kill time-out. */
+/** How long an agent may drain; it must end before PM2's kill timeout. */
 export const DRAIN_MS = CALL_DEADLINE_MS + 5_000;
 
-/** So long before that it takes nothing more from connections of before, whose clients can't know, milliseconds. */
+/** This long before the drain ends, the agent also refuses calls on existing connections. */
 const DRAIN_CLOSES_MS = 60_000;
 
-/** What a route besides the calls answers with. */
+/** The answer of a control route. */
 export interface ControlAnswer {
   readonly contentType: string;
   readonly body: string;
@@ -40,13 +39,13 @@ export interface ServerParts extends Pick<
 > {
   readonly isEdge: (token: string | undefined) => boolean;
   readonly bodies: RetainedBodies;
-  /** `GET` routes and what they answer. */
+  /** `GET` routes without a token. */
   readonly control: Readonly<Record<string, () => Promise<ControlAnswer>>>;
-  /** Those that answer only who has the edge's token. */
+  /** `GET` routes that require the edge's token. */
   readonly guarded: Readonly<Record<string, () => Promise<ControlAnswer>>>;
-  /** An operator holds the box: it takes no further calls, and goes on living. */
+  /** Whether an operator has drained the box: it accepts no new calls but keeps running. */
   readonly isDrained: () => boolean;
-  /** Books a call's dispatch; what it gives back books its end, once. */
+  /** Books a call's dispatch; the returned function books its end, once. */
   readonly onDispatch: (
     call: Call,
     port: number,
@@ -59,16 +58,16 @@ export interface ServerParts extends Pick<
 
 export interface AgentServer {
   readonly server: Server;
-  /** Takes no further calls; those that run go on. */
+  /** Stops accepting calls; running calls continue. */
   drain(): void;
   readonly draining: boolean;
-  /** Closes connections that have had nothing to do for so long, milliseconds. */
+  /** Closes connections that have been idle for at least `idleForMs`. */
   closeIdle(idleForMs: number): void;
-  /** Until the calls that have begun are over and booked: some are counted after their client has all of it. */
+  /** Resolves when all calls so far have ended and been booked; some are counted after the client has its answer. */
   booked(): Promise<unknown>;
 }
 
-/** Everything the agent answers: the dialects' paths for calls, and its control routes. */
+/** Creates the server for all routes: the dialects' paths for calls, and the control routes. */
 export function createAgentServer(parts: ServerParts): AgentServer {
   const control = IttyRouter();
   for (const [path, answer] of Object.entries(parts.control)) control.get(path, answer);
@@ -121,15 +120,15 @@ async function answerControl(
   response: ServerResponse,
 ): Promise<void> {
   const path = request.url ?? "/";
-  // Two slashes would be read as a host's name.
-  const asked: ControlRequest = {
+  // A path that begins with two slashes would be parsed as a host name.
+  const controlRequest: ControlRequest = {
     method: request.method ?? "GET",
     url: `http://agent.invalid${path}`,
     isEdge: isFromEdge(parts, request),
   };
   const answer = path.startsWith("//")
     ? undefined
-    : ((await control.fetch(asked)) as ControlAnswer | Refusal | undefined);
+    : ((await control.fetch(controlRequest)) as ControlAnswer | Refusal | undefined);
   if (answer === undefined) return refuse(parts, request, response, NO_ROUTE);
   if ("code" in answer) return refuse(parts, request, response, answer);
   response.writeHead(200, {
@@ -145,7 +144,7 @@ function isFromEdge(parts: ServerParts, request: IncomingMessage): boolean {
   return parts.isEdge(typeof token === "string" ? token : undefined);
 }
 
-/** The calls that are being answered. */
+/** Accepts calls and keeps track of the open ones. */
 class Calls {
   readonly #parts: ServerParts;
   readonly #open = new Map<ClientAnswer, Promise<void>>();
@@ -178,7 +177,7 @@ class Calls {
     return Promise.allSettled(this.#open.values());
   }
 
-  /** What is left of the time for draining; null while it doesn't drain. */
+  /** The time left for draining; null if the agent isn't draining. */
   #drainLeftMs(): number | null {
     return this.#drainingSince === null ? null : this.#drainingSince + DRAIN_MS - this.#parts.clock();
   }
@@ -187,10 +186,10 @@ class Calls {
     const parts = this.#parts;
     if (!isFromEdge(parts, request)) return refuse(parts, request, response, NOT_THE_EDGE);
     if (request.method !== "POST") return refuse(parts, request, response, NO_ROUTE);
-    if (parts.isDrained()) return refuse(parts, request, response, HELD);
+    if (parts.isDrained()) return refuse(parts, request, response, BOX_DRAINED);
     const left = this.#drainLeftMs();
     if (left !== null) {
-      // The connection would bring its next call here too, instead of to the agent that takes over.
+      // Otherwise the client would send its next call here too, and not to the agent that takes over.
       response.setHeader("connection", "close");
       if (left < DRAIN_CLOSES_MS) return refuse(parts, request, response, DRAINING);
     }
@@ -200,19 +199,19 @@ class Calls {
       parts.log.error({ event: "call-headers", reason: internal });
       return refuse(parts, request, response, { ...VERSION_SKEW, internal });
     }
-    const { call: asked } = decoded;
-    const call = left === null ? asked : { ...asked, deadlineMs: Math.min(asked.deadlineMs, left) };
-    const leave = parts.dispatch.admit(call);
-    if (typeof leave !== "function") return refuse(parts, request, response, leave);
-    // Some calls are counted and booked after their client has all of it; it may ask again before that.
-    response.once("finish", leave);
+    const call =
+      left === null ? decoded.call : { ...decoded.call, deadlineMs: Math.min(decoded.call.deadlineMs, left) };
+    const release = parts.dispatch.admit(call);
+    if (typeof release !== "function") return refuse(parts, request, response, release);
+    // Some calls are counted and booked after the client has its answer; it may send the next call before that.
+    response.once("finish", release);
     const answer = new ClientAnswer(response, call, parts.box);
     const served = this.#serve(call, answer, request, response);
     this.#open.set(answer, served);
     try {
       await served;
     } finally {
-      leave();
+      release();
       this.#open.delete(answer);
     }
   }
@@ -226,15 +225,15 @@ class Calls {
     const parts = this.#parts;
     const arrivedAt = parts.clock();
     const ending = new AbortController();
-    // From here on: a body that trickles in counts too.
+    // The deadline includes the time that the body takes to arrive.
     const deadline = setTimeout(() => ending.abort(DEADLINE), call.deadlineMs);
     const onClose = (): void => {
-      // After an answer's end it is no leaving, and an abort costs as much as it says.
+      // After a finished answer the client may disconnect; an unneeded abort would cost time.
       if (!response.writableFinished) ending.abort(CLIENT_LEFT);
     };
     response.once("close", onClose);
     try {
-      const body = await bodyInTime(parts, request, ending.signal);
+      const body = await readBody(parts, request, ending.signal);
       if ("code" in body) return answer.fail(body, false);
       let booked: ((report: CallReport, ms: number) => void) | null = null;
       try {
@@ -268,8 +267,8 @@ class Calls {
   }
 }
 
-/** The body, or why there is none: too large, no room, broken off, or the call ended before it had come. */
-async function bodyInTime(
+/** Reads the body, or returns why there is none: too large, no room, broken off, or the call ended before it arrived. */
+async function readBody(
   parts: ServerParts,
   request: IncomingMessage,
   signal: AbortSignal,
@@ -279,7 +278,7 @@ async function bodyInTime(
   return signal.aborted ? (signal.reason as Refusal) : BODY_REFUSALS[body];
 }
 
-/** Refuses what never became a call. */
+/** Refuses a request that didn't become a call. */
 function refuse(
   parts: ServerParts,
   request: IncomingMessage,
@@ -297,35 +296,35 @@ function refuse(
 
 const INTERNAL: Refusal = {
   code: "internal",
-  message: "The origin agent failed on this request. The request id finds it in the log.",
+  message: "The origin agent failed on this request. Search its log for the request id.",
 };
 const NO_ROUTE: Refusal = { code: "not_found", message: "The origin agent has no such route." };
 const NOT_THE_EDGE: Refusal = {
   code: "scope_missing",
-  message: "This is the origin agent; it takes calls from its edge alone. Ask at the public address.",
+  message: "The origin agent accepts calls only from its edge. Use the service's public address.",
 };
 const VERSION_SKEW: Refusal = {
   code: "internal",
-  message: "Edge and origin agent are of versions that don't fit. Deploy the agents, then the edge.",
+  message: "The edge and the origin agent have incompatible versions. Deploy the agents, then the edge.",
 };
 const DRAINING: Refusal = {
   code: "draining",
-  message: "This box is being restarted and takes no further calls. Ask again in a few seconds.",
+  message: "This box is being restarted and accepts no new calls. Try again in a few seconds.",
   retryAfterMs: 2_000,
 };
-const HELD: Refusal = {
+const BOX_DRAINED: Refusal = {
   code: "draining",
-  message: "This box has been taken out of service and takes no further calls. Ask again in a minute.",
+  message: "This box has been taken out of service and accepts no new calls. Try again in a minute.",
   retryAfterMs: 60_000,
 };
 const BODY_REFUSALS: Readonly<Record<NotRetained, Refusal>> = {
   "too-large": {
     code: "body_too_large",
-    message: `The body is larger than ${MAX_BODY_BYTES} bytes, the most one request may have.`,
+    message: `The body exceeds the limit of ${MAX_BODY_BYTES} bytes.`,
   },
   "no-room": {
     code: "overloaded",
-    message: "The box holds as many requests as it has memory for. Ask again in a second.",
+    message: "The box has no memory left for further requests. Try again in a second.",
     retryAfterMs: 1_000,
   },
   broken: CLIENT_LEFT,
@@ -333,5 +332,5 @@ const BODY_REFUSALS: Readonly<Record<NotRetained, Refusal>> = {
 const DEADLINE: Refusal = {
   code: "deadline_exceeded",
   message:
-    "The call reached its deadline before its answer was whole. Ask for fewer tokens, or stream to keep what came.",
+    "The call reached its deadline before its answer was complete. Request fewer tokens, or use streaming to keep a partial answer.",
 };

@@ -1,5 +1,5 @@
-// The shape of a key, `isha_<id>_<secret><check>`: enough to refuse a mistyped one without asking anybody.
-// The check characters catch typing and cutting errors; they keep nothing secret.
+// Formats and parses API keys, `isha_<id>_<secret><check>`. The check characters reveal a mistyped or truncated key
+// without a lookup; they protect no secret.
 
 const BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -13,21 +13,21 @@ const SHAPE = new RegExp(
   `^isha_([0-9A-Za-z]{8,32})_([0-9A-Za-z]{${SECRET_LENGTH}})([0-9A-Za-z]{${CHECK_LENGTH}})$`,
 );
 
-/** An id of ours: 71 bits in base62, so that two keys never meet. */
+/** 72 random bits in base62, so that no two keys get the same id. */
 const ID_LENGTH = 12;
 
-/** Random bytes an id is made of. */
+/** Random bytes in an id. */
 export const KEY_ID_BYTES = 9;
 
-/** Random bytes a secret is made of. */
+/** Random bytes in a secret. */
 export const KEY_SECRET_BYTES = 32;
 
-/** A new key's id. @param random `KEY_ID_BYTES` random bytes. */
+/** A new key's id. @param random `KEY_ID_BYTES` random bytes */
 export function newKeyId(random: Uint8Array): string {
   return toBase62(numberOf(random), ID_LENGTH);
 }
 
-/** The id a key's object is named by, or null where this is no key of ours or was mistyped. */
+/** The key's id, which names its object; null if the text isn't one of our keys or was mistyped. */
 export function apiKeyId(key: string): string | null {
   const [, id, secret, check] = SHAPE.exec(key) ?? [];
   if (id === undefined || secret === undefined) return null;
@@ -35,9 +35,9 @@ export function apiKeyId(key: string): string | null {
 }
 
 /**
- * Writes a key.
- * @param id 8 to 32 base62 characters.
- * @param secret 32 random bytes.
+ * Formats a key.
+ * @param id 8 to 32 base62 characters
+ * @param secret `KEY_SECRET_BYTES` random bytes
  */
 export function formatApiKey(id: string, secret: Uint8Array): string {
   const body = `isha_${id}_${toBase62(numberOf(secret), SECRET_LENGTH)}`;

@@ -1,29 +1,26 @@
-// All that the agent, which parses no body, must know of a call: one versioned, checked table of fields, written by
-// the edge and read by the agent. They cross as one header of JSON, beside the two that differ from call to call;
-// a header a field would cost both ends as much as the whole call's other headers.
+// The headers of a call from the edge to the agent, which parses no bodies: one versioned and validated set of fields.
+// They travel as one JSON header, next to the two headers that differ from call to call: a header per field would cost
+// both ends as much as all other headers of the call.
 import * as z from "zod";
 import { BoundedMap } from "./bounded-map.ts";
 import { PRIORITIES } from "./fleet.ts";
 import { CALL_DEADLINE_MS, MAX_NAME_LENGTH } from "./limits.ts";
 
-/** Raised when a field changes its meaning; an agent refuses versions it doesn't know. New optional fields don't raise it. */
-export const CALL_VERSION = 2;
-
-/** Every header of ours begins so; the edge strips them from what clients send, first of all. */
-export const RESERVED_PREFIX = "x-isha-";
+/** Raised when a field changes its meaning; an agent refuses unknown versions. New optional fields don't raise it. */
+const CALL_VERSION = 2;
 
 /** A call's fields, as JSON in ASCII. */
-export const CALL_HEADER = "x-isha-call";
-/** Ours, unique; it stands in every log line and error. */
-export const REQUEST_ID_HEADER = "x-isha-request-id";
-/** Opaque name of one end user or conversation within the key; absent where the body names none. */
-export const SCOPE_HEADER = "x-isha-scope";
+const CALL_HEADER = "x-isha-call";
+/** The edge's id of the request; it is in every log line and error. */
+const REQUEST_ID_HEADER = "x-isha-request-id";
+/** Opaque name of one end user or conversation of the key; absent if the body names none. */
+const SCOPE_HEADER = "x-isha-scope";
 
-/** The protocols a call can be made in: each is a path of llama-server's and an error shape. */
-export const DIALECTS = ["chat"] as const;
+/** The protocols of a call: each has its own path at llama-server and its own error format. */
+const DIALECTS = ["chat"] as const;
 export type Dialect = (typeof DIALECTS)[number];
 
-/** Where each dialect is asked for, at the edge, at the agent and at llama-server alike. */
+/** The path of each dialect; the same at the edge, the agent and llama-server. */
 export const DIALECT_PATHS: Readonly<Record<Dialect, string>> = { chat: "/v1/chat/completions" };
 
 export const FORMATS = ["openai", "mediczy"] as const;
@@ -36,43 +33,43 @@ const port = z.int().min(1).max(65_535);
 const ports = z.array(port).max(64).readonly();
 const fieldValue = z.union([z.string(), z.number(), z.boolean(), z.record(z.string(), z.unknown())]);
 
-/** Longest call header, characters: 128 ports and a few fields to set stay far under it. */
+/** In characters; 128 ports and a few fields to set stay far below it. */
 const MAX_CALL_LENGTH = 8192;
 
-/** The whole contract of a call between edge and agent. */
+/** The contract of a call between the edge and the agent. */
 const CallFields = z.object({
   v: z.literal(CALL_VERSION),
   dialect: z.enum(DIALECTS),
   format: z.enum(FORMATS),
-  /** The port the client's words led to; `fallback_from` names it when another one serves. */
+  /** The port that the request resolved to; if another one serves the call, `fallback_from` names this one. */
   wantedPort: port,
-  /** Ports that may serve as they are, best first: the first that is ready takes the call. */
+  /** Preferred ports, best first: the first ready one takes the call. */
   ports,
-  /** Ports to try, in order, once none of those is up: another model may stand here, and only here. */
+  /** Ports to try, in order, if none of `ports` is up. Only these may be of another model. */
   fallbackPorts: ports,
   stream: z.boolean(),
-  /** Answers asked for at once; each takes a slot. */
+  /** Number of answers requested (`n`); each takes a slot. */
   choices: z.int().min(1),
-  /** Whether another server of the same model could finish the text without the client noticing. */
+  /** Whether another server of the same model can continue the answer without a visible break. */
   continuable: z.boolean(),
   keyId: label,
   agentType: label,
   priority: z.enum(PRIORITIES),
-  /** Most calls this key may have on this box at once, waiting ones too; null for no limit. */
+  /** The most calls that this key may have on this box at the same time, queued ones included; null for no limit. */
   concurrent: z.int().min(1).nullable(),
-  /** Milliseconds left, counted from the moment the agent reads this: no clocks need agree. */
+  /** Time left, counted from when the agent reads this, so that the clocks need not agree. */
   deadlineMs: z.int().min(1).max(CALL_DEADLINE_MS),
-  /** Fields the agent writes before the body's closing brace. */
+  /** Fields that the agent inserts before the body's closing brace. */
   set: z.record(z.string(), fieldValue),
 });
 
-/** A call as the agent sees it. */
+/** A call as the agent reads it. */
 export interface Call extends Readonly<Omit<z.output<typeof CallFields>, "v">> {
   readonly requestId: string;
   readonly scope: string | null;
 }
 
-/** Writes a call as headers. The caller has checked every value; this only spells them. */
+/** Encodes a call as headers. The caller has validated every value. */
 export function encodeCall({ requestId, scope, ...fields }: Call): Record<string, string> {
   const headers: Record<string, string> = {
     [REQUEST_ID_HEADER]: requestId,
@@ -82,7 +79,7 @@ export function encodeCall({ requestId, scope, ...fields }: Call): Record<string
   return headers;
 }
 
-/** Header values are bytes; JSON's own escapes keep anything beyond ASCII out of them. */
+/** Header values are bytes, so JSON's escapes replace everything beyond ASCII. */
 function asciiJson(value: unknown): string {
   return JSON.stringify(value).replace(
     /[\u007f-\uffff]/g,
@@ -90,20 +87,19 @@ function asciiJson(value: unknown): string {
   );
 }
 
-export type HeaderBlock = Readonly<Record<string, string | string[] | undefined>>;
+type HeaderBlock = Readonly<Record<string, string | string[] | undefined>>;
 
-export type DecodedCall =
+type DecodedCall =
   | { readonly ok: true; readonly call: Call }
-  /** `header` names the header, and the field within it: `x-isha-call.ports`. */
+  /** `header` names the header and the field in it: `x-isha-call.ports`. */
   | { readonly ok: false; readonly header: string; readonly reason: string };
 
 type CallFields = Omit<z.output<typeof CallFields>, "v">;
 
 /**
- * A reader of calls' headers: it says which field was wrong, where the edge is of another version or the caller
- * isn't the edge. Calls of one key for one agent type differ in their request ids and scopes alone, so what was
- * checked once is remembered.
- * @param max how many kinds of call are remembered, those used last.
+ * Creates a decoder of calls' headers. It returns the wrong field if the edge has another version or the sender isn't the
+ * edge. Calls of one key and one agent type differ only in their request ids and scopes, so validated headers are cached.
+ * @param max entries of the cache
  */
 export function callDecoder(max: number): (headers: HeaderBlock) => DecodedCall {
   const known = new BoundedMap<string, CallFields>(max);
@@ -147,16 +143,16 @@ function jsonOrNull(text: string): unknown {
 }
 
 /**
- * What the agent says of an answer, in headers of its own. The edge hands on those in `ANSWER_HEADERS` and
- * keeps `x-isha-agent` (proof that the agent, not the tunnel, spoke) and `x-isha-started` to itself.
+ * The agent's own headers of an answer. The edge forwards only `ANSWER_HEADERS`; it removes `x-isha-agent` (proof that
+ * the agent, and not the tunnel, answered) and `x-isha-started`.
  */
 export const AGENT_HEADER = "x-isha-agent";
 export const STARTED_HEADER = "x-isha-started";
-/** The error code of an agent's refusal, for the edge's log: the body stays unread. */
+/** The error code of an agent's refusal, for the edge's log, which doesn't read the body. */
 export const CODE_HEADER = "x-isha-code";
 export const TOKEN_HEADER = "x-isha-token";
 
-/** Headers of an agent's answer that reach the client; everything else stops at the edge. */
+/** Headers of an agent's answer that the client receives; the edge removes all others. */
 export const ANSWER_HEADERS = [
   "content-type",
   "content-length",

@@ -1,7 +1,7 @@
-// The one table of error codes and the one shape they are shown in. A refusal is a value; whoever makes it
-// writes the public sentence (what was wrong, what to do) and, apart from it, what only a log may see.
+// The one table of error codes and the one format of error answers. A refusal is a value with a public message (what is
+// wrong, what to do) and a separate internal text for the log.
 
-/** How a client should take a refusal: ask again later, or not at all, because no retry can help. */
+/** Whether a retry can help: after the stated time, never, or at any time. */
 type Retry = "later" | "never" | "any";
 
 /**
@@ -12,7 +12,7 @@ type Fault = "caller" | "ours" | "load";
 
 interface ErrorRow {
   readonly status: number;
-  /** OpenAI's name for the class of error; its SDKs map the status, people read this. */
+  /** OpenAI's name for the class of error; SDKs use the status, people read this. */
   readonly type: string;
   readonly retry: Retry;
   readonly fault: Fault;
@@ -55,21 +55,21 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** A code that another release added counts as ours: a failure must not go unnoticed. */
+/** A code that another release added counts as ours, so that no failure is overlooked. */
 export function faultOf(code: string): Fault {
   return Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].fault : "ours";
 }
 
-/** An expected failure, as a value: what decides returns it, one renderer per program shows it. */
+/** An expected failure as a value: decisions return it, one renderer per program formats it. */
 export interface Refusal {
   readonly code: ErrorCode;
-  /** For the client: what was wrong and what to do. Ours, never an upstream's text. */
+  /** For the client: what is wrong and what to do. Our own text, never an upstream's. */
   readonly message: string;
-  /** The field that was wrong, as a path: `messages[0].content`. */
+  /** Path of the wrong field: `messages[0].content`. */
   readonly param?: string | undefined;
-  /** When asking again makes sense, milliseconds from now. */
+  /** When a retry makes sense, counted from now. */
   readonly retryAfterMs?: number | undefined;
-  /** For the log alone. Ids, ports, counts; never a word of a prompt. */
+  /** For the log only: ids, ports, counts; never a part of a prompt. */
   readonly internal?: string | undefined;
 }
 
@@ -90,7 +90,7 @@ export function refuse(
   return { ok: false, refusal: { code, message, ...more } };
 }
 
-/** A refusal on its way out of a place that can't return it. */
+/** Carries a refusal out of code that can't return it. */
 export class RefusedError extends Error {
   readonly refusal: Refusal;
 
@@ -111,7 +111,7 @@ export interface ErrorBody {
   };
 }
 
-/** The body every error answer has (design section 3), in OpenAI's shape with our request id. */
+/** The body of every error answer (design section 3): OpenAI's format with our request id. */
 export function errorBody(refusal: Refusal, requestId: string): ErrorBody {
   return {
     error: {
@@ -125,16 +125,16 @@ export function errorBody(refusal: Refusal, requestId: string): ErrorBody {
 }
 
 /**
- * The last event of a stream that failed after its first byte. OpenAI's SDKs throw on an event that has
- * `error`; no `[DONE]` follows, since a client that waits for only that would take the answer for whole.
+ * The last event of a stream that failed after its first byte. OpenAI's SDKs throw on an event with `error`. No `[DONE]`
+ * follows: a client that waits only for `[DONE]` would take the answer for complete.
  */
 export function errorEvent(refusal: Refusal, requestId: string): string {
   return `data: ${JSON.stringify(errorBody(refusal, requestId))}\n\n`;
 }
 
 /**
- * Headers that tell a client whether to ask again. `retry-after-ms` and `x-should-retry` are what OpenAI's
- * and Anthropic's SDKs read before they fall back to their own rule (retry 408, 409, 429 and ≥ 500).
+ * Headers that control whether a client retries. OpenAI's and Anthropic's SDKs read `retry-after-ms` and `x-should-retry`
+ * before they apply their own rule (retry 408, 409, 429 and ≥ 500).
  */
 export function retryHeaders(
   refusal: Refusal,
@@ -147,4 +147,9 @@ export function retryHeaders(
   const ms = Math.min(Math.max(Math.ceil(refusal.retryAfterMs), 1), maxMs);
   const seconds = Math.max(Math.ceil(ms / 1000), bounds.minS);
   return { "retry-after": String(seconds), "retry-after-ms": String(ms) };
+}
+
+/** The class of a thrown value, for logs: its text can contain parts of a request. */
+export function thrownName(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.name : "thrown";
 }

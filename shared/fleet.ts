@@ -1,20 +1,20 @@
-// The one description of the fleet: what an operator writes in fleet.config.ts, checked here.
-// It knows shapes and arithmetic only; what is up, loading or full is no concern of this file.
+// Defines and validates the fleet file, fleet.config.ts, which an operator writes. It describes the fleet only; the
+// current state of servers is not its concern.
 import * as z from "zod";
 import { gpuMemoryGib, type ServerMemory } from "./gpu-memory.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 
-/** What a server can be asked for. A call for anything else is refused with 501 before it reaches the box. */
-export const CAPABILITIES = ["chat", "vision", "audio", "embeddings", "rerank"] as const;
+/** A call that needs a capability which its model lacks is refused with 501 before it reaches a box. */
+const CAPABILITIES = ["chat", "vision", "audio", "embeddings", "rerank"] as const;
 
-/** How far a call may move from the server it asked for when that one is not up. */
+/** Which other servers may take a call if the requested one is not up. */
 export const FALLBACK_POLICIES = ["auto", "same-model", "none"] as const;
 export type FallbackPolicy = (typeof FALLBACK_POLICIES)[number];
 
 export const PRIORITIES = ["high", "normal", "low"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
-/** The agent type under which the default server is known to keys that are limited to agent types. */
+/** The agent type of the default server, for keys that are limited to agent types. */
 export const DEFAULT_AGENT = "Default";
 
 const name = z
@@ -23,7 +23,7 @@ const name = z
   .max(MAX_NAME_LENGTH)
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
-    "letters, digits, '.', '_' and '-' only: it travels in headers and file names",
+    "must have only letters, digits, '.', '_' and '-', since it is used in headers and file names",
   );
 const sentence = z.string().min(1).max(400);
 const port = z.int().min(1).max(65_535);
@@ -31,43 +31,43 @@ const count = z.int().positive();
 
 const ServerSchema = z.strictObject({
   port,
-  /** Name of the PM2 process that runs it: `pm2 logs <name>`. */
+  /** Name of its PM2 process: `pm2 logs <name>`. */
   pm2: name,
-  /** The id clients know: replicas share it. */
+  /** The model's id for clients; replicas share it. */
   model: name,
-  /** The GGUF file; also the `model` its answers name (`--alias`). */
+  /** The GGUF file; its answers name it as `model` (`--alias`). */
   file: name,
   weightsGib: z.number().positive(),
   /** Parallel sequences (`--parallel`). */
   slots: count,
-  /** Tokens of context each slot has; `-c` is slots × this. */
+  /** Tokens of context per slot; `-c` is slots × this. */
   contextPerSlot: count,
-  /** Most tokens one answer may have, whatever the client asks for. */
+  /** The most tokens of one answer, whatever the client requests. */
   maxTokens: count,
   kvType: z.enum(["f16", "q8_0"]),
-  /** Size of one token's entry in an f16 KV cache, KiB: 2 × layers × KV heads × head size × 2 bytes. */
+  /** Size of one token in an f16 KV cache: 2 × layers × KV heads × head size × 2 bytes. */
   kvKibPerToken: z.number().positive(),
-  /** `-ub`: prompt tokens processed at once; sets the size of the compute buffers. */
+  /** `-ub`: prompt tokens processed at once; determines the size of the compute buffers. */
   ubatch: count,
   agents: z.array(name),
   capabilities: z.array(z.enum(CAPABILITIES)).min(1),
   description: sentence,
   bestFor: sentence,
-  /** Further flags for llama-server, as it takes them. */
+  /** Further command-line flags for llama-server. */
   flags: z.array(z.string().min(1)).default([]),
 });
 
 const BoxSchema = z.strictObject({
   name,
-  /** Where the edge reaches the box's agent: the tunnel's hostname. */
+  /** The URL of the box's agent for the edge: the tunnel's hostname. */
   origin: z.url({ protocol: /^https?$/ }),
   gpu: sentence,
   vramGib: z.number().positive(),
   llamaServerBin: z.string().min(1),
   modelsDir: z.string().min(1),
-  /** The Unix user that PM2, the agent and the servers run as. */
+  /** The Unix user of PM2, the agent and the servers. */
   user: name,
-  /** Where Cloudflare should keep this deployment's objects. */
+  /** Where Cloudflare places this deployment's objects. */
   locationHint: z.enum(["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"]),
   servers: z.array(ServerSchema).min(1),
 });
@@ -77,23 +77,23 @@ const LegacyKeySchema = z.strictObject({
   /** SHA-256 of the old key, 64 hexadecimal digits: `printf %s "$KEY" | sha256sum`. */
   sha256: z
     .string()
-    .regex(/^[0-9a-f]{64}$/, '64 lower-case hexadecimal digits: printf %s "$KEY" | sha256sum'),
+    .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits: printf %s "$KEY" | sha256sum'),
   agents: z.array(name).nullable().default(null),
 });
 
 const FleetSchema = z.strictObject({
   /** The public host name. */
   domain: z.hostname(),
-  /** The server that answers where nothing else was asked for. */
+  /** The server for calls that name no model and no agent type. */
   defaultPort: port,
-  /** Ports to try, in order, where the wanted model is not up. */
+  /** Ports to try, in order, if the requested model is not up. */
   modelRouter: z.array(port),
-  /** What a model name nobody knows gets: a 404, or (for a migration) the default server. */
+  /** What an unknown model name gets: a 404, or the default server, for a migration. */
   unknownModel: z.enum(["refuse", "default"]).default("refuse"),
-  /** How far calls may move, by agent type; those not named here: `auto`. */
+  /** Fallback policy by agent type; `auto` by default. */
   fallback: z.record(z.string(), z.enum(FALLBACK_POLICIES)).default({}),
   cors: z.strictObject({
-    /** Origins whose pages may call `/v1/*`; `"*"` is safe, since keys aren't sent by browsers on their own. */
+    /** Origins whose pages may call `/v1/*`; `"*"` is safe, since browsers don't send keys automatically. */
     v1: z.union([z.literal("*"), z.array(z.url())]),
   }),
   limits: z.strictObject({
@@ -102,7 +102,7 @@ const FleetSchema = z.strictObject({
   }),
   legacy: z.strictObject({
     keys: z.array(LegacyKeySchema),
-    /** Calls without any key, for old clients, until a date. */
+    /** Admits calls without a key until a date, for old clients. */
     anonymous: z.strictObject({ agents: z.array(name).nullable(), until: z.iso.date() }).nullable(),
   }),
   boxes: z.array(BoxSchema).min(1).max(10),
@@ -114,12 +114,12 @@ export type Box = FleetConfig["boxes"][number];
 export type Server = Box["servers"][number];
 export type Capability = (typeof CAPABILITIES)[number];
 
-/** Highest share of a card that may be planned for: the driver, fragmentation and a desktop take the rest. */
-export const VRAM_SHARE = 0.97;
+/** The share of a card's memory that servers may use: the driver, fragmentation and a desktop take the rest. */
+const VRAM_SHARE = 0.97;
 
 /**
- * Checks an operator's fleet file and fills in defaults.
- * @throws Error whose message lists every fault on its own line: the field, why it is wrong, what would mend it.
+ * Validates a fleet file and fills in the defaults.
+ * @throws Error whose message lists each fault on its own line: the field, the reason, and a fix.
  */
 export function defineFleet(input: FleetInput): FleetConfig {
   const parsed = FleetSchema.safeParse(input);
@@ -138,14 +138,14 @@ export function portsByBox({ boxes }: Pick<FleetConfig, "boxes">): PortsByBox {
   return Object.fromEntries(boxes.map(({ name, servers }) => [name, servers.map(({ port }) => port)]));
 }
 
-/** `boxes[0].servers[2].port`, as JavaScript would write it. */
+/** A path as JavaScript writes it: `boxes[0].servers[2].port`. */
 export function fieldPath(path: readonly PropertyKey[]): string {
   let text = "";
   for (const part of path) {
     if (typeof part === "number") text += `[${part}]`;
     else text += text === "" ? String(part) : `.${String(part)}`;
   }
-  return text === "" ? "(the file itself)" : text;
+  return text === "" ? "(the file)" : text;
 }
 
 function fleetError(faults: readonly string[]): Error {
@@ -165,7 +165,7 @@ function crossCheck(fleet: FleetConfig): string[] {
 function duplicateBoxes(fleet: FleetConfig): string[] {
   return duplicates(fleet.boxes.map((box) => box.name)).map(
     ({ value, second }) =>
-      `boxes[${second}].name: "${value}" names a box already; the link and the tokens tell boxes apart by name, so choose another`,
+      `boxes[${second}].name: another box is named "${value}"; boxes are identified by name, so choose another`,
   );
 }
 
@@ -173,12 +173,12 @@ function boxFaults(box: Box, at: string): string[] {
   const faults: string[] = [];
   for (const { value, second } of duplicates(box.servers.map((server) => server.port))) {
     faults.push(
-      `${at}.servers[${second}].port: ${value} is taken by another server of this box; give it a free one`,
+      `${at}.servers[${second}].port: another server of this box has port ${value}; choose a free one`,
     );
   }
   for (const { value, second } of duplicates(box.servers.map((server) => server.pm2))) {
     faults.push(
-      `${at}.servers[${second}].pm2: "${value}" is another server's PM2 name; PM2 needs one name each`,
+      `${at}.servers[${second}].pm2: another server has the PM2 name "${value}"; give each server its own`,
     );
   }
   faults.push(...agentsTwice(box, at), ...impossibleCaps(box, at), ...memoryFaults(box, at));
@@ -195,8 +195,8 @@ function agentsTwice(box: Box, at: string): string[] {
         firstWith.set(agent.toLowerCase(), server);
       } else if (first.model !== server.model) {
         faults.push(
-          `${at}.servers[${index}].agents: "${agent}" is listed by port ${first.port} (${first.model}) too; ` +
-            `only replicas of one model may share an agent type, so take it off one of them`,
+          `${at}.servers[${index}].agents: port ${first.port} (${first.model}) lists "${agent}" too; only replicas of one ` +
+            `model may share an agent type, so remove it from one of them`,
         );
       }
     }
@@ -224,8 +224,8 @@ function memoryFaults(box: Box, at: string): string[] {
     .map((server, index) => `${server.port}: ${(needs[index]?.total ?? 0).toFixed(1)}`)
     .join(", ");
   return [
-    `${at}.servers: they need ${total.toFixed(1)} GiB (${table}) and ${allowed.toFixed(1)} GiB is ${VRAM_SHARE * 100} % of the card's ` +
-      `${box.vramGib}; lower slots, contextPerSlot or ubatch, use kvType "q8_0", or move a server to another box`,
+    `${at}.servers: they need ${total.toFixed(1)} GiB (${table}), but ${VRAM_SHARE * 100} % of the card's ${box.vramGib} GiB is ` +
+      `${allowed.toFixed(1)} GiB; lower slots, contextPerSlot or ubatch, use kvType "q8_0", or move a server to another box`,
   ];
 }
 
@@ -238,8 +238,8 @@ function portsThatDisagree(fleet: FleetConfig): string[] {
       if (known === undefined) first.set(server.port, { box: box.name, model: server.model });
       else if (known.model !== server.model && known.box !== box.name) {
         faults.push(
-          `boxes[${boxIndex}].servers[${index}].port: ${server.port} is ${known.model} on box "${known.box}"; clients ask for ` +
-            `a model by its port, so a port must mean one model on every box`,
+          `boxes[${boxIndex}].servers[${index}].port: ${server.port} is ${known.model} on box "${known.box}"; clients ` +
+            `select a model by its port, so a port must be the same model on every box`,
         );
       }
     }
@@ -250,7 +250,7 @@ function portsThatDisagree(fleet: FleetConfig): string[] {
 function unknownNames(fleet: FleetConfig): string[] {
   const faults: string[] = [];
   const ports = new Set(fleet.boxes.flatMap((box) => box.servers.map((server) => server.port)));
-  const known = `the ports there are: ${[...ports].join(", ")}`;
+  const known = `the ports are: ${[...ports].join(", ")}`;
   if (!ports.has(fleet.defaultPort)) {
     faults.push(`defaultPort: no server has port ${fleet.defaultPort}; ${known}`);
   }
@@ -262,7 +262,7 @@ function unknownNames(fleet: FleetConfig): string[] {
   const check = (agent: string, field: string): void => {
     if (!agents.has(agent)) {
       faults.push(
-        `${field}: no server lists the agent type "${agent}"; there are: ${[...agents].join(", ")}`,
+        `${field}: no server lists the agent type "${agent}"; the agent types are: ${[...agents].join(", ")}`,
       );
     }
   };

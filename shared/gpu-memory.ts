@@ -1,4 +1,4 @@
-// How much of a card one llama-server takes: arithmetic on its settings, no measuring.
+// Estimates the GPU memory of one llama-server from its settings; it measures nothing.
 
 export interface ServerMemory {
   readonly weightsGib: number;
@@ -10,7 +10,7 @@ export interface ServerMemory {
 }
 
 /** All in GiB. */
-export interface MemoryNeed {
+interface MemoryNeed {
   readonly weights: number;
   readonly kv: number;
   readonly buffers: number;
@@ -18,18 +18,18 @@ export interface MemoryNeed {
   readonly total: number;
 }
 
-/** CUDA's own context a process, GiB, as seen on an RTX 3090. */
+/** CUDA's context for each process, as measured on an RTX 3090. */
 const CUDA_CONTEXT_GIB = 0.35;
 
-/** Compute buffers at `-ub 512`, GiB; they grow with the micro-batch. */
+/** Compute buffers at `-ub 512`; they grow with the micro-batch. */
 const BUFFERS_GIB_AT_512 = 0.3;
 
-/** q8_0 packs 32 values into 34 bytes where f16 takes 64 (ggml's block layout). */
+/** q8_0 stores 32 values in 34 bytes, f16 in 64 (ggml's block layout). */
 const Q8_0_SHARE = 34 / 64;
 
 const KIB_PER_GIB = 1024 * 1024;
 
-/** What a server will hold on the card once loaded and with every slot full. */
+/** The memory of a loaded server with every slot full. */
 export function gpuMemoryGib(server: ServerMemory): MemoryNeed {
   const share = server.kvType === "q8_0" ? Q8_0_SHARE : 1;
   const kv = (server.slots * server.contextPerSlot * server.kvKibPerToken * share) / KIB_PER_GIB;

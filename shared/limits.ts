@@ -1,148 +1,148 @@
-// Every number the programs agree on: its name says the unit, its comment says why it is what it is.
-// A number that one file alone uses stays in that file; one an operator sets stands in fleet.config.ts.
+// Limits and timeouts of the programs: the name states the unit, the comment the reason for the value. Numbers that are
+// internal to one file stay in that file; those that an operator sets are in fleet.config.ts.
 
-/** Largest request body, bytes. A prompt that fills a 2,048-token slot is about 8 KiB; the rest is tools and schemas. */
+/** Largest request body. A prompt that fills a 2,048-token slot is about 8 KiB; the rest is for tools and schemas. */
 export const MAX_BODY_BYTES = 1024 * 1024;
 
-/** How long a request body may take to arrive whole, milliseconds: the largest over 140 kbit/s, a bad mobile uplink. */
+/** How long a request body may take to arrive: the largest body over 140 kbit/s, a bad mobile uplink. */
 export const BODY_TIMEOUT_MS = 60_000;
 
-/** Deepest nesting of a request body. Real ones (tools with JSON schemas) stay under 20; parsers recurse. */
+/** Deepest nesting of a request body, since parsers recurse. Real bodies (tools with JSON schemas) stay under 20. */
 export const MAX_BODY_DEPTH = 64;
 
-/** Most messages in one call: far beyond what fits a slot's context, small enough to check in microseconds. */
+/** Messages in one call: far more than fit a slot's context, few enough to validate in microseconds. */
 export const MAX_MESSAGES = 2048;
 
-/** Most `stop` strings in one call; llama-server compares each against every token. */
+/** `stop` strings in one call; llama-server compares each with every token. */
 export const MAX_STOP_STRINGS = 16;
 
-/** Highest `top_logprobs` / `n_probs`: OpenAI's own bound; each multiplies the size of a streamed event. */
+/** `top_logprobs` and `n_probs`: OpenAI's own limit; they multiply the size of a streamed event. */
 export const MAX_LOGPROBS = 20;
 
-/** How long a call may take from its arrival at the edge, queueing and recovery included, milliseconds. */
+/** How long a call may take from its arrival at the edge, queueing and recovery included. */
 export const CALL_DEADLINE_MS = 300_000;
 
 /**
- * What the edge adds to a call's own deadline before it gives up on a box: the agent answers at the
- * deadline with an error that names the cause, and only an agent that is gone lets this run out.
+ * How much longer than a call's deadline the edge waits for a box: at the deadline a live agent answers with an error that
+ * names the cause, so the edge's own timeout only fires if the agent is gone.
  */
 export const EDGE_DEADLINE_MARGIN_MS = 5_000;
 
-/** A server that is loading is waited for this long before the call falls back: an 8B model loads in 5–20 s from the page cache. */
+/** How long a call waits for a loading server before it falls back: an 8B model loads in 5 to 20 s from the page cache. */
 export const LOAD_WAIT_MS = 20_000;
 
-/** TCP connect to a llama-server on the same machine; loopback answers in microseconds or not at all. */
+/** For a TCP connection to a llama-server on the same machine; loopback connects in microseconds or not at all. */
 export const CONNECT_TIMEOUT_MS = 1_000;
 
-/** Calls that may wait for one slot: at 5 s a call that is 80 s, more than anybody's patience. */
+/** Calls that may wait for one slot: at 5 s per call that is 80 s, longer than most callers wait. */
 export const QUEUE_PER_SLOT = 16;
 
-/** A stream's headers go out at the latest this long after it was accepted: its client must not look dead to Cloudflare. */
+/** A stream's headers are sent within this time after it was accepted, so that Cloudflare doesn't end it as dead. */
 export const STREAM_HEADERS_AFTER_MS = 2_000;
 
-/** A stream never says nothing for longer: through Workers a client that left is noticed only at a write. */
+/** Longest silence of a stream, then a comment is sent: through Workers, a disconnected client is noticed only at a write. */
 export const COMMENT_INTERVAL_MS = 1_000;
 
-/** A JSON answer's headers go out once it has taken this long: Cloudflare ends calls silent for 100 to 120 s. */
+/** A JSON answer's headers are sent after this time: Cloudflare ends calls that are silent for 100 to 120 s. */
 export const JSON_HEADERS_AFTER_MS = 50_000;
 
-/** And then a space this often, for the same reason; JSON parsers skip it. */
+/** After that, a space is sent at this interval for the same reason; JSON parsers skip it. */
 export const JSON_SPACE_INTERVAL_MS = 10_000;
 
-/** A server of the same model is waited for this long to finish a broken answer: PM2's restart and an 8B model's loading. */
+/** How long a broken answer waits for a server of the same model: PM2's restart and the loading of an 8B model. */
 export const RESUME_WAIT_MS = 60_000;
 
 /** A running call without a decoded token for this long has stalled; the slowest real token takes well under a second. */
 export const STALL_MS = 15_000;
 
-/** Prompt processing without progress for this long has stalled: it goes in batches, each shown in `/slots`. */
+/** Prompt processing without progress for this long has stalled: `/slots` shows each of its batches. */
 export const PROMPT_STALL_MS = 30_000;
 
-/** Text of one answer that is kept so that it can be continued, bytes: past any cap of ours. */
+/** Text of one answer that is kept for a continuation: more than any token limit of ours allows. */
 export const MAX_CONTINUED_BYTES = 256 * 1024;
 
-/** How often one call may be sent again. */
+/** Retries of one call. */
 export const MAX_RETRIES_A_CALL = 2;
 
-/** A box sends at most this many calls again in a minute, or this share of its calls, whichever is more: a failing box must not double its own load. */
+/** Retries of one box in a minute: this number or this share of its calls, whichever is more. A failing box must not double its own load. */
 export const RETRY_BUDGET_A_MINUTE = 20;
 export const RETRY_BUDGET_SHARE = 0.1;
 
-/** How long `/health` of a llama-server may take: it is answered beside generation, never behind it. */
+/** How long `/health` of a llama-server may take: it is answered during generation too. */
 export const PROBE_TIMEOUT_MS = 1_000;
 
-/** Largest answer of a call that isn't streamed, bytes: 20 log-probabilities for each of 2,048 tokens is 4 MiB. */
+/** Largest answer of a call that isn't streamed: 20 log-probabilities for each of 2,048 tokens are 4 MiB. */
 export const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 
-/** Largest single streamed event, bytes. The last event with log-probabilities of 2,048 tokens stays under it. */
+/** Largest streamed event. The last event with log-probabilities of 2,048 tokens stays under it. */
 export const MAX_EVENT_BYTES = 1024 * 1024;
 
-/** Memory the agent spends on bodies kept for another try, bytes, over all calls. Beyond it a call gets one try. */
+/** Memory of the agent for request bodies that are kept for a retry, all calls together. Above it a call gets no retry. */
 export const MAX_RETAINED_BYTES = 64 * 1024 * 1024;
 
-/** Longest header block a client may send to the agent, bytes (Node's own default, said aloud). */
+/** Largest header block that the agent accepts: Node's default, stated explicitly. */
 export const MAX_HEADER_BYTES = 16 * 1024;
 
-/** cloudflared keeps idle connections to the origin for 90 s; ours must outlive them or a reused one meets a reset. */
+/** Longer than the 90 s for which cloudflared keeps idle connections: otherwise it could reuse one that we have closed. */
 export const AGENT_KEEP_ALIVE_MS = 95_000;
 
-/** Idle sockets to a llama-server are dropped before its own keep-alive time-out of 5 s does it under us. */
+/** Idle sockets to a llama-server are closed before its own keep-alive timeout of 5 s closes them. */
 export const UPSTREAM_KEEP_ALIVE_MS = 4_000;
 
-/** `Retry-After` never says less or more than this, seconds: under one, clients hammer; over two minutes, they give up. */
+/** The bounds of `Retry-After`: below one second clients hammer, above two minutes they give up. */
 export const RETRY_AFTER_MIN_S = 1;
 export const RETRY_AFTER_MAX_S = 120;
 
-/** Rate limits count in windows of this length, aligned to the clock, milliseconds. */
+/** Length of a rate limit's window; windows are aligned to the clock. */
 export const RATE_WINDOW_MS = 1_000;
 
-/** A lease is dead this long before its window ends: a Worker's clock stands still between I/O. */
+/** A lease expires this long before its window ends: a Worker's clock stands still between I/O. */
 export const LEASE_MARGIN_MS = 20;
 
-/** How long a limiter object may take to answer; past it the call is refused, never guessed. */
+/** How long a limiter object may take to answer; after that the call is refused, never admitted on a guess. */
 export const LIMITER_TIMEOUT_MS = 2_000;
 
-/** How old a health answer may be that an isolate gives again. */
+/** How long an isolate reuses a health answer. */
 export const HEALTH_CACHE_MS = 2_000;
 
-/** How long the edge waits for a box's health. */
+/** How long the edge waits for a box's health answer. */
 export const HEALTH_TIMEOUT_MS = 3_000;
 
-/** Longest request id, agent type, model name or key name we carry, characters. */
+/** Longest request id, agent type, model name or key name, in characters. */
 export const MAX_NAME_LENGTH = 128;
 
-/** An isolate lets so many requests a second of an address pass unasked, and counts them in when it asks: most addresses never cost an object call. */
+/** Requests per second of an address that an isolate admits without a token; its next lease request counts them. Most addresses never cost an object call. */
 export const ADDRESS_FREE_PER_SECOND = 10;
 
-/** Keys of an address that turn out bad, a minute, before keys not known to be good are refused there: a person's slips, not a search. */
+/** Invalid keys of an address in a minute before its unknown keys are refused: enough for typing errors, too few for a search. */
 export const FAILED_KEYS_A_MINUTE = 20;
 
-/** An isolate remembers for so long that a key is unknown, milliseconds. */
+/** How long an isolate remembers that a key is unknown. */
 export const UNKNOWN_KEY_MS = 10_000;
 
-/** A snapshot goes over the link this often while something changes, and so often where nothing does, milliseconds. */
+/** Interval of snapshots over the link while something changes, and while nothing does. */
 export const SNAPSHOT_MIN_MS = 1_000;
 export const SNAPSHOT_MAX_MS = 15_000;
 
-/** A box that said nothing for this long is silent, milliseconds: two snapshots were due. */
+/** A box is silent after this time without a message: two snapshots were due. */
 export const LINK_SILENT_MS = 30_000;
 
-/** How often an agent sees whether its link is whole, and how long the answer may take, milliseconds. */
+/** Interval at which an agent pings the edge, and how long the answer may take. */
 export const LINK_PING_MS = 10_000;
 export const LINK_PONG_MS = 5_000;
 
-/** Pauses between an agent's tries to dial, milliseconds: doubled from the first to the longest, jittered. */
+/** Shortest and longest pause between an agent's attempts to dial. */
 export const LINK_RETRY_MIN_MS = 250;
 export const LINK_RETRY_MAX_MS = 15_000;
 
-/** How far behind the ledger a key's month may be when it is told, milliseconds: with the calls in flight, what `tokensPerMonth` can be overshot by. */
+/** How far a key's month total may be behind the ledger: together with the calls in flight, the overshoot of `tokensPerMonth`. */
 export const QUOTA_PUSH_MS = 10_000;
 
-/** Keys a deployment keeps, revoked ones included: ten times what it is designed for. A full one forgets the keys revoked first. */
+/** Keys of a deployment, revoked ones included: ten times what it is designed for. If it is full, the keys revoked first are deleted. */
 export const MAX_KEYS = 10_000;
 
-/** Entries of the audit that are kept, the newest: years of operators' work, some 20 MB. */
+/** The newest audit entries are kept: years of operators' work, some 20 MB. */
 export const AUDIT_ENTRIES_KEPT = 50_000;
 
-/** Largest body of an admin request, bytes: a key with a hundred agent types is 15 KB. */
+/** Largest body of an admin request: a key with a hundred agent types is 15 KB. */
 export const MAX_ADMIN_BODY_BYTES = 64 * 1024;

@@ -1,18 +1,18 @@
-// A text that must be JSON, at any of the doors: an environment's variable, a header.
+// Parses JSON inside a zod schema, for environment variables.
 import * as z from "zod";
 
 /**
- * For a zod string's `transform`: the text's value, or an issue with these words.
- * @param otherwise what the text must be; never a part of it.
+ * For a zod string's `transform`: returns the parsed value or adds an issue.
+ * @param message what the text must be; it never contains a part of the text
  */
 export function parsedJson(
-  otherwise: string,
+  message: string,
 ): (text: string, context: z.core.$RefinementCtx<string>) => unknown {
   return function parse(text, context) {
     try {
       return JSON.parse(text) as unknown;
     } catch {
-      context.issues.push({ code: "custom", input: text, message: otherwise });
+      context.issues.push({ code: "custom", input: text, message });
       return z.NEVER;
     }
   };

@@ -1,16 +1,16 @@
-// Who a call acts for: what a key may do, as every part after authentication sees it.
+// The principal of a request: a key and its permissions, as every part after authentication reads them.
 import * as z from "zod";
 import { FALLBACK_POLICIES, PRIORITIES } from "./fleet.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 
-/** `infer`: ask models. `admin`: look after the deployment. */
+/** `infer`: call models. `admin`: manage the deployment. */
 export const SCOPES = ["infer", "admin"] as const;
 
-/** What is known of a key beside its secret. */
+/** Everything stored about a key except its secret. */
 export const KeyRecord = z.object({
   name: z.string().min(1).max(MAX_NAME_LENGTH),
   scopes: z.array(z.enum(SCOPES)).min(1),
-  /** Agent types it may use; null is all. */
+  /** Agent types that it may use; null for all. */
   agents: z.array(z.string()).nullable(),
   limits: z.object({
     perSecond: z.int().positive(),
@@ -19,25 +19,25 @@ export const KeyRecord = z.object({
   }),
   priority: z.enum(PRIORITIES),
   fallback: z.enum(FALLBACK_POLICIES),
-  /** Not counted against its address: one backend that speaks for many users. */
+  /** Exempt from the address limit: for one backend with many users. */
   addressExempt: z.boolean(),
-  /** Milliseconds since 1970, or null. */
+  /** In milliseconds since 1970; null for never. */
   expiresAt: z.int().nullable(),
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
 export type Scope = (typeof SCOPES)[number];
 
-/** What changes of a key: what is left out stays. */
+/** A change to a key; an absent field stays the same. */
 export interface RecordChange extends Partial<Omit<KeyRecord, "limits">> {
   readonly limits?: Partial<KeyRecord["limits"]>;
 }
 
-/** The key a request acts for. */
+/** The key that authorizes a request. */
 export interface Principal extends KeyRecord {
   readonly keyId: string;
 }
 
-/** What a key may that is described no further: call every model, as often as the fleet file lets a key. */
+/** The default record: may call every model, up to the given rate. */
 export function plainRecord(name: string, perSecond: number, more: Partial<KeyRecord> = {}): KeyRecord {
   return {
     name,

@@ -4,7 +4,7 @@
 import type { Logger } from "pino";
 import { WebSocket, type RawData } from "ws";
 import { TOKEN_HEADER } from "../../shared/call-headers.ts";
-import { thrownName } from "../../shared/thrown-name.ts";
+import { thrownName } from "../../shared/errors.ts";
 import {
   EdgeFrame,
   LINK_BOX_HEADER,

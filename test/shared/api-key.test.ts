@@ -10,19 +10,19 @@ function randomKey(random: SeededRandom): { id: string; key: string } {
 }
 
 describe("a key", () => {
-  it("has the id it was made with, and 32 bytes of secret in 43 characters before 6 of check", () => {
+  it("has its id, 32 bytes of secret in 43 characters, and 6 check characters", () => {
     const key = formatApiKey("0123456789", new Uint8Array(32));
     expect(key).toMatch(/^isha_0123456789_0{43}[0-9A-Za-z]{6}$/);
     expect(apiKeyId(key)).toBe("0123456789");
   });
 
-  it("of the largest secret still fits its 43 characters", () => {
+  it("of the largest secret fits in 43 characters", () => {
     const key = formatApiKey("abcdefgh", new Uint8Array(32).fill(255));
     expect(key).toHaveLength("isha_abcdefgh_".length + 43 + 6);
     expect(apiKeyId(key)).toBe("abcdefgh");
   });
 
-  it("gets an id of twelve characters, another for other randomness", () => {
+  it("gets an id of twelve characters, a different one from different random bytes", () => {
     const random = new SeededRandom(2);
     const ids = Array.from({ length: 500 }, () => newKeyId(random.bytes(KEY_ID_BYTES)));
     expect(new Set(ids).size).toBe(500);
@@ -32,14 +32,14 @@ describe("a key", () => {
     }
   });
 
-  it("says another secret in other characters", () => {
+  it("has a different text for a different secret", () => {
     const random = new SeededRandom(1);
     const keys = Array.from({ length: 200 }, () => formatApiKey("abcdefgh", random.bytes(32)));
     expect(new Set(keys).size).toBe(200);
   });
 
-  // The CRC-32 of "isha_abcdefgh_" and 43 zeros is 0x48d26e36, said in base62; computed with zlib.
-  it("has check characters that are the CRC-32 of what stands before them", async () => {
+  // The CRC-32 of "isha_abcdefgh_" and 43 zeros is 0x48d26e36, here in base62; computed with zlib.
+  it("has check characters that are the CRC-32 of the text before them", async () => {
     const { crc32 } = await import("node:zlib");
     let rest = crc32(`isha_abcdefgh_${"0".repeat(43)}`);
     let check = "";
@@ -50,7 +50,7 @@ describe("a key", () => {
     expect(formatApiKey("abcdefgh", new Uint8Array(32)).slice(-6)).toBe(check);
   });
 
-  it.each(SEEDS)("gives its id back, whatever it is (seed %i)", (seed) => {
+  it.each(SEEDS)("returns its id (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     for (let round = 0; round < 20; round += 1) {
       const { id, key } = randomKey(random);
@@ -59,7 +59,7 @@ describe("a key", () => {
     }
   });
 
-  it("has another text for every secret that differs in one bit", () => {
+  it("has a different text for every secret that differs in one bit", () => {
     const secret = new SeededRandom(1).bytes(32);
     const texts = Array.from({ length: 256 }, (_, bit) =>
       formatApiKey(
@@ -71,8 +71,8 @@ describe("a key", () => {
   });
 });
 
-describe("a mistyped key belongs to no one:", () => {
-  it.each(SEEDS)("one character is another (seed %i)", (seed) => {
+describe("a mistyped key is rejected:", () => {
+  it.each(SEEDS)("with one wrong character (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     const { key } = randomKey(random);
     for (let at = 0; at < key.length; at += 1) {
@@ -81,7 +81,7 @@ describe("a mistyped key belongs to no one:", () => {
     }
   });
 
-  it("any one character is any other", () => {
+  it("with any other character at any place", () => {
     const { key } = randomKey(new SeededRandom(7));
     for (let at = 0; at < key.length; at += 1) {
       for (const other of [...BASE62, "_", "-", ".", " "]) {
@@ -91,7 +91,7 @@ describe("a mistyped key belongs to no one:", () => {
     }
   });
 
-  it.each(SEEDS)("two neighbours are swapped, one is missing, or one stands twice (seed %i)", (seed) => {
+  it.each(SEEDS)("with two neighbours swapped, one missing, or one doubled (seed %i)", (seed) => {
     const { key } = randomKey(new SeededRandom(seed));
     for (let at = 0; at < key.length; at += 1) {
       const [one = "", two = one] = key.slice(at, at + 2);
@@ -108,18 +108,18 @@ describe("a mistyped key belongs to no one:", () => {
     ["empty", ""],
     ["of another product", `sk-${"a".repeat(48)}`],
     ["one of the old system's", "dev-key"],
-    ["our prefix alone", "isha_"],
+    ["only our prefix", "isha_"],
     ["without a secret", "isha_aaaaaaaa_"],
-    ["with a short id and a secret that isn't checked", `isha_short_${"a".repeat(49)}`],
+    ["with a short id and an unchecked secret", `isha_short_${"a".repeat(49)}`],
     ["with a space before it", ` ${key}`],
     ["with a space after it", `${key} `],
     ["in quotes", `"${key}"`],
     ["with a letter before it", `x${key}`],
     ["with a letter after it", `${key}x`],
-    ["with a line's end after it", `${key}\n`],
-    ["cut short", key.slice(0, -1)],
+    ["with a line end after it", `${key}\n`],
+    ["truncated", key.slice(0, -1)],
     ["in other letter case", key.toUpperCase()],
-    ["given twice", key + key],
+    ["written twice", key + key],
     ["with an id of 7 characters", formatApiKey("1234567", new Uint8Array(32))],
     ["with an id of 33 characters", formatApiKey("a".repeat(33), new Uint8Array(32))],
     ["with an id beyond base62", formatApiKey("abc-defgh", new Uint8Array(32))],

@@ -1,9 +1,8 @@
-// The map that every cache of the programs is: bounded, and as cheap when it is full as when it is empty.
 import { expect, it, onTestFinished, vi } from "vitest";
 import { BoundedMap } from "../../shared/bounded-map.ts";
 import { SeededRandom, SEEDS } from "../support/seeded-random.ts";
 
-it.each(SEEDS)("holds the entries that were used last, whatever the operations (seed %i)", (seed) => {
+it.each(SEEDS)("holds the entries that were used last (seed %i)", (seed) => {
   const random = new SeededRandom(seed);
   const max = 1 + random.below(8);
   const map = new BoundedMap<number, number>(max);
@@ -32,7 +31,7 @@ it.each(SEEDS)("holds the entries that were used last, whatever the operations (
   for (const [key, value] of expected) expect(map.get(key)).toBe(value);
 });
 
-it("takes a constant number of steps when it is full: it iterates over nothing", () => {
+it("takes a constant number of steps when it is full", () => {
   const size = 20_000;
   const map = new BoundedMap<number, number>(size);
   for (let key = 0; key < size; key += 1) map.set(key, key);

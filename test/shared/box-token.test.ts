@@ -14,7 +14,7 @@ describe("a box's token", () => {
     expect(await token("secret", "north", "edge-to-agent")).toBe(first);
   });
 
-  it("is worth nothing for another secret, at another box or in the other direction", async () => {
+  it("is different for another secret, another box or the other direction", async () => {
     const tokens = await Promise.all([
       token("secret", "north", "edge-to-agent"),
       token("secret2", "north", "edge-to-agent"),
@@ -24,20 +24,20 @@ describe("a box's token", () => {
     expect(new Set(tokens).size).toBe(4);
   });
 
-  it("says each part by its length, so that no two questions are one text", async () => {
-    const asked: string[] = [];
-    const listening: Hmac = (_secret, text) => {
-      asked.push(text);
+  it("has the length of the name in the text, so that no two inputs share a text", async () => {
+    const texts: string[] = [];
+    const recording: Hmac = (_secret, text) => {
+      texts.push(text);
       return Promise.resolve("");
     };
-    await boxToken(listening, "s", "a", "edge-to-agent");
-    await boxToken(listening, "s", "a:edge-to-agent", "agent-to-edge");
-    await boxToken(listening, "s", "1:a", "edge-to-agent");
-    expect(new Set(asked).size).toBe(3);
-    expect(asked[0]).toBe("isha-box-token/1:1:a:edge-to-agent");
+    await boxToken(recording, "s", "a", "edge-to-agent");
+    await boxToken(recording, "s", "a:edge-to-agent", "agent-to-edge");
+    await boxToken(recording, "s", "1:a", "edge-to-agent");
+    expect(new Set(texts).size).toBe(3);
+    expect(texts[0]).toBe("isha-box-token/1:1:a:edge-to-agent");
   });
 
-  it("does not hold the secret it was made with", async () => {
+  it("does not contain the secret", async () => {
     expect(await token("a-secret-worth-keeping", "north", "edge-to-agent")).not.toContain("secret");
   });
 });

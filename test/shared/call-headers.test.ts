@@ -1,12 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  ANSWER_HEADERS,
-  callDecoder,
-  encodeCall,
-  FORMATS,
-  RESERVED_PREFIX,
-  type Call,
-} from "../../shared/call-headers.ts";
+import { ANSWER_HEADERS, callDecoder, encodeCall, FORMATS, type Call } from "../../shared/call-headers.ts";
 import { PRIORITIES } from "../../shared/fleet.ts";
 import { CALL_DEADLINE_MS } from "../../shared/limits.ts";
 import { SEEDS, SeededRandom } from "../support/seeded-random.ts";
@@ -30,10 +23,10 @@ const CALL: Call = {
   set: { n_predict: 512 },
 };
 
-/** One that remembers nothing of the calls before. */
+/** Without a cache. */
 const decodeCall = (headers: Parameters<ReturnType<typeof callDecoder>>[0]) => callDecoder(1)(headers);
 
-/** The headers of a call with one field of its JSON written otherwise; undefined leaves it out. */
+/** The headers of a call with one field of its JSON replaced; undefined removes it. */
 function withField(field: string, value: unknown): Record<string, string> {
   const headers = encodeCall(CALL);
   const fields = JSON.parse(headers["x-isha-call"] ?? "") as Record<string, unknown>;
@@ -42,13 +35,13 @@ function withField(field: string, value: unknown): Record<string, string> {
 
 const VISIBLE = Array.from({ length: 0x7e - 0x20 }, (_, at) => String.fromCharCode(0x21 + at));
 
-/** Line ends, control characters, half a surrogate pair and all that JSON escapes among it. */
+/** Includes line ends, control characters, half a surrogate pair and everything that JSON escapes. */
 const ANY_TEXT = [...VISIBLE, ...Array.from(" \u0000\n\r\t\u007f\u0080éß漢字\u2028😀"), "\ud83d"];
 
 function randomCall(random: SeededRandom): Call {
   const label = (): string => random.text(1 + random.below(128), VISIBLE);
   const ports = (): number[] => Array.from({ length: random.below(65) }, () => 1 + random.below(65_535));
-  const text = (most: number): string => random.text(random.below(most + 1), ANY_TEXT);
+  const text = (max: number): string => random.text(random.below(max + 1), ANY_TEXT);
   const plain = (): string | number | boolean =>
     random.pick([true, false, 0, 1.25, -3, 1e21, random.next(), text(30)]);
   const field = () =>
@@ -73,14 +66,14 @@ function randomCall(random: SeededRandom): Call {
   };
 }
 
-/** The header `decodeCall` rejects, or null if it accepts the call. */
-function complaint(headers: Readonly<Record<string, string | undefined>>): string | null {
+/** The header that `decodeCall` rejects, or null if it accepts the call. */
+function rejected(headers: Readonly<Record<string, string | undefined>>): string | null {
   const decoded = decodeCall(headers);
   return decoded.ok ? null : decoded.header;
 }
 
 describe("a call in headers", () => {
-  it.each(SEEDS)("comes out as it went in, whatever it holds (seed %i)", (seed) => {
+  it.each(SEEDS)("is decoded as it was encoded (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     for (let round = 0; round < 20; round += 1) {
       const call = randomCall(random);
@@ -88,14 +81,14 @@ describe("a call in headers", () => {
     }
   });
 
-  it.each(SEEDS)("is visible ASCII only, under reserved names (seed %i)", (seed) => {
+  it.each(SEEDS)("is visible ASCII only, with reserved names (seed %i)", (seed) => {
     for (const [name, value] of Object.entries(encodeCall(randomCall(new SeededRandom(seed))))) {
-      expect(name.startsWith(RESERVED_PREFIX)).toBe(true);
+      expect(name.startsWith("x-isha-")).toBe(true);
       expect(value).toMatch(/^[\x20-\x7e]*$/);
     }
   });
 
-  it.each(SEEDS)("crosses a block of headers unchanged (seed %i)", (seed) => {
+  it.each(SEEDS)("passes through Headers unchanged (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     for (let round = 0; round < 20; round += 1) {
       const call = randomCall(random);
@@ -109,24 +102,24 @@ describe("a call in headers", () => {
     expect(decodeCall(encodeCall(bare))).toEqual({ ok: true, call: bare });
   });
 
-  it("may have other headers beside it", () => {
-    expect(complaint({ ...encodeCall(CALL), host: "127.0.0.1", "x-isha-token": "t" })).toBeNull();
+  it("may be among other headers", () => {
+    expect(rejected({ ...encodeCall(CALL), host: "127.0.0.1", "x-isha-token": "t" })).toBeNull();
   });
 });
 
-describe("what is wrong is named:", () => {
+describe("a wrong header is named:", () => {
   it.each(["x-isha-call", "x-isha-request-id"])("%s is missing", (name) => {
-    expect(complaint({ ...encodeCall(CALL), [name]: undefined })).toBe(name);
+    expect(rejected({ ...encodeCall(CALL), [name]: undefined })).toBe(name);
   });
 
   const fields = JSON.parse(encodeCall(CALL)["x-isha-call"] ?? "") as object;
   it.each(Object.keys(fields))("the field %s is missing", (field) => {
-    expect(complaint(withField(field, undefined))).toBe(`x-isha-call.${field}`);
+    expect(rejected(withField(field, undefined))).toBe(`x-isha-call.${field}`);
   });
 
   it.each([
     ["x-isha-call", ""],
-    // What version 1 wrote.
+    // From version 1.
     ["x-isha-call", "1"],
     ["x-isha-call", "{"],
     ["x-isha-call", "[]"],
@@ -139,7 +132,7 @@ describe("what is wrong is named:", () => {
     ["x-isha-scope", ""],
     ["x-isha-scope", "two words"],
   ])("%s: %j", (name, value) => {
-    expect(complaint({ ...encodeCall(CALL), [name]: value })?.split(".")[0]).toBe(name);
+    expect(rejected({ ...encodeCall(CALL), [name]: value })?.split(".")[0]).toBe(name);
   });
 
   it.each([
@@ -173,11 +166,11 @@ describe("what is wrong is named:", () => {
     ["set", { stop: ["a"] }],
     ["set", { a: null }],
   ])("the field %s: %j", (field, value) => {
-    expect(complaint(withField(field, value))).toBe(`x-isha-call.${field}`);
+    expect(rejected(withField(field, value))).toBe(`x-isha-call.${field}`);
   });
 
   it.each(["x-isha-call", "x-isha-request-id", "x-isha-scope"])(
-    "%s twice, which Node gives as a list",
+    "%s twice, which Node returns as a list",
     (name) => {
       const headers = encodeCall(CALL);
       const twice = { ...headers, [name]: [headers[name] ?? "", headers[name] ?? ""] };
@@ -185,7 +178,7 @@ describe("what is wrong is named:", () => {
     },
   );
 
-  it("with a reason that doesn't repeat what stood in it", () => {
+  it("without a part of its value", () => {
     const decoded = decodeCall(withField("agentType", "chest pain since Monday"));
     expect(decoded.ok).toBe(false);
     expect(JSON.stringify(decoded)).not.toContain("chest");
@@ -193,17 +186,17 @@ describe("what is wrong is named:", () => {
 });
 
 describe("the headers of an answer", () => {
-  it("that reach the client are lower case, each once, and none that is between edge and agent", () => {
+  it("for the client are lower case, unique, and none of the internal ones", () => {
     expect(ANSWER_HEADERS.map((name) => name.toLowerCase())).toEqual([...ANSWER_HEADERS]);
     expect(new Set(ANSWER_HEADERS).size).toBe(ANSWER_HEADERS.length);
-    for (const kept of ["x-isha-agent", "x-isha-started", "x-isha-code", "x-isha-token", "server"]) {
-      expect(ANSWER_HEADERS as readonly string[]).not.toContain(kept);
+    for (const internal of ["x-isha-agent", "x-isha-started", "x-isha-code", "x-isha-token", "server"]) {
+      expect(ANSWER_HEADERS as readonly string[]).not.toContain(internal);
     }
   });
 });
 
-describe("a decoder that remembers", () => {
-  it("says of the next call of a kind what it would have said of the first", () => {
+describe("a decoder with a cache", () => {
+  it("returns the same with and without a cached entry", () => {
     const decode = callDecoder(2);
     for (const more of [
       {},
@@ -221,7 +214,7 @@ describe("a decoder that remembers", () => {
     }
   });
 
-  it("takes no rubbish beside fields that it knows", () => {
+  it("rejects malformed headers next to cached fields", () => {
     const decode = callDecoder(10);
     const headers = encodeCall(CALL);
     expect(decode(headers).ok).toBe(true);

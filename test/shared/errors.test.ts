@@ -8,10 +8,11 @@ import {
   refuse,
   RefusedError,
   retryHeaders,
+  thrownName,
   type ErrorCode,
 } from "../../shared/errors.ts";
 
-/** Design section 3, as it stands there: clients rely on these, so a change here changes the API. */
+/** As in design section 3: clients rely on these, so a change here changes the API. */
 const TABLE: Readonly<Record<number, string>> = {
   400: "invalid_json invalid_request unknown_port context_length_exceeded",
   401: "missing_key invalid_key expired_key",
@@ -33,7 +34,7 @@ const CODES = Object.keys(ERRORS) as ErrorCode[];
 const BOUNDS = { minS: 1, maxS: 120 };
 
 describe("the table of errors", () => {
-  it("has the codes and statuses of the published one, none more and none less", () => {
+  it("has exactly the published codes and statuses", () => {
     const expected = Object.entries(TABLE).flatMap(([status, codes]) =>
       codes.split(" ").map((code) => [code, Number(status)]),
     );
@@ -41,22 +42,22 @@ describe("the table of errors", () => {
     expect(Object.fromEntries(actual)).toEqual(Object.fromEntries(expected));
   });
 
-  it("lets no client retry what is the request's own fault", () => {
-    // 408 isn't: nothing was begun, and another time the network may be faster.
-    const clients = CODES.filter(
+  it("never suggests a retry of a faulty request", () => {
+    // 408 is an exception: nothing was started, and the network may be faster the next time.
+    const faulty = CODES.filter(
       (code) => ERRORS[code].status < 500 && ![408, 429].includes(ERRORS[code].status),
     );
-    expect(clients.filter((code) => ERRORS[code].retry !== "never")).toEqual([]);
+    expect(faulty.filter((code) => ERRORS[code].retry !== "never")).toEqual([]);
   });
 
-  it("lets every refusal for load be retried later, but a spent month", () => {
+  it("suggests a later retry of every refusal for load, except a used-up month", () => {
     const load = CODES.filter((code) => [429, 503].includes(ERRORS[code].status));
     expect(load.filter((code) => ERRORS[code].retry !== "later")).toEqual(["quota_exceeded"]);
   });
 });
 
 describe("the fault of a code", () => {
-  it("is the caller's below 500, and for a model that can't do what was asked", () => {
+  it("is the caller's below 500, and for a model without a capability", () => {
     const callers = CODES.filter((code) => ERRORS[code].status < 500 || code === "not_supported_by_model");
     expect(CODES.filter((code) => faultOf(code) === "caller")).toEqual(callers);
   });
@@ -67,7 +68,7 @@ describe("the fault of a code", () => {
 });
 
 describe("an error's body", () => {
-  it("says message, type, code, param and request id, and nothing else", () => {
+  it("has message, type, code, param and request id, and nothing else", () => {
     const refusal = {
       code: "invalid_request",
       message: "No.",
@@ -89,12 +90,12 @@ describe("an error's body", () => {
     expect(errorBody({ code: "no_box", message: "No." }, "req-1").error.param).toBeNull();
   });
 
-  it.each(CODES)("of %s never holds what is for the log alone", (code) => {
+  it.each(CODES)("of %s never has the internal text", (code) => {
     const text = JSON.stringify(errorBody({ code, message: "m", internal: "only-for-the-log" }, "r"));
     expect(text).not.toContain("only-for-the-log");
   });
 
-  it("as an event is one data line and a blank one, without [DONE]", () => {
+  it("as an event is one data line and a blank line, without [DONE]", () => {
     const event = errorEvent({ code: "upstream_failed", message: "Two\nlines." }, "req-1");
     expect(event).toMatch(/^data: [^\n]+\n\n$/);
     expect(JSON.parse(event.slice(6))).toEqual(
@@ -104,8 +105,8 @@ describe("an error's body", () => {
   });
 });
 
-describe("the headers about asking again", () => {
-  it("say when, in seconds and in milliseconds", () => {
+describe("the retry headers", () => {
+  it("state the time in seconds and in milliseconds", () => {
     expect(retryHeaders({ code: "overloaded", message: "", retryAfterMs: 5000 }, BOUNDS)).toEqual({
       "retry-after": "5",
       "retry-after-ms": "5000",
@@ -132,7 +133,7 @@ describe("the headers about asking again", () => {
   });
 
   it.each(CODES.filter((code) => ERRORS[code].retry === "never"))(
-    "say that no retry can help: %s",
+    "prevent a retry if none can help: %s",
     (code) => {
       expect(retryHeaders({ code, message: "", retryAfterMs: 1000 }, BOUNDS)).toEqual({
         "x-should-retry": "false",
@@ -141,7 +142,7 @@ describe("the headers about asking again", () => {
   );
 
   it.each(CODES.filter((code) => ERRORS[code].retry !== "never"))(
-    "leave it to the client if the time is unknown: %s",
+    "are absent if the time is unknown: %s",
     (code) => {
       expect(retryHeaders({ code, message: "" }, BOUNDS)).toEqual({});
     },
@@ -149,7 +150,7 @@ describe("the headers about asking again", () => {
 });
 
 describe("a refusal", () => {
-  it("is a value beside the value of success", () => {
+  it("is a value, like a success", () => {
     expect(ok(3)).toEqual({ ok: true, value: 3 });
     expect(refuse("no_box", "No box.", { retryAfterMs: 5 })).toEqual({
       ok: false,
@@ -157,9 +158,19 @@ describe("a refusal", () => {
     });
   });
 
-  it("that is thrown has its code as its message, and its sentence reaches no log", () => {
+  it("that is thrown has its code as its message, so that no log gets its text", () => {
     const error = new RefusedError({ code: "no_box", message: "a sentence" });
     expect(error.message).toBe("no_box");
     expect(error.refusal.message).toBe("a sentence");
   });
+});
+
+it("the name of a thrown value is an error's class, never its message", () => {
+  class PatientError extends TypeError {
+    override readonly name = "PatientError";
+  }
+  expect(thrownName(new RangeError("chest pain"))).toBe("RangeError");
+  expect(thrownName(new PatientError("chest pain"))).toBe("PatientError");
+  for (const thrown of ["chest pain", { name: "chest pain" }, null, undefined, 7])
+    expect(thrownName(thrown)).toBe("thrown");
 });

@@ -24,7 +24,7 @@ describe("the shipped fleet file", () => {
     expect(fleet.limits).toEqual({ perAddressPerSecond: 100, perKeyPerSecond: 1000 });
   });
 
-  it("names the files that the models' answers name", () => {
+  it("has the files that the models name in their answers", () => {
     const files = Object.fromEntries(servers.map(({ model, file }) => [model, file]));
     expect(files).toEqual({
       "Qwen-0.6B": "qwen-0.6b-medicaldataset-f16.gguf",
@@ -52,7 +52,7 @@ describe("wrangler.toml", () => {
   });
 });
 
-/** Places in code that name something only the fleet file may know. Comments may show what a value looks like. */
+/** Places in code that contain a value of the fleet file. Comments may contain one as an example. */
 function namesFound(program: ReadonlyMap<string, string>): string[] {
   const names = [
     fleet.domain,
@@ -69,16 +69,16 @@ function namesFound(program: ReadonlyMap<string, string>): string[] {
 
 const escaped = (name: string): string => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
-describe("another operator runs the same program with another file:", () => {
-  it("no code of it names a domain, box, port, model or agent type of the shipped one", () => {
+describe("for another operator, only the fleet file changes:", () => {
+  it("no code names a domain, box, port, model or agent type of the shipped file", () => {
     const program = sourceFiles(["{worker,origin-agent,shared,cli,console}/**/*.{ts,tsx,html,css,js,mjs}"]);
     expect(program.size).toBeGreaterThan(30);
     expect(namesFound(program)).toEqual([]);
   });
 
-  it("code that did would be found, comments and longer words would not", () => {
+  it("such code is found, but not comments and longer words", () => {
     const planted = [
-      "// a comment may say 8085 and Clinical",
+      "// a comment may name 8085 and Clinical",
       'const base = "https://ai.isha.buzz/v1"; /* Qwen-0.6B */',
       "const port = 8_085;",
       'if (agent === "Triage") return ClaimsAdjuster[18085];',

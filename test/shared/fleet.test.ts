@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { defineFleet, fieldPath, type FleetInput } from "../../shared/fleet.ts";
 import { boxInput, fleetInput, serverInput } from "./support/fleet-input.ts";
 
-/** The one box and its servers, to break something of. */
+/** The one box and its servers, for a test to change. */
 function parts(fleet: FleetInput) {
   const [box] = fleet.boxes;
   const [first, second, third] = box?.servers ?? [];
@@ -12,10 +12,10 @@ function parts(fleet: FleetInput) {
   return { box, first, second, third };
 }
 
-/** What `defineFleet` says of a fleet file in which something was broken; each fault is a line. */
-function faultsOf(breakIt: (fleet: FleetInput, named: ReturnType<typeof parts>) => void): string[] {
+/** The faults that `defineFleet` finds in a changed fleet file, one per line. */
+function faultsOf(change: (fleet: FleetInput, named: ReturnType<typeof parts>) => void): string[] {
   const fleet = fleetInput();
-  breakIt(fleet, parts(fleet));
+  change(fleet, parts(fleet));
   try {
     defineFleet(fleet);
   } catch (error) {
@@ -26,8 +26,8 @@ function faultsOf(breakIt: (fleet: FleetInput, named: ReturnType<typeof parts>) 
 
 const SHA256 = "ab".repeat(32);
 
-describe("a fleet file that is right", () => {
-  it("is taken as it is, with what was left out filled in", () => {
+describe("a valid fleet file", () => {
+  it("is accepted, and gets its defaults", () => {
     const fleet = defineFleet(fleetInput());
     expect(fleet.unknownModel).toBe("refuse");
     expect(fleet.fallback).toEqual({});
@@ -38,125 +38,139 @@ describe("a fleet file that is right", () => {
     expect(faultsOf((_, { second }) => (second.agents = ["Radiology", "Pathology"]))).toEqual([]);
   });
 
-  it("may use a port again on another box for the same model, and a PM2 name too", () => {
+  it("may use a port and a PM2 name on another box too, for the same model", () => {
     expect(faultsOf((fleet) => fleet.boxes.push(boxInput("south")))).toEqual([]);
   });
 
-  it("may speak of the default server as the agent type Default", () => {
+  it("may name the default server by the agent type Default", () => {
     expect(faultsOf((fleet) => (fleet.fallback = { Default: "none", Radiology: "same-model" }))).toEqual([]);
   });
 
-  it("may let an answer be as long as a slot less one token", () => {
+  it("may allow an answer of one token less than a slot", () => {
     expect(faultsOf((_, { third }) => (third.maxTokens = 2047))).toEqual([]);
   });
 });
 
 interface Fault {
   readonly what: string;
-  readonly breakIt: Parameters<typeof faultsOf>[0];
+  readonly change: Parameters<typeof faultsOf>[0];
   /** The field, the reason and its fix, in the message's order. */
-  readonly says: readonly [field: string, reason: string, mend: string];
+  readonly message: readonly [field: string, reason: string, fix: string];
 }
 
 const CROSS_CHECKS: readonly Fault[] = [
   {
-    what: "two servers of a box on one port",
-    breakIt: (_, { second }) => (second.port = 9101),
-    says: ["boxes[0].servers[1].port: ", "9101 is taken by another server of this box", "give it a free one"],
+    what: "two servers of a box with one port",
+    change: (_, { second }) => (second.port = 9101),
+    message: ["boxes[0].servers[1].port: ", "another server of this box has port 9101", "choose a free one"],
   },
   {
-    what: "two servers of a box under one PM2 name",
-    breakIt: (_, { third }) => (third.pm2 = "llama-9101"),
-    says: ["boxes[0].servers[2].pm2: ", '"llama-9101" is another server\'s', "PM2 needs one name each"],
+    what: "two servers of a box with one PM2 name",
+    change: (_, { third }) => (third.pm2 = "llama-9101"),
+    message: [
+      "boxes[0].servers[2].pm2: ",
+      'another server has the PM2 name "llama-9101"',
+      "give each server its own",
+    ],
   },
   {
     what: "one agent type on servers of two models",
-    breakIt: (_, { third }) => (third.agents = ["Pathology"]),
-    says: [
+    change: (_, { third }) => (third.agents = ["Pathology"]),
+    message: [
       "boxes[0].servers[2].agents: ",
-      '"Pathology" is listed by port 9101 (Heron-3B) too',
-      "take it off one of them",
+      'port 9101 (Heron-3B) lists "Pathology" too',
+      "remove it from one of them",
     ],
   },
   {
     what: "one agent type on servers of two models, in other letter case",
-    breakIt: (_, { third }) => (third.agents = ["pathology"]),
-    says: ["boxes[0].servers[2].agents: ", '"pathology" is listed by port 9101', "take it off one of them"],
+    change: (_, { third }) => (third.agents = ["pathology"]),
+    message: [
+      "boxes[0].servers[2].agents: ",
+      'port 9101 (Heron-3B) lists "pathology" too',
+      "remove it from one of them",
+    ],
   },
   {
-    what: "an answer as long as the slot, which leaves a prompt no room",
-    breakIt: (_, { first }) => (first.maxTokens = 2048),
-    says: ["boxes[0].servers[0].maxTokens: ", "2048 leaves no room for a prompt", "lower it or raise"],
+    what: "an answer as long as the slot, which leaves no room for a prompt",
+    change: (_, { first }) => (first.maxTokens = 2048),
+    message: ["boxes[0].servers[0].maxTokens: ", "2048 leaves no room for a prompt", "lower it or raise"],
   },
   {
     what: "more memory than 97 % of the card",
-    breakIt: (_, { box }) => (box.vramGib = 8.5),
-    says: ["boxes[0].servers: ", "97 % of the card's 8.5", "lower slots"],
+    change: (_, { box }) => (box.vramGib = 8.5),
+    message: ["boxes[0].servers: ", "97 % of the card's 8.5", "lower slots"],
   },
   {
     what: "a default port that no server has",
-    breakIt: (fleet) => (fleet.defaultPort = 9999),
-    says: ["defaultPort: ", "no server has port 9999", "there are: 9101, 9102, 9103"],
+    change: (fleet) => (fleet.defaultPort = 9999),
+    message: ["defaultPort: ", "no server has port 9999", "the ports are: 9101, 9102, 9103"],
   },
   {
     what: "a model router port that no server has",
-    breakIt: (fleet) => (fleet.modelRouter = [9103, 9998]),
-    says: ["modelRouter[1]: ", "no server has port 9998", "there are: 9101, 9102, 9103"],
+    change: (fleet) => (fleet.modelRouter = [9103, 9998]),
+    message: ["modelRouter[1]: ", "no server has port 9998", "the ports are: 9101, 9102, 9103"],
   },
   {
     what: "a fallback policy for an agent type that no server lists",
-    breakIt: (fleet) => (fleet.fallback = { Dermatology: "none" }),
-    says: ["fallback.Dermatology: ", 'no server lists the agent type "Dermatology"', "Radiology, Pathology"],
+    change: (fleet) => (fleet.fallback = { Dermatology: "none" }),
+    message: [
+      "fallback.Dermatology: ",
+      'no server lists the agent type "Dermatology"',
+      "Radiology, Pathology",
+    ],
   },
   {
     what: "an old key for an agent type that no server lists",
-    breakIt: (fleet) => (fleet.legacy.keys = [{ name: "old", sha256: SHA256, agents: ["Dermatology"] }]),
-    says: ["legacy.keys[0].agents: ", 'the agent type "Dermatology"', "there are: "],
+    change: (fleet) => (fleet.legacy.keys = [{ name: "old", sha256: SHA256, agents: ["Dermatology"] }]),
+    message: ["legacy.keys[0].agents: ", 'the agent type "Dermatology"', "the agent types are: "],
   },
   {
     what: "anonymous calls for an agent type that no server lists",
-    breakIt: (fleet) => (fleet.legacy.anonymous = { agents: ["Dermatology"], until: "2027-01-31" }),
-    says: ["legacy.anonymous.agents: ", 'the agent type "Dermatology"', "there are: "],
+    change: (fleet) => (fleet.legacy.anonymous = { agents: ["Dermatology"], until: "2027-01-31" }),
+    message: ["legacy.anonymous.agents: ", 'the agent type "Dermatology"', "the agent types are: "],
   },
   {
     what: "two boxes of one name",
-    breakIt: (fleet) => fleet.boxes.push(boxInput("north")),
-    says: ["boxes[1].name: ", '"north" names a box already', "choose another"],
+    change: (fleet) => fleet.boxes.push(boxInput("north")),
+    message: ["boxes[1].name: ", 'another box is named "north"', "choose another"],
   },
   {
     what: "a port that is another model on another box",
-    breakIt: (fleet) =>
+    change: (fleet) =>
       fleet.boxes.push({
         ...boxInput("south"),
         servers: [serverInput({ port: 9103, model: "Finch-7B", agents: [] })],
       }),
-    says: [
+    message: [
       "boxes[1].servers[0].port: ",
       '9103 is Wren-1B on box "north"',
-      "must mean one model on every box",
+      "must be the same model on every box",
     ],
   },
 ];
 
-describe("a fleet file that is wrong is refused with the field, the reason and the fix:", () => {
-  it.each(CROSS_CHECKS)("$what", ({ breakIt, says }) => {
-    const faults = faultsOf(breakIt);
+describe("an invalid fleet file is refused with the field, the reason and the fix:", () => {
+  it.each(CROSS_CHECKS)("$what", ({ change, message }) => {
+    const faults = faultsOf(change);
     expect(faults).toHaveLength(1);
     let from = 0;
-    for (const part of says) {
+    for (const part of message) {
       const at = faults[0]?.indexOf(part, from) ?? -1;
       expect(at, `"${part}" in: ${faults[0]}`).toBeGreaterThanOrEqual(from);
       from = at + part.length;
     }
   });
 
-  it("the memory each server needs is listed, so that one sees which to shrink", () => {
-    // 2 of weights, 0.25 of cache, 0.15 of buffers and 0.35 of CUDA's own: 2.75 each.
+  it("the memory of each server is listed", () => {
+    // 2 of weights, 0.25 of cache, 0.15 of buffers and 0.35 of CUDA's context: 2.75 each.
     const [fault] = faultsOf((_, { box }) => (box.vramGib = 8.5));
-    expect(fault).toContain("they need 8.3 GiB (9101: 2.8, 9102: 2.8, 9103: 2.8) and 8.2 GiB is 97 %");
+    expect(fault).toContain(
+      "they need 8.3 GiB (9101: 2.8, 9102: 2.8, 9103: 2.8), but 97 % of the card's 8.5 GiB is 8.2 GiB",
+    );
   });
 
-  it("memory of exactly 97 % passes, and a little less card does not", () => {
+  it("memory of exactly 97 % passes, and of slightly more does not", () => {
     const needed = 3 * 2.75;
     expect(faultsOf((_, { box }) => (box.vramGib = needed / 0.97 + 1e-9))).toEqual([]);
     expect(faultsOf((_, { box }) => (box.vramGib = needed / 0.97 - 1e-3))).toHaveLength(1);
@@ -179,28 +193,28 @@ describe("a fleet file that is wrong is refused with the field, the reason and t
   it.each<[string, string, Parameters<typeof faultsOf>[0]]>([
     ["a box", "boxes[0]: ", (_, { box }) => Object.assign(box, { colour: "red" })],
     ["a server", "boxes[0].servers[2]: ", (_, { third }) => Object.assign(third, { colour: "red" })],
-    ["the file itself", "(the file itself): ", (fleet) => Object.assign(fleet, { colour: "red" })],
-  ])("an unknown field of %s, by its name", (_what, at, breakIt) => {
-    const faults = faultsOf(breakIt);
+    ["the file", "(the file): ", (fleet) => Object.assign(fleet, { colour: "red" })],
+  ])("an unknown field of %s, with its name", (_what, at, change) => {
+    const faults = faultsOf(change);
     expect(faults).toHaveLength(1);
     expect(faults[0]).toContain(at);
     expect(faults[0]).toContain('"colour"');
   });
 
-  it("an agent type that could not travel in a header", () => {
+  it("an agent type that is not valid in a header", () => {
     expect(faultsOf((_, { first }) => (first.agents = ["Radiology", "two words"]))).toEqual([
-      expect.stringContaining("boxes[0].servers[0].agents[1]: letters, digits"),
+      expect.stringContaining("boxes[0].servers[0].agents[1]: must have only letters, digits"),
     ]);
   });
 
-  it("an old key that is not a SHA-256, with the command that makes one", () => {
+  it("an old key that is not a SHA-256, with the command that computes one", () => {
     const [fault] = faultsOf((fleet) => (fleet.legacy.keys = [{ name: "old", sha256: "dev-key" }]));
     expect(fault).toContain("legacy.keys[0].sha256: ");
     expect(fault).toContain("sha256sum");
     expect(fault).not.toContain("dev-key");
   });
 
-  it("several faults, all of them at once", () => {
+  it("several faults, all in one message", () => {
     const faults = faultsOf((fleet, { second, third }) => {
       second.port = 9101;
       third.maxTokens = 4096;
@@ -213,7 +227,7 @@ describe("a fleet file that is wrong is refused with the field, the reason and t
     ]);
   });
 
-  it("several fields of a wrong shape, all of them at once", () => {
+  it("several fields with a wrong type, all in one message", () => {
     const faults = faultsOf((fleet, { first, box }) => {
       first.port = 0;
       box.origin = "box.example.org";
@@ -228,8 +242,8 @@ describe("a fleet file that is wrong is refused with the field, the reason and t
 });
 
 describe("the path of a field", () => {
-  it("is spelled as JavaScript would", () => {
+  it("is written as in JavaScript", () => {
     expect(fieldPath(["boxes", 0, "servers", 12, "port"])).toBe("boxes[0].servers[12].port");
-    expect(fieldPath([])).toBe("(the file itself)");
+    expect(fieldPath([])).toBe("(the file)");
   });
 });

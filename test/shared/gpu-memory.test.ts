@@ -4,7 +4,7 @@ import { gpuMemoryGib } from "../../shared/gpu-memory.ts";
 const QUARTER_GIB_OF_CACHE = { slots: 2, contextPerSlot: 2048, kvKibPerToken: 64 } as const;
 
 describe("the memory of one server", () => {
-  it("is weights, an f16 cache, buffers of 0.3 GiB at -ub 512 and 0.35 GiB of CUDA's own", () => {
+  it("is weights, an f16 cache, buffers of 0.3 GiB at -ub 512 and 0.35 GiB of CUDA's context", () => {
     const need = gpuMemoryGib({ ...QUARTER_GIB_OF_CACHE, weightsGib: 5, kvType: "f16", ubatch: 512 });
     expect(need).toMatchObject({ weights: 5, kv: 0.25, buffers: 0.3, context: 0.35 });
     expect(need.total).toBeCloseTo(5.9, 12);
@@ -23,7 +23,7 @@ describe("the memory of one server", () => {
   it.each([
     ["slots", { slots: 4 }],
     ["context", { contextPerSlot: 4096 }],
-    ["bytes a token", { kvKibPerToken: 128 }],
+    ["bytes per token", { kvKibPerToken: 128 }],
   ])("has twice the cache with twice the %s", (_what, change) => {
     const need = gpuMemoryGib({
       ...QUARTER_GIB_OF_CACHE,

@@ -1,4 +1,3 @@
-// The admin API's schemas of keys: what they fill in, and that they can be documented.
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 import {
@@ -22,7 +21,7 @@ import { plainRecord } from "../../shared/principal.ts";
 const NOW = Date.parse("2026-11-23T12:00:00Z");
 
 describe("a body", () => {
-  it("of a new key needs a name and nothing else", () => {
+  it("of a new key needs only a name", () => {
     expect(NewKey.parse({ name: "clinic" })).toEqual({
       name: "clinic",
       scopes: ["infer"],
@@ -36,17 +35,17 @@ describe("a body", () => {
     expect(KeyRotation.parse({})).toEqual({ graceSeconds: ROTATION_GRACE_S });
   });
 
-  it("names each scope once, in one order", () => {
+  it("has each scope once, in a fixed order", () => {
     expect(NewKey.parse({ name: "x", scopes: ["admin", "infer"] }).scopes).toEqual(["infer", "admin"]);
     expect(NewKey.parse({ name: "x", scopes: ["admin", "admin"] }).scopes).toEqual(["admin"]);
   });
 
-  it("of a change holds what it names: nothing is filled in", () => {
+  it("of a change gets no defaults", () => {
     expect(KeyChange.parse({ limits: { concurrent: null } })).toEqual({ limits: { concurrent: null } });
     expect(KeyChange.safeParse({}).success).toBe(false);
   });
 
-  it("has fields whose names a refusal may show", () => {
+  it("has field names that a refusal may contain", () => {
     for (const name of ["name", "limits", "perSecond", "expiresAt", "graceSeconds"])
       expect(KEY_FIELDS.has(name)).toBe(true);
   });
@@ -72,7 +71,7 @@ describe("the schemas", () => {
     [KeyList, "KeyList", "output"],
     [AuditEntry, "AuditEntry", "output"],
     [AuditList, "AuditList", "output"],
-  ] as const)("can be written down for the API's description, under its name: %#, %s", (schema, id, io) => {
+  ] as const)("have a JSON schema with a name: %#, %s", (schema, id, io) => {
     expect(schema.meta()?.["id"]).toBe(id);
     const written = z.toJSONSchema(schema, { io });
     expect(written.$defs?.[id]).toMatchObject({ type: "object", additionalProperties: false });
@@ -83,7 +82,7 @@ describe("a key's view", () => {
   const times = { createdAt: NOW - 1_000, revokedAt: null, oldSecretUntil: NOW + 10 };
   const view = keyView("Ab3dEf6hIj9k", plainRecord("clinic", 10, { expiresAt: NOW + 20 }), times, NOW);
 
-  it("fits its schema, and has its state at the moment it is shown", () => {
+  it("matches its schema, and has its current state", () => {
     expect(KeyView.parse(view)).toEqual(view);
     expect(view).toMatchObject({ state: "active", oldSecretUntil: "2026-11-23T12:00:00.010Z" });
     expect(viewAt(view, NOW + 10)).toMatchObject({ state: "active", oldSecretUntil: null });
@@ -93,7 +92,7 @@ describe("a key's view", () => {
     expect(viewAt(revoked, NOW + 20)).toMatchObject({ state: "revoked", oldSecretUntil: null });
   });
 
-  it("of the fleet file has no times, and the id its object is named by", () => {
+  it("of the fleet file has no times, and the id that names its object", () => {
     const sha256 = "0123456789abcdef".repeat(4);
     const legacy = { keys: [{ name: "old", sha256, agents: ["Alpha"] }], anonymous: null };
     const [key] = legacyKeys({ legacy, limits: { perAddressPerSecond: 1, perKeyPerSecond: 7 } });

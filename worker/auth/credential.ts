@@ -5,7 +5,7 @@ import { ok, refuse, type Result } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import { legacyKey } from "./built-in-keys.ts";
 import { plainRecord, type KeyRecord } from "../../shared/principal.ts";
-import { ANONYMOUS, DEV_ADMIN_KEY, DEV_KEY } from "../../shared/unlisted-keys.ts";
+import { ANONYMOUS, DEV_ADMIN_KEY, DEV_KEY } from "../../shared/keys.ts";
 
 /** Long enough for any legacy key; a longer header is an attack on the hash. */
 const MAX_KEY_LENGTH = 512;

@@ -3,7 +3,7 @@
 import { boxToken } from "../../shared/box-token.ts";
 import { AGENT_HEADER, TOKEN_HEADER } from "../../shared/call-headers.ts";
 import type { Box } from "../../shared/fleet.ts";
-import { thrownName } from "../../shared/thrown-name.ts";
+import { thrownName } from "../../shared/errors.ts";
 import type { Settings } from "../env.ts";
 import { withTimeout } from "../http/timeout.ts";
 import { hmacHex } from "../auth/keyed-hash.ts";

@@ -4,7 +4,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import type { KeyRecord, Scope } from "../../shared/principal.ts";
-import { ANONYMOUS } from "../../shared/unlisted-keys.ts";
+import { ANONYMOUS } from "../../shared/keys.ts";
 import { CredentialCache } from "../auth/credential-cache.ts";
 import { anonymousRecord, MISSING, readCredential, resolveClaim, type ShownKey } from "../auth/credential.ts";
 import type { EdgeEnv } from "../context.ts";

@@ -167,10 +167,10 @@ describe("why", () => {
   });
 
   it.each([
-    ["dev-key", "dev-key (a development key, good on its own machine alone)"],
-    ["dev-admin", "dev-admin (a development key, good on its own machine alone)"],
-    ["anonymous", "anonymous (no key: the fleet file lets such calls in)"],
-    ["first0a1b2c3d", "first0a1b2c3d (a first admin key, of isha keys bootstrap)"],
+    ["dev-key", "dev-key (a development key, valid on its own machine only)"],
+    ["dev-admin", "dev-admin (a development key, valid on its own machine only)"],
+    ["anonymous", "anonymous (no key: the fleet file admits such calls)"],
+    ["first0a1b2c3d", "first0a1b2c3d (a first admin key, created by isha keys bootstrap)"],
   ])("explains %s, which is in no list, without a request", async (key, text) => {
     expect(await keyLine(key)).toBe(text);
     expect(service.requests.map(({ path }) => path)).toEqual([`/admin/requests/${REQUEST}`]);

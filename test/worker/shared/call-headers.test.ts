@@ -1,4 +1,3 @@
-// The runtime's own headers carry what the edge writes; all else of shared/ is tested in test/shared.
 import { expect, it } from "vitest";
 import { callDecoder, encodeCall, type Call } from "../../../shared/call-headers.ts";
 
@@ -21,7 +20,7 @@ const CALL: Call = {
   set: { 'é漢😀"\\\u0000\n\r\t\u007f\u0080\u2028': "ß\ud83d", n_predict: 512 },
 };
 
-it("a call crosses a block of workerd's headers unchanged", () => {
+it("a call passes through workerd's Headers unchanged", () => {
   const crossed = Object.fromEntries(new Headers(encodeCall(CALL)));
   expect(callDecoder(1)(crossed)).toEqual({ ok: true, call: CALL });
 });
