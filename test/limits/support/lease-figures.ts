@@ -13,7 +13,7 @@ export interface Figures {
   readonly admittedShare: number;
 }
 
-/** Counts whole windows, without the first three and the last two. */
+/** Counts complete windows, without the first three and the last two. */
 export function figuresOf(plan: Plan): Figures {
   const { windows } = new Simulation(plan).run();
   const records = [...windows.entries()].sort(([a], [b]) => a - b).map(([, record]) => record);

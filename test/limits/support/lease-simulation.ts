@@ -83,7 +83,7 @@ interface Isolate {
   readonly leases: LeaseTable<Lease>;
 }
 
-/** A lease request on its way: where it came from. */
+/** A lease request on its way, with its sender. */
 interface Flight {
   readonly clock: Clock;
   readonly lease: Lease;

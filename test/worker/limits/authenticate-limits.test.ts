@@ -35,8 +35,8 @@ function fleetWith(
 }
 
 /** Sends many requests at once. */
-async function statuses(edge: Edge, path: string, times: number, asking: Asking = {}): Promise<number[]> {
-  const answers = await Promise.all(Array.from({ length: times }, async () => edge(path, asking)));
+async function statuses(edge: Edge, path: string, times: number, request: Asking = {}): Promise<number[]> {
+  const answers = await Promise.all(Array.from({ length: times }, async () => edge(path, request)));
   return answers.map(({ status }) => status);
 }
 
@@ -119,11 +119,11 @@ describe("an address", () => {
       "/v1/models",
       { key: formatApiKey("Missing0", seeded(1).bytes(32)) },
     ],
-  ])("spends its tokens on every route: %s", async (_, path, asking) => {
+  ])("spends its tokens on every route: %s", async (_, path, request) => {
     quiet();
     stopClock(NOON);
     const edge = edgeOf(fleetWith(3, 1000));
-    const all = await statuses(edge, path, 5, asking);
+    const all = await statuses(edge, path, 5, request);
     expect(refused(all)).toBe(2);
     expect((await edge("/livez")).status).toBe(429);
   });
@@ -195,7 +195,7 @@ describe("the log's line of a refusal at a limit", () => {
   it("names the key that was at its limit, or was at an address that was", async () => {
     stopClock(NOON);
     const key = await newLegacyKey();
-    const asking = { key: key.text };
+    const request = { key: key.text };
     for (const [perAddress, perKey, code] of [
       [1000, 1, "rate_limited_key"],
       [1, 1000, "rate_limited_ip"],
@@ -203,8 +203,8 @@ describe("the log's line of a refusal at a limit", () => {
       const log = quiet();
       const edge = edgeOf(fleetWith(perAddress, perKey, [key]));
       // The first refusal is the object's, the next the isolate's own.
-      expect(await statuses(edge, "/v1/models", 2, asking)).toContain(429);
-      expect((await edge("/v1/models", asking)).status).toBe(429);
+      expect(await statuses(edge, "/v1/models", 2, request)).toContain(429);
+      expect((await edge("/v1/models", request)).status).toBe(429);
       expect(codesAndKeys(log)).toEqual(Array.from({ length: log.length }, () => [code, idOf(key)]));
       expect(log.length).toBeGreaterThanOrEqual(2);
     }
@@ -308,11 +308,11 @@ describe("in no window is more admitted than a key's limit, or an address's limi
         address: random.pick(addresses),
       }));
       const answers = await Promise.all(
-        calls.map(async ({ edge, ...asking }) => ({ asking, answer: await edge("/v1/models", asking) })),
+        calls.map(async ({ edge, ...request }) => ({ request, answer: await edge("/v1/models", request) })),
       );
-      for (const { asking, answer } of answers) {
+      for (const { request, answer } of answers) {
         if (answer.status !== 200) continue;
-        for (const name of [asking.key, asking.address]) {
+        for (const name of [request.key, request.address]) {
           const window = `${name} in ${Math.floor(latest / 1_000)}`;
           counts.set(window, (counts.get(window) ?? 0) + 1);
         }

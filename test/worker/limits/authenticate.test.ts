@@ -45,9 +45,9 @@ describe("a request that needs a key", () => {
     ["isn't a bearer token", { key: null, headers: { authorization: "dev-key" } }],
     ["differs between two headers", { key: "dev-key", headers: { "x-api-key": "dev-admin" } }],
     ["is longer than any key", { key: "k".repeat(600) }],
-  ])("and sends one that %s is a 401 invalid_key", async (_, asking) => {
+  ])("and sends one that %s is a 401 invalid_key", async (_, request) => {
     quiet();
-    const answer = await edgeOf(fleetOf())("/v1/models", asking);
+    const answer = await edgeOf(fleetOf())("/v1/models", request);
     expect(answer.status).toBe(401);
     expect(answer.headers.get("www-authenticate")).toMatch(/^Bearer/);
     expect(await errorOf(answer)).toMatchObject({ code: "invalid_key" });
@@ -69,9 +69,9 @@ describe("a request that needs a key", () => {
     ["a bearer token", { key: "dev-key" }],
     ["x-api-key", { key: null, headers: { "x-api-key": "dev-key" } }],
     ["both, if they agree", { key: "dev-key", headers: { "x-api-key": "dev-key" } }],
-  ])("can send it as %s", async (_, asking) => {
+  ])("can send it as %s", async (_, request) => {
     quiet();
-    expect((await edgeOf(fleetOf())("/v1/models", asking)).status).toBe(200);
+    expect((await edgeOf(fleetOf())("/v1/models", request)).status).toBe(200);
   });
 
   it("is refused before its body is read", async () => {
@@ -117,8 +117,8 @@ describe("the development keys", () => {
     ["POST", CHAT],
   ])("for administration can't call the models: %s %s", async (method, path) => {
     quiet();
-    const asking = { method, key: "dev-admin", ...(method === "POST" ? { body: chat() } : {}) };
-    const answer = await edgeOf(fleetOf())(path, asking);
+    const request = { method, key: "dev-admin", ...(method === "POST" ? { body: chat() } : {}) };
+    const answer = await edgeOf(fleetOf())(path, request);
     expect(answer.status).toBe(403);
     expect(answer.headers.get("x-should-retry")).toBe("false");
     const error = await errorOf(answer);

@@ -70,8 +70,8 @@ it("an object of this release answers isolates of the previous one in their form
   const unknown = await stranger.lease({ ...request, standing: null } as unknown as KeyLeaseRequest);
   expect(unknown).toEqual({ kind: "unknown" });
   const address = env.CLIENT_ADDRESS.getByName(newAddress());
-  const asked = { want: 1, waiting: 1, wantNext: 5, perSecond: 6, passed: 2, failedKeys: 0 };
-  expect(await address.lease(asked as AddressLeaseRequest)).toMatchObject({
+  const addressRequest = { want: 1, waiting: 1, wantNext: 5, perSecond: 6, passed: 2, failedKeys: 0 };
+  expect(await address.lease(addressRequest as AddressLeaseRequest)).toMatchObject({
     lease: { granted: 1, remaining: 3, next: null },
   });
 });

@@ -261,33 +261,33 @@ describe("failed keys", () => {
 
 describe("the platform's shield", () => {
   const shieldOf = (success: boolean) => {
-    const asked: string[] = [];
+    const calls: string[] = [];
     const limit = async ({ key }: { key: string }) => {
-      asked.push(key);
+      calls.push(key);
       return { success };
     };
-    return { asked, shield: { ADDRESS_SHIELD: { limit } } };
+    return { calls, shield: { ADDRESS_SHIELD: { limit } } };
   };
 
-  it("isn't asked for free passes", async () => {
-    const { asked, shield } = shieldOf(true);
+  it("isn't called for free passes", async () => {
+    const { calls, shield } = shieldOf(true);
     const stage = limiterStage({ shield });
     for (let request = 0; request < 10; request += 1) await stage.limiter.admitAddress(stage.caller);
-    expect(asked).toEqual([]);
+    expect(calls).toEqual([]);
     await stage.limiter.admitAddress(stage.caller);
-    expect(asked).toEqual(["192.0.2.1"]);
+    expect(calls).toEqual(["192.0.2.1"]);
   });
 
   it("blocks an address before all limits of ours, once it is raised", async () => {
-    const { asked, shield } = shieldOf(false);
+    const { calls, shield } = shieldOf(false);
     const stage = limiterStage({ shield });
     for (let request = 0; request < 11; request += 1) await stage.limiter.admitAddress(stage.caller);
     await stage.settled();
-    const questions = stage.addresses.requests.length;
+    const sent = stage.addresses.requests.length;
     stage.clock.now += 999;
     expect(await stage.admit()).toMatchObject({ refusal: { code: "rate_limited_ip", retryAfterMs: 1 } });
     expect(stage.keys.requests).toEqual([]);
-    expect([asked.length, stage.addresses.requests.length]).toEqual([1, questions]);
+    expect([calls.length, stage.addresses.requests.length]).toEqual([1, sent]);
   });
 
   it.each<[string, Partial<Bindings>]>([
