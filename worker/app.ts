@@ -1,13 +1,14 @@
-// The edge: every path, its chain and its handler on one screen.
-import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
-import { cors } from "hono/cors";
+// The edge's route table: each path with its chain and its handler. Everything else here is wiring.
+import { Hono, type Handler, type MiddlewareHandler } from "hono";
 import type { FleetConfig } from "../shared/fleet.ts";
 import { ANSWER_HEADERS } from "../shared/call-headers.ts";
 import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
 import { authenticate, limitAddress, type RouteAccess } from "./limits/authenticate.ts";
-import { onError, showRefusal } from "./http/errors.ts";
+import { shareAcrossOrigins } from "./http/cors.ts";
+import { onError } from "./http/errors.ts";
+import { methodNotAllowed, routeNotFound } from "./http/no-route.ts";
 import { Limiter } from "./limits/limiter.ts";
 import { RATE_HEADERS } from "./limits/rate-headers.ts";
 import { PREFETCH_ADMIN, prefetchCall } from "./inference/prefetch.ts";
@@ -42,7 +43,16 @@ type Chain = readonly (MiddlewareHandler<EdgeEnv> | Handler<EdgeEnv>)[];
 type Method = "GET" | "POST" | "PATCH" | "DELETE";
 type Route = readonly [method: Method, path: string, chain: Chain, handler: Handler<EdgeEnv>];
 
-/** The Worker for a fleet. */
+/** Headers of `/v1` answers that pages of other sites may read. */
+const EXPOSED_HEADERS = [
+  ...ANSWER_HEADERS,
+  ...RATE_HEADERS,
+  "x-request-id",
+  "x-client-request-id",
+  "warning",
+];
+
+/** Creates the Worker for a fleet. */
 export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   placeObjects(fleet.boxes[0]?.locationHint);
   const index = indexFleet(fleet);
@@ -51,7 +61,7 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   const health = fleetHealth(fleet.boxes, clock);
   const snapshots = new SnapshotCache(clock);
 
-  // Left runs first.
+  // Each chain runs from left to right.
   const edge: Chain = [requestId(), securityHeaders(), settings()];
   const anyone: Chain = [limitAddress(limiter)];
   const admit = (access: RouteAccess): Chain => [authenticate(fleet, limiter, clock, access)];
@@ -91,71 +101,20 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   ];
 
   const app = new Hono<EdgeEnv>();
-  const share = shareAcrossOrigins(fleet);
+  const share = shareAcrossOrigins(fleet.cors.v1, EXPOSED_HEADERS);
   const register = (method: string, path: string, chain: Chain, handler: Handler<EdgeEnv>): void => {
-    for (const link of [...chain, handler]) app.on(method, [path], link);
+    for (const step of [...chain, handler]) app.on(method, [path], step);
   };
-  for (const link of edge) app.use("*", link);
-  // A preflight shows no key, and counts against its address all the same.
+  for (const step of edge) app.use("*", step);
+  // A preflight sends no key, but counts against its address.
   register("OPTIONS", "/v1/*", anyone, share);
   app.use("/v1/*", share);
   for (const [method, path, chain, handler] of routes) register(method, path, chain, handler);
   for (const path of new Set(routes.map(([, path]) => path))) {
-    register("ALL", path, anyone, notAllowed(path, routes));
+    const methods = routes.filter(([, other]) => other === path).map(([method]) => method);
+    register("ALL", path, anyone, methodNotAllowed(path, methods));
   }
-  register("ALL", "*", anyone, noRoute());
+  register("ALL", "*", anyone, routeNotFound());
   app.onError(onError);
   return { fetch: (request, bindings, context) => app.fetch(request, bindings, context) };
-}
-
-/**
- * Pages of other sites may call `/v1/*` as the fleet file says: no browser sends a key on its own. Hono's own
- * middleware answers preflights; on the way of every call it would build a second answer for its headers.
- */
-function shareAcrossOrigins(fleet: FleetConfig): MiddlewareHandler<EdgeEnv> {
-  const { v1 } = fleet.cors;
-  const preflight = cors({
-    origin: v1 === "*" ? "*" : [...v1],
-    allowMethods: ["GET", "HEAD", "POST"],
-    maxAge: 7200,
-  });
-  const exposed = [...ANSWER_HEADERS, ...RATE_HEADERS, "x-request-id", "x-client-request-id", "warning"].join(
-    ",",
-  );
-  return async function share(c, next) {
-    if (c.req.method === "OPTIONS") return preflight(c, next);
-    await next();
-    const { headers } = c.res;
-    const origin = c.req.header("origin");
-    if (v1 === "*") headers.set("access-control-allow-origin", "*");
-    else {
-      headers.append("vary", "Origin");
-      if (origin !== undefined && v1.includes(origin)) headers.set("access-control-allow-origin", origin);
-    }
-    headers.set("access-control-expose-headers", exposed);
-    return undefined;
-  };
-}
-
-function noRoute(): Handler<EdgeEnv> {
-  return function refuseRoute(c: Context<EdgeEnv>) {
-    return showRefusal(c, {
-      code: "not_found",
-      message: "There is no such route. GET /docs lists those there are.",
-    });
-  };
-}
-
-function notAllowed(path: string, routes: readonly Route[]): Handler<EdgeEnv> {
-  const methods = routes.filter(([, other]) => other === path).map(([method]) => method);
-  const allow = [
-    ...methods,
-    ...(methods.includes("GET") ? ["HEAD"] : []),
-    ...(path.startsWith("/v1/") ? ["OPTIONS"] : []),
-  ].join(", ");
-  return function refuseMethod(c: Context<EdgeEnv>) {
-    const answer = showRefusal(c, { code: "method_not_allowed", message: `This route takes ${allow}.` });
-    answer.headers.set("allow", allow);
-    return answer;
-  };
 }

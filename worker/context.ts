@@ -1,20 +1,20 @@
-// Types the Hono variables that the middleware sets on a request.
+// Types of the variables that the middleware sets on a request.
 import type { Result } from "../shared/errors.ts";
 import type { Principal } from "../shared/principal.ts";
 import type { Bindings, Settings } from "./env.ts";
 import type { FleetSnapshot } from "./fleet/snapshot.ts";
 
 export interface Variables {
-  /** Ours; appears in every answer and log line. */
+  /** The edge's own id; it is in every answer and log line. */
   requestId: string;
   settings: Settings;
   /** Set by `authenticate`. */
   principal: Principal;
   /** Key id of a request that was refused before its principal was set. */
   refusedKey: string;
-  /** Set for calls to the models. */
+  /** Set for model calls. */
   snapshot: FleetSnapshot | Promise<FleetSnapshot>;
-  /** The body, read while the limiters are asked; set on routes that take one. */
+  /** Read while the limiters are called; set on routes with a body. */
   body: Promise<Result<Uint8Array>>;
 }
 

@@ -1,4 +1,4 @@
-// What the platform gives the edge: bindings, and the environment read and checked in one place.
+// Types of the bindings, and the only reader of the edge's environment, which it validates.
 import * as z from "zod";
 import { parsedJson } from "../shared/parsed-json.ts";
 import type { ApiKey } from "./keys/api-key-object.ts";
@@ -7,7 +7,7 @@ import type { Fleet } from "./fleet/object/fleet-object.ts";
 import type { KeyRegistry } from "./keys/registry-object.ts";
 import type { Ledger } from "./usage/ledger-object.ts";
 
-/** As wrangler.toml binds it. */
+/** As bound in wrangler.toml. */
 export interface Bindings {
   readonly API_KEY: DurableObjectNamespace<ApiKey>;
   readonly CLIENT_ADDRESS: DurableObjectNamespace<ClientAddress>;
@@ -16,13 +16,13 @@ export interface Bindings {
   readonly FLEET: DurableObjectNamespace<Fleet>;
   /** The console's files. */
   readonly ASSETS: Fetcher;
-  /** The platform's own coarse limit, before everything of ours. */
+  /** The platform's own coarse limit, before our limiters. */
   readonly ADDRESS_SHIELD: RateLimit;
   readonly BOX_SECRET?: string;
   readonly BOX_SECRET_PREVIOUS?: string;
   readonly DEV_KEYS?: string;
   readonly BOX_ORIGINS?: string;
-  /** Where alarms are posted; read by the fleet object. */
+  /** The URL for alarms; the fleet object reads it. */
   readonly ALERT_WEBHOOK_URL?: string;
   readonly ACCESS_CLIENT_ID?: string;
   readonly ACCESS_CLIENT_SECRET?: string;
@@ -38,18 +38,18 @@ const origins = z
 
 const Environment = z
   .object({
-    /** Shared with the agents; the boxes' tokens are made of it. */
+    /** Shared with the agents; the boxes' tokens are derived from it. */
     BOX_SECRET: z.string().min(16),
-    /** The one before it, while it is rotated: boxes that still have it may dial. */
+    /** The previous secret during a rotation: boxes that still have it may dial. */
     BOX_SECRET_PREVIOUS: z.union([z.literal(""), z.string().min(16)]).default(""),
-    /** `1` lets `dev-key` and `dev-admin` in, on a loopback host alone. */
+    /** `1` admits `dev-key` and `dev-admin`, on a loopback host only. */
     DEV_KEYS: z.enum(["", "0", "1"]).default(""),
-    /** Where a box is reached when not at the fleet file's origin. */
+    /** URLs of boxes that differ from the fleet file's origins. */
     BOX_ORIGINS: origins.default({}),
-    /** The Access service token that lets the edge through to the tunnel's hostnames. */
+    /** The Access service token for the tunnel's hostnames. */
     ACCESS_CLIENT_ID: z.string().optional(),
     ACCESS_CLIENT_SECRET: z.string().optional(),
-    /** Hash of the key that makes the first admin key, and dies with that; a new one is the way back in where all are lost. */
+    /** Hash of the first admin key, which is valid until another admin key is created. If all admin keys are lost, a new one restores access. */
     FIRST_ADMIN_KEY_SHA256: z
       .string()
       .regex(
@@ -60,36 +60,36 @@ const Environment = z
   })
   .refine((value) => (value.ACCESS_CLIENT_ID === undefined) === (value.ACCESS_CLIENT_SECRET === undefined), {
     path: ["ACCESS_CLIENT_SECRET"],
-    error: "ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET belong together: set both or neither",
+    error: "ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET must be set together",
   });
 
 export interface Settings {
   readonly boxSecret: string;
-  /** Counts for links that boxes dial; null where none is set. */
+  /** Accepted from boxes that dial; null if none is set. */
   readonly boxSecretPrevious: string | null;
   readonly devKeys: boolean;
   readonly boxOrigins: Readonly<Record<string, string>>;
   readonly access: { readonly clientId: string; readonly clientSecret: string } | null;
-  /** SHA-256 of the deployment's first admin key, hexadecimal; null where none is set. */
+  /** SHA-256 of the deployment's first admin key in hexadecimal; null if none is set. */
   readonly firstAdminSha256: string | null;
 }
 
-/** What is wrong with the environment, in words that hold names of variables alone: fit for the log. */
+/** A fault of the environment. Its message names variables and never contains a value, so it may be logged. */
 export class SettingsError extends Error {}
 
 /**
- * The checked environment.
- * @throws SettingsError that names the variables that are missing or wrong, never their values.
+ * Validates the environment.
+ * @throws SettingsError with the names of the missing and invalid variables
  */
 export function readSettings(bindings: Bindings): Settings {
-  const known = cache.get(bindings);
-  if (known !== undefined) return known;
+  const cached = cache.get(bindings);
+  if (cached !== undefined) return cached;
   const parsed = Environment.safeParse(bindings);
   if (!parsed.success) {
     const names = parsed.error.issues
       .map((issue) => `${String(issue.path[0])} (${issue.message})`)
       .join(", ");
-    throw new SettingsError(`the edge's environment is not right: ${names}`);
+    throw new SettingsError(`the edge's environment is invalid: ${names}`);
   }
   const value = parsed.data;
   const settings: Settings = {
@@ -107,5 +107,5 @@ export function readSettings(bindings: Bindings): Settings {
   return settings;
 }
 
-/** Checked once an isolate: the platform hands the same object to every request. */
+/** One entry per isolate: the platform passes the same object to every request. */
 const cache = new WeakMap<Bindings, Settings>();

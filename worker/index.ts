@@ -1,4 +1,4 @@
-// The Worker's entry: the app for this deployment's fleet, and the objects that wrangler.toml binds.
+// Entry of the Worker: the app for this deployment's fleet, and the objects that wrangler.toml binds.
 import fleet from "../fleet.config.ts";
 import { createWorker } from "./app.ts";
 

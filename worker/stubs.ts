@@ -1,14 +1,14 @@
-// Reaches Durable Objects; no other file does. An object's location is set once, by its first caller, so every access
-// passes the hint of the deployment (https://developers.cloudflare.com/durable-objects/reference/data-location/).
-// A stub is made for each call: one whose object has thrown can stay broken.
+// Returns stubs of Durable Objects; no other file does. An object's location is set once, by its first caller, so every
+// access passes the deployment's hint (https://developers.cloudflare.com/durable-objects/reference/data-location/).
+// Each call gets a new stub: a stub whose object has thrown can stay broken.
 import type { Bindings } from "./env.ts";
 
-/** Name of the objects that a deployment has one of: the registry, the ledger, the fleet. */
+/** Name of the objects of which a deployment has one: the registry, the ledger, the fleet. */
 const SINGLETON = "main";
 
 let placement: DurableObjectNamespaceGetDurableObjectOptions = {};
 
-/** Sets where objects are created: near the first box. Called once, before any request. */
+/** Sets where objects are created: near the first box. Must be called before any request. */
 export function placeObjects(locationHint: DurableObjectLocationHint | undefined): void {
   placement = locationHint === undefined ? {} : { locationHint };
 }

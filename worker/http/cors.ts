@@ -1,0 +1,33 @@
+// Lets pages of other sites call `/v1/*`, as the fleet file allows it: browsers never send a key automatically. Hono's
+// middleware answers preflights only; for other requests it would build a second response to set the headers.
+import type { MiddlewareHandler } from "hono";
+import { cors } from "hono/cors";
+import type { FleetConfig } from "../../shared/fleet.ts";
+import type { EdgeEnv } from "../context.ts";
+
+/** @param exposed headers of an answer that pages may read */
+export function shareAcrossOrigins(
+  allowed: FleetConfig["cors"]["v1"],
+  exposed: readonly string[],
+): MiddlewareHandler<EdgeEnv> {
+  const preflight = cors({
+    origin: allowed === "*" ? "*" : [...allowed],
+    allowMethods: ["GET", "HEAD", "POST"],
+    maxAge: 7200,
+  });
+  const exposedNames = exposed.join(",");
+  return async function share(c, next) {
+    if (c.req.method === "OPTIONS") return preflight(c, next);
+    await next();
+    const { headers } = c.res;
+    const origin = c.req.header("origin");
+    if (allowed === "*") headers.set("access-control-allow-origin", "*");
+    else {
+      headers.append("vary", "Origin");
+      if (origin !== undefined && allowed.includes(origin))
+        headers.set("access-control-allow-origin", origin);
+    }
+    headers.set("access-control-expose-headers", exposedNames);
+    return undefined;
+  };
+}
