@@ -1,19 +1,19 @@
-// Whether a request comes from the edge: its token is the HMAC that only a holder of the box's secret can make. And
-// the same the other way round: what this box shows the edge.
+// Checks that a request comes from the edge: its token is an HMAC that requires the box's secret. Also makes the token
+// that this box sends to the edge.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { boxToken, type Direction } from "../shared/box-token.ts";
 
-/** HMAC-SHA-256 as hexadecimal, in the shape `shared/box-token.ts` wants it. */
+/** HMAC-SHA-256 in hexadecimal, with the signature that `shared/box-token.ts` expects. */
 const nodeHmac = (secret: string, text: string): Promise<string> =>
   Promise.resolve(createHmac("sha256", secret).update(text).digest("hex"));
 
-/** This box's token toward the edge. @param secret the current one, which the edge knows before any box does */
+/** This box's token for the edge. @param secret the current one; the edge gets a new secret before any box */
 export const tokenForEdge = (secret: string, box: string): Promise<string> =>
   boxToken(nodeHmac, secret, box, "agent-to-edge");
 
 /**
- * A check of tokens for this box.
- * @param secrets all that count at the moment: two while one is being rotated.
+ * Returns a function that checks tokens for this box.
+ * @param secrets all valid ones: two during a rotation.
  */
 export async function tokenCheck(
   secrets: readonly string[],
@@ -25,7 +25,7 @@ export async function tokenCheck(
   );
   return function isOurs(given) {
     const bytes = Buffer.from(given ?? "");
-    // Every token is compared, so that the time taken doesn't say which one was near.
+    // Compares with every token, so that the time taken doesn't reveal which one nearly matched.
     return expected
       .map((token) => token.length === bytes.length && timingSafeEqual(token, bytes))
       .includes(true);

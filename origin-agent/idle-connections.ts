@@ -1,35 +1,35 @@
-// Since when each of a server's connections has had nothing to do. Node's own way of closing idle ones takes also those
-// that became idle this very moment, whose client may have its next request on the way.
+// Tracks how long each of a server's connections has been idle. Node's own `closeIdleConnections` also closes
+// connections that became idle just now, whose client may already be sending its next request.
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 
 export class IdleConnections {
   readonly #clock: () => number;
-  readonly #since = new Map<Socket, number>();
+  readonly #idleSince = new Map<Socket, number>();
 
-  /** @param clock monotonic, milliseconds. */
+  /** @param clock monotonic, in ms. */
   constructor(server: Server, clock: () => number) {
     this.#clock = clock;
     server.on("connection", (socket: Socket) => {
-      this.#since.set(socket, clock());
-      socket.once("close", () => this.#since.delete(socket));
+      this.#idleSince.set(socket, clock());
+      socket.once("close", () => this.#idleSince.delete(socket));
     });
     server.on("request", ({ socket }, response) => {
-      this.#since.delete(socket);
+      this.#idleSince.delete(socket);
       response.once("close", () => {
-        if (!socket.destroyed) this.#since.set(socket, clock());
+        if (!socket.destroyed) this.#idleSince.set(socket, clock());
       });
     });
   }
 
-  /** Connections that have nothing to do. */
+  /** The number of idle connections. */
   get count(): number {
-    return this.#since.size;
+    return this.#idleSince.size;
   }
 
-  /** Closes those that have had nothing to do for so long, milliseconds. */
+  /** Closes connections that have been idle for at least `idleForMs`. */
   close(idleForMs: number): void {
     const now = this.#clock();
-    for (const [socket, since] of this.#since) if (now - since >= idleForMs) socket.destroy();
+    for (const [socket, idleSince] of this.#idleSince) if (now - idleSince >= idleForMs) socket.destroy();
   }
 }

@@ -20,7 +20,7 @@ import { isEpochAlive, ownEpoch } from "./usage/process-epoch.ts";
 try {
   await start();
 } catch (error) {
-  // PM2 would only record a failed start and count a process that serves no one as running.
+  // Exits itself: PM2 would count a process that failed to start but didn't exit as running.
   console.error(error instanceof Error ? error.message : "the agent could not be started");
   process.exit(1);
 }
@@ -62,7 +62,7 @@ async function start(): Promise<void> {
       onProblem: (problem) => log.warn({ event: "pm2", problem }),
       wallClock,
     }),
-    isShared: () => othersAlive(folder, epoch),
+    isShared: () => isAnotherAlive(folder, epoch),
     log,
     clock,
     wallClock,
@@ -70,7 +70,7 @@ async function start(): Promise<void> {
   });
 
   await agent.start();
-  // For the next start; a process that is killed would leave nothing.
+  // Saves the compile cache for the next start; a killed process would leave none.
   flushCompileCache();
   agent.server.listen(settings.port, settings.host, () => {
     const address = agent.server.address();
@@ -83,8 +83,8 @@ async function start(): Promise<void> {
   stopOnSignals(agent, () => agent.stop(), log);
 }
 
-/** Another agent process of this box: the one before, still draining, or the one after. */
-async function othersAlive(folder: string, epoch: string): Promise<boolean> {
+/** Whether another agent process of this box is running: the previous one, still draining, or the next one. */
+async function isAnotherAlive(folder: string, epoch: string): Promise<boolean> {
   try {
     const segments = await journalFolder(folder).list();
     return segments.some((segment) => segment.epoch !== epoch && isEpochAlive(segment.epoch));
@@ -100,6 +100,6 @@ function boxNamed(all: FleetConfig, name: string | null): Box {
   if (found !== undefined) return found;
   const names = all.boxes.map((candidate) => candidate.name).join(", ");
   throw new Error(
-    `ISHA_BOX must name this machine's box in the fleet file (${names})${name === null ? "" : `; "${name}" isn't one`}`,
+    `ISHA_BOX must name this machine's box in the fleet file (${names})${name === null ? "" : `; got "${name}"`}`,
   );
 }

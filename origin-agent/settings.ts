@@ -1,4 +1,4 @@
-// The one place that reads the agent's environment. What is wrong is said by name, all of it at once.
+// Reads the agent's environment; no other file does. Reports all missing or invalid variables at once, by name.
 import { join } from "node:path";
 import * as z from "zod";
 import { parsedJson } from "../shared/parsed-json.ts";
@@ -9,7 +9,7 @@ const port = z
   .transform(Number)
   .pipe(z.int().min(0).max(65_535));
 
-/** Where cloudflared finds the agent, as the old system's gateway was found. */
+/** The port that cloudflared uses; the old system's gateway listened on it too. */
 const DEFAULT_PORT = 8000;
 
 const portMap = z
@@ -32,7 +32,7 @@ const command = z
   .transform((text, context) => (text.startsWith("[") ? commandJson(text, context) : [text]))
   .pipe(z.tuple([z.string().min(1)], z.string()));
 
-/** Said in place of a URL where an agent is to stand alone. */
+/** The value of EDGE_URL for an agent that runs without an edge. */
 const NO_LINK = "off";
 
 const edgeUrl = z
@@ -46,30 +46,30 @@ const edgeUrl = z
   );
 
 const Environment = z.object({
-  /** Path of the fleet file; without it the one beside this program. */
+  /** Path of the fleet file; by default the one in this program's parent folder. */
   ISHA_FLEET: z.string().min(1).optional(),
-  /** Which box of the fleet file this is; may be left out where there is only one. */
+  /** This box's name in the fleet file; optional if the file has only one box. */
   ISHA_BOX: z.string().min(1).optional(),
   AGENT_HOST: z.string().min(1).default("127.0.0.1"),
-  /** 0 takes a free port and says which. */
+  /** 0 chooses a free port; the log reports it. */
   AGENT_PORT: port.default(DEFAULT_PORT),
-  /** Shared with the edge; both are accepted while it is being rotated. */
+  /** Shared with the edge; both are accepted during a rotation. */
   BOX_SECRET: secret,
   BOX_SECRET_PREVIOUS: secret.optional(),
-  /** Where the link to the edge is dialled: without it at the fleet's domain; `off` or empty: nowhere. */
+  /** The URL to which the link connects; by default the fleet's domain. `off` or empty: no link. */
   EDGE_URL: edgeUrl.optional(),
-  /** What llama-server was started with (`--api-key-file`). */
+  /** The key with which llama-server was started (`--api-key-file`). */
   LLAMA_API_KEY: z.string().min(1),
-  /** Where a server listens when not on the port its fleet file names: simulators on free ports. */
+  /** The real ports of servers that don't listen on the fleet file's port: simulators on free ports. */
   UPSTREAM_PORTS: portMap.default({}),
-  /** Ports behind which a simulator stands; every answer of theirs says so. */
+  /** Ports of simulators; a header marks their answers. */
   SIMULATED_PORTS: portSet.default(() => new Set<number>()),
-  /** The agent's own folder on disk: its usage journals. */
+  /** The agent's own folder on disk, for its usage journals. */
   ISHA_STATE: z.string().min(1).optional(),
   HOME: z.string().min(1).optional(),
-  /** PM2's folder, where its socket is. */
+  /** PM2's folder, which contains its socket. */
   PM2_HOME: z.string().min(1).optional(),
-  /** How nvidia-smi is called: a program, or a JSON list of it and its first arguments. */
+  /** The nvidia-smi command: a program, or a JSON list of a program and its first arguments. */
   NVIDIA_SMI: command.default(["nvidia-smi"]),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
@@ -79,9 +79,9 @@ export interface Settings {
   readonly box: string | null;
   readonly host: string;
   readonly port: number;
-  /** The one that counts first. */
+  /** The current one first. */
   readonly boxSecrets: readonly [string, ...string[]];
-  /** Null: at the fleet's domain. Empty: this agent stands alone. */
+  /** Null: the fleet's domain. Empty: no link. */
   readonly edgeUrl: string | null;
   readonly llamaApiKey: string;
   readonly upstreamPorts: ReadonlyMap<number, number>;
@@ -94,13 +94,13 @@ export interface Settings {
 
 /**
  * Reads the agent's settings.
- * @throws Error that names every variable that is missing or wrong, and what it must be; never its value.
+ * @throws Error that names every missing or invalid variable and what it must be, but never its value.
  */
 export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
   const parsed = Environment.safeParse(environment);
   if (!parsed.success) {
     const faults = parsed.error.issues.map((issue) => `  - ${String(issue.path[0])}: ${issue.message}`);
-    throw new Error(["the agent's environment is not right:", ...faults].join("\n"));
+    throw new Error(["the agent's environment is invalid:", ...faults].join("\n"));
   }
   const value = parsed.data;
   const home = value.HOME ?? ".";

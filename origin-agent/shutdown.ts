@@ -1,18 +1,19 @@
-// How the agent goes: no new calls, what runs may finish, then out. A second signal doesn't wait.
+// Stops the agent on a signal: no new calls, running calls finish, then the process exits. A second signal exits at
+// once.
 import { Server as NetServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { DRAIN_MS, type AgentServer } from "./server.ts";
 
 /**
- * How long a connection may be idle before it is let go, milliseconds: its next call may be on its way. And how long
- * the process lives at least after it stopped listening: in cluster mode PM2 may just be handing it a connection, which
- * goes to its successor only if somebody here says that it isn't taken.
+ * How long a connection must be idle before it is closed: its next call may be on its way. Also how long the process
+ * stays alive after it has stopped listening: in cluster mode PM2 may be passing it a connection, which goes to its
+ * successor only if this process rejects it.
  */
 const LINGER_MS = 2_000;
 
-/** How often idle connections are looked for meanwhile, milliseconds. */
-const LOOK_MS = 250;
+/** How often idle connections are closed during a drain. */
+const CLOSE_IDLE_MS = 250;
 
 /** PM2 sends SIGINT on reload and stop; a service manager SIGTERM. */
 export function stopOnSignals(agent: AgentServer, close: () => Promise<void>, log: Logger): void {
@@ -25,20 +26,20 @@ export function stopOnSignals(agent: AgentServer, close: () => Promise<void>, lo
     log.info({ event: "draining", signal });
     agent.drain();
     const lingered = pause(LINGER_MS);
-    // Not http's own: that cuts every connection which is just between two calls.
+    // Not http's own `close`: that closes every connection that is between two calls.
     NetServer.prototype.close.call(server, () => {
-      void leave(lingered).finally(() => {
+      void finish(lingered).finally(() => {
         log.info({ event: "stopped" });
         process.exit(0);
       });
     });
-    // cloudflared would keep its connections for 90 s more.
-    setInterval(() => agent.closeIdle(LINGER_MS), LOOK_MS).unref();
-    // No call outlives its deadline; whatever still holds a connection then is no call.
+    // Otherwise cloudflared would keep its connections for another 90 s.
+    setInterval(() => agent.closeIdle(LINGER_MS), CLOSE_IDLE_MS).unref();
+    // No call outlives its deadline, so a connection that is still open then carries no call.
     setTimeout(() => process.exit(0), DRAIN_MS).unref();
   }
 
-  async function leave(lingered: Promise<void>): Promise<void> {
+  async function finish(lingered: Promise<void>): Promise<void> {
     try {
       await agent.booked();
       await close();

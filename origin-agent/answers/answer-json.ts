@@ -1,5 +1,5 @@
-// What of a server's event, or of its whole answer, is looked at; and whether it has that shape at all: what a broken
-// server sends can be any JSON.
+// Reads the fields we need from a server's event or complete answer, and checks their shape first: a broken server can
+// send any JSON.
 
 export interface AnswerJson {
   readonly id?: unknown;
@@ -17,23 +17,23 @@ export interface AnswerJson {
   readonly timings?: Readonly<Record<string, unknown>> | null;
 }
 
-/** Token counts, as the server told them. */
+/** Token counts that the server reported. */
 export interface Counts {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly completionTokens: number;
 }
 
-/** What the server says of its speed; null where it doesn't. */
+/** The speed that the server reported; null for a value it didn't report. */
 export interface Timings {
   readonly decodedTokens: number | null;
   readonly decodeMs: number | null;
-  /** Those really processed, the ones from the cache left out. */
+  /** Tokens that were processed, without those from the cache. */
   readonly promptTokens: number | null;
   readonly promptMs: number | null;
 }
 
-/** Null where it isn't JSON, or none that an answer can be. */
+/** @returns null if the data isn't JSON or doesn't have the shape of an answer. */
 export function parseAnswer(data: string): AnswerJson | null {
   try {
     const value: unknown = JSON.parse(data);
@@ -63,7 +63,7 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 
 const isObjectOrNone = (value: unknown): boolean => value == null || isObject(value);
 
-/** `usage` says it plainly; without `include_usage` the last event's `timings` do (transcript `chat-stream`). */
+/** Reads `usage`, or the last event's `timings` if the request had no `include_usage` (transcript `chat-stream`). */
 export function readCounts({ usage, timings }: AnswerJson): Counts | null {
   const prompt = count(usage?.["prompt_tokens"]);
   const completion = count(usage?.["completion_tokens"]);
@@ -89,15 +89,15 @@ export function readTimings({ timings }: AnswerJson): Timings | null {
   };
 }
 
-/** What no count can be is none: it would be booked, and metrics refuse it. */
+/** An impossible count becomes null: otherwise it would be booked, and the metrics would reject it. */
 const count = (value: unknown): number | null =>
   Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null;
 
 const number = (value: unknown): number | null =>
   typeof value === "number" && Number.isFinite(value) ? value : null;
 
-/** What a message says that is no text of its answer, or a piece of one: reasoning, calls of tools. */
-export function saidBesideText(message: Readonly<Record<string, unknown>>): string {
+/** The generated text of a message or delta outside its `content`: reasoning and tool calls. */
+export function nonContentText(message: Readonly<Record<string, unknown>>): string {
   const { reasoning_content: reasoning, tool_calls: tools } = message;
   const calls = (Array.isArray(tools) ? tools : []) as readonly {
     readonly function?: { readonly name?: unknown; readonly arguments?: unknown };

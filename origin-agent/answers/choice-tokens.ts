@@ -1,20 +1,20 @@
-// The tokens of a call's choices that llama-server didn't count: it states those of one (transcript `chat-n2`).
-// What the others said is known, so the server is asked how many tokens that is: an estimate, not its count.
-import { saidBesideText, type AnswerJson, type Counts } from "./answer-json.ts";
+// Estimates the tokens of a call's further choices: llama-server counts only one choice (transcript `chat-n2`). The text
+// of the others is known, so the server can count its tokens afterwards.
+import { nonContentText, type AnswerJson, type Counts } from "./answer-json.ts";
 import type { ChatRecorder } from "./recorder.ts";
 
-/** What a whole answer's choices said but the first, the one it counts. */
-export function otherTextsOf({ choices }: AnswerJson): readonly string[] {
+/** The text of every choice of a complete answer except the first, which the server counts. */
+export function otherChoiceTexts({ choices }: AnswerJson): readonly string[] {
   return (choices ?? [])
     .filter(({ index }) => index !== 0)
     .map(({ message }) => {
       const content = message?.["content"];
-      return (typeof content === "string" ? content : "") + saidBesideText(message ?? {});
+      return (typeof content === "string" ? content : "") + nonContentText(message ?? {});
     });
 }
 
-/** The tokens of all these texts; null where the texts are gone or the server doesn't say. */
-export async function tokensOf(
+/** Counts the tokens of all these texts; null if the texts weren't kept or the server doesn't report a count. */
+export async function countChoiceTokens(
   texts: readonly string[] | null,
   count: (text: string) => Promise<number | null>,
 ): Promise<number | null> {
@@ -23,8 +23,12 @@ export async function tokensOf(
   return counts.reduce<number | null>((sum, one) => (sum === null || one === null ? null : sum + one), 0);
 }
 
-/** The same without asking: what went by in the stream, else as many for each as for the counted one. */
-export function othersPassed(choices: number, counts: Counts | null, stream: ChatRecorder | null): number {
+/** Estimates without asking the server: from the streamed events, or else as many for each choice as for the counted one. */
+export function estimateChoiceTokens(
+  choices: number,
+  counts: Counts | null,
+  stream: ChatRecorder | null,
+): number {
   if (choices === 1 || counts === null) return 0;
   if (stream === null) return counts.completionTokens * (choices - 1);
   return Math.max(0, stream.textEvents - counts.completionTokens);

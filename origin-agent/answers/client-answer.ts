@@ -1,6 +1,6 @@
-// One client's answer: when its headers go out, what keeps it from falling silent, and the one shape each
-// thing has at each point: a status before the headers, an event or an error object after them. It knows
-// nothing of servers; whoever carries the call tells it what happens.
+// Writes one client's answer: sends the headers in time, fills long silences, and reports an error as a status before
+// the headers, and as an event or an error object after them. It knows nothing about servers; the code that runs the
+// call drives it.
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import {
   AGENT_HEADER,
@@ -20,14 +20,14 @@ import {
   STREAM_HEADERS_AFTER_MS,
 } from "../../shared/limits.ts";
 import type { AnswerFacts } from "./format.ts";
-import { canChunk, endChunks, leaveChunksToUs, writeChunk } from "./http-chunks.ts";
+import { canChunk, endChunks, disableNodeChunks, writeChunk } from "./http-chunks.ts";
 
-/** Who answers, as the answer's headers say it. */
+/** The server that answers, for the answer's headers. */
 export interface AnswerSource {
   readonly facts: AnswerFacts;
   readonly server: Server;
   readonly simulated: boolean;
-  /** From the request's sending to the server's first byte, milliseconds. */
+  /** From sending the request to the server's first byte. */
   readonly upstreamMs: number;
 }
 
@@ -42,10 +42,10 @@ export class ClientAnswer {
   readonly #call: Pick<Call, "requestId" | "stream">;
   readonly #box: string;
   #source: AnswerSource | null = null;
-  /** When the call was accepted: from here the headers' time counts. */
+  /** When the call was accepted; the delay of the headers counts from here. */
   #acceptedAt: number | null = null;
   #lastWriteAt = 0;
-  /** Whether the chunks of the body are ours to write (`http-chunks.ts`). */
+  /** Whether we write the body's chunks ourselves (`http-chunks.ts`). */
   #chunked = false;
   #over = false;
 
@@ -55,7 +55,7 @@ export class ClientAnswer {
     this.#box = box;
   }
 
-  /** Whether anything has reached the client: from then on no status can be told any more. */
+  /** Whether the headers were sent: after that the status can't change. */
   get begun(): boolean {
     return this.#response.headersSent;
   }
@@ -64,14 +64,14 @@ export class ClientAnswer {
     return this.#over;
   }
 
-  /** The call will be served unless something breaks. */
+  /** Marks the call as accepted: it will be served unless something breaks. */
   accept(now: number): void {
     this.#acceptedAt ??= now;
   }
 
   /**
-   * A server has begun to answer. A stream's headers go out; where they are out already, a comment says what
-   * they couldn't.
+   * Marks that a server has begun to answer. Sends a stream's headers; if they were sent before the server was known, a
+   * comment carries its details.
    */
   begin(source: AnswerSource, now: number): void {
     const first = this.#source === null;
@@ -81,14 +81,14 @@ export class ClientAnswer {
     else if (first) this.write(`: isha ${JSON.stringify(inBand(source))}\n\n`, now);
   }
 
-  /** @returns false where the client takes no more for now: wait for the response's `drain`. */
+  /** @returns false if the client's buffer is full: wait for the response's `drain`. */
   write(bytes: Buffer | string, now: number): boolean {
     if (bytes.length === 0 || this.#over) return true;
     this.#lastWriteAt = now;
     return this.#chunked ? writeChunk(this.#response, bytes) : this.#response.write(bytes);
   }
 
-  /** The stream is whole. */
+  /** Ends a complete stream. */
   endStream(): void {
     if (this.#over) return;
     this.#over = true;
@@ -96,7 +96,7 @@ export class ClientAnswer {
     else this.#response.end();
   }
 
-  /** The JSON answer is whole. */
+  /** Sends a complete JSON answer. */
   endJson(body: Buffer | string): void {
     if (this.#over) return;
     this.#over = true;
@@ -114,16 +114,16 @@ export class ClientAnswer {
   }
 
   /**
-   * There is no answer, or no whole one.
-   * @param started whether a server may have begun the call: the edge asks another box only where it hasn't.
+   * Ends the answer with an error.
+   * @param started whether a server may have begun the call: the edge tries another box only if none has.
    */
   fail(refusal: Refusal, started: boolean): void {
     if (this.#over) return;
     this.#over = true;
     if (this.begun) {
-      const said = this.#call.stream ? errorEvent(refusal, this.#call.requestId) : this.#errorJson(refusal);
-      if (this.#chunked) endChunks(this.#response, said);
-      else this.#response.end(said);
+      const error = this.#call.stream ? errorEvent(refusal, this.#call.requestId) : this.#errorJson(refusal);
+      if (this.#chunked) endChunks(this.#response, error);
+      else this.#response.end(error);
       return;
     }
     const body = this.#errorJson(refusal);
@@ -139,15 +139,16 @@ export class ClientAnswer {
     this.#response.end(body);
   }
 
-  /** The client is gone: nothing more will be written. */
+  /** Stops writing: the client has disconnected. */
   leave(): void {
     this.#over = true;
   }
 
   /**
-   * Breaks a silence. Through Workers a departed client is noticed only at a write, and Cloudflare ends calls
-   * that say nothing for 100 s: so a stream gets its headers within two seconds and then a comment a second,
-   * a JSON answer its headers after 50 s and then a space every ten, which parsers skip.
+   * Writes something if the answer has been silent for too long. Through Workers a disconnected client is noticed only
+   * by a write, and Cloudflare ends calls that send nothing for 100 s. A stream therefore gets its headers within two
+   * seconds and then a comment every second; a JSON answer gets its headers after 50 s and then a space every ten
+   * seconds, which parsers skip.
    */
   tick(now: number): void {
     if (this.#over || this.#acceptedAt === null) return;
@@ -155,7 +156,7 @@ export class ClientAnswer {
       const due = this.#call.stream ? STREAM_HEADERS_AFTER_MS : JSON_HEADERS_AFTER_MS;
       if (now - this.#acceptedAt < due) return;
       this.#sendHeaders(now);
-      // Node holds headers back until there is a body; these are wanted now.
+      // Node sends the headers only with the first bytes of the body.
       this.write(this.#call.stream ? COMMENT : " ", now);
       return;
     }
@@ -173,23 +174,23 @@ export class ClientAnswer {
       : { "content-type": JSON_TYPE, "cache-control": "no-store" };
     if (this.#chunked) headers["transfer-encoding"] = "chunked";
     this.#response.writeHead(200, this.#answerHeaders(headers));
-    if (this.#chunked) leaveChunksToUs(this.#response);
+    if (this.#chunked) disableNodeChunks(this.#response);
   }
 
-  /** Adds what every answer says of itself. */
+  /** Adds the headers that describe the answer's box and server. */
   #answerHeaders(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {
-    const said: Partial<Record<AnswerHeader, string>> = headers as Partial<Record<AnswerHeader, string>>;
-    said[AGENT_HEADER] = this.#box;
-    said[STARTED_HEADER] = "1";
-    said["x-isha-box"] = this.#box;
+    const added: Partial<Record<AnswerHeader, string>> = headers as Partial<Record<AnswerHeader, string>>;
+    added[AGENT_HEADER] = this.#box;
+    added[STARTED_HEADER] = "1";
+    added["x-isha-box"] = this.#box;
     if (this.#source === null) return headers;
     const { facts, server, simulated, upstreamMs } = this.#source;
-    said["x-isha-port"] = String(facts.port);
-    said["x-isha-model"] = server.file;
-    said["x-isha-queue-ms"] = String(facts.queueMs);
-    said["server-timing"] = `queue;dur=${facts.queueMs}, upstream;dur=${upstreamMs}`;
-    if (facts.fallbackFrom !== null) said["x-isha-fallback-from"] = String(facts.fallbackFrom);
-    if (simulated) said["x-isha-simulated"] = "1";
+    added["x-isha-port"] = String(facts.port);
+    added["x-isha-model"] = server.file;
+    added["x-isha-queue-ms"] = String(facts.queueMs);
+    added["server-timing"] = `queue;dur=${facts.queueMs}, upstream;dur=${upstreamMs}`;
+    if (facts.fallbackFrom !== null) added["x-isha-fallback-from"] = String(facts.fallbackFrom);
+    if (simulated) added["x-isha-simulated"] = "1";
     return headers;
   }
 

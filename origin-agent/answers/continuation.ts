@@ -1,30 +1,30 @@
-// Finishes a chat that broke in mid-answer, on another server of the same model: what to ask that server, and
-// how its events become the rest of the first answer. Pure: bytes in, bytes out.
+// Continues a chat that broke in mid-answer on another server of the same model: builds the request to that server and
+// turns its events into the rest of the first answer. Pure: bytes in, bytes out.
 //
 // llama-server continues a trailing assistant message and echoes it (transcripts `chat-prefill`,
-// `chat-prefill-stream`). So the text the client has goes in as that message, the echo must equal it and is
-// cut off, and what follows is new. Where it doesn't equal it (a template that drops or changes the message),
-// the answer ends with the error event: a wrong joint would be worse than none.
+// `chat-prefill-stream`). So the text that the client has is sent as that message; the echo must equal it and is cut
+// off, and the rest is new. If the echo differs (a template that drops or changes the message), the answer ends with
+// the error event: a wrong continuation would be worse than none.
 import { isAnswer } from "./answer-json.ts";
 import type { AnswerIdentity } from "./recorder.ts";
 import { eventData } from "./sse.ts";
 
 type Json = Record<string, unknown>;
 
-/** What to ask the next server. */
+/** The request to the next server. */
 export interface ContinuationRequest {
   readonly body: Buffer;
-  /** The text the echo must equal. */
+  /** The text that the echo must equal. */
   readonly echo: string;
-  /** What the client's own trailing assistant message held: in the echo, but not generated. */
+  /** The client's own trailing assistant message: part of the echo, but not generated. */
   readonly prefill: string;
   readonly includeUsage: boolean;
 }
 
 /**
- * The first body with the text so far as its trailing assistant message.
- * @param text all text the client has been sent; with a trailing assistant message of its own it begins with that.
- * @returns null where this body can't be continued.
+ * Returns the original body with the text so far as its trailing assistant message.
+ * @param text all text sent to the client; it begins with the client's own trailing assistant message, if there is one.
+ * @returns null if this body can't be continued.
  */
 export function continuationRequest(body: Buffer, text: string): ContinuationRequest | null {
   const request = parseObject(body.toString("utf8"));
@@ -45,18 +45,18 @@ export function continuationRequest(body: Buffer, text: string): ContinuationReq
   };
 }
 
-/** What the first server's part of the answer was. */
+/** The part of the answer that the first server produced. */
 export interface FirstPart {
   readonly identity: AnswerIdentity;
-  /** Text the client has been sent. */
+  /** The text sent to the client. */
   readonly text: string;
-  /** Tokens of it that were generated. */
+  /** How many tokens of it were generated. */
   readonly tokens: number;
 }
 
 /**
- * Turns the next server's events into the rest of the first one's answer: same id and time, no second role,
- * no echo, counts of both parts.
+ * Turns the next server's events into the rest of the first server's answer: the same id and time, no second role, no
+ * echo, and the counts of both parts.
  */
 export class ContinuedEvents {
   readonly #first: FirstPart;
@@ -64,17 +64,17 @@ export class ContinuedEvents {
   #seen = "";
   #joined: boolean;
 
-  /** @param echo what the server will repeat before it goes on. */
+  /** @param echo the text that the server repeats before it continues. */
   constructor(first: FirstPart, echo: string) {
     this.#first = first;
     this.#echo = echo;
     this.#joined = first.text === "" && echo === "";
   }
 
-  /** @returns the events to go on with (may be none), or null where this is no continuation of that text. */
-  push(whole: Buffer): Buffer | null {
+  /** @returns the events to send (possibly none), or null if they don't continue the text. */
+  push(events: Buffer): Buffer | null {
     let out = "";
-    for (const data of eventData(whole)) {
+    for (const data of eventData(events)) {
       if (data === "[DONE]") {
         if (!this.#joined) return null;
         out += "data: [DONE]\n\n";
@@ -96,7 +96,7 @@ export class ContinuedEvents {
     const fresh = typeof delta["content"] === "string" ? this.#cutEcho(delta["content"]) : "";
     if (fresh === null) return null;
     const finish = choice?.["finish_reason"] ?? null;
-    // Before the joint nothing may end: a server that stops inside the echo has not continued anything.
+    // A server that stops inside the echo has continued nothing.
     if (finish !== null && !this.#joined) return null;
     const counted = this.#counted(event);
     if (choice === undefined) return write({ ...counted, choices: [] });
@@ -107,7 +107,7 @@ export class ContinuedEvents {
     });
   }
 
-  /** What is new in a piece of text; null where it departs from the text the client has. */
+  /** The new part of a piece of text; null if the text differs from what the client has. */
   #cutEcho(piece: string): string | null {
     if (this.#joined) return piece;
     this.#seen += piece;
@@ -115,7 +115,7 @@ export class ContinuedEvents {
     if (!this.#seen.startsWith(this.#echo)) return null;
     this.#joined = true;
     const rest = this.#seen.slice(this.#echo.length);
-    // Nothing of the answer had been sent: what a client's own beginning echoes is its first text.
+    // If no text was sent yet, the echo of the client's own prefill is the first text of the answer.
     return this.#first.text === "" ? this.#echo + rest : rest;
   }
 
@@ -132,19 +132,19 @@ export class ContinuedEvents {
     };
   }
 
-  /** The first part's tokens stand in the second's prompt; they were answer. */
+  /** The second server counts the first part as prompt; moves those tokens to the answer. */
   #shift(counts: Json, prompt: string, completion: string): Json {
     const { tokens } = this.#first;
-    const asked = counts[prompt];
-    const answered = counts[completion];
-    if (typeof asked !== "number" || typeof answered !== "number") return counts;
-    return { ...counts, [prompt]: Math.max(0, asked - tokens), [completion]: answered + tokens };
+    const promptCount = counts[prompt];
+    const completionCount = counts[completion];
+    if (typeof promptCount !== "number" || typeof completionCount !== "number") return counts;
+    return { ...counts, [prompt]: Math.max(0, promptCount - tokens), [completion]: completionCount + tokens };
   }
 }
 
 /**
- * The end of an answer that had all its text: the token cap was reached, or only the last events were lost.
- * @param finish the reason the client was told, or null where it is still owed one: it then reads `length`.
+ * Builds the end of an answer whose text is complete: the token cap was reached, or only the last events were lost.
+ * @param finish the finish reason that the client received; if null, this adds the reason `length`.
  */
 export function closingEvents(
   first: FirstPart,

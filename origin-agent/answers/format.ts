@@ -1,52 +1,53 @@
-// What a format is: how llama-server's answer becomes the client's. One value a format, chosen once a call.
+// Defines an answer format: how llama-server's answer becomes the client's. Each format is one value, chosen once per
+// call.
 import type { Refusal } from "../../shared/errors.ts";
 import type { AnswerJson } from "./answer-json.ts";
 
-/** What the agent knows of an answer beside its bytes; shown where the format has a place for it. */
+/** Facts about an answer that formats may include in it. */
 export interface AnswerFacts {
   readonly box: string;
   /** The fleet file's port of the server that answers. */
   readonly port: number;
   readonly queueMs: number;
-  /** The port that was asked for, where another one answers. */
+  /** The requested port if another one answers, else null. */
   readonly fallbackFrom: number | null;
 }
 
-/** Turns a stream's whole events into what the client gets. */
+/** Translates a stream's complete events into the client's bytes. */
 export interface StreamTranslator {
   /**
-   * @param whole one or more whole events.
-   * @returns what to write for them (may be nothing), or why the stream must end with an error.
+   * @param events one or more complete events.
+   * @returns what to write for them (possibly nothing), or the error that ends the stream.
    */
-  push(whole: Buffer): { readonly write: Buffer | string } | { readonly fail: Refusal };
-  /** Whether an event of nothing but text passes as it is: then it needn't be given. */
+  push(events: Buffer): { readonly write: Buffer | string } | { readonly fail: Refusal };
+  /** Whether a text-only event passes unchanged; such events needn't be pushed. */
   readonly passesText: boolean;
-  /** Whether the answer has come to its proper end. A stream that closes before is a broken one. */
+  /** Whether the answer has ended properly. A stream that closes before that is broken. */
   readonly complete: boolean;
 }
 
 export interface AnswerFormat {
-  /** Fields this format needs in the request, written last. */
+  /** Fields that this format needs in the request, written last. */
   readonly requestFields: (stream: boolean) => Readonly<Record<string, unknown>>;
   readonly stream: (facts: AnswerFacts) => StreamTranslator;
   /**
-   * A whole JSON answer, or null where it isn't one.
-   * @param parsed what `body` says: it is parsed once a call.
+   * Translates a complete JSON answer; null if it isn't one.
+   * @param parsed the parsed `body`: it is parsed once per call.
    */
   readonly json: (body: Buffer, parsed: AnswerJson, facts: AnswerFacts) => Buffer | string | null;
 }
 
-/** A server that sends an error after a 200: its text can echo a prompt, so ours stands in for it. */
+/** Replaces an error that a server sends after a 200: its own text can echo a prompt. */
 export const ERROR_IN_STREAM: Refusal = {
   code: "upstream_failed",
   message:
-    "The model server failed while it was answering. What came so far is not the whole answer; ask again.",
+    "The model server failed while it was answering. The answer so far is incomplete. Send the request again.",
   internal: "an error event in a stream",
 };
 
 /** A 200 whose body is no answer. */
 export const UNREADABLE: Refusal = {
   code: "upstream_failed",
-  message: "The model server sent an answer that could not be read. Ask again.",
+  message: "The model server sent an answer that could not be read. Send the request again.",
   internal: "an unreadable answer",
 };

@@ -1,5 +1,5 @@
-// Mediczy's own format, which its clients knew before there was an OpenAI-shaped one: a chat answered as a
-// text completion, with the `isha` object that says who answered. Streamed, the same object per event.
+// Implements Mediczy's own format, which is older than our OpenAI format: a chat is answered as a text completion, with
+// an `isha` object that names the server. A stream carries the same object in each event.
 import * as z from "zod";
 import type { AnswerJson } from "./answer-json.ts";
 import { eventData } from "./sse.ts";
@@ -13,7 +13,7 @@ import {
 
 const Usage = z.object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() });
 
-/** What llama-server answers a chat with (transcript `chat`); the rest of it is not ours to show. */
+/** llama-server's answer to a chat (transcript `chat`); other fields are not passed on. */
 const ChatAnswer = z.object({
   id: z.string(),
   created: z.number(),
@@ -45,7 +45,7 @@ interface ChatEventChoice {
   readonly logprobs?: unknown;
 }
 
-/** `chatcmpl-…` with the prefix the old system's answers had. */
+/** Replaces `chatcmpl-` with the old system's prefix. */
 function mediczyId(id: string): string {
   return `cmpl-${id.slice(id.indexOf("-") + 1)}`;
 }
@@ -74,12 +74,12 @@ function translateJson(_body: Buffer, parsed: AnswerJson, facts: AnswerFacts): s
   });
 }
 
-/** Translates a stream. The event that ends a choice is held back: the last one carries `usage` and `isha`. */
+/** Translates a stream. Delays the event that ends a choice, because the last one must carry `usage` and `isha`. */
 class MediczyStream implements StreamTranslator {
   readonly passesText = false;
   complete = false;
   readonly #facts: AnswerFacts;
-  #held: { readonly event: ChatEvent; readonly choice: ChatEventChoice } | null = null;
+  #delayed: { readonly event: ChatEvent; readonly choice: ChatEventChoice } | null = null;
   #usage: z.infer<typeof Usage> | null = null;
   #head: { readonly id: string; readonly text: string } | null = null;
 
@@ -87,11 +87,11 @@ class MediczyStream implements StreamTranslator {
     this.#facts = facts;
   }
 
-  push(whole: Buffer): { readonly write: string } | { readonly fail: typeof ERROR_IN_STREAM } {
+  push(events: Buffer): { readonly write: string } | { readonly fail: typeof ERROR_IN_STREAM } {
     let write = "";
-    for (const data of eventData(whole)) {
+    for (const data of eventData(events)) {
       if (data === "[DONE]") {
-        write += `${this.#release(true)}data: [DONE]\n\n`;
+        write += `${this.#flush(true)}data: [DONE]\n\n`;
         this.complete = true;
         continue;
       }
@@ -106,18 +106,18 @@ class MediczyStream implements StreamTranslator {
     if (event.usage !== undefined) this.#usage = event.usage;
     let write = "";
     for (const choice of event.choices) {
-      write += this.#release(false);
+      write += this.#flush(false);
       if (choice.finish_reason === null) write += this.#write(event, choice, "");
-      else this.#held = { event, choice };
+      else this.#delayed = { event, choice };
     }
     return write;
   }
 
-  /** Lets go of the event that was held back; as the last one it says who answered and what it cost. */
-  #release(last: boolean): string {
-    if (this.#held === null) return "";
-    const { event, choice } = this.#held;
-    this.#held = null;
+  /** Writes the delayed event; the last one carries `usage` and `isha`. */
+  #flush(last: boolean): string {
+    if (this.#delayed === null) return "";
+    const { event, choice } = this.#delayed;
+    this.#delayed = null;
     const usage = this.#usage === null ? "" : `,"usage":${JSON.stringify(shownUsage(this.#usage))}`;
     return this.#write(
       event,
@@ -127,7 +127,7 @@ class MediczyStream implements StreamTranslator {
   }
 
   #write(event: ChatEvent, choice: ChatEventChoice, tail: string): string {
-    // Id, model and time are the same in every event of an answer: spelled once.
+    // Id, model and time are the same in every event of an answer: serialized once.
     if (this.#head?.id !== event.id) this.#head = { id: event.id, text: headText(event) };
     const { content } = choice.delta;
     const shown = {
@@ -151,7 +151,7 @@ function headText(event: ChatEvent): string {
   return `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
 }
 
-/** The old system's three counts; llama-server's further details are about its cache. */
+/** The old system's three counts, without llama-server's details about its cache. */
 function shownUsage(usage: z.infer<typeof Usage>): z.infer<typeof Usage> {
   return {
     prompt_tokens: usage.prompt_tokens,
@@ -173,7 +173,7 @@ function parseEvent(data: string): ChatEvent | null {
 }
 
 export const mediczy: AnswerFormat = {
-  // Without it a stream's usage isn't said; the last event promises it.
+  // Without this field a stream has no usage, and our last event must carry it.
   requestFields: (stream) => (stream ? { stream_options: { include_usage: true } } : {}),
   stream: (facts) => new MediczyStream(facts),
   json: translateJson,

@@ -1,11 +1,11 @@
-// OpenAI's format is llama-server's own: bytes pass as they came. Only two things are looked at: whether the
-// stream came to its end, and whether an error hides in it.
+// Implements OpenAI's format, which is llama-server's own: bytes pass unchanged. It checks only whether the stream has
+// ended and whether it contains an error.
 import { ERROR_IN_STREAM, type AnswerFormat, type StreamTranslator } from "./format.ts";
 
 const DONE = Buffer.from("data: [DONE]\n\n");
 const CLOSING_BRACKET = 0x5d;
 
-/** How an error event begins, here and after a blank line. Text of an answer can't look so: JSON escapes its quotes. */
+/** The start of an error event, at the beginning or after a blank line. Answer text can't match: JSON escapes its quotes. */
 const ERROR_EVENTS = [Buffer.from('data: {"error"'), Buffer.from("error: {")];
 const NEWLINE = 0x0a;
 
@@ -13,17 +13,17 @@ class PassThrough implements StreamTranslator {
   readonly passesText = true;
   complete = false;
 
-  push(whole: Buffer): { readonly write: Buffer } | { readonly fail: typeof ERROR_IN_STREAM } {
-    if (hasErrorEvent(whole)) return { fail: ERROR_IN_STREAM };
-    if (whole.at(-3) === CLOSING_BRACKET && whole.subarray(-DONE.length).equals(DONE)) this.complete = true;
-    return { write: whole };
+  push(events: Buffer): { readonly write: Buffer } | { readonly fail: typeof ERROR_IN_STREAM } {
+    if (hasErrorEvent(events)) return { fail: ERROR_IN_STREAM };
+    if (events.at(-3) === CLOSING_BRACKET && events.subarray(-DONE.length).equals(DONE)) this.complete = true;
+    return { write: events };
   }
 }
 
-function hasErrorEvent(whole: Buffer): boolean {
+function hasErrorEvent(events: Buffer): boolean {
   return ERROR_EVENTS.some((start) => {
-    for (let at = whole.indexOf(start); at >= 0; at = whole.indexOf(start, at + 1)) {
-      if (at === 0 || whole[at - 1] === NEWLINE) return true;
+    for (let at = events.indexOf(start); at >= 0; at = events.indexOf(start, at + 1)) {
+      if (at === 0 || events[at - 1] === NEWLINE) return true;
     }
     return false;
   });
@@ -32,6 +32,6 @@ function hasErrorEvent(whole: Buffer): boolean {
 export const openai: AnswerFormat = {
   requestFields: () => ({}),
   stream: () => new PassThrough(),
-  // An answer has choices; an error in a 200 hasn't.
+  // An answer has choices; an error in a 200 has none.
   json: (body, { choices }) => (Array.isArray(choices) ? body : null),
 };

@@ -1,38 +1,38 @@
-// Watches a chat stream go by and keeps what recovery and usage need: the text so far, the answer's identity,
-// its counts. It changes nothing. Most events are one token: those cost two searches and a slice, no parsing.
+// Records what recovery and usage need from a chat stream: the text so far, the answer's identity and its counts. It
+// changes nothing. Most events carry one token; each costs two searches and a copy, and no parsing.
 import {
   parseAnswer,
   readCounts,
   readTimings,
-  saidBesideText,
+  nonContentText,
   type AnswerJson,
   type Counts,
   type Timings,
 } from "./answer-json.ts";
 import { eventData } from "./sse.ts";
-import { KeptText } from "./text-buffer.ts";
+import { TextBuffer } from "./text-buffer.ts";
 
-/** How an answer is known: what every event of it repeats. */
+/** The fields that every event of an answer repeats. */
 export interface AnswerIdentity {
   readonly id: string;
   readonly created: number;
   readonly model: string;
 }
 
-/** How llama-server writes an event of nothing but text (transcript `chat-stream`); its text follows. */
+/** The start of llama-server's text-only event (transcript `chat-stream`); the text follows. */
 const TEXT_EVENT = Buffer.from('data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"');
-/** What follows the text. Inside a JSON string its quotes would be escaped, so it can't stand there. */
+/** The bytes after the text. They can't occur inside a JSON string, where their quotes would be escaped. */
 const TEXT_END = Buffer.from('"}}],"created"');
 const EVENT_END = Buffer.from("\n\n");
 
 export class ChatRecorder {
   readonly #maxBytes: number;
-  #text = new KeptText();
-  /** By choice, what is none of the first one's text. */
-  readonly #apart = new Map<number, KeptText>();
-  /** The choice that the last event was of; after its end, the one that the counts are of. */
-  #speaker = 0;
-  #counted = 0;
+  #text = new TextBuffer();
+  /** Per choice, all generated text except the first choice's content. */
+  readonly #otherText = new Map<number, TextBuffer>();
+  /** The choice of the last event; when the counts arrive, they belong to this choice. */
+  #lastChoice = 0;
+  #countedChoice = 0;
   #bytes = 0;
   #overflowed = false;
   #identity: AnswerIdentity | null = null;
@@ -43,7 +43,7 @@ export class ChatRecorder {
   #done = false;
   #textEvents = 0;
 
-  /** @param maxBytes of text kept; past it the answer can't be continued, nor its choices be counted. */
+  /** @param maxBytes limit of the kept text; above it the answer can't be continued and its choices can't be counted. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
@@ -52,17 +52,17 @@ export class ChatRecorder {
     return this.#identity;
   }
 
-  /** Whether all that went by was one choice's text: no reasoning, no tool call, no log-probabilities. */
+  /** Whether the stream so far was one choice's text: no reasoning, no tool call, no log-probabilities. */
   get plain(): boolean {
     return this.#plain && !this.#overflowed;
   }
 
-  /** The last choice's finish reason, once an event said it. */
+  /** The last finish reason that an event carried. */
   get finish(): string | null {
     return this.#finish;
   }
 
-  /** Events that carried text: about as many tokens. */
+  /** The number of events with text, which is about the number of tokens. */
   get textEvents(): number {
     return this.#textEvents;
   }
@@ -75,94 +75,95 @@ export class ChatRecorder {
     return this.#timings;
   }
 
-  /** Whether `[DONE]` went by. */
+  /** Whether `[DONE]` has arrived. */
   get done(): boolean {
     return this.#done;
   }
 
-  /** The first choice's text so far. Joined and unescaped only when asked for: after a break, or for an estimate. */
+  /** The first choice's text so far. Joined and unescaped only when needed: after a break, or for an estimate. */
   text(): string {
     return this.#text.text();
   }
 
-  /** What every choice said but the one that `counts` counts; null where that was let go. */
-  otherTexts(): readonly string[] | null {
+  /** The text of every choice except the one in `counts`; null if it exceeded the limit. */
+  otherChoiceTexts(): readonly string[] | null {
     if (this.#overflowed) return null;
-    const others = new Set([0, ...this.#apart.keys()]);
-    others.delete(this.#counted);
+    const others = new Set([0, ...this.#otherText.keys()]);
+    others.delete(this.#countedChoice);
     return [...others].map((index) => {
-      const apart = this.#apart.get(index)?.text() ?? "";
-      return index === 0 ? this.text() + apart : apart;
+      const other = this.#otherText.get(index)?.text() ?? "";
+      return index === 0 ? this.text() + other : other;
     });
   }
 
-  /** Takes a single event that is nothing but text. @returns false, and has taken nothing, where it is anything else. */
-  pushText(whole: Buffer): boolean {
+  /** Records a single text-only event. @returns false, and records nothing, for any other event. */
+  pushText(events: Buffer): boolean {
     return (
-      whole.indexOf(EVENT_END, TEXT_EVENT.length) === whole.length - EVENT_END.length &&
-      this.#textEvent(whole, 0, whole.length)
+      events.indexOf(EVENT_END, TEXT_EVENT.length) === events.length - EVENT_END.length &&
+      this.#textEvent(events, 0, events.length)
     );
   }
 
-  /** Takes one or more whole events. @returns false, and has taken none, where one of them can't be read. */
-  push(whole: Buffer): boolean {
+  /** Records one or more complete events. @returns false, and records none, if one of them can't be read. */
+  push(events: Buffer): boolean {
     const read: ReadEvent[] = [];
-    for (let start = 0, end = 0; start < whole.length; start = end) {
-      end = endOfEvent(whole, start);
-      if (isText(whole, start, end)) continue;
-      const event = readEvent(whole.subarray(start, end));
+    for (let start = 0, end = 0; start < events.length; start = end) {
+      end = endOfEvent(events, start);
+      if (isText(events, start, end)) continue;
+      const event = readEvent(events.subarray(start, end));
       if (event === null) return false;
       read.push(event);
     }
-    for (let start = 0, end = 0, at = 0; start < whole.length; start = end) {
-      end = endOfEvent(whole, start);
-      if (!isText(whole, start, end)) this.#take(read[at++] ?? []);
-      else if (!this.#textEvent(whole, start, end)) this.#take(readEvent(whole.subarray(start, end)) ?? []);
+    for (let start = 0, end = 0, at = 0; start < events.length; start = end) {
+      end = endOfEvent(events, start);
+      if (!isText(events, start, end)) this.#recordEvent(read[at++] ?? []);
+      else if (!this.#textEvent(events, start, end))
+        this.#recordEvent(readEvent(events.subarray(start, end)) ?? []);
     }
     return true;
   }
 
-  #textEvent(whole: Buffer, start: number, end: number): boolean {
-    if (this.#identity === null || !isText(whole, start, end)) return false;
+  #textEvent(events: Buffer, start: number, end: number): boolean {
+    if (this.#identity === null || !isText(events, start, end)) return false;
     const from = start + TEXT_EVENT.length;
-    const to = whole.indexOf(TEXT_END, from);
-    // With `timings_per_token` or logprobs more follows the text: looked at in full.
+    const to = events.indexOf(TEXT_END, from);
+    // With `timings_per_token` or logprobs, more fields follow the text: the event must be parsed.
     if (to < 0 || to >= end || this.#finish !== null) return false;
-    this.#keep(whole, from, to, this.#text);
+    this.#keep(events, from, to, this.#text);
     return true;
   }
 
-  #keep(event: Buffer, from: number, to: number, kept: KeptText): void {
+  #keep(event: Buffer, from: number, to: number, kept: TextBuffer): void {
     this.#textEvents += 1;
     this.#bytes += to - from;
     if (this.#bytes > this.#maxBytes) {
       this.#overflowed = true;
-      this.#text = new KeptText();
-      this.#apart.clear();
+      this.#text = new TextBuffer();
+      this.#otherText.clear();
     }
     if (!this.#overflowed) kept.push(event, from, to);
   }
 
-  #keepText(text: string, kept: KeptText): void {
+  #keepText(text: string, kept: TextBuffer): void {
     if (text === "") return;
     const escaped = Buffer.from(JSON.stringify(text).slice(1, -1));
     this.#keep(escaped, 0, escaped.length, kept);
   }
 
-  #apartFrom(index: number): KeptText {
-    const kept = this.#apart.get(index) ?? new KeptText();
-    if (!this.#overflowed) this.#apart.set(index, kept);
+  #otherTextOf(index: number): TextBuffer {
+    const kept = this.#otherText.get(index) ?? new TextBuffer();
+    if (!this.#overflowed) this.#otherText.set(index, kept);
     return kept;
   }
 
-  #take(event: ReadEvent): void {
+  #recordEvent(event: ReadEvent): void {
     for (const part of event) {
       if (part === DONE) this.#done = true;
-      else this.#note(part);
+      else this.#recordPart(part);
     }
   }
 
-  #note(event: AnswerJson): void {
+  #recordPart(event: AnswerJson): void {
     const { id, created, model } = event;
     if (
       this.#identity === null &&
@@ -178,17 +179,17 @@ export class ChatRecorder {
       if (Object.keys(others).length > 0 || (event.choices?.length ?? 0) > 1 || "logprobs" in choice)
         this.#plain = false;
       const index = typeof choice.index === "number" ? choice.index : 0;
-      this.#speaker = index;
+      this.#lastChoice = index;
       const text = typeof content === "string" ? content : "";
-      this.#keepText(text, index === 0 ? this.#text : this.#apartFrom(index));
-      const further = saidBesideText(others);
-      if (further !== "") this.#keepText(further, this.#apartFrom(index));
+      this.#keepText(text, index === 0 ? this.#text : this.#otherTextOf(index));
+      const nonContent = nonContentText(others);
+      if (nonContent !== "") this.#keepText(nonContent, this.#otherTextOf(index));
       if (typeof choice.finish_reason === "string") this.#finish = choice.finish_reason;
     }
     const counts = readCounts(event);
     if (counts === null) return;
     this.#counts = counts;
-    this.#counted = this.#speaker;
+    this.#countedChoice = this.#lastChoice;
   }
 }
 
@@ -197,7 +198,7 @@ type ReadEvent = readonly (AnswerJson | typeof DONE)[];
 
 const DONE = "[DONE]";
 
-/** Null where it isn't what a server may send. */
+/** @returns null if the event isn't valid. */
 function readEvent(event: Buffer): ReadEvent | null {
   const parts: (AnswerJson | typeof DONE)[] = [];
   for (const data of eventData(event)) {
@@ -208,13 +209,13 @@ function readEvent(event: Buffer): ReadEvent | null {
   return parts;
 }
 
-function endOfEvent(whole: Buffer, start: number): number {
-  const found = whole.indexOf(EVENT_END, start);
-  return found < 0 ? whole.length : found + EVENT_END.length;
+function endOfEvent(events: Buffer, start: number): number {
+  const found = events.indexOf(EVENT_END, start);
+  return found < 0 ? events.length : found + EVENT_END.length;
 }
 
-/** Whether an event begins as one of nothing but text does. */
-function isText(whole: Buffer, start: number, end: number): boolean {
+/** Whether an event begins like a text-only one. */
+function isText(events: Buffer, start: number, end: number): boolean {
   const from = start + TEXT_EVENT.length;
-  return from < end && whole.compare(TEXT_EVENT, 0, TEXT_EVENT.length, start, from) === 0;
+  return from < end && events.compare(TEXT_EVENT, 0, TEXT_EVENT.length, start, from) === 0;
 }

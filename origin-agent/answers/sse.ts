@@ -1,66 +1,66 @@
-// Cuts a server-sent event stream into whole events. A chunk is no event: one can hold several, or half of
-// one, or half a character; only bytes up to a blank line may be looked at or passed on.
+// Splits a server-sent event stream into complete events. A chunk can contain several events, part of one, or part of a
+// character; only bytes up to a blank line may be read or passed on.
 
 const END = Buffer.from("\n\n");
 
-/** Holds back the half event at the end of what has arrived. */
-export class WholeEvents {
+/** Passes on complete events and buffers the partial event at the end. */
+export class EventSplitter {
   readonly #maxBytes: number;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  #partial: Buffer[] = [];
+  #partialBytes = 0;
 
-  /** @param maxBytes the longest event there may be; a longer one is a fault of the server's. */
+  /** @param maxBytes the longest valid event; a longer one is the server's fault. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
 
   /**
-   * Takes what arrived.
-   * @returns every event that is whole now, as one run of bytes; empty where none is; `"too-long"` once an
-   * event outgrows the bound, after which nothing more may be given.
+   * Adds a chunk.
+   * @returns all events that are complete now, as one buffer, which may be empty; `"too-long"` if an event exceeds the
+   * limit, after which nothing more may be pushed.
    */
   push(chunk: Buffer): Buffer | "too-long" {
-    // Nearly every chunk of llama-server's is whole: no copy then, and one look at its last two bytes.
-    if (this.#heldBytes === 0 && chunk.at(-1) === 0x0a && chunk.at(-2) === 0x0a) return chunk;
+    // Nearly every chunk from llama-server ends with a complete event: then nothing is copied.
+    if (this.#partialBytes === 0 && chunk.at(-1) === 0x0a && chunk.at(-2) === 0x0a) return chunk;
     return this.#join(chunk);
   }
 
-  /** Whether half an event is waiting for its rest. */
+  /** Whether the start of an incomplete event is buffered. */
   get partial(): boolean {
-    return this.#heldBytes > 0;
+    return this.#partialBytes > 0;
   }
 
   #join(chunk: Buffer): Buffer | "too-long" {
-    // The blank line can itself be cut: its first half stands at the end of what is held.
+    // The blank line itself can be split: its first half is then at the end of the buffer.
     const cut = this.#endOfLastEvent(chunk);
     if (cut === 0) {
-      this.#hold(chunk);
-      return this.#heldBytes > this.#maxBytes ? "too-long" : Buffer.alloc(0);
+      this.#keep(chunk);
+      return this.#partialBytes > this.#maxBytes ? "too-long" : Buffer.alloc(0);
     }
-    const whole = Buffer.concat([...this.#held, chunk.subarray(0, cut)]);
-    this.#held = [];
-    this.#heldBytes = 0;
-    this.#hold(chunk.subarray(cut));
-    return this.#heldBytes > this.#maxBytes ? "too-long" : whole;
+    const events = Buffer.concat([...this.#partial, chunk.subarray(0, cut)]);
+    this.#partial = [];
+    this.#partialBytes = 0;
+    this.#keep(chunk.subarray(cut));
+    return this.#partialBytes > this.#maxBytes ? "too-long" : events;
   }
 
   #endOfLastEvent(chunk: Buffer): number {
     const inside = chunk.lastIndexOf(END);
     if (inside >= 0) return inside + END.length;
-    return chunk[0] === 0x0a && this.#held.at(-1)?.at(-1) === 0x0a ? 1 : 0;
+    return chunk[0] === 0x0a && this.#partial.at(-1)?.at(-1) === 0x0a ? 1 : 0;
   }
 
-  #hold(rest: Buffer): void {
+  #keep(rest: Buffer): void {
     if (rest.length === 0) return;
-    this.#held.push(rest);
-    this.#heldBytes += rest.length;
+    this.#partial.push(rest);
+    this.#partialBytes += rest.length;
   }
 }
 
-/** The `data` of each event in a run of whole events, comments and other fields left out. */
-export function eventData(whole: Buffer): string[] {
+/** Returns the `data` of each event, without comments and other fields. */
+export function eventData(events: Buffer): string[] {
   const found: string[] = [];
-  for (const event of whole.toString("utf8").split("\n\n")) {
+  for (const event of events.toString("utf8").split("\n\n")) {
     if (event.startsWith("data: ") && !event.includes("\n")) {
       found.push(event.slice(6));
       continue;

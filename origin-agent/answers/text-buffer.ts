@@ -1,18 +1,18 @@
-// The text of an answer as its events spell it, JSON's escapes and all, in blocks of bytes: a string for each
-// token would take a stream several times its text, and a thousand are open at once.
+// Buffers the text of an answer in blocks of bytes, with its JSON escapes. One string per token would need several times
+// the memory of the text, and a thousand streams can be open at once.
 
-/** Bytes of a block: some hundred tokens. Never moved, so that growing leaves nothing behind to be collected. */
+/** One block: about a hundred tokens. Blocks are never moved, so growing leaves no garbage. */
 const BLOCK_BYTES = 1024;
 
-/** Up to so many bytes, what nearly every token has, are moved one by one: a call out of JavaScript costs more. */
+/** Up to this size, which covers nearly every token, bytes are copied in a loop: a native call would cost more. */
 const FEW_BYTES = 48;
 
-export class KeptText {
+export class TextBuffer {
   readonly #blocks: Buffer[] = [];
-  /** Of the last block, bytes. */
+  /** Free bytes in the last block. */
   #free = 0;
 
-  /** Takes what stands in `from` between two places: the inside of a JSON string. */
+  /** Appends the bytes of `from` between two offsets: the inside of a JSON string. */
   push(from: Buffer, start: number, end: number): void {
     for (let at = start; at < end;) {
       const block = this.#lastBlock();
@@ -25,17 +25,17 @@ export class KeptText {
     }
   }
 
-  /** Joined and unescaped only when asked for. */
+  /** Joins and unescapes the text. */
   text(): string {
     const escaped = Buffer.concat(this.#blocks, this.#blocks.length * BLOCK_BYTES - this.#free);
     return JSON.parse(`"${escaped.toString("utf8")}"`) as string;
   }
 
-  /** One with room in it. */
+  /** A block with free space. */
   #lastBlock(): Buffer {
     const last = this.#blocks.at(-1);
     if (last !== undefined && this.#free > 0) return last;
-    // Not out of Node's pool: a piece of that would hold on to its other pieces for as long as the stream lasts.
+    // Not from Node's pool: a slice would keep the whole pool alive for as long as the stream lasts.
     const block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
     this.#blocks.push(block);
     this.#free = BLOCK_BYTES;

@@ -1,5 +1,5 @@
-// One try of a call at one server: sends it, hands the answer on as it comes, and says in one value what
-// became of it. It decides nothing about what follows.
+// Tries a call once at one server: sends it, passes the answer on as it arrives, and returns the result as one value.
+// It doesn't decide what follows.
 import type { ServerResponse } from "node:http";
 import { DIALECT_PATHS, type Call } from "../../shared/call-headers.ts";
 import type { Refusal } from "../../shared/errors.ts";
@@ -9,59 +9,59 @@ import type { AnswerStream } from "../answers/stream.ts";
 import type { AnswerSource, ClientAnswer } from "../answers/client-answer.ts";
 import type { ContinuedEvents } from "../answers/continuation.ts";
 import type { Grant } from "../servers/running-call.ts";
-import { WholeEvents } from "../answers/sse.ts";
-import { otherTextsOf } from "../answers/choice-tokens.ts";
+import { EventSplitter } from "../answers/sse.ts";
+import { otherChoiceTexts } from "../answers/choice-tokens.ts";
 import type { AnswerFacts, AnswerFormat } from "../answers/format.ts";
 import type { BreakCause } from "./recovery.ts";
 import { spliceFields } from "./body-fields.ts";
 import { readUpstreamError } from "./upstream-errors.ts";
 import type { AnswerListener, Exchange, UpstreamFailure } from "../servers/upstream-sockets.ts";
 
-/** An error body is read no further than this; llama-server's are a few hundred bytes unless they echo. */
+/** Limit for reading an error body; llama-server's are a few hundred bytes unless they echo the request. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
-/** What one try came to. */
+/** The result of one try. */
 export type AttemptEnd =
   | {
       readonly kind: "answered";
       readonly counts: Counts | null;
       readonly timings: Timings | null;
-      /** What the choices said that `counts` doesn't count; null where that was let go. */
-      readonly otherTexts: readonly string[] | null;
+      /** The texts of the choices that `counts` doesn't cover; null if they weren't kept. */
+      readonly otherChoiceTexts: readonly string[] | null;
     }
-  /** The port can't take calls now; nothing was begun. */
+  /** The port can't take calls now; no work was begun. */
   | { readonly kind: "not-up"; readonly fate: "refused" | "loading" }
-  /** The connection had died before the server read anything: send again on a fresh one. */
+  /** The connection died before the server read anything: send again on a new one. */
   | { readonly kind: "stale" }
-  /** The server understood and said no: the request is at fault. */
+  /** The server understood the request and rejected it. */
   | { readonly kind: "refused"; readonly refusal: Refusal }
   | { readonly kind: "broken"; readonly cause: BreakCause; readonly why: string }
-  /** Ended from outside; the signal's reason says why. */
+  /** Ended from outside; the reason is the signal's. */
   | { readonly kind: "aborted" };
 
 export interface AttemptInput {
   readonly call: Call;
   readonly body: Buffer;
   readonly grant: Grant;
-  /** The call's own fields, written last. */
+  /** Fields that the agent sets for this call, written last. */
   readonly fields: Readonly<Record<string, unknown>>;
   readonly response: ServerResponse;
   readonly answer: ClientAnswer;
   readonly format: AnswerFormat;
   readonly facts: AnswerFacts;
-  /** Null for a call that isn't streamed. */
+  /** Null if the call isn't streamed. */
   readonly stream: AnswerStream | null;
   readonly continued: ContinuedEvents | null;
-  /** Something of an answer came. */
+  /** Called when bytes of an answer arrive. */
   readonly onFirstByte: () => void;
   readonly signal: AbortSignal;
-  /** Monotonic, milliseconds. */
+  /** Monotonic. */
   readonly clock: () => number;
 }
 
 /**
- * Sends a call to the server it was granted and waits until that try is over.
- * @param connection one that is kept for such calls, or one of its own.
+ * Sends a call to the granted server and waits until the try has ended.
+ * @param connection a kept-alive connection, or a new one.
  */
 export function attempt(input: AttemptInput, connection: "kept" | "fresh"): Promise<AttemptEnd> {
   const body = spliceFields(input.body, input.fields);
@@ -75,10 +75,10 @@ class Attempt implements AnswerListener {
   readonly #input: AttemptInput;
   readonly #resolve: (end: AttemptEnd) => void;
   readonly #sentAt: number;
-  readonly #events = new WholeEvents(MAX_EVENT_BYTES);
+  readonly #events = new EventSplitter(MAX_EVENT_BYTES);
   #exchange: Exchange | null = null;
   #status = 0;
-  /** The body of an error, or of an answer that isn't streamed. */
+  /** The body of an error or of an unstreamed answer. */
   #body: Buffer[] = [];
   #bodyBytes = 0;
   #settled = false;
@@ -106,7 +106,7 @@ class Attempt implements AnswerListener {
     this.#status = status;
     if (status !== 200) return;
     if (!contentType.startsWith(call.stream ? "text/event-stream" : "application/json")) {
-      this.#break("rubbish", "another content type");
+      this.#break("malformed", "wrong content type");
       return;
     }
     stream?.begin(this.#source(), clock());
@@ -119,11 +119,11 @@ class Attempt implements AnswerListener {
     if (this.#status !== 200) return this.#keepError(chunk);
     onFirstByte();
     if (stream === null) return this.#keep(chunk);
-    const whole = this.#events.push(chunk);
-    if (whole === "too-long") return this.#break("rubbish", `an event of over ${MAX_EVENT_BYTES} bytes`);
-    if (whole.length === 0) return true;
-    const pushed = stream.push(whole, continued, now);
-    return pushed.kind === "passed" ? pushed.more : this.#break("rubbish", pushed.why);
+    const events = this.#events.push(chunk);
+    if (events === "too-long") return this.#break("malformed", `an event of over ${MAX_EVENT_BYTES} bytes`);
+    if (events.length === 0) return true;
+    const pushed = stream.push(events, continued, now);
+    return pushed.kind === "passed" ? pushed.more : this.#break("malformed", pushed.why);
   }
 
   end(): void {
@@ -133,7 +133,12 @@ class Attempt implements AnswerListener {
     else if (stream.complete && !this.#events.partial) {
       this.#input.answer.endStream();
       const { counts, timings } = stream.recorder;
-      this.#settle({ kind: "answered", counts, timings, otherTexts: stream.recorder.otherTexts() });
+      this.#settle({
+        kind: "answered",
+        counts,
+        timings,
+        otherChoiceTexts: stream.recorder.otherChoiceTexts(),
+      });
     } else this.#break("died", "the stream closed before its end");
   }
 
@@ -156,11 +161,11 @@ class Attempt implements AnswerListener {
   #endJson(): void {
     const { format, facts, answer, clock } = this.#input;
     const [only] = this.#body;
-    const whole = this.#body.length === 1 && only !== undefined ? only : Buffer.concat(this.#body);
-    const answered = parseAnswer(whole.toString("utf8"));
-    const written = answered === null ? null : format.json(whole, answered, facts);
+    const body = this.#body.length === 1 && only !== undefined ? only : Buffer.concat(this.#body);
+    const answered = parseAnswer(body.toString("utf8"));
+    const written = answered === null ? null : format.json(body, answered, facts);
     if (answered === null || written === null) {
-      this.#break("rubbish", "an unreadable answer");
+      this.#break("malformed", "an unreadable answer");
       return;
     }
     answer.begin(this.#source(), clock());
@@ -169,19 +174,19 @@ class Attempt implements AnswerListener {
       kind: "answered",
       counts: readCounts(answered),
       timings: readTimings(answered),
-      otherTexts: otherTextsOf(answered),
+      otherChoiceTexts: otherChoiceTexts(answered),
     });
   }
 
   #keep(chunk: Buffer): boolean {
     this.#bodyBytes += chunk.length;
     if (this.#bodyBytes > MAX_ANSWER_BYTES)
-      return this.#break("rubbish", `an answer of over ${MAX_ANSWER_BYTES} bytes`);
+      return this.#break("malformed", `an answer of over ${MAX_ANSWER_BYTES} bytes`);
     this.#body.push(chunk);
     return true;
   }
 
-  /** An error that never ends is one all the same. */
+  /** Keeps the body of an error; one that exceeds the limit is cut off and handled as it is. */
   #keepError(chunk: Buffer): boolean {
     this.#bodyBytes += chunk.length;
     if (this.#bodyBytes <= MAX_ERROR_BYTES) {
@@ -224,5 +229,5 @@ class Attempt implements AnswerListener {
 const NOT_AN_OBJECT: Refusal = {
   code: "invalid_json",
   message: "The body is not a JSON object.",
-  internal: "the edge let a body through that isn't an object",
+  internal: "the edge accepted a body that isn't a JSON object",
 };

@@ -72,7 +72,7 @@ function fieldsOf(input: TryInput, tokensLeft: number): Record<string, unknown> 
     ...input.set,
     ...input.formatFields,
     n_predict: tokensLeft,
-    // The client has no influence on slots and cache: a slot's cache can hold another patient's words.
+    // The client can't choose a slot or use its cache: the cache may hold another patient's text.
     cache_prompt: input.cachePrompt,
     id_slot: input.slot ?? -1,
   };

@@ -1,4 +1,4 @@
-// Waits for what may outlast a call: until it is done, or the call is ended from outside.
+// Waits for work that may take longer than the call: returns when it is done or the call is aborted.
 
 export async function raceAbort(work: Promise<void>, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;

@@ -14,16 +14,16 @@ export interface CallReport {
   /** The port of the last server the call was sent to. */
   readonly port: number | null;
   readonly refusal: Refusal | null;
-  /** Time until the call got its first slot, in milliseconds. */
+  /** Time until the call got its first slot, in ms. */
   readonly queueMs: number;
-  /** Time until the first byte of an answer arrived, in milliseconds; null if none did. */
+  /** Time until the first byte of an answer arrived, in ms; null if none did. */
   readonly firstByteMs: number | null;
   readonly replays: number;
   readonly continuations: number;
   /** The token counts llama-server reported; it counts one choice only. */
   readonly counts: Counts | null;
-  /** Tokens of the other choices, estimated. */
-  readonly otherChoicesTokens: number;
+  /** Estimated tokens of the choices that `counts` doesn't cover. */
+  readonly otherChoiceTokens: number;
   /** Tokens decoded of an incomplete answer, as far as they were observed. */
   readonly estimate: number | null;
 }

@@ -1,35 +1,35 @@
-// Request bodies the agent holds while their calls may be sent again: bounded over all calls, so that a
-// flood of large prompts costs refusals, not the machine's memory.
+// Keeps request bodies in memory while their calls may be sent again. The total is bounded, so a flood of large
+// prompts leads to refusals and doesn't exhaust the machine's memory.
 import type { IncomingMessage } from "node:http";
 
 export interface RetainedBody {
   readonly bytes: Buffer;
-  /** Gives its memory back; a second time does nothing. */
+  /** Frees the memory; further calls do nothing. */
   release(): void;
 }
 
-/** Why a body isn't held: too long by itself, no room beside the others, or broken off on its way. */
+/** Why a body isn't kept: it is too large, there is no room alongside the others, or the upload broke off. */
 export type NotRetained = "too-large" | "no-room" | "broken";
 
 export class RetainedBodies {
   readonly #maxBytes: number;
   #bytes = 0;
 
-  /** @param maxBytes for all bodies held at one time. */
+  /** @param maxBytes limit for all bodies together. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
 
-  /** Bytes held now. */
+  /** Bytes in use now. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * Reads a body whole. One that is refused is still read to its end, into nothing: its connection can then
-   * carry the answer, and the next request.
-   * @param maxBodyBytes the longest one there may be.
-   * @param signal gives up on a body that doesn't come.
+   * Reads a complete body. A refused body is read to its end and discarded: the connection can then be used for the
+   * answer and for the next request.
+   * @param maxBodyBytes limit for one body.
+   * @param signal stops waiting for a body that doesn't arrive.
    */
   read(
     request: IncomingMessage,
@@ -61,7 +61,7 @@ export class RetainedBodies {
       });
       request.once("end", () => {
         if (refused !== null) return;
-        refused = "broken"; // Nothing that comes later takes it back from its owner.
+        refused = "broken"; // Later events must not release a body that the caller owns.
         const [only] = chunks;
         resolve({ bytes: chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks), release });
       });

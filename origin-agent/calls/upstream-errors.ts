@@ -1,8 +1,8 @@
-// What a llama-server's refusal means to our client. Its own text never passes: it can echo a prompt.
+// Translates a llama-server error into our refusal. llama-server's own text is never passed on: it can echo a prompt.
 import * as z from "zod";
 import type { Refusal } from "../../shared/errors.ts";
 
-/** `{"error":{"code":400,"message":"…","type":"…"}}`, as the transcripts show; only what we read. */
+/** `{"error":{"code":400,"message":"…","type":"…"}}`, as in the transcripts; only the fields that we read. */
 const UpstreamError = z.object({
   error: z.object({
     type: z.string().optional(),
@@ -11,15 +11,14 @@ const UpstreamError = z.object({
   }),
 });
 
-/** A port that is loading is no failure of the call: it may still be answered, by it or by another. */
+/** A loading port doesn't fail the call: this server or another one may still answer it. */
 export type UpstreamVerdict =
   | { readonly kind: "loading" }
   | { readonly kind: "refused"; readonly refusal: Refusal };
 
 /**
  * Reads an answer whose status isn't 200.
- * @param status llama-server's.
- * @param body its first bytes; any rubbish is fine.
+ * @param body its first bytes, which may be malformed.
  */
 export function readUpstreamError(status: number, body: Buffer, port: number): UpstreamVerdict {
   const error = parse(body)?.error ?? {};
@@ -34,25 +33,25 @@ export function readUpstreamError(status: number, body: Buffer, port: number): U
       internal,
     );
   }
-  // A route that this build of llama-server lacks is no field the client could leave out.
+  // If this build of llama-server lacks the route, leaving out a field doesn't help the client.
   if (status === 501 || status === 404 || status === 405) {
     return refused(
       "not_supported_by_model",
-      "This model cannot do what was asked of it. GET /v1/models says what each one can.",
+      "This model does not support this request. GET /v1/models lists what each model supports.",
       internal,
     );
   }
   if (status >= 400 && status < 500 && status !== 401 && status !== 403) {
     return refused(
       "invalid_request",
-      "The model server did not accept a field of this request, most likely a schema, a grammar, a tool or a chat template's input. " +
-        "Leave out optional fields to find which.",
+      "The model server rejected a field of this request, most likely a schema, a grammar, a tool or a chat template's input. " +
+        "Leave out optional fields one by one to find it.",
       internal,
     );
   }
   return refused(
     "upstream_failed",
-    "The model server failed on this request. Ask again; if it fails again, the request is what it fails on.",
+    "The model server failed on this request. Send it again; if it fails again, the cause is the request itself.",
     internal,
   );
 }
@@ -70,7 +69,7 @@ function parse(body: Buffer): z.infer<typeof UpstreamError> | null {
   }
 }
 
-/** A `type` is a constant of llama-server's; anything that doesn't look like one isn't logged. */
+/** A `type` is one of llama-server's constants; anything that doesn't look like one isn't logged. */
 function safeType(type: string): string {
   return /^[a-z_]{1,40}$/.test(type) ? type : "(unknown type)";
 }

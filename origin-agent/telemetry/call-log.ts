@@ -1,4 +1,4 @@
-// The one line a call leaves in the log: ids, ports, times and counts. There is no field for words.
+// Builds the one log line of a call: ids, ports, times and counts. It has no field for a prompt or an answer.
 import type { Call } from "../../shared/call-headers.ts";
 import { outcomeOf, type CallReport } from "../calls/report.ts";
 
@@ -21,7 +21,7 @@ export function callLog(
     first_byte_ms: report.firstByteMs,
     ms: Math.round(ms),
     prompt_tokens: counts?.promptTokens ?? null,
-    completion_tokens: counts === null ? null : counts.completionTokens + report.otherChoicesTokens,
+    completion_tokens: counts === null ? null : counts.completionTokens + report.otherChoiceTokens,
     ...(report.replays === 0 ? {} : { replays: report.replays }),
     ...(report.continuations === 0 ? {} : { continuations: report.continuations }),
     ...(refusal === null ? {} : { code: refusal.code, cause: refusal.internal ?? null }),

@@ -1,14 +1,14 @@
-// What `/healthz` says of the box: its servers' states as they are known, in the three words the edge reads.
+// Builds the `/healthz` answer: each server's last known state, as one of the three states that the edge reads.
 import type { BoxHealth, ServerState } from "../../shared/health.ts";
 import type { HealthState } from "../health/cause.ts";
 import type { LiveServer } from "../servers/server.ts";
 
-/** @param held an operator drained the box: none of its servers takes a call */
+/** @param drained whether an operator has drained the box: then no server accepts calls */
 export function boxHealth(
   box: string,
   version: string,
   servers: ReadonlyMap<number, LiveServer>,
-  held: boolean,
+  drained: boolean,
 ): BoxHealth {
   return {
     box,
@@ -16,14 +16,17 @@ export function boxHealth(
     servers: [...servers.values()].map((server) => ({
       port: server.port,
       model: server.upstream.server.model,
-      // Nothing can be sent to a server that doesn't say what slots it has.
-      state: held || (server.slots.total === 0 && server.view().usable) ? "down" : WORDS[server.view().state],
+      // No call can be sent to a server that hasn't reported its slots.
+      state:
+        drained || (server.slots.total === 0 && server.view().usable)
+          ? "down"
+          : EDGE_STATES[server.view().state],
     })),
   };
 }
 
-/** A slow server takes calls; one that stalls or is drained takes none. */
-const WORDS: Readonly<Record<HealthState, ServerState>> = {
+/** A slow server accepts calls; a stalled or drained one doesn't. */
+const EDGE_STATES: Readonly<Record<HealthState, ServerState>> = {
   ready: "ready",
   slow: "ready",
   loading: "loading",

@@ -1,35 +1,35 @@
-// Where log lines go: together, a few times a second, since one write a line would cost a call as much as all
-// else that is done for it. Through `process.stdout`, which under PM2 leads to the agent's own log file.
+// Writes log lines in batches, a few times a second: one write per line would cost as much as the rest of a call. Uses
+// `process.stdout`, which PM2 redirects to the agent's log file.
 
-/** Lines that wait are written once they are this long, characters. */
-const MAX_WAITING = 8 * 1024;
+/** Buffered lines are written when they reach this length, in characters. */
+const MAX_BUFFERED = 8 * 1024;
 
-/** And in any case after this, milliseconds. A kill -9 loses so much of the log, and nothing of the journal. */
+/** And at the latest after this. A kill -9 loses this much of the log, and nothing of the journal. */
 const FLUSH_MS = 250;
 
 export class LogLines {
-  #waiting = "";
+  #buffered = "";
   #timer: NodeJS.Timeout | null = null;
 
   constructor() {
     process.on("exit", () => this.flush());
-    // Whoever read the log is gone, or its disk is full: calls go on being served.
+    // If the log's reader is gone or the disk is full, calls are still served.
     process.stdout.on("error", () => undefined);
   }
 
-  /** A whole line, its line break included: what pino writes. */
+  /** Called by pino. @param line one line with its line break. */
   write(line: string): void {
-    this.#waiting += line;
-    if (this.#waiting.length >= MAX_WAITING) this.flush();
+    this.#buffered += line;
+    if (this.#buffered.length >= MAX_BUFFERED) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
   }
 
   flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#waiting === "") return;
-    const lines = this.#waiting;
-    this.#waiting = "";
+    if (this.#buffered === "") return;
+    const lines = this.#buffered;
+    this.#buffered = "";
     process.stdout.write(lines);
   }
 }

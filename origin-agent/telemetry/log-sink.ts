@@ -1,11 +1,11 @@
-// Writes lines to a file descriptor without ever waiting for it: what can't be written in time is dropped and
-// counted. Behind a full pipe stands a server that must go on.
+// Writes lines to a file descriptor without blocking: lines that can't be written in time are dropped and counted. A
+// full pipe must not stop the server whose log this is.
 import { write } from "node:fs";
 
-/** Lines waiting to be written, bytes: seconds of a busy server's log. */
+/** Limit of the lines waiting to be written: several seconds of a busy server's log. */
 const MAX_WAITING_BYTES = 256 * 1024;
 
-/** A descriptor that takes nothing for now is asked again after this. */
+/** How long to wait before writing again to a descriptor that is full. */
 const RETRY_MS = 50;
 
 export class LogSink {
@@ -31,20 +31,20 @@ export class LogSink {
       this.#waiting.push(line);
       this.#waitingBytes += line.length;
     }
-    this.#writeOn();
+    this.#writeNext();
   }
 
-  /** Resolves once everything has been written, or nobody reads any more. */
+  /** Resolves when everything has been written, or the reader is gone. */
   idle(): Promise<void> {
     if (!this.#busy) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
-  #writeOn(): void {
+  #writeNext(): void {
     if (this.#busy) return;
     const dropped = this.#dropped;
     this.#dropped = 0;
-    const lost = dropped === 0 ? "" : `(… ${dropped} lines dropped: the log wasn't read fast enough)\n`;
+    const lost = dropped === 0 ? "" : `(… ${dropped} lines dropped: the log was not read fast enough)\n`;
     const text = this.#waiting.join("") + lost;
     this.#waiting = [];
     this.#waitingBytes = 0;
@@ -68,7 +68,7 @@ export class LogSink {
       }
       if (error !== null) this.#broken = true;
       this.#busy = false;
-      this.#writeOn();
+      this.#writeNext();
     });
   }
 }

@@ -1,5 +1,5 @@
-// What the agent counts, for Prometheus. Every label's values come from the fleet file or from closed sets;
-// a name that is in neither is `other`, so that no client can make a series.
+// Counts calls, tokens and times for Prometheus. All label values come from the fleet file or from closed sets; any other
+// name becomes `other`, so that a client can't create a series.
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Call } from "../../shared/call-headers.ts";
 import type { Box } from "../../shared/fleet.ts";
@@ -31,35 +31,31 @@ export class Metrics {
       new Counter({ name, help, labelNames, registers });
     this.#requests = labelled(
       "isha_requests_total",
-      "Calls that ended, by how",
+      "Ended calls by outcome",
       "port",
       "agent_type",
       "outcome",
       "code",
     );
     this.#tokens = labelled("isha_tokens_total", "Tokens of finished calls", "port", "kind");
-    this.#recoveries = labelled("isha_recoveries_total", "Calls sent again after a break", "port", "kind");
+    this.#recoveries = labelled("isha_recoveries_total", "Retries after a server broke off", "port", "kind");
     const timed = (name: string, help: string, buckets: number[]): Histogram<"port"> =>
       new Histogram({ name, help, labelNames: ["port"], buckets, registers });
     this.#firstToken = timed(
       "isha_time_to_first_token_seconds",
-      "From a streamed call's arrival to the first event of its answer",
+      "Time from a streamed call's arrival to the first event of its answer",
       SECONDS,
     );
-    this.#token = timed(
-      "isha_inter_token_seconds",
-      "Mean time between two tokens of an answer",
-      FREE_SECONDS,
-    );
-    this.#queue = timed("isha_queue_seconds", "From a call's arrival to its slot", SECONDS);
+    this.#token = timed("isha_inter_token_seconds", "Mean time between tokens of an answer", FREE_SECONDS);
+    this.#queue = timed("isha_queue_seconds", "Time from a call's arrival until it got a slot", SECONDS);
     this.#abortToFree = timed(
       "isha_abort_to_free_seconds",
-      "From an abort to the proof that its slot is idle",
+      "Time from an abort to the proof that its slot is idle",
       FREE_SECONDS,
     );
   }
 
-  /** What is read when it is asked for: slots, queue, states, the card. */
+  /** Registers the gauges that are read on each scrape: slots, queue, server states, GPUs. */
   observe(live: LiveBox, gpu: GpuProbe | null): void {
     const gauge = <T extends string>(
       name: string,
@@ -79,26 +75,31 @@ export class Metrics {
       });
       this.#registry.registerMetric(read);
     };
-    gauge("isha_slots", "Slots of a server, by what they are doing", ["port", "use"], (set) => {
+    gauge("isha_slots", "Slots of a server by use", ["port", "use"], (set) => {
       for (const [port, { slots }] of live.servers) {
         for (const use of ["free", "leased", "awaiting", "foreign"] as const)
           set.set({ port, use }, slots[use]);
       }
     });
-    gauge("isha_queued", "Calls that wait for a slot, by priority", ["priority"], (set) => {
+    gauge("isha_queued", "Calls waiting for a slot by priority", ["priority"], (set) => {
       for (const [priority, count] of Object.entries(live.dispatch.snapshot().byPriority))
         set.set({ priority }, count);
     });
-    gauge("isha_server_state", "1 for the state a server is in", ["port", "state"], (set) => {
-      for (const [port, server] of live.servers) {
-        const { state } = server.view();
-        for (const known of STATES) set.set({ port, state: known }, known === state ? 1 : 0);
-      }
-    });
+    gauge(
+      "isha_server_state",
+      "1 for the server's current state, 0 for the others",
+      ["port", "state"],
+      (set) => {
+        for (const [port, server] of live.servers) {
+          const { state } = server.view();
+          for (const known of STATES) set.set({ port, state: known }, known === state ? 1 : 0);
+        }
+      },
+    );
     this.#observeGpu(gauge, gpu);
   }
 
-  /** A figure that nobody knows is left out, not 0. */
+  /** An unknown value is left out, not reported as 0. */
   #observeGpu(
     gauge: (name: string, help: string, labelNames: "gpu"[], collect: (set: Gauge<"gpu">) => void) => void,
     gpu: GpuProbe | null,
@@ -106,21 +107,21 @@ export class Metrics {
     const read = (
       name: string,
       help: string,
-      figure: (card: NonNullable<ReturnType<GpuProbe["latest"]>["gpus"]>[number]) => number | null,
+      valueOf: (card: NonNullable<ReturnType<GpuProbe["latest"]>["gpus"]>[number]) => number | null,
     ): void =>
       gauge(name, help, ["gpu"], (set) => {
         for (const card of gpu?.latest().gpus ?? []) {
-          const value = figure(card);
+          const value = valueOf(card);
           if (value !== null) set.set({ gpu: String(card.index) }, value);
         }
       });
-    read("isha_gpu_memory_used_mib", "Memory in use on the card", (card) => card.memoryUsedMib);
-    read("isha_gpu_memory_total_mib", "Memory of the card", (card) => card.memoryTotalMib);
-    read("isha_gpu_utilization_ratio", "Share of time the card was busy", (card) =>
+    read("isha_gpu_memory_used_mib", "GPU memory in use", (card) => card.memoryUsedMib);
+    read("isha_gpu_memory_total_mib", "GPU memory in total", (card) => card.memoryTotalMib);
+    read("isha_gpu_utilization_ratio", "Share of time the GPU was busy", (card) =>
       card.utilizationPercent === null ? null : card.utilizationPercent / 100,
     );
-    read("isha_gpu_temperature_celsius", "Temperature of the card", (card) => card.temperatureC);
-    read("isha_gpu_power_watts", "Power the card draws", (card) => card.powerWatts);
+    read("isha_gpu_temperature_celsius", "GPU temperature", (card) => card.temperatureC);
+    read("isha_gpu_power_watts", "GPU power draw", (card) => card.powerWatts);
   }
 
   ended(call: Call, report: CallReport, ms: number): void {
@@ -133,7 +134,7 @@ export class Metrics {
       code: report.refusal?.code ?? "none",
     });
     this.#queue.observe({ port }, report.queueMs / 1000);
-    // Of an answer in one piece the first byte is the last token's.
+    // The first byte of an unstreamed answer arrives with its last token.
     if (call.stream && report.firstByteMs !== null)
       this.#firstToken.observe({ port }, report.firstByteMs / 1000);
     if (report.replays > 0) this.#recoveries.inc({ port, kind: "replay" }, report.replays);
@@ -142,7 +143,7 @@ export class Metrics {
     const { promptTokens, cachedTokens, completionTokens } = report.counts;
     this.#tokens.inc({ port, kind: "prompt" }, promptTokens);
     this.#tokens.inc({ port, kind: "cached" }, cachedTokens);
-    this.#tokens.inc({ port, kind: "completion" }, completionTokens + report.otherChoicesTokens);
+    this.#tokens.inc({ port, kind: "completion" }, completionTokens + report.otherChoiceTokens);
     if (call.stream && report.firstByteMs !== null && completionTokens > 1) {
       this.#token.observe({ port }, (ms - report.firstByteMs) / (completionTokens - 1) / 1000);
     }
@@ -152,7 +153,7 @@ export class Metrics {
     this.#abortToFree.observe({ port: String(port) }, tookMs / 1000);
   }
 
-  /** Prometheus' text format, version 0.0.4. */
+  /** In Prometheus' text format, version 0.0.4. */
   async text(): Promise<string> {
     return this.#registry.metrics();
   }

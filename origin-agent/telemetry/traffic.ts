@@ -1,16 +1,16 @@
-// The calls of the last five minutes, as the console and the alarms want them: by agent type and outcome, and per
-// server the time to the first token. Pure: it is told each call's end, with the time.
+// Counts the calls of the last five minutes for the console and the alarms: by agent type and outcome, and the time to
+// the first token per server. Pure: each call's end and the time are passed in.
 import type { Call } from "../../shared/call-headers.ts";
 import { faultOf } from "../../shared/errors.ts";
 import type { Snapshot } from "../../shared/wire.ts";
 import type { CallReport } from "../calls/report.ts";
 
-/** Over how long it is told, and in steps of how long the oldest is forgotten, milliseconds. */
+/** The reported window, and the steps in which old calls are dropped. */
 const WINDOW_MS = 5 * 60_000;
 const STEP_MS = 10_000;
 
-/** First-token times kept of one server: those of the last few minutes at its full pace. */
-const TIMES_KEPT = 200;
+/** First-token times kept per server: those of the last few minutes at full load. */
+const MAX_FIRST_TOKEN_TIMES = 200;
 
 type Traffic = Snapshot["traffic"];
 
@@ -34,12 +34,12 @@ export class RecentTraffic {
   readonly #times = new Map<number, { readonly at: number; readonly ms: number }[]>();
   readonly #continued = new Map<number, number>();
 
-  /** @param agents the agent types told by name; any other is `other`. */
+  /** @param agents the agent types reported by name; any other is `other`. */
   constructor(agents: Iterable<string>) {
     this.#agents = new Set(agents);
   }
 
-  /** @param tokens of the answer, as they are booked; null where nobody knows. */
+  /** @param tokens of the answer, as booked; null if unknown. */
   ended(
     call: Pick<Call, "agentType" | "wantedPort" | "stream">,
     report: Pick<
@@ -64,12 +64,12 @@ export class RecentTraffic {
       const before = this.#continued.get(report.port) ?? 0;
       this.#continued.set(report.port, before + report.continuations);
     }
-    // Of an answer in one piece the first byte is the last token's.
-    if (call.stream && report.firstByteMs !== null) this.#noteTime(report.port, report.firstByteMs, now);
+    // The first byte of an unstreamed answer arrives with its last token.
+    if (call.stream && report.firstByteMs !== null) this.#addTime(report.port, report.firstByteMs, now);
   }
 
   traffic(now: number): Traffic {
-    this.#forget(now);
+    this.#dropOld(now);
     const byAgent = new Map<string, { calls: number; tokens: number }>();
     for (const [agent, { calls, tokens }] of this.#steps.flatMap((step) => [...step.byAgent])) {
       const sums = byAgent.get(agent) ?? { calls: 0, tokens: 0 };
@@ -91,7 +91,7 @@ export class RecentTraffic {
     };
   }
 
-  /** Of a server's calls of the window; null where it had none. */
+  /** Of the server's calls in the window; null if it had none. */
   firstToken(port: number, now: number): FirstTokenTimes {
     const times = (this.#times.get(port) ?? [])
       .filter(({ at }) => now - at < WINDOW_MS)
@@ -100,34 +100,34 @@ export class RecentTraffic {
     return { p50Ms: quantile(times, 0.5), p95Ms: quantile(times, 0.95) };
   }
 
-  /** Streams that this server went on with where another try of theirs had ended, since the start. */
+  /** Streams that this server continued after another try had ended, since the start. */
   continued(port: number): number {
     return this.#continued.get(port) ?? 0;
   }
 
-  #noteTime(port: number, ms: number, at: number): void {
+  #addTime(port: number, ms: number, at: number): void {
     const times = this.#times.get(port) ?? [];
     this.#times.set(port, times);
     times.push({ at, ms });
-    if (times.length > TIMES_KEPT) times.shift();
+    if (times.length > MAX_FIRST_TOKEN_TIMES) times.shift();
   }
 
   #stepAt(now: number): Step {
     const at = now - (now % STEP_MS);
     const last = this.#steps.at(-1);
     if (last?.at === at) return last;
-    this.#forget(now);
+    this.#dropOld(now);
     const step: Step = { at, byAgent: new Map(), calls: 0, failed: 0, fallbacks: 0, recoveries: 0 };
     this.#steps.push(step);
     return step;
   }
 
-  #forget(now: number): void {
+  #dropOld(now: number): void {
     this.#steps = this.#steps.filter((step) => now - step.at < WINDOW_MS);
   }
 }
 
-/** The smallest value that `share` of them don't exceed; null of none. */
+/** The smallest value that at least `share` of the values don't exceed; null if there are none. */
 function quantile(sorted: readonly number[], share: number): number | null {
   const value = sorted[Math.ceil(share * sorted.length) - 1];
   return value === undefined ? null : Math.round(value);

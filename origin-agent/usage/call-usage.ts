@@ -46,9 +46,9 @@ export function callEnd(
 /** Tokens of an answer, all its choices together; null where nobody knows. */
 export function answerTokens({
   counts,
-  otherChoicesTokens,
+  otherChoiceTokens,
   estimate,
-}: Pick<CallReport, "counts" | "otherChoicesTokens" | "estimate">): number | null {
+}: Pick<CallReport, "counts" | "otherChoiceTokens" | "estimate">): number | null {
   // llama-server counts ONE choice of several (transcripts `chat-n2`, `completions-prompt-list`).
-  return counts === null ? estimate : counts.completionTokens + otherChoicesTokens;
+  return counts === null ? estimate : counts.completionTokens + otherChoiceTokens;
 }

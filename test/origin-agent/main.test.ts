@@ -181,7 +181,7 @@ describe("the program", () => {
 
   it("refuses a box that the fleet file doesn't have", async () => {
     expect(await west.exited).toMatchObject({ code: 1 });
-    expect(west.output()).toContain('"west" isn\'t one');
+    expect(west.output()).toContain('got "west"');
   });
 
   it("books each call in its journal, its start and how it ended, and nothing of its words", async () => {
@@ -247,17 +247,17 @@ describe("the program", () => {
 
   it("links to its edge, reports each call to it, and takes its orders", async () => {
     const port = await readyPortOf(linked);
-    const [hello] = await edge.told("hello");
+    const [hello] = await edge.received("hello");
     expect(hello).toMatchObject({ box: "north", servers: [{ port: WANTED, model: "Heron-3B" }, {}, {}] });
     expect((await answered(port, { call: { requestId: "req-linked" } })).status).toBe(200);
     const booked = await until(() => [...edge.booked.values()].find(({ callId }) => callId === "req-linked"));
     expect(booked.outcome).toBe("complete");
-    edge.say({ t: "drain" });
+    edge.send({ t: "drain" });
     await until(async () => {
       const answer = await answered(port);
       return answer.status === 503 && errorOf(answer).code === "draining";
     });
-    edge.say({ t: "resume" });
+    edge.send({ t: "resume" });
     await until(async () => (await answered(port)).status === 200);
     expect(edge.faults).toEqual([]);
   });
@@ -268,7 +268,7 @@ describe("the program", () => {
     await answered(await readyPortOf(linked), { call: { requestId: "req-z" }, body: PROMPT });
     linked.child.kill("SIGTERM");
     expect(await linked.exited).toEqual({ code: 0, signal: null });
-    await edge.told("bye");
+    await edge.received("bye");
     expect(edge.faults).toEqual([]);
     const logged = linked.lines().filter((line) => line["event"] === "call");
     expect(logged.map((line) => line["request_id"])).toEqual(expect.arrayContaining(["req-y", "req-z"]));
@@ -310,7 +310,7 @@ describe("after a signal the program", () => {
     await simulator.set({ stallAfterTokens: null });
 
     const answer = await asked.answer;
-    expect(answer.whole).toBe(true);
+    expect(answer.complete).toBe(true);
     expect(dataOf(answer).at(-1)).toBe("[DONE]");
   });
 
@@ -338,7 +338,7 @@ describe("a second signal", () => {
     await until(() => lineOf(hurried, "draining"));
     hurried.child.kill("SIGTERM");
     expect(await hurried.exited).toEqual({ code: 1, signal: null });
-    expect((await asked.answer).whole).toBe(false);
+    expect((await asked.answer).complete).toBe(false);
     await simulator.until((state) => state.generating === 0);
   });
 });

@@ -4,7 +4,7 @@ import { ChatRecorder } from "../../../origin-agent/answers/recorder.ts";
 import { ContinuedEvents } from "../../../origin-agent/answers/continuation.ts";
 import { mediczy } from "../../../origin-agent/answers/mediczy.ts";
 import { openai } from "../../../origin-agent/answers/openai.ts";
-import { otherTextsOf } from "../../../origin-agent/answers/choice-tokens.ts";
+import { otherChoiceTexts } from "../../../origin-agent/answers/choice-tokens.ts";
 
 /** JSON that a broken server could send in an answer's place. */
 const SHAPELESS = [
@@ -64,7 +64,7 @@ describe("an answer", () => {
     if (answer === null) return;
     readCounts(answer);
     readTimings(answer);
-    otherTextsOf(answer);
+    otherChoiceTexts(answer);
     for (const format of [openai, mediczy]) format.json(Buffer.from(data), answer, FACTS);
   });
 });

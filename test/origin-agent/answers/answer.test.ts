@@ -58,7 +58,7 @@ describe("an answer in OpenAI's format", () => {
       recorded.play("text/event-stream", recordedChunks(name));
       const answer = await answered(agent.port, { call: { ...RECORDED, stream: true } });
       expect(answer.bytes.equals(recordedStream(name))).toBe(true);
-      expect(answer.whole).toBe(true);
+      expect(answer.complete).toBe(true);
     },
   );
 
@@ -237,7 +237,7 @@ describe("a stream that breaks and that no other server can finish", () => {
   const UNCONTINUABLE = { stream: true, continuable: false };
   const isBroken = async (answer: Awaited<ReturnType<typeof answered>>, format: string): Promise<void> => {
     expect(answer.status).toBe(200);
-    expect(answer.whole).toBe(true);
+    expect(answer.complete).toBe(true);
     const events: Json[] = eventsOf(answer);
     expect(events.filter((event) => "error" in event)).toHaveLength(1);
     expect(errorOf(answer)).toMatchObject({ code: "upstream_failed", request_id: "req-1" });
@@ -297,7 +297,7 @@ describe("a stream that breaks and that no other server can finish", () => {
     recorded.play("text/event-stream", recordedChunks("chat-stream").slice(0, -1));
     const answer = await answered(agent.port, { call: { ...RECORDED, ...UNCONTINUABLE } });
     expect(answer.bytes.equals(recordedStream("chat-stream"))).toBe(true);
-    expect(answer.whole).toBe(true);
+    expect(answer.complete).toBe(true);
   });
 
   it("of two choices, one of them whole, isn't taken for whole", async () => {

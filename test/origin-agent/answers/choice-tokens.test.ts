@@ -1,7 +1,7 @@
 // Calls for several choices: llama-server counts one, and the others are booked by what their text is worth.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ChatRecorder } from "../../../origin-agent/answers/recorder.ts";
-import { otherTextsOf, othersPassed, tokensOf } from "../../../origin-agent/answers/choice-tokens.ts";
+import { otherChoiceTexts, estimateChoiceTokens, countChoiceTokens } from "../../../origin-agent/answers/choice-tokens.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, type Json } from "../support/ask.ts";
 import { endsOf, OTHER, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
@@ -135,7 +135,7 @@ describe("while the others are counted", () => {
     const agent = await startAgent({ [WANTED]: simulator.port }, { countTokens: () => counting.promise });
     await agent.settled();
     const answer = await answered(agent.port, { call: { stream: true, choices: 2 }, body: { n: 2 } });
-    expect(answer.whole).toBe(true);
+    expect(answer.complete).toBe(true);
     await agent.settled();
     agent.drain();
     const booked = agent.allBooked().then(() => "booked");
@@ -168,16 +168,16 @@ describe("what the others said", () => {
   it("is kept apart from the first one's text, and is all but the last that was counted", () => {
     const first = recorderOf(1_000, ...both, said(1, {}, "stop"), said(0, {}, "stop"), COUNTED);
     expect(first.text()).toBe("one");
-    expect(first.otherTexts()).toEqual(['é"\n😀hm']);
+    expect(first.otherChoiceTexts()).toEqual(['é"\n😀hm']);
     const second = recorderOf(1_000, ...both, said(0, {}, "stop"), COUNTED, said(1, {}, "stop"), COUNTED);
-    expect(second.otherTexts()).toEqual(['onelook{"a":1}']);
+    expect(second.otherChoiceTexts()).toEqual(['onelook{"a":1}']);
   });
 
   it("is bounded in all, and let go past that", () => {
     const long = said(1, { content: "x".repeat(600) });
-    expect(recorderOf(1_000, ...both, long).otherTexts()).toEqual([expect.stringMatching(/^é.*x{600}$/s)]);
+    expect(recorderOf(1_000, ...both, long).otherChoiceTexts()).toEqual([expect.stringMatching(/^é.*x{600}$/s)]);
     const over = recorderOf(1_000, ...both, long, long, said(2, { content: "more" }));
-    expect(over.otherTexts()).toBeNull();
+    expect(over.otherChoiceTexts()).toBeNull();
     expect(over.textEvents).toBe(7);
   });
 
@@ -187,19 +187,19 @@ describe("what the others said", () => {
       { index: 1, message: { content: "two", reasoning_content: "hm" } },
       { index: 2, message: { content: null, tool_calls: [{ function: { name: "look" } }, null] } },
     ];
-    expect(otherTextsOf({ choices })).toEqual(["twohm", "look"]);
+    expect(otherChoiceTexts({ choices })).toEqual(["twohm", "look"]);
   });
 
   it("is counted text by text; where one isn't, by what went by or by the one that was", async () => {
     const letters = (text: string): Promise<number | null> =>
       Promise.resolve(text === "?" ? null : text.length);
-    expect(await tokensOf(["ab", "", "cde"], letters)).toBe(5);
-    expect(await tokensOf(["ab", "?"], letters)).toBeNull();
-    expect(await tokensOf(null, letters)).toBeNull();
+    expect(await countChoiceTokens(["ab", "", "cde"], letters)).toBe(5);
+    expect(await countChoiceTokens(["ab", "?"], letters)).toBeNull();
+    expect(await countChoiceTokens(null, letters)).toBeNull();
     const counts = { promptTokens: 25, cachedTokens: 0, completionTokens: 2 };
-    expect(othersPassed(3, counts, null)).toBe(4);
-    expect(othersPassed(2, counts, recorderOf(1_000, ...both))).toBe(2);
-    expect(othersPassed(1, counts, null)).toBe(0);
-    expect(othersPassed(2, null, null)).toBe(0);
+    expect(estimateChoiceTokens(3, counts, null)).toBe(4);
+    expect(estimateChoiceTokens(2, counts, recorderOf(1_000, ...both))).toBe(2);
+    expect(estimateChoiceTokens(1, counts, null)).toBe(0);
+    expect(estimateChoiceTokens(2, null, null)).toBe(0);
   });
 });

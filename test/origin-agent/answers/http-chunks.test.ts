@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import {
   canChunk,
   endChunks,
-  leaveChunksToUs,
+  disableNodeChunks,
   writeChunk,
 } from "../../../origin-agent/answers/http-chunks.ts";
 
@@ -36,7 +36,7 @@ const ours =
   (_, response) => {
     expect(canChunk(response)).toBe(true);
     response.writeHead(200, { "transfer-encoding": "chunked" });
-    leaveChunksToUs(response);
+    disableNodeChunks(response);
     for (const piece of PIECES) writeChunk(response, piece);
     endChunks(response, last);
   };

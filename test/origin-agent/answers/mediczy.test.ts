@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { WholeEvents } from "../../../origin-agent/answers/sse.ts";
+import { EventSplitter } from "../../../origin-agent/answers/sse.ts";
 import { parseAnswer } from "../../../origin-agent/answers/answer-json.ts";
 import { ERROR_IN_STREAM, UNREADABLE, type AnswerFacts } from "../../../origin-agent/answers/format.ts";
 import { mediczy } from "../../../origin-agent/answers/mediczy.ts";
@@ -16,7 +16,7 @@ function translate(
   chunks: readonly Buffer[],
   facts = FACTS,
 ): { text: string; complete: boolean; fail: unknown } {
-  const events = new WholeEvents(1_000_000);
+  const events = new EventSplitter(1_000_000);
   const stream = mediczy.stream(facts);
   let text = "";
   for (const chunk of chunks) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { eventData, WholeEvents } from "../../../origin-agent/answers/sse.ts";
+import { eventData, EventSplitter } from "../../../origin-agent/answers/sse.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import { recordedStream } from "../support/transcripts.ts";
 
@@ -8,7 +8,7 @@ const NO_BOUND = 1_000_000;
 
 /** What comes out, push by push, and what is left inside. */
 function pushAll(chunks: readonly Buffer[], maxBytes = NO_BOUND): { out: Buffer[]; partial: boolean } {
-  const events = new WholeEvents(maxBytes);
+  const events = new EventSplitter(maxBytes);
   const out = chunks.map((chunk) => events.push(chunk)).filter((whole) => whole !== "too-long");
   return { out, partial: events.partial };
 }
@@ -54,7 +54,7 @@ describe("a stream cut anywhere", () => {
   });
 
   it("gives an event as soon as its last byte is there, the blank line cut in two", () => {
-    const events = new WholeEvents(NO_BOUND);
+    const events = new EventSplitter(NO_BOUND);
     expect(events.push(Buffer.from("data: a\n"))).toHaveLength(0);
     expect(events.push(Buffer.from("\ndata: b")).toString()).toBe("data: a\n\n");
     expect(events.push(Buffer.from("\n"))).toHaveLength(0);
@@ -64,7 +64,7 @@ describe("a stream cut anywhere", () => {
 
   it("gives a chunk of whole events on as it is, without a copy", () => {
     const chunk = Buffer.from("data: a\n\ndata: b\n\n");
-    expect(new WholeEvents(NO_BOUND).push(chunk)).toBe(chunk);
+    expect(new EventSplitter(NO_BOUND).push(chunk)).toBe(chunk);
   });
 
   it("ends in a half event where the server broke off", () => {
@@ -75,15 +75,15 @@ describe("a stream cut anywhere", () => {
 
 describe("an event that never ends", () => {
   it("is too long once it outgrows the bound, however it is cut", () => {
-    const events = new WholeEvents(10);
+    const events = new EventSplitter(10);
     expect(events.push(Buffer.from("data: 1234"))).toHaveLength(0);
     expect(events.push(Buffer.from("5"))).toBe("too-long");
-    expect(new WholeEvents(10).push(Buffer.from("data: 12345"))).toBe("too-long");
-    expect(new WholeEvents(10).push(Buffer.from("data: a\n\ndata: 12345"))).toBe("too-long");
+    expect(new EventSplitter(10).push(Buffer.from("data: 12345"))).toBe("too-long");
+    expect(new EventSplitter(10).push(Buffer.from("data: a\n\ndata: 12345"))).toBe("too-long");
   });
 
   it("is counted by itself: many short ones before it don't matter", () => {
-    const events = new WholeEvents(10);
+    const events = new EventSplitter(10);
     for (let at = 0; at < 100; at += 1)
       expect(events.push(Buffer.from("data: a\n\nda"))).not.toBe("too-long");
   });

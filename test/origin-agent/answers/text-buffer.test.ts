@@ -1,9 +1,9 @@
 // That kept text comes back as it went in, wherever its bytes fall among the blocks.
 import { describe, expect, it } from "vitest";
-import { KeptText } from "../../../origin-agent/answers/text-buffer.ts";
+import { TextBuffer } from "../../../origin-agent/answers/text-buffer.ts";
 
 function kept(pieces: readonly string[]): string {
-  const text = new KeptText();
+  const text = new TextBuffer();
   for (const piece of pieces) {
     const event = Buffer.from(`data: ${piece} more`);
     text.push(event, 6, event.length - 5);
@@ -13,7 +13,7 @@ function kept(pieces: readonly string[]): string {
 
 describe("the text of an answer", () => {
   it("is empty before the first token", () => {
-    expect(new KeptText().text()).toBe("");
+    expect(new TextBuffer().text()).toBe("");
   });
 
   it("comes back whole, characters of several bytes and escapes across the ends of blocks included", () => {

@@ -174,7 +174,7 @@ describe("a server that fails in its answer", () => {
     const answer = await answered(agent.port, { call: { stream: true, format }, body: PROMPT });
     // A translation that can't even read the first event may say so by status.
     if (answer.status === 200) expect(answer.headers["content-type"]).toBe("text/event-stream");
-    expect(answer.whole).toBe(true);
+    expect(answer.complete).toBe(true);
     expect(answer.text).not.toContain("[DONE]");
     expect(answer.text.match(/"error"/g)).toHaveLength(1);
     expect(errorOf(answer)).toMatchObject({ code: "upstream_failed", request_id: "req-1" });

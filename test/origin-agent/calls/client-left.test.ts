@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import type { SimulatedServer, State } from "../../sim/start.ts";
 import { ask, dataOf, errorOf, type Asked } from "../support/ask.ts";
 import { callsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
-import { HELD_DEADLINE_MS, holdDeadlines } from "../support/held-deadlines.ts";
+import { MANUAL_DEADLINE_MS, interceptDeadlines } from "../support/manual-deadlines.ts";
 import { until } from "../../support/until.ts";
 
 let simulator: SimulatedServer;
@@ -97,10 +97,10 @@ describe("a client that leaves", () => {
 });
 
 describe("a call whose deadline passes", () => {
-  const deadlineMs = HELD_DEADLINE_MS;
+  const deadlineMs = MANUAL_DEADLINE_MS;
   let passDeadlines: () => void;
   beforeEach(() => {
-    passDeadlines = holdDeadlines();
+    passDeadlines = interceptDeadlines();
   });
   afterEach(() => void vi.restoreAllMocks());
 
@@ -129,7 +129,7 @@ describe("a call whose deadline passes", () => {
       passDeadlines();
       const answer = await asked.answer;
       expect(answer.status).toBe(200);
-      expect(answer.whole).toBe(true);
+      expect(answer.complete).toBe(true);
       expect(errorOf(answer).code).toBe("deadline_exceeded");
       expect(answer.text.match(/"error"/g)).toHaveLength(1);
       expect(answer.text).not.toContain("[DONE]");

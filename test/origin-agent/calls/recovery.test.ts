@@ -25,7 +25,7 @@ describe("a call whose server broke off", () => {
   it.each<[string, Partial<BrokenCall>, string]>([
     ["with nothing delivered is sent again", {}, "replay"],
     ["after a stall too", { cause: "stalled", deaths: 0 }, "replay"],
-    ["after rubbish too, once", { cause: "rubbish", deaths: 0 }, "replay"],
+    ["after rubbish too, once", { cause: "malformed", deaths: 0 }, "replay"],
     ["with nothing delivered needs not be continuable", { continuable: false }, "replay"],
     ["with a part delivered is continued", { delivered: "part" }, "continue"],
     [
@@ -39,7 +39,7 @@ describe("a call whose server broke off", () => {
       "give-up",
     ],
     ["with a part that wasn't plain text is given up", { delivered: "part", plain: false }, "give-up"],
-    ["with rubbish in mid-answer is given up", { delivered: "part", cause: "rubbish" }, "give-up"],
+    ["with rubbish in mid-answer is given up", { delivered: "part", cause: "malformed" }, "give-up"],
     ["with all of its text is closed", { delivered: "text" }, "close"],
     [
       "with all of its text is closed, whatever else",

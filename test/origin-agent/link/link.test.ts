@@ -98,7 +98,7 @@ const linesOf = (event: string): Record<string, unknown>[] => log.filter((line) 
 describe("a link", () => {
   it("shows the box's name and token, says hello first, and then what the box is like", async () => {
     link.start();
-    await edge.told("snapshot");
+    await edge.received("snapshot");
     expect(edge.upgrades[0]).toMatchObject({ [LINK_BOX_HEADER]: "north", "x-isha-token": TOKEN });
     expect(edge.frames[0]).toMatchObject({ t: "hello", v: 1, box: "north", epoch: "epoch-1" });
     expect(edge.frames[1]).toMatchObject({ t: "snapshot", seq: 1, draining: false });
@@ -107,27 +107,27 @@ describe("a link", () => {
 
   it("tells each call once, in order, in batches, and the journal lets go of them", async () => {
     link.start();
-    await edge.told("hello");
+    await edge.received("hello");
     endCalls(MAX_BATCH_CALLS + 50);
     await until(() => edge.booked.size === MAX_BATCH_CALLS + 50);
     const numbers = [...edge.booked.values()].map(({ seq }) => seq);
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
     expect(edge.twice).toEqual([]);
     await until(async () => (await journal.unacknowledged(1)) === null);
-    const sizes = (await edge.told("usage")).map(({ calls }) => calls.length);
+    const sizes = (await edge.received("usage")).map(({ calls }) => calls.length);
     expect(Math.max(...sizes)).toBeLessThanOrEqual(MAX_BATCH_CALLS);
   });
 
   it("tells again over the next link what the last one took and nobody acknowledged", async () => {
     edge.switches.usage = "unacknowledged";
     link.start();
-    await edge.told("hello");
+    await edge.received("hello");
     endCalls(3);
-    await edge.told("usage");
+    await edge.received("usage");
     edge.switches.usage = "acknowledged";
     edge.cut();
     await until(async () => (await journal.unacknowledged(1)) === null);
-    expect((await edge.told("hello", 2)).length).toBe(2);
+    expect((await edge.received("hello", 2)).length).toBe(2);
     expect(edge.booked.size).toBe(3);
     expect(edge.twice).toEqual([]);
   });
@@ -151,18 +151,18 @@ describe("a link", () => {
 
   it("hands the edge's words on, and says of a frame it can't read why and nothing of what it held", async () => {
     link.start();
-    await edge.told("hello");
-    edge.say({ t: "drain" });
-    edge.say({ t: "revoke", keyId: "key-1" });
-    edge.say({ t: "restart", port: 9101 });
-    edge.say('{"t":"restart","port":"marker-a"}');
-    edge.say("marker-b");
-    edge.say(Buffer.from("marker-c"));
-    edge.say({ t: "resume" });
+    await edge.received("hello");
+    edge.send({ t: "drain" });
+    edge.send({ t: "revoke", keyId: "key-1" });
+    edge.send({ t: "restart", port: 9101 });
+    edge.send('{"t":"restart","port":"marker-a"}');
+    edge.send("marker-b");
+    edge.send(Buffer.from("marker-c"));
+    edge.send({ t: "resume" });
     await until(() => words.length === 4);
     expect(words.map(({ t }) => t)).toEqual(["drain", "revoke", "restart", "resume"]);
     expect(linesOf("link-frame").map(({ reason }) => reason)).toEqual([
-      `the frame's field "port" is not as it should be`,
+      `the frame's field "port" is invalid`,
       "the frame isn't JSON",
       "the frame isn't text",
     ]);
@@ -171,9 +171,9 @@ describe("a link", () => {
 
   it("lets a frame that is too large go with the link, and dials again", async () => {
     link.start();
-    await edge.told("hello");
-    edge.say("x".repeat(MAX_FRAME_BYTES + 1));
-    await edge.told("hello", 2);
+    await edge.received("hello");
+    edge.send("x".repeat(MAX_FRAME_BYTES + 1));
+    await edge.received("hello", 2);
     expect(words).toEqual([]);
   });
 
@@ -192,9 +192,9 @@ describe("a link", () => {
 
   it("is dialled anew after a cut, and both are in the log", async () => {
     link.start();
-    await edge.told("hello");
+    await edge.received("hello");
     edge.cut();
-    await edge.told("hello", 2);
+    await edge.received("hello", 2);
     await until(() => linesOf("link").length === 3);
     expect(linesOf("link").map(({ state }) => state)).toEqual(["open", "lost", "open"]);
   });
@@ -206,9 +206,9 @@ describe("a reload", () => {
     const next = makeLink("epoch-2");
     link = makeLink("epoch-1", true);
     link.start();
-    await edge.told("hello");
+    await edge.received("hello");
     next.start();
-    const hellos = await edge.told("hello", 2);
+    const hellos = await edge.received("hello", 2);
     expect(hellos.map(({ epoch }) => epoch)).toEqual(["epoch-1", "epoch-2"]);
     const draining = (): boolean[] =>
       edge.frames.flatMap((frame) => (frame.t === "snapshot" ? [frame.draining] : []));
@@ -216,7 +216,7 @@ describe("a reload", () => {
     expect(draining()[0]).toBe(true);
     expect(edge.links()).toBe(2);
     await link.finish();
-    await edge.told("bye");
+    await edge.received("bye");
     await until(() => edge.links() === 1);
     expect(next.isOpen).toBe(true);
     await Promise.all([next.finish(), old.finish()]);
@@ -226,13 +226,13 @@ describe("a reload", () => {
 describe("a link's end", () => {
   it("comes after the last usage was acknowledged, with a bye", async () => {
     link.start();
-    await edge.told("hello");
+    await edge.received("hello");
     endCalls(5);
     // Its two seconds aren't over before the acknowledgement is there.
     clockStands = true;
     await link.finish();
     expect(edge.booked.size).toBe(5);
-    await edge.told("bye");
+    await edge.received("bye");
     expect(await journal.unacknowledged(1)).toBeNull();
     await until(() => edge.links() === 0);
   });
@@ -240,7 +240,7 @@ describe("a link's end", () => {
   it("doesn't wait for an edge that acknowledges nothing: the journal keeps it", async () => {
     edge.switches.usage = "ignored";
     link.start();
-    await edge.told("hello");
+    await edge.received("hello");
     endCalls(2);
     await link.finish();
     expect((await journal.unacknowledged(10))?.calls).toHaveLength(2);

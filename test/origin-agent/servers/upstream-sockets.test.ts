@@ -90,7 +90,7 @@ describe("a kept connection that is gone", () => {
     for (let round = 0; round < 30; round += 1) {
       const answer = await answered(agent.port, { call: { stream: round % 3 > 0 }, body: { max_tokens: 3 } });
       expect(answer.status).toBe(200);
-      expect(answer.whole).toBe(true);
+      expect(answer.complete).toBe(true);
     }
   });
 

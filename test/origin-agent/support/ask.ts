@@ -60,7 +60,7 @@ export interface Answer {
   readonly bytes: Buffer;
   readonly text: string;
   /** Whether it came to its end; false where the connection broke. */
-  readonly whole: boolean;
+  readonly complete: boolean;
 }
 
 /** An answer on its way. */
@@ -122,7 +122,7 @@ export function ask(port: number, question: Question = {}): Asked {
       response.once("close", () => {
         const bytes = Buffer.concat(chunks);
         const { statusCode = 0, headers, complete } = response;
-        resolve({ status: statusCode, headers, bytes, text: bytes.toString("utf8"), whole: complete });
+        resolve({ status: statusCode, headers, bytes, text: bytes.toString("utf8"), complete: complete });
       });
     });
   });

@@ -27,11 +27,11 @@ export interface EdgeDouble {
   };
   /** Open links. */
   links(): number;
-  say(frame: EdgeFrame | string | Buffer): void;
+  send(frame: EdgeFrame | string | Buffer): void;
   /** Cuts every link as a broken cable does not: both ends see a reset. */
   cut(): void;
   /** Waits for a frame. */
-  told<T extends AgentFrame["t"]>(t: T, count?: number): Promise<Extract<AgentFrame, { t: T }>[]>;
+  received<T extends AgentFrame["t"]>(t: T, count?: number): Promise<Extract<AgentFrame, { t: T }>[]>;
   close(): Promise<void>;
 }
 
@@ -48,14 +48,14 @@ export async function startEdgeDouble(): Promise<EdgeDouble> {
     twice: [],
     switches: { refuse: null, usage: "acknowledged" },
     links: () => server.clients.size,
-    say: (frame) => {
+    send: (frame) => {
       const said = typeof frame === "string" || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame);
       for (const client of server.clients) client.send(said);
     },
     cut: () => {
       for (const socket of sockets) socket.resetAndDestroy();
     },
-    told: async (t, count = 1) => {
+    received: async (t, count = 1) => {
       const found = (): Extract<AgentFrame, { t: typeof t }>[] =>
         double.frames.filter((frame): frame is Extract<AgentFrame, { t: typeof t }> => frame.t === t);
       await until(() => found().length >= count);

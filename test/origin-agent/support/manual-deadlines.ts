@@ -2,14 +2,14 @@
 import { vi } from "vitest";
 
 /** The deadline of a call whose end the test decides. No other timer has this length. */
-export const HELD_DEADLINE_MS = 234_567;
+export const MANUAL_DEADLINE_MS = 234_567;
 
-/** Holds the deadlines of calls with `HELD_DEADLINE_MS`. @returns lets all of them pass that have begun. */
-export function holdDeadlines(): () => void {
+/** Holds the deadlines of calls with `MANUAL_DEADLINE_MS`. @returns lets all of them pass that have begun. */
+export function interceptDeadlines(): () => void {
   const begun: (() => void)[] = [];
   const start = globalThis.setTimeout;
   vi.spyOn(globalThis, "setTimeout").mockImplementation((pass, ms, ...values) => {
-    if (ms === HELD_DEADLINE_MS) begun.push(pass);
+    if (ms === MANUAL_DEADLINE_MS) begun.push(pass);
     return start(pass, ms, ...values);
   });
   return () => {

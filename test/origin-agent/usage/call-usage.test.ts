@@ -16,7 +16,7 @@ const REPORT: CallReport = {
   replays: 0,
   continuations: 0,
   counts: COUNTS,
-  otherChoicesTokens: 0,
+  otherChoiceTokens: 0,
   estimate: 9,
 };
 const refused = (code: ErrorCode): Partial<CallReport> => ({
@@ -39,7 +39,7 @@ describe("a call's record", () => {
   it.each<[string, Partial<CallReport>, number, object]>([
     [
       "of several choices adds the others', and says that it is an estimate",
-      { otherChoicesTokens: 14 },
+      { otherChoiceTokens: 14 },
       3,
       { completionTokens: 21, estimated: true, choices: 3 },
     ],
@@ -86,7 +86,7 @@ describe("a call's line", () => {
     });
     expect(JSON.stringify(line)).not.toContain("sentence");
     expect(callLog(callOf({}), REPORT, 1)).not.toHaveProperty("code");
-    const several = callLog(callOf({ choices: 3 }), { ...REPORT, otherChoicesTokens: 14 }, 1);
+    const several = callLog(callOf({ choices: 3 }), { ...REPORT, otherChoiceTokens: 14 }, 1);
     expect(several).toMatchObject({ completion_tokens: 21 });
   });
 });
