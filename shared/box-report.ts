@@ -1,25 +1,24 @@
-// What the agents last said over their links, as the fleet object tells it to isolates. By ages, not by times, so
-// that no two clocks need agree.
+// What the fleet object reports to isolates about each box. It has ages instead of times, so that clocks needn't agree.
 import { LINK_SILENT_MS } from "./limits.ts";
 import type { Snapshot } from "./wire.ts";
 
-/** One process of a box's agent: two are linked during a reload. */
+/** One process of a box's agent; during a reload two are linked. */
 export interface LinkedAgent {
   readonly epoch: string;
-  /** The program's. */
+  /** The program's version. */
   readonly version: string;
   readonly linkedForMs: number;
-  /** Since it said anything, its pings included. */
+  /** Age of the last frame or ping. */
   readonly lastSeenAgoMs: number;
-  /** It said `bye`: it finishes what runs and goes. */
+  /** It sent `bye`: it finishes running calls and exits. */
   readonly leaving: boolean;
-  /** Ports it announced; any other counts as down. */
+  /** The ports it announced; any other port counts as down. */
   readonly ports: readonly number[];
-  /** What each of those serves, in the same order; empty where it wasn't kept. */
+  /** The model on each of those ports, in the same order; empty if it wasn't stored. */
   readonly models: readonly string[];
-  /** What it differs in from the edge: another fleet file, a clock far off; null for nothing. */
+  /** How it differs from the edge (another fleet file, a wrong clock); null if it doesn't. */
   readonly warning: string | null;
-  /** Null before the first. */
+  /** Null before the first snapshot. */
   readonly snapshot: Snapshot | null;
   readonly snapshotAgoMs: number | null;
 }
@@ -27,27 +26,26 @@ export interface LinkedAgent {
 export interface BoxReport {
   readonly box: string;
   readonly lastSeenAgoMs: number;
-  /** The version that spoke last. */
+  /** The version of the agent that was seen last. */
   readonly version: string;
   /**
-   * An operator drained it, which holds for an agent too that hasn't heard of it yet, or isn't linked. An object of the
-   * release before doesn't say.
+   * An operator drained the box, whether or not an agent is linked or has received the command. Absent if the object
+   * is of an older release.
    */
-  readonly held?: boolean;
-  /** Those that are linked now, the newest first. */
+  readonly drained?: boolean;
+  /** The agents that are linked now, newest first. */
   readonly agents: readonly LinkedAgent[];
 }
 
-/** An agent that said how its box is, and isn't silent. */
-export interface Speaking {
+/** An agent that has sent a snapshot and isn't silent. */
+export interface ActiveAgent {
   readonly agent: LinkedAgent;
   readonly snapshot: Snapshot;
-  /** It goes on taking calls. */
   readonly takesCalls: boolean;
 }
 
-/** A box's agents that speak, the newest first: during a reload both have calls. */
-export function speakingOf({ agents }: Pick<BoxReport, "agents">): Speaking[] {
+/** A box's active agents, newest first; during a reload both have calls. */
+export function activeAgents({ agents }: Pick<BoxReport, "agents">): ActiveAgent[] {
   return agents.flatMap((agent) => {
     const { snapshot, lastSeenAgoMs, leaving } = agent;
     if (snapshot === null || lastSeenAgoMs >= LINK_SILENT_MS) return [];
@@ -55,8 +53,8 @@ export function speakingOf({ agents }: Pick<BoxReport, "agents">): Speaking[] {
   });
 }
 
-/** Whose word counts for a box: the one that takes calls, whichever began first, else the newest; null where none speaks. */
-export function speakerOf(report: Pick<BoxReport, "agents">): Speaking | null {
-  const speaking = speakingOf(report);
-  return speaking.find(({ takesCalls }) => takesCalls) ?? speaking[0] ?? null;
+/** The agent whose snapshot describes the box: one that takes calls, else the newest; null if none is active. */
+export function reportingAgent(report: Pick<BoxReport, "agents">): ActiveAgent | null {
+  const active = activeAgents(report);
+  return active.find(({ takesCalls }) => takesCalls) ?? active[0] ?? null;
 }

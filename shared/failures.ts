@@ -1,8 +1,8 @@
-// The fate of a request that was refused or failed, as it is kept for whoever asks why: ids, codes and our own
-// route patterns. No URL, no header, no body.
+// A refused or failed request as it is stored for `isha why`: ids, codes and our own route patterns. It has no URL, no
+// header and no body.
 import * as z from "zod";
 
-/** How many are kept, and for how long, milliseconds (design section 3). */
+/** How many failures are stored, and for how long (design section 3). */
 export const FAILURES_KEPT = 10_000;
 export const FAILURES_KEPT_MS = 24 * 60 * 60 * 1000;
 
@@ -12,16 +12,16 @@ export const Failure = z
     /** When the edge answered, milliseconds since 1970. */
     at: z.int(),
     code: z.string(),
-    /** The route's pattern, not the path that was asked for. */
+    /** The route's pattern, not the requested path. */
     route: z.string(),
     key: z.string().nullable(),
-    /** What only operators see: the box, the cause; null where the code says all. */
+    /** For operators only: the box and the cause; null if the code states everything. */
     cause: z.string().nullable(),
   })
   .meta({ id: "Failure" });
 export type Failure = z.infer<typeof Failure>;
 
-/** Failures of one kind that came too fast to keep one by one. */
+/** Failures of one kind that came too fast to be stored one by one. */
 export interface FailureFlood {
   readonly at: number;
   readonly code: string;
@@ -35,7 +35,7 @@ export const FailedRequest = z
   .object({
     ...Failure.shape,
     at: z.iso.datetime(),
-    /** What the code means and what to do about it, for an operator. */
+    /** For an operator: what the code means, and the fix. */
     meaning: z.string(),
   })
   .meta({ id: "FailedRequest" });

@@ -1,5 +1,5 @@
-// The fleet as operators see it: `GET /admin/fleet`, its events, its history. Made by the edge from what the boxes
-// last said and from the fleet file; a figure nobody could tell is null, never 0.
+// The fleet as operators see it: `GET /admin/fleet`, its events and its history. The edge builds it from the boxes'
+// latest snapshots and the fleet file; an unknown figure is null, never 0.
 import * as z from "zod";
 import type { BoxReport } from "./box-report.ts";
 import { Failure } from "./failures.ts";
@@ -8,9 +8,9 @@ import { LINK_STATES, LinkGpu } from "./wire.ts";
 
 const figure = z.number().nullable();
 /** Milliseconds since 1970, by the edge's clock. */
-const moment = z.number();
+const timestamp = z.number();
 
-/** `silent`: nothing was heard for `LINK_SILENT_MS`, or ever. `draining`: it takes no further calls. */
+/** `silent`: its agent has sent nothing for `LINK_SILENT_MS`, or ever. `draining`: it takes no new calls. */
 export const BOX_STATES = ["up", "draining", "silent"] as const;
 
 export const FleetServerView = z.object({
@@ -18,22 +18,22 @@ export const FleetServerView = z.object({
   pm2: z.string(),
   model: z.string(),
   agents: z.array(z.string()),
-  /** `unknown`: its box is silent, or didn't announce it. */
+  /** `unknown`: its box is silent or didn't announce it. */
   state: z.enum([...LINK_STATES, "unknown"]),
-  /** Why, in words; empty where the state says all. */
+  /** The reason for the state, as text; empty if the state needs none. */
   why: z.string(),
-  /** Since when it is in this state; null before the first change was seen. */
-  since: moment.nullable(),
+  /** When it entered this state; null if that isn't known. */
+  since: timestamp.nullable(),
   slots: z.int(),
   busy: z.int(),
   waiting: z.int(),
   places: z.int(),
   waitMs: figure,
   tokensPerSecond: figure,
-  /** Time to the first token over the last minutes, milliseconds. */
+  /** Time to the first token over the last five minutes. */
   firstTokenP50Ms: figure,
   firstTokenP95Ms: figure,
-  /** GPU memory its process holds, and what the fleet file plans for it. */
+  /** GPU memory of its process, and the fleet file's plan for it. */
   gpuGib: figure,
   budgetGib: z.number(),
   restarts: figure,
@@ -42,29 +42,29 @@ export type FleetServerView = z.infer<typeof FleetServerView>;
 
 export const FleetBoxView = z.object({
   name: z.string(),
-  /** The card, by the fleet file. */
+  /** The card's name in the fleet file. */
   gpu: z.string(),
   vramGib: z.number(),
   state: z.enum(BOX_STATES),
-  /** When it last said anything; null for never. */
-  lastSeenAt: moment.nullable(),
+  /** Time of the last frame or ping; null if there was none. */
+  lastSeenAt: timestamp.nullable(),
   version: z.string().nullable(),
-  /** Agent processes that are linked: two during a reload. */
+  /** Linked agent processes: two during a reload. */
   agents: z.int(),
-  /** What it differs in from the edge: another fleet file, a clock far off; null for nothing. */
+  /** How it differs from the edge (another fleet file, a wrong clock); null if it doesn't. */
   warning: z.string().nullable(),
   gpus: z.array(LinkGpu).nullable(),
   servers: z.array(FleetServerView),
-  /** Of usage records not in the ledger yet, the oldest one's age, milliseconds. */
+  /** Age of the oldest usage record that isn't in the ledger yet. */
   usageBehindMs: figure,
 });
 export type FleetBoxView = z.infer<typeof FleetBoxView>;
 
-/** What happened, in words: "8085 restarted by PM2, back after 6.1 s". */
+/** Something that happened: "8085 (BiMediX2-8B) on box1 was restarted by PM2, back after 6.1 s". */
 export const FleetEvent = z.object({
-  /** Grows; names the event. */
+  /** Identifies the event and grows. */
   id: z.int(),
-  at: moment,
+  at: timestamp,
   box: z.string().nullable(),
   port: z.int().nullable(),
   level: z.enum(["info", "warn", "bad", "good"]),
@@ -72,23 +72,23 @@ export const FleetEvent = z.object({
 });
 export type FleetEvent = z.infer<typeof FleetEvent>;
 
-/** Something that should wake somebody, and holds now. */
+/** A condition that pages an operator and holds now. */
 export const FleetAlarm = z.object({
-  /** Names it: `box-silent:north`. */
+  /** For example `box-silent:north`. */
   id: z.string(),
-  since: moment,
+  since: timestamp,
   text: z.string(),
-  /** The runbook's line: what to do. */
+  /** The runbook's line for it. */
   advice: z.string(),
 });
 export type FleetAlarm = z.infer<typeof FleetAlarm>;
 
-/** One minute's or five minutes' calls, as the boxes counted them. */
+/** The calls of the last minutes, as counted by the boxes. */
 export const FleetTraffic = z.object({
-  /** Over how long, seconds. */
+  /** Length of the counted time, in seconds. */
   windowS: z.number(),
   byAgent: z.array(z.object({ agent: z.string(), calls: z.int(), tokens: z.int() })),
-  /** Refusals and failures by the error table's codes, at edge and boxes. */
+  /** Refusals and failures by error code, at the edge and on the boxes. */
   byCode: z.array(z.object({ code: z.string(), count: z.int() })),
   fallbacks: z.int(),
   recoveries: z.int(),
@@ -98,12 +98,12 @@ export type FleetTraffic = z.infer<typeof FleetTraffic>;
 /** Answer to `GET /admin/fleet`, and the data of each `fleet` event of `GET /admin/fleet/events`. */
 export const FleetView = z
   .object({
-    at: moment,
+    at: timestamp,
     boxes: z.array(FleetBoxView),
     traffic: FleetTraffic,
-    /** The newest first, at most 50. */
+    /** Newest first, up to 50. */
     failures: z.array(Failure),
-    /** The newest first, at most 100. */
+    /** Newest first, up to 100. */
     events: z.array(FleetEvent),
     alarms: z.array(FleetAlarm),
   })
@@ -121,7 +121,7 @@ export const FleetHistory = z
   .object({
     box: z.string(),
     stepS: z.number(),
-    at: z.array(moment),
+    at: z.array(timestamp),
     /** All cards together. */
     memoryUsedGib: z.array(figure),
     utilizationPercent: z.array(figure),
@@ -137,14 +137,14 @@ export const FleetHistory = z
   .meta({ id: "FleetHistory" });
 export type FleetHistory = z.infer<typeof FleetHistory>;
 
-/** What the fleet object tells of which the view is made. */
+/** What the fleet object returns for the view. */
 export interface FleetState {
   readonly reports: readonly BoxReport[];
-  /** Since when each server is as it is, milliseconds since 1970, by box and port. */
+  /** When each server entered its state, milliseconds since 1970, by box and port. */
   readonly since: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly events: readonly FleetEvent[];
   readonly alarms: readonly FleetAlarm[];
   readonly failures: readonly Failure[];
-  /** Refusals and failures of the last five minutes, at the edge. */
+  /** Refusals and failures of the last five minutes at the edge. */
   readonly byCode: readonly { readonly code: string; readonly count: number }[];
 }

@@ -1,20 +1,22 @@
-// A box's cards as one: a server's memory is summed over all of them, and so must be what it is compared with.
+// Combines a box's GPUs into one reading: a server's memory is the sum over all cards, so it must be compared with
+// the sum.
 import type { LinkGpu } from "./wire.ts";
 
-export type CardFigures = Omit<LinkGpu, "name">;
+/** A reading as the wire has it. */
+export type GpuReading = Omit<LinkGpu, "name">;
 
-/** Null is what no card says; what some don't say is left out. @param gpus null where nothing answers for GPUs */
-export function allCards(gpus: readonly LinkGpu[] | null): CardFigures {
-  const said = (figure: keyof CardFigures): number[] => (gpus ?? []).flatMap((card) => card[figure] ?? []);
-  const utilization = said("utilizationPercent");
-  const temperatures = said("temperatureC");
+/** Ignores cards without a figure; null if no card has it. @param gpus null if the box has no driver that answers */
+export function allCards(gpus: readonly LinkGpu[] | null): GpuReading {
+  const known = (figure: keyof GpuReading): number[] => (gpus ?? []).flatMap((card) => card[figure] ?? []);
+  const utilization = known("utilizationPercent");
+  const temperatures = known("temperatureC");
   return {
-    memoryUsedGib: sum(said("memoryUsedGib")),
-    memoryTotalGib: sum(said("memoryTotalGib")),
+    memoryUsedGib: sum(known("memoryUsedGib")),
+    memoryTotalGib: sum(known("memoryTotalGib")),
     utilizationPercent: utilization.length === 0 ? null : (sum(utilization) ?? 0) / utilization.length,
-    // The hottest is the one to worry about.
+    // The hottest card matters.
     temperatureC: temperatures.length === 0 ? null : Math.max(...temperatures),
-    powerWatts: sum(said("powerWatts")),
+    powerWatts: sum(known("powerWatts")),
   };
 }
 

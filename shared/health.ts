@@ -1,4 +1,4 @@
-// What an agent's `/healthz` says and the edge reads: which of a box's servers can take a call now.
+// The answer of an agent's `/healthz`, which the edge reads: which servers of a box can take a call now.
 import * as z from "zod";
 
 /** `down`: nothing listens. `loading`: it answers 503 while its weights load. `ready`: it takes calls. */

@@ -1,68 +1,76 @@
-// What an agent and the edge say to each other over `/_agent/link`: JSON frames, versioned, checked both ways.
-// The agent dials. Figures nobody could tell are null, never 0; no frame has a field that could hold a prompt.
+// The frames that an agent and the edge exchange over `/_agent/link`: versioned JSON, checked on both sides. The agent
+// dials. An unknown figure is null, never 0; no frame has a field that could contain a prompt.
 import * as z from "zod";
 import type { FleetConfig } from "./fleet.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 import { recordName, UsageCall } from "./usage.ts";
 
-/** Raised when a field changes its meaning; a peer of another version is told so and let go. New optional fields don't raise it. */
+/**
+ * Raised when a field changes its meaning; a peer of another version gets a warning and a close frame. New optional
+ * fields don't raise it.
+ */
 export const WIRE_VERSION = 1;
 
-/** Where agents dial, and how they say who they are: the box's name and its token (`agent-to-edge`). */
+/** Where agents dial. They identify themselves by the box's name and its token (`agent-to-edge`). */
 export const LINK_PATH = "/_agent/link";
 export const LINK_BOX_HEADER = "x-isha-box";
-/** Within the edge alone: the hash of its own fleet file, handed to the fleet object with an agent's upgrade. */
+/** Inside the edge only: the hash of its own fleet file, passed to the fleet object with an agent's upgrade. */
 export const LINK_FLEET_HEADER = "x-isha-fleet-hash";
-/** And the names of its boxes, with commas: one that never dials is missed too. */
+/** And the names of its boxes, separated by commas: a box that never dials must raise an alarm too. */
 export const LINK_BOXES_HEADER = "x-isha-fleet-boxes";
-/** The servers of those boxes, as JSON: ports by box. */
+/** And the ports of each of those boxes, as JSON. */
 export const LINK_PORTS_HEADER = "x-isha-fleet-ports";
 
-/** Largest frame either side takes, bytes: a batch of calls is the largest there is, some 60 KB. */
+/** Largest frame that either side accepts, in bytes. The largest in use is a batch of calls, about 60 KB. */
 export const MAX_FRAME_BYTES = 256 * 1024;
 
-/** Most calls in one `usage` frame. */
+/** Maximum number of calls in one `usage` frame. */
 export const MAX_BATCH_CALLS = 200;
 
-/** What the agent sends to see whether the way is whole, and what comes back without waking anybody. */
+/** The agent sends a ping to check the connection; the platform answers it without waking the object. */
 export const PING = "ping";
 export const PONG = "pong";
 
 /**
- * Why the edge ends a link, as the close frame's code (4000 to 4999 are a program's own); the words go with it.
- * `replaced`: a newer socket speaks for the same process, as after a half-open one: nothing to mend. The others
- * come again until somebody mends them, so the agent dials with its longest pause.
+ * Why the edge closes a link, as the close frame's code (4000 to 4999 are reserved for applications); a reason text
+ * goes with it. After `replaced` a newer socket of the same process is in use, so there is nothing to fix. The other
+ * causes recur until an operator fixes them, so the agent dials again after its longest pause.
  */
 export const LINK_CLOSE = {
   /** Not a frame of this protocol: binary, too large, not JSON, unknown, or before `hello`. */
   protocol: 4000,
-  /** The peer speaks another `WIRE_VERSION`. */
+  /** The peer has another `WIRE_VERSION`. */
   version: 4001,
   /** `hello` names another box than the token. */
   box: 4002,
   replaced: 4003,
-  /** More sockets for one box than reloads and half-open ones explain; the one heard longest ago goes. */
+  /** One box has more sockets than reloads and half-open ones explain; the one last seen longest ago is closed. */
   tooMany: 4004,
 } as const;
 
-/** A box's clock further off than this is told, and its calls are booked when they arrive, milliseconds: five minutes. */
+/** Beyond this difference a box's clock causes a warning, and its calls are booked at their arrival: five minutes. */
 export const CLOCK_OFF_MS = 5 * 60 * 1000;
 
 /**
- * The text whose SHA-256 both sides compare as the fleet file's hash: the file as `defineFleet` gives it, so that
- * spelling and comments don't count.
+ * The text whose SHA-256 both sides compare as the fleet file's hash: the file as `defineFleet` returns it, so that
+ * formatting and comments don't matter.
  */
 export const fleetText = (fleet: FleetConfig): string => JSON.stringify(fleet);
 
-/** A server's state in words: `down`, `loading`, `ready`, `slow` (takes calls), `stalled` (decodes nothing), `draining`. */
-export const LINK_STATES = ["down", "loading", "ready", "slow", "stalled", "draining"] as const;
+/** A server's state: `slow` still takes calls, `stalled` decodes nothing. A box drains; a server doesn't. */
+export const LINK_STATES = ["down", "loading", "ready", "slow", "stalled"] as const;
 export type LinkState = (typeof LINK_STATES)[number];
 
-const text = (most: number) => z.string().max(most);
+/** Agents of an older release could report `draining`: such a server takes no calls, which is `down` to the edge. */
+const serverState = z
+  .enum([...LINK_STATES, "draining"])
+  .transform((state): LinkState => (state === "draining" ? "down" : state));
+
+const text = (max: number) => z.string().max(max);
 const figure = z.number().min(0).max(1e12).nullable();
 const count = z.int().min(0).max(1e9);
-/** A time or a record's number: larger than anything that is counted. */
-const mark = z.int().min(0).max(1e15);
+/** A time, or a call's seq: larger than any count. */
+const largeInt = z.int().min(0).max(1e15);
 const port = z.int().min(1).max(65_535);
 const epoch = recordName;
 
@@ -70,40 +78,40 @@ const Hello = z.object({
   t: z.literal("hello"),
   v: z.literal(WIRE_VERSION),
   box: recordName,
-  /** One process of the agent: two of them are alive during a reload. */
+  /** Identifies one process of the agent; during a reload two are running. */
   epoch,
-  /** The program's. */
+  /** The program's version. */
   version: text(64),
-  /** SHA-256 of `fleetText` of the fleet file as the agent read it, hexadecimal. */
+  /** SHA-256 of `fleetText` of the agent's fleet file, hexadecimal. */
   fleetHash: text(64),
-  /** The box's wall clock, milliseconds since 1970: how far off it is can be seen, and nothing depends on it. */
-  now: mark,
+  /** The box's wall clock, milliseconds since 1970. Only used to report how far off it is. */
+  now: largeInt,
   servers: z.array(z.object({ port, model: recordName })).max(64),
 });
 
 export const LinkServer = z.object({
   port,
-  state: z.enum(LINK_STATES),
-  /** Why, in words for people; empty where the state says all. */
+  state: serverState,
+  /** The reason for the state, as text for operators; empty if the state needs none. */
   why: text(200),
   slots: count,
-  /** Slots that serve a call or aren't proved free. */
+  /** Slots that serve a call or aren't proved free yet. */
   busy: count,
-  /** Calls that wait for it, and how many places there are for waiting. */
+  /** Calls that are queued for it, and the size of the queue. */
   waiting: count,
   places: count,
-  /** How long a call that came now would wait, milliseconds; null where it can't be told. */
+  /** Estimated queue time of a call that arrives now; null if unknown. */
   waitMs: figure,
-  /** Tokens a second over the last ten seconds, all slots together. */
+  /** Over the last ten seconds, all slots together. */
   tokensPerSecond: figure,
-  /** Time to the first token over the last five minutes, milliseconds. */
+  /** Time to the first token over the last five minutes. */
   firstTokenP50Ms: figure.default(null),
   firstTokenP95Ms: figure.default(null),
-  /** Streams it went on with where another try of theirs had ended, since the agent's start. */
+  /** Streams that it continued after their earlier try had ended, since the agent's start. */
   continued: count.default(0),
-  /** GPU memory of its process, GiB. */
+  /** GPU memory of its process. */
   gpuGib: figure,
-  /** Restarts by PM2, as it counts them. */
+  /** Restarts, as counted by PM2. */
   restarts: count.nullable(),
 });
 
@@ -126,61 +134,64 @@ const NO_TRAFFIC = {
   recoveries: 0,
 };
 
-/** The calls that ended lately. */
+/** The calls that ended recently. */
 const Traffic = z.object({
-  /** Over how long, seconds. */
+  /** Length of the counted time, in seconds. */
   windowS: count,
-  /** Agent types of the fleet file; any other is `other`. */
-  /** In columns: rows that name their fields would be a third of the frame. */
+  /**
+   * The agent types of the fleet file; any other is `other`. In columns, because rows that name their fields would be
+   * a third of the frame.
+   */
   byAgent: z.object({
     agents: z.array(recordName).max(256),
     calls: z.array(count).max(256),
     tokens: z.array(count).max(256),
   }),
   calls: count,
-  /** Those that failed by a fault of ours or a server's, not the client's. */
+  /** Calls that failed with a code whose fault is `ours`. */
   failed: count,
-  /** Those another server answered than the one that was asked for. */
+  /** Calls answered by a server other than the requested one. */
   fallbacks: count,
-  /** Tries again and continuations. */
+  /** Replays and continuations. */
   recoveries: count,
 });
 
 const Snapshot = z.object({
   t: z.literal("snapshot"),
-  /** Grows along an epoch. */
+  /** Grows within an epoch. */
   seq: count,
-  /** The agent goes, or an operator drained the box: it takes no further calls. */
+  /** The agent is shutting down, or an operator drained the box: it takes no new calls. */
   draining: z.boolean(),
   servers: z.array(LinkServer).max(64),
-  /** Null where nothing answers for GPUs on the box. */
+  /** Null if no GPU driver answers on the box. */
   gpus: z.array(LinkGpu).max(64).nullable(),
   traffic: Traffic.default(NO_TRAFFIC),
   journal: z.object({
-    /** `full` and `failing`: calls are served and may not be booked. */
+    /** `full` and `failing`: calls are served but may not be booked. */
     state: z.enum(["ok", "full", "failing"]),
-    /** Of what isn't acknowledged yet, how old the oldest is, milliseconds; null where all is. */
+    /** Age of the oldest record that isn't acknowledged; null if all are. */
     behindMs: figure,
   }),
 });
 
 const Usage = z.object({
   t: z.literal("usage"),
-  /** Whose calls these are: the sender's own epoch, or one it adopted. */
+  /** The epoch of these calls: the sender's own, or one that it adopted. */
   epoch,
   /**
-   * The last number that was acknowledged to the sender, 0 before the first. Above the ledger's mark (which only a
-   * ledger set back in time has) nothing is booked, and `ack` names the mark: the sender goes on from there with
-   * what it still has, and its next `after` is that mark. Numbers of calls are above it and ascend.
+   * The acknowledged seq: the last one that the edge acknowledged to the sender, 0 before the first. The calls have
+   * higher, ascending numbers. If it is above the ledger's own last seq (only after the ledger was restored to an
+   * earlier state), nothing is booked and `ack` names that seq; the sender continues from there with the calls it
+   * still has.
    */
-  after: mark,
+  after: largeInt,
   calls: z.array(UsageCall).min(1).max(MAX_BATCH_CALLS),
 });
 
-/** Most failures in one frame; more of a second are in the traffic's counts. */
+/** Maximum number of failures in one frame; if a second has more, only the traffic counts include them. */
 export const MAX_FAILED_CALLS = 50;
 
-/** Calls that failed after their answer had begun: the edge, which passes a stream on unread, can't know of them. */
+/** Calls that failed after their answer had started: the edge passes streams on unread, so it can't know of them. */
 const Failed = z.object({
   t: z.literal("failed"),
   calls: z
@@ -191,7 +202,7 @@ const Failed = z.object({
         code: recordName,
         route: text(64),
         port: port.nullable(),
-        /** How long ago it ended, milliseconds. */
+        /** Time since the call ended. */
         agoMs: count,
       }),
     )
@@ -201,7 +212,7 @@ const Failed = z.object({
 
 const Bye = z.object({ t: z.literal("bye") });
 
-/** What an agent says. */
+/** The frames that an agent sends. */
 export const AgentFrame = z.discriminatedUnion("t", [Hello, Snapshot, Usage, Failed, Bye]);
 export type AgentFrame = z.infer<typeof AgentFrame>;
 export type Hello = z.infer<typeof Hello>;
@@ -209,26 +220,25 @@ export type Snapshot = z.infer<typeof Snapshot>;
 export type FailedCall = z.infer<typeof Failed>["calls"][number];
 export type UsageFrame = z.infer<typeof Usage>;
 
-/** What the edge says. */
+/** The frames that the edge sends. */
 export const EdgeFrame = z.discriminatedUnion("t", [
-  /** Every call of the epoch up to this number is in the ledger; below the last one said where the ledger was set back. */
-  z.object({ t: z.literal("ack"), epoch, upTo: mark }),
-  /** The agent takes no further calls until `resume`; what runs goes on. */
+  /** Every call of the epoch up to this seq is in the ledger. Lower than before if the ledger was restored. */
+  z.object({ t: z.literal("ack"), epoch, upTo: largeInt }),
+  /** The agent takes no new calls until `resume`; running calls finish. */
   z.object({ t: z.literal("drain") }),
   z.object({ t: z.literal("resume") }),
-  /** PM2 restarts a server. */
+  /** Makes PM2 restart a server. */
   z.object({ t: z.literal("restart"), port }),
-  /** A key was revoked: calls of it that wait are refused, those that run finish. */
+  /** A key was revoked: its queued calls are refused, its running calls finish. */
   z.object({ t: z.literal("revoke"), keyId: recordName }),
-  /** What the two sides differ in, for the agent's log: another fleet file, a version it doesn't know. */
+  /** A difference between the two sides, for the agent's log: another fleet file, an unknown version. */
   z.object({ t: z.literal("warning"), message: text(400) }),
 ]);
 export type EdgeFrame = z.infer<typeof EdgeFrame>;
+/** A command that an operator sends to a box. */
+export type BoxCommand = Extract<EdgeFrame, { t: "drain" | "resume" | "restart" }>;
 
-/**
- * Reads a frame.
- * @returns the frame, or what is wrong with it in words that hold nothing of its content.
- */
+/** Parses a frame. A failure's reason contains nothing of the frame's content. */
 export function readFrame<T>(
   schema: z.ZodType<T>,
   frame: string,
@@ -243,5 +253,5 @@ export function readFrame<T>(
   const parsed = schema.safeParse(value);
   if (parsed.success) return { ok: true, value: parsed.data };
   const path = parsed.error.issues[0]?.path.map(String).join(".") ?? "";
-  return { ok: false, reason: `the frame's field "${path}" is not as it should be` };
+  return { ok: false, reason: `the frame's field "${path}" is invalid` };
 }

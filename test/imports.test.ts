@@ -75,7 +75,7 @@ const ROOMS: readonly Room[] = [
   {
     rule: "worker/context.ts, log.ts and stubs.ts import hono, shared/, failures/ and types of env and fleet/snapshot",
     files: /^worker\/(context|log|stubs)\.ts$/,
-    may: ["hono", /^shared\//, "worker/failures/failure-log.ts"],
+    may: ["hono", /^shared\//, "worker/failures/buffer.ts"],
     mayTypes: [ENV, "worker/fleet/snapshot.ts"],
   },
   {

@@ -1,28 +1,28 @@
-// The edge's log: one JSON line for each request that was refused or failed, with ids, codes and our own
-// route patterns. No URL, no header, no body: any of them can hold a patient's words. What is logged of a call goes
-// to the store of failures too.
-import { noteFailure, type Asked } from "./failures/failure-log.ts";
+// Writes the edge's log: one JSON line for each refused or failed request, with ids, codes and our own route
+// patterns. URLs, headers and bodies are never logged: any of them can contain a patient's words. Each logged call
+// also goes to the failure store.
+import { noteFailure, type RequestContext } from "./failures/buffer.ts";
 
 export interface RefusedLine {
   readonly request_id: string;
   readonly code: string;
-  /** The route's pattern, not the path that was asked for. */
+  /** The route's pattern, not the requested path. */
   readonly route: string;
   readonly key: string | null;
   readonly cause: string | null;
 }
 
-/** Every refused or failed call passes here, once. */
-export function logRefused(asked: Asked, line: RefusedLine): void {
+/** Called once for every refused or failed call. */
+export function logRefused(context: RequestContext, line: RefusedLine): void {
   console.log(JSON.stringify({ event: "refused", ...line }));
   const { request_id, ...rest } = line;
-  noteFailure(asked, { requestId: request_id, at: Date.now(), ...rest });
+  noteFailure(context, { requestId: request_id, at: Date.now(), ...rest });
 }
 
-/** Something that failed beside an answer that stands. */
+/** A side effect that failed although the request was answered. */
 export interface TroubleLine {
   readonly request_id: string;
-  readonly code: "revocation_not_told";
+  readonly code: "revocation_not_sent";
   readonly key: string;
 }
 

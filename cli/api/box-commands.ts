@@ -5,8 +5,8 @@ import { countText } from "../terminal/format.ts";
 import { plain } from "../terminal/safe-text.ts";
 import type { AdminApi, Answer } from "./admin-api.ts";
 
-/** Answer to a command: how many agents of the box received it. */
-const CommandResult = z.object({ box: z.string(), told: z.int() });
+/** Answer to a command, with the number of agents that it was sent to. */
+const CommandResult = z.object({ box: z.string(), agents: z.int() });
 type CommandResult = z.infer<typeof CommandResult>;
 
 /** @param command `drain`, `resume` or `servers/<port>/restart` */
@@ -15,7 +15,7 @@ export function sendBoxCommand(api: AdminApi, box: string, command: string): Pro
 }
 
 /** Which agents received a command that the service stores. */
-export function deliveryText({ box, told: agents }: CommandResult): string {
+export function deliveryText({ box, agents }: CommandResult): string {
   if (agents === 0)
     return `No agent of ${plain(box)} is linked; the next one that links receives the command.`;
   return agents === 1

@@ -118,7 +118,6 @@ function sameStateTrouble(box: FleetBoxView, now: number): Trouble[] | null {
   const count = box.servers.length;
   if (first === undefined || count < 2 || SERVER_STATE_TEXT[first.state].level === "good") return null;
   if (!box.servers.every(({ state }) => state === first.state)) return null;
-  if (box.state === "draining" && first.state === "draining") return [];
   const since = Math.min(...box.servers.map((server) => server.since ?? now));
   const { level, label } = SERVER_STATE_TEXT[first.state];
   return [
@@ -141,7 +140,7 @@ function sameStateTrouble(box: FleetBoxView, now: number): Trouble[] | null {
 
 function serverTrouble(server: FleetServerView, box: FleetBoxView, view: FleetView, now: number): Trouble[] {
   const { level, label, meaning } = SERVER_STATE_TEXT[server.state];
-  if (level === "good" || (server.state === "draining" && box.state === "draining")) return [];
+  if (level === "good") return [];
   const place = view.boxes.length === 1 ? "" : ` of ${box.name}`;
   return [
     {

@@ -17,7 +17,6 @@ export const SERVER_STATE_TEXT: Readonly<Record<FleetServerView["state"], StateT
   loading: { level: "warn", label: "loading", meaning: "loads its weights" },
   stalled: { level: "bad", label: "stalled", meaning: "produces no tokens" },
   down: { level: "bad", label: "down", meaning: "nothing listens on its port" },
-  draining: { level: "quiet", label: "draining", meaning: "takes no new calls" },
   unknown: { level: "quiet", label: "unknown", meaning: "its box doesn't report it" },
 };
 

@@ -4,9 +4,9 @@ import type { Pm2Status } from "../probes/pm2-listing.ts";
 
 /**
  * `down`: it can take no call. `loading`: it is coming up. `ready`: it takes calls. `slow`: it takes calls but is far
- * slower than usual. `stalled`: it reports ok but decodes nothing. `draining`: an operator took it out of service.
+ * slower than usual. `stalled`: it reports ok but decodes nothing.
  */
-export type HealthState = "down" | "loading" | "ready" | "slow" | "stalled" | "draining";
+export type HealthState = "down" | "loading" | "ready" | "slow" | "stalled";
 
 /** The evidence that a server doesn't decode. */
 export type StallCause =
@@ -39,7 +39,6 @@ export type HealthCause =
   | { readonly tag: "restarted" }
   | { readonly tag: "proving"; readonly falls: number }
   | { readonly tag: "well" }
-  | { readonly tag: "drained" }
   | StallCause
   | SlowCause;
 
@@ -64,8 +63,6 @@ export function causeText(cause: HealthCause): string {
       return `failed ${cause.falls} times within a minute; must decode a token first`;
     case "well":
       return "well";
-    case "drained":
-      return "taken out of service by an operator";
     case "no-decode":
       return `no token for ${durationText(cause.silentMs)} in slot ${cause.slot}`;
     case "no-prompt-progress":

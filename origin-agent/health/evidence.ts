@@ -67,10 +67,6 @@ export function applyEvent(record: HealthRecord, event: HealthEvent, now: number
       return { ...record, oneToken: { ...record.oneToken, sentAt: now } };
     case "one-token":
       return applyOneToken(record, event.outcome, now);
-    case "drain":
-      return { ...record, draining: true };
-    case "resume":
-      return { ...record, draining: false };
   }
 }
 

@@ -79,8 +79,6 @@ function oneTokenDueAt(record: HealthRecord, now: number): number | null {
       return endedAt + DOUBT_RETRY_MS;
     case "loading":
       return endedAt + PROVING_RETRY_MS;
-    case "draining":
-      return null;
     case "ready":
     case "slow": {
       if (oneToken.failures > 0) return endedAt + DOUBT_RETRY_MS;

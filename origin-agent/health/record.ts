@@ -40,9 +40,7 @@ export type HealthEvent =
   | { readonly kind: "pm2"; readonly process: Pm2Evidence | null }
   /** The one-token call was sent; its end is reported with `one-token`. */
   | { readonly kind: "one-token-sent" }
-  | { readonly kind: "one-token"; readonly outcome: OneTokenOutcome }
-  | { readonly kind: "drain" }
-  | { readonly kind: "resume" };
+  | { readonly kind: "one-token"; readonly outcome: OneTokenOutcome };
 
 export interface Pm2Evidence {
   readonly status: Pm2Status;
@@ -86,7 +84,6 @@ export interface HealthRecord {
   readonly falls: readonly number[];
   /** When it came up again after too many failures; null once it has decoded a token. */
   readonly provingSince: number | null;
-  readonly draining: boolean;
   /** When it began to come up; `whole` if its start was observed. */
   readonly coming: { readonly since: number; readonly whole: boolean } | null;
   readonly loads: LearnedTimes;
@@ -147,7 +144,6 @@ export function newServerHealth(weightsGib: number | null, now: number): HealthR
     pm2: null,
     falls: [],
     provingSince: null,
-    draining: false,
     coming: null,
     loads: [],
     probed: { health: null, slots: null, pm2: null },

@@ -9,7 +9,6 @@
 // | PM2 is stopping it; three calls in a row broke                          | down     |
 // | a stall (decode-progress.ts, a call's watchdog, the one-token call)     | stalled  |
 // | three failures within a minute, until it decodes a token or 10 s passed | loading  |
-// | an operator drains it                                                   | draining |
 // | too little GPU memory, or a speed far below its own history             | slow     |
 // | otherwise                                                               | ready    |
 import { stuckSlots } from "./decode-progress.ts";
@@ -88,7 +87,6 @@ function derive(
   if (record.provingSince !== null && now - record.provingSince < PROVING_MS) {
     return is("loading", { tag: "proving", falls: recentFalls(record, now, FALLS_WITHIN_MS) });
   }
-  if (record.draining) return is("draining", { tag: "drained" });
   if (memory.low && weightsGib !== null) {
     return is("slow", { tag: "cpu-fallback", heldGib: memory.gib, weightsGib });
   }
@@ -110,7 +108,7 @@ export const isPreferred = ({ state }: HealthRecord): boolean => state === "read
 
 /** Whether waiting (`loadWait`) is better than falling back: the server is loading, or PM2 is restarting it. */
 export function isWaitable(record: HealthRecord, now: number): boolean {
-  return !record.draining && record.coming !== null && now - record.coming.since < COMING_MS;
+  return record.coming !== null && now - record.coming.since < COMING_MS;
 }
 
 /** Time until the server is ready, for `Retry-After`; null if it isn't coming up or has never been observed to. */
@@ -159,8 +157,7 @@ function noteComing(before: HealthRecord, record: HealthRecord, now: number): He
     return coming === null ? { ...record, coming: { since: now, whole: before.sign !== null } } : record;
   }
   if (coming === null) return record;
-  const isUp = isUsable(record) || record.state === "draining";
-  const loads = isUp && coming.whole ? noteTime(record.loads, now - coming.since) : record.loads;
+  const loads = isUsable(record) && coming.whole ? noteTime(record.loads, now - coming.since) : record.loads;
   return { ...record, coming: null, loads };
 }
 

@@ -25,12 +25,11 @@ export function boxHealth(
   };
 }
 
-/** A slow server accepts calls; a stalled or drained one doesn't. */
+/** A slow server accepts calls; a stalled one doesn't. */
 const EDGE_STATES: Readonly<Record<HealthState, ServerState>> = {
   ready: "ready",
   slow: "ready",
   loading: "loading",
   down: "down",
   stalled: "down",
-  draining: "down",
 };

@@ -10,7 +10,7 @@ import type { GpuProbe } from "../probes/gpu.ts";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300];
 const FREE_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 5, 30];
-const STATES: readonly HealthState[] = ["down", "loading", "ready", "slow", "stalled", "draining"];
+const STATES: readonly HealthState[] = ["down", "loading", "ready", "slow", "stalled"];
 
 export class Metrics {
   readonly #registry = new Registry();

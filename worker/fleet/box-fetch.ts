@@ -1,5 +1,5 @@
-// The one way to a box. What comes back is either the agent's own answer or a tagged failure: a tunnel's or
-// Access's HTML page, whatever its status, is never taken for an answer.
+// Sends a request to a box; no other file does. Returns the agent's own answer or a tagged failure: an HTML page of the
+// tunnel or of Access, whatever its status, is never an answer.
 import { boxToken } from "../../shared/box-token.ts";
 import { AGENT_HEADER, TOKEN_HEADER } from "../../shared/call-headers.ts";
 import type { Box } from "../../shared/fleet.ts";
@@ -10,9 +10,9 @@ import { hmacHex } from "../auth/keyed-hash.ts";
 
 export type OriginAnswer =
   | { readonly kind: "answer"; readonly response: Response }
-  /** Nothing of ours answered: no connection, or somebody else's page. */
+  /** The agent didn't answer: no connection, or another program's page. */
   | { readonly kind: "unreachable"; readonly internal: string }
-  /** The way to the box gave up waiting; the call may be running there. */
+  /** A proxy on the way, or we, stopped waiting; the call may be running on the box. */
   | { readonly kind: "timeout"; readonly internal: string };
 
 export interface OriginRequest {
@@ -20,13 +20,13 @@ export interface OriginRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
-  /** For the wait for headers; a stream may go on for as long as it flows. */
+  /** For the headers only; a stream may take as long as it likes. */
   readonly timeoutMs: number;
-  /** The client's own connection, where the platform tells of it. */
+  /** Aborted when the client disconnects, if the platform reports that. */
   readonly signal?: AbortSignal;
 }
 
-/** Statuses with which a proxy on the way says that it stopped waiting (524 is Cloudflare's). */
+/** Statuses of a proxy that stopped waiting (522 and 524 are Cloudflare's). */
 const GAVE_UP = new Set([504, 522, 524]);
 
 export async function originFetch(
@@ -36,9 +36,9 @@ export async function originFetch(
 ): Promise<OriginAnswer> {
   const origin = originOf(settings.boxOrigins[box.name] ?? box.origin);
   try {
-    const asked = fetch(`${origin}${request.path}`, {
+    const pending = fetch(`${origin}${request.path}`, {
       method: request.method,
-      // Built from nothing: no header of the client's crosses, X-Conversation-Id and x-isha-* among them.
+      // No header of the client is passed on, in particular X-Conversation-Id and x-isha-*.
       headers: {
         ...request.headers,
         [TOKEN_HEADER]: await tokenFor(box.name, settings.boxSecret),
@@ -54,31 +54,31 @@ export async function originFetch(
       redirect: "manual",
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     });
-    // Waited for instead of aborted: a signal of our own, joined with the client's, costs a call some 20 µs.
-    const response = await withTimeout(asked, request.timeoutMs);
+    // A timeout instead of an abort: a signal of our own, joined with the client's, costs a call some 20 µs.
+    const response = await withTimeout(pending, request.timeoutMs);
     if (response === null) {
-      void letGo(asked);
-      return { kind: "timeout", internal: `box ${box.name}: no headers in ${request.timeoutMs} ms` };
+      void discard(pending);
+      return { kind: "timeout", internal: `box ${box.name}: no headers within ${request.timeoutMs} ms` };
     }
     if (response.headers.get(AGENT_HEADER) === box.name) return { kind: "answer", response };
     await response.body?.cancel();
-    const internal = `box ${box.name}: ${response.status} from something that isn't its agent`;
+    const internal = `box ${box.name}: ${response.status} from something other than its agent`;
     return { kind: GAVE_UP.has(response.status) ? "timeout" : "unreachable", internal };
   } catch (error) {
     return { kind: "unreachable", internal: `box ${box.name}: ${thrownName(error)}` };
   }
 }
 
-/** An answer that nobody waits for any more; one that never comes ends with the client's request. */
-async function letGo(asked: Promise<Response>): Promise<void> {
+/** Cancels an answer that came too late; one that never comes ends with the client's request. */
+async function discard(pending: Promise<Response>): Promise<void> {
   try {
-    await (await asked).body?.cancel();
+    await (await pending).body?.cancel();
   } catch {
-    // It never came, or broke.
+    // It never came, or the connection broke.
   }
 }
 
-/** What stands before a path: a box's address is taken apart once an isolate. */
+/** The origin of a box's address, parsed once in an isolate. */
 function originOf(address: string): string {
   const known = origins.get(address);
   if (known !== undefined) return known;
@@ -89,7 +89,7 @@ function originOf(address: string): string {
 
 const origins = new Map<string, string>();
 
-/** One HMAC a box and isolate, not one a call. */
+/** Computed once for each box in an isolate, not for each call. */
 async function tokenFor(box: string, secret: string): Promise<string> {
   const name = `${secret}\n${box}`;
   const known = tokens.get(name);

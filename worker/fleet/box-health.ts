@@ -1,4 +1,4 @@
-// What the boxes say of themselves, asked of their agents and kept for two seconds an isolate.
+// Reads each box's `/healthz` from its agent and caches the result in the isolate for two seconds.
 import { BoxHealth, type ServerState } from "../../shared/health.ts";
 import { HEALTH_CACHE_MS, HEALTH_TIMEOUT_MS } from "../../shared/limits.ts";
 import type { Box } from "../../shared/fleet.ts";
@@ -6,7 +6,7 @@ import type { Settings } from "../env.ts";
 import { withTimeout } from "../http/timeout.ts";
 import { originFetch } from "./box-fetch.ts";
 
-/** A box's servers by port; null where the box couldn't be asked. */
+/** The states of a box's servers by port; null if its agent gave no valid answer. */
 export interface BoxView {
   readonly box: Box;
   readonly states: ReadonlyMap<number, ServerState> | null;
@@ -18,7 +18,7 @@ export type FleetHealth = (settings: Settings) => Promise<readonly BoxView[]>;
 export function fleetHealth(boxes: readonly Box[], clock: () => number): FleetHealth {
   let last: { readonly at: number; readonly views: readonly BoxView[] } | null = null;
 
-  return async function look(settings) {
+  return async function refresh(settings) {
     if (last !== null && clock() - last.at < HEALTH_CACHE_MS) return last.views;
     const views = await Promise.all(boxes.map((box) => viewOf(box, settings)));
     last = { at: clock(), views };
@@ -45,13 +45,13 @@ async function viewOf(box: Box, settings: Settings): Promise<BoxView> {
   }
 }
 
-/** The best state any box's server has of those that fit; `down` where none does. */
+/** The best state among the matching servers of all boxes; `down` if none matches. */
 export function bestState(
   views: readonly BoxView[],
-  fits: (server: Box["servers"][number]) => boolean,
+  matches: (server: Box["servers"][number]) => boolean,
 ): ServerState {
   const states = views.flatMap(({ box, states }) =>
-    box.servers.filter(fits).map((server) => states?.get(server.port) ?? "down"),
+    box.servers.filter(matches).map((server) => states?.get(server.port) ?? "down"),
   );
   if (states.includes("ready")) return "ready";
   return states.includes("loading") ? "loading" : "down";

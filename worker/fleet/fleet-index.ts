@@ -1,13 +1,13 @@
-// The fleet file turned for looking up: built once an isolate, read by every decision.
+// Indexes the fleet file for lookups: built once in an isolate, read by every decision.
 import type { Box, FleetConfig, Server } from "../../shared/fleet.ts";
 
 export interface FleetIndex {
   readonly fleet: FleetConfig;
-  /** The server behind a port: the first box's, where several boxes have it. */
+  /** The server on a port; the first box's if several boxes have that port. */
   readonly byPort: ReadonlyMap<number, Server>;
   /** By agent type in lower case. */
   readonly byAgent: ReadonlyMap<string, { readonly name: string; readonly server: Server }>;
-  /** The servers of a model, by model id or file name in lower case; one a port. */
+  /** The servers of a model, by model id or file name in lower case; one for each port. */
   readonly byModel: ReadonlyMap<string, readonly Server[]>;
   readonly defaultServer: Server;
   readonly boxes: readonly Box[];
@@ -29,6 +29,6 @@ export function indexFleet(fleet: FleetConfig): FleetIndex {
     }
   }
   const defaultServer = byPort.get(fleet.defaultPort);
-  if (defaultServer === undefined) throw new Error("a fleet that defineFleet let pass has a default server");
+  if (defaultServer === undefined) throw new Error("a fleet that defineFleet accepted has no default server");
   return { fleet, byPort, byAgent, byModel, defaultServer, boxes: fleet.boxes };
 }

@@ -1,5 +1,5 @@
-// GET /healthz: whether the service can do its work, for people and for whoever watches it. GET /livez: the
-// edge alone, asking nobody.
+// GET /healthz: whether the service can do its work, for operators and monitors. GET /livez: the edge alone, without a
+// request to any box.
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { DEFAULT_AGENT } from "../../shared/fleet.ts";
@@ -8,15 +8,15 @@ import type { EdgeEnv } from "../context.ts";
 import { bestState, type BoxView, type FleetHealth } from "./box-health.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 
-/** `down`: its agent answers, and none of its servers takes a call, as on a box that is drained. */
+/** `down`: its agent answers, but none of its servers takes calls, for example on a drained box. */
 type BoxStatus = "up" | "down" | "unreachable";
 
 interface HealthAnswer {
-  /** `ok`: everything is up. `degraded`: something isn't. `down`: nothing can be served. */
+  /** `ok`: everything is up. `degraded`: something isn't. `down`: no model can be served. */
   readonly status: "ok" | "degraded" | "down";
   readonly boxes: Readonly<Record<string, BoxStatus>>;
   readonly models: Readonly<Record<string, ServerState>>;
-  /** Of the agent types that `?require` names, those no server is ready for. */
+  /** The agent types named by `?require` that no server is ready for. */
   readonly missing?: readonly string[];
 }
 
@@ -28,9 +28,10 @@ export function healthz(index: FleetIndex, health: FleetHealth) {
     const missing = required.filter((agent) => agentState(views, agent, index) !== "ready");
     const states = Object.values(models);
     const boxes = views.map((view) => [view.box.name, boxStatus(view)] as const);
-    const isWhole = states.every((state) => state === "ready") && boxes.every(([, word]) => word === "up");
+    const isComplete =
+      states.every((state) => state === "ready") && boxes.every(([, status]) => status === "up");
     const answer: HealthAnswer = {
-      status: !states.includes("ready") ? "down" : isWhole ? "ok" : "degraded",
+      status: !states.includes("ready") ? "down" : isComplete ? "ok" : "degraded",
       boxes: Object.fromEntries(boxes),
       models,
       ...(missing.length === 0 ? {} : { missing }),
@@ -51,7 +52,7 @@ function boxStatus({ states }: BoxView): BoxStatus {
   return [...states.values()].some((state) => state !== "down") ? "up" : "down";
 }
 
-/** State by model id, best of its replicas. */
+/** The state of each model: the best of its replicas. */
 export function modelStates(views: readonly BoxView[], index: FleetIndex): Record<string, ServerState> {
   const models = new Set(index.boxes.flatMap((box) => box.servers.map((server) => server.model)));
   return Object.fromEntries(
@@ -70,12 +71,12 @@ function requiredAgents(text: string | undefined, index: FleetIndex): string[] {
   if (text === undefined || text === "") return [];
   const known = [...[...index.byAgent.values()].map(({ name }) => name), DEFAULT_AGENT];
   if (text.toLowerCase() === "all") return known;
-  return text.split(",").map((wanted) => {
-    const found = known.find((name) => name.toLowerCase() === wanted.trim().toLowerCase());
+  return text.split(",").map((required) => {
+    const found = known.find((name) => name.toLowerCase() === required.trim().toLowerCase());
     if (found !== undefined) return found;
     throw new RefusedError({
       code: "invalid_request",
-      message: `require: names an agent type that there isn't. There are: ${known.join(", ")}; or "all".`,
+      message: `require: contains an unknown agent type. Known ones are: ${known.join(", ")}; or "all".`,
       param: "require",
     });
   });

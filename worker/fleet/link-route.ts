@@ -1,4 +1,4 @@
-// GET /_agent/link: where the boxes' agents dial. Checks that it is one of ours, and hands its WebSocket to the
+// GET /_agent/link: the WebSocket that the boxes' agents dial. Checks the box's token and passes the socket to the
 // fleet object.
 import type { Context } from "hono";
 import { boxToken } from "../../shared/box-token.ts";
@@ -27,7 +27,7 @@ export function agentLink(fleet: FleetConfig) {
     const box = c.req.header(LINK_BOX_HEADER) ?? "";
     const token = c.req.header(TOKEN_HEADER) ?? "";
     if (!(await isTokenOf(box, token, c.var.settings))) throw new RefusedError(NO_TOKEN);
-    // Only who holds the secret learns which boxes there are.
+    // Checked after the token, so that only holders of the secret learn which boxes exist.
     if (!fleet.boxes.some(({ name }) => name === box)) throw new RefusedError(unknownBox(box));
     hash ??= await sha256Hex(fleetText(fleet));
     const object = fleetObject(c.env);
@@ -40,13 +40,13 @@ export function agentLink(fleet: FleetConfig) {
         [LINK_PORTS_HEADER]: ports,
       },
     });
-    if (webSocket === null) throw new Error("the fleet object took no link");
-    // A new answer: every answer gets headers, and the object's own can't be changed.
+    if (webSocket === null) throw new Error("the fleet object accepted no WebSocket");
+    // A new response: middleware adds headers, and the object's own response is immutable.
     return new Response(null, { status: 101, webSocket });
   };
 }
 
-/** Two secrets count while one is being rotated. Each is compared, and in constant time. */
+/** Two secrets are valid during a rotation. Both are always compared, in constant time. */
 async function isTokenOf(box: string, token: string, settings: Settings): Promise<boolean> {
   if (!isRecordName(box)) return false;
   const { boxSecret, boxSecretPrevious } = settings;
@@ -60,18 +60,18 @@ async function isTokenOf(box: string, token: string, settings: Settings): Promis
 const NO_UPGRADE: Refusal = {
   code: "invalid_request",
   message:
-    "This address is for the boxes' agents, which dial it as a WebSocket (Upgrade: websocket). People look at GET /healthz.",
+    "This route is only for the boxes' agents, which dial it as a WebSocket (Upgrade: websocket). For the service's health see GET /healthz.",
 };
 
 const NO_TOKEN: Refusal = {
   code: "invalid_key",
-  message: `This link needs a box's name in ${LINK_BOX_HEADER} and its token in ${TOKEN_HEADER}. Give the box and the edge the same BOX_SECRET.`,
+  message: `The link needs the box's name in ${LINK_BOX_HEADER} and its token in ${TOKEN_HEADER}. Set the same BOX_SECRET on the box and the edge.`,
 };
 
 function unknownBox(box: string): Refusal {
   return {
     code: "invalid_request",
-    message: `The edge's fleet file has no box "${box}". Deploy the edge with a fleet file that names it, or mend the box's name.`,
+    message: `The edge's fleet file has no box "${box}". Deploy the edge with a fleet file that has it, or fix the box's name.`,
     param: LINK_BOX_HEADER,
     internal: `box ${box}`,
   };

@@ -1,114 +1,113 @@
-// What the boxes last said, kept by an isolate: asked of the fleet object in the background, hardly ever waited for.
-// Without an answer calls go by the fleet file: losing the link, or the object, never stops inference.
-import { speakerOf, type BoxReport, type Speaking } from "../../shared/box-report.ts";
+// Caches the fleet snapshot in an isolate; refreshes it in the background, so that hardly any call waits for it.
+// Without a snapshot, calls follow the fleet file: losing the link, or the object, never stops inference.
+import { reportingAgent, type ActiveAgent, type BoxReport } from "../../shared/box-report.ts";
 import { withTimeout } from "../http/timeout.ts";
-import { UNKNOWN_FLEET, type BoxState, type FleetSnapshot, type ServerState } from "./snapshot.ts";
+import { UNKNOWN_FLEET, type BoxSnapshot, type FleetSnapshot, type ServerSnapshot } from "./snapshot.ts";
 
-/** Words this young are used as they are, and a call may be refused on them, milliseconds. */
+/** Up to this age a snapshot is used as it is, and a call may be refused because of it. */
 const FRESH_MS = 2_000;
 
-/** Up to this age they are used while new ones are asked for in the background, milliseconds. */
+/** Up to this age a snapshot is used while a new one is requested in the background. */
 const USABLE_MS = 10_000;
 
-/** Where they are older, a call waits this long for new ones, milliseconds. */
+/** How long a call waits for a new snapshot if the cached one is older than that. */
 const WAIT_MS = 100;
 
-/** A question that wasn't answered by now was cut off with the request it belonged to, milliseconds. */
+/** A refresh that hasn't ended by now was cut off together with the request it ran in. */
 const LOST_MS = 5_000;
 
-export interface Asking {
-  /** Asks the fleet object. */
+/** Pause after a failed refresh: an object that is unreachable must not cost every call its 100 ms. */
+const RETRY_MS = 1_000;
+
+/** How a request reaches the fleet object. */
+export interface SnapshotSource {
   readonly boxes: () => Promise<readonly BoxReport[]>;
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
-/** After a question that failed the next one waits this long, milliseconds: an object that is gone costs no call its 100 ms. */
-const RETRY_MS = 1_000;
-
 export class SnapshotCache {
   readonly #clock: () => number;
-  #toldAt = -Infinity;
-  #askNotBefore = -Infinity;
-  #live: Live = { boxes: new Map(), fresh: true };
+  #refreshedAt = -Infinity;
+  #noRefreshBefore = -Infinity;
+  #cached: CachedSnapshot = { boxes: new Map(), fresh: true };
 
   /** @param clock milliseconds since 1970, as the isolate sees it. */
   constructor(clock: () => number) {
     this.#clock = clock;
   }
 
-  /** What a decision may lean on now. Waits only where nothing young enough is at hand. */
-  read(asking: Asking): FleetSnapshot | Promise<FleetSnapshot> {
+  /** Returns the snapshot to decide with; a promise only if the cached one is too old. */
+  read(source: SnapshotSource): FleetSnapshot | Promise<FleetSnapshot> {
     const now = this.#clock();
-    const age = now - this.#toldAt;
-    if (age >= 0 && age <= FRESH_MS) return this.#live;
-    const mayAsk = now >= this.#askNotBefore || now < this.#askNotBefore - LOST_MS;
+    const age = now - this.#refreshedAt;
+    if (age >= 0 && age <= FRESH_MS) return this.#cached;
+    const mayRefresh = now >= this.#noRefreshBefore || now < this.#noRefreshBefore - LOST_MS;
     const usable = age >= 0 && age <= USABLE_MS;
-    if (usable && mayAsk) asking.waitUntil(this.#ask(asking, now));
-    if (usable) return { ...this.#live, fresh: false };
-    return mayAsk ? this.#waited(asking, now) : UNKNOWN_FLEET;
+    if (usable && mayRefresh) source.waitUntil(this.#refresh(source, now));
+    if (usable) return { ...this.#cached, fresh: false };
+    return mayRefresh ? this.#refreshed(source, now) : UNKNOWN_FLEET;
   }
 
-  /** Counts a call that is sent to a server, so that the next one sees it a little fuller. */
+  /** Counts a call that is sent to a server, so that the next decision sees it a little fuller. */
   sent(box: string, port: number): void {
-    const server = this.#live.boxes.get(box)?.servers.get(port);
+    const server = this.#cached.boxes.get(box)?.servers.get(port);
     if (server !== undefined) server.sent += 1;
   }
 
-  async #waited(asking: Asking, now: number): Promise<FleetSnapshot> {
-    const question = this.#ask(asking, now);
-    // It goes on where the call doesn't wait any longer.
-    asking.waitUntil(question);
-    // Not the question of another request: the platform lets nobody wait for that.
-    const answered = await withTimeout(question, WAIT_MS);
-    return answered === true ? this.#live : UNKNOWN_FLEET;
+  async #refreshed(source: SnapshotSource, now: number): Promise<FleetSnapshot> {
+    // Each request starts its own: the platform lets no request wait for another one's I/O.
+    const refresh = this.#refresh(source, now);
+    // It continues after the call stops waiting.
+    source.waitUntil(refresh);
+    return (await withTimeout(refresh, WAIT_MS)) === true ? this.#cached : UNKNOWN_FLEET;
   }
 
-  /** Never rejects: without an answer the words at hand grow older. */
-  async #ask(asking: Asking, now: number): Promise<boolean> {
-    this.#askNotBefore = now + LOST_MS;
+  /** Never rejects: without an answer the cached snapshot ages. */
+  async #refresh(source: SnapshotSource, now: number): Promise<boolean> {
+    this.#noRefreshBefore = now + LOST_MS;
     try {
-      const reports = await asking.boxes();
-      this.#live = fleetSnapshot(reports);
-      this.#toldAt = this.#clock();
-      this.#askNotBefore = -Infinity;
+      const reports = await source.boxes();
+      this.#cached = fleetSnapshot(reports);
+      this.#refreshedAt = this.#clock();
+      this.#noRefreshBefore = -Infinity;
       return true;
     } catch {
-      this.#askNotBefore = this.#clock() + RETRY_MS;
+      this.#noRefreshBefore = this.#clock() + RETRY_MS;
       return false;
     }
   }
 }
 
-/** Its servers' counts of what was sent grow in place: a new copy of the fleet at every call would cost more than the call's decision. */
-interface Live extends FleetSnapshot {
-  readonly boxes: ReadonlyMap<string, CountedBox>;
+/** `sent` is counted in place: copying the fleet for every call would cost more than the call's decision. */
+interface CachedSnapshot extends FleetSnapshot {
+  readonly boxes: ReadonlyMap<string, CachedBox>;
 }
-interface CountedBox extends BoxState {
-  readonly servers: ReadonlyMap<number, Counted>;
+interface CachedBox extends BoxSnapshot {
+  readonly servers: ReadonlyMap<number, CachedServer>;
 }
-interface Counted extends Omit<ServerState, "sent"> {
+interface CachedServer extends Omit<ServerSnapshot, "sent"> {
   sent: number;
 }
 
-/** Reports in the words of a decision. */
-export function fleetSnapshot(reports: readonly BoxReport[]): Live {
+/** Converts the boxes' reports to a snapshot. */
+export function fleetSnapshot(reports: readonly BoxReport[]): CachedSnapshot {
   const boxes = reports.flatMap((report) => {
-    const box = liveBox(report);
+    const box = cachedBox(report);
     return box === null ? [] : [[report.box, box] as const];
   });
   return { boxes: new Map(boxes), fresh: true };
 }
 
-/** Null where a box is silent, or linked a moment ago: nothing is known of it. */
-function liveBox(report: BoxReport): CountedBox | null {
-  const { held = false } = report;
-  const speaker = speakerOf(report);
-  // What an operator wants of a box is known of a silent one too, and before its agent has heard of it.
-  if (speaker === null) return held ? { draining: true, servers: new Map() } : null;
-  return { draining: held || !speaker.takesCalls, servers: new Map(liveServers(speaker)) };
+/** Null if nothing is known of the box: it is silent, or was linked a moment ago. */
+function cachedBox(report: BoxReport): CachedBox | null {
+  const { drained = false } = report;
+  const reporting = reportingAgent(report);
+  // An operator's drain applies to a silent box too, and before its agent has received the command.
+  if (reporting === null) return drained ? { draining: true, servers: new Map() } : null;
+  return { draining: drained || !reporting.takesCalls, servers: new Map(cachedServers(reporting)) };
 }
 
-function liveServers({ agent, snapshot }: Speaking): [number, Counted][] {
+function cachedServers({ agent, snapshot }: ActiveAgent): [number, CachedServer][] {
   return snapshot.servers
     .filter(({ port }) => agent.ports.includes(port))
     .map((server) => [

@@ -1,46 +1,46 @@
-// What the boxes last said, as far as a decision may lean on it: who is up, who has room. Pure: where the words
-// come from and how old they may be is fleet-live.ts's concern.
+// The fleet snapshot that a decision is based on: which boxes and servers take calls, and how much room they have.
+// Pure; where it comes from and how old it may be is decided in snapshot-cache.ts.
 import type { LinkState } from "../../shared/wire.ts";
 
-/** A server by its box's last word. */
-export interface ServerState {
+/** A server in its box's latest snapshot. */
+export interface ServerSnapshot {
   readonly state: LinkState;
-  /** Calls that could begin now, and further ones that could wait. */
+  /** Calls that could start now, and further calls that could be queued. */
   readonly free: number;
   readonly places: number;
-  /** Calls this isolate sent there since: they count where boxes are compared, never where a call is refused. */
+  /** Calls that this isolate has sent there since. They matter for comparing boxes, never for refusing a call. */
   readonly sent: number;
-  /** How long a call that came now would wait, milliseconds; null where it can't be told. */
+  /** Estimated queue time of a call that arrives now; null if unknown. */
   readonly waitMs: number | null;
 }
 
-export interface BoxState {
-  /** It takes no further calls. */
+export interface BoxSnapshot {
+  /** It takes no new calls. */
   readonly draining: boolean;
-  /** By port; one that isn't here was not announced and counts as down. */
-  readonly servers: ReadonlyMap<number, ServerState>;
+  /** By port; a server that is absent was not announced and counts as down. */
+  readonly servers: ReadonlyMap<number, ServerSnapshot>;
 }
 
 export interface FleetSnapshot {
-  /** By name; a box that isn't here is silent, and asked in the fleet file's order. */
-  readonly boxes: ReadonlyMap<string, BoxState>;
-  /** Whether the words are young enough to refuse a call on them. */
+  /** By name; a box that is absent is silent, and is tried in the fleet file's order. */
+  readonly boxes: ReadonlyMap<string, BoxSnapshot>;
+  /** Whether it is recent enough to refuse a call. */
   readonly fresh: boolean;
 }
 
-/** Nobody said anything: the link is down, or this is the first call an isolate ever saw. */
+/** Nothing is known: the link is down, or this is the isolate's first call. */
 export const UNKNOWN_FLEET: FleetSnapshot = { boxes: new Map(), fresh: false };
 
 /**
- * How good a place is for a call, best first. A silent box stands before those that are known to be of no use:
- * losing the link must not stop inference.
+ * How good a place is for a call, best first. A silent box comes before boxes that are known to take no call: losing
+ * the link must not stop inference.
  */
 export const PLACES = ["free", "queue", "slow", "unknown", "loading", "full", "down", "draining"] as const;
 export type Place = (typeof PLACES)[number];
 
-/** What a call of `choices` answers would find at a box's server. */
-export function placeAt(live: FleetSnapshot, box: string, port: number, choices: number): Place {
-  const known = live.boxes.get(box);
+/** What a call that needs `choices` slots would find at a box's server. */
+export function placeAt(snapshot: FleetSnapshot, box: string, port: number, choices: number): Place {
+  const known = snapshot.boxes.get(box);
   if (known === undefined) return "unknown";
   if (known.draining) return "draining";
   const server = known.servers.get(port);
@@ -56,13 +56,12 @@ export function placeAt(live: FleetSnapshot, box: string, port: number, choices:
       return "loading";
     case "down":
     case "stalled":
-    case "draining":
     case undefined:
       return "down";
   }
 }
 
-/** Where a call could begin or wait, as far as anybody knows. */
+/** Whether a call could start or be queued there, as far as is known. */
 export function mayServe(place: Place): boolean {
   return place === "free" || place === "queue" || place === "slow" || place === "unknown";
 }

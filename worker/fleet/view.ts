@@ -1,6 +1,6 @@
-// The fleet as operators see it: what the fleet object tells, laid over the fleet file, so that a box or a server
-// that never spoke is shown too. Pure.
-import { speakerOf, speakingOf, type BoxReport } from "../../shared/box-report.ts";
+// Builds the operators' view of the fleet from the fleet file and the fleet object's state, so that a box or a server
+// that never reported is shown too. Pure.
+import { activeAgents, reportingAgent, type BoxReport } from "../../shared/box-report.ts";
 import { DEFAULT_AGENT, type Box, type Server } from "../../shared/fleet.ts";
 import type {
   FleetBoxView,
@@ -13,34 +13,34 @@ import { gpuMemoryGib } from "../../shared/gpu-memory.ts";
 import type { Snapshot } from "../../shared/wire.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 
-export function fleetView(words: FleetState, index: FleetIndex, now: number): FleetView {
+/** A change of `lastSeenAt` below this isn't a change: two objects' clocks and the network jitter. */
+const SEEN_STEP_MS = 2_000;
+
+export function fleetView(state: FleetState, index: FleetIndex, now: number): FleetView {
   const boxes = index.boxes.map((box) => {
-    const report = words.reports.find((one) => one.box === box.name) ?? null;
-    return boxView(box, report, words.since[box.name] ?? {}, index, now);
+    const report = state.reports.find((one) => one.box === box.name) ?? null;
+    return boxView(box, report, state.since[box.name] ?? {}, index, now);
   });
   return {
     at: now,
     boxes,
-    traffic: trafficOf(words),
-    failures: [...words.failures],
-    events: [...words.events],
-    alarms: [...words.alarms],
+    traffic: trafficOf(state),
+    failures: [...state.failures],
+    events: [...state.events],
+    alarms: [...state.alarms],
   };
 }
 
-/** Whether a console that was told `before` should be told `after`: the moments at which it was asked are no news. */
-export function isNews(before: FleetView, after: FleetView): boolean {
-  const heardLater = after.boxes.some(({ lastSeenAt }, at) => {
-    const told = before.boxes[at]?.lastSeenAt ?? null;
-    return lastSeenAt !== null && told !== null && lastSeenAt - told >= HEARD_STEP_MS;
+/** Whether a console that has `before` needs `after`. The times of the two views don't count. */
+export function hasChanged(before: FleetView, after: FleetView): boolean {
+  const seenLater = after.boxes.some(({ lastSeenAt }, at) => {
+    const earlier = before.boxes[at]?.lastSeenAt ?? null;
+    return lastSeenAt !== null && earlier !== null && lastSeenAt - earlier >= SEEN_STEP_MS;
   });
-  return heardLater || timeless(before) !== timeless(after);
+  return seenLater || withoutTimes(before) !== withoutTimes(after);
 }
 
-/** When a box was heard is told in steps of this, milliseconds: two objects' clocks and the way between jitter. */
-const HEARD_STEP_MS = 2_000;
-
-function timeless(view: FleetView): string {
+function withoutTimes(view: FleetView): string {
   const boxes = view.boxes.map((box) => ({ ...box, lastSeenAt: box.lastSeenAt !== null }));
   return JSON.stringify({ ...view, at: 0, boxes });
 }
@@ -52,10 +52,10 @@ function boxView(
   index: FleetIndex,
   now: number,
 ): FleetBoxView {
-  const speaker = report === null ? null : speakerOf(report);
-  const agent = speaker?.agent ?? null;
-  const snapshot = speaker?.snapshot ?? null;
-  const draining = speaker?.takesCalls === false || report?.held === true;
+  const reporting = report === null ? null : reportingAgent(report);
+  const agent = reporting?.agent ?? null;
+  const snapshot = reporting?.snapshot ?? null;
+  const draining = reporting?.takesCalls === false || report?.drained === true;
   return {
     name: box.name,
     gpu: box.gpu,
@@ -81,7 +81,7 @@ function serverView(
   index: FleetIndex,
 ): FleetServerView {
   const { port, pm2, model } = server;
-  const said = announced.includes(port)
+  const status = announced.includes(port)
     ? snapshot?.servers.find((candidate) => candidate.port === port)
     : undefined;
   return {
@@ -89,26 +89,26 @@ function serverView(
     pm2,
     model,
     agents: port === index.fleet.defaultPort ? [DEFAULT_AGENT, ...server.agents] : server.agents,
-    state: said?.state ?? "unknown",
-    why: said?.why ?? (snapshot === null ? "" : "its agent has another fleet file, without this server"),
-    since: said === undefined ? null : since,
-    slots: said?.slots ?? server.slots,
-    busy: said?.busy ?? 0,
-    waiting: said?.waiting ?? 0,
-    places: said?.places ?? 0,
-    waitMs: said?.waitMs ?? null,
-    tokensPerSecond: said?.tokensPerSecond ?? null,
-    firstTokenP50Ms: said?.firstTokenP50Ms ?? null,
-    firstTokenP95Ms: said?.firstTokenP95Ms ?? null,
-    gpuGib: said?.gpuGib ?? null,
+    state: status?.state ?? "unknown",
+    why: status?.why ?? (snapshot === null ? "" : "the agent's fleet file doesn't have this server"),
+    since: status === undefined ? null : since,
+    slots: status?.slots ?? server.slots,
+    busy: status?.busy ?? 0,
+    waiting: status?.waiting ?? 0,
+    places: status?.places ?? 0,
+    waitMs: status?.waitMs ?? null,
+    tokensPerSecond: status?.tokensPerSecond ?? null,
+    firstTokenP50Ms: status?.firstTokenP50Ms ?? null,
+    firstTokenP95Ms: status?.firstTokenP95Ms ?? null,
+    gpuGib: status?.gpuGib ?? null,
     budgetGib: Number(gpuMemoryGib(server).total.toFixed(2)),
-    restarts: said?.restarts ?? null,
+    restarts: status?.restarts ?? null,
   };
 }
 
-/** All linked agents together: during a reload both have calls. */
+/** Sums over all active agents: during a reload both agents of a box have calls. */
 function trafficOf({ reports, byCode }: FleetState): FleetTraffic {
-  const all = reports.flatMap(speakingOf).map(({ snapshot }) => snapshot.traffic);
+  const all = reports.flatMap(activeAgents).map(({ snapshot }) => snapshot.traffic);
   const byAgent = new Map<string, { calls: number; tokens: number }>();
   for (const { agents, calls, tokens } of all.map((traffic) => traffic.byAgent)) {
     for (const [at, agent] of agents.entries()) {

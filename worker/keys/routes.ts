@@ -101,7 +101,7 @@ async function tellBoxes(c: Context<EdgeEnv>, id: string): Promise<void> {
   try {
     await fleetObject(c.env).revoke(id);
   } catch {
-    logTrouble({ request_id: c.var.requestId, code: "revocation_not_told", key: id });
+    logTrouble({ request_id: c.var.requestId, code: "revocation_not_sent", key: id });
   }
 }
 

@@ -149,7 +149,7 @@ describe("box", () => {
     );
     service.linked = 2;
     expect((await isha(`box ${command} north`)).out).toContain("Its 2 agents received the command.");
-    expect(JSON.parse((await isha(`box ${command} north --json`)).out)).toEqual({ box: "north", told: 2 });
+    expect(JSON.parse((await isha(`box ${command} north --json`)).out)).toEqual({ box: "north", agents: 2 });
   });
 
   it("restart asks first, names what would break, and needs a yes", async () => {

@@ -249,7 +249,7 @@ export class AdminService {
   #command(box: string): Reply {
     const isKnown = this.fleet === null || this.fleet.boxes.some(({ name }) => name === box);
     return isKnown
-      ? [202, { box, told: this.linked }]
+      ? [202, { box, agents: this.linked }]
       : refused(404, "not_found", "The fleet has no such box. There are: north.");
   }
 

@@ -68,11 +68,10 @@ describe("a one-token call is wanted", () => {
     expect(wants(timeline.at(70_000).health("ok"))).toBe(true);
   });
 
-  it("never beside a running call that is watched, nor of a server that is down, loading, drained or on its way out", () => {
+  it("never beside a running call that is watched, nor of a server that is down, loading or on its way out", () => {
     expect(wants(readyAt(0).at(90_000).slots(busy(3)))).toBe(false);
     expect(wants(readyAt(0).at(90_000).health("refused"))).toBe(false);
     expect(wants(readyAt(0).at(90_000).health("loading"))).toBe(false);
-    expect(wants(readyAt(0).at(90_000).observe({ kind: "drain" }))).toBe(false);
     expect(wants(readyAt(0).at(90_000).pm2({ status: "stopping" }))).toBe(false);
     expect(wants(new Timeline().at(90_000))).toBe(false);
   });

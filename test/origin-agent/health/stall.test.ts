@@ -99,9 +99,9 @@ describe("a server that hangs with /health 200", () => {
 
   it("believes a call's own watchdog, unless other calls got their tokens", () => {
     expect(readyAt(0).at(20_000).call({ fate: "stalled" }).word).toBe("stalled call-stalled");
-    expect(readyAt(0).at(20_000).observe({ kind: "tokens" }).after(1_000).call({ fate: "stalled" }).state).toBe(
-      "ready",
-    );
+    expect(
+      readyAt(0).at(20_000).observe({ kind: "tokens" }).after(1_000).call({ fate: "stalled" }).state,
+    ).toBe("ready");
   });
 
   it("with nothing to do is stalled after two one-token calls without an answer", () => {

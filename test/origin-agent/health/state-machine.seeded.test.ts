@@ -195,7 +195,14 @@ class Agent {
       world.endCall();
       const decodedTokens = 100;
       const decodeMs = world.truth === "on-cpu" ? 100_000 : 2_000;
-      this.observe({ kind: "call", fate: "answered", decodedTokens, decodeMs, promptTokens: 64, promptMs: 200 });
+      this.observe({
+        kind: "call",
+        fate: "answered",
+        decodedTokens,
+        decodeMs,
+        promptTokens: 64,
+        promptMs: 200,
+      });
     } else if (!world.callRuns && now >= this.#nextCallAt && isUsable(this.record)) {
       this.#nextCallAt = now + 2_000 + random.below(20_000);
       this.#callEndsAt = now + 2_000 + random.below(6_000);
@@ -325,8 +332,6 @@ describe("whatever is heard, in whatever order", () => {
           : { kind: "one-token", outcome: { end: "answered", ms: odd(random) ?? 5 } };
       default:
         return random.pick<HealthEvent>([
-          { kind: "drain" },
-          { kind: "resume" },
           { kind: "one-token", outcome: { end: "timeout" } },
           { kind: "one-token", outcome: { end: "refused" } },
           { kind: "one-token", outcome: { end: "error" } },
@@ -346,7 +351,7 @@ describe("whatever is heard, in whatever order", () => {
         const { record: next, changes } = step(record, event, now);
         expect(step(record, event, now).record).toEqual(next);
         if (next.state === "ready") {
-          expect(next).toMatchObject({ sign: "ok", stall: null, draining: false, memory: { low: false } });
+          expect(next).toMatchObject({ sign: "ok", stall: null, memory: { low: false } });
           expect(next.failures).toBeLessThan(3);
           expect(next.brokenCalls).toBeLessThan(3);
         }

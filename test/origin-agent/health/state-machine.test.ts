@@ -230,22 +230,6 @@ describe("a server that falls again and again", () => {
   });
 });
 
-describe("an operator's drain", () => {
-  it("takes a server that is well out of use, and gives it back", () => {
-    const timeline = readyAt(0).at(1_000).observe({ kind: "drain" });
-    expect(timeline.view).toMatchObject({ state: "draining", usable: false, waitable: false });
-    expect(timeline.steady(5_000, [busy(5)]).state).toBe("draining");
-    expect(timeline.observe({ kind: "resume" }).state).toBe("ready");
-  });
-
-  it("doesn't hide that it is down, and holds through a restart", () => {
-    const timeline = readyAt(0).at(1_000).observe({ kind: "drain" }).at(2_000).pm2({}).health("refused");
-    expect(timeline.view).toMatchObject({ state: "down", waitable: false });
-    expect(timeline.at(3_000).health("loading").view).toMatchObject({ state: "loading", waitable: false });
-    expect(timeline.at(4_000).health("ok").state).toBe("draining");
-  });
-});
-
 it("describes every cause, without invented figures", () => {
   expect(causeText({ tag: "cpu-fallback", heldGib: null, weightsGib: 6.1 })).toBe(
     "on the CPU: uses ? GiB of GPU memory, its weights are 6.1",

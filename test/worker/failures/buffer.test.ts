@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { Failure } from "../../../shared/failures.ts";
 import { fleetObject } from "../../../worker/stubs.ts";
-import { FailureBuffer, noteFailure, type Asked } from "../../../worker/failures/failure-log.ts";
+import { FailureBuffer, noteFailure, type RequestContext } from "../../../worker/failures/failure-log.ts";
 import { flushesEnd } from "../support/flushes.ts";
 import { untilHolds } from "../support/until.ts";
 
@@ -19,22 +19,22 @@ const failure = (requestId: string, more: Partial<Failure> = {}): Failure => ({
 
 describe("a flush", () => {
   it("has ten of a kind one by one and counts the others", () => {
-    const buffer = new FailureBuffer();
-    for (let at = 0; at < 1_000; at += 1) buffer.note(failure(`req_${at}`));
-    buffer.note(failure("req_other", { key: null }));
-    const { failures, floods } = buffer.take();
+    const sampler = new FailureSampler(FLUSH_LIMITS);
+    for (let at = 0; at < 1_000; at += 1) sampler.add(failure(`req_${at}`));
+    sampler.add(failure("req_other", { key: null }));
+    const { failures, floods } = sampler.take();
     expect(failures.map(({ requestId }) => requestId)).toEqual([
       ...Array.from({ length: 10 }, (_, at) => `req_${at}`),
       "req_other",
     ]);
     expect(floods).toMatchObject([{ code: "overloaded", key: "key-a", count: 990 }]);
-    expect(buffer.take()).toEqual({ failures: [], floods: [] });
+    expect(sampler.take()).toEqual({ failures: [], floods: [] });
   });
 
   it("is bounded, however many kinds there are, and counts them all", () => {
-    const buffer = new FailureBuffer();
-    for (let at = 0; at < 5_000; at += 1) buffer.note(failure(`req_${at}`, { key: `key-${at}` }));
-    const { failures, floods } = buffer.take();
+    const sampler = new FailureSampler(FLUSH_LIMITS);
+    for (let at = 0; at < 5_000; at += 1) sampler.add(failure(`req_${at}`, { key: `key-${at}` }));
+    const { failures, floods } = sampler.take();
     expect(failures).toHaveLength(100);
     expect(floods.length).toBeLessThanOrEqual(101);
     expect(floods.reduce((sum, { count }) => sum + count, 0)).toBe(4_900);
@@ -43,7 +43,7 @@ describe("a flush", () => {
 
 describe("a failed call", () => {
   /** A request's context, and the work it was asked to wait for. */
-  function request(): Asked & { readonly work: Promise<unknown>[] } {
+  function request(): RequestContext & { readonly work: Promise<unknown>[] } {
     const work: Promise<unknown>[] = [];
     return { env, work, executionCtx: { waitUntil: (promise) => void work.push(promise) } };
   }
@@ -65,7 +65,7 @@ describe("a failed call", () => {
     const broken = {
       env: { FLEET: { getByName: () => ({ noteFailures }) } },
       executionCtx: { waitUntil: (promise: Promise<unknown>) => void work.push(promise) },
-    } as unknown as Asked;
+    } as unknown as RequestContext;
     // Once no other flush is on its way, this request's begins.
     await untilHolds(() => {
       noteFailure(broken, failure("req_lost"));
@@ -81,7 +81,7 @@ describe("a failed call", () => {
       get executionCtx(): never {
         throw new Error("no context");
       },
-    } as unknown as Asked;
+    } as unknown as RequestContext;
     noteFailure(broken, failure("req_lost"));
     await isKept();
   });

@@ -2,7 +2,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure } from "../../../shared/failures.ts";
-import { SINGLES_A_MINUTE } from "../../../worker/failures/sampling.ts";
+import { SAMPLING_LIMITS } from "../../../worker/fleet/object/fleet-object.ts";
 import { newFleet, type FleetStub } from "../support/agents.ts";
 import { stopClock } from "../support/edge.ts";
 
@@ -82,9 +82,9 @@ describe("the store of failures", () => {
         Array.from({ length: 400 }, (_, at) => failure(`req_${batch}_${at}`)),
         [],
       );
-    expect(await kept(fleet)).toBe(SINGLES_A_MINUTE + 1);
+    expect(await kept(fleet)).toBe(SAMPLING_LIMITS.perKind + 1);
     expect(await fleet.floods()).toMatchObject([
-      { code: "overloaded", key: "key-a", count: 16_000 - SINGLES_A_MINUTE },
+      { code: "overloaded", key: "key-a", count: 16_000 - SAMPLING_LIMITS.perKind },
     ]);
     vi.setSystemTime(NOON + 60_000);
     await fleet.noteFailures([failure("req_next")], []);
@@ -124,9 +124,9 @@ describe("the store of failures", () => {
     const fleet = newFleet();
     const failures = Array.from({ length: 60 }, (_, at) => failure(`req_${at}`, { key: `key-${at}` }));
     await fleet.noteFailures(failures, []);
-    expect((await fleet.words([])).failures).toEqual(failures.slice(10).toReversed());
+    expect((await fleet.state([])).failures).toEqual(failures.slice(10).toReversed());
     vi.setSystemTime(NOON + FAILURES_KEPT_MS);
-    expect((await fleet.words([])).failures).toEqual([]);
+    expect((await fleet.state([])).failures).toEqual([]);
   });
 
   it("tells operators the codes of the last five minutes, floods that go on among them", async () => {
@@ -138,14 +138,14 @@ describe("the store of failures", () => {
       [failure("req_2"), failure("req_3", { code: "no_box" })],
       [flood("internal", 1)],
     );
-    expect((await fleet.words([])).byCode).toEqual([
+    expect((await fleet.state([])).byCode).toEqual([
       { code: "invalid_key", count: 900 },
       { code: "internal", count: 8 },
       { code: "overloaded", count: 2 },
       { code: "no_box", count: 1 },
     ]);
     vi.setSystemTime(NOON + 5 * 60_000);
-    expect((await fleet.words([])).byCode).toEqual([
+    expect((await fleet.state([])).byCode).toEqual([
       { code: "internal", count: 8 },
       { code: "overloaded", count: 1 },
       { code: "no_box", count: 1 },

@@ -82,8 +82,8 @@ describe("GET /admin/fleet/events", () => {
     const clock = stopClock(start);
     let looks = 0;
     const { edge } = stage({}, (real) => ({
-      async words(expected: readonly string[]) {
-        const words = await real.words(expected);
+      async state(expected: readonly string[]) {
+        const words = await real.state(expected);
         looks += 1;
         return words;
       },
@@ -110,7 +110,7 @@ describe("GET /admin/fleet/events", () => {
     const stream = eventsOf(await edge("/admin/fleet/events", ADMIN));
     await stream.next();
     await stream.leave();
-    await fleet.order(north, { t: "drain" });
+    await fleet.command(north, { t: "drain" });
     await edge.settled();
   });
 
@@ -148,11 +148,11 @@ describe("GET /admin/fleet/events", () => {
     await edge.settled();
   });
 
-  it("goes on where the fleet object can't be asked for a moment", async () => {
+  it("goes on where the fleet object can't be asked for a time", async () => {
     let fails = 0;
     const { edge, fleet, north } = stage({}, (real) => ({
-      async words(expected: readonly string[]) {
-        if (fails === 0) return real.words(expected);
+      async state(expected: readonly string[]) {
+        if (fails === 0) return real.state(expected);
         fails -= 1;
         throw new Error("the object restarts");
       },
@@ -160,7 +160,7 @@ describe("GET /admin/fleet/events", () => {
     const stream = eventsOf(await edge("/admin/fleet/events", ADMIN));
     await stream.next();
     fails = 2;
-    await fleet.order(north, { t: "drain" });
+    await fleet.command(north, { t: "drain" });
     const { event = "", data = "{}" } = (await stream.next()) ?? {};
     expect([event, fails]).toEqual(["fleet", 0]);
     expect(FleetView.parse(JSON.parse(data)).events).toMatchObject([{ text: "an operator drains it" }]);

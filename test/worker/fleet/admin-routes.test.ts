@@ -200,7 +200,7 @@ describe("an order", () => {
     expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
     expect((await errorOf(answer)).code).toBe("no_box");
     expect(await audited(edge, `${north}:9000`)).toMatchObject([{ action: "server.restart" }]);
-    expect((await fleet.words([north])).events).toEqual([]);
+    expect((await fleet.state([north])).events).toEqual([]);
     // It isn't kept either: a box that comes back isn't restarted an hour later.
     const agent = await linked(fleet, north);
     await fleet.revoke("key-a");

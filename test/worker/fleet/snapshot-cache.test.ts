@@ -90,7 +90,7 @@ function isolate() {
   };
 }
 
-/** One that was told a moment ago. */
+/** One that was told a time ago. */
 async function told() {
   const one = isolate();
   const looking = one.look();
@@ -199,7 +199,7 @@ describe("a box", () => {
 
   it("that an operator drained drains, whatever its agent says, and where none is linked", () => {
     const heldBox = (...agents: Partial<LinkedAgent>[]) =>
-      fleetSnapshot([{ ...reportOf(...agents), held: true }]).boxes.get("north");
+      fleetSnapshot([{ ...reportOf(...agents), drained: true }]).boxes.get("north");
     expect(heldBox({ snapshot: SNAPSHOT })?.draining).toBe(true);
     expect(heldBox()).toEqual({ draining: true, servers: new Map() });
   });

@@ -6,7 +6,7 @@ import { gpuMemoryGib } from "../../../shared/gpu-memory.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
-import { fleetView, isNews } from "../../../worker/fleet/fleet-view.ts";
+import { fleetView, hasChanged } from "../../../worker/fleet/view.ts";
 import { linkedAgent, linkServer, readSnapshot } from "../support/agents.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
 
@@ -136,7 +136,7 @@ describe("a box", () => {
   });
 
   it("that an operator drained is draining before its agent has heard of it", () => {
-    const held = { ...report([agent()]), held: true };
+    const held = { ...report([agent()]), drained: true };
     expect(viewOf([held]).boxes[0]).toMatchObject({ state: "draining" });
   });
 
@@ -234,14 +234,14 @@ describe("what is news to a console", () => {
   const later = (ms: number, lastSeenAgoMs: number) =>
     viewOf([report([agent()], lastSeenAgoMs)], {}, fleetOf(), NOW + ms);
 
-  it("isn't the moment, nor how two clocks and the way between them differ", () => {
-    expect(isNews(view, later(500, 1_500))).toBe(false);
-    for (const jitterMs of [-40, -1, 1, 40]) expect(isNews(view, later(500, 1_500 + jitterMs))).toBe(false);
+  it("isn't the time, nor how two clocks and the way between them differ", () => {
+    expect(hasChanged(view, later(500, 1_500))).toBe(false);
+    for (const jitterMs of [-40, -1, 1, 40]) expect(hasChanged(view, later(500, 1_500 + jitterMs))).toBe(false);
   });
 
   it("is that a box was heard since, once it matters", () => {
-    expect(isNews(view, later(10_000, 200))).toBe(true);
-    expect(isNews(viewOf([]), view)).toBe(true);
+    expect(hasChanged(view, later(10_000, 200))).toBe(true);
+    expect(hasChanged(viewOf([]), view)).toBe(true);
   });
 
   it.each<[string, readonly BoxReport[], Partial<FleetState>]>([
@@ -259,6 +259,6 @@ describe("what is news to a console", () => {
     ],
     ["an alarm", [report([agent()])], { alarms: [{ id: "heat:north", since: NOW, text: "x", advice: "y" }] }],
   ])("is %s", (_, reports, more) => {
-    expect(isNews(view, viewOf(reports, more))).toBe(true);
+    expect(hasChanged(view, viewOf(reports, more))).toBe(true);
   });
 });

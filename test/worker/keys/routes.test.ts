@@ -206,7 +206,7 @@ describe("revocation", () => {
     await edge.settled();
     expect(told).toHaveBeenCalledWith(id);
     expect(log.filter((line) => line.includes('"trouble"')).join()).toContain(
-      `revocation_not_told","key":"${id}"`,
+      `revocation_not_sent","key":"${id}"`,
     );
     expect(log.join()).not.toContain("words of the link");
   });

@@ -1,17 +1,17 @@
-// The isolate's flush of failures: one at a time, in the context and with the objects of the request that began it.
+// Waits for the isolate's flush of failures: there is one at a time, in the context of the request that started it.
 import { expect } from "vitest";
-import { noteFailure, type Asked } from "../../../worker/failures/failure-log.ts";
+import { noteFailure, type RequestContext } from "../../../worker/failures/buffer.ts";
 import { untilHolds } from "./until.ts";
 
-/** Waits until no flush of an earlier test is on its way: it would take this test's failures to that test's objects. */
+/** Waits until no flush of an earlier test is running: it would send this test's failures to that test's objects. */
 export async function flushesEnd(): Promise<void> {
   const work: Promise<unknown>[] = [];
-  const asked = {
+  const context = {
     env: { FLEET: { getByName: () => ({ noteFailures: async () => undefined }) } },
     executionCtx: { waitUntil: (promise: Promise<unknown>) => void work.push(promise) },
-  } as unknown as Asked;
+  } as unknown as RequestContext;
   await untilHolds(() => {
-    noteFailure(asked, {
+    noteFailure(context, {
       requestId: "req_none",
       at: Date.now(),
       code: "internal",

@@ -1,18 +1,19 @@
-// What should wake somebody: conditions over what the boxes say, each with how long it must hold, told once when it
-// begins to count and once when it is over. Pure; the Fleet object looks, posts and keeps the state.
+// Decides what pages an operator: conditions over the boxes' reports, each with the time it must hold. Each alarm has
+// one message when it is raised and one when it has recovered. Pure; the Fleet object evaluates, posts and stores.
 import { durationText } from "../../../shared/duration.ts";
 import type { LinkState } from "../../../shared/wire.ts";
+import { serverName } from "../object/events.ts";
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 
-/** How long each condition must hold before it wakes somebody, milliseconds (design section 4). */
+/** How long each condition must hold before its alarm is raised (design section 4). */
 export const ALARM_AFTER_MS = {
   "box-silent": MINUTE_MS,
-  /** An 8B model loads in 5 to 20 s; PM2's back-off adds as much. */
+  /** An 8B model loads in 5 to 20 s, and PM2's back-off adds as much. */
   "not-ready": 2 * MINUTE_MS,
   "restart-loop": 0,
-  /** One slow minute is a burst; a model on the CPU stays so. */
+  /** One slow minute is a burst; a model on the CPU stays slow. */
   slow: MINUTE_MS,
   heat: MINUTE_MS,
   errors: 0,
@@ -20,40 +21,40 @@ export const ALARM_AFTER_MS = {
 } as const;
 export type AlarmKind = keyof typeof ALARM_AFTER_MS;
 
-/** So many restarts within so long are a loop: PM2's back-off starts another every 15 s at most. */
+/** This many restarts within the window are a loop: with its back-off PM2 restarts at most every 15 s. */
 export const LOOP_RESTARTS = 3;
 export const LOOP_WINDOW_MS = 10 * MINUTE_MS;
 
-/** A card this hot is about to slow itself down, °C: consumer cards throttle from 83 to 93. */
+/** A card this hot is about to throttle: consumer cards do from 83 to 93 °C. */
 export const HOT_C = 87;
 
-/** Of at least so many calls in five minutes so great a share failed. */
+/** At least this many calls in five minutes, and at least this share of them failed. */
 export const ERROR_CALLS = 20;
 export const ERROR_SHARE = 0.2;
 
-/** Usage that isn't in the ledger for so long, milliseconds: the link's own silence is told sooner. */
+/** Age of usage that isn't in the ledger; a broken link raises its own alarm sooner. */
 export const BEHIND_MS = 5 * MINUTE_MS;
 
-/** A condition must be gone for so long before its end is told, milliseconds: one that flaps wakes nobody twice. */
+/** A condition must be gone for this long before its alarm has recovered: one that flaps pages once. */
 export const CALM_MS = 15 * SECOND_MS;
 
-/** What the conditions are read from: one box as it last spoke. */
+/** The input of the conditions: one box as it was last reported. */
 export interface WatchedBox {
   readonly name: string;
-  /** Null for never. */
+  /** Null if it was never linked. */
   readonly lastSeenAt: number | null;
-  /** False where no agent's words are to be had: nothing is known of its servers then, good or bad. */
-  readonly speaks: boolean;
+  /** False if no agent is active: nothing is known about the box's servers, good or bad. */
+  readonly reporting: boolean;
   readonly draining: boolean;
   readonly servers: readonly {
     readonly port: number;
-    /** Empty where it isn't known. */
+    /** Empty if it isn't known. */
     readonly model: string;
     readonly state: LinkState;
     readonly why: string;
     readonly restarts: number | null;
   }[];
-  /** The hottest card; null where nobody says. */
+  /** Of the hottest card; null if unknown. */
   readonly temperatureC: number | null;
   readonly usageBehindMs: number | null;
   readonly journal: "ok" | "full" | "failing";
@@ -62,42 +63,42 @@ export interface WatchedBox {
   readonly failed: number;
 }
 
-/** A condition that holds at this look. */
 interface Condition {
   readonly id: string;
   readonly kind: AlarmKind;
   readonly text: string;
+  /** When the condition began, if that is known better than by our own evaluations. */
+  readonly beganAt?: number;
 }
 
 interface ActiveAlarm {
   readonly kind: AlarmKind;
   readonly text: string;
-  /** Since when the condition holds, milliseconds since 1970. */
+  /** When the condition began, milliseconds since 1970. */
   readonly since: number;
-  /** Whether somebody was told. */
-  readonly told: boolean;
-  /** Since when it holds no more; null while it does. */
+  /** Whether the message that raises it was created. */
+  readonly notified: boolean;
+  /** When the condition ended; null while it holds. */
   readonly goneAt: number | null;
 }
 
-/** Restarts seen of one server: their count as last told, and when it grew. */
+/** A server's restart count when it was last reported, and when it grew. */
 interface Restarts {
   readonly count: number;
   readonly at: readonly number[];
 }
 
-/** What is kept between looks; plain data, so that it can be stored. */
+/** The state between two evaluations. Plain data that is stored as JSON. */
 export interface AlarmState {
-  readonly standing: Readonly<Record<string, ActiveAlarm>>;
+  readonly active: Readonly<Record<string, ActiveAlarm>>;
   readonly restarts: Readonly<Record<string, Restarts>>;
-  /** When the first look was: before that nothing can have been silent. */
+  /** Time of the first evaluation: before it nothing can have been silent. */
   readonly since: number | null;
 }
 
-export const NO_ALARMS: AlarmState = { standing: {}, restarts: {}, since: null };
+export const NO_ALARMS: AlarmState = { active: {}, restarts: {}, since: null };
 
-/** What is to be told. */
-export interface AlarmNews {
+export interface AlarmMessage {
   readonly id: string;
   readonly kind: AlarmKind;
   readonly state: "raised" | "recovered";
@@ -106,92 +107,91 @@ export interface AlarmNews {
   readonly since: number;
 }
 
-/** One look: which alarms begin, which are over, and what to keep. */
-export function look(
+/** Evaluates the conditions once; returns the next state and the messages for alarms that began or ended. */
+export function evaluate(
   state: AlarmState,
   boxes: readonly WatchedBox[],
   now: number,
-): { readonly state: AlarmState; readonly news: readonly AlarmNews[] } {
+): { readonly state: AlarmState; readonly messages: readonly AlarmMessage[] } {
   const since = state.since ?? now;
-  const restarts = boxes.reduce((kept, box) => countRestarts(kept, box, now), state.restarts);
+  const restarts = boxes.reduce((known, box) => countRestarts(known, box, now), state.restarts);
   const conditions = boxes.flatMap((box) => conditionsOf(box, restarts, since, now));
-  const standing: Record<string, ActiveAlarm> = {};
-  const news: AlarmNews[] = [];
-  for (const { id, kind, text, heldSince } of conditions) {
-    const before = state.standing[id];
-    const began = before?.since ?? heldSince ?? now;
-    const told = before?.told === true || now - began >= ALARM_AFTER_MS[kind];
-    const one = { kind, text, since: began, told, goneAt: null };
-    standing[id] = one;
-    if (told && before?.told !== true) news.push(newsOf(id, one, "raised"));
+  const active: Record<string, ActiveAlarm> = {};
+  const messages: AlarmMessage[] = [];
+  for (const { id, kind, text, beganAt } of conditions) {
+    const before = state.active[id];
+    const began = before?.since ?? beganAt ?? now;
+    const notified = before?.notified === true || now - began >= ALARM_AFTER_MS[kind];
+    const alarm = { kind, text, since: began, notified, goneAt: null };
+    active[id] = alarm;
+    if (notified && before?.notified !== true) messages.push(messageOf(id, alarm, "raised"));
   }
-  const speechless = new Set(boxes.filter(({ speaks }) => !speaks).map(({ name }) => name));
-  for (const [id, before] of Object.entries(state.standing)) {
-    if (standing[id] !== undefined) continue;
-    if (before.kind !== "box-silent" && speechless.has(boxOf(id))) {
-      // Nobody says that it is over, and the time it has held isn't lost to a link that broke.
-      standing[id] = before;
+  const unknown = new Set(boxes.filter(({ reporting }) => !reporting).map(({ name }) => name));
+  for (const [id, before] of Object.entries(state.active)) {
+    if (active[id] !== undefined) continue;
+    if (before.kind !== "box-silent" && unknown.has(boxOf(id))) {
+      // No report says that it ended, and a broken link must not restart its time.
+      active[id] = before;
       continue;
     }
-    // What nobody was told of may go as it came.
-    if (!before.told) continue;
+    // Without a message that raised it, it needs none to end it.
+    if (!before.notified) continue;
     const goneAt = before.goneAt ?? now;
-    if (now - goneAt < CALM_MS) standing[id] = { ...before, goneAt };
-    else news.push(newsOf(id, before, "recovered"));
+    if (now - goneAt < CALM_MS) active[id] = { ...before, goneAt };
+    else messages.push(messageOf(id, before, "recovered"));
   }
-  return { state: { standing, restarts: ofBoxes(restarts, boxes), since }, news };
+  return { state: { active, restarts: ofKnownServers(restarts, boxes), since }, messages };
 }
 
-/** An alarm's id is its kind, its box and for a server's the port, with colons, which names don't have. */
+/** An alarm's id is its kind, its box and, for a server, its port, separated by colons, which names can't contain. */
 const boxOf = (id: string): string => id.split(":")[1] ?? "";
 
-/** The alarms that hold and were told. */
-export function raised(state: AlarmState): AlarmNews[] {
-  return Object.entries(state.standing)
-    .filter(([, one]) => one.told && one.goneAt === null)
-    .map(([id, one]) => newsOf(id, one, "raised"));
+/** The alarms that hold and whose message was created. */
+export function raisedAlarms(state: AlarmState): AlarmMessage[] {
+  return Object.entries(state.active)
+    .filter(([, alarm]) => alarm.notified && alarm.goneAt === null)
+    .map(([id, alarm]) => messageOf(id, alarm, "raised"));
 }
 
-function newsOf(id: string, { kind, text, since }: ActiveAlarm, state: AlarmNews["state"]): AlarmNews {
+function messageOf(
+  id: string,
+  { kind, text, since }: ActiveAlarm,
+  state: AlarmMessage["state"],
+): AlarmMessage {
   return { id, kind, state, text, advice: ADVICE[kind], since };
 }
 
-/** The runbook's line for each; `docs/operations.md` says more under the same names. */
+/** The runbook's line for each alarm; `docs/operations.md` has more under the same names. */
 export const ADVICE: Readonly<Record<AlarmKind, string>> = {
   "box-silent":
     "On the box: `pm2 status`, `pm2 logs isha-agent`, `systemctl status cloudflared`. Calls go to other boxes, or fail with `box_unreachable`.",
   "not-ready":
-    "On the box: `pm2 logs <the server's name>`. If it can't load, look for memory with `nvidia-smi`; `pm2 restart <name>` starts it anew.",
+    "On the box: `pm2 logs <the server's name>`. If it can't load, check the free memory with `nvidia-smi`; `pm2 restart <name>` starts it again.",
   "restart-loop":
-    "On the box: `pm2 logs <the server's name> --err`. A model file that is gone, memory that another process holds, or a prompt that kills it.",
-  slow: "On the box: `nvidia-smi`. A model that holds no GPU memory runs on the CPU: restart it once the card has room.",
-  heat: "Look at fans and air. `nvidia-smi -q -d TEMPERATURE,PERFORMANCE` tells whether the card slows itself down.",
+    "On the box: `pm2 logs <the server's name> --err`. Usual causes: the model file is missing, another process uses the memory, or a prompt crashes it.",
+  slow: "On the box: `nvidia-smi`. A model without GPU memory runs on the CPU: restart it once the card has room.",
+  heat: "Check the fans and the airflow. `nvidia-smi -q -d TEMPERATURE,PERFORMANCE` shows whether the card throttles.",
   errors:
     "`isha why <request-id>` for one of the failed requests, then the log of the agent on that box: `pm2 logs isha-agent`.",
   "usage-behind":
-    "Usage waits in the box's journal and is not lost. See that the disk isn't full and that the agent reaches the edge.",
+    "Usage waits in the box's journal and is not lost. Check that the disk isn't full and that the agent reaches the edge.",
 };
-
-interface HeldCondition extends Condition {
-  /** Since when it holds, where that is known better than by our looks. */
-  readonly heldSince?: number;
-}
 
 function conditionsOf(
   box: WatchedBox,
   restarts: AlarmState["restarts"],
-  firstLookAt: number,
+  firstEvaluatedAt: number,
   now: number,
-): HeldCondition[] {
+): Condition[] {
   const { name } = box;
-  const lastSeenAt = box.lastSeenAt ?? firstLookAt;
+  const lastSeenAt = box.lastSeenAt ?? firstEvaluatedAt;
   if (now - lastSeenAt >= ALARM_AFTER_MS["box-silent"]) {
-    // What a silent box said before tells nothing of now.
+    // A silent box's last report no longer describes it.
     const text =
       box.lastSeenAt === null
-        ? `${name} has never reported in.`
-        : `${name} has said nothing for ${durationText(now - lastSeenAt)}.`;
-    return [{ id: `box-silent:${name}`, kind: "box-silent", text, heldSince: lastSeenAt }];
+        ? `${name} has never reported.`
+        : `${name} has not reported for ${durationText(now - lastSeenAt)}.`;
+    return [{ id: `box-silent:${name}`, kind: "box-silent", text, beganAt: lastSeenAt }];
   }
   return [
     ...box.servers.flatMap((server) => serverConditions(box, server, restarts, now)),
@@ -206,20 +206,19 @@ function serverConditions(
   now: number,
 ): Condition[] {
   const at = `${box.name}:${port}`;
-  const named = model === "" ? at : `${model} on ${at}`;
+  const name = serverName(box.name, port, model);
   const because = why === "" ? "" : `: ${why}`;
   const found: Condition[] = [];
   const takesCalls = state === "ready" || state === "slow";
-  if (!takesCalls && state !== "draining" && !box.draining) {
-    const text = `${named} is ${state}${because}.`;
-    found.push({ id: `not-ready:${at}`, kind: "not-ready", text });
+  if (!takesCalls && !box.draining) {
+    found.push({ id: `not-ready:${at}`, kind: "not-ready", text: `${name} is ${state}${because}.` });
   }
   if (state === "slow") {
-    found.push({ id: `slow:${at}`, kind: "slow", text: `${named} is slow${because}.` });
+    found.push({ id: `slow:${at}`, kind: "slow", text: `${name} is slow${because}.` });
   }
-  const recent = restarts[at]?.at.filter((moment) => now - moment < LOOP_WINDOW_MS) ?? [];
+  const recent = restarts[at]?.at.filter((time) => now - time < LOOP_WINDOW_MS) ?? [];
   if (recent.length >= LOOP_RESTARTS) {
-    const text = `${named} was restarted ${recent.length} times within ten minutes.`;
+    const text = `${name} was restarted ${recent.length} times within ten minutes.`;
     found.push({ id: `restart-loop:${at}`, kind: "restart-loop", text });
   }
   return found;
@@ -239,36 +238,39 @@ function boxConditions({
   }
   if (calls >= ERROR_CALLS && failed / calls >= ERROR_SHARE) {
     const share = Math.round((failed / calls) * 100);
-    const text = `${share} % of ${name}'s calls of the last five minutes failed (${failed} of ${calls}).`;
+    const text = `${share} % of the calls on ${name} failed in the last five minutes (${failed} of ${calls}).`;
     found.push({ id: `errors:${name}`, kind: "errors", text });
   }
   if (journal !== "ok" || (usageBehindMs ?? 0) >= BEHIND_MS) {
     const text =
       journal === "ok"
         ? `Usage of ${name} has been waiting for the ledger for ${durationText(usageBehindMs ?? 0)}.`
-        : `The usage journal of ${name} is ${journal}: calls are served and may not be booked.`;
+        : `The usage journal of ${name} is ${journal}: calls are served but may not be booked.`;
     found.push({ id: `usage-behind:${name}`, kind: "usage-behind", text });
   }
   return found;
 }
 
-function countRestarts(kept: AlarmState["restarts"], box: WatchedBox, now: number): AlarmState["restarts"] {
-  const next = { ...kept };
+function countRestarts(known: AlarmState["restarts"], box: WatchedBox, now: number): AlarmState["restarts"] {
+  const next = { ...known };
   for (const { port, restarts } of box.servers) {
     if (restarts === null) continue;
     const id = `${box.name}:${port}`;
-    const before = kept[id];
-    // A count that fell is PM2's after `pm2 delete` or `reset`: it begins anew and tells nothing.
+    const before = known[id];
+    // A count that fell was reset by `pm2 delete` or `pm2 reset`: it is no evidence of restarts.
     const grown = before === undefined ? 0 : Math.max(0, restarts - before.count);
-    const recent = (before?.at ?? []).filter((moment) => now - moment < LOOP_WINDOW_MS);
+    const recent = (before?.at ?? []).filter((time) => now - time < LOOP_WINDOW_MS);
     const added = Array.from({ length: Math.min(grown, LOOP_RESTARTS) }, () => now);
     next[id] = { count: restarts, at: [...recent, ...added].slice(-LOOP_RESTARTS * 2) };
   }
   return next;
 }
 
-/** Of boxes and servers that the fleet has no more nothing is kept. */
-function ofBoxes(restarts: AlarmState["restarts"], boxes: readonly WatchedBox[]): AlarmState["restarts"] {
+/** Removes servers that have left the fleet; those of a box that doesn't report now stay. */
+function ofKnownServers(
+  restarts: AlarmState["restarts"],
+  boxes: readonly WatchedBox[],
+): AlarmState["restarts"] {
   const known = new Set(boxes.flatMap(({ name, servers }) => servers.map(({ port }) => `${name}:${port}`)));
   const silent = new Set(boxes.filter(({ servers }) => servers.length === 0).map(({ name }) => name));
   return Object.fromEntries(

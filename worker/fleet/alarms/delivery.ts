@@ -1,6 +1,6 @@
 // Posts alarms to ALERT_WEBHOOK_URL: to ntfy, a chat's incoming webhook or a program. Each post is tried once and its
 // outcome returned; the response body isn't read.
-import type { AlarmNews } from "./conditions.ts";
+import type { AlarmMessage } from "./conditions.ts";
 
 export interface AlertMessage {
   readonly url: string;
@@ -8,10 +8,10 @@ export interface AlertMessage {
   readonly body: string;
 }
 
-type News = Pick<AlarmNews, "id" | "state" | "text" | "advice" | "since"> & { readonly kind: string };
+type Message = Pick<AlarmMessage, "id" | "state" | "text" | "advice" | "since"> & { readonly kind: string };
 
-/** What `POST /admin/alerts/test` sends. */
-export const TEST_NEWS: News = {
+/** The message that `POST /admin/alerts/test` sends. */
+export const TEST_MESSAGE: Message = {
   id: "test",
   kind: "test",
   state: "raised",
@@ -24,23 +24,23 @@ export const TEST_NEWS: News = {
  * ntfy takes plain text with its title and priority in headers (docs.ntfy.sh/publish). Everything else gets JSON:
  * Slack and Mattermost show `text`, Discord shows `content`, programs read the rest.
  */
-export function alertMessage(url: string, news: News): AlertMessage {
-  const over = news.state === "recovered";
-  const title = over ? "isha: over" : "isha: alarm";
-  const text = over ? `Over: ${news.text}` : `${news.text} ${news.advice}`;
+export function alertMessage(url: string, message: Message): AlertMessage {
+  const recovered = message.state === "recovered";
+  const title = recovered ? "isha: recovered" : "isha: alarm";
+  const text = recovered ? `Recovered: ${message.text}` : `${message.text} ${message.advice}`;
   if (isNtfy(url)) {
     return {
       url,
       headers: {
         "content-type": "text/plain; charset=utf-8",
         title,
-        priority: over ? "default" : "high",
-        tags: over ? "white_check_mark" : "rotating_light",
+        priority: recovered ? "default" : "high",
+        tags: recovered ? "white_check_mark" : "rotating_light",
       },
       body: text,
     };
   }
-  const { id, kind, state, advice, since } = news;
+  const { id, kind, state, advice, since } = message;
   const fields = {
     text,
     content: text,
@@ -60,13 +60,13 @@ const POST_TIMEOUT_MS = 8_000;
 /** `unset`: no URL is configured. */
 export type Posted = "delivered" | "failed" | "unset";
 
-export async function postAlert(url: string | undefined, news: News): Promise<Posted> {
+export async function postAlert(url: string | undefined, message: Message): Promise<Posted> {
   if (url === undefined || url === "") return "unset";
   const late = new AbortController();
   // AbortSignal.timeout can't be cancelled, and an object with a timer doesn't hibernate.
   const timer = setTimeout(() => late.abort(), POST_TIMEOUT_MS);
   try {
-    const { headers, body } = alertMessage(url, news);
+    const { headers, body } = alertMessage(url, message);
     const options = { method: "POST", headers, body, signal: late.signal, redirect: "manual" } as const;
     const answer = await fetch(url, options);
     await answer.body?.cancel();

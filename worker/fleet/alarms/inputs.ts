@@ -1,12 +1,12 @@
-// What the alarms are read from: each box's last words, of all its agents together. Pure.
-import { speakerOf, speakingOf, type BoxReport } from "../../../shared/box-report.ts";
+// Derives the input of the alarm conditions from the boxes' latest reports, all agents of a box together. Pure.
+import { activeAgents, reportingAgent, type BoxReport } from "../../../shared/box-report.ts";
 import type { PortsByBox } from "../../../shared/fleet.ts";
 import { allCards } from "../../../shared/gpu-cards.ts";
 import type { WatchedBox } from "./conditions.ts";
 
 /**
- * @param expected boxes of the edge's fleet file: one that never dialled is watched too
- * @param ports their servers by that file: one that it lacks is in no view, and nobody is woken for it
+ * @param expected the boxes of the edge's fleet file, including those that never dialled
+ * @param ports their servers in that file; other servers are in no view and raise no alarm
  */
 export function watchedBoxes(
   expected: readonly string[],
@@ -16,26 +16,38 @@ export function watchedBoxes(
 ): WatchedBox[] {
   return expected.map((name) => {
     const report = reports.find(({ box }) => box === name);
-    return report === undefined ? unheard(name) : watched(report, ports[name] ?? null, now);
+    return report === undefined ? notReporting(name, null) : watched(report, ports[name] ?? null, now);
   });
 }
 
-function unheard(name: string): WatchedBox {
-  return { ...NOTHING, name, lastSeenAt: null, speaks: false, draining: false, servers: [] };
-}
-
-/** @param ports null where the edge hasn't said which */
-function watched(report: BoxReport, ports: readonly number[] | null, now: number): WatchedBox {
-  const { box: name, lastSeenAgoMs, held = false } = report;
-  const speaker = speakerOf(report);
-  if (speaker === null) return { ...unheard(name), lastSeenAt: now - lastSeenAgoMs };
-  const { agent, snapshot, takesCalls } = speaker;
-  const traffic = speakingOf(report).map((one) => one.snapshot.traffic);
+function notReporting(name: string, lastSeenAt: number | null): WatchedBox {
   return {
     name,
-    lastSeenAt: now - lastSeenAgoMs,
-    speaks: true,
-    draining: held || !takesCalls,
+    lastSeenAt,
+    reporting: false,
+    draining: false,
+    servers: [],
+    temperatureC: null,
+    usageBehindMs: null,
+    journal: "ok",
+    calls: 0,
+    failed: 0,
+  };
+}
+
+/** @param ports null if the edge hasn't sent them */
+function watched(report: BoxReport, ports: readonly number[] | null, now: number): WatchedBox {
+  const { box: name, drained = false } = report;
+  const lastSeenAt = now - report.lastSeenAgoMs;
+  const reporting = reportingAgent(report);
+  if (reporting === null) return notReporting(name, lastSeenAt);
+  const { agent, snapshot, takesCalls } = reporting;
+  const traffic = activeAgents(report).map((active) => active.snapshot.traffic);
+  return {
+    name,
+    lastSeenAt,
+    reporting: true,
+    draining: drained || !takesCalls,
     servers: snapshot.servers
       .filter(({ port }) => ports === null || ports.includes(port))
       .map(({ port, state, why, restarts }) => ({
@@ -52,11 +64,3 @@ function watched(report: BoxReport, ports: readonly number[] | null, now: number
     failed: traffic.reduce((sum, { failed }) => sum + failed, 0),
   };
 }
-
-const NOTHING = {
-  temperatureC: null,
-  usageBehindMs: null,
-  journal: "ok",
-  calls: 0,
-  failed: 0,
-} as const;

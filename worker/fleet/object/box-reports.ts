@@ -1,32 +1,32 @@
-// What the fleet object tells isolates of its boxes, from the sessions there are and the boxes that were heard
-// before. Pure.
+// Builds the reports that the fleet object returns to isolates, from the linked agents' sessions and the boxes that
+// were seen before. Pure.
 import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
 import type { Session } from "./sessions.ts";
 import type { BoxRow } from "./link-store.ts";
 
-export interface Linked {
+export interface Link {
   readonly session: Session;
-  /** When it last said anything, its pings included. */
+  /** Time of its last frame or ping. */
   readonly lastSeenAt: number;
 }
 
-export function boxReports(linked: readonly Linked[], known: readonly BoxRow[], now: number): BoxReport[] {
-  return known.map(({ box, heard_at, version, held }) => {
-    const agents = linked
+export function boxReports(links: readonly Link[], known: readonly BoxRow[], now: number): BoxReport[] {
+  return known.map(({ box, seenAt, version, drained }) => {
+    const agents = links
       .filter(({ session }) => session.box === box && session.hello !== null)
       .toSorted((a, b) => b.session.linkedAt - a.session.linkedAt);
-    const lastSeenAt = Math.max(heard_at, ...agents.map((agent) => agent.lastSeenAt));
+    const lastSeenAt = Math.max(seenAt, ...agents.map((agent) => agent.lastSeenAt));
     return {
       box,
       lastSeenAgoMs: ago(lastSeenAt, now),
       version,
-      held: held === 1,
-      agents: agents.map((agent) => view(agent, now)),
+      drained: drained === 1,
+      agents: agents.map((agent) => linkedAgent(agent, now)),
     };
   });
 }
 
-function view({ session, lastSeenAt }: Linked, now: number): LinkedAgent {
+function linkedAgent({ session, lastSeenAt }: Link, now: number): LinkedAgent {
   return {
     epoch: session.hello?.epoch ?? "",
     version: session.hello?.version ?? "",
@@ -41,5 +41,5 @@ function view({ session, lastSeenAt }: Linked, now: number): LinkedAgent {
   };
 }
 
-/** A clock that was set back makes nothing older than now. */
+/** Never negative, even if the clock was set back. */
 const ago = (at: number, now: number): number => Math.max(0, now - at);

@@ -1,28 +1,32 @@
-// What the Fleet object remembers of its boxes beside their last words: their history, what happened, what should
-// wake somebody. All of it in SQLite, since the object sleeps between frames.
+// Remembers what happened to the boxes: their history, events, and alarms. Everything is in SQLite, because the Fleet
+// object hibernates between frames; what a console reads twice a second is cached, because SQLite bills every row read.
+//
+// Tables: `events` has the newest events; `courses` has each box's last status as JSON (`BoxHistory`); `alarms` has
+// the expected boxes, their ports and the alarm state as JSON, by name; `outbox` has the alarm messages that are still
+// to be delivered.
 import type { PortsByBox } from "../../../shared/fleet.ts";
 import type { FleetAlarm, FleetEvent, FleetHistory } from "../../../shared/fleet-view.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
 import {
-  look,
+  evaluate,
   NO_ALARMS,
-  raised,
-  type AlarmNews,
+  raisedAlarms,
+  type AlarmMessage,
   type AlarmState,
   type WatchedBox,
 } from "../alarms/conditions.ts";
-import { happened, type BoxHistory, type Told } from "./events.ts";
-import { HistoryRows } from "./history.ts";
+import { detectEvents, type BoxHistory, type NewEvent } from "./events.ts";
+import { HistoryStore } from "./history.ts";
 
-/** Events kept, and events told at once: a bad night's worth, and a screen's. */
+/** Events that are stored, and events that are shown: a bad night's worth, and a screen's. */
 const EVENTS_KEPT = 1_000;
-const EVENTS_TOLD = 100;
+const EVENTS_SHOWN = 100;
 
-/** Messages that couldn't be delivered and are tried again; past them the oldest goes, the log has all. */
-const OUTBOX_MOST = 50;
+/** Undelivered messages that are retried; beyond them the oldest is deleted. The events have them all. */
+const MAX_OUTBOX = 50;
 
-/** Rows of `alarms`: the boxes and servers that the edge names, and which alarms there are. */
-type Kept = "expected" | "ports" | "state";
+/** Names of the rows in `alarms`. */
+type StoredName = "expected" | "ports" | "state";
 
 interface EventRow extends Record<string, SqlStorageValue> {
   id: number;
@@ -33,19 +37,19 @@ interface EventRow extends Record<string, SqlStorageValue> {
   text: string;
 }
 
-export class FleetWatch {
+export class BoxWatch {
   readonly #sql: SqlStorage;
-  readonly #history: HistoryRows;
+  readonly #history: HistoryStore;
   /** As stored, by box. */
-  readonly #courses = new Map<string, BoxHistory>();
-  /** As stored, by name: a console asks twice a second, and every row read is billed. */
-  readonly #kept = new Map<Kept, string | null>();
-  /** The newest, as stored; null until read. */
+  readonly #histories = new Map<string, BoxHistory>();
+  /** As stored, by name. */
+  readonly #stored = new Map<StoredName, string | null>();
+  /** The newest, as stored; null until they are read. */
   #events: readonly FleetEvent[] | null = null;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    this.#history = new HistoryRows(sql);
+    this.#history = new HistoryStore(sql);
     sql.exec(
       `CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, box TEXT,
         port INTEGER, level TEXT NOT NULL, text TEXT NOT NULL)`,
@@ -54,40 +58,41 @@ export class FleetWatch {
     sql.exec("CREATE TABLE IF NOT EXISTS alarms (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID");
     sql.exec("CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, news TEXT NOT NULL)");
     for (const { box, course } of sql.exec<{ box: string; course: string }>("SELECT * FROM courses"))
-      this.#courses.set(box, JSON.parse(course) as BoxHistory);
+      this.#histories.set(box, JSON.parse(course) as BoxHistory);
   }
 
-  /** The edge's fleet file names these boxes. @param ports with these servers; null where the edge doesn't say */
+  /** Sets the boxes of the edge's fleet file. @param ports their servers; null if the edge doesn't send them */
   expect(boxes: readonly string[], ports: PortsByBox | null = null): void {
-    if (JSON.stringify(boxes) !== JSON.stringify(this.expected())) this.#keep("expected", boxes);
-    if (ports !== null && JSON.stringify(ports) !== JSON.stringify(this.ports())) this.#keep("ports", ports);
+    if (JSON.stringify(boxes) !== JSON.stringify(this.expected())) this.#store("expected", boxes);
+    if (ports !== null && JSON.stringify(ports) !== JSON.stringify(this.ports())) this.#store("ports", ports);
   }
 
   expected(): readonly string[] {
-    return (this.#read("expected") as string[] | null) ?? [...this.#courses.keys()];
+    return (this.#read("expected") as string[] | null) ?? [...this.#histories.keys()];
   }
 
   ports(): PortsByBox {
     return (this.#read("ports") as PortsByBox | null) ?? {};
   }
 
-  /** A box spoke. */
-  said(box: string, snapshot: Snapshot, now: number): void {
-    this.#history.note(box, snapshot, now);
-    const before = this.#courses.get(box) ?? null;
-    const { course, told } = happened(
+  /** Records a snapshot that describes the box. @param models what its agent announced, by port */
+  record(box: string, snapshot: Snapshot, models: ReadonlyMap<number, string>, now: number): void {
+    this.#history.add(box, snapshot, now);
+    const before = this.#histories.get(box) ?? null;
+    const { draining, journal, servers } = snapshot;
+    const { history, events } = detectEvents(
       before,
-      { draining: snapshot.draining, journal: snapshot.journal.state, servers: snapshot.servers },
+      { box, draining, journal: journal.state, servers, models },
       now,
     );
-    for (const one of told) this.note(box, one, now);
-    const text = JSON.stringify(course);
+    for (const event of events) this.addEvent(box, event, now);
+    const text = JSON.stringify(history);
     if (before !== null && text === JSON.stringify(before)) return;
-    this.#courses.set(box, course);
+    this.#histories.set(box, history);
     this.#sql.exec("INSERT OR REPLACE INTO courses VALUES (?, ?)", box, text);
   }
 
-  note(box: string | null, { port, level, text }: Told, now: number): void {
+  addEvent(box: string | null, { port, level, text }: NewEvent, now: number): void {
     this.#sql.exec(
       "INSERT INTO events (at, box, port, level, text) VALUES (?, ?, ?, ?, ?)",
       now,
@@ -100,10 +105,10 @@ export class FleetWatch {
     this.#sql.exec("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", EVENTS_KEPT);
   }
 
-  /** The newest first. */
+  /** Newest first. */
   events(): readonly FleetEvent[] {
     this.#events ??= this.#sql
-      .exec<EventRow>("SELECT * FROM events ORDER BY id DESC LIMIT ?", EVENTS_TOLD)
+      .exec<EventRow>("SELECT * FROM events ORDER BY id DESC LIMIT ?", EVENTS_SHOWN)
       .toArray()
       .map((row) => ({ ...row, level: row.level as FleetEvent["level"] }));
     return this.#events;
@@ -113,65 +118,66 @@ export class FleetWatch {
     return this.#history.read(box, minutes, now);
   }
 
-  /** Since when each server is as it is, by box and port. */
+  /** When each server entered its state, by box and port. */
   since(): Record<string, Record<string, number>> {
     return Object.fromEntries(
-      [...this.#courses].map(([box, { servers }]) => [
+      [...this.#histories].map(([box, { servers }]) => [
         box,
         Object.fromEntries(Object.entries(servers).map(([port, { since }]) => [port, since])),
       ]),
     );
   }
 
-  /** One look at what should wake somebody; what is new waits in the outbox until it is delivered. */
-  look(boxes: readonly WatchedBox[], now: number): void {
+  /** Evaluates the alarm conditions; new messages stay in the outbox until they are delivered. */
+  evaluate(boxes: readonly WatchedBox[], now: number): void {
     const before = this.#alarms();
-    const { state, news } = look(before, boxes, now);
-    // A fleet that is well costs no write.
-    if (JSON.stringify(state) !== JSON.stringify(before)) this.#keep("state", state);
-    for (const one of news) {
-      this.#sql.exec("INSERT INTO outbox (news) VALUES (?)", JSON.stringify(one));
-      const level = one.state === "raised" ? "bad" : "good";
-      const text = one.state === "raised" ? `alarm: ${one.text}` : `over: ${one.text}`;
-      this.note(null, { port: null, level, text }, now);
+    const { state, messages } = evaluate(before, boxes, now);
+    // A healthy fleet costs no write.
+    if (JSON.stringify(state) !== JSON.stringify(before)) this.#store("state", state);
+    for (const message of messages) {
+      this.#sql.exec("INSERT INTO outbox (news) VALUES (?)", JSON.stringify(message));
+      const isRaised = message.state === "raised";
+      const text = `${isRaised ? "alarm" : "recovered"}: ${message.text}`;
+      this.addEvent(null, { port: null, level: isRaised ? "bad" : "good", text }, now);
     }
-    this.#sql.exec("DELETE FROM outbox WHERE id <= (SELECT max(id) FROM outbox) - ?", OUTBOX_MOST);
+    this.#sql.exec("DELETE FROM outbox WHERE id <= (SELECT max(id) FROM outbox) - ?", MAX_OUTBOX);
   }
 
-  /** The oldest first. */
-  outbox(): { readonly id: number; readonly news: AlarmNews }[] {
+  /** Oldest first. */
+  outbox(): { readonly id: number; readonly message: AlarmMessage }[] {
     return this.#sql
       .exec<{ id: number; news: string }>("SELECT id, news FROM outbox ORDER BY id")
       .toArray()
-      .map(({ id, news }) => ({ id, news: JSON.parse(news) as AlarmNews }));
+      .map(({ id, news }) => ({ id, message: JSON.parse(news) as AlarmMessage }));
   }
 
-  delivered(id: number): void {
+  markDelivered(id: number): void {
     this.#sql.exec("DELETE FROM outbox WHERE id = ?", id);
   }
 
   alarms(): FleetAlarm[] {
-    return raised(this.#alarms()).map(({ id, since, text, advice }) => ({ id, since, text, advice }));
+    return raisedAlarms(this.#alarms()).map(({ id, since, text, advice }) => ({ id, since, text, advice }));
   }
 
   #alarms(): AlarmState {
-    return (this.#read("state") as AlarmState | null) ?? NO_ALARMS;
+    // A state that an older release stored has no `active`: its alarms are raised again.
+    return { ...NO_ALARMS, ...(this.#read("state") as AlarmState | null) };
   }
 
-  #keep(name: Kept, value: unknown): void {
+  #store(name: StoredName, value: unknown): void {
     const text = JSON.stringify(value);
     this.#sql.exec("INSERT OR REPLACE INTO alarms VALUES (?, ?)", name, text);
-    this.#kept.set(name, text);
+    this.#stored.set(name, text);
   }
 
-  #read(name: Kept): unknown {
-    let text = this.#kept.get(name);
+  #read(name: StoredName): unknown {
+    let text = this.#stored.get(name);
     if (text === undefined) {
       const rows = this.#sql
         .exec<{ state: string }>("SELECT state FROM alarms WHERE name = ?", name)
         .toArray();
       text = rows[0]?.state ?? null;
-      this.#kept.set(name, text);
+      this.#stored.set(name, text);
     }
     return text === null ? null : JSON.parse(text);
   }

@@ -1,6 +1,6 @@
-// The deployment's fleet object: the agents' sockets, what they last said and said before, the fate of failed requests,
-// and who must be woken. It has no timer and no call of its own pending, so it sleeps between frames; a session lies in
-// its socket's attachment, and its own look at the fleet is the platform's alarm.
+// The deployment's fleet object: owns the agents' sockets, the boxes' latest and past status, the failed requests and
+// the alarms. It has no timer and no pending call of its own, so it hibernates between frames. A session is stored in
+// its socket's attachment; the platform's alarm runs the object's own evaluation of the fleet.
 import { DurableObject } from "cloudflare:workers";
 import type { BoxReport } from "../../../shared/box-report.ts";
 import type { Failure, FailureFlood } from "../../../shared/failures.ts";
@@ -14,59 +14,63 @@ import {
   LINK_PORTS_HEADER,
   PING,
   PONG,
-  type EdgeFrame,
+  type BoxCommand,
   type FailedCall,
   type Snapshot,
   type UsageFrame,
 } from "../../../shared/wire.ts";
 import type { Bindings } from "../../env.ts";
 import { watchedBoxes } from "../alarms/inputs.ts";
-import { postAlert, TEST_NEWS, type Posted } from "../alarms/delivery.ts";
-import { NO_FAILURES, sortFailures } from "../../failures/sampling.ts";
-import { FailureTables } from "../../failures/store.ts";
-import { FleetWatch } from "./box-watch.ts";
-import { hear, noteMisdated, type Heard, type LinkAct, type Session } from "./sessions.ts";
-import { LinkTables } from "./link-store.ts";
+import { postAlert, TEST_MESSAGE, type Posted } from "../alarms/delivery.ts";
+import { FailureSampler } from "../../failures/sampling.ts";
+import { FailureStore } from "../../failures/store.ts";
+import { BoxWatch } from "./box-watch.ts";
+import { serverName } from "./events.ts";
+import { handleFrame, warnOfMisdated, type Handled, type LinkAction, type Session } from "./sessions.ts";
+import { LinkStore } from "./link-store.ts";
 import { end, LinkSockets, send } from "./sockets.ts";
 import { ledgerObject } from "../../stubs.ts";
 
-/** Failures taken in one call; an isolate keeps fewer. */
+/** Failures accepted in one call; an isolate sends fewer. */
 const MAX_FAILURES_A_CALL = 500;
 
-/** Floods named to whoever asks for a request that isn't kept. */
-const FLOODS_NAMED = 3;
+/** A sampling period is a minute: enough of a kind to see a pattern, and half an hour until it fills the store. */
+export const SAMPLING_LIMITS = { perKind: 300, perBatch: MAX_FAILURES_A_CALL, kinds: 2_000 } as const;
+const SAMPLING_PERIOD_MS = 60_000;
 
-/** How often the fleet is looked at for what should wake somebody, milliseconds. */
-const LOOK_MS = 15_000;
+/** Floods listed if a requested failure isn't stored. */
+const FLOODS_LISTED = 3;
 
-/** Failures told with the fleet, and over how long their codes are counted, milliseconds. */
-const FAILURES_TOLD = 50;
+/** How often the alarm conditions are evaluated. */
+const EVALUATE_MS = 15_000;
+
+/** Failures returned with the fleet's state, and the time over which their codes are counted. */
+const FAILURES_SHOWN = 50;
 const CODES_MS = 5 * 60_000;
 
-/** Longest warning there is a place for in a frame, characters. */
+/** Longest warning that fits the frame's field. */
 const MAX_WARNING = 400;
 
 export class Fleet extends DurableObject<Bindings> {
-  readonly #failures: FailureTables;
-  readonly #links: LinkTables;
-  readonly #watch: FleetWatch;
-  #pace = NO_FAILURES;
+  readonly #failures: FailureStore;
+  readonly #sampler = new FailureSampler(SAMPLING_LIMITS);
+  #samplingPeriod = 0;
+  readonly #links: LinkStore;
+  readonly #watch: BoxWatch;
   readonly #sockets: LinkSockets;
-  /** Sockets with a batch on its way to the ledger: an agent sends the next one when that is acknowledged. */
+  /** Sockets whose batch is being booked: an agent sends the next one after the acknowledgement. */
   readonly #booking = new WeakSet<WebSocket>();
 
   constructor(state: DurableObjectState, env: Bindings) {
     super(state, env);
-    this.#failures = new FailureTables(state.storage.sql);
-    this.#failures.create();
-    this.#links = new LinkTables(state.storage.sql);
-    this.#links.create();
+    this.#failures = new FailureStore(state.storage.sql);
+    this.#links = new LinkStore(state.storage.sql);
     this.#sockets = new LinkSockets(state, this.#links);
-    this.#watch = new FleetWatch(state.storage.sql);
+    this.#watch = new BoxWatch(state.storage.sql);
     state.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
-  /** An agent's upgrade. The edge has checked its token, and says for which box in a header. */
+  /** An agent's upgrade. The edge has checked its token; the headers contain its box and the edge's fleet file. */
   override async fetch(request: Request): Promise<Response> {
     const box = request.headers.get(LINK_BOX_HEADER);
     if (box === null || request.headers.get("upgrade") !== "websocket")
@@ -77,16 +81,16 @@ export class Fleet extends DurableObject<Bindings> {
     const ports = request.headers.get(LINK_PORTS_HEADER);
     if (boxes !== null)
       this.#watch.expect(boxes.split(","), ports === null ? null : (JSON.parse(ports) as PortsByBox));
-    await this.#lookLater();
+    await this.#scheduleEvaluation();
     return new Response(null, { status: 101, webSocket: client });
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     const session = this.#sockets.sessionOf(socket);
-    // Of another release, or closed by us with frames on their way.
+    // Another release wrote the session, or the socket was closed with frames still in transit.
     if (session === null)
-      return end(socket, LINK_CLOSE.protocol, "the edge lost this link's beginning; dial again");
-    await this.#follow(socket, session, hear(session, message, Date.now()));
+      return end(socket, LINK_CLOSE.protocol, "the edge lost this link's session; dial again");
+    await this.#apply(socket, session, handleFrame(session, message, Date.now()));
   }
 
   override webSocketClose(socket: WebSocket): void {
@@ -98,32 +102,32 @@ export class Fleet extends DurableObject<Bindings> {
     this.#sockets.noteClosed(socket);
   }
 
-  /** Tells every agent that a key was revoked; one that is just dialling again hears it at its hello. */
+  /** Sends a key's revocation to every agent; an agent that is dialling again receives it after its hello. */
   revoke(keyId: string): void {
-    this.#links.revoked(keyId, Date.now());
+    this.#links.noteRevoked(keyId, Date.now());
     for (const socket of this.#sockets.all()) send(socket, { t: "revoke", keyId });
   }
 
-  /** What each box last said; a box that never dialled isn't among them. */
+  /** The latest report of each box; a box that never dialled has none. */
   boxes(): readonly BoxReport[] {
     return this.#sockets.reports(Date.now());
   }
 
   /**
-   * All there is to tell of the fleet.
-   * @param expected boxes of the edge's fleet file
-   * @param ports their servers; an edge of the release before doesn't say
+   * Everything that is known about the fleet.
+   * @param expected the boxes of the edge's fleet file
+   * @param ports their servers; an edge of an older release doesn't send them
    */
-  async words(expected: readonly string[], ports: PortsByBox | null = null): Promise<FleetState> {
+  async state(expected: readonly string[], ports: PortsByBox | null = null): Promise<FleetState> {
     const now = Date.now();
     this.#watch.expect(expected, ports);
-    await this.#lookLater();
+    await this.#scheduleEvaluation();
     return {
       reports: this.#sockets.reports(now),
       since: this.#watch.since(),
       events: this.#watch.events(),
       alarms: this.#watch.alarms(),
-      failures: this.#failures.newest(FAILURES_TOLD, now),
+      failures: this.#failures.newest(FAILURES_SHOWN, now),
       byCode: this.#failures.byCode(now - CODES_MS),
     };
   }
@@ -132,23 +136,33 @@ export class Fleet extends DurableObject<Bindings> {
     return this.#watch.history(box, minutes, Date.now());
   }
 
-  /** Tells a box's agents what an operator wants; how many were told. */
-  order(box: string, frame: Extract<EdgeFrame, { t: "drain" | "resume" | "restart" }>): number {
-    if (frame.t !== "restart") this.#links.hold(box, frame.t === "drain");
+  /** Sends an operator's command to a box's agents; returns the number of agents that it was sent to. */
+  command(box: string, frame: BoxCommand): number {
+    if (frame.t !== "restart") this.#links.setDrained(box, frame.t === "drain");
     const sockets = this.#sockets.openOf(box);
     for (const socket of sockets) send(socket, frame);
-    // A wish to drain or resume is kept for an agent that dials later; a restart that nobody hears of isn't one.
+    // A drain or resume is stored for agents that dial later; a restart that no agent receives is not.
     if (frame.t === "restart" && sockets.length === 0) return 0;
     const port = frame.t === "restart" ? frame.port : null;
-    this.#watch.note(box, { port, level: "info", text: ORDERS[frame.t] }, Date.now());
+    const name = port === null ? box : serverName(box, port, this.#sockets.modelOn(box, port));
+    const text = `${name}: ${COMMAND_TEXT[frame.t]} by an operator`;
+    this.#watch.addEvent(box, { port, level: "info", text }, Date.now());
     return sockets.length;
   }
 
-  async testAlert(): Promise<Posted> {
-    return postAlert(this.env.ALERT_WEBHOOK_URL, { ...TEST_NEWS, since: Date.now() });
+  /** The names of `state` and `command` until this release: a Worker that isn't replaced yet calls them. */
+  async words(expected: readonly string[], ports: PortsByBox | null = null): Promise<FleetState> {
+    return this.state(expected, ports);
+  }
+  order(box: string, frame: BoxCommand): number {
+    return this.command(box, frame);
   }
 
-  /** Looks for what should wake somebody. Run again by the platform where it throws: a look repeated tells nothing twice. */
+  async testAlert(): Promise<Posted> {
+    return postAlert(this.env.ALERT_WEBHOOK_URL, { ...TEST_MESSAGE, since: Date.now() });
+  }
+
+  /** Evaluates the alarms. The platform runs it again if it throws; a repeated evaluation creates no second message. */
   override async alarm(): Promise<void> {
     try {
       const now = Date.now();
@@ -158,31 +172,22 @@ export class Fleet extends DurableObject<Bindings> {
         this.#sockets.reports(now),
         now,
       );
-      this.#watch.look(boxes, now);
+      this.#watch.evaluate(boxes, now);
       await this.#deliver();
     } finally {
-      await this.ctx.storage.setAlarm(Date.now() + LOOK_MS);
+      await this.ctx.storage.setAlarm(Date.now() + EVALUATE_MS);
     }
-  }
-
-  /** In order; the first that can't be delivered waits for the next look, and the others behind it. */
-  async #deliver(): Promise<void> {
-    for (const { id, news } of this.#watch.outbox()) {
-      if ((await postAlert(this.env.ALERT_WEBHOOK_URL, news)) === "failed") return;
-      this.#watch.delivered(id);
-    }
-  }
-
-  async #lookLater(): Promise<void> {
-    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + LOOK_MS);
   }
 
   noteFailures(failures: readonly Failure[], floods: readonly FailureFlood[]): void {
     const now = Date.now();
-    const sorted = sortFailures(this.#pace, failures.slice(0, MAX_FAILURES_A_CALL), now);
-    this.#pace = sorted.pace;
-    const counted = [...floods.slice(0, MAX_FAILURES_A_CALL), ...sorted.floods];
-    this.ctx.storage.transactionSync(() => this.#failures.add(sorted.singles, counted, now));
+    const period = Math.floor(now / SAMPLING_PERIOD_MS);
+    if (period !== this.#samplingPeriod) this.#sampler.startPeriod();
+    this.#samplingPeriod = period;
+    for (const failure of failures.slice(0, MAX_FAILURES_A_CALL)) this.#sampler.add(failure);
+    const sampled = this.#sampler.take();
+    const counted = [...floods.slice(0, MAX_FAILURES_A_CALL), ...sampled.floods];
+    this.ctx.storage.transactionSync(() => this.#failures.add(sampled.failures, counted, now));
   }
 
   failure(requestId: string): Failure | null {
@@ -191,76 +196,83 @@ export class Fleet extends DurableObject<Bindings> {
 
   /** The largest floods of the last day: failures that were only counted. */
   floods(): readonly FailureFlood[] {
-    return this.#failures.floods(FLOODS_NAMED, Date.now());
+    return this.#failures.floods(FLOODS_LISTED, Date.now());
   }
 
-  async #follow(socket: WebSocket, before: Session, { session, acts }: Heard): Promise<void> {
-    this.#sockets.keep(socket, session);
-    if (session.snapshot !== null && session.snapshot !== before.snapshot)
-      this.#noteSnapshot(session, session.snapshot);
-    for (const act of acts) await this.#do(socket, session, act);
-  }
-
-  async #do(socket: WebSocket, session: Session, act: LinkAct): Promise<void> {
-    switch (act.act) {
-      case "warn":
-        return send(socket, { t: "warning", message: act.message.slice(0, MAX_WARNING) });
-      case "close":
-        return end(socket, act.code, act.reason);
-      case "greet":
-        return this.#sockets.greet(socket, session, act.epoch, Date.now());
-      case "note":
-        return this.noteFailures(
-          act.calls.map((call) => failureOf(call, session.box, Date.now())),
-          [],
-        );
-      case "book":
-        return this.#book(socket, session.box, act.batch);
+  /** Delivers in order; a message that fails waits for the next evaluation, and so do the messages after it. */
+  async #deliver(): Promise<void> {
+    for (const { id, message } of this.#watch.outbox()) {
+      if ((await postAlert(this.env.ALERT_WEBHOOK_URL, message)) === "failed") return;
+      this.#watch.markDelivered(id);
     }
   }
 
-  #noteSnapshot(session: Session, snapshot: Snapshot): void {
-    if (this.#sockets.reportsForBox(session)) this.#watch.said(session.box, snapshot, Date.now());
+  async #scheduleEvaluation(): Promise<void> {
+    const { storage } = this.ctx;
+    if ((await storage.getAlarm()) === null) await storage.setAlarm(Date.now() + EVALUATE_MS);
   }
 
-  /** Acknowledges what the ledger keeps, and nothing else: without an answer the agent sends the batch again. */
-  async #book(socket: WebSocket, box: string, { epoch, after, calls }: UsageFrame): Promise<void> {
+  async #apply(socket: WebSocket, before: Session, { session, actions }: Handled): Promise<void> {
+    this.#sockets.keep(socket, session);
+    if (session.snapshot !== null && session.snapshot !== before.snapshot)
+      this.#recordSnapshot(session, session.snapshot);
+    for (const action of actions) await this.#run(socket, session, action);
+  }
+
+  async #run(socket: WebSocket, session: Session, action: LinkAction): Promise<void> {
+    switch (action.kind) {
+      case "warn":
+        return send(socket, { t: "warning", message: action.message.slice(0, MAX_WARNING) });
+      case "close":
+        return end(socket, action.code, action.reason);
+      case "greet":
+        return this.#sockets.greet(socket, session, action.epoch, Date.now());
+      case "note-failed": {
+        const now = Date.now();
+        return this.noteFailures(
+          action.calls.map((call) => failureOf(call, session.box, now)),
+          [],
+        );
+      }
+      case "book":
+        return this.#book(socket, session.box, action.batch);
+    }
+  }
+
+  #recordSnapshot(session: Session, snapshot: Snapshot): void {
+    if (!this.#sockets.reportsForBox(session)) return;
+    const models = new Map(session.hello?.servers.map(({ port, model }) => [port, model]));
+    this.#watch.record(session.box, snapshot, models, Date.now());
+  }
+
+  /** Acknowledges only what the ledger has stored: without an acknowledgement the agent sends the batch again. */
+  async #book(socket: WebSocket, box: string, batch: UsageFrame): Promise<void> {
     if (this.#booking.has(socket)) return;
     this.#booking.add(socket);
+    const { epoch, after: ackedSeq, calls } = batch;
     try {
       const ledger = ledgerObject(this.env);
-      const { upTo, lastSeq = upTo, misdated } = await ledger.apply(box, epoch, after, calls);
+      const { upTo, lastSeq = upTo, misdated } = await ledger.apply(box, epoch, ackedSeq, calls);
       send(socket, { t: "ack", epoch, upTo: lastSeq });
       const session = this.#sockets.sessionOf(socket);
       if (misdated > 0 && session !== null)
-        await this.#follow(socket, session, noteMisdated(session, misdated));
+        await this.#apply(socket, session, warnOfMisdated(session, misdated));
     } catch {
-      // The ledger restarts, or is out of reach.
+      // The ledger is restarting or unreachable.
     } finally {
       this.#booking.delete(socket);
     }
   }
 }
 
-/** A call that broke in its answer, as its box tells it. */
+/** A call that broke after its answer had started, as its box reports it. */
 function failureOf(
   { requestId, keyId, code, route, port, agoMs }: FailedCall,
   box: string,
   now: number,
 ): Failure {
   const at = port === null ? box : `${box}:${port}`;
-  return {
-    requestId,
-    at: now - agoMs,
-    code,
-    route,
-    key: keyId,
-    cause: `in the midst of its answer, at ${at}`,
-  };
+  return { requestId, at: now - agoMs, code, route, key: keyId, cause: `during its answer, at ${at}` };
 }
 
-const ORDERS = {
-  drain: "an operator drains it",
-  resume: "an operator lets it take calls again",
-  restart: "an operator has it restarted",
-} as const;
+const COMMAND_TEXT = { drain: "drained", resume: "resumed", restart: "restarted" } as const;

@@ -1,44 +1,59 @@
-// The last 24 hours of every box, one row every ten seconds, in the Fleet object's SQLite: what the console draws.
+// Stores the last 24 hours of every box for the console's charts, in the Fleet object's SQLite: one row every ten
+// seconds. A GPU reading keeps the wire's field names in the code; the columns have shorter ones.
+//
+// Table `history`, by box and time: `gpu_gib`, `utilization`, `temperature`, `power` of all cards together; `tokens`
+// (per second), `busy` and `waiting` of all servers together; `servers`, the GPU memory of each server as JSON by port.
 import { DAY_MS } from "../../../shared/calendar.ts";
 import type { FleetHistory } from "../../../shared/fleet-view.ts";
 import { allCards } from "../../../shared/gpu-cards.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
 
-/** One row of a box every so long, milliseconds. */
+/** Interval between two rows of a box. */
 export const HISTORY_STEP_MS = 10_000;
 
-/** Rows are kept for so long, milliseconds: 8,640 a box. */
+/** Age at which rows are deleted: 8,640 of a box are stored. */
 export const HISTORY_KEPT_MS = DAY_MS;
 
-/** Old rows are removed once in so many, a write each time being more than the row itself. */
+/** Old rows are deleted once in this many inserts: deleting each time would cost more writes than the rows. */
 const PRUNE_EVERY = 60;
 
-/** Most points of an answer: a chart has about as many pixels. */
+/** Maximum number of points in an answer: a chart has about as many pixels. */
 const MAX_POINTS = 720;
 
-/** Box by box, those too that the fleet lost: without the box's name it would read the whole table each time. */
+/** Deletes box by box, so that it uses the primary key, and includes boxes that have left the fleet. */
 const PRUNE = `WITH RECURSIVE names(box) AS (
     SELECT min(box) FROM history
     UNION ALL SELECT (SELECT min(box) FROM history WHERE box > names.box) FROM names WHERE names.box IS NOT NULL
   ) DELETE FROM history WHERE box IN (SELECT box FROM names) AND at < ?`;
 
-interface Row extends Record<string, SqlStorageValue> {
-  at: number;
-  gpu_gib: number | null;
-  utilization: number | null;
-  temperature: number | null;
-  power: number | null;
-  tokens: number | null;
-  busy: number | null;
-  waiting: number | null;
-  servers: string;
-}
+/**
+ * Averages over steps. A bound number is a REAL, and so is its quotient, hence the cast. Next to max() SQLite takes
+ * the bare column `servers` from the row that has the maximum: the newest one of the step.
+ */
+const READ = `SELECT max(at) AS at, avg(gpu_gib) AS memoryUsedGib, avg(utilization) AS utilizationPercent,
+    avg(temperature) AS temperatureC, avg(power) AS powerWatts, avg(tokens) AS tokensPerSecond, avg(busy) AS busy,
+    avg(waiting) AS waiting, servers
+  FROM history WHERE box = ? AND at >= ? GROUP BY CAST(at / ? AS INTEGER) ORDER BY at`;
 
-export class HistoryRows {
+/** The columns of an answer that have one figure in each row. */
+const FIGURES = [
+  "memoryUsedGib",
+  "utilizationPercent",
+  "temperatureC",
+  "powerWatts",
+  "tokensPerSecond",
+  "busy",
+  "waiting",
+] as const;
+type Figure = (typeof FIGURES)[number];
+
+type Row = Record<Figure, number | null> & { at: number; servers: string };
+
+export class HistoryStore {
   readonly #sql: SqlStorage;
-  /** When each box's newest row is from; asked once after a restart. */
+  /** Time of each box's newest row; queried once after a restart. */
   readonly #newest = new Map<string, number>();
-  #written = 0;
+  #inserted = 0;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -50,48 +65,34 @@ export class HistoryRows {
     );
   }
 
-  /** Notes what a box said, unless it is less than ten seconds since. */
-  note(box: string, said: Pick<Snapshot, "servers" | "gpus">, now: number): void {
+  /** Adds a row, unless the box has one for this step already. */
+  add(box: string, { servers, gpus }: Pick<Snapshot, "servers" | "gpus">, now: number): void {
     const at = now - (now % HISTORY_STEP_MS);
     if (this.#newestOf(box) >= at) return;
     this.#newest.set(box, at);
-    const cards = allCards(said.gpus);
-    const { servers } = said;
+    const { memoryUsedGib, utilizationPercent, temperatureC, powerWatts } = allCards(gpus);
     this.#sql.exec(
       "INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       box,
       at,
-      cards.memoryUsedGib,
-      cards.utilizationPercent,
-      cards.temperatureC,
-      cards.powerWatts,
-      sumKnown(servers.map((server) => server.tokensPerSecond)),
+      memoryUsedGib,
+      utilizationPercent,
+      temperatureC,
+      powerWatts,
+      sumOfKnown(servers.map((server) => server.tokensPerSecond)),
       servers.reduce((sum, server) => sum + server.busy, 0),
       servers.reduce((sum, server) => sum + server.waiting, 0),
       JSON.stringify(Object.fromEntries(servers.map(({ port, gpuGib }) => [port, gpuGib]))),
     );
-    this.#written += 1;
-    if (this.#written % PRUNE_EVERY === 1) {
-      this.#sql.exec(PRUNE, now - HISTORY_KEPT_MS);
-    }
+    this.#inserted += 1;
+    if (this.#inserted % PRUNE_EVERY === 1) this.#sql.exec(PRUNE, now - HISTORY_KEPT_MS);
   }
 
-  /** The last `minutes` of a box: averages over steps long enough that no more than 720 are answered. */
+  /** The last `minutes` of a box, averaged over steps that are long enough for at most 720 points. */
   read(box: string, minutes: number, now: number): FleetHistory {
     const spanMs = Math.min(minutes * 60_000, HISTORY_KEPT_MS);
     const stepMs = Math.ceil(spanMs / MAX_POINTS / HISTORY_STEP_MS) * HISTORY_STEP_MS;
-    // A bound number is a REAL, and so is what it divides. Beside max() SQLite takes the other columns from the row that has it: of a step's servers the newest.
-    const rows = this.#sql
-      .exec<Row>(
-        `SELECT max(at) AS at, avg(gpu_gib) AS gpu_gib, avg(utilization) AS utilization,
-          avg(temperature) AS temperature, avg(power) AS power, avg(tokens) AS tokens, avg(busy) AS busy,
-          avg(waiting) AS waiting, servers
-        FROM history WHERE box = ? AND at >= ? GROUP BY CAST(at / ? AS INTEGER) ORDER BY at`,
-        box,
-        now - spanMs,
-        stepMs,
-      )
-      .toArray();
+    const rows = this.#sql.exec<Row>(READ, box, now - spanMs, stepMs).toArray();
     return historyOf(box, stepMs, rows);
   }
 
@@ -110,23 +111,18 @@ export class HistoryRows {
 function historyOf(box: string, stepMs: number, rows: readonly Row[]): FleetHistory {
   const servers = rows.map((row) => JSON.parse(row.servers) as Record<string, number | null>);
   const ports = [...new Set(servers.flatMap((one) => Object.keys(one)))];
+  const columns = FIGURES.map((figure) => [figure, rows.map((row) => row[figure])] as const);
   return {
     box,
     stepS: stepMs / 1000,
     at: rows.map((row) => row.at),
-    memoryUsedGib: rows.map((row) => row.gpu_gib),
-    utilizationPercent: rows.map((row) => row.utilization),
-    temperatureC: rows.map((row) => row.temperature),
-    powerWatts: rows.map((row) => row.power),
-    tokensPerSecond: rows.map((row) => row.tokens),
-    busy: rows.map((row) => row.busy),
-    waiting: rows.map((row) => row.waiting),
+    ...(Object.fromEntries(columns) as Record<Figure, (number | null)[]>),
     serverGib: Object.fromEntries(ports.map((port) => [port, servers.map((one) => one[port] ?? null)])),
   };
 }
 
-/** Null where nobody knows; what some don't know is left out. */
-function sumKnown(figures: readonly (number | null)[]): number | null {
+/** Ignores unknown figures; null if all are unknown. */
+function sumOfKnown(figures: readonly (number | null)[]): number | null {
   const known = figures.filter((figure) => figure !== null);
   return known.length === 0 ? null : known.reduce((sum, figure) => sum + figure, 0);
 }

@@ -1,36 +1,36 @@
-// What of the links must outlive a socket: when each box was last heard, which are drained by an operator's wish, and
-// the revocations that an agent which is just dialling again has missed. A few rows each.
+// Stores what must outlive a box's sockets: when it was last seen, whether an operator drained it, and the recent
+// revocations, which an agent that is dialling again has missed.
+//
+// Tables: `boxes` has a row for each box that was ever linked; `held` has the boxes that an operator drained;
+// `revocations` has the keys revoked within the last two minutes. A few rows each.
 
-/** A revocation is of use for as long as a call may wait in a box's queue, and a dial may take. */
+/** A revocation matters for as long as a call can be queued on a box, plus the time to dial again. */
 const REVOCATION_MS = 120_000;
 
-/** Revocations told to an agent that comes back; more in two minutes are somebody's script. */
+/** Revocations sent to an agent that comes back; only a script revokes more within two minutes. */
 const MAX_REVOCATIONS = 1_000;
 
 export interface BoxRow extends Record<string, SqlStorageValue> {
   box: string;
-  heard_at: number;
+  seenAt: number;
   version: string;
-  /** 1 where an operator drained it. */
-  held: number;
+  /** 1 if an operator drained it. */
+  drained: number;
 }
 
-export class LinkTables {
+export class LinkStore {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-  }
-
-  create(): void {
-    this.#sql.exec(
+    sql.exec(
       "CREATE TABLE IF NOT EXISTS boxes (box TEXT PRIMARY KEY, heard_at INTEGER, version TEXT) WITHOUT ROWID",
     );
-    this.#sql.exec("CREATE TABLE IF NOT EXISTS held (box TEXT PRIMARY KEY) WITHOUT ROWID");
-    this.#sql.exec("CREATE TABLE IF NOT EXISTS revocations (key TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID");
+    sql.exec("CREATE TABLE IF NOT EXISTS held (box TEXT PRIMARY KEY) WITHOUT ROWID");
+    sql.exec("CREATE TABLE IF NOT EXISTS revocations (key TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID");
   }
 
-  heard(box: string, at: number, version: string): void {
+  noteSeen(box: string, at: number, version: string): void {
     this.#sql.exec(
       `INSERT INTO boxes VALUES (?, ?, ?) ON CONFLICT DO UPDATE
        SET heard_at = max(heard_at, excluded.heard_at), version = excluded.version`,
@@ -43,22 +43,22 @@ export class LinkTables {
   boxes(): BoxRow[] {
     return this.#sql
       .exec<BoxRow>(
-        "SELECT box, heard_at, version, box IN (SELECT box FROM held) AS held FROM boxes ORDER BY box",
+        "SELECT box, heard_at AS seenAt, version, box IN (SELECT box FROM held) AS drained FROM boxes ORDER BY box",
       )
       .toArray();
   }
 
-  /** An operator's wish holds until it is taken back: an agent that dials anew hears of it. */
-  hold(box: string, held: boolean): void {
-    const statement = held ? "INSERT OR IGNORE INTO held VALUES (?)" : "DELETE FROM held WHERE box = ?";
+  /** A drain holds until a resume: an agent that dials again receives it then. */
+  setDrained(box: string, drained: boolean): void {
+    const statement = drained ? "INSERT OR IGNORE INTO held VALUES (?)" : "DELETE FROM held WHERE box = ?";
     this.#sql.exec(statement, box);
   }
 
-  isHeld(box: string): boolean {
+  isDrained(box: string): boolean {
     return this.#sql.exec("SELECT 1 FROM held WHERE box = ?", box).toArray().length > 0;
   }
 
-  revoked(key: string, now: number): void {
+  noteRevoked(key: string, now: number): void {
     this.#sql.exec("DELETE FROM revocations WHERE at < ?", now - REVOCATION_MS);
     this.#sql.exec(
       "INSERT INTO revocations VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
@@ -67,7 +67,7 @@ export class LinkTables {
     );
   }
 
-  /** Keys revoked lately. */
+  /** The keys that were revoked recently. */
   revocations(now: number): string[] {
     return this.#sql
       .exec<{ key: string }>(

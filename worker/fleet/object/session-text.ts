@@ -1,19 +1,22 @@
-// A link's session as the text that its socket carries through hibernation: 16 KiB at most, so what is least needed
-// goes first where a box has many servers. Pure. Nothing it is given makes it throw.
+// Converts a link's session to the text that its socket carries through hibernation, and back. The text has at most
+// 16 KiB, so a box with many servers loses its least important fields first. Pure; no input makes it throw.
 import type { Snapshot } from "../../../shared/wire.ts";
 import type { Session } from "./sessions.ts";
 
-/** The platform's bound on an attachment, less what its serializer puts around a text. */
+/** The platform's limit for an attachment, less what its serializer adds around a text. */
 const MAX_CHARACTERS = 16_384 - 64;
 
-/** Raised when the text's shape changes: one of another release is as good as none. */
-const VERSION = 1;
+/** Raised when the text's shape changes; a text of another version is ignored. */
+const VERSION = 2;
 
-/** In ASCII, a character a byte. */
+/** Longest free text (reasons, card names) in the first shortened form. */
+const SHORT_TEXT = 40;
+
+/** ASCII only, so that its length is its size in bytes. */
 export function sessionText(session: Session): string {
   let left = session;
-  for (const lighter of [rounded, withShortWords, withoutWords]) {
-    left = lighter(left);
+  for (const shorten of [keepAll, shortTexts, noTexts]) {
+    left = shorten(left);
     const text = asciiJson({ v: VERSION, ...left });
     if (text.length <= MAX_CHARACTERS) return text;
   }
@@ -24,7 +27,7 @@ export function sessionText(session: Session): string {
   }
 }
 
-/** Null for what this release didn't write. */
+/** Null for a text that this version didn't write. */
 export function sessionOf(text: unknown): Session | null {
   if (typeof text !== "string") return null;
   try {
@@ -35,50 +38,25 @@ export function sessionOf(text: unknown): Session | null {
   }
 }
 
-/** Figures come with up to 17 digits, of which people read three. */
-function rounded(session: Session): Session {
-  return withSnapshot(session, (snapshot) => ({
-    ...snapshot,
-    servers: snapshot.servers.map((server) => ({
-      ...server,
-      waitMs: round(server.waitMs),
-      tokensPerSecond: round(server.tokensPerSecond),
-      gpuGib: round(server.gpuGib),
-    })),
-    gpus:
-      snapshot.gpus?.map((gpu) => ({
-        name: gpu.name,
-        memoryUsedGib: round(gpu.memoryUsedGib),
-        memoryTotalGib: round(gpu.memoryTotalGib),
-        utilizationPercent: round(gpu.utilizationPercent),
-        temperatureC: round(gpu.temperatureC),
-        powerWatts: round(gpu.powerWatts),
-      })) ?? null,
-  }));
-}
+const keepAll = (session: Session): Session => session;
 
-const round = (figure: number | null): number | null =>
-  figure === null ? null : Math.round(figure * 1000) / 1000;
+const shortTexts = (session: Session): Session => cutTexts(session, SHORT_TEXT);
 
-function withShortWords(session: Session): Session {
-  return cutWords(session, 40);
-}
-
-function withoutWords(session: Session): Session {
-  const { hello } = cutWords(session, 0);
+function noTexts(session: Session): Session {
+  const { hello } = session;
   const servers = hello?.servers.map(({ port }) => ({ port, model: "" })) ?? [];
-  return { ...cutWords(session, 0), hello: hello === null ? null : { ...hello, servers } };
+  return { ...cutTexts(session, 0), hello: hello === null ? null : { ...hello, servers } };
 }
 
-function cutWords(session: Session, most: number): Session {
+function cutTexts(session: Session, max: number): Session {
   return withSnapshot(session, (snapshot) => ({
     ...snapshot,
-    servers: snapshot.servers.map((server) => ({ ...server, why: server.why.slice(0, most) })),
-    gpus: snapshot.gpus?.map((gpu) => ({ ...gpu, name: gpu.name?.slice(0, most) ?? null })) ?? null,
+    servers: snapshot.servers.map((server) => ({ ...server, why: server.why.slice(0, max) })),
+    gpus: snapshot.gpus?.map((gpu) => ({ ...gpu, name: gpu.name?.slice(0, max) ?? null })) ?? null,
   }));
 }
 
-/** The last resort: the first of the servers and cards. Each round leaves fewer, and none at all fits. */
+/** The last resort: only the first servers and cards. Each round halves them, and an empty snapshot always fits. */
 function halved(session: Session): Session {
   return withSnapshot(session, (snapshot) => ({
     ...snapshot,
@@ -94,8 +72,13 @@ function withSnapshot(session: Session, change: (snapshot: Snapshot) => Snapshot
 }
 
 function asciiJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll(
+  return JSON.stringify(value, threeDecimals).replaceAll(
     /[\u0080-\uffff]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
+}
+
+/** Agents send rounded figures; one that doesn't must not fill the text with digits. */
+function threeDecimals(_name: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isInteger(value) ? Math.round(value * 1000) / 1000 : value;
 }

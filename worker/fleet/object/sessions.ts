@@ -1,5 +1,6 @@
-// One agent's link as a pure core: what each frame changes in its session and what is to be done about it. The
-// session is what outlives hibernation. Whatever an agent says, a link ends with words and a code or goes on.
+// Handles the frames of one agent's link as a pure core: what each frame changes in the session, and the actions that
+// follow. The session is what outlives hibernation. Whatever an agent sends, its link continues or is closed with a
+// reason and a code.
 import {
   AgentFrame,
   CLOCK_OFF_MS,
@@ -13,39 +14,39 @@ import {
   type UsageFrame,
 } from "../../../shared/wire.ts";
 
-/** Frames read of one socket in a second; batches are sent one by one, so that more is a fault. The rest is dropped unread. */
+/** Frames read from one socket in a second; the rest is dropped unread. An agent sends its batches one at a time. */
 const MAX_FRAMES_A_SECOND = 50;
 /** An agent sends one at most. */
 const MAX_SNAPSHOTS_A_SECOND = 4;
 
 export interface Session {
   readonly box: string;
-  /** The edge's own fleet file, when the agent dialled. */
+  /** Hash of the edge's own fleet file when the agent dialled. */
   readonly fleetHash: string;
   readonly linkedAt: number;
   readonly lastSeenAt: number;
   readonly hello: Pick<Hello, "epoch" | "version" | "servers"> | null;
   readonly leaving: boolean;
-  /** What operators should know of it. */
+  /** What operators should know about it. */
   readonly warning: string | null;
   readonly snapshot: Snapshot | null;
   readonly snapshotAt: number;
-  /** The last warning it was sent: said once, not once a frame. */
-  readonly told: string | null;
-  readonly pace: { readonly second: number; readonly frames: number; readonly snapshots: number };
+  /** The last warning sent to the agent: a repeated one is sent once, not with every frame. */
+  readonly lastWarning: string | null;
+  readonly rate: { readonly second: number; readonly frames: number; readonly snapshots: number };
 }
 
-export type LinkAct =
-  | { readonly act: "warn"; readonly message: string }
-  | { readonly act: "close"; readonly code: number; readonly reason: string }
-  /** It said who it is: an older socket of the same process goes. */
-  | { readonly act: "greet"; readonly epoch: string }
-  | { readonly act: "book"; readonly batch: UsageFrame }
-  | { readonly act: "note"; readonly calls: readonly FailedCall[] };
+export type LinkAction =
+  | { readonly kind: "warn"; readonly message: string }
+  | { readonly kind: "close"; readonly code: number; readonly reason: string }
+  /** It sent its hello: older sockets of the same process are closed. */
+  | { readonly kind: "greet"; readonly epoch: string }
+  | { readonly kind: "book"; readonly batch: UsageFrame }
+  | { readonly kind: "note-failed"; readonly calls: readonly FailedCall[] };
 
-export interface Heard {
+export interface Handled {
   readonly session: Session;
-  readonly acts: readonly LinkAct[];
+  readonly actions: readonly LinkAction[];
 }
 
 export function newSession(box: string, fleetHash: string, now: number): Session {
@@ -59,54 +60,53 @@ export function newSession(box: string, fleetHash: string, now: number): Session
     warning: null,
     snapshot: null,
     snapshotAt: 0,
-    told: null,
-    pace: { second: 0, frames: 0, snapshots: 0 },
+    lastWarning: null,
+    rate: { second: 0, frames: 0, snapshots: 0 },
   };
 }
 
-export function hear(before: Session, frame: string | ArrayBuffer, now: number): Heard {
-  const session = { ...before, lastSeenAt: now, pace: nextPace(before.pace, now) };
-  if (session.pace.frames > MAX_FRAMES_A_SECOND) return { session, acts: [] };
-  if (typeof frame !== "string") return ending(session, "protocol", "frames are text");
-  if (frame.length > MAX_FRAME_BYTES) return ending(session, "protocol", "the frame is too large");
-  const read = readFrame(AgentFrame, frame);
-  if (!read.ok) return hearWrong(session, frame, read.reason);
-  const said = read.value;
-  if (said.t === "hello") return hearHello(session, said, now);
-  if (session.hello === null) return ending(session, "protocol", "the first frame is hello");
-  switch (said.t) {
+export function handleFrame(before: Session, text: string | ArrayBuffer, now: number): Handled {
+  const session = { ...before, lastSeenAt: now, rate: nextRate(before.rate, now) };
+  if (session.rate.frames > MAX_FRAMES_A_SECOND) return { session, actions: [] };
+  if (typeof text !== "string") return close(session, "protocol", "frames are text");
+  if (text.length > MAX_FRAME_BYTES) return close(session, "protocol", "the frame is too large");
+  const read = readFrame(AgentFrame, text);
+  if (!read.ok) return handleInvalid(session, text, read.reason);
+  const frame = read.value;
+  if (frame.t === "hello") return handleHello(session, frame, now);
+  if (session.hello === null) return close(session, "protocol", "the first frame must be hello");
+  switch (frame.t) {
     case "snapshot":
-      return hearSnapshot(session, said, now);
+      return handleSnapshot(session, frame, now);
     case "usage":
-      return ascends(said)
-        ? { session, acts: [{ act: "book", batch: said }] }
-        : warned(session, "the calls of a usage frame are in order of their numbers, all above its after");
+      return isAscending(frame)
+        ? { session, actions: [{ kind: "book", batch: frame }] }
+        : warn(session, "the calls of a usage frame must be in order of their seq, all above its after");
     case "failed":
-      return { session, acts: [{ act: "note", calls: said.calls }] };
+      return { session, actions: [{ kind: "note-failed", calls: frame.calls }] };
     case "bye":
-      return { session: { ...session, leaving: true }, acts: [] };
+      return { session: { ...session, leaving: true }, actions: [] };
   }
 }
 
-/** Calls of this agent were dated so far off that they are booked at the hour they came. */
-export function noteMisdated(session: Session, calls: number): Heard {
-  const message = `${calls} calls were dated more than ${CLOCK_OFF_MS / 60_000} minutes ahead or longer ago than hours are kept, and are booked at the hour they came; see to the box's clock`;
-  return warned({ ...session, warning: session.warning ?? message }, message);
+/** Some calls of this agent had a start time that can't be right. */
+export function warnOfMisdated(session: Session, calls: number): Handled {
+  const message = `${calls} calls were dated more than ${CLOCK_OFF_MS / 60_000} minutes in the future, or before the oldest stored hour, and are booked at their arrival; check the box's clock`;
+  return warn({ ...session, warning: session.warning ?? message }, message);
 }
 
-function hearHello(session: Session, hello: Hello, now: number): Heard {
-  if (hello.box !== session.box)
-    return ending(session, "box", "hello names another box than the token is for");
+function handleHello(session: Session, hello: Hello, now: number): Handled {
+  if (hello.box !== session.box) return close(session, "box", "hello names a different box than the token");
   const warning = differences(session.fleetHash, hello, now);
   const greeted: Session = {
     ...session,
     hello: { epoch: hello.epoch, version: hello.version, servers: hello.servers },
     warning,
   };
-  const acts: LinkAct[] = [{ act: "greet", epoch: hello.epoch }];
-  if (warning === null) return { session: greeted, acts };
-  const told = warned(greeted, warning);
-  return { session: told.session, acts: [...acts, ...told.acts] };
+  const greet: LinkAction = { kind: "greet", epoch: hello.epoch };
+  if (warning === null) return { session: greeted, actions: [greet] };
+  const warned = warn(greeted, warning);
+  return { session: warned.session, actions: [greet, ...warned.actions] };
 }
 
 function differences(fleetHash: string, hello: Hello, now: number): string | null {
@@ -115,65 +115,67 @@ function differences(fleetHash: string, hello: Hello, now: number): string | nul
   const found = [
     ...(hello.fleetHash === fleetHash
       ? []
-      : ["its fleet file is not the edge's: deploy the boxes' agents first, then the edge"]),
+      : ["its fleet file differs from the edge's: deploy the boxes' agents first, then the edge"]),
     ...(Math.abs(offMs) <= CLOCK_OFF_MS
       ? []
-      : [`its clock is ${minutes} minutes ${offMs > 0 ? "ahead" : "behind"}: set it, as by chrony or ntpd`]),
+      : [
+          `its clock is ${minutes} minutes ${offMs > 0 ? "ahead" : "behind"}: set it, for example with chrony or ntpd`,
+        ]),
   ];
   return found.length === 0 ? null : found.join("; ");
 }
 
-function hearSnapshot(session: Session, snapshot: Snapshot, now: number): Heard {
-  const snapshots = session.pace.snapshots + 1;
-  const paced = { ...session, pace: { ...session.pace, snapshots } };
+function handleSnapshot(session: Session, snapshot: Snapshot, now: number): Handled {
+  const snapshots = session.rate.snapshots + 1;
+  const counted = { ...session, rate: { ...session.rate, snapshots } };
   const isLate = session.snapshot !== null && snapshot.seq <= session.snapshot.seq;
-  if (isLate || snapshots > MAX_SNAPSHOTS_A_SECOND) return { session: paced, acts: [] };
-  return { session: { ...paced, snapshot, snapshotAt: now }, acts: [] };
+  if (isLate || snapshots > MAX_SNAPSHOTS_A_SECOND) return { session: counted, actions: [] };
+  return { session: { ...counted, snapshot, snapshotAt: now }, actions: [] };
 }
 
-/** A known frame with a wrong figure costs that frame alone; what isn't this protocol ends the link. */
-function hearWrong(session: Session, frame: string, reason: string): Heard {
-  const { t, v } = outline(frame);
+/** A known frame with an invalid field is ignored with a warning; anything outside this protocol closes the link. */
+function handleInvalid(session: Session, text: string, reason: string): Handled {
+  const { t, v } = outline(text);
   if (t === "hello" && v !== WIRE_VERSION)
-    return ending(
+    return close(
       session,
       "version",
-      `the edge speaks version ${WIRE_VERSION} of the link; deploy the same release on both sides`,
+      `the edge has version ${WIRE_VERSION} of the link; deploy the same release on both sides`,
     );
   const isKnown = t === "snapshot" || t === "usage" || t === "failed" || t === "bye";
-  return isKnown && session.hello !== null ? warned(session, reason) : ending(session, "protocol", reason);
+  return isKnown && session.hello !== null ? warn(session, reason) : close(session, "protocol", reason);
 }
 
-/** What kind of frame it means to be. */
-function outline(frame: string): { readonly t?: unknown; readonly v?: unknown } {
+/** The type and version of an invalid frame, as far as they can be read. */
+function outline(text: string): { readonly t?: unknown; readonly v?: unknown } {
   try {
-    const value: unknown = JSON.parse(frame);
+    const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null ? value : {};
   } catch {
     return {};
   }
 }
 
-function ending(session: Session, why: keyof typeof LINK_CLOSE, reason: string): Heard {
+function close(session: Session, cause: keyof typeof LINK_CLOSE, reason: string): Handled {
   return {
     session,
-    acts: [
-      { act: "warn", message: reason },
-      { act: "close", code: LINK_CLOSE[why], reason },
+    actions: [
+      { kind: "warn", message: reason },
+      { kind: "close", code: LINK_CLOSE[cause], reason },
     ],
   };
 }
 
-function warned(session: Session, message: string): Heard {
-  if (session.told === message) return { session, acts: [] };
-  return { session: { ...session, told: message }, acts: [{ act: "warn", message }] };
+function warn(session: Session, message: string): Handled {
+  if (session.lastWarning === message) return { session, actions: [] };
+  return { session: { ...session, lastWarning: message }, actions: [{ kind: "warn", message }] };
 }
 
-function nextPace(pace: Session["pace"], now: number): Session["pace"] {
+function nextRate(rate: Session["rate"], now: number): Session["rate"] {
   const second = Math.floor(now / 1000);
-  return second === pace.second ? { ...pace, frames: pace.frames + 1 } : { second, frames: 1, snapshots: 0 };
+  return second === rate.second ? { ...rate, frames: rate.frames + 1 } : { second, frames: 1, snapshots: 0 };
 }
 
-function ascends({ after, calls }: UsageFrame): boolean {
-  return calls.every(({ seq }, at) => seq > (at === 0 ? after : (calls[at - 1]?.seq ?? 0)));
+function isAscending({ after: ackedSeq, calls }: UsageFrame): boolean {
+  return calls.every(({ seq }, at) => seq > (at === 0 ? ackedSeq : (calls[at - 1]?.seq ?? 0)));
 }

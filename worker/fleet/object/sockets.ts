@@ -1,14 +1,14 @@
-// Holds the agents' hibernating sockets and each one's session. A session is kept in its socket's attachment, so it
+// Owns the agents' hibernating sockets and each one's session. A session is stored in its socket's attachment, so it
 // survives hibernation; its text is read once per wake-up. Sends and closes never throw: connections break, and the
 // agent dials again.
 import type { BoxReport } from "../../../shared/box-report.ts";
 import { LINK_CLOSE, type EdgeFrame } from "../../../shared/wire.ts";
-import { boxReports } from "./box-reports.ts";
-import type { LinkTables } from "./link-store.ts";
+import { boxReports, type Link } from "./box-reports.ts";
+import type { LinkStore } from "./link-store.ts";
 import { newSession, type Session } from "./sessions.ts";
 import { sessionOf, sessionText } from "./session-text.ts";
 
-/** Sockets of one box: two while it reloads, and a few half-open ones that nothing has detected yet. */
+/** Sockets of one box: two during a reload, and a few half-open ones that nothing has detected yet. */
 const MAX_SOCKETS_A_BOX = 6;
 
 /** Longest close reason that we send; the platform allows 123 bytes. */
@@ -16,22 +16,23 @@ const MAX_REASON = 120;
 
 export class LinkSockets {
   readonly #state: DurableObjectState;
-  readonly #links: LinkTables;
+  readonly #store: LinkStore;
   /** The attachments' sessions, parsed. */
   readonly #sessions = new WeakMap<WebSocket, Session>();
 
-  constructor(state: DurableObjectState, links: LinkTables) {
+  constructor(state: DurableObjectState, store: LinkStore) {
     this.#state = state;
-    this.#links = links;
+    this.#store = store;
   }
 
-  /** Accepts a box's new socket; with too many of them, the one last seen longest ago is closed. */
+  /** Accepts a box's new socket; beyond the limit the one last seen longest ago is closed. */
   accept(socket: WebSocket, box: string, fleetHash: string, now: number): void {
     this.#state.acceptWebSocket(socket, [box]);
     this.keep(socket, newSession(box, fleetHash, now));
     this.#closeSurplus(box, socket);
   }
 
+  /** Null if another release wrote the attachment. */
   sessionOf(socket: WebSocket): Session | null {
     return this.#sessions.get(socket) ?? sessionOf(socket.deserializeAttachment());
   }
@@ -51,43 +52,47 @@ export class LinkSockets {
   }
 
   reports(now: number): readonly BoxReport[] {
-    const linked = this.all()
+    const links = this.all()
       .filter(isOpen)
-      .flatMap((socket) => {
+      .flatMap((socket): Link[] => {
         const session = this.sessionOf(socket);
         return session === null ? [] : [{ session, lastSeenAt: this.#lastSeenAt(socket, session) }];
       });
-    return boxReports(linked, this.#links.boxes(), now);
+    return boxReports(links, this.#store.boxes(), now);
   }
 
-  /** Whether this session reports for its box: of two agents during a reload, the one that takes calls does. */
-  reportsForBox({ box, leaving, snapshot }: Session): boolean {
-    const takes = !leaving && snapshot?.draining === false;
-    return takes || !this.#state.getWebSockets(box).some((socket) => this.#takesCalls(socket));
+  /** The model that a linked agent of the box announced for a port. */
+  modelOn(box: string, port: number): string | undefined {
+    const servers = this.openOf(box).flatMap((socket) => this.sessionOf(socket)?.hello?.servers ?? []);
+    return servers.find((server) => server.port === port)?.model;
   }
 
-  /** Ends older links of a process that dialled again, and sends its new link what it has missed. */
+  /** Whether this session describes its box: of two agents during a reload, the one that takes calls does. */
+  reportsForBox(session: Session): boolean {
+    if (takesCalls(session)) return true;
+    return !this.openOf(session.box).some((socket) => {
+      const other = this.sessionOf(socket);
+      return other !== null && takesCalls(other);
+    });
+  }
+
+  /** Closes older links of a process that dialled again, and sends the new link what it has missed. */
   greet(socket: WebSocket, session: Session, epoch: string, now: number): void {
     for (const other of this.#state.getWebSockets(session.box)) {
       if (other === socket || this.sessionOf(other)?.hello?.epoch !== epoch) continue;
-      send(other, { t: "warning", message: "a newer link of the same process took this one's place" });
+      send(other, { t: "warning", message: "a newer link of the same process replaced this one" });
       end(other, LINK_CLOSE.replaced, "replaced by a newer link of the same process");
     }
-    this.#links.heard(session.box, session.lastSeenAt, session.hello?.version ?? "");
-    if (this.#links.isHeld(session.box)) send(socket, { t: "drain" });
-    for (const keyId of this.#links.revocations(now)) send(socket, { t: "revoke", keyId });
+    this.#store.noteSeen(session.box, session.lastSeenAt, session.hello?.version ?? "");
+    if (this.#store.isDrained(session.box)) send(socket, { t: "drain" });
+    for (const keyId of this.#store.revocations(now)) send(socket, { t: "revoke", keyId });
   }
 
-  /** Stores when a socket that closes was last seen. */
+  /** Stores when a closing socket was last seen. */
   noteClosed(socket: WebSocket): void {
     const session = this.sessionOf(socket);
     if (session === null || session.hello === null) return;
-    this.#links.heard(session.box, this.#lastSeenAt(socket, session), session.hello.version);
-  }
-
-  #takesCalls(socket: WebSocket): boolean {
-    const session = isOpen(socket) ? this.sessionOf(socket) : null;
-    return session?.snapshot?.draining === false && !session.leaving;
+    this.#store.noteSeen(session.box, this.#lastSeenAt(socket, session), session.hello.version);
   }
 
   #closeSurplus(box: string, newest: WebSocket): void {
@@ -101,7 +106,7 @@ export class LinkSockets {
       end(socket, LINK_CLOSE.tooMany, "too many links of this box; the one last seen longest ago is closed");
   }
 
-  /** The platform answers pings without waking the object; it knows when. */
+  /** Pings don't wake the object: the platform answers them and records the time. */
   #lastSeenAt(socket: WebSocket, session: Session): number {
     const pingedAt = this.#state.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
     return Math.max(session.lastSeenAt, pingedAt);
@@ -110,11 +115,13 @@ export class LinkSockets {
 
 const isOpen = (socket: WebSocket): boolean => socket.readyState === WebSocket.OPEN;
 
+const takesCalls = ({ leaving, snapshot }: Session): boolean => !leaving && snapshot?.draining === false;
+
 export function send(socket: WebSocket, frame: EdgeFrame): void {
   try {
     socket.send(JSON.stringify(frame));
   } catch {
-    // It has closed; the agent dials again.
+    // The socket is closed; the agent dials again.
   }
 }
 
@@ -122,6 +129,6 @@ export function end(socket: WebSocket, code: number, reason: string): void {
   try {
     socket.close(code, reason.slice(0, MAX_REASON));
   } catch {
-    // It has closed already.
+    // The socket is closed already.
   }
 }

@@ -24,7 +24,7 @@ function boxOf(now: number, more: Partial<WatchedBox> = {}): WatchedBox {
   return {
     name: "north",
     lastSeenAt: now,
-    speaks: true,
+    reporting: true,
     draining: false,
     servers: [SERVER],
     temperatureC: 60,
@@ -36,7 +36,7 @@ function boxOf(now: number, more: Partial<WatchedBox> = {}): WatchedBox {
   };
 }
 
-/** Looks every five seconds at what a box says at that moment; what was told, with when after the start. */
+/** Looks every five seconds at what a box says at that time; what was told, with when after the start. */
 function watch(
   forMs: number,
   said: (atMs: number) => Partial<WatchedBox>,
@@ -67,7 +67,7 @@ describe("an alarm is told once when it counts, and once when it is over", () =>
   });
 
   it("a box that was never heard of, a minute after the first look", () => {
-    const never = { lastSeenAt: null, speaks: false, servers: [] };
+    const never = { lastSeenAt: null, reporting: false, servers: [] };
     expect(watch(120_000, () => never).told).toEqual(["60 s: box-silent:north raised"]);
   });
 
@@ -144,7 +144,7 @@ describe("nobody is woken", () => {
   it("by the end of an alarm whose box merely fell silent, nor later than in time by a link that breaks", () => {
     const speechless = (at: number): Partial<WatchedBox> => ({
       lastSeenAt: START + at - 5_000,
-      speaks: false,
+      reporting: false,
       servers: [],
       temperatureC: null,
     });
@@ -190,7 +190,7 @@ it("whatever happens, raised and recovered alternate, nothing is told before its
               state: random.pick(["ready", "down", "slow"] as const),
               restarts: random.whole(0, 5),
             }),
-            ...(random.chance(0.9) ? {} : { speaks: false, servers: [], temperatureC: null, calls: 0 }),
+            ...(random.chance(0.9) ? {} : { reporting: false, servers: [], temperatureC: null, calls: 0 }),
           }),
         ],
         now,

@@ -1,11 +1,11 @@
 // An alarm as a message: in the form that whoever listens reads, with the runbook's line, once and whole.
 import { describe, expect, it } from "vitest";
-import { ADVICE, type AlarmNews } from "../../../../worker/fleet/alarms/conditions.ts";
-import { alertMessage, postAlert, TEST_NEWS } from "../../../../worker/fleet/alarms/delivery.ts";
+import { ADVICE, type AlarmMessage } from "../../../../worker/fleet/alarms/conditions.ts";
+import { alertMessage, postAlert, TEST_MESSAGE } from "../../../../worker/fleet/alarms/delivery.ts";
 import { standIn } from "../../support/origin.ts";
 
 const SINCE = Date.parse("2026-11-23T03:00:00Z");
-const RAISED: AlarmNews = {
+const RAISED: AlarmMessage = {
   id: "heat:north",
   kind: "heat",
   state: "raised",
@@ -13,7 +13,7 @@ const RAISED: AlarmNews = {
   advice: ADVICE.heat,
   since: SINCE,
 };
-const OVER: AlarmNews = { ...RAISED, state: "recovered" };
+const OVER: AlarmMessage = { ...RAISED, state: "recovered" };
 const HOOK = "https://hooks.example/T0/B0/x?token=y";
 
 describe("to a chat's webhook or a program", () => {
@@ -48,7 +48,7 @@ describe("to a chat's webhook or a program", () => {
 
   it.each(Object.entries(ADVICE))("fits what Discord takes, 2,000 characters: %s", (kind, advice) => {
     const text = `${"M".repeat(128)} on ${"n".repeat(128)}:65535 is slow: ${"w".repeat(200)}.`;
-    const news = { ...RAISED, kind: kind as AlarmNews["kind"], text, advice };
+    const news = { ...RAISED, kind: kind as AlarmMessage["kind"], text, advice };
     const { content } = JSON.parse(alertMessage(HOOK, news).body) as { content: string };
     expect(content).toContain(advice);
     expect(content.length).toBeLessThan(2_000);
@@ -113,10 +113,10 @@ describe("a post", () => {
     const sent = standIn(() => {
       throw new TypeError("connection refused");
     });
-    expect(await postAlert(HOOK, TEST_NEWS)).toBe("failed");
-    expect(await postAlert("no address", TEST_NEWS)).toBe("failed");
+    expect(await postAlert(HOOK, TEST_MESSAGE)).toBe("failed");
+    expect(await postAlert("no address", TEST_MESSAGE)).toBe("failed");
     expect(sent).toHaveLength(1);
-    expect([await postAlert(undefined, TEST_NEWS), await postAlert("", TEST_NEWS)]).toEqual([
+    expect([await postAlert(undefined, TEST_MESSAGE), await postAlert("", TEST_MESSAGE)]).toEqual([
       "unset",
       "unset",
     ]);

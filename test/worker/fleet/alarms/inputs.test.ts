@@ -23,7 +23,7 @@ const watched = (agents: readonly LinkedAgent[], lastSeenAgoMs?: number) =>
 
 const CARD = { name: "a card", memoryUsedGib: 1, memoryTotalGib: 24, utilizationPercent: 1, powerWatts: 1 };
 const UNKNOWN = {
-  speaks: false,
+  reporting: false,
   servers: [],
   temperatureC: null,
   usageBehindMs: null,
@@ -67,7 +67,7 @@ describe("the boxes that are watched", () => {
     expect(watched([linkedAgent({ snapshot })])).toEqual({
       name: "north",
       lastSeenAt: NOW - 1_000,
-      speaks: true,
+      reporting: true,
       draining: false,
       servers: [
         { port: 9000, model: "Model-1", state: "down", why: "nothing listens", restarts: 3 },
@@ -144,7 +144,7 @@ describe("of two agents during a reload", () => {
     expect(watched([linkedAgent({ snapshot: said({ draining: true }) })])).toMatchObject({ draining: true });
     expect(watched([linkedAgent({ leaving: true })])).toMatchObject({ draining: true });
     // Its agent hasn't heard of the wish yet.
-    const [held] = watchedBoxes(["north"], {}, [{ ...report([linkedAgent()]), held: true }], NOW);
+    const [held] = watchedBoxes(["north"], {}, [{ ...report([linkedAgent()]), drained: true }], NOW);
     expect(held).toMatchObject({ draining: true, servers: [{ state: "ready" }] });
   });
 });

@@ -5,7 +5,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import type { Snapshot } from "../../../../shared/wire.ts";
 import type { WatchedBox } from "../../../../worker/fleet/alarms/conditions.ts";
-import { FleetWatch } from "../../../../worker/fleet/object/box-watch.ts";
+import { BoxWatch } from "../../../../worker/fleet/object/box-watch.ts";
 import { linkServer, readSnapshot } from "../../support/agents.ts";
 
 const START = 1_800_000_000_000;
@@ -26,7 +26,7 @@ function said(
 const boxOf = (name: string, more: Partial<WatchedBox> = {}): WatchedBox => ({
   name,
   lastSeenAt: null,
-  speaks: false,
+  reporting: false,
   draining: false,
   servers: [],
   temperatureC: null,
@@ -42,7 +42,7 @@ const written = (sql: SqlStorage): number => sql.exec<{ n: number }>("SELECT tot
 describe("what happened", () => {
   it("is told the newest first, with numbers that grow, and since when each server is as it is", async () => {
     await withSql((sql) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       watch.said("north", said(), START);
       watch.said("north", said({ state: "down", why: "nothing listens" }), START + 1_000);
       watch.said("north", said({ restarts: 1 }), START + 7_100);
@@ -58,10 +58,10 @@ describe("what happened", () => {
 
   it("goes on after the object's restart where it was", async () => {
     await withSql((sql) => {
-      const before = new FleetWatch(sql);
+      const before = new BoxWatch(sql);
       before.said("north", said(), START);
       before.said("north", said({ state: "down" }), START + 1_000);
-      const after = new FleetWatch(sql);
+      const after = new BoxWatch(sql);
       after.said("north", said({ state: "down" }), START + 2_000);
       expect(after.events()).toEqual(before.events());
       expect(after.events()).toHaveLength(1);
@@ -72,7 +72,7 @@ describe("what happened", () => {
 
   it("is bounded: the newest hundred are told, the newest thousand kept", async () => {
     await withSql((sql) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       for (let at = 0; at < 1_200; at += 1)
         watch.note("north", { port: null, level: "info", text: `event ${at}` }, START + at);
       expect(watch.events().map(({ text }) => text)).toEqual(
@@ -84,7 +84,7 @@ describe("what happened", () => {
 
   it("costs no write where a box says the same again", async () => {
     await withSql((sql) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       watch.said("north", said(), START);
       const before = written(sql);
       watch.said("north", said({ tokensPerSecond: 7, busy: 2 }), START + 1_000);
@@ -100,19 +100,19 @@ describe("what happened", () => {
 describe("the boxes that are expected", () => {
   it("are those the edge named last, also after a restart; before that, those that ever spoke", async () => {
     await withSql((sql) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       expect(watch.expected()).toEqual([]);
       watch.said("north", said(), START);
       expect(watch.expected()).toEqual(["north"]);
       watch.expect(["north", "south"]);
       watch.expect(["south", "east"]);
-      expect(new FleetWatch(sql).expected()).toEqual(["south", "east"]);
+      expect(new BoxWatch(sql).expected()).toEqual(["south", "east"]);
     });
   });
 
   it("have the servers the edge named last; an edge that doesn't say changes nothing, nor does one that says the same", async () => {
     await withSql((sql) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       expect(watch.ports()).toEqual({});
       watch.expect(["north"], { north: [9000, 9001] });
       watch.expect(["north"], { north: [9000] });
@@ -120,7 +120,7 @@ describe("the boxes that are expected", () => {
       watch.expect(["north"]);
       watch.expect(["north"], { north: [9000] });
       expect(written(sql)).toBe(before);
-      expect(new FleetWatch(sql).ports()).toEqual({ north: [9000] });
+      expect(new BoxWatch(sql).ports()).toEqual({ north: [9000] });
     });
   });
 });
@@ -128,10 +128,10 @@ describe("the boxes that are expected", () => {
 describe("an alarm", () => {
   it("is a message in the outbox and an event, stands while it holds, and is told nobody twice over a restart", async () => {
     await withSql((sql) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       watch.look([boxOf("north")], START);
       watch.look([boxOf("north")], START + 60_000);
-      const after = new FleetWatch(sql);
+      const after = new BoxWatch(sql);
       after.look([boxOf("north")], START + 60_000);
       after.look([boxOf("north")], START + 75_000);
       const [message, ...others] = after.outbox();
@@ -146,7 +146,7 @@ describe("an alarm", () => {
 
   it("that is over leaves the list and is told as an event; a box that the fleet has no more takes its alarms along", async () => {
     await withSql((sql) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       for (const at of [0, 60_000]) watch.look([boxOf("north")], START + at);
       watch.look([], START + 75_000);
       expect(watch.alarms()).toEqual([]);
@@ -158,7 +158,7 @@ describe("an alarm", () => {
 
   it("waits in the outbox in order until it is delivered, the newest fifty of them", async () => {
     await withSql((sql) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       const boxes = Array.from({ length: 60 }, (_, at) => boxOf(`box-${at}`));
       watch.look(boxes, START);
       watch.look(boxes, START + 60_000);

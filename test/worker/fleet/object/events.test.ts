@@ -1,21 +1,21 @@
-// What is told of a box's words: what happened, in words, once.
+// What is told of a box's words: what detectEvents, in words, once.
 import { describe, expect, it } from "vitest";
 import {
-  happened,
+  detectEvents,
   type BoxHistory,
-  type SaidBox,
-  type SaidServer,
+  type BoxStatus,
+  type ServerStatus,
 } from "../../../../worker/fleet/object/events.ts";
 
-const SERVER: SaidServer = { port: 9001, state: "ready", why: "", restarts: 2, continued: 0 };
+const SERVER: ServerStatus = { port: 9001, state: "ready", why: "", restarts: 2, continued: 0 };
 
-/** Tells one server's words in order, a moment in milliseconds each; gives all that was told, in order. */
+/** Tells one server's words in order, a time in milliseconds each; gives all that was told, in order. */
 function telling(
-  ...words: readonly (readonly [at: number, said: Partial<SaidServer>, box?: Partial<SaidBox>])[]
+  ...words: readonly (readonly [at: number, said: Partial<ServerStatus>, box?: Partial<BoxStatus>])[]
 ): string[] {
   let course: BoxHistory | null = null;
   return words.flatMap(([at, said, box]) => {
-    const heard = happened(
+    const heard = detectEvents(
       course,
       { draining: false, journal: "ok", servers: [{ ...SERVER, ...said }], ...box },
       at,

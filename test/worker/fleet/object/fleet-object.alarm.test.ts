@@ -45,8 +45,8 @@ async function watched(
     return new Response(null, { status });
   });
   await postingTo(fleet, { ALERT_WEBHOOK_URL: HOOK });
-  await fleet.words(boxes);
-  /** The platform's alarm at a moment after the start. */
+  await fleet.state(boxes);
+  /** The platform's alarm at a time after the start. */
   const lookAt = async (afterMs: number): Promise<void> => {
     clock.to(START + afterMs);
     expect(await runDurableObjectAlarm(fleet)).toBe(true);
@@ -68,20 +68,20 @@ describe("an alarm", () => {
     expect(attempts).toEqual([]);
     for (const at of [60_000, 75_000, 90_000]) await lookAt(at);
     expect(attempts).toEqual(["box-silent:north raised"]);
-    expect((await fleet.words(["north"])).alarms.map(({ id }) => id)).toEqual(["box-silent:north"]);
+    expect((await fleet.state(["north"])).alarms.map(({ id }) => id)).toEqual(["box-silent:north"]);
     const agent = await linked(fleet, "north");
     agent.send(snapshot(1));
     await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(1));
     for (const at of [91_000, 106_000, 119_000]) await lookAt(at);
     expect(attempts).toEqual(["box-silent:north raised", "box-silent:north recovered"]);
-    expect((await fleet.words(["north"])).alarms).toEqual([]);
+    expect((await fleet.state(["north"])).alarms).toEqual([]);
   });
 
   it("is told with no word of anything but the fleet, and as an event too", async () => {
     const { fleet, lookAt } = await watched(["north"]);
     await lookAt(0);
     await lookAt(MINUTE);
-    expect((await fleet.words(["north"])).events).toMatchObject([
+    expect((await fleet.state(["north"])).events).toMatchObject([
       { box: null, port: null, level: "bad", text: "alarm: north has never reported in." },
     ]);
   });
@@ -96,7 +96,7 @@ describe("an alarm", () => {
       clock.to(START + at);
       await runDurableObjectAlarm(fleet);
     }
-    const { alarms } = await fleet.words(["north", "south"]);
+    const { alarms } = await fleet.state(["north", "south"]);
     expect(alarms.map(({ id }) => id)).toContain("box-silent:south");
   });
 
@@ -112,7 +112,7 @@ describe("an alarm", () => {
         [LINK_PORTS_HEADER]: JSON.stringify({ north: [9000] }),
       },
     });
-    await byQuestion.words(["north"], { north: [9000] });
+    await byQuestion.state(["north"], { north: [9000] });
     for (const fleet of [byLink, byQuestion]) {
       const agent = await linked(fleet, "north");
       const says = async (seq: number): Promise<void> => {
@@ -131,7 +131,7 @@ describe("an alarm", () => {
         await says(seq);
         await runDurableObjectAlarm(fleet);
       }
-      const { alarms } = await fleet.words(["north"]);
+      const { alarms } = await fleet.state(["north"]);
       expect(alarms.map(({ id }) => id).filter((id) => id.startsWith("not-ready"))).toEqual([
         "not-ready:north:9000",
       ]);
@@ -145,7 +145,7 @@ describe("an alarm", () => {
     await lookAt(0);
     await lookAt(MINUTE);
     expect(await outboxSize(fleet)).toBe(0);
-    expect((await fleet.words(["north"])).alarms).toHaveLength(1);
+    expect((await fleet.state(["north"])).alarms).toHaveLength(1);
     await postingTo(fleet, { ALERT_WEBHOOK_URL: HOOK });
     await lookAt(MINUTE + LOOK_MS);
     expect(attempts).toEqual([]);
@@ -203,7 +203,7 @@ describe("what was told and what waits", () => {
     expect(attempts).toHaveLength(2);
     expect(taken).toEqual(["box-silent:north raised"]);
     await evictDurableObject(fleet);
-    expect((await fleet.words(["north"])).alarms).toHaveLength(1);
+    expect((await fleet.state(["north"])).alarms).toHaveLength(1);
   });
 
   it("are told once where a look breaks off and the platform repeats it", async () => {
@@ -224,7 +224,7 @@ describe("what was told and what waits", () => {
     for (let tries = 0; tries < 3; tries += 1)
       await runInDurableObject(fleet, async (instance: Fleet) => instance.alarm());
     expect(attempts).toEqual(["box-silent:north raised"]);
-    expect((await fleet.words(["north"])).events).toHaveLength(1);
+    expect((await fleet.state(["north"])).events).toHaveLength(1);
   });
 });
 
@@ -241,7 +241,7 @@ describe("the next look", () => {
     const first = (await next(fleet)) ?? 0;
     expect(first).toBe(START + LOOK_MS);
     clock.to(START + 9_000);
-    await fleet.words(["north"]);
+    await fleet.state(["north"]);
     expect(await next(fleet)).toBe(first);
     clock.to(START + LOOK_MS);
     await runDurableObjectAlarm(fleet);

@@ -3,9 +3,9 @@ import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { FAILURES_KEPT, type Failure } from "../../../../shared/failures.ts";
-import { FailureTables } from "../../../../worker/failures/store.ts";
+import { FailureStore } from "../../../../worker/failures/store.ts";
 import { HISTORY_STEP_MS } from "../../../../worker/fleet/object/history.ts";
-import { FleetWatch } from "../../../../worker/fleet/object/box-watch.ts";
+import { BoxWatch } from "../../../../worker/fleet/object/box-watch.ts";
 import { readSnapshot } from "../../support/agents.ts";
 
 const START = 1_800_000_000_000;
@@ -41,7 +41,7 @@ const failure = (n: number, at: number): Failure => ({
 describe("the rows that are read", () => {
   it("of failures are none where nothing failed since, and of their codes those of the last minutes", async () => {
     await metered((sql, readBy) => {
-      const tables = new FailureTables(sql);
+      const tables = new FailureStore(sql);
       tables.create();
       const many = Array.from({ length: FAILURES_KEPT }, (_, n) => failure(n, START));
       tables.add(many, [], START);
@@ -62,7 +62,7 @@ describe("the rows that are read", () => {
 
   it("of events and alarms are none where nothing happened since", async () => {
     await metered((sql, readBy) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       const look = () => {
         watch.expect(["north"], { north: [9000] });
         watch.alarms();
@@ -80,7 +80,7 @@ describe("the rows that are read", () => {
 
   it("to forget a box's history are about those that are forgotten, of a box too that the fleet lost", async () => {
     await metered((sql, readBy) => {
-      const watch = new FleetWatch(sql);
+      const watch = new BoxWatch(sql);
       const says = (box: string, step: number) =>
         watch.said(box, readSnapshot(1), START + step * HISTORY_STEP_MS);
       for (let step = 0; step < 300; step += 1) says("lost", step);

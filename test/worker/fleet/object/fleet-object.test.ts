@@ -115,18 +115,18 @@ describe("what a box last said", () => {
     expect((await fleet.boxes())[0]?.lastSeenAgoMs).toBe(8_000);
   });
 
-  it("is remembered as drained from the moment an operator says so, until it is resumed, through hibernation", async () => {
+  it("is remembered as drained from the time an operator says so, until it is resumed, through hibernation", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     agent.send(snapshot(1));
-    await fleet.order("north", { t: "drain" });
-    expect((await fleet.boxes())[0]?.held).toBe(true);
+    await fleet.command("north", { t: "drain" });
+    expect((await fleet.boxes())[0]?.drained).toBe(true);
     await evictDurableObject(fleet, { webSockets: "hibernate" });
-    expect((await fleet.boxes())[0]?.held).toBe(true);
+    expect((await fleet.boxes())[0]?.drained).toBe(true);
     const next = await linked(fleet, "north", "epoch-2");
     await untilHolds(() => expect(next.frames).toContainEqual({ t: "drain" }));
-    await fleet.order("north", { t: "resume" });
-    expect((await fleet.boxes())[0]?.held).toBe(false);
+    await fleet.command("north", { t: "resume" });
+    expect((await fleet.boxes())[0]?.drained).toBe(false);
     await untilHolds(() => expect(next.frames.at(-1)).toEqual({ t: "resume" }));
   });
 
@@ -239,7 +239,7 @@ describe("what the object remembers of a box", () => {
   it("tells each change once, however often the object hibernates between the words of it", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
-    const words = () => fleet.words(["north"]);
+    const words = () => fleet.state(["north"]);
     let seq = 0;
     const said = async (state: string, restarts: number): Promise<void> => {
       clock.to(START + (seq += 1) * 1_000);

@@ -2,11 +2,11 @@
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { HISTORY_KEPT_MS, HISTORY_STEP_MS, HistoryRows } from "../../../../worker/fleet/object/history.ts";
+import { HISTORY_KEPT_MS, HISTORY_STEP_MS, HistoryStore } from "../../../../worker/fleet/object/history.ts";
 
 const START = 1_800_000_000_000;
 
-type Said = Parameters<HistoryRows["note"]>[1];
+type Said = Parameters<HistoryStore["note"]>[1];
 
 function said(gib: number | null, tokens: number | null = 10): Said {
   const server = {
@@ -45,7 +45,7 @@ async function withSql(work: (sql: SqlStorage) => void): Promise<void> {
 describe("a box's history", () => {
   it("has one row every ten seconds, however often the box speaks", async () => {
     await withSql((sql) => {
-      const rows = new HistoryRows(sql);
+      const rows = new HistoryStore(sql);
       for (let at = 0; at < 60_000; at += 500) rows.note("north", said(at / 10_000), START + at);
       const found = rows.read("north", 15, START + 60_000);
       expect(found.stepS).toBe(HISTORY_STEP_MS / 1000);
@@ -63,7 +63,7 @@ describe("a box's history", () => {
 
   it("says null where nobody could tell, never 0", async () => {
     await withSql((sql) => {
-      const rows = new HistoryRows(sql);
+      const rows = new HistoryStore(sql);
       rows.note("north", { ...said(null, null), gpus: null }, START);
       expect(rows.read("north", 15, START)).toMatchObject({
         memoryUsedGib: [null],
@@ -76,7 +76,7 @@ describe("a box's history", () => {
 
   it("is of all its cards together", async () => {
     await withSql((sql) => {
-      const rows = new HistoryRows(sql);
+      const rows = new HistoryStore(sql);
       const cards = [said(4), said(3)].flatMap(({ gpus }) => gpus ?? []);
       const [one, other] = cards;
       if (one === undefined || other === undefined) throw new Error("there are two cards");
@@ -93,7 +93,7 @@ describe("a box's history", () => {
 
   it("of a day is told in at most 720 steps, averaged, and nothing older is kept", async () => {
     await withSql((sql) => {
-      const rows = new HistoryRows(sql);
+      const rows = new HistoryStore(sql);
       const end = START + HISTORY_KEPT_MS + 60 * 60_000;
       for (let at = START; at < end; at += HISTORY_STEP_MS) rows.note("north", said(4), at);
       const found = rows.read("north", 1440, end);
@@ -108,8 +108,8 @@ describe("a box's history", () => {
 
   it("goes on where it was after the object's restart, and keeps boxes apart", async () => {
     await withSql((sql) => {
-      new HistoryRows(sql).note("north", said(1), START);
-      const after = new HistoryRows(sql);
+      new HistoryStore(sql).note("north", said(1), START);
+      const after = new HistoryStore(sql);
       after.note("north", said(9), START + 5_000);
       after.note("south", said(2), START + 5_000);
       expect(after.read("north", 15, START + 5_000).memoryUsedGib).toEqual([1]);

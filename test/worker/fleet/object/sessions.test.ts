@@ -2,15 +2,15 @@
 import { describe, expect, it } from "vitest";
 import { LINK_CLOSE, MAX_FRAME_BYTES } from "../../../../shared/wire.ts";
 import { SEEDS, SeededRandom } from "../../../support/seeded-random.ts";
-import { hear, newSession, type Heard, type Session } from "../../../../worker/fleet/object/sessions.ts";
+import { handleFrame, newSession, type Handled, type Session } from "../../../../worker/fleet/object/sessions.ts";
 import { sessionOf, sessionText } from "../../../../worker/fleet/object/session-text.ts";
 import { FLEET_HASH, hello, linkServer, snapshot } from "../../support/agents.ts";
 import { call } from "../../support/usage.ts";
 
 const NOON = Date.parse("2026-11-23T12:00:00Z");
 const fresh = (): Session => newSession("north", FLEET_HASH, NOON);
-const say = (session: Session, frame: unknown, now = NOON): Heard =>
-  hear(session, JSON.stringify(frame), now);
+const say = (session: Session, frame: unknown, now = NOON): Handled =>
+  handleFrame(session, JSON.stringify(frame), now);
 const greeted = (): Session => say(fresh(), hello({ now: NOON })).session;
 const usage = (after: number, seqs: readonly number[]) => ({
   t: "usage",
@@ -21,8 +21,8 @@ const usage = (after: number, seqs: readonly number[]) => ({
 
 describe("an agent's hello", () => {
   it("that differs in nothing is greeted without a word", () => {
-    const { session, acts } = say(fresh(), hello({ now: NOON }));
-    expect(acts).toEqual([{ act: "greet", epoch: "epoch-1" }]);
+    const { session, actions } = say(fresh(), hello({ now: NOON }));
+    expect(actions).toEqual([{ kind: "greet", epoch: "epoch-1" }]);
     expect(session).toMatchObject({ warning: null, hello: { epoch: "epoch-1", version: "1.2.3" } });
   });
 
@@ -31,19 +31,19 @@ describe("an agent's hello", () => {
     ["a clock that is ahead", { now: NOON + 3_600_000 }, /60 minutes ahead/],
     ["a clock that is behind", { now: NOON - 3_600_000 }, /60 minutes behind/],
   ])("with %s is greeted, warned and noted for operators", (_, more, words) => {
-    const { session, acts } = say(fresh(), hello(more));
-    expect(acts.map(({ act }) => act)).toEqual(["greet", "warn"]);
+    const { session, actions } = say(fresh(), hello(more));
+    expect(actions.map(({ kind }) => kind)).toEqual(["greet", "warn"]);
     expect(session.warning).toMatch(words);
   });
 
   it("for another box than the token's ends the link", () => {
-    expect(say(fresh(), hello({ box: "south" })).acts.at(-1)).toMatchObject({ code: LINK_CLOSE.box });
+    expect(say(fresh(), hello({ box: "south" })).actions.at(-1)).toMatchObject({ code: LINK_CLOSE.box });
   });
 
   it.each([0, 2, "1", null, undefined])("of version %s ends the link and says which one it speaks", (v) => {
-    const { acts } = say(fresh(), hello({ v }));
-    expect(acts.map(({ act }) => act)).toEqual(["warn", "close"]);
-    expect(acts.at(-1)).toMatchObject({
+    const { actions } = say(fresh(), hello({ v }));
+    expect(actions.map(({ kind }) => kind)).toEqual(["warn", "close"]);
+    expect(actions.at(-1)).toMatchObject({
       code: LINK_CLOSE.version,
       reason: expect.stringContaining("version 1") as string,
     });
@@ -64,14 +64,14 @@ describe("what isn't this protocol ends the link, with words and a code:", () =>
     ["nested too deep to be one", "[".repeat(100_000)],
   ])("%s", (_, frame) => {
     for (const session of [fresh(), greeted()]) {
-      const { acts } = hear(session, frame, NOON);
-      expect(acts.map(({ act }) => act)).toEqual(["warn", "close"]);
-      expect(acts.at(-1)).toMatchObject({ code: LINK_CLOSE.protocol });
+      const { actions } = handleFrame(session, frame, NOON);
+      expect(actions.map(({ kind }) => kind)).toEqual(["warn", "close"]);
+      expect(actions.at(-1)).toMatchObject({ code: LINK_CLOSE.protocol });
     }
   });
 
   it.each([snapshot(1), usage(0, [1]), { t: "bye" }])("a good frame before hello", (frame) => {
-    expect(say(fresh(), frame).acts.at(-1)).toMatchObject({ act: "close", code: LINK_CLOSE.protocol });
+    expect(say(fresh(), frame).actions.at(-1)).toMatchObject({ kind: "close", code: LINK_CLOSE.protocol });
   });
 });
 
@@ -97,11 +97,11 @@ describe("a known frame with a wrong figure costs that frame alone:", () => {
       ),
     ],
   ])("%s", (_, frame) => {
-    const { session, acts } = say(greeted(), frame);
-    expect(acts.map(({ act }) => act)).toEqual(["warn"]);
+    const { session, actions } = say(greeted(), frame);
+    expect(actions.map(({ kind }) => kind)).toEqual(["warn"]);
     expect(session.snapshot).toBeNull();
     // Said once; and the next good frame is taken.
-    expect(say(session, frame).acts).toEqual([]);
+    expect(say(session, frame).actions).toEqual([]);
     expect(say(session, snapshot(2)).session.snapshot?.seq).toBe(2);
   });
 });
@@ -118,7 +118,7 @@ describe("snapshots", () => {
     let session = greeted();
     for (let seq = 1; seq <= 100; seq += 1) session = say(session, snapshot(seq), NOON + 1_000).session;
     expect(session.snapshot?.seq).toBe(4);
-    expect(hear(session, "{", NOON + 1_000).acts).toEqual([]);
+    expect(handleFrame(session, "{", NOON + 1_000).actions).toEqual([]);
     expect(say(session, snapshot(101), NOON + 2_000).session.snapshot?.seq).toBe(101);
   });
 });
