@@ -16,7 +16,7 @@ import { addKeysRotate } from "./commands/keys/rotate.ts";
 import { addKeysShow } from "./commands/keys/show.ts";
 import { addUsage } from "./commands/usage.ts";
 import { addWhy } from "./commands/why.ts";
-import { addServiceOptions, inheritOptions } from "./options/common-options.ts";
+import { addServiceOptions, inheritOptions } from "./options/common.ts";
 import { CommandFailure, EXIT, failureText } from "./failure.ts";
 import type { CommandContext } from "./context.ts";
 

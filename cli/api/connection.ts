@@ -4,7 +4,7 @@ import { apiKeyId } from "../../shared/api-key.ts";
 import { AdminApi } from "./admin-api.ts";
 import { adminKeyFile, readKeyFile } from "./admin-key-file.ts";
 import { usageFailure } from "../failure.ts";
-import type { ServiceOptions } from "../options/common-options.ts";
+import type { ServiceOptions } from "../options/common.ts";
 import { isLoopback, parseServiceUrl } from "./service-url.ts";
 import type { CommandContext } from "../context.ts";
 

@@ -1,5 +1,5 @@
 // The service's address. Pure: it checks the address and sends nothing.
-import { invalid, type Parsed } from "../options/option-values.ts";
+import { invalid, type Parsed } from "../options/values.ts";
 
 /** The address in the form that fetch takes. */
 export function parseServiceUrl(text: string): Parsed<string> {

@@ -1,12 +1,7 @@
 // `isha alerts test`: sends a test message to the receiver of alarms.
 import type { Command } from "commander";
 import * as z from "zod";
-import {
-  addExamples,
-  addServiceOptions,
-  writeAnswer,
-  type ServiceOptions,
-} from "../options/common-options.ts";
+import { addExamples, addServiceOptions, writeAnswer, type ServiceOptions } from "../options/common.ts";
 import { connect } from "../api/connection.ts";
 import type { CommandContext } from "../context.ts";
 

@@ -1,7 +1,7 @@
 // `isha audit`: lists what operators did, newest first.
 import { InvalidArgumentError, type Command } from "commander";
 import { AuditList, AuditQuery, type AuditEntry } from "../../shared/keys.ts";
-import { addExamples, addServiceOptions, writeJson, type ServiceOptions } from "../options/common-options.ts";
+import { addExamples, addServiceOptions, writeJson, type ServiceOptions } from "../options/common.ts";
 import { connect } from "../api/connection.ts";
 import { readList } from "../api/lists.ts";
 import { countText, momentText } from "../terminal/format.ts";

@@ -1,12 +1,7 @@
 // `isha fleet`: shows the state of the boxes and their servers, alarms first.
 import type { Command } from "commander";
 import { FleetView } from "../../shared/fleet-view.ts";
-import {
-  addExamples,
-  addServiceOptions,
-  writeAnswer,
-  type ServiceOptions,
-} from "../options/common-options.ts";
+import { addExamples, addServiceOptions, writeAnswer, type ServiceOptions } from "../options/common.ts";
 import { connect } from "../api/connection.ts";
 import { fleetText } from "../terminal/fleet-text.ts";
 import type { CommandContext } from "../context.ts";

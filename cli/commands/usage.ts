@@ -1,13 +1,13 @@
 // `isha usage`: shows calls and tokens of a time range.
 import { Option, type Command } from "commander";
 import { USAGE_GROUPS, UsageReport, type UsageGroup } from "../../shared/usage-report.ts";
-import { addExamples, addServiceOptions, writeJson, type ServiceOptions } from "../options/common-options.ts";
+import { addExamples, addServiceOptions, writeJson, type ServiceOptions } from "../options/common.ts";
 import { connect } from "../api/connection.ts";
 import { usageFailure } from "../failure.ts";
 import { momentText } from "../terminal/format.ts";
 import { parseKeyId } from "../options/arguments.ts";
 import { keyNames } from "../api/key-names.ts";
-import { optionValue, parseDuration, parseMonth, parseTime } from "../options/option-values.ts";
+import { optionValue, parseDuration, parseMonth, parseTime } from "../options/values.ts";
 import type { CommandContext } from "../context.ts";
 import { bold } from "../terminal/table.ts";
 import { usageRange } from "../options/usage-range.ts";

@@ -11,7 +11,7 @@ import {
   parseTimeOrNone,
   parseNames,
   parseNamesOrAll,
-} from "./option-values.ts";
+} from "./values.ts";
 
 export interface KeyFieldOptions {
   readonly name?: string;

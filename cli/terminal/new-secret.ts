@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import type { KeyWithSecret } from "../../shared/keys.ts";
 import type { Answer } from "../api/admin-api.ts";
 import { createKeyFile, type NewKeyFile } from "../api/admin-key-file.ts";
-import { writeJson, type OutputOptions } from "../options/common-options.ts";
+import { writeJson, type OutputOptions } from "../options/common.ts";
 import { keyFields } from "./key-text.ts";
 import type { CommandContext } from "../context.ts";
 import { bold, fieldsText } from "./table.ts";

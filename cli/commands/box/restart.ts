@@ -5,12 +5,7 @@ import type { AdminApi } from "../../api/admin-api.ts";
 import { sendBoxCommand } from "../../api/box-commands.ts";
 import { connect } from "../../api/connection.ts";
 import { addBoxArgument, addPortArgument } from "../../options/arguments.ts";
-import {
-  addExamples,
-  addServiceOptions,
-  writeAnswer,
-  type ServiceOptions,
-} from "../../options/common-options.ts";
+import { addExamples, addServiceOptions, writeAnswer, type ServiceOptions } from "../../options/common.ts";
 import { addYesOption, confirm, requireConfirmation, type ConfirmOptions } from "../../terminal/confirm.ts";
 import { countText } from "../../terminal/format.ts";
 import type { CommandContext } from "../../context.ts";

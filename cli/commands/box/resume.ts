@@ -3,12 +3,7 @@ import type { Command } from "commander";
 import { deliveryText, sendBoxCommand } from "../../api/box-commands.ts";
 import { connect } from "../../api/connection.ts";
 import { addBoxArgument } from "../../options/arguments.ts";
-import {
-  addExamples,
-  addServiceOptions,
-  writeAnswer,
-  type ServiceOptions,
-} from "../../options/common-options.ts";
+import { addExamples, addServiceOptions, writeAnswer, type ServiceOptions } from "../../options/common.ts";
 import type { CommandContext } from "../../context.ts";
 import { plain } from "../../terminal/safe-text.ts";
 

@@ -3,12 +3,7 @@ import type { Command } from "commander";
 import { KeyChange, KeyView } from "../../../shared/keys.ts";
 import { connect } from "../../api/connection.ts";
 import { addKeyArgument, keyPath } from "../../options/arguments.ts";
-import {
-  addExamples,
-  addServiceOptions,
-  writeAnswer,
-  type ServiceOptions,
-} from "../../options/common-options.ts";
+import { addExamples, addServiceOptions, writeAnswer, type ServiceOptions } from "../../options/common.ts";
 import { addKeyOptions, keyBody, type KeyFieldOptions } from "../../options/key-fields.ts";
 import { keyFields } from "../../terminal/key-text.ts";
 import type { CommandContext } from "../../context.ts";

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { KeyWithSecret, NewKey } from "../../../shared/keys.ts";
 import { connect } from "../../api/connection.ts";
-import { addExamples, addServiceOptions, type ServiceOptions } from "../../options/common-options.ts";
+import { addExamples, addServiceOptions, type ServiceOptions } from "../../options/common.ts";
 import { addKeyOptions, keyBody, type KeyFieldOptions } from "../../options/key-fields.ts";
 import { addSaveOption, showNewKey, type SaveOptions } from "../../terminal/new-secret.ts";
 import type { CommandContext } from "../../context.ts";

@@ -3,12 +3,7 @@ import { Option, type Command } from "commander";
 import { KEY_STATES, KeyList } from "../../../shared/keys.ts";
 import { connect } from "../../api/connection.ts";
 import { readList } from "../../api/lists.ts";
-import {
-  addExamples,
-  addServiceOptions,
-  writeJson,
-  type ServiceOptions,
-} from "../../options/common-options.ts";
+import { addExamples, addServiceOptions, writeJson, type ServiceOptions } from "../../options/common.ts";
 import { countText } from "../../terminal/format.ts";
 import { KEY_COLUMNS, keyRow } from "../../terminal/key-text.ts";
 import type { CommandContext } from "../../context.ts";

@@ -4,12 +4,7 @@ import { KeyView } from "../../../shared/keys.ts";
 import type { AdminApi } from "../../api/admin-api.ts";
 import { connect } from "../../api/connection.ts";
 import { addKeyArgument, keyPath } from "../../options/arguments.ts";
-import {
-  addExamples,
-  addServiceOptions,
-  writeAnswer,
-  type ServiceOptions,
-} from "../../options/common-options.ts";
+import { addExamples, addServiceOptions, writeAnswer, type ServiceOptions } from "../../options/common.ts";
 import { addYesOption, confirm, requireConfirmation, type ConfirmOptions } from "../../terminal/confirm.ts";
 import type { CommandContext } from "../../context.ts";
 import { plain } from "../../terminal/safe-text.ts";

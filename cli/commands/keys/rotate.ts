@@ -4,8 +4,8 @@ import { KeyRotation, KeyWithSecret, MAX_ROTATION_GRACE_S, ROTATION_GRACE_S } fr
 import { connect } from "../../api/connection.ts";
 import { usageFailure } from "../../failure.ts";
 import { addKeyArgument, keyPath } from "../../options/arguments.ts";
-import { addExamples, addServiceOptions, type ServiceOptions } from "../../options/common-options.ts";
-import { optionValue, parseDuration } from "../../options/option-values.ts";
+import { addExamples, addServiceOptions, type ServiceOptions } from "../../options/common.ts";
+import { optionValue, parseDuration } from "../../options/values.ts";
 import { addSaveOption, showNewKey, type SaveOptions } from "../../terminal/new-secret.ts";
 import type { CommandContext } from "../../context.ts";
 

@@ -9,7 +9,7 @@ import {
   parseNamesOrAll,
   parseRequestId,
   parseDuration,
-} from "../../../cli/options/option-values.ts";
+} from "../../../cli/options/values.ts";
 
 describe("a number", () => {
   it.each([
