@@ -11,13 +11,13 @@ const tokenOf = (secret: string, box = "north", direction: Direction = "edge-to-
     direction,
   );
 
-describe("the check of tokens", () => {
-  it("takes the token of its own box and direction", async () => {
+describe("the token check", () => {
+  it("accepts the token of its own box and direction", async () => {
     const isEdge = await tokenCheck(["secret"], "north", "edge-to-agent");
     expect(isEdge(await tokenOf("secret"))).toBe(true);
   });
 
-  it("takes the tokens of both secrets while one is being rotated, and of no third", async () => {
+  it("accepts tokens of both secrets during a rotation, and of no third secret", async () => {
     const isEdge = await tokenCheck(["new", "old"], "north", "edge-to-agent");
     expect(isEdge(await tokenOf("new"))).toBe(true);
     expect(isEdge(await tokenOf("old"))).toBe(true);
@@ -30,7 +30,7 @@ describe("the check of tokens", () => {
     expect(isEdge(await tokenOf("secret", "north", "agent-to-edge"))).toBe(false);
   });
 
-  it("refuses none, an empty one and those of every other length, and never throws", async () => {
+  it("refuses a missing token, an empty one and one of any other length, and never throws", async () => {
     const isEdge = await tokenCheck(["secret"], "north", "edge-to-agent");
     const right = await tokenOf("secret");
     expect(isEdge(undefined)).toBe(false);
@@ -39,7 +39,7 @@ describe("the check of tokens", () => {
     }
     expect(isEdge(`${right}0`)).toBe(false);
     expect(isEdge(right.toUpperCase())).toBe(false);
-    // As many characters, but more bytes than a token has.
+    // The same number of characters as a token, but more bytes.
     expect(isEdge("é".repeat(64))).toBe(false);
     expect(isEdge("é".repeat(32))).toBe(false);
   });
@@ -53,7 +53,7 @@ describe("the check of tokens", () => {
     }
   });
 
-  it("takes nobody where there is no secret", async () => {
+  it("accepts no token if there is no secret", async () => {
     const isEdge = await tokenCheck([], "north", "edge-to-agent");
     expect(isEdge("")).toBe(false);
     expect(isEdge(undefined)).toBe(false);

@@ -8,14 +8,14 @@ import { until } from "../support/until.ts";
 let now: number;
 let server: Server;
 let connections: IdleConnections;
-/** Requests that wait for their answer. */
+/** Requests waiting for an answer. */
 let asked: ServerResponse[];
 let sockets: Socket[];
 
 beforeEach(async () => {
   [now, asked, sockets] = [0, [], []];
   server = createServer((_, response) => void asked.push(response));
-  // Node itself closes none, however long a test takes.
+  // Node itself closes no connection, however long a test takes.
   server.keepAliveTimeout = 0;
   connections = new IdleConnections(server, () => now);
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
@@ -41,7 +41,7 @@ async function askOn(socket: Socket): Promise<ServerResponse> {
   return asked.at(-1) as ServerResponse;
 }
 
-it("a connection that has had nothing to do for so long is closed", async () => {
+it("closes a connection that has been idle for the given time", async () => {
   const socket = await connected();
   now = 1_999;
   connections.close(2_000);
@@ -52,7 +52,7 @@ it("a connection that has had nothing to do for so long is closed", async () => 
   await until(() => connections.count === 0);
 });
 
-it("a connection with a request is left alone, however old it is", async () => {
+it("keeps a connection with an open request, however old it is", async () => {
   const response = await askOn(await connected());
   expect(connections.count).toBe(0);
   now = 60_000;
@@ -61,7 +61,7 @@ it("a connection with a request is left alone, however old it is", async () => {
   await until(() => connections.count === 1);
 });
 
-it("one that has just become idle is left for its client's next request", async () => {
+it("keeps a connection that became idle just now for its client's next request", async () => {
   const socket = await connected();
   const response = await askOn(socket);
   now = 60_000;
@@ -75,7 +75,7 @@ it("one that has just become idle is left for its client's next request", async 
   await once(socket, "close");
 });
 
-it("none is remembered once it is gone", async () => {
+it("forgets a closed connection", async () => {
   const idle = await connected();
   const asking = await connected();
   await askOn(asking);

@@ -1,5 +1,5 @@
-// The agent as the program that PM2 starts: its environment, its first line, and how it goes. All programs of the file
-// start at once; each test uses the one that is meant for it.
+// Runs the agent as the program that PM2 starts: its environment, its first log line, and how it stops. All programs of
+// this file start at once; each test uses its own.
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { Agent } from "node:http";
@@ -13,7 +13,7 @@ import { AGENT_KEEP_ALIVE_MS } from "../../shared/limits.ts";
 import type { UsageCall } from "../../shared/usage.ts";
 import { boxInput, fleetInput } from "../shared/support/fleet-input.ts";
 import type { SimulatedServer } from "../sim/start.ts";
-import { answered, ask, dataOf, errorOf, jsonOf, TOKEN, type Json } from "./support/ask.ts";
+import { answered, ask, dataOf, errorOf, jsonOf, TOKEN, type Answer, type Json } from "./support/ask.ts";
 import { BOX_SECRET, LLAMA_API_KEY, OTHER, REPLICA, reset, startSimulator, WANTED } from "./support/box.ts";
 import { startEdgeDouble, type EdgeDouble } from "./support/edge-double.ts";
 import { until } from "../support/until.ts";
@@ -24,11 +24,11 @@ const NEW_SECRET = "another-secret-of-the-tests";
 
 interface RunningAgent {
   readonly child: ChildProcess;
-  /** Its own, so that no agent takes another for one of its box. */
+  /** Its own folder, so that the agents don't detect each other as one box. */
   readonly state: string;
-  /** Everything it wrote, both streams. */
+  /** Everything written to stdout and stderr. */
   output(): string;
-  /** The lines of its log. */
+  /** Its log lines. */
   lines(): Json[];
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
@@ -36,7 +36,7 @@ interface RunningAgent {
 let folder: string;
 let simulator: SimulatedServer;
 let edge: EdgeDouble;
-/** One that is linked to its edge while its secret is being rotated. */
+/** Linked to its edge, during a rotation of its secret. */
 let linked: RunningAgent;
 let wrong: RunningAgent;
 let lost: RunningAgent;
@@ -91,7 +91,7 @@ function start(environment: Record<string, string> = {}, fleet = "one.ts"): Runn
       AGENT_PORT: "0",
       BOX_SECRET,
       LLAMA_API_KEY,
-      // Port 1 is nobody's: whatever else runs on this machine, the other two servers are down.
+      // Nothing listens on port 1, so the other two servers are down whatever else runs on this machine.
       UPSTREAM_PORTS: JSON.stringify({ [WANTED]: simulator.port, [REPLICA]: 1, [OTHER]: 1 }),
       SIMULATED_PORTS: String(WANTED),
       ISHA_STATE: state,
@@ -111,7 +111,7 @@ function start(environment: Record<string, string> = {}, fleet = "one.ts"): Runn
   const lines = (): Json[] =>
     written.stdout
       .split("\n")
-      // The last one has no line break yet, or is empty.
+      // The last element is incomplete or empty.
       .slice(0, -1)
       .filter((line) => line.startsWith("{"))
       .map((line) => JSON.parse(line) as Json);
@@ -123,11 +123,11 @@ function start(environment: Record<string, string> = {}, fleet = "one.ts"): Runn
 const lineOf = (agent: RunningAgent, event: string): Json | undefined =>
   agent.lines().find((line) => line["event"] === event);
 
-/** The port an agent says it listens on. */
+/** The port on which an agent listens, from its log. */
 const portOf = async (agent: RunningAgent): Promise<number> =>
   Number((await until(() => lineOf(agent, "listening")))["port"]);
 
-/** The same, once the agent knows that its server is well: a probe that waited too long may have said otherwise. */
+/** The same, once the agent reports its server as ready: a slow probe may have failed at first. */
 async function readyPortOf(agent: RunningAgent): Promise<number> {
   const port = await portOf(agent);
   await until(async () => {
@@ -146,7 +146,7 @@ const failsWith = (attempt: Promise<unknown>, code: string): Promise<boolean> =>
 const PROMPT = { messages: [{ role: "user", content: "Marker-Of-The-Prompt" }] };
 
 describe("the program", () => {
-  it("listens on loopback, says where and as which box, and answers calls", async () => {
+  it("listens on loopback, logs its address and box, and answers calls", async () => {
     const port = await readyPortOf(linked);
     expect(lineOf(linked, "listening")).toMatchObject({
       event: "listening",
@@ -159,33 +159,33 @@ describe("the program", () => {
     expect(answer.headers["x-isha-simulated"]).toBe("1");
   });
 
-  it("takes the token of the secret before this one while it is being rotated", async () => {
+  it("accepts the previous secret's token during a rotation", async () => {
     expect((await answered(await readyPortOf(linked))).status).toBe(200);
     const others = { "x-isha-token": TOKEN.replaceAll(/./g, "0") };
     expect((await answered(await readyPortOf(linked), { headers: others })).status).toBe(403);
   });
 
-  it("refuses to start on a wrong environment, and says all that is wrong and no value", async () => {
+  it("refuses to start with an invalid environment, and names every invalid variable but no value", async () => {
     expect(await wrong.exited).toMatchObject({ code: 1 });
     expect(wrong.output()).toContain("BOX_SECRET");
     expect(wrong.output()).toContain("LOG_LEVEL");
     expect(wrong.output()).not.toMatch(/too-short-value|loud-value/);
   });
 
-  it("asks which box it is where the fleet file has two, and takes the one it is given", async () => {
+  it("requires a box name if the fleet file has two boxes, and runs as that box", async () => {
     expect(await lost.exited).toMatchObject({ code: 1 });
     expect(lost.output()).toContain("ISHA_BOX must name this machine's box in the fleet file (north, south)");
     await portOf(south);
     expect(south.lines()[0]).toMatchObject({ box: "south" });
   });
 
-  it("refuses a box that the fleet file doesn't have", async () => {
+  it("refuses a box that is not in the fleet file", async () => {
     expect(await west.exited).toMatchObject({ code: 1 });
     expect(west.output()).toContain('got "west"');
   });
 
-  it("books each call in its journal, its start and how it ended, and nothing of its words", async () => {
-    // One without an edge: calls that an edge has acknowledged are not read again.
+  it("books each call's start and end in its journal, and none of its text", async () => {
+    // This agent has no edge: the journal doesn't return calls that an edge has acknowledged.
     const port = await readyPortOf(hurried);
     const whole = jsonOf(await answered(port, { call: { requestId: "req-a" }, body: PROMPT }));
     await answered(port, { call: { requestId: "req-b", stream: true, format: "mediczy" }, body: PROMPT });
@@ -225,14 +225,14 @@ describe("the program", () => {
     expect(bytes.toString("latin1")).not.toMatch(/marker|simulated/i);
   });
 
-  it("says what the box is like if asked with the edge's token, and not otherwise", async () => {
+  it("reports the box's state only to a request with the edge's token", async () => {
     const url = `http://127.0.0.1:${await readyPortOf(idle.SIGTERM)}/fleet`;
     expect((await fetch(url)).status).toBe(403);
     const fleet = await until(async () => {
       const response = await fetch(url, { headers: { "x-isha-token": TOKEN } });
       const answer = (await response.json()) as { servers: { state: string; busy: number }[] };
       const [first] = answer.servers;
-      // A call of the agent's own, or of another agent of these tests, may be there for a moment.
+      // A probe call of this agent or of another agent in this file may be running for a moment.
       return first?.state === "ready" && first.busy === 0 && answer;
     });
     expect(fleet).toMatchObject({
@@ -245,7 +245,7 @@ describe("the program", () => {
     });
   });
 
-  it("links to its edge, reports each call to it, and takes its orders", async () => {
+  it("links to its edge, reports each call and follows its commands", async () => {
     const port = await readyPortOf(linked);
     const [hello] = await edge.received("hello");
     expect(hello).toMatchObject({ box: "north", servers: [{ port: WANTED, model: "Heron-3B" }, {}, {}] });
@@ -262,7 +262,7 @@ describe("the program", () => {
     expect(edge.faults).toEqual([]);
   });
 
-  it("says bye to its edge when it goes, and wrote no word of a prompt, an answer or a secret on either stream", async () => {
+  it("sends bye to its edge when it stops, and never writes a prompt, an answer or a secret to stdout or stderr", async () => {
     await answered(await readyPortOf(linked), { call: { requestId: "req-y", stream: true }, body: PROMPT });
     await simulator.set({ fault: "echo500" });
     await answered(await readyPortOf(linked), { call: { requestId: "req-z" }, body: PROMPT });
@@ -278,18 +278,18 @@ describe("the program", () => {
   });
 });
 
-/** By the program's own log: connections without a request would have held it for as long as they are kept. */
-function leftBeforeKeptConnectionsEnd(agent: RunningAgent): boolean {
+/** Compares log times: waiting for idle connections would have taken as long as they are kept alive. */
+function stoppedBeforeKeepAliveEnds(agent: RunningAgent): boolean {
   const [draining, stopped] = [lineOf(agent, "draining"), lineOf(agent, "stopped")];
   return Number(stopped?.["time"]) - Number(draining?.["time"]) < AGENT_KEEP_ALIVE_MS;
 }
 
 describe("after a signal the program", () => {
   const SIGNALS = ["SIGTERM", "SIGINT"] as const;
-  /** The connections of a client that keeps them, as cloudflared does. */
+  /** A client that keeps its connections alive, as cloudflared does. */
   const kept = new Agent({ keepAlive: true });
   afterAll(() => kept.destroy());
-  // Each takes its two seconds to go: those that nobody waits for yet go meanwhile.
+  // Each takes two seconds to stop; the idle ones stop while other tests run.
   beforeAll(async () => {
     for (const signal of SIGNALS) {
       await answered(await readyPortOf(idle[signal]), { agent: kept });
@@ -297,48 +297,68 @@ describe("after a signal the program", () => {
     }
   });
 
-  it.each(SIGNALS)("takes no more, and finishes the stream that runs: %s", async (signal) => {
-    const agent = busy[signal];
+  const streams = new Map<(typeof SIGNALS)[number], Promise<Answer>>();
+  /** Sends the signal to a busy agent while it streams, once per signal. @returns the stream's answer */
+  function signalDuringStream(signal: (typeof SIGNALS)[number]): Promise<Answer> {
+    const stream = streams.get(signal) ?? startAndSignal(busy[signal], signal);
+    streams.set(signal, stream);
+    return stream;
+  }
+
+  async function startAndSignal(agent: RunningAgent, signal: NodeJS.Signals): Promise<Answer> {
     const port = await readyPortOf(agent);
     await simulator.set({ stallAfterTokens: 5 });
-    const asked = ask(port, { call: { stream: true, format: "mediczy" }, agent: kept });
-    await asked.came(/"content":"[^"]/);
+    const call = ask(port, { call: { stream: true, format: "mediczy" }, agent: kept });
+    await call.came(/"content":"[^"]/);
     agent.child.kill(signal);
     await until(() => lineOf(agent, "draining"));
-    // The line is out a moment before the socket is closed: a call that comes just then meets a reset.
+    // The line is logged just before the socket closes: a call in that moment gets a reset.
     await until(() => failsWith(answered(port), "ECONNREFUSED"));
     await simulator.set({ stallAfterTokens: null });
+    return call.answer;
+  }
 
-    const answer = await asked.answer;
+  const idleAgent = (signal: (typeof SIGNALS)[number]): Promise<RunningAgent> =>
+    Promise.resolve(idle[signal]);
+  const busyAgent = async (signal: (typeof SIGNALS)[number]): Promise<RunningAgent> => {
+    await signalDuringStream(signal);
+    return busy[signal];
+  };
+
+  it.each(SIGNALS)("accepts no new calls and finishes the running stream: %s", async (signal) => {
+    const answer = await signalDuringStream(signal);
     expect(answer.complete).toBe(true);
     expect(dataOf(answer).at(-1)).toBe("[DONE]");
   });
 
   it.each([
-    ["where nothing runs", "SIGTERM", (): RunningAgent => idle.SIGTERM],
-    ["where nothing runs", "SIGINT", (): RunningAgent => idle.SIGINT],
-    ["once its last stream is over", "SIGTERM", (): RunningAgent => busy.SIGTERM],
-    ["once its last stream is over", "SIGINT", (): RunningAgent => busy.SIGINT],
-  ])("ends with 0 %s, though cloudflared keeps its connection: %s", async (_when, _signal, agentOf) => {
-    const agent = agentOf();
-    expect(await agent.exited).toEqual({ code: 0, signal: null });
-    expect(lineOf(agent, "stopped")).toBeDefined();
-    expect(leftBeforeKeptConnectionsEnd(agent)).toBe(true);
-  });
+    ["if no call is running", "SIGTERM", idleAgent],
+    ["if no call is running", "SIGINT", idleAgent],
+    ["after its last stream has ended", "SIGTERM", busyAgent],
+    ["after its last stream has ended", "SIGINT", busyAgent],
+  ] as const)(
+    "exits with 0 %s, even if cloudflared keeps its connection: %s",
+    async (_when, signal, agentOf) => {
+      const agent = await agentOf(signal);
+      expect(await agent.exited).toEqual({ code: 0, signal: null });
+      expect(lineOf(agent, "stopped")).toBeDefined();
+      expect(stoppedBeforeKeepAliveEnds(agent)).toBe(true);
+    },
+  );
 });
 
 describe("a second signal", () => {
-  it("doesn't wait for what runs", async () => {
+  it("stops the program without waiting for running calls", async () => {
     const port = await readyPortOf(hurried);
-    // Other agents' one-token calls come to their end all the same.
+    // The stall begins after 5 tokens, so the one-token probe calls of other agents still end.
     await simulator.set({ stallAfterTokens: 5 });
-    const asked = ask(port, { call: { stream: true } });
-    await asked.came(/"content":"[^"]/);
+    const call = ask(port, { call: { stream: true } });
+    await call.came(/"content":"[^"]/);
     hurried.child.kill("SIGTERM");
     await until(() => lineOf(hurried, "draining"));
     hurried.child.kill("SIGTERM");
     expect(await hurried.exited).toEqual({ code: 1, signal: null });
-    expect((await asked.answer).complete).toBe(false);
+    expect((await call.answer).complete).toBe(false);
     await simulator.until((state) => state.generating === 0);
   });
 });

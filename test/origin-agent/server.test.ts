@@ -1,4 +1,4 @@
-// Who may speak to the agent, what of a request it takes, and what its log says.
+// Checks who may call the agent, which requests it accepts, and what it logs.
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -29,7 +29,7 @@ afterAll(async () => {
 
 const receivedCount = async (): Promise<number> => (await callsOf(simulator)).length;
 
-/** Sends bytes and reads until the agent closes the connection. */
+/** Sends raw bytes and reads until the agent closes the connection. */
 async function raw(port: number, text: string): Promise<string> {
   const socket = connect(port, "127.0.0.1");
   socket.end(text);
@@ -45,7 +45,7 @@ describe("without the edge's token", () => {
     ["another one of its length", TOKEN.replace(/./g, "0")],
     ["a part of it", TOKEN.slice(0, -1)],
     ["more than it", `${TOKEN}0`],
-  ])("a call is a 403, and nothing reaches a server: %s", async (_what, token) => {
+  ])("a call gets a 403 and reaches no server: %s", async (_what, token) => {
     const answer = await answered(agent.port, { headers: { [TOKEN_HEADER]: token } });
     expect(answer.status).toBe(403);
     expect(errorOf(answer)).toMatchObject({ code: "scope_missing", param: null });
@@ -57,7 +57,7 @@ describe("without the edge's token", () => {
     expect(await receivedCount()).toBe(0);
   });
 
-  it("no more is learned: wrong call headers and another method are the same 403", async () => {
+  it("nothing else is revealed: wrong call headers or another method get the same 403", async () => {
     for (const question of [{ headers: { "x-isha-call": "9" } }, { method: "GET" }]) {
       const answer = await answered(agent.port, {
         ...question,
@@ -73,7 +73,7 @@ describe("the routes", () => {
   const get = (path: string, method = "GET"): Promise<Answer> =>
     answered(agent.port, { path, method, body: "", headers: { [TOKEN_HEADER]: undefined } });
 
-  it("GET /healthz says which servers are up, to anybody", async () => {
+  it("GET /healthz reports to any client which servers are up", async () => {
     const answer = await get("/healthz");
     expect(answer.status).toBe(200);
     expect(BoxHealth.parse(jsonOf(answer))).toEqual({
@@ -100,20 +100,20 @@ describe("the routes", () => {
     "/v1/chat/completions?a=b",
     "/v1/completions",
     "//",
-  ])("%s is a 404 of ours, and no way to a llama-server", async (path) => {
+  ])("%s gets a 404 from the agent and reaches no llama-server", async (path) => {
     const answer = await get(path);
     expect(answer.status).toBe(404);
     expect(errorOf(answer).code).toBe("not_found");
     expect(await receivedCount()).toBe(0);
   });
 
-  it.each(["GET", "PUT", "DELETE"])("%s of the calls' path is none", async (method) => {
+  it.each(["GET", "PUT", "DELETE"])("%s on the path for calls gets a 404", async (method) => {
     const answer = await answered(agent.port, { method, body: "" });
     expect(errorOf(answer).code).toBe("not_found");
     expect(await receivedCount()).toBe(0);
   });
 
-  it("a request that is no HTTP, or whose headers are too long, is refused by Node and harms nobody", async () => {
+  it("Node refuses a request that isn't HTTP or has too long headers; other calls are not affected", async () => {
     expect(await raw(agent.port, "hello\r\n\r\n")).toContain(" 400 ");
     expect(await raw(agent.port, `GET / HTTP/1.1\r\nhost: a\r\nx: ${"y".repeat(20_000)}\r\n\r\n`)).toContain(
       " 431 ",
@@ -133,7 +133,7 @@ describe("call headers", () => {
     ],
     ["no JSON", { "x-isha-call": "{" }, "x-isha-call"],
   ])(
-    "that are wrong (%s) are a 500 of ours; the log names which, and no server hears of it",
+    "that are invalid (%s) get a 500; the log names the header, and the call reaches no server",
     async (_what, headers, name) => {
       const before = agent.log.length;
       const answer = await answered(agent.port, { headers });
@@ -153,16 +153,16 @@ describe("a body", () => {
     return `${around.slice(0, -2)}${"x".repeat(length - around.length)}"}`;
   };
 
-  it("of the longest length there may be reaches the server whole", async () => {
+  it("of the maximum length reaches the server complete", async () => {
     expect((await answered(agent.port, { body: padded(MAX_BODY_BYTES) })).status).toBe(200);
     const [received] = await callsOf(simulator);
     expect(received?.body.startsWith(padded(MAX_BODY_BYTES).slice(0, -1))).toBe(true);
   });
 
   it.each([
-    ["with its length said", {}],
+    ["with a content-length", {}],
     ["in chunks", { "content-length": undefined, "transfer-encoding": "chunked" }],
-  ])("one byte longer is a 413, told to whoever sent it (%s)", async (_what, headers) => {
+  ])("that is one byte longer gets a 413 (%s)", async (_what, headers) => {
     const answer = await answered(agent.port, { body: padded(MAX_BODY_BYTES + 1), headers });
     expect(answer.status).toBe(413);
     expect(errorOf(answer).code).toBe("body_too_large");
@@ -171,7 +171,7 @@ describe("a body", () => {
     expect(agent.bodies.bytes).toBe(0);
   });
 
-  it("for which there is no memory is a 503 that says when to ask again", async () => {
+  it("without memory left for it gets a 503 with Retry-After", async () => {
     const small = await startAgent({ [WANTED]: simulator.port }, { maxRetainedBytes: 1000 });
     await small.settled();
     const answer = await answered(small.port, { body: padded(2000) });
@@ -183,7 +183,7 @@ describe("a body", () => {
   });
 
   it.each([MAX_BODY_BYTES + 1, 20 * MAX_BODY_BYTES])(
-    "that was refused for its %i bytes leaves a connection on which the next call is answered",
+    "that was refused for its %i bytes leaves its connection usable for the next call",
     async (length) => {
       const one = new Agent({ keepAlive: true, maxSockets: 1 });
       expect((await answered(agent.port, { body: padded(length), agent: one })).status).toBeGreaterThan(400);
@@ -194,7 +194,7 @@ describe("a body", () => {
     },
   );
 
-  it("that doesn't come counts toward the deadline, which runs from the reading of the headers", async () => {
+  it("that never arrives ends at the deadline, which runs from the arrival of the headers", async () => {
     const upload = request({
       host: "127.0.0.1",
       port: agent.port,
@@ -211,14 +211,14 @@ describe("a body", () => {
     expect(status).toBe(504);
   });
 
-  it("in chunks is taken as one with its length said", async () => {
+  it("in chunks is accepted like one with a content-length", async () => {
     const headers = { "content-length": undefined, "transfer-encoding": "chunked" };
     expect((await answered(agent.port, { headers })).status).toBe(200);
     const [received] = await callsOf(simulator);
     expect(received?.headers).not.toHaveProperty("transfer-encoding");
   });
 
-  it("that breaks off on its way reaches no server, and its memory comes back", async () => {
+  it("that breaks off reaches no server, and its memory is freed", async () => {
     const upload = request({
       host: "127.0.0.1",
       port: agent.port,
@@ -236,7 +236,7 @@ describe("a body", () => {
     expect(await receivedCount()).toBe(1);
   });
 
-  it("is let go once its call is over, however it ended", async () => {
+  it("is freed when its call has ended, whatever the outcome", async () => {
     await answered(agent.port);
     await answered(agent.port, { body: "[]" });
     await simulator.set({ fault: "echo500" });
@@ -246,7 +246,7 @@ describe("a body", () => {
 });
 
 describe("calls on one connection", () => {
-  it("are answered one after another, whatever became of those before", async () => {
+  it("are answered one after another, whatever happened to earlier ones", async () => {
     const one = new Agent({ keepAlive: true, maxSockets: 1 });
     const statuses: number[] = [];
     for (const question of [
@@ -262,7 +262,7 @@ describe("calls on one connection", () => {
     expect(statuses).toEqual([200, 200, 400, 500, 200]);
   });
 
-  it("are kept longer than cloudflared keeps them idle", async () => {
+  it("stay open for longer than cloudflared keeps an idle connection", async () => {
     const one = new Agent({ keepAlive: true, maxSockets: 1 });
     const { headers } = await answered(agent.port, { agent: one });
     one.destroy();
@@ -272,7 +272,7 @@ describe("calls on one connection", () => {
 });
 
 describe("the log", () => {
-  it("has one line a call: who asked, who answered, how it ended and how long it took", async () => {
+  it("has one line per call: key, server, outcome and duration", async () => {
     const before = agent.calls().length;
     await answered(agent.port, { call: { requestId: "req-7", stream: true } });
     await until(() => agent.calls().length === before + 1);
@@ -290,7 +290,7 @@ describe("the log", () => {
     });
   });
 
-  it("says a refusal's code and what only we may know of it", async () => {
+  it("contains a refusal's code and its internal cause", async () => {
     const before = agent.calls().length;
     await answered(agent.port, { body: { n: 9 } });
     await until(() => agent.calls().length === before + 1);
@@ -301,7 +301,7 @@ describe("the log", () => {
     });
   });
 
-  it("holds no word of a prompt or an answer, on no path", async () => {
+  it("never contains a prompt or an answer, on any path", async () => {
     const before = agent.calls().length;
     const prompt = { messages: [{ role: "user", content: "Marker-Of-The-Prompt" }] };
     const streamed: Json[] = [
@@ -339,8 +339,8 @@ describe("the log", () => {
   });
 });
 
-describe("an agent that drains", () => {
-  it("still takes what connections from before bring, closing each; at its end 503 draining", async () => {
+describe("a draining agent", () => {
+  it("still accepts calls on existing connections and closes each; near the end it sends 503 draining", async () => {
     const going = await startAgent({ [WANTED]: simulator.port });
     await going.settled();
     going.drain();

@@ -4,7 +4,7 @@ import { readSettings } from "../../origin-agent/settings.ts";
 const SECRET = "0123456789abcdef";
 const LEAST = { BOX_SECRET: SECRET, LLAMA_API_KEY: "llama-key" };
 
-/** The lines after the heading, or none where the environment is right. */
+/** The lines after the heading; none if the environment is valid. */
 function faultsOf(environment: Record<string, string | undefined>): string[] {
   try {
     readSettings(environment);
@@ -15,7 +15,7 @@ function faultsOf(environment: Record<string, string | undefined>): string[] {
 }
 
 describe("the agent's settings", () => {
-  it("need two secrets and have a value for everything else", () => {
+  it("require two secrets and have defaults for everything else", () => {
     expect(readSettings(LEAST)).toEqual({
       fleetFile: null,
       box: null,
@@ -33,7 +33,7 @@ describe("the agent's settings", () => {
     });
   });
 
-  it("are what the environment says, both secrets of a rotation in order", () => {
+  it("come from the environment, with both secrets of a rotation in order", () => {
     const settings = readSettings({
       ...LEAST,
       ISHA_FLEET: "/srv/fleet.ts",
@@ -71,7 +71,7 @@ describe("the agent's settings", () => {
   });
 });
 
-describe("a variable that is wrong is named, its value is not:", () => {
+describe("an invalid variable is named, but not its value:", () => {
   it.each([
     ["BOX_SECRET", "too-short-value"],
     ["BOX_SECRET_PREVIOUS", "too-short-value"],
@@ -109,15 +109,15 @@ describe("a variable that is wrong is named, its value is not:", () => {
     expect(faults).toEqual([expect.stringContaining(`- ${name}: `)]);
   });
 
-  it("an empty AGENT_PORT is a mistake, not a wish for any free port", () => {
+  it("an empty AGENT_PORT is an error, not a request for a free port", () => {
     expect(faultsOf({ ...LEAST, AGENT_PORT: "" })).toEqual([expect.stringContaining("- AGENT_PORT: ")]);
   });
 
-  it.each(["off", ""])("EDGE_URL=%s is no mistake: that agent stands alone", (EDGE_URL) => {
+  it.each(["off", ""])("EDGE_URL=%s is valid: the agent runs without an edge", (EDGE_URL) => {
     expect(readSettings({ ...LEAST, EDGE_URL }).edgeUrl).toBe("");
   });
 
-  it("all of them at once", () => {
+  it("all invalid variables at once", () => {
     const faults = faultsOf({ AGENT_PORT: "x", LOG_LEVEL: "loud" });
     expect(faults.map((fault) => fault.slice(4).split(":")[0])).toEqual([
       "AGENT_PORT",
@@ -127,7 +127,7 @@ describe("a variable that is wrong is named, its value is not:", () => {
     ]);
   });
 
-  it("a secret that is too short comes with the command that makes one", () => {
+  it("the error for a secret that is too short includes the command that makes one", () => {
     expect(faultsOf({ ...LEAST, BOX_SECRET: "short" })[0]).toContain("openssl rand -hex 32");
   });
 });

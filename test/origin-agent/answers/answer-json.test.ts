@@ -6,7 +6,7 @@ import { mediczy } from "../../../origin-agent/answers/mediczy.ts";
 import { openai } from "../../../origin-agent/answers/openai.ts";
 import { otherChoiceTexts } from "../../../origin-agent/answers/choice-tokens.ts";
 
-/** JSON that a broken server could send in an answer's place. */
+/** JSON that a broken server could send instead of an answer. */
 const SHAPELESS = [
   "5",
   "null",
@@ -27,7 +27,7 @@ const SHAPELESS = [
   "",
 ];
 
-/** Odd, but no reason to give up an answer. */
+/** Unusual, but still an answer. */
 const ODD = [
   "{}",
   '{"choices":null,"usage":null,"timings":null}',
@@ -49,14 +49,14 @@ const FIRST = { identity: { id: "a", created: 1, model: "m" }, text: "abc", toke
 const eventOf = (data: string): Buffer => Buffer.from(`data: ${data}\n\n`);
 
 describe("an answer", () => {
-  it.each(SHAPELESS)("is not what has no such shape: %s", (data) => {
+  it.each(SHAPELESS)("must have an answer's shape: %s", (data) => {
     expect(parseAnswer(data)).toBeNull();
     const recorder = new ChatRecorder(1_000);
     expect(recorder.push(eventOf(data))).toBe(false);
     expect(new ContinuedEvents(FIRST, "abc").push(eventOf(data))).toBeNull();
   });
 
-  it.each([...SHAPELESS, ...ODD])("stops nobody who reads it, whatever a server put there: %s", (data) => {
+  it.each([...SHAPELESS, ...ODD])("never makes its readers throw, whatever the server sent: %s", (data) => {
     mediczy.stream(FACTS).push(eventOf(data));
     new ContinuedEvents(FIRST, "abc").push(eventOf(data));
     const answer = parseAnswer(data);
@@ -74,11 +74,11 @@ describe("counts", () => {
   const timings = { prompt_n: 20, predicted_n: 7, cache_n: 5 };
   const COUNTED = { promptTokens: 25, cachedTokens: 5, completionTokens: 7 };
 
-  it("are those that the server states as usage, or as timings", () => {
+  it("are those that the server reports as usage or as timings", () => {
     expect([readCounts({ usage }), readCounts({ timings })]).toEqual([COUNTED, COUNTED]);
   });
 
-  it.each([-1, 0.5, 1e300, "7", null, true])("are none where the server states %j", (absurd) => {
+  it.each([-1, 0.5, 1e300, "7", null, true])("are null if the server reports %j", (absurd) => {
     expect(readCounts({ usage: { ...usage, prompt_tokens: absurd } })).toBeNull();
     expect(readCounts({ usage: { ...usage, completion_tokens: absurd }, timings })).toEqual(COUNTED);
     expect(readCounts({ timings: { ...timings, predicted_n: absurd } })).toBeNull();

@@ -1,4 +1,4 @@
-// What a client sees of an answer: headers, bytes, and how it is told that the answer isn't whole.
+// Checks what a client receives: headers, bytes, and the error for an incomplete answer.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
@@ -38,7 +38,7 @@ afterAll(async () => {
   await simulator.stop();
 });
 
-/** A call that the recorded server answers. */
+/** A call to the recorded server. */
 const RECORDED = { wantedPort: OTHER, ports: [OTHER], fallbackPorts: [] };
 
 function cut(random: SeededRandom, bytes: Buffer): Buffer[] {
@@ -53,7 +53,7 @@ function cut(random: SeededRandom, bytes: Buffer): Buffer[] {
 
 describe("an answer in OpenAI's format", () => {
   it.each(["chat-stream", "chat-stream-usage", "chat-prefill-stream", "tools-required-stream"])(
-    "streamed, is the server's own, byte for byte: %s",
+    "streamed, equals the server's, byte for byte: %s",
     async (name) => {
       recorded.play("text/event-stream", recordedChunks(name));
       const answer = await answered(agent.port, { call: { ...RECORDED, stream: true } });
@@ -63,7 +63,7 @@ describe("an answer in OpenAI's format", () => {
   );
 
   it.each(SEEDS.slice(0, 5))(
-    "streamed, is that however its bytes were cut on their way (seed %i)",
+    "streamed, equals the server's however its bytes were split (seed %i)",
     async (seed) => {
       const bytes = recordedStream("chat-prefill-stream");
       recorded.play("text/event-stream", cut(new SeededRandom(seed), bytes));
@@ -72,7 +72,7 @@ describe("an answer in OpenAI's format", () => {
     },
   );
 
-  it.each(["chat", "chat-n2", "chat-logprobs"])("not streamed, is the server's own too: %s", async (name) => {
+  it.each(["chat", "chat-n2", "chat-logprobs"])("not streamed, equals the server's too: %s", async (name) => {
     recorded.play("application/json; charset=utf-8", [recordedBody(name)]);
     const answer = await answered(agent.port, { call: RECORDED });
     expect(answer.bytes.equals(recordedBody(name))).toBe(true);
@@ -81,20 +81,25 @@ describe("an answer in OpenAI's format", () => {
 });
 
 describe("an answer in Mediczy's format", () => {
-  it.each(SEEDS.slice(0, 5))("streamed, is the same however the server's was cut (seed %i)", async (seed) => {
-    recorded.play("text/event-stream", cut(new SeededRandom(seed), recordedStream("chat-stream-usage")));
-    const answer = await answered(agent.port, { call: { ...RECORDED, stream: true, format: "mediczy" } });
-    const events = eventsOf(answer);
-    const texts = events.flatMap((event) => (event["choices"] as { text: string }[]).map(({ text }) => text));
-    expect(texts.join("")).toBe(" Cub although Modult");
-    expect(events.at(-1)).toMatchObject({
-      usage: { prompt_tokens: 25, completion_tokens: 4, total_tokens: 29 },
-      isha: { port: OTHER, box: "north", fallback_from: null },
-    });
-    expect(dataOf(answer).at(-1)).toBe("[DONE]");
-  });
+  it.each(SEEDS.slice(0, 5))(
+    "streamed, is the same however the server's was split (seed %i)",
+    async (seed) => {
+      recorded.play("text/event-stream", cut(new SeededRandom(seed), recordedStream("chat-stream-usage")));
+      const answer = await answered(agent.port, { call: { ...RECORDED, stream: true, format: "mediczy" } });
+      const events = eventsOf(answer);
+      const texts = events.flatMap((event) =>
+        (event["choices"] as { text: string }[]).map(({ text }) => text),
+      );
+      expect(texts.join("")).toBe(" Cub although Modult");
+      expect(events.at(-1)).toMatchObject({
+        usage: { prompt_tokens: 25, completion_tokens: 4, total_tokens: 29 },
+        isha: { port: OTHER, box: "north", fallback_from: null },
+      });
+      expect(dataOf(answer).at(-1)).toBe("[DONE]");
+    },
+  );
 
-  it("not streamed, has the length it says, characters of several bytes counted", async () => {
+  it("not streamed, has a correct content-length with multi-byte characters", async () => {
     recorded.play("application/json; charset=utf-8", [recordedBody("chat")]);
     const answer = await answered(agent.port, { call: { ...RECORDED, format: "mediczy" } });
     expect(answer.headers["content-length"]).toBe(String(answer.bytes.length));
@@ -105,7 +110,7 @@ describe("an answer in Mediczy's format", () => {
 
 describe("of many calls at once", () => {
   it.each(SEEDS.slice(0, 3))(
-    "each gets its own answer and no word of another's, some having left (seed %i)",
+    "each gets its own answer and no text of another's, even if some disconnect (seed %i)",
     async (seed) => {
       const random = new SeededRandom(seed);
       await serveShortCalls(agent.port, {});
@@ -116,7 +121,7 @@ describe("of many calls at once", () => {
           stream: random.chance(0.6),
           format: random.pick(["openai", "mediczy"] as const),
           requestId: `req-${at}`,
-          // One key alone may hold half of a queue.
+          // One key may use only half of a queue.
           keyId: `key-${at % 6}`,
         };
         const asked = ask(agent.port, { call, body: { messages: [{ role: "user", content: words }] } });
@@ -137,7 +142,7 @@ describe("of many calls at once", () => {
 });
 
 describe("the headers of an answer", () => {
-  it("streamed, let nobody buffer, compress or keep it", async () => {
+  it("streamed, forbid buffering, compression and caching", async () => {
     const { headers } = await answered(agent.port, { call: { stream: true } });
     expect(headers).toMatchObject({
       "content-type": "text/event-stream",
@@ -149,7 +154,7 @@ describe("the headers of an answer", () => {
   });
 
   it.each([true, false])(
-    "say who answered, and nothing of llama-server's own (stream: %s)",
+    "name the server that answered, and contain none of llama-server's own headers (stream: %s)",
     async (stream) => {
       const { headers } = await answered(agent.port, { call: { stream } });
       expect(headers).toMatchObject({
@@ -175,7 +180,7 @@ describe("the headers of an answer", () => {
 });
 
 describe("a stream", () => {
-  it("comes as it is made: its first event is there while the server still works", async () => {
+  it("arrives as it is generated: the first event arrives while the server is still working", async () => {
     await simulator.set({ stallAfterTokens: 3 });
     const asked = ask(agent.port, { call: { stream: true } });
     await asked.came('"content":"(');
@@ -185,11 +190,11 @@ describe("a stream", () => {
   });
 
   it.each([
-    ["a character cut between two chunks", { splitUtf8: true }],
+    ["a character split between two chunks", { splitUtf8: true }],
     ["none, two or three tokens in an event", { tokensPerEvent: [0, 2, 3] }],
     ["both", { splitUtf8: true, tokensPerEvent: [3, 0, 1] }],
-  ])("says the whole text with %s, in both formats", async (_what, switches) => {
-    // Slow enough that chunks come apart.
+  ])("contains the whole text with %s, in both formats", async (_what, switches) => {
+    // Slow enough that chunks arrive separately.
     await simulator.set({ ...switches, tokensPerSecond: 500 });
     const whole = jsonOf(await answered(agent.port))["choices"] as [{ message: { content: string } }];
     const expected = whole[0].message.content;
@@ -206,7 +211,7 @@ describe("a stream", () => {
     expect(mediczy.text).not.toContain("\ufffd");
   });
 
-  it("of a call for two choices carries both, and ends once", async () => {
+  it("with two choices contains both and ends once", async () => {
     const answer = await answered(agent.port, {
       call: { stream: true, format: "mediczy", choices: 2 },
       body: { n: 2, max_tokens: 4 },
@@ -221,8 +226,8 @@ describe("a stream", () => {
     expect(answer.text.match(/\[DONE\]/g)).toHaveLength(1);
   });
 
-  it("waits for a client that doesn't read, holds its server back, and loses nothing", async () => {
-    // More than the kernel's buffers on the way take.
+  it("waits for a client that doesn't read, pauses its server and loses nothing", async () => {
+    // More than the kernel's buffers can take.
     const event = Buffer.from(`data: {"choices":[],"padding":"${"a".repeat(500_000)}"}\n\n`);
     const events = [...Array.from({ length: 80 }, () => event), Buffer.from("data: [DONE]\n\n")];
     recorded.play("text/event-stream", events);
@@ -242,13 +247,13 @@ describe("a stream that breaks and that no other server can finish", () => {
     expect(events.filter((event) => "error" in event)).toHaveLength(1);
     expect(errorOf(answer)).toMatchObject({ code: "upstream_failed", request_id: "req-1" });
     expect(answer.text).not.toContain("[DONE]");
-    // What came before is passed on, whole events only; `dataOf` has seen to that.
+    // Earlier events are passed on, complete ones only; `dataOf` checks this.
     expect(events.length).toBeGreaterThan(2);
     if (format === "mediczy") expect(answer.text).not.toContain('"isha"');
   };
 
   it.each(["openai", "mediczy"] as const)(
-    "in the middle of an event ends with one error event and no half one (%s)",
+    "in the middle of an event ends with one error event and no partial event (%s)",
     async (format) => {
       await simulator.set({ cutAfterTokens: 5, tokensPerSecond: 500 });
       await isBroken(await answered(agent.port, { call: { ...UNCONTINUABLE, format } }), format);
@@ -267,7 +272,7 @@ describe("a stream that breaks and that no other server can finish", () => {
     },
   );
 
-  it("or an error whose text never ends is told of at once, and nobody reads on", async () => {
+  it("or an endless error is reported at once and read no further", async () => {
     const words = Buffer.from(`${"words of a patient ".repeat(500)}\n`);
     recorded.play("text/plain", [words], { status: 500, endless: true });
     const answer = await answered(agent.port, { call: { ...RECORDED, ...UNCONTINUABLE } });
@@ -278,7 +283,7 @@ describe("a stream that breaks and that no other server can finish", () => {
   });
 
   it.each(["{half", '{"choices":[null]}', '{"usage":5}'])(
-    "at an event that is none (%s) ends with one error event, and passes nothing of that one on",
+    "at a malformed event (%s) ends with one error event and passes on nothing of the malformed one",
     async (data) => {
       const [role, ...rest] = recordedChunks("chat-stream");
       if (role === undefined) throw new Error("the recording is empty");
@@ -287,20 +292,20 @@ describe("a stream that breaks and that no other server can finish", () => {
       expect(errorOf(answer)).toMatchObject({ code: "upstream_failed" });
       expect(eventsOf(answer).filter((event) => "error" in event)).toHaveLength(1);
       expect(answer.text).not.toMatch(/DONE|half|null\]|"usage":5/);
-      // One such answer is no reason to leave its server alone.
+      // One such answer doesn't take its server out of use.
       recorded.play("application/json; charset=utf-8", [recordedBody("chat")]);
       expect((await answered(agent.port, { call: RECORDED })).status).toBe(200);
     },
   );
 
-  it("after all of its text but before [DONE] is closed as it should have been", async () => {
+  it("after its whole text but before [DONE] is closed properly", async () => {
     recorded.play("text/event-stream", recordedChunks("chat-stream").slice(0, -1));
     const answer = await answered(agent.port, { call: { ...RECORDED, ...UNCONTINUABLE } });
     expect(answer.bytes.equals(recordedStream("chat-stream"))).toBe(true);
     expect(answer.complete).toBe(true);
   });
 
-  it("of two choices, one of them whole, isn't taken for whole", async () => {
+  it("with only one of two choices complete counts as incomplete", async () => {
     const event = (index: number, delta: object, finish: string | null): Buffer =>
       Buffer.from(
         `data: ${JSON.stringify({ choices: [{ finish_reason: finish, index, delta }], created: 1, id: "chatcmpl-a", model: "Wren-1B.gguf", object: "chat.completion.chunk" })}\n\n`,
@@ -315,7 +320,7 @@ describe("a stream that breaks and that no other server can finish", () => {
     expect(answer.text).not.toContain("[DONE]");
   });
 
-  it("with nothing but an empty body is no answer", async () => {
+  it("with an empty body is not an answer", async () => {
     recorded.play("text/event-stream", []);
     const answer = await answered(agent.port, { call: { ...RECORDED, ...UNCONTINUABLE } });
     expect(errorOf(answer).code).toBe("upstream_failed");
@@ -323,7 +328,7 @@ describe("a stream that breaks and that no other server can finish", () => {
   });
 });
 
-/** All the text of an answer of either format, streamed or not. */
+/** The whole text of an answer in either format, streamed or not. */
 function textOf(answer: Answer): string {
   if (answer.headers["content-type"] === "text/event-stream") return deltasOf(answer);
   const [choice] = jsonOf(answer)["choices"] as [{ message: { content: string } }];

@@ -1,7 +1,11 @@
-// Calls for several choices: llama-server counts one, and the others are booked by what their text is worth.
+// Checks calls for several choices: llama-server counts one, and the others are booked by the tokens of their text.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ChatRecorder } from "../../../origin-agent/answers/recorder.ts";
-import { otherChoiceTexts, estimateChoiceTokens, countChoiceTokens } from "../../../origin-agent/answers/choice-tokens.ts";
+import {
+  otherChoiceTexts,
+  estimateChoiceTokens,
+  countChoiceTokens,
+} from "../../../origin-agent/answers/choice-tokens.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, type Json } from "../support/ask.ts";
 import { endsOf, OTHER, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
@@ -34,7 +38,7 @@ describe("booked over a real server", () => {
     await Promise.all([simulator.stop(), recorded.close()]);
   });
 
-  /** Makes a call and waits until it is booked. */
+  /** Sends a call and waits until it is booked. */
   async function bookedFor(call: Json, body: Json = {}): Promise<Json> {
     const before = agent.booked.length;
     const answer = await answered(agent.port, { call, body });
@@ -58,9 +62,9 @@ describe("booked over a real server", () => {
     { stream: false, format: "openai", body: {} },
     { stream: false, format: "mediczy", body: {} },
   ])(
-    "are all the tokens it generated, by its own /tokenize ($format, stream: $stream, $body)",
+    "are all generated tokens, counted with the server's /tokenize ($format, stream: $stream, $body)",
     async ({ body, ...how }) => {
-      // Events don't tell the number of tokens.
+      // The number of events isn't the number of tokens.
       await simulator.set({ tokensPerEvent: [3, 1] });
       const before = await counted();
       const end = await bookedFor({ ...how, choices: 2 }, { ...body, n: 2 });
@@ -74,21 +78,21 @@ describe("booked over a real server", () => {
       });
       const { requestsByRoute } = await simulator.state();
       expect(requestsByRoute["/tokenize"]).toBe(1);
-      // Its log line and the counter say the same.
+      // Its log line and the metrics agree.
       expect(agent.calls().at(-1)).toMatchObject({ completion_tokens: made?.generatedTokens });
       expect((await counted()) - before).toBe(made?.generatedTokens);
     },
   );
 
-  it("of one choice are its own count, and nobody is asked", async () => {
+  it("of one choice are the server's count, without a further request", async () => {
     const end = await bookedFor({ stream: true });
     const [made] = await endsOf(simulator);
     expect(end).toMatchObject({ completionTokens: made?.generatedTokens, estimated: false });
     expect((await simulator.state()).requestsByRoute["/tokenize"]).toBeUndefined();
   });
 
-  it("go by the text of each, however much longer one is than the one that was counted", async () => {
-    // This server takes every text for seven tokens.
+  it("depend on each choice's text, even if one is much longer than the counted one", async () => {
+    // This server counts every text as seven tokens.
     recorded.play("text/event-stream", [
       said(0, { role: "assistant", content: null }),
       said(1, { role: "assistant", content: null }),
@@ -112,7 +116,7 @@ describe("booked over a real server", () => {
     expect(await bookedFor({ ...at, choices: 2 })).toMatchObject({ completionTokens: 2 + 7 + 7 });
   });
 
-  it("of a client that left are what had been delivered or decoded", async () => {
+  it("of a call whose client left are those delivered or decoded", async () => {
     await simulator.set({ stallAfterTokens: 10 });
     const before = agent.booked.length;
     const asked = ask(agent.port, {
@@ -129,7 +133,7 @@ describe("booked over a real server", () => {
 });
 
 describe("while the others are counted", () => {
-  it("the client has its answer and the slots are free, and an agent that goes waits for the booking", async () => {
+  it("the client has its answer, the slots are free, and a stopping agent waits for the booking", async () => {
     const simulator = await startSimulator(WANTED);
     const counting = Promise.withResolvers<number | null>();
     const agent = await startAgent({ [WANTED]: simulator.port }, { countTokens: () => counting.promise });
@@ -139,7 +143,7 @@ describe("while the others are counted", () => {
     await agent.settled();
     agent.drain();
     const booked = agent.allBooked().then(() => "booked");
-    // Time for whatever would not wait.
+    // Gives code that doesn't wait time to run.
     const asked = answered(agent.port, { method: "GET", path: "/healthz" }).then(() => "still counting");
     expect(await Promise.race([booked, asked])).toBe("still counting");
     counting.resolve(40);
@@ -151,7 +155,7 @@ describe("while the others are counted", () => {
   });
 });
 
-describe("what the others said", () => {
+describe("the other choices' text", () => {
   const recorderOf = (maxBytes: number, ...events: Buffer[]): ChatRecorder => {
     const recorder = new ChatRecorder(maxBytes);
     for (const event of events) recorder.push(event);
@@ -165,7 +169,7 @@ describe("what the others said", () => {
     said(0, { tool_calls: [{ index: 0, id: "x", function: { name: "look", arguments: '{"a":1}' } }] }),
   ];
 
-  it("is kept apart from the first one's text, and is all but the last that was counted", () => {
+  it("is kept separate from the first choice's text, and excludes the counted choice", () => {
     const first = recorderOf(1_000, ...both, said(1, {}, "stop"), said(0, {}, "stop"), COUNTED);
     expect(first.text()).toBe("one");
     expect(first.otherChoiceTexts()).toEqual(['é"\n😀hm']);
@@ -173,15 +177,17 @@ describe("what the others said", () => {
     expect(second.otherChoiceTexts()).toEqual(['onelook{"a":1}']);
   });
 
-  it("is bounded in all, and let go past that", () => {
+  it("is bounded in total, and dropped above the limit", () => {
     const long = said(1, { content: "x".repeat(600) });
-    expect(recorderOf(1_000, ...both, long).otherChoiceTexts()).toEqual([expect.stringMatching(/^é.*x{600}$/s)]);
+    expect(recorderOf(1_000, ...both, long).otherChoiceTexts()).toEqual([
+      expect.stringMatching(/^é.*x{600}$/s),
+    ]);
     const over = recorderOf(1_000, ...both, long, long, said(2, { content: "more" }));
     expect(over.otherChoiceTexts()).toBeNull();
     expect(over.textEvents).toBe(7);
   });
 
-  it("in a whole answer is every choice's but the first's", () => {
+  it("in a complete answer is that of every choice except the first", () => {
     const choices = [
       { index: 0, message: { content: "one" } },
       { index: 1, message: { content: "two", reasoning_content: "hm" } },
@@ -190,7 +196,7 @@ describe("what the others said", () => {
     expect(otherChoiceTexts({ choices })).toEqual(["twohm", "look"]);
   });
 
-  it("is counted text by text; where one isn't, by what went by or by the one that was", async () => {
+  it("is counted per text, or else estimated from the stream or the counted choice", async () => {
     const letters = (text: string): Promise<number | null> =>
       Promise.resolve(text === "?" ? null : text.length);
     expect(await countChoiceTokens(["ab", "", "cde"], letters)).toBe(5);

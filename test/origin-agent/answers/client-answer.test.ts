@@ -1,4 +1,4 @@
-// When a client hears what: headers, comments, spaces, and how an answer ends that had begun. The clock is the test's.
+// Checks when a client gets headers, comments and spaces, and how a started answer ends. The test controls the clock.
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -18,7 +18,7 @@ afterAll(() => new Promise((resolve) => server.close(resolve)));
 
 interface Client {
   readonly answer: ClientAnswer;
-  /** What has come; undefined before the headers. */
+  /** What has arrived; undefined before the headers. */
   readonly head: () => IncomingMessage | undefined;
   readonly text: () => string;
   readonly ended: Promise<void>;
@@ -50,7 +50,7 @@ function source(): AnswerSource {
 const BROKE: Refusal = { code: "upstream_failed", message: "It broke.", internal: "secret" };
 
 describe("a stream", () => {
-  it("has its headers two seconds after it was accepted, then a comment a second of silence", async () => {
+  it("gets its headers two seconds after it was accepted, then a comment for every second of silence", async () => {
     const { answer, head, text } = await client(true);
     answer.tick(10_000);
     expect(answer.begun).toBe(false);
@@ -74,7 +74,7 @@ describe("a stream", () => {
     await until(() => text() === ":\n\n:\n\ndata: a\n\n:\n\n");
   });
 
-  it("is told in-band, once, what its headers couldn't say", async () => {
+  it("gets the server's details in-band, once, if the headers were sent before", async () => {
     const { answer, text, ended } = await client(true);
     answer.accept(0);
     answer.tick(2_000);
@@ -87,7 +87,7 @@ describe("a stream", () => {
     );
   });
 
-  it("whose server is known in time says it in its headers, and nothing in-band", async () => {
+  it("whose server is known in time names it in its headers, and not in-band", async () => {
     const { answer, head, text, ended } = await client(true);
     answer.accept(0);
     answer.begin(source(), 100);
@@ -116,7 +116,7 @@ describe("a stream", () => {
 });
 
 describe("a JSON answer", () => {
-  it("has its headers after 50 s and a space every ten, and parses all the same", async () => {
+  it("gets its headers after 50 s and then a space every ten seconds, and still parses", async () => {
     const { answer, head, text, ended } = await client(false);
     answer.accept(1_000);
     answer.tick(50_999);
@@ -132,7 +132,7 @@ describe("a JSON answer", () => {
     expect(head()?.headers).not.toHaveProperty("content-length");
   });
 
-  it("that fails after its headers is an error object", async () => {
+  it("that fails after its headers becomes an error object", async () => {
     const { answer, head, text, ended } = await client(false);
     answer.accept(0);
     answer.tick(50_000);
@@ -142,7 +142,7 @@ describe("a JSON answer", () => {
     expect(JSON.parse(text())).toMatchObject({ error: { code: "upstream_failed", request_id: "req-1" } });
   });
 
-  it("in time has its length and no space", async () => {
+  it("in time has a content-length and no spaces", async () => {
     const { answer, head, text, ended } = await client(false);
     answer.accept(0);
     answer.tick(49_999);

@@ -1,4 +1,4 @@
-// A broken chat finished by another server reads as if it had never broken: for every place it can break at.
+// Checks that a chat finished by another server reads as if it had never broken, for every place where it can break.
 import { describe, expect, test } from "vitest";
 import { ChatRecorder } from "../../../origin-agent/answers/recorder.ts";
 import {
@@ -39,7 +39,7 @@ type Event = Record<string, unknown> & {
   };
 };
 
-/** A stream as llama-server writes it (transcript `chat-stream-usage`). */
+/** A stream in llama-server's form (transcript `chat-stream-usage`). */
 function stream(
   id: string,
   pieces: readonly string[],
@@ -69,7 +69,7 @@ function stream(
   ];
 }
 
-/** The echo as transcript `chat-prefill-stream` has it: joined to the first new piece. */
+/** The echo as in transcript `chat-prefill-stream`: joined to the first new piece. */
 function echoed(echo: string, pieces: readonly string[]): string[] {
   const [first = "", ...rest] = pieces;
   return [echo + first, ...rest];
@@ -94,7 +94,7 @@ function randomPieces(random: SeededRandom): string[] {
 
 describe("an answer that broke", () => {
   test.each([1, 2, 3, 4, 5])(
-    "reads as if it had not, wherever it broke and however often (seed %i)",
+    "reads as if it had not broken, wherever and however often it broke (seed %i)",
     (seed) => {
       const random = new SeededRandom(seed);
       for (let round = 0; round < 200; round += 1) {
@@ -108,7 +108,7 @@ describe("an answer that broke", () => {
         );
         const recorder = new ChatRecorder(MAX_BYTES);
         const sent: Buffer[] = [];
-        // The first server echoes the client's own beginning.
+        // The first server echoes the client's own prefill.
         let rest = prefill === "" ? pieces : echoed(prefill, pieces);
         let source = stream("chatcmpl-first", rest, { prompt: 20, completion: pieces.length });
         let continued: ContinuedEvents | null = null;
@@ -189,7 +189,7 @@ describe("an answer that broke", () => {
   });
 
   test.each([{ reasoning_content: "hm" }, { tool_calls: [{}] }])(
-    "is given up where the next server sends %j",
+    "is given up if the next server sends %j",
     (delta) => {
       const continued = new ContinuedEvents(
         { identity: { id: "a", created: 1, model: "m" }, text: "x", tokens: 1 },
@@ -203,7 +203,7 @@ describe("an answer that broke", () => {
     },
   );
 
-  test("whose text was all there is closed without asking anybody", () => {
+  test("with its whole text is closed without another server", () => {
     const first = { identity: { id: "a", created: 1, model: "m" }, text: "ab", tokens: 2 };
     const capped = read([closingEvents(first, null, { promptTokens: 5 })]);
     expect(capped).toMatchObject([
@@ -226,7 +226,7 @@ describe("a body that can't be continued", () => {
     expect(continuationRequest(Buffer.from(body), "text")).toBeNull();
   });
 
-  test("is one whose own beginning the answer doesn't begin with", () => {
+  test("is one whose prefill is not the beginning of the answer", () => {
     expect(
       continuationRequest(Buffer.from('{"messages":[{"role":"assistant","content":"other"}]}'), "text"),
     ).toBeNull();

@@ -1,4 +1,4 @@
-// That a body in chunks of our own is byte for byte what Node's own chunks would carry, and ends as theirs does.
+// Checks that our own chunks produce the same bytes as Node's, and end the same way.
 import { createServer, type RequestListener } from "node:http";
 import { connect, type AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
@@ -17,7 +17,7 @@ const PIECES = [
   Buffer.alloc(70_000, "x"),
 ];
 
-/** Everything that comes back on one connection for `requests`, the date left out. */
+/** Everything that one connection returns for `requests`, without the date. */
 async function answered(listener: RequestListener, requests: string): Promise<string> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -50,18 +50,18 @@ const nodes =
   };
 
 const GET = "GET / HTTP/1.1\r\nhost: a\r\n";
-/** Two on one connection: the second shows that the first's end was understood. */
+/** Two requests on one connection: the second shows that the first one's end was recognized. */
 const TWICE = `${GET}\r\n${GET}connection: close\r\n\r\n`;
 
-describe("chunks of our own", () => {
+describe("our own chunks", () => {
   it.each([undefined, "data: the last, ä\n\n"])(
-    "are Node's, byte for byte, to the end (%s)",
+    "equal Node's, byte for byte, to the end (%s)",
     async (last) => {
       expect(await answered(ours(last), TWICE)).toBe(await answered(nodes(last), TWICE));
     },
   );
 
-  it("aren't for a client whose HTTP has none", async () => {
+  it("aren't used for a client whose HTTP version has no chunks", async () => {
     const said = await answered(
       (_, response) => response.end(String(canChunk(response))),
       "GET / HTTP/1.0\r\n\r\n",

@@ -11,7 +11,7 @@ const MODEL = "BiMediX2-8B-hf.i1-Q6_K.gguf";
 
 type Json = Record<string, unknown>;
 
-/** The client's stream for a server's, given in these chunks; what fails ends it. */
+/** Translates a server's stream, given in these chunks; an error ends it. */
 function translate(
   chunks: readonly Buffer[],
   facts = FACTS,
@@ -29,7 +29,7 @@ function translate(
   return { text, complete: stream.complete, fail: null };
 }
 
-/** Every event's data, parsed; `[DONE]` as it is. Throws where the text is more or less than whole events. */
+/** Every event's data, parsed; `[DONE]` unchanged. Throws if the text doesn't consist of complete events. */
 function eventsOf(text: string): (Json | "[DONE]")[] {
   const parts = text.split("\n\n");
   expect(parts.pop()).toBe("");
@@ -39,7 +39,7 @@ function eventsOf(text: string): (Json | "[DONE]")[] {
   });
 }
 
-/** As an attempt asks for it: what is no JSON is no answer. */
+/** The same steps as in `attempt.ts`: text that isn't JSON isn't an answer. */
 function json(body: Buffer, facts = FACTS): Buffer | string | null {
   const parsed = parseAnswer(body.toString("utf8"));
   return parsed === null ? null : mediczy.json(body, parsed, facts);
@@ -55,7 +55,7 @@ const head = (id: string, created = 1_795_425_618): Json => ({
   model: MODEL,
 });
 
-/** A streamed event with one choice. */
+/** A stream event with one choice. */
 const event = (
   id: string,
   text: string,
@@ -89,7 +89,7 @@ describe("a JSON answer", () => {
     expect(Object.keys(answer)).toEqual(["id", "object", "created", "model", "choices", "usage", "isha"]);
   });
 
-  it("of several choices has each of them", () => {
+  it("with several choices contains each of them", () => {
     const choice = (index: number): Json => ({
       index,
       text: " Cub although Mod",
@@ -104,14 +104,14 @@ describe("a JSON answer", () => {
     });
   });
 
-  it("that continues a message begins with it, as the server's does", () => {
+  it("that continues a message begins with it, like the server's", () => {
     const content = "The patient problema管леевом";
     expect(answerOf("chat-prefill")["choices"]).toEqual([
       { index: 0, text: content, message: { role: "assistant", content }, finish_reason: "length" },
     ]);
   });
 
-  it("with log-probabilities keeps them", () => {
+  it("keeps log-probabilities", () => {
     const recorded = JSON.parse(recordedBody("chat-logprobs").toString()) as {
       choices: [{ logprobs: Json }];
     };
@@ -120,7 +120,7 @@ describe("a JSON answer", () => {
     expect(choice?.["text"]).toBe(" Cub although");
   });
 
-  it("of a tool call has it in the message, and an empty text, never null", () => {
+  it("with a tool call has it in the message, and an empty text, never null", () => {
     const message = {
       role: "assistant",
       content: null,
@@ -132,7 +132,7 @@ describe("a JSON answer", () => {
     expect(answer["choices"]).toEqual([{ index: 0, text: "", message, finish_reason: "tool_calls" }]);
   });
 
-  it("says who answered for whom", () => {
+  it("names the server that answered and the requested one", () => {
     expect(
       answerOf("stop-string", { box: "south", port: 9103, queueMs: 0, fallbackFrom: 9101 })["isha"],
     ).toEqual({
@@ -150,7 +150,7 @@ describe("a JSON answer", () => {
     ["without choices", '{"id":"a","created":1,"model":"m","usage":{}}'],
     ["null", "null"],
     ["empty", ""],
-  ])("that can't be read is none: %s", (_what, body) => {
+  ])("that can't be read is rejected: %s", (_what, body) => {
     expect(json(Buffer.from(body))).toBeNull();
   });
 });
@@ -158,7 +158,7 @@ describe("a JSON answer", () => {
 describe("a stream", () => {
   const id = "IsgdK9NQfgtPAJwJWRrplA0QFpcTYOn3";
 
-  it("is the same object event by event, the last with usage and isha, then [DONE]", () => {
+  it("carries the same object in each event, usage and isha in the last one, then [DONE]", () => {
     const { text, complete, fail } = translate(recordedChunks("chat-stream-usage"));
     expect(eventsOf(text)).toEqual([
       event(id, "", { role: "assistant", content: null }),
@@ -172,7 +172,7 @@ describe("a stream", () => {
     expect({ complete, fail }).toEqual({ complete: true, fail: null });
   });
 
-  it("of a server that says no usage has isha alone in its last event", () => {
+  it("without usage from the server has only isha in its last event", () => {
     const events = eventsOf(translate(recordedChunks("chat-stream")).text);
     const [last, done] = events.slice(-2);
     expect(last).toEqual(event("209bgOANLtAvYfNq9jpGI0e1MWaq3317", "", {}, "length", { isha: ISHA }));
@@ -200,7 +200,7 @@ describe("a stream", () => {
     "chat-stream-timings",
     "chat-prefill-stream",
     "tools-required-stream",
-  ])("has a text in every event, never null, and usage and isha in none but the last: %s", (name) => {
+  ])("has a text in every event, never null, and usage and isha only in the last: %s", (name) => {
     const events = eventsOf(translate(recordedChunks(name)).text);
     expect(events.pop()).toBe("[DONE]");
     for (const [at, each] of events.entries()) {
@@ -211,7 +211,7 @@ describe("a stream", () => {
     }
   });
 
-  it("of two choices ends each, and only the last event says usage and isha", () => {
+  it("with two choices ends each, and only the last event carries usage and isha", () => {
     const chunk = (index: number, delta: Json, finish: string | null): string =>
       `data: ${JSON.stringify({ choices: [{ finish_reason: finish, index, delta }], created: 1, id: "chatcmpl-x", model: "m" })}\n\n`;
     const total = `data: ${JSON.stringify({ choices: [], created: 1, id: "chatcmpl-x", model: "m", usage: usage(2, 3) })}\n\n`;
@@ -242,7 +242,7 @@ describe("a stream", () => {
     ]);
   });
 
-  it("keeps log-probabilities and what a delta has beside its text", () => {
+  it("keeps log-probabilities and a delta's other fields", () => {
     const logprobs = { content: [{ token: "a", logprob: -1 }] };
     const choice = { finish_reason: null, index: 0, delta: { reasoning_content: "hm" }, logprobs };
     const chunk = `data: ${JSON.stringify({ choices: [choice], created: 1, id: "chatcmpl-x", model: "m" })}\n\n`;
@@ -252,7 +252,7 @@ describe("a stream", () => {
     ]);
   });
 
-  it("is the same however it was cut", () => {
+  it("is the same however it was split", () => {
     const whole = recordedStream("chat-prefill-stream");
     const expected = translate([whole]);
     expect(expected.complete).toBe(true);
@@ -269,7 +269,7 @@ describe("a stream", () => {
     expect(translate(chunks).text).toBe(translate(recordedChunks("chat-stream-usage")).text);
   });
 
-  it("that broke off isn't whole, and what came of it was passed on", () => {
+  it("that broke off is incomplete, and its events so far are passed on", () => {
     const { text, complete, fail } = translate(recordedChunks("killed-mid-stream"));
     expect({ complete, fail }).toEqual({ complete: false, fail: null });
     expect(eventsOf(text).length).toBeGreaterThan(1);
@@ -282,16 +282,16 @@ describe("a stream", () => {
     ["a choice without a delta", 'data: {"id":"a","choices":[{"index":0}]}\n\n', UNREADABLE],
     ["null", "data: null\n\n", UNREADABLE],
     ["a text", 'data: "a"\n\n', UNREADABLE],
-  ])("ends with our own words where %s stands in it", (_what, rubbish, refusal) => {
+  ])("ends with our own error text if it contains %s", (_what, malformed, refusal) => {
     const first = recordedChunks("chat-stream")[0] ?? Buffer.alloc(0);
-    const { text, complete, fail } = translate([first, Buffer.from(rubbish)]);
+    const { text, complete, fail } = translate([first, Buffer.from(malformed)]);
     expect(eventsOf(text)).toHaveLength(2);
     expect({ complete, fail }).toEqual({ complete: false, fail: refusal });
   });
 });
 
 describe("the request", () => {
-  it("asks for the usage that the last event of a stream promises", () => {
+  it("requests the usage that the last event of a stream must carry", () => {
     expect(mediczy.requestFields(true)).toEqual({ stream_options: { include_usage: true } });
     expect(mediczy.requestFields(false)).toEqual({});
   });

@@ -7,13 +7,13 @@ import { recordedBody, recordedChunks, TRANSCRIPTS } from "../support/transcript
 
 const FACTS: AnswerFacts = { box: "north", port: 9101, queueMs: 3, fallbackFrom: null };
 
-/** As an attempt asks for it: what is no JSON is no answer. */
+/** The same steps as in `attempt.ts`: text that isn't JSON isn't an answer. */
 function json(body: Buffer): Buffer | string | null {
   const parsed = parseAnswer(body.toString("utf8"));
   return parsed === null ? null : openai.json(body, parsed, FACTS);
 }
 
-/** What the client gets for these runs of whole events, and whether that is a whole answer. */
+/** What the client gets for these complete events, and whether the answer is complete. */
 function passed(...runs: (Buffer | string)[]): { written: Buffer; complete: boolean; failed: boolean } {
   const stream = openai.stream(FACTS);
   const written: Buffer[] = [];
@@ -35,7 +35,7 @@ const streamed = TRANSCRIPTS.filter(
 ).map(({ name }) => name);
 
 describe("a recorded stream", () => {
-  it.each(streamed)("passes byte for byte and is whole: %s", (name) => {
+  it.each(streamed)("passes byte for byte and is complete: %s", (name) => {
     const chunks = recordedChunks(name);
     const { written, complete } = passed(...chunks);
     expect(written.equals(Buffer.concat(chunks))).toBe(true);
@@ -43,13 +43,13 @@ describe("a recorded stream", () => {
   });
 
   it.each(["client-abort", "killed-mid-stream", "terminated-mid-stream"])(
-    "that broke off isn't whole: %s",
+    "that broke off is incomplete: %s",
     (name) => {
       expect(passed(...recordedChunks(name))).toMatchObject({ complete: false, failed: false });
     },
   );
 
-  it("is not whole until its [DONE] has come", () => {
+  it("is incomplete until its [DONE] arrives", () => {
     const chunks = recordedChunks("chat-stream");
     expect(passed(...chunks.slice(0, -1)).complete).toBe(false);
     expect(passed(Buffer.concat(chunks)).complete).toBe(true);
@@ -62,7 +62,7 @@ describe("an error event", () => {
 
   it.each([
     ["alone", ERROR],
-    ["after others in one run", EVENT + ERROR],
+    ["after others in one chunk", EVENT + ERROR],
     ["before [DONE]", ERROR + DONE],
     ["in an older server's spelling", OLD_ERROR],
     ["in an older server's spelling, after others", EVENT + OLD_ERROR],
@@ -71,19 +71,19 @@ describe("an error event", () => {
     expect(passed(EVENT, run)).toEqual({ written: Buffer.from(EVENT), complete: false, failed: true });
   });
 
-  it("is found behind an answer that speaks of one in the same run", () => {
+  it("is found after an answer text that mentions one in the same chunk", () => {
     const said = 'data: {"choices":[{"index":0,"delta":{"content":"stderr says error: {x"}}]}\n\n';
     expect(passed(said + OLD_ERROR).failed).toBe(true);
     expect(passed(said + ERROR).failed).toBe(true);
   });
 
-  it("becomes ours: a refusal that holds none of the server's words", () => {
+  it("becomes our own error, without any of the server's text", () => {
     const result = openai.stream(FACTS).push(Buffer.from(ERROR));
     expect(result).toEqual({ fail: ERROR_IN_STREAM });
     expect(JSON.stringify(errorBody(ERROR_IN_STREAM, "r"))).not.toContain("patient");
   });
 
-  it("is not seen in an answer that only speaks of errors", () => {
+  it("is not detected in an answer text that only mentions errors", () => {
     const texts = [
       'data: {"error"',
       "error: {",
@@ -109,13 +109,13 @@ describe("a JSON answer", () => {
     ["an error in a 200", '{"error":{"code":500,"message":"the patient\'s words","type":"server_error"}}'],
     ["no JSON", "It works!"],
     ["nothing", ""],
-  ])("that is %s is no answer: an upstream's text never passes", (_what, body) => {
+  ])("that is %s is rejected: an upstream's own text never passes", (_what, body) => {
     expect(json(Buffer.from(body))).toBeNull();
   });
 });
 
 describe("the request", () => {
-  it("is not changed for the sake of the format", () => {
+  it("is not changed for this format", () => {
     expect(openai.requestFields(true)).toEqual({});
     expect(openai.requestFields(false)).toEqual({});
   });

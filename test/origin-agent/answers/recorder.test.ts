@@ -1,4 +1,4 @@
-// The recorder keeps what the events said, however they came.
+// Checks that the recorder keeps the events' content, however they were split.
 import { describe, expect, it } from "vitest";
 import { ChatRecorder } from "../../../origin-agent/answers/recorder.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
@@ -46,7 +46,7 @@ const USAGE = {
 
 describe("the text of a stream", () => {
   it.each(SEEDS)(
-    "is what its events said, with or without usage, in runs of any length (seed %i)",
+    "equals its events' text, with or without usage, in chunks of any length (seed %i)",
     (seed) => {
       const random = new SeededRandom(seed);
       for (let round = 0; round < 30; round += 1) {
@@ -77,7 +77,7 @@ describe("the text of a stream", () => {
     },
   );
 
-  it("of a recorded server is its text, and its counts are the server's", () => {
+  it("of a recorded server equals its text, and the counts equal the server's", () => {
     const recorder = new ChatRecorder(MAX);
     recorder.push(recordedStream("chat-stream-usage"));
     expect(recorder.text()).toBe(" Cub although Modult");
@@ -85,7 +85,7 @@ describe("the text of a stream", () => {
     expect(recorder.counts).toMatchObject({ promptTokens: 25, completionTokens: 4 });
   });
 
-  it("past its bound is let go: the answer can't be continued, and is passed on all the same", () => {
+  it("above its limit is dropped: the answer can't be continued but is still passed on", () => {
     const recorder = new ChatRecorder(100);
     recorder.push(event({ role: "assistant", content: null }));
     recorder.push(event({ content: "x".repeat(100) }));
@@ -97,7 +97,7 @@ describe("the text of a stream", () => {
   });
 });
 
-describe("what isn't one choice's plain text", () => {
+describe("a stream that isn't one choice's plain text", () => {
   it.each<[string, Buffer]>([
     ["reasoning", event({ reasoning_content: "hm" })],
     ["a tool call", event({ tool_calls: [{ index: 0 }] })],
@@ -114,7 +114,7 @@ describe("what isn't one choice's plain text", () => {
         })}\n\n`,
       ),
     ],
-  ])("is told: %s", (_what, bytes) => {
+  ])("is detected: %s", (_what, bytes) => {
     const recorder = new ChatRecorder(MAX);
     recorder.push(
       Buffer.concat([event({ role: "assistant", content: null }), event({ content: "a" }), bytes]),

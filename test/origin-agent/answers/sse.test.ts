@@ -6,7 +6,7 @@ import { recordedStream } from "../support/transcripts.ts";
 const CHARACTERS = Array.from('aé漢😀"\\:{} ');
 const NO_BOUND = 1_000_000;
 
-/** What comes out, push by push, and what is left inside. */
+/** The output of each push, and what remains buffered. */
 function pushAll(chunks: readonly Buffer[], maxBytes = NO_BOUND): { out: Buffer[]; partial: boolean } {
   const events = new EventSplitter(maxBytes);
   const out = chunks.map((chunk) => events.push(chunk)).filter((whole) => whole !== "too-long");
@@ -18,7 +18,7 @@ function randomEvent(random: SeededRandom): string {
   return random.pick([`data: ${text}\n\n`, `:${text}\n\n`, ":\n\n", `event: e\ndata: ${text}\n\n`]);
 }
 
-/** The bytes cut at random, a cut never empty. */
+/** The bytes split at random into non-empty pieces. */
 function cut(random: SeededRandom, bytes: Buffer): Buffer[] {
   const chunks: Buffer[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -29,8 +29,8 @@ function cut(random: SeededRandom, bytes: Buffer): Buffer[] {
   return chunks;
 }
 
-describe("a stream cut anywhere", () => {
-  it.each(SEEDS)("comes out as whole events only, with nothing lost, added or moved (seed %i)", (seed) => {
+describe("a stream split anywhere", () => {
+  it.each(SEEDS)("comes out as complete events only, with nothing lost, added or moved (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     for (let round = 0; round < 30; round += 1) {
       const events = Array.from({ length: 1 + random.below(20) }, () => randomEvent(random));
@@ -44,7 +44,7 @@ describe("a stream cut anywhere", () => {
     }
   });
 
-  it("is the same when cut at every single byte", () => {
+  it("is the same if split at every byte", () => {
     const whole = recordedStream("chat-stream-usage");
     for (let at = 1; at < whole.length; at += 1) {
       const { out, partial } = pushAll([whole.subarray(0, at), whole.subarray(at)]);
@@ -53,7 +53,7 @@ describe("a stream cut anywhere", () => {
     }
   });
 
-  it("gives an event as soon as its last byte is there, the blank line cut in two", () => {
+  it("returns an event as soon as its last byte arrives, even if the blank line is split", () => {
     const events = new EventSplitter(NO_BOUND);
     expect(events.push(Buffer.from("data: a\n"))).toHaveLength(0);
     expect(events.push(Buffer.from("\ndata: b")).toString()).toBe("data: a\n\n");
@@ -62,19 +62,19 @@ describe("a stream cut anywhere", () => {
     expect(events.partial).toBe(false);
   });
 
-  it("gives a chunk of whole events on as it is, without a copy", () => {
+  it("passes a chunk of complete events on without a copy", () => {
     const chunk = Buffer.from("data: a\n\ndata: b\n\n");
     expect(new EventSplitter(NO_BOUND).push(chunk)).toBe(chunk);
   });
 
-  it("ends in a half event where the server broke off", () => {
+  it("ends with a partial event if the server broke off", () => {
     expect(pushAll([Buffer.from("data: a\n\ndata: {")]).partial).toBe(true);
     expect(pushAll([Buffer.from("data: a\n\n")]).partial).toBe(false);
   });
 });
 
 describe("an event that never ends", () => {
-  it("is too long once it outgrows the bound, however it is cut", () => {
+  it("is too long once it exceeds the limit, however it is split", () => {
     const events = new EventSplitter(10);
     expect(events.push(Buffer.from("data: 1234"))).toHaveLength(0);
     expect(events.push(Buffer.from("5"))).toBe("too-long");
@@ -82,7 +82,7 @@ describe("an event that never ends", () => {
     expect(new EventSplitter(10).push(Buffer.from("data: a\n\ndata: 12345"))).toBe("too-long");
   });
 
-  it("is counted by itself: many short ones before it don't matter", () => {
+  it("is measured by itself: short events before it don't count", () => {
     const events = new EventSplitter(10);
     for (let at = 0; at < 100; at += 1)
       expect(events.push(Buffer.from("data: a\n\nda"))).not.toBe("too-long");
@@ -90,7 +90,7 @@ describe("an event that never ends", () => {
 });
 
 describe("the data of events", () => {
-  it("leaves comments, names and ids out", () => {
+  it("excludes comments, names and ids", () => {
     const whole = Buffer.from(":\n\ndata: a\n\n: ping\n\nevent: x\nid: 1\ndata: b\n\n");
     expect(eventData(whole)).toEqual(["a", "b"]);
   });
@@ -99,7 +99,7 @@ describe("the data of events", () => {
     expect(eventData(Buffer.from("data: a\ndata:b\ndata:  c\n\n"))).toEqual(["a\nb\n c"]);
   });
 
-  it.each(SEEDS)("is the text that was put in (seed %i)", (seed) => {
+  it.each(SEEDS)("equals the original text (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     const texts = Array.from({ length: 30 }, () => random.text(random.below(30), CHARACTERS));
     const whole = Buffer.from(texts.map((text) => `data: ${text}\n\n`).join(""));

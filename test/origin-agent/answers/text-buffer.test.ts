@@ -1,4 +1,4 @@
-// That kept text comes back as it went in, wherever its bytes fall among the blocks.
+// Checks that the buffer returns text unchanged, wherever its bytes fall in the blocks.
 import { describe, expect, it } from "vitest";
 import { TextBuffer } from "../../../origin-agent/answers/text-buffer.ts";
 
@@ -16,7 +16,7 @@ describe("the text of an answer", () => {
     expect(new TextBuffer().text()).toBe("");
   });
 
-  it("comes back whole, characters of several bytes and escapes across the ends of blocks included", () => {
+  it("is returned unchanged, including multi-byte characters and escapes across block boundaries", () => {
     for (let shift = 0; shift < 12; shift += 1) {
       const pieces = [
         "a".repeat(shift),
@@ -26,7 +26,7 @@ describe("the text of an answer", () => {
     }
   });
 
-  it("comes back whole where one piece is longer than several blocks", () => {
+  it("is returned unchanged if one piece is longer than several blocks", () => {
     const long = "Ruhe und Wärme. ".repeat(300);
     expect(kept(["x", long, "y"])).toBe(`x${long}y`);
   });

@@ -1,4 +1,4 @@
-// One try at one server: what is sent, and what each way a server can fail comes to at the client.
+// Checks one try at one server: what is sent, and what the client gets for each way in which a server can fail.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Fault } from "../../sim/llama/switches.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
@@ -29,18 +29,18 @@ afterAll(async () => {
   await simulator.stop();
 });
 
-/** The body as llama-server got it. */
+/** The body that llama-server received. */
 async function sentBody(question: Question): Promise<string> {
   await answered(agent.port, question);
   const body = (await callsOf(simulator))[0]?.body ?? "";
-  // Which of the two slots is nobody's concern here.
+  // The tests don't depend on which of the two slots is used.
   return body.replace(/"id_slot":1}$/, '"id_slot":0}');
 }
 
 const OURS = '"cache_prompt":false,"id_slot":0}';
 
 describe("the body that llama-server gets", () => {
-  it("is the one that came, byte for byte, but for the fields at its end", async () => {
+  it("is the client's, byte for byte, except for the fields at its end", async () => {
     const body =
       '{ "messages" : [{"role":"user","content":"Fièvre 漢\\u00e9 \\ud83d\\ude00"}],\n\t"temperature":0.0, "unknown":{"a":[1e2]} \n}  \n';
     const sent = await sentBody({ body });
@@ -48,7 +48,7 @@ describe("the body that llama-server gets", () => {
     expect(sent).toBe(`${kept},"n_predict":512,${OURS}`);
   });
 
-  it("has the edge's fields, the format's and then ours", async () => {
+  it("ends with the edge's fields, the format's and then the agent's", async () => {
     const question: Question = {
       call: { stream: true, format: "mediczy", set: { top_k: 3, chat_template_kwargs: { thinking: false } } },
     };
@@ -62,15 +62,15 @@ describe("the body that llama-server gets", () => {
     ["none", {}, 512],
     ["less than the server's", { n_predict: 100 }, 100],
     ["more than the server's", { n_predict: 4096 }, 512],
-    ["no end at all", { n_predict: -1 }, 512],
+    ["unlimited", { n_predict: -1 }, 512],
     ["zero", { n_predict: 0 }, 512],
     ["a text", { n_predict: "9999" }, 512],
-  ])("is capped by the server's own longest answer where the edge asks for %s", async (_what, set, cap) => {
+  ])("is capped at the server's maximum if the edge sets the token limit to %s", async (_what, set, cap) => {
     const sent = await sentBody({ call: { set }, body: { n_predict: 9999, max_tokens: 9999 } });
     expect((JSON.parse(sent) as Json)["n_predict"]).toBe(cap);
   });
 
-  it("has no slot and no cache of the client's choice: another patient's words may lie there", async () => {
+  it("never has a slot or cache that the client chose: it may contain another patient's text", async () => {
     const sent = await sentBody({
       body: { cache_prompt: true, id_slot: 7 },
       call: { set: { cache_prompt: true, id_slot: 7 } },
@@ -82,7 +82,7 @@ describe("the body that llama-server gets", () => {
   });
 
   it.each(["", "[]", '"text"', '{"messages":[]', '{"messages":[]}}x'])(
-    "that is no object never reaches one: %j",
+    "is never sent if it is not an object: %j",
     async (body) => {
       const answer = await answered(agent.port, { body });
       expect(answer.status).toBe(400);
@@ -92,7 +92,7 @@ describe("the body that llama-server gets", () => {
   );
 });
 
-/** What no part of an answer or a log line may hold. */
+/** Text that no answer and no log line may contain. */
 const MARKER = "Marker-Words-Of-A-Patient";
 const PROMPT = { messages: [{ role: "user", content: MARKER }] };
 
@@ -107,12 +107,12 @@ const BEFORE_HEADERS: readonly Fault[] = [
 describe("a server that fails before its answer", () => {
   describe.each(["openai", "mediczy"] as const)("in the format %s", (format) => {
     it.each(BEFORE_HEADERS.flatMap((fault) => [[fault, false] as const, [fault, true] as const]))(
-      "is a refusal of ours: %s (stream: %s)",
+      "leads to the agent's own error: %s (stream: %s)",
       async (fault, stream) => {
         await simulator.set({ fault });
         const answer = await answered(agent.port, { call: { stream, format }, body: PROMPT });
         const { code, ...error } = errorOf(answer);
-        // Sent again once, it fails again; unless its server is known to be down by then.
+        // The retry fails too, unless the server is known to be down by then.
         expect(["502 upstream_failed", "503 model_unavailable"]).toContain(`${answer.status} ${code}`);
         expect(error).toMatchObject({ type: "server_error", param: null, request_id: "req-1" });
         expect(answer.headers).toMatchObject({
@@ -127,7 +127,7 @@ describe("a server that fails before its answer", () => {
     );
   });
 
-  it.each([false, true])("by dying on the prompt says that it was begun (stream: %s)", async (stream) => {
+  it.each([false, true])("by dying during the prompt counts as started (stream: %s)", async (stream) => {
     const mortal = await startSimulator(WANTED, { dieOnWord: MARKER });
     const before = await startAgent({ [WANTED]: mortal.port });
     await before.settled();
@@ -141,7 +141,7 @@ describe("a server that fails before its answer", () => {
 });
 
 describe("a server that fails in its answer", () => {
-  /** Faults of a 200 that isn't streamed, and how many bytes it says. */
+  /** Faults of an unstreamed 200, and the size of its body. */
   it.each([
     ["errorEvent200", "openai", 0],
     ["errorEvent200", "mediczy", 0],
@@ -156,7 +156,7 @@ describe("a server that fails in its answer", () => {
     expect(answer.text).not.toContain("Compute error");
   });
 
-  it("in the middle of a JSON body is a 502 too, since the agent holds it until it is whole", async () => {
+  it("in the middle of a JSON body gets a 502 too, because the agent buffers it until it is complete", async () => {
     await simulator.set({ cutAfterTokens: 5 });
     const answer = await answered(agent.port, { body: PROMPT });
     expect(answer.status).toBe(502);
@@ -172,7 +172,7 @@ describe("a server that fails in its answer", () => {
   ] as const)("ends the stream with one error event and no [DONE]: %s (%s)", async (fault, format) => {
     await simulator.set({ fault });
     const answer = await answered(agent.port, { call: { stream: true, format }, body: PROMPT });
-    // A translation that can't even read the first event may say so by status.
+    // If the first event can't be read, the error may be sent as a status.
     if (answer.status === 200) expect(answer.headers["content-type"]).toBe("text/event-stream");
     expect(answer.complete).toBe(true);
     expect(answer.text).not.toContain("[DONE]");
@@ -182,7 +182,7 @@ describe("a server that fails in its answer", () => {
     expect(answer.bytes.length).toBeLessThan(100_000);
   });
 
-  it("with bytes that are no UTF-8 passes them as they came, in OpenAI's format", async () => {
+  it("with bytes that are not UTF-8 passes them unchanged in OpenAI's format", async () => {
     await simulator.set({ fault: "invalidUtf8" });
     const answer = await answered(agent.port, { call: { stream: true }, body: PROMPT });
     expect(answer.bytes.includes(Buffer.from([0x61, 0xff, 0xfe, 0xc3, 0x28, 0x62]))).toBe(true);
@@ -206,7 +206,7 @@ describe("a server's refusal", () => {
       400,
       "context_length_exceeded",
     ],
-  ])("of %s is told by status, in our words", async (_what, body, status, code) => {
+  ])("with %s gets an error status with the agent's own text", async (_what, body, status, code) => {
     for (const stream of [false, true]) {
       const answer = await answered(agent.port, { call: { stream }, body });
       expect(answer.status).toBe(status);
@@ -219,7 +219,7 @@ describe("a server's refusal", () => {
 });
 
 describe("while one call fails", () => {
-  it("the others on that server go on and come to their end", async () => {
+  it("the other calls on that server continue and complete", async () => {
     await simulator.set({ tokensPerSecond: 5 });
     const long = ask(agent.port, {
       call: { stream: true, set: { n_predict: 100 } },

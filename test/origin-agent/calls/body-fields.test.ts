@@ -3,7 +3,7 @@ import { spliceFields } from "../../../origin-agent/calls/body-fields.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 
 const CHARACTERS = Array.from('aé漢😀"\\{}[],: \n\u0000');
-/** Without quote and backslash: V8 13.6 (Node 24) takes the key of a quote for that of a backslash seen before. */
+/** Without quote and backslash: V8 13.6 (Node 24) confuses a quote key with an earlier backslash key. */
 const NAME_CHARACTERS = CHARACTERS.filter((character) => character !== '"' && character !== "\\");
 const SPACES = [" ", "\t", "\n", "\r"];
 
@@ -37,7 +37,7 @@ function randomObject(random: SeededRandom, depth: number): Record<string, unkno
   return Object.fromEntries(names.map((name) => [name, randomValue(random, depth)]));
 }
 
-/** The object as JSON with spaces in all the places where JSON may have them. */
+/** The object as JSON, with spaces everywhere JSON allows them. */
 function spacedJson(random: SeededRandom, value: unknown): string {
   const space = (): string => random.text(random.below(3), SPACES);
   const tokens = JSON.stringify(value).match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^{}[\],:"]+/g) ?? [];
@@ -45,7 +45,7 @@ function spacedJson(random: SeededRandom, value: unknown): string {
 }
 
 describe("fields spliced into a body", () => {
-  it.each(SEEDS)("are its last, and the rest is what it was, byte for byte (seed %i)", (seed) => {
+  it.each(SEEDS)("come last and leave the rest unchanged, byte for byte (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     for (let round = 0; round < 50; round += 1) {
       const object = randomObject(random, 3);
@@ -58,7 +58,7 @@ describe("fields spliced into a body", () => {
     }
   });
 
-  it("win over the client's own, since the last of two equal keys does", () => {
+  it("override the client's own, because the last of two equal keys wins", () => {
     const after = spliced('{"n_predict":4096,"id_slot":3,"a":1}', { n_predict: 5, id_slot: -1 }) ?? "";
     expect(after).toBe('{"n_predict":4096,"id_slot":3,"a":1,"n_predict":5,"id_slot":-1}');
     expect(JSON.parse(after)).toEqual({ n_predict: 5, id_slot: -1, a: 1 });
@@ -75,12 +75,12 @@ describe("fields spliced into a body", () => {
     expect(spliced(body, { a: 1 })).toBe(after);
   });
 
-  it("that are none leave the body as it is", () => {
+  it("leave the body unchanged if there are none", () => {
     expect(spliced(' {"b":1} ', {})).toBe(' {"b":1} ');
   });
 });
 
-describe("a body that doesn't end as an object does", () => {
+describe("a body that doesn't end like an object", () => {
   it.each([
     "",
     " ",

@@ -1,4 +1,4 @@
-// A client that goes away, or a deadline that passes: the work for it ends at the GPU, not only at the socket.
+// Checks that work ends on the GPU, not only at the socket, when a client disconnects or a deadline passes.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SimulatedServer, State } from "../../sim/start.ts";
 import { ask, dataOf, errorOf, type Asked } from "../support/ask.ts";
@@ -26,11 +26,11 @@ const isIdle = (state: State): boolean => state.generating === 0 && state.deferr
 const callsIn = ({ finished }: State): State["finished"] =>
   finished.filter(({ route }) => route === "/v1/chat/completions");
 const isBusy = (state: State): boolean => state.generating > 0;
-/** An answer that takes minutes at the pace of `SLOWLY`. */
+/** An answer that takes minutes at the speed of `SLOWLY`. */
 const ENDLESS = { ignore_eos: true, max_tokens: 500 };
 const SLOWLY = { tokensPerSecond: 5 };
 
-describe("a client that leaves", () => {
+describe("a client that disconnects", () => {
   it.each(["openai", "mediczy"] as const)("in the middle of a stream frees its slot (%s)", async (format) => {
     await simulator.set(SLOWLY);
     const asked = ask(agent.port, { call: { stream: true, format }, body: ENDLESS });
@@ -50,7 +50,7 @@ describe("a client that leaves", () => {
     expect(callsIn(state)[0]).toMatchObject({ outcome: "aborted", generatedTokens: 0 });
   });
 
-  it("of an answer that isn't streamed frees its slot", async () => {
+  it("from an unstreamed answer frees its slot", async () => {
     await simulator.set(SLOWLY);
     const asked = ask(agent.port, { body: ENDLESS });
     await simulator.until(isBusy);
@@ -59,7 +59,7 @@ describe("a client that leaves", () => {
     expect(callsIn(state)[0]?.outcome).toBe("aborted");
   });
 
-  it("while others wait for a slot lets the next one in, and the others don't notice", async () => {
+  it("while others wait for a slot lets the next one start, without effect on the others", async () => {
     await simulator.set({ stall: true });
     const two = (): Asked[] => [1, 2].map(() => ask(agent.port, { call: { stream: true } }));
     const running = two();
@@ -73,7 +73,7 @@ describe("a client that leaves", () => {
     await simulator.until(isIdle);
   });
 
-  it("is one line in the log, and no fault", async () => {
+  it("is logged in one line, and not as an error", async () => {
     await simulator.set({ stall: true });
     const before = agent.calls().length;
     const asked = ask(agent.port, { call: { stream: true } });
@@ -86,7 +86,7 @@ describe("a client that leaves", () => {
     expect(line).not.toHaveProperty("code");
   });
 
-  it("gives the memory of its body back", async () => {
+  it("frees the memory of its body", async () => {
     await simulator.set({ stall: true });
     const asked = ask(agent.port, { body: { note: "x".repeat(10_000) } });
     await simulator.until(isBusy);
@@ -105,7 +105,7 @@ describe("a call whose deadline passes", () => {
   afterEach(() => void vi.restoreAllMocks());
 
   it.each([true, false])(
-    "before a byte of its answer is a 504, and frees its slot (stream: %s)",
+    "before its answer's first byte gets a 504 and frees its slot (stream: %s)",
     async (stream) => {
       await simulator.set({ stall: true });
       const asked = ask(agent.port, { call: { stream, deadlineMs } });
@@ -121,7 +121,7 @@ describe("a call whose deadline passes", () => {
   );
 
   it.each(["openai", "mediczy"] as const)(
-    "in its stream ends it with one error event and no [DONE] (%s)",
+    "in mid-stream ends it with one error event and no [DONE] (%s)",
     async (format) => {
       await simulator.set({ stallAfterTokens: 3 });
       const asked = ask(agent.port, { call: { stream: true, format, deadlineMs } });
@@ -137,7 +137,7 @@ describe("a call whose deadline passes", () => {
     },
   );
 
-  it("while its server loads says that nothing was begun", async () => {
+  it("while its server is loading reports that nothing was started", async () => {
     await simulator.set({ loading: true });
     await until(() => agent.live.servers.get(WANTED)?.view().state === "loading");
     const asked = ask(agent.port, { call: { ports: [WANTED], fallbackPorts: [], deadlineMs } });
@@ -148,7 +148,7 @@ describe("a call whose deadline passes", () => {
     expect(answer.headers["x-isha-started"]).toBe("0");
   });
 
-  it("of a server that never answers is the same as of one that stalls", async () => {
+  it("at a server that never answers is handled as at one that stalls", async () => {
     await simulator.set({ fault: "neverAnswer" });
     const asked = ask(agent.port, { call: { deadlineMs } });
     await until(async () => (await callsOf(simulator)).length === 1);

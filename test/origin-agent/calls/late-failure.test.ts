@@ -1,4 +1,4 @@
-// Which failed calls a box tells its edge of.
+// Checks which failed calls a box reports to its edge.
 import { describe, expect, it } from "vitest";
 import { lateFailure } from "../../../origin-agent/calls/late-failure.ts";
 
@@ -11,7 +11,7 @@ const BROKEN = {
 } as const;
 
 describe("a failed call", () => {
-  it("that had begun to be answered is told: ids, code, route and port, no word of it", () => {
+  it("that failed during its answer is reported: ids, code, route and port, but no text", () => {
     expect(lateFailure(CALL, BROKEN, 500)).toEqual({
       requestId: "req_1",
       keyId: "key-1",
@@ -21,22 +21,22 @@ describe("a failed call", () => {
     });
   });
 
-  it("whose headers had gone out in silence is told too, streamed or not", () => {
+  it("whose headers were sent before any answer is reported too, streamed or not", () => {
     expect(lateFailure(CALL, { ...BROKEN, firstByteMs: null }, 2_000)).not.toBeNull();
     expect(lateFailure({ ...CALL, stream: false }, { ...BROKEN, firstByteMs: null }, 50_000)).not.toBeNull();
   });
 
-  it("that ended in a status isn't: the edge saw it", () => {
+  it("that ended with a status is not reported: the edge saw it", () => {
     expect(lateFailure(CALL, { ...BROKEN, firstByteMs: null }, 1_000)).toBeNull();
     expect(lateFailure({ ...CALL, stream: false }, BROKEN, 40_000)).toBeNull();
   });
 
-  it("that its client left, or that didn't fail, isn't", () => {
+  it("whose client left, or that didn't fail, is not reported", () => {
     expect(lateFailure(CALL, { ...BROKEN, outcome: "left" }, 5_000)).toBeNull();
     expect(lateFailure(CALL, { ...BROKEN, outcome: "answered", refusal: null }, 5_000)).toBeNull();
   });
 
-  it("of a name that may not stand in a record isn't, not even cut", () => {
+  it("with an id that a record can't contain is not reported, not even shortened", () => {
     expect(lateFailure({ ...CALL, keyId: "two words" }, BROKEN, 500)).toBeNull();
   });
 });

@@ -1,4 +1,4 @@
-// Calls whose server breaks, over real processes: finished by a replica, sent again, or ended honestly.
+// Breaks servers under running calls, with real processes: a replica finishes them, or they are retried or end with an error.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Switches } from "../../sim/llama/switches.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
@@ -26,14 +26,14 @@ interface Pair {
   readonly agent: TestAgent;
 }
 
-/** The replica of tests in which it doesn't break. */
+/** The replica in tests in which it doesn't break. */
 let healthy: SimulatedServer;
 beforeAll(async () => {
   healthy = await startSimulator(REPLICA);
 });
 afterAll(() => healthy.stop());
 
-/** Two servers of one model; a call goes to the first while both are idle. */
+/** Two servers of one model; the first gets the call if both are idle. */
 async function pair(first: Partial<Switches>, second?: Partial<Switches>): Promise<Pair> {
   const start = async (port: number, switches: Partial<Switches>): Promise<SimulatedServer> => {
     const server = await startSimulator(port, switches);
@@ -48,7 +48,7 @@ async function pair(first: Partial<Switches>, second?: Partial<Switches>): Promi
   return { first: servers[0], second: servers[1], agent };
 }
 
-/** The whole answer, as a server that doesn't break gives it. */
+/** The complete answer of a server that doesn't break. */
 async function wholeText({ second, agent }: Pair): Promise<string> {
   const answer = await answered(agent.port, { call: { wantedPort: REPLICA, ports: [REPLICA] } });
   const [choice] = jsonOf(answer)["choices"] as [{ message: { content: string } }];
@@ -56,7 +56,7 @@ async function wholeText({ second, agent }: Pair): Promise<string> {
   return choice.message.content;
 }
 
-/** What `/metrics` counts of calls that were sent again, by how. */
+/** The counts of retries in `/metrics`, by kind. */
 async function recoveriesOf({ agent }: Pair, kind: "replay" | "continuation"): Promise<number> {
   const lines = (await agent.metrics.text())
     .split("\n")
@@ -71,7 +71,7 @@ const choicesOf = (answer: Answer): { delta?: Json; finish_reason: string | null
   eventsOf(answer).flatMap((event) => event["choices"] as { delta?: Json; finish_reason: string | null }[]);
 
 describe("a stream whose server dies in mid-answer", () => {
-  it("is finished by its replica: no lost and no repeated character, one id, one role, one finish", async () => {
+  it("is finished by its replica: no character lost or repeated, one id, one role, one finish reason", async () => {
     const box = await pair({ dieAfterTokens: 6, tokensPerSecond: 500 });
     const expected = await wholeText(box);
     const answer = await answered(box.agent.port, {
@@ -89,7 +89,7 @@ describe("a stream whose server dies in mid-answer", () => {
     expect([await recoveriesOf(box, "continuation"), await recoveriesOf(box, "replay")]).toEqual([1, 0]);
   });
 
-  it("and its replica dies too is sent to no third: one error event, no [DONE]", async () => {
+  it("and whose replica dies too is not sent to a third: one error event, no [DONE]", async () => {
     const { agent } = await pair(
       { dieAfterTokens: 6, tokensPerSecond: 500 },
       { dieAfterTokens: 3, tokensPerSecond: 500 },
@@ -103,7 +103,7 @@ describe("a stream whose server dies in mid-answer", () => {
 
 describe("a call whose server dies before anything was delivered", () => {
   it.each([true, false])(
-    "is answered by its replica, and the client never knows (stream: %s)",
+    "is answered by its replica, unnoticed by the client (stream: %s)",
     async (stream) => {
       const box = await pair({ dieOnWord: "chest" });
       const expected = await wholeText(box);
@@ -119,7 +119,7 @@ describe("a call whose server dies before anything was delivered", () => {
     },
   );
 
-  it("and kills the replica too takes down no third server", async () => {
+  it("and that kills the replica too is not sent to a third server", async () => {
     const { first, second, agent } = await pair({ dieOnWord: "chest" }, { dieOnWord: "chest" });
     const answer = await answered(agent.port, { call: { fallbackPorts: [] } });
     expect(errorOf(answer).code).toBe("upstream_failed");
@@ -128,8 +128,8 @@ describe("a call whose server dies before anything was delivered", () => {
   });
 });
 
-describe("a stream that was cut by a server that lives", () => {
-  it("is finished all the same", async () => {
+describe("a stream cut by a server that stays up", () => {
+  it("is finished too", async () => {
     const box = await pair({ cutAfterTokens: 5, faultTimes: 1, tokensPerSecond: 500 });
     const expected = await wholeText(box);
     const answer = await answered(box.agent.port, { call: { stream: true, format: "mediczy" } });

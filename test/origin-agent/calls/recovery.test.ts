@@ -1,4 +1,4 @@
-// What follows a break: the table of decisions, and the box's budget of retries.
+// Checks the decisions after a server breaks off, and the box's retry budget.
 import { describe, expect, it } from "vitest";
 import { recover, type BrokenCall } from "../../../origin-agent/calls/recovery.ts";
 import { RetryBudget } from "../../../origin-agent/calls/retry-budget.ts";
@@ -14,7 +14,7 @@ const CALL: BrokenCall = {
   budget: true,
 };
 
-/** A retry, where one is left. */
+/** Spends a retry if one is left. */
 function take(budget: RetryBudget, now: number): boolean {
   const left = budget.left(now);
   if (left) budget.spend(now);
@@ -24,9 +24,9 @@ function take(budget: RetryBudget, now: number): boolean {
 describe("a call whose server broke off", () => {
   it.each<[string, Partial<BrokenCall>, string]>([
     ["with nothing delivered is sent again", {}, "replay"],
-    ["after a stall too", { cause: "stalled", deaths: 0 }, "replay"],
-    ["after rubbish too, once", { cause: "malformed", deaths: 0 }, "replay"],
-    ["with nothing delivered needs not be continuable", { continuable: false }, "replay"],
+    ["after a stall is sent again too", { cause: "stalled", deaths: 0 }, "replay"],
+    ["after a malformed answer is sent again too, once", { cause: "malformed", deaths: 0 }, "replay"],
+    ["with nothing delivered needn't be continuable", { continuable: false }, "replay"],
     ["with a part delivered is continued", { delivered: "part" }, "continue"],
     [
       "with a part delivered of a stalled one too",
@@ -39,8 +39,8 @@ describe("a call whose server broke off", () => {
       "give-up",
     ],
     ["with a part that wasn't plain text is given up", { delivered: "part", plain: false }, "give-up"],
-    ["with rubbish in mid-answer is given up", { delivered: "part", cause: "malformed" }, "give-up"],
-    ["with all of its text is closed", { delivered: "text" }, "close"],
+    ["with malformed data in mid-answer is given up", { delivered: "part", cause: "malformed" }, "give-up"],
+    ["with its whole text delivered is closed", { delivered: "text" }, "close"],
     [
       "with all of its text is closed, whatever else",
       { delivered: "text", deaths: 2, retries: 2, budget: false, plain: false },
@@ -50,7 +50,7 @@ describe("a call whose server broke off", () => {
     ["at two deaths is never continued", { deaths: 2, delivered: "part" }, "give-up"],
     ["is sent again a second time", { retries: 1 }, "replay"],
     ["is not sent again a third time", { retries: 2 }, "give-up"],
-    ["is not sent again where the budget is spent", { budget: false }, "give-up"],
+    ["is not sent again if the budget is used up", { budget: false }, "give-up"],
   ])("%s", (_what, other, kind) => {
     const decision = recover({ ...CALL, ...other });
     expect(decision.kind).toBe(kind);
@@ -58,17 +58,17 @@ describe("a call whose server broke off", () => {
   });
 
   it.each<[string, Partial<BrokenCall>]>([
-    ["what can't be continued", { delivered: "part", continuable: false }],
-    ["what was sent again as often as may be", { retries: 2 }],
-    ["a box whose budget is spent", { budget: false }],
-  ])("that stalled, of %s, is told of the time", (_what, other) => {
+    ["a call that can't be continued", { delivered: "part", continuable: false }],
+    ["a call without retries left", { retries: 2 }],
+    ["a box without retry budget", { budget: false }],
+  ])("after a stall, for %s, gets a timeout error", (_what, other) => {
     const decision = recover({ ...CALL, deaths: 0, cause: "stalled", ...other });
     expect(decision).toMatchObject({ kind: "give-up", refusal: { code: "upstream_timeout" } });
   });
 });
 
 describe("the retry budget", () => {
-  it("is 20 a minute for a quiet box, and comes back a minute later", () => {
+  it("is 20 per minute for a quiet box and is restored a minute later", () => {
     const budget = new RetryBudget();
     const spent = (now: number): number =>
       Array.from({ length: 50 }, () => take(budget, now)).filter(Boolean).length;
@@ -77,25 +77,28 @@ describe("the retry budget", () => {
     expect(spent(65_000)).toBe(20);
   });
 
-  it.each(SEEDS.slice(0, 5))("never gives more than a tenth of a minute's calls, or 20 (seed %i)", (seed) => {
-    const random = new SeededRandom(seed);
-    const budget = new RetryBudget();
-    const calls: number[] = [];
-    const retries: number[] = [];
-    let now = 1_000_000;
-    const within = (times: number[]): number =>
-      times.filter((at) => Math.floor(at / 1000) > Math.floor(now / 1000) - 60).length;
-    for (let step = 0; step < 5_000; step += 1) {
-      now += random.below(random.pick([3, 30, 300]));
-      if (random.chance(0.7)) {
-        budget.called(now);
-        calls.push(now);
-      } else {
-        const may = within(retries) < Math.max(20, within(calls) * 0.1);
-        expect(take(budget, now)).toBe(may);
-        if (may) retries.push(now);
+  it.each(SEEDS.slice(0, 5))(
+    "never allows more than a tenth of a minute's calls, or 20 (seed %i)",
+    (seed) => {
+      const random = new SeededRandom(seed);
+      const budget = new RetryBudget();
+      const calls: number[] = [];
+      const retries: number[] = [];
+      let now = 1_000_000;
+      const within = (times: number[]): number =>
+        times.filter((at) => Math.floor(at / 1000) > Math.floor(now / 1000) - 60).length;
+      for (let step = 0; step < 5_000; step += 1) {
+        now += random.below(random.pick([3, 30, 300]));
+        if (random.chance(0.7)) {
+          budget.called(now);
+          calls.push(now);
+        } else {
+          const may = within(retries) < Math.max(20, within(calls) * 0.1);
+          expect(take(budget, now)).toBe(may);
+          if (may) retries.push(now);
+        }
       }
-    }
-    expect(retries.length).toBeGreaterThan(20);
-  });
+      expect(retries.length).toBeGreaterThan(20);
+    },
+  );
 });

@@ -9,7 +9,7 @@ import {
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import { until } from "../../support/until.ts";
 
-/** An upload under the test's control; `read` wants nothing of a request but its bytes. */
+/** An upload that the test controls; `read` uses only a request's bytes. */
 const upload = (): PassThrough => new PassThrough();
 
 const outcome = (
@@ -19,13 +19,13 @@ const outcome = (
   signal?: AbortSignal,
 ): Promise<RetainedBody | NotRetained> => bodies.read(from as unknown as IncomingMessage, most, signal);
 
-/** The body, or null where it isn't held. */
+/** The body, or null if it isn't kept. */
 async function read(bodies: RetainedBodies, from: PassThrough, most = 100): Promise<RetainedBody | null> {
   const body = await outcome(bodies, from, most);
   return typeof body === "string" ? null : body;
 }
 
-/** Uploads all of it at once. */
+/** Uploads everything at once. */
 function readAll(bodies: RetainedBodies, text: string, most = 100): Promise<RetainedBody | null> {
   const stream = upload();
   stream.end(text);
@@ -33,7 +33,7 @@ function readAll(bodies: RetainedBodies, text: string, most = 100): Promise<Reta
 }
 
 describe("a body", () => {
-  it("comes whole, whatever pieces it came in, and is counted until it is let go", async () => {
+  it("is complete, whatever pieces it arrived in, and is counted until it is released", async () => {
     const bodies = new RetainedBodies(100);
     const stream = upload();
     const reading = read(bodies, stream);
@@ -51,7 +51,7 @@ describe("a body", () => {
     expect(body?.bytes).toHaveLength(0);
   });
 
-  it("may be as long as is allowed, and one byte more is refused and not counted", async () => {
+  it("may have the maximum length; one byte more is refused and not counted", async () => {
     const bodies = new RetainedBodies(100);
     const longest = await readAll(bodies, "a".repeat(10), 10);
     expect(longest?.bytes).toHaveLength(10);
@@ -59,7 +59,7 @@ describe("a body", () => {
     expect(bodies.bytes).toBe(10);
   });
 
-  it("that breaks off is nobody's, and its memory comes back", async () => {
+  it("that breaks off is discarded, and its memory is freed", async () => {
     const bodies = new RetainedBodies(100);
     const stream = upload();
     const reading = read(bodies, stream);
@@ -70,7 +70,7 @@ describe("a body", () => {
     expect(bodies.bytes).toBe(0);
   });
 
-  it("that isn't held says why", async () => {
+  it("that isn't kept comes with a reason", async () => {
     const bodies = new RetainedBodies(10);
     const long = upload();
     long.end("a".repeat(6));
@@ -88,7 +88,7 @@ describe("a body", () => {
     expect(bodies.bytes).toBe(0);
   });
 
-  it("let go twice is counted once", async () => {
+  it("released twice is subtracted once", async () => {
     const bodies = new RetainedBodies(100);
     const [kept, twice] = [await readAll(bodies, "12345"), await readAll(bodies, "123")];
     twice?.release();
@@ -100,7 +100,7 @@ describe("a body", () => {
 });
 
 describe("all bodies together", () => {
-  it("take no more than the bound, those that are still coming in counted", async () => {
+  it("never exceed the limit, incomplete ones included", async () => {
     const bodies = new RetainedBodies(20);
     const stream = upload();
     const coming = read(bodies, stream);
@@ -118,7 +118,7 @@ describe("all bodies together", () => {
   });
 
   it.each(SEEDS)(
-    "never exceed the bound and end at nothing, whatever happens to each (seed %i)",
+    "never exceed the limit and end at zero, whatever happens to each (seed %i)",
     async (seed) => {
       const random = new SeededRandom(seed);
       const bodies = new RetainedBodies(1000);

@@ -1,4 +1,4 @@
-// Which server answers a call: the one asked for, its replica, a fallback, or none, and how the client is told.
+// Checks which server answers a call (the requested one, its replica, a fallback or none) and what the client sees.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
@@ -41,7 +41,7 @@ const inMediczy = (question: Question = {}): Promise<Answer> =>
 const callsAt = async (simulator: SimulatedServer): Promise<number> =>
   (await simulator.state()).requestsByRoute["/v1/chat/completions"] ?? 0;
 
-/** Who answered, as the headers and the answer itself say it. */
+/** The server that answered, according to the headers and the answer. */
 function saidToBe(answer: Answer): { port: unknown; from: unknown; model: unknown } {
   const { isha, model } = jsonOf(answer) as {
     isha: { port: number; fallback_from: number | null };
@@ -56,23 +56,23 @@ function saidToBe(answer: Answer): { port: unknown; from: unknown; model: unknow
 }
 
 describe("a call is answered by", () => {
-  it("the server it asks for, and by it alone", async () => {
+  it("the requested server only", async () => {
     expect(saidToBe(await inMediczy())).toEqual({ port: WANTED, from: null, model: "Heron-3B.gguf" });
     expect([await callsAt(replica), await callsAt(other)]).toEqual([0, 0]);
   });
 
-  it("its replica where nothing listens there, and says so", async () => {
+  it("its replica if nothing listens on the requested port, and a header reports this", async () => {
     await wanted.set({ refuse: true });
     expect(saidToBe(await inMediczy())).toEqual({ port: REPLICA, from: WANTED, model: "Heron-3B.gguf" });
     expect(await callsAt(other)).toBe(0);
   });
 
-  it("another model where no replica is up either, and says whose place that took", async () => {
+  it("another model if no replica is up either, and a header names the requested port", async () => {
     await Promise.all([wanted.set({ refuse: true }), replica.set({ refuse: true })]);
     expect(saidToBe(await inMediczy())).toEqual({ port: OTHER, from: WANTED, model: "Wren-1B.gguf" });
   });
 
-  it("a fallback, streamed, with the label in its headers and its last event", async () => {
+  it("a fallback, streamed, which is named in the headers and the last event", async () => {
     await Promise.all([wanted.set({ refuse: true }), replica.set({ refuse: true })]);
     const answer = await inMediczy({ call: { stream: true } });
     expect(answer.headers["x-isha-fallback-from"]).toBe(String(WANTED));
@@ -80,10 +80,10 @@ describe("a call is answered by", () => {
     expect(dataOf(answer).at(-1)).toBe("[DONE]");
   });
 
-  it("the next fallback where the first has no room left for it", async () => {
+  it("the next fallback if the first has no room", async () => {
     await serveShortCalls(agent.port, { ports: [REPLICA], fallbackPorts: [] });
     await Promise.all([wanted.set({ refuse: true }), replica.set({ stall: true })]);
-    // Both slots of the first, and every place there is to wait for them.
+    // Both slots of the first, and every place in its queue.
     const waiting = Array.from({ length: 2 + 2 * QUEUE_PER_SLOT }, (_, number) =>
       ask(agent.port, {
         call: { keyId: `key-${number % 5}`, wantedPort: REPLICA, ports: [REPLICA], fallbackPorts: [] },
@@ -93,14 +93,14 @@ describe("a call is answered by", () => {
     const call = { ports: [WANTED], keyId: "another" };
     const answer = await inMediczy({ call: { ...call, fallbackPorts: [REPLICA, OTHER] } });
     expect(saidToBe(answer)).toEqual({ port: OTHER, from: WANTED, model: "Wren-1B.gguf" });
-    // With no other it is told that the first is full, not that nothing is up.
+    // Without another fallback, the error is that the first is full, not that no server is up.
     const refused = await answered(agent.port, { call: { ...call, fallbackPorts: [REPLICA] } });
     expect(errorOf(refused).code).toBe("overloaded");
     for (const asked of waiting) asked.leave();
     await until(() => agent.live.dispatch.queued === 0);
   });
 
-  it("its own server again as soon as that is back", async () => {
+  it("its own server again as soon as that is up", async () => {
     await wanted.set({ refuse: true });
     await inMediczy();
     await reset(wanted);
@@ -108,26 +108,26 @@ describe("a call is answered by", () => {
     expect(saidToBe(await inMediczy())).toMatchObject({ port: WANTED, from: null });
   });
 
-  it("no server of another fleet file: a port this box doesn't have is as good as one that is down", async () => {
+  it("no server of another fleet file: a port that this box doesn't have counts as down", async () => {
     const answer = await inMediczy({
       call: { wantedPort: 9999, ports: [9999], fallbackPorts: [9998, OTHER] },
     });
     expect(saidToBe(answer)).toMatchObject({ port: OTHER, from: 9999 });
   });
 
-  it("nobody else where its own server fails on it: a fallback is for one that isn't up", async () => {
+  it("no fallback if its own server fails on it: fallbacks are for servers that aren't up", async () => {
     await wanted.set({ fault: "echo500" });
     expect((await inMediczy()).status).toBe(502);
     expect([await callsAt(replica), await callsAt(other)]).toEqual([0, 0]);
   });
 });
 
-describe("a server that loads", () => {
-  /** The agent knows that it loads, and a call is there. */
+describe("a loading server", () => {
+  /** Waits until the agent knows that the server is loading and a call is waiting. */
   const waits = (port: number): Promise<boolean> =>
     until(() => agent.bodies.bytes > 0 && agent.live.servers.get(port)?.view().state === "loading");
 
-  it("is waited for, and answers as soon as it is ready", async () => {
+  it("answers waiting calls as soon as it is ready", async () => {
     await wanted.set({ loading: true });
     const asked = ask(agent.port, { call: { ports: [WANTED], format: "mediczy" } });
     await waits(WANTED);
@@ -140,13 +140,13 @@ describe("a server that loads", () => {
     expect(await callsAt(other)).toBe(0);
   });
 
-  it("is not waited for where a replica is ready", async () => {
+  it("is not waited for if a replica is ready", async () => {
     await wanted.set({ loading: true });
     expect(saidToBe(await inMediczy())).toMatchObject({ port: REPLICA, from: WANTED });
     expect(await callsAt(wanted)).toBeLessThanOrEqual(1);
   });
 
-  it("is waited for where its replica is down, and so is a replica", async () => {
+  it("is waited for if its replica is down, and so is a loading replica", async () => {
     await Promise.all([wanted.set({ refuse: true }), replica.set({ loading: true })]);
     const asked = ask(agent.port, { call: { format: "mediczy" } });
     await waits(REPLICA);
@@ -154,7 +154,7 @@ describe("a server that loads", () => {
     expect(saidToBe(await asked.answer)).toMatchObject({ port: REPLICA });
   });
 
-  it("and dies over it is given up for the fallback", async () => {
+  it("that dies while loading is replaced by the fallback", async () => {
     await wanted.set({ loading: true });
     const asked = ask(agent.port, { call: { ports: [WANTED], format: "mediczy" } });
     await waits(WANTED);
@@ -162,7 +162,7 @@ describe("a server that loads", () => {
     expect(saidToBe(await asked.answer)).toMatchObject({ port: OTHER, from: WANTED });
   });
 
-  it("and whose client leaves meanwhile is not asked any more", async () => {
+  it("gets no call whose client left meanwhile", async () => {
     await wanted.set({ loading: true });
     const asked = ask(agent.port, { call: { ports: [WANTED] } });
     await waits(WANTED);
@@ -173,7 +173,7 @@ describe("a server that loads", () => {
     expect(await callsAt(wanted)).toBe(0);
   });
 
-  it("as a fallback is not waited for", async () => {
+  it("is not waited for as a fallback", async () => {
     await Promise.all([
       wanted.set({ refuse: true }),
       replica.set({ refuse: true }),
@@ -190,11 +190,11 @@ describe("a server that loads", () => {
   });
 });
 
-describe("where no server is left", () => {
+describe("if no server is left", () => {
   beforeEach(() => Promise.all([wanted, replica, other].map((simulator) => simulator.set({ refuse: true }))));
 
   it.each([true, false])(
-    "a call is a 503 that says when to ask again and that nothing was begun (stream: %s)",
+    "a call gets a 503 with Retry-After and is marked as not started (stream: %s)",
     async (stream) => {
       const answer = await answered(agent.port, { call: { stream } });
       expect(answer.status).toBe(503);
@@ -211,7 +211,7 @@ describe("where no server is left", () => {
     },
   );
 
-  it("that one alone is down for a call without fallback", async () => {
+  it("the error for a call without fallback names only its own server", async () => {
     await reset(other);
     const answer = await answered(agent.port, { call: { ports: [WANTED], fallbackPorts: [] } });
     expect(errorOf(answer).code).toBe("model_unavailable");

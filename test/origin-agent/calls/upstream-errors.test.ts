@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { readUpstreamError } from "../../../origin-agent/calls/upstream-errors.ts";
 import { TRANSCRIPTS } from "../support/transcripts.ts";
 
-/** What every recorded error means to a client of ours. */
+/** The client's error for every recorded error. */
 const MEANINGS: Readonly<Record<string, string>> = {
   "health-loading": "loading",
   "chat-loading": "loading",
@@ -29,7 +29,7 @@ const recorded = TRANSCRIPTS.flatMap(({ name, response }) =>
     : [],
 );
 
-/** The verdict in a word. */
+/** The verdict's code. */
 function meaning(status: number, body: string): string {
   const verdict = readUpstreamError(status, Buffer.from(body), 9101);
   return verdict.kind === "loading" ? "loading" : verdict.refusal.code;
@@ -45,18 +45,18 @@ describe("a recorded error means", () => {
     expect(found && meaning(found.status, found.body)).toBe(expected);
   });
 
-  it("something, whichever it is: none is missing here", () => {
+  it("a known verdict: every recording is in this table", () => {
     const known = [...Object.keys(MEANINGS), "error-route"].sort();
     expect(recorded.map(({ name }) => name).sort()).toEqual(known);
   });
 
-  it("error-route: a route this build of llama-server lacks is no field the client could leave out", () => {
+  it("error-route: a route that this build of llama-server lacks, not a field to leave out", () => {
     const found = recorded.find(({ name }) => name === "error-route");
     expect(found && meaning(found.status, found.body)).not.toBe("invalid_request");
   });
 });
 
-describe("an error that nobody recorded", () => {
+describe("an unrecorded error", () => {
   it.each([
     [500, "", "upstream_failed"],
     [500, "<html>", "upstream_failed"],
@@ -67,11 +67,11 @@ describe("an error that nobody recorded", () => {
     [302, "", "upstream_failed"],
     [204, "", "upstream_failed"],
     [503, "not JSON", "loading"],
-  ])("of status %i with the body %j has a code all the same", (status, body, expected) => {
+  ])("with status %i and body %j still has a code", (status, body, expected) => {
     expect(meaning(status, body)).toBe(expected);
   });
 
-  it("for a prompt that is too long says both lengths where it knows them", () => {
+  it("for a prompt that is too long contains both lengths if they are known", () => {
     const read = (more: object): unknown =>
       readUpstreamError(400, Buffer.from(errorText({ type: "exceed_context_size_error", ...more })), 9101);
     expect(read({ n_prompt_tokens: 1518, n_ctx: 1024 })).toMatchObject({
@@ -85,7 +85,7 @@ describe("an error that nobody recorded", () => {
   });
 });
 
-describe("an upstream's own words", () => {
+describe("an upstream's own text", () => {
   const MARKER = "Chest-Pain since Monday";
   const bodies = [
     errorText({ code: 400, message: MARKER, type: "invalid_request_error" }),
@@ -98,7 +98,7 @@ describe("an upstream's own words", () => {
   ];
 
   it.each([400, 401, 404, 413, 422, 500, 501, 502, 503])(
-    "are in no part of a refusal (status %i)",
+    "is in no part of a refusal (status %i)",
     (status) => {
       for (const body of bodies) {
         const verdict = JSON.stringify(readUpstreamError(status, Buffer.from(body), 9101));
@@ -108,7 +108,7 @@ describe("an upstream's own words", () => {
     },
   );
 
-  it("but the constant that names the kind of error is logged, with port and status", () => {
+  it("is not logged, except the error type, with port and status", () => {
     expect(
       readUpstreamError(400, Buffer.from(errorText({ type: "invalid_request_error" })), 9101),
     ).toMatchObject({ refusal: { internal: "port 9101 answered 400 invalid_request_error" } });
