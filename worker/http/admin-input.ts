@@ -1,21 +1,22 @@
-// What an operator sends, held to its schema: bodies and queries, with a refusal that names the field.
+// Validates an operator's body or query against a schema; a refusal names the wrong fields.
 import type * as z from "zod";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import { fieldPath } from "../../shared/fleet.ts";
 import { KEY_FIELDS } from "../../shared/keys.ts";
 import { MAX_ADMIN_BODY_BYTES } from "../../shared/limits.ts";
+import { fieldFault } from "./field-fault.ts";
 import { parseAnyObject, readBody } from "./json-body.ts";
 
-/** Faults told in one refusal: more than anybody mends at once. */
+/** Faults in one refusal. */
 const MAX_FAULTS = 5;
 
-/** How much of a field's name is shown again: names of ours are shorter. */
+/** Characters of an unknown field's name in a message; our own names are shorter. */
 const MAX_NAME = 40;
 
-/** A request's body. None at all is an empty object: `curl -X POST` sends no more. */
+/** A request's body. A request without one, as `curl -X POST` sends it, has an empty object. */
 export async function readAdminBody(request: Request): Promise<Result<Uint8Array>> {
-  const isNothing = request.headers.get("content-type") === null && isEmpty(request);
-  return isNothing ? ok(new TextEncoder().encode("{}")) : readBody(request, MAX_ADMIN_BODY_BYTES);
+  const isAbsent = request.headers.get("content-type") === null && isEmpty(request);
+  return isAbsent ? ok(new TextEncoder().encode("{}")) : readBody(request, MAX_ADMIN_BODY_BYTES);
 }
 
 export function parseAdminBody<T>(bytes: Uint8Array, schema: z.ZodType<T>): Result<T> {
@@ -23,12 +24,13 @@ export function parseAdminBody<T>(bytes: Uint8Array, schema: z.ZodType<T>): Resu
   return parsed.ok ? checkInput(schema, parsed.value, "body") : parsed;
 }
 
-/** A request's query: each name once, none that the route doesn't take. */
+/** A request's query: each name at most once, and only names that the route accepts. */
 export function readAdminQuery<T>(url: string, schema: z.ZodType<T>): Result<T> {
   const query: Record<string, string> = {};
   for (const [name, value] of new URL(url).searchParams) {
     if (Object.hasOwn(query, name)) {
-      return refuse("invalid_request", `The query names ${shown(name)} twice.`, { param: shown(name) });
+      const param = printable(name);
+      return refuse("invalid_request", `${param}: must not be repeated in the query.`, { param });
     }
     query[name] = value;
   }
@@ -38,33 +40,23 @@ export function readAdminQuery<T>(url: string, schema: z.ZodType<T>): Result<T> 
 function checkInput<T>(schema: z.ZodType<T>, input: unknown, what: "body" | "query"): Result<T> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return ok(parsed.data);
-  const faults = parsed.error.issues.map(faultOf);
-  const text = faults
+  const faults = parsed.error.issues.map((issue) => faultOf(issue, input));
+  const message = faults
     .slice(0, MAX_FAULTS)
-    .map(({ path, message }) => `${path === "" ? `the ${what}` : path}: ${message}`)
-    .join("; ");
-  const [first] = faults;
-  return refuse(
-    "invalid_request",
-    `${text}.`,
-    first === undefined || first.path === "" ? {} : { param: first.path },
-  );
+    .map(({ param, message }) => `${param ?? `the ${what}`}: ${message}.`)
+    .join(" ");
+  return refuse("invalid_request", message, { param: faults[0]?.param });
 }
 
-function faultOf(issue: z.core.$ZodIssue): { readonly path: string; readonly message: string } {
-  const unknown = issue.code === "unrecognized_keys" ? issue.keys.slice(0, 1).map(shown) : [];
-  const parts = [...issue.path, ...unknown];
-  const missing = issue.code === "invalid_type" && issue.message.endsWith("received undefined");
-  const message = missing ? "is missing" : lowered(issue.message);
-  return { path: parts.length === 0 ? "" : fieldPath(parts), message };
+function faultOf(issue: z.core.$ZodIssue, input: unknown): { param: string | undefined; message: string } {
+  const { path, message } = fieldFault(issue, input);
+  const unknown = issue.code === "unrecognized_keys" ? issue.keys.slice(0, 1).map(printable) : [];
+  const parts = [...path, ...unknown];
+  return { param: parts.length === 0 ? undefined : fieldPath(parts), message };
 }
 
-function lowered(message: string): string {
-  return message.charAt(0).toLowerCase() + message.slice(1).replace(/\.$/, "");
-}
-
-/** A client's own name for a field, in a form that fits a message. */
-function shown(name: string): string {
+/** An operator's own name for a field, in a form that is safe in a message. */
+function printable(name: string): string {
   return name.replaceAll(/[^\x21-\x7e]/g, "?").slice(0, MAX_NAME);
 }
 

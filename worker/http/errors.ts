@@ -1,5 +1,5 @@
-// Shows a refusal as an answer: the edge's one renderer. What isn't a refusal is a fault of ours, and says no
-// more than that.
+// Formats a refusal as an answer: the edge's only renderer of errors. Any other exception is our own fault, and the
+// answer contains none of its text.
 import type { Context } from "hono";
 import { ERRORS, errorBody, RefusedError, retryHeaders, type Refusal } from "../../shared/errors.ts";
 import { RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S } from "../../shared/limits.ts";
@@ -8,9 +8,9 @@ import type { EdgeEnv } from "../context.ts";
 import { SettingsError } from "../env.ts";
 import { logRefused } from "../log.ts";
 
-/** Answers with a refusal, and writes its line. */
+/** Answers with a refusal and logs it. */
 export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
-  // `c.var` would copy all that is set, each time it is read.
+  // `c.var` copies all variables each time it is read.
   const requestId = c.get("requestId");
   const principal: Principal | undefined = c.get("principal");
   const refusedKey: string | undefined = c.get("refusedKey");
@@ -32,12 +32,13 @@ export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
   });
 }
 
-/** Hono's error handler. An exception's text stays here: it can hold parts of a request. */
+/** Hono's error handler. An exception's text is neither sent nor logged: it can contain parts of a request. */
 export function onError(error: Error, c: Context<EdgeEnv>): Response {
   if (error instanceof RefusedError) return showRefusal(c, error.refusal);
   return showRefusal(c, {
     code: "internal",
-    message: "The edge failed on this request. Tell whoever runs this service its request id.",
+    message:
+      "The request failed because of an internal error. Report the request id to the service operator.",
     internal: error instanceof SettingsError ? error.message : error.name,
   });
 }

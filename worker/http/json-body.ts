@@ -1,16 +1,16 @@
-// Reads a request's body once: bytes with a bound, in bounded time, then one JSON object that llama-server can take. What its
-// parser would answer with a 500 that echoes the words is refused here, by name and without the words.
+// Reads a request's body once, with a limit on size and time, and parses it as one JSON object. Input that llama-server
+// would answer with a 500 that repeats it is refused here; a refusal names the field and never contains its text.
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import { BODY_TIMEOUT_MS, MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../shared/limits.ts";
 import { withTimeout } from "./timeout.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** The body's bytes, at most `most` and all of them within `limitMs`, if it says it is JSON and isn't packed. */
+/** The body's bytes, if its type is JSON, it is not compressed, and it arrives in time. */
 export async function readBody(
   request: Request,
-  most = MAX_BODY_BYTES,
-  limitMs = BODY_TIMEOUT_MS,
+  maxBytes = MAX_BODY_BYTES,
+  timeoutMs = BODY_TIMEOUT_MS,
 ): Promise<Result<Uint8Array>> {
   const type = request.headers.get("content-type");
   if (type === null || !/^application\/json *(;|$)/i.test(type)) {
@@ -21,20 +21,23 @@ export async function readBody(
   }
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {
-    return refuse("unsupported_media_type", "Send the body as it is: this API takes no Content-Encoding.");
+    return refuse(
+      "unsupported_media_type",
+      "Send the body uncompressed: this API accepts no Content-Encoding.",
+    );
   }
   const declared = request.headers.get("content-length");
-  if (declared !== null && Number(declared) > most) return tooLarge(most);
+  if (declared !== null && Number(declared) > maxBytes) return tooLarge(maxBytes);
   if (request.body === null) return EMPTY;
-  if (declared !== null) return (await withTimeout(readDeclared(request), limitMs)) ?? tooSlow(limitMs);
+  if (declared !== null) return (await withTimeout(readDeclared(request), timeoutMs)) ?? tooSlow(timeoutMs);
   const reader = request.body.getReader();
-  const body = await withTimeout(readBounded(reader, most), limitMs);
+  const body = await withTimeout(readBounded(reader, maxBytes), timeoutMs);
   if (body !== null) return body;
-  void letGo(reader);
-  return tooSlow(limitMs);
+  void cancelQuietly(reader);
+  return tooSlow(timeoutMs);
 }
 
-/** The platform holds a request to its Content-Length, so one read takes what was promised and no more. */
+/** The platform enforces the Content-Length, so one read returns no more than that. */
 async function readDeclared(request: Request): Promise<Result<Uint8Array>> {
   try {
     const bytes = new Uint8Array(await request.arrayBuffer());
@@ -46,7 +49,7 @@ async function readDeclared(request: Request): Promise<Result<Uint8Array>> {
 
 async function readBounded(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  most: number,
+  maxBytes: number,
 ): Promise<Result<Uint8Array>> {
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -55,9 +58,9 @@ async function readBounded(
       const { done, value } = await reader.read();
       if (done) break;
       length += value.length;
-      if (length > most) {
+      if (length > maxBytes) {
         await reader.cancel();
-        return tooLarge(most);
+        return tooLarge(maxBytes);
       }
       chunks.push(value);
     }
@@ -74,28 +77,28 @@ async function readBounded(
   return ok(bytes);
 }
 
-/** Of a body that nobody waits for any more. */
-async function letGo(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+/** Cancels a body after its timeout. */
+async function cancelQuietly(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   try {
     await reader.cancel();
   } catch {
-    // It broke meanwhile.
+    // The body failed in the meantime.
   }
 }
 
 /**
- * Parses a call's body: strict UTF-8, one JSON object, bounded depth, finite numbers, no half surrogate pairs.
- * @param names the field names that a refusal may show: any other key is the client's own, and can be a name.
+ * Parses a call's body: strict UTF-8, one JSON object, limited depth, finite numbers, no half surrogate pairs.
+ * @param names field names that a refusal may contain; any other key is the client's own and can be personal data
  */
 export function parseJsonObject(bytes: Uint8Array, names: ReadonlySet<string>): Result<JsonObject> {
   const parsed = parseAnyObject(bytes, names);
   if (!parsed.ok || Object.keys(parsed.value).length > 0) return parsed;
-  return refuse("invalid_request", 'The body is an empty object; it needs "messages".', {
+  return refuse("invalid_request", "messages: is missing.", {
     param: "messages",
   });
 }
 
-/** The same for a body that may leave everything out. */
+/** The same for a body without required fields. */
 export function parseAnyObject(bytes: Uint8Array, names: ReadonlySet<string>): Result<JsonObject> {
   let text: string;
   try {
@@ -112,23 +115,24 @@ export function parseAnyObject(bytes: Uint8Array, names: ReadonlySet<string>): R
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return refuse("invalid_json", "The body must be a JSON object: {…}.");
   }
-  // Only an escape can spell half a pair: strict UTF-8 has no bytes for one.
+  // Only an escape can encode half a pair: strict UTF-8 can't.
   const fault = findFault(value, /\\u[dD][89a-fA-F]/.test(text));
   if (fault === null) return ok(value as JsonObject);
   const param = shownPath(fault, names);
-  return refuse("invalid_request", `${param === "" ? "The body" : param} ${FAULTS[fault.what]}.`, { param });
+  const subject = param === "" ? "The body" : `${param}:`;
+  return refuse("invalid_request", `${subject} ${FAULTS[fault.what]}.`, { param });
 }
 
-/** A byte-order mark is no JSON, and llama-server's parser refuses it: kept, so that ours does too. */
+/** Keeps a byte-order mark, so that JSON.parse rejects it as llama-server's parser does. */
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const FAULTS = {
-  "too deep": `nests deeper than ${MAX_BODY_DEPTH} levels`,
-  "too large": "is a number too large to hold",
-  "half a pair": "holds half of a surrogate pair (such as \\ud83d without its second half)",
+  "too deep": `must not be nested deeper than ${MAX_BODY_DEPTH} levels`,
+  "too large": "must be a number that fits in 64 bits",
+  "half a pair": "must not have half of a surrogate pair (such as \\ud83d without its second half)",
 } as const;
 
-/** One object or list on the way down, with the way back: the path is only spelled where it is needed. */
+/** An object or array with its parent, from which a fault's path is built. */
 interface Node {
   readonly value: object;
   readonly depth: number;
@@ -139,11 +143,11 @@ interface Node {
 interface Fault {
   readonly what: keyof typeof FAULTS;
   readonly node: Node;
-  /** The member that is wrong; null where it is the object itself, or one of its keys. */
+  /** The wrong member; null if the object itself or one of its keys is wrong. */
   readonly key: string | null;
 }
 
-/** Walks the value with a list instead of recursion, so that depth costs no stack. */
+/** Walks the value without recursion, so that depth uses no stack. */
 function findFault(root: object, lookForSurrogates: boolean): Fault | null {
   const open: Node[] = [{ value: root, depth: 1, key: "", parent: null }];
   for (let node = open.pop(); node !== undefined; node = open.pop()) {
@@ -162,7 +166,7 @@ function findFault(root: object, lookForSurrogates: boolean): Fault | null {
   return null;
 }
 
-/** How much of a path a message shows: enough to find the field, too little to fill a log. */
+/** Parts of a path in a message: enough to find the field. */
 const MAX_PATH_PARTS = 6;
 
 function shownPath(fault: Fault, names: ReadonlySet<string>): string {
@@ -179,12 +183,12 @@ function shownPath(fault: Fault, names: ReadonlySet<string>): string {
   return path;
 }
 
-const tooLarge = (most: number) =>
-  refuse("body_too_large", `The body is larger than ${most} bytes, the most one request may have.`);
-const tooSlow = (limitMs: number) =>
+const tooLarge = (maxBytes: number) =>
+  refuse("body_too_large", `The body is larger than the limit of ${maxBytes} bytes.`);
+const tooSlow = (timeoutMs: number) =>
   refuse(
     "request_timeout",
-    `The body wasn't here whole within ${limitMs / 1000} s, so nothing was begun. Send the request again; over a slow connection, a shorter one.`,
+    `The body did not arrive within ${timeoutMs / 1000} s, so the request was not processed. Send it again; over a slow connection, send a shorter one.`,
   );
 const EMPTY = refuse("invalid_json", "The body is empty. Send a JSON object: {…}.");
-const BROKEN = refuse("invalid_json", "The body broke off before its end.");
+const BROKEN = refuse("invalid_json", "The body ended before it was complete. Send the request again.");

@@ -1,12 +1,11 @@
-// The headers every answer has, whoever asked and whatever came of it. A page that needs a wider policy sets
-// its own before; what is set already stays.
+// Adds the security headers to every answer. A page that needs another policy sets its own header, which is kept.
 import { createMiddleware } from "hono/factory";
 import type { EdgeEnv } from "../context.ts";
 
 const HEADERS = [
-  // Two years, as browsers' preload lists ask for.
+  // Two years, as browsers' preload lists require.
   ["strict-transport-security", "max-age=63072000; includeSubDomains"],
-  // An answer is data: nothing in it may run, load or be framed.
+  // Answers are data: nothing in them may run, load or be framed.
   [
     "content-security-policy",
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",

@@ -1,4 +1,4 @@
-// Reads the edge's environment for a request; checked once an isolate.
+// Sets the edge's settings on a request; each isolate validates them once.
 import { createMiddleware } from "hono/factory";
 import type { EdgeEnv } from "../context.ts";
 import { readSettings } from "../env.ts";

@@ -1,4 +1,4 @@
-// Bounds the wait for work that can't be aborted: an object's answer, the rest of a body.
+// Limits the wait for work that can't be aborted: an object's answer, the rest of a body.
 
 /** Resolves with the work's result, or with null after `ms`. Rejects if the work rejects. */
 export async function withTimeout<T>(work: Promise<T>, ms: number): Promise<T | null> {

@@ -1,4 +1,3 @@
-// Reading a body: what isn't one JSON object that llama-server can take is refused by name, without its words.
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../../shared/limits.ts";
 import { ERRORS, type Refusal, type Result } from "../../../shared/errors.ts";
@@ -7,7 +6,7 @@ import { streamOf } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
-/** Names of ours, which a refusal may show. */
+/** Field names that a refusal may contain. */
 const NAMES = new Set(["a", "messages", "temperature", "tools"]);
 const parse = (text: string): Result<unknown> => parseJsonObject(utf8(text), NAMES);
 
@@ -30,7 +29,7 @@ describe("readBody", () => {
     "application/json; charset=utf-8",
     "Application/JSON",
     "application/json ;x=y",
-  ])("takes %s", async (type) => {
+  ])("accepts the content type %s", async (type) => {
     expect(await readBody(post("{}", { "content-type": type }))).toEqual({ ok: true, value: utf8("{}") });
   });
 
@@ -43,7 +42,7 @@ describe("readBody", () => {
     },
   );
 
-  it("refuses a body that doesn't say what it is", async () => {
+  it("refuses a body without a content type", async () => {
     const request = new Request("http://edge.example/", { method: "POST", body: utf8("{}") });
     expect(request.headers.get("content-type")).toBeNull();
     expect(refusal(await readBody(request)).code).toBe("unsupported_media_type");
@@ -58,11 +57,11 @@ describe("readBody", () => {
     },
   );
 
-  it.each(["identity", "Identity"])("takes the encoding %s", async (encoding) => {
+  it.each(["identity", "Identity"])("accepts the encoding %s", async (encoding) => {
     expect((await readBody(post("{}", { "content-encoding": encoding }))).ok).toBe(true);
   });
 
-  it("refuses a declared length over the bound without reading", async () => {
+  it("refuses a declared length over the limit without reading", async () => {
     let reads = 0;
     const body = new ReadableStream(
       {
@@ -78,7 +77,7 @@ describe("readBody", () => {
     expect(reads).toBe(0);
   });
 
-  it("takes a body of exactly the bound, declared or in chunks", async () => {
+  it("accepts a body of exactly the limit, declared or in chunks", async () => {
     const bytes = new Uint8Array(MAX_BODY_BYTES);
     const declared = await readBody(post(bytes, { "content-length": String(bytes.length) }));
     expect(declared.ok && declared.value.length).toBe(MAX_BODY_BYTES);
@@ -86,7 +85,7 @@ describe("readBody", () => {
     expect(chunked.ok && chunked.value.length).toBe(MAX_BODY_BYTES);
   });
 
-  it("stops reading a body in chunks once it is over the bound", async () => {
+  it("stops reading a body in chunks once it is over the limit", async () => {
     const chunk = new Uint8Array(64 * 1024);
     let pulled = 0;
     let cancelled = false;
@@ -104,7 +103,7 @@ describe("readBody", () => {
     expect(cancelled).toBe(true);
   });
 
-  it("puts chunks together as they came", async () => {
+  it("joins chunks in order", async () => {
     const body = await readBody(
       post(streamOf(['{"a', '":"', new Uint8Array([0xc3]), new Uint8Array([0xa9]), '"}'])),
     );
@@ -121,7 +120,7 @@ describe("readBody", () => {
     expect(refused.message).toContain("empty");
   });
 
-  it("says so where a body breaks off, and throws nothing", async () => {
+  it("refuses a body that ends early, and throws nothing", async () => {
     const refused = refusal(await readBody(post(streamOf(['{"messages":'], "breaks"))));
     expect(refused.code).toBe("invalid_json");
     expect(refused.message).not.toContain("tunnel");
@@ -129,22 +128,22 @@ describe("readBody", () => {
 });
 
 describe("a body that doesn't arrive", () => {
-  const LIMIT_MS = 20;
-  const read = async (request: Request) => readBody(request, MAX_BODY_BYTES, LIMIT_MS);
+  const TIMEOUT_MS = 20;
+  const read = async (request: Request) => readBody(request, MAX_BODY_BYTES, TIMEOUT_MS);
 
-  it("is a 408 that may be sent again, and is let go, though a byte comes now and then", async () => {
+  it("is a 408 that may be retried, and is cancelled, although single bytes arrive", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => void vi.useRealTimers());
-    let giveByte = (): void => undefined;
-    let isLetGo = false;
+    let sendByte = (): void => undefined;
+    let isCancelled = false;
     const body = new ReadableStream<Uint8Array>({
-      start: (controller) => void (giveByte = () => controller.enqueue(utf8("{"))),
-      cancel: () => void (isLetGo = true),
+      start: (controller) => void (sendByte = () => controller.enqueue(utf8("{"))),
+      cancel: () => void (isCancelled = true),
     });
     let result: Result<Uint8Array> | null = null;
-    const reading = read(post(body)).then((came) => (result = came));
-    for (let ms = 1; ms < LIMIT_MS; ms += 1) {
-      giveByte();
+    const reading = read(post(body)).then((read) => (result = read));
+    for (let ms = 1; ms < TIMEOUT_MS; ms += 1) {
+      sendByte();
       await vi.advanceTimersByTimeAsync(1);
     }
     expect(result).toBeNull();
@@ -152,26 +151,26 @@ describe("a body that doesn't arrive", () => {
     const { code, message } = refusal(await reading);
     expect([code, ERRORS[code].status, ERRORS[code].retry]).toEqual(["request_timeout", 408, "any"]);
     expect(message).toContain("within 0.02 s");
-    await untilHolds(() => expect(isLetGo).toBe(true));
+    await untilHolds(() => expect(isCancelled).toBe(true));
   });
 
-  it("is one too where its length was declared", async () => {
+  it("is a 408 too if its length was declared", async () => {
     const { readable, writable } = new FixedLengthStream(1_000);
     const writer = writable.getWriter();
-    const begun = writer.write(utf8("{"));
+    const writing = writer.write(utf8("{"));
     const request = post(readable, { "content-length": "1000" });
     expect(refusal(await read(request)).code).toBe("request_timeout");
-    await begun;
+    await writing;
   });
 
-  it("and breaks off once it was given up throws nothing", async () => {
+  it("and fails when it is cancelled throws nothing", async () => {
     const broken = new ReadableStream<Uint8Array>({
       cancel: () => Promise.reject(new Error("the tunnel broke")),
     });
     expect(refusal(await read(post(broken))).code).toBe("request_timeout");
   });
 
-  it("leaves no timer behind where it did arrive, or broke off", async () => {
+  it("leaves no timer after it arrived or failed", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => void vi.useRealTimers());
     for (const body of ["{}", streamOf(["{", "}"]), streamOf(["{"], "breaks")]) {
@@ -186,7 +185,7 @@ describe("a body that doesn't arrive", () => {
 describe("parseJsonObject", () => {
   it.each<[string, string]>([
     ["no JSON", "patient complains of"],
-    ["cut JSON", '{"messages": [{"role": "user", "content": "chest pa'],
+    ["truncated JSON", '{"messages": [{"role": "user", "content": "chest pa'],
     ["two objects", '{"a":1}{"b":2}'],
     ["a trailing comma", '{"a":1,}'],
     ["single quotes", "{'a':1}"],
@@ -200,7 +199,7 @@ describe("parseJsonObject", () => {
     ["a number", "5"],
     ["a text", '"hello"'],
     ["a byte-order mark", '\ufeff{"a":1}'],
-  ])("refuses %s as no JSON object, without its words", (_, text) => {
+  ])("refuses %s without repeating it", (_, text) => {
     const refused = refusal(parse(text));
     expect(refused.code).toBe("invalid_json");
     expect(refused.message).not.toMatch(/patient|chest|role|hello/);
@@ -208,7 +207,7 @@ describe("parseJsonObject", () => {
 
   it.each<[string, number[]]>([
     ["a lone continuation byte", [0x80]],
-    ["a cut sequence", [0xe2, 0x82]],
+    ["a truncated sequence", [0xe2, 0x82]],
     ["an overlong form", [0xc0, 0xaf]],
     ["half of a surrogate pair in bytes", [0xed, 0xa0, 0x80]],
     ["a code point past the last", [0xf5, 0x80, 0x80, 0x80]],
@@ -221,12 +220,12 @@ describe("parseJsonObject", () => {
     expect(refused.message).toContain("UTF-8");
   });
 
-  it("refuses an empty object, naming the field it needs", () => {
+  it("refuses an empty object with the missing field", () => {
     expect(refusal(parse("{}"))).toMatchObject({ code: "invalid_request", param: "messages" });
   });
 
   it.each(["1e400", "-1e400", "1e999999", "123456789e400"])(
-    "refuses the number %s, naming its field",
+    "refuses the number %s with its field",
     (number) => {
       expect(refusal(parse(`{"temperature":${number}}`))).toMatchObject({
         code: "invalid_request",
@@ -236,7 +235,7 @@ describe("parseJsonObject", () => {
     },
   );
 
-  it("takes the largest numbers there are, and the smallest", () => {
+  it("accepts the largest and the smallest numbers", () => {
     expect(parse('{"a":1.7976931348623157e308,"b":-1.7e308,"c":5e-324,"d":1e-400}').ok).toBe(true);
   });
 
@@ -253,7 +252,7 @@ describe("parseJsonObject", () => {
     expect(refused.param).toMatch(/^a\b/);
   });
 
-  it("refuses half of a surrogate pair in a key at the top, naming no field", () => {
+  it("refuses half of a surrogate pair in a top-level key, without a field", () => {
     const refused = refusal(parse('{"\\udc00":1}'));
     expect(refused.code).toBe("invalid_request");
     expect(refused.param ?? "").toBe("");
@@ -264,14 +263,14 @@ describe("parseJsonObject", () => {
     '{"\\ud83d\\ude00":1}',
     '{"a":"\\\\ud83d"}',
     '{"a":"😀 \\u00e9 \\u0000"}',
-  ])("takes whole pairs and what only looks like half of one: %s", (text) => {
+  ])("accepts complete pairs, and texts that only look like half of one: %s", (text) => {
     expect(parse(text)).toEqual({ ok: true, value: JSON.parse(text) });
   });
 
-  it("takes the depth that the bound allows and refuses one more, in objects and in lists", () => {
-    const lists = (depth: number): string => `{"a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
+  it("accepts the allowed depth and refuses one level more, in objects and in arrays", () => {
+    const arrays = (depth: number): string => `{"a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
     const objects = (depth: number): string => `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
-    for (const nested of [lists, objects]) {
+    for (const nested of [arrays, objects]) {
       expect(parse(nested(MAX_BODY_DEPTH)).ok).toBe(true);
       const refused = refusal(parse(nested(MAX_BODY_DEPTH + 1)));
       expect(refused).toMatchObject({ code: "invalid_request" });
@@ -281,13 +280,13 @@ describe("parseJsonObject", () => {
     }
   });
 
-  it("survives the deepest body that fits the size", () => {
+  it("handles the deepest body that fits the size limit", () => {
     const half = Math.floor(MAX_BODY_BYTES / 2) - 10;
     expect(refusal(parse(`{"a":${"[".repeat(half)}${"]".repeat(half)}}`)).code).toMatch(/^invalid_/);
     expect(refusal(parse(`{"a":${"[".repeat(half)}`)).code).toBe("invalid_json");
   });
 
-  it("keeps keys that JavaScript knows as ordinary ones", () => {
+  it("treats keys that JavaScript knows as ordinary ones", () => {
     const parsed = parse('{"__proto__":{"x":1},"constructor":2,"toString":3}');
     expect(parsed.ok && Object.keys(parsed.value as object)).toEqual([
       "__proto__",
@@ -297,7 +296,7 @@ describe("parseJsonObject", () => {
     expect(refusal(parse('{"__proto__":{"x":1e400}}')).code).toBe("invalid_request");
   });
 
-  it("shows no key back that is not a name of ours, however plain it is", () => {
+  it("repeats no key that is not one of our field names", () => {
     for (const key of ["Jane Doe, born 1970", "JaneDoe", "__proto__", "x".repeat(10_000)]) {
       for (const body of [`{"${key}":{"a":1e400}}`, `{"a":{"${key}":1e400}}`, `{"${key}":"\\ud800"}`])
         expect(JSON.stringify(refusal(parse(body)))).not.toContain(key);

@@ -1,4 +1,3 @@
-// What a chat body may hold. A refusal names the field by its path, what was expected and what came; never the value.
 import { describe, expect, it } from "vitest";
 import { MAX_LOGPROBS, MAX_MESSAGES, MAX_STOP_STRINGS } from "../../../shared/limits.ts";
 import type { Refusal } from "../../../shared/errors.ts";
@@ -15,54 +14,61 @@ function refusal(body: Readonly<Record<string, unknown>>): Refusal {
   return checked.refusal;
 }
 
-const says = (message: unknown): Record<string, unknown> => ({ messages: [message] });
-const part = (content: unknown): Record<string, unknown> => says({ role: "user", content: [content] });
+const withMessage = (message: unknown): Record<string, unknown> => ({ messages: [message] });
+const part = (content: unknown): Record<string, unknown> => withMessage({ role: "user", content: [content] });
+
+const ROLES = /^messages\[0\]\.role: must be one of system, developer, user, assistant, tool\.$/;
 
 describe("messages", () => {
   it.each<[string, Record<string, unknown>, string, RegExp]>([
-    ["absent", { model: "x" }, "messages", /must be an array.*missing/],
-    ["null", { messages: null }, "messages", /must be an array.*null/],
-    ["a text", { messages: SECRET }, "messages", /must be an array.*string/],
-    ["empty", { messages: [] }, "messages", /must not be empty.*empty list/],
-    ["holding a text", says(SECRET), "messages[0]", /must be an object.*string/],
-    ["holding null", says(null), "messages[0]", /must be an object.*null/],
-    ["without a role", says({ content: SECRET }), "messages[0].role", /missing/],
-    ["with an unknown role", says({ role: SECRET, content: "x" }), "messages[0].role", /string/],
-    ["with a number as role", says({ role: 5, content: "x" }), "messages[0].role", /whole number/],
+    ["absent", { model: "x" }, "messages", /: is missing\.$/],
+    ["null", { messages: null }, "messages", /: must be an array; got null\.$/],
+    ["a text", { messages: SECRET }, "messages", /: must be an array; got a string\.$/],
+    ["empty", { messages: [] }, "messages", /: must not be empty\.$/],
+    ["with a text as message", withMessage(SECRET), "messages[0]", /: must be an object; got a string\.$/],
+    ["with null as message", withMessage(null), "messages[0]", /: must be an object; got null\.$/],
+    ["without a role", withMessage({ content: SECRET }), "messages[0].role", /: is missing\.$/],
+    ["with an unknown role", withMessage({ role: SECRET, content: "x" }), "messages[0].role", ROLES],
+    ["with a number as role", withMessage({ role: 5, content: "x" }), "messages[0].role", ROLES],
+    ["without content", withMessage({ role: "user" }), "messages[0].content", /: is missing\.$/],
     [
-      "without content",
-      says({ role: "user" }),
+      "with null content of a user",
+      withMessage({ role: "user", content: null }),
       "messages[0].content",
-      /must be a string or an array.*missing/,
+      /: must be a string or an array; got null\.$/,
     ],
-    ["with null content of a user", says({ role: "user", content: null }), "messages[0].content", /null/],
-    ["with a number as content", says({ role: "user", content: 5 }), "messages[0].content", /whole number/],
+    [
+      "with a number as content",
+      withMessage({ role: "user", content: 5 }),
+      "messages[0].content",
+      /: must be a string or an array; got 5\.$/,
+    ],
     [
       "with an object as content",
-      says({ role: "user", content: { SECRET } }),
+      withMessage({ role: "user", content: { SECRET } }),
       "messages[0].content",
-      /object/,
+      /: must be a string or an array; got an object\.$/,
     ],
     [
-      "with calls that are no list",
-      says({ role: "assistant", tool_calls: SECRET }),
+      "with calls that are not an array",
+      withMessage({ role: "assistant", tool_calls: SECRET }),
       "messages[0].tool_calls",
-      /array/,
+      /: must be an array; got a string\.$/,
     ],
     [
-      "with a call that is none",
-      says({ role: "assistant", tool_calls: [SECRET] }),
+      "with a call that is not an object",
+      withMessage({ role: "assistant", tool_calls: [SECRET] }),
       "messages[0].tool_calls[0]",
-      /object/,
+      /: must be an object; got a string\.$/,
     ],
-  ])("%s are refused by path", (_, body, param, message) => {
+  ])("%s are refused with the path", (_, body, param, message) => {
     const refused = refusal(body);
     expect(refused.param).toBe(param);
     expect(refused.message).toMatch(message);
     expect(refused.message).toContain(param);
   });
 
-  it("name the one that is wrong, not the first", () => {
+  it("are refused with the wrong message, not the first", () => {
     expect(
       refusal({
         messages: [
@@ -74,7 +80,7 @@ describe("messages", () => {
     ).toBe("messages[2].content");
   });
 
-  it("of too great a number are refused with the number", () => {
+  it("are refused with the limit if there are too many", () => {
     const messages = Array.from({ length: MAX_MESSAGES + 1 }, () => ({ role: "user", content: "x" }));
     expect(refusal({ messages }).message).toContain(String(MAX_MESSAGES));
     expect(checkChatBody({ messages: messages.slice(1) }).ok).toBe(true);
@@ -104,7 +110,7 @@ describe("parts of a message", () => {
       part({ type: "input_audio", input_audio: { format: "wav" } }),
       "messages[0].content[0].input_audio.data",
     ],
-  ])("%s is refused by path", (_, body, param) => {
+  ])("%s is refused with its path", (_, body, param) => {
     expect(refusal(body).param).toBe(param);
   });
 
@@ -116,16 +122,15 @@ describe("parts of a message", () => {
     "",
     "//x/y",
     "gopher://x",
-  ])("an image at '%s' is refused: nothing is fetched from elsewhere", (url) => {
+  ])("an image at '%s' is refused: nothing is fetched from other servers", (url) => {
     const refused = refusal(part({ type: "image_url", image_url: { url } }));
     expect(refused.param).toBe("messages[0].content[0].image_url.url");
     expect(refused.message).toContain("data:");
     if (url !== "") expect(refused.message).not.toContain(url);
   });
 
-  it("that are no parts at all are refused with what is wrong about them", () => {
-    expect(refusal(says({ role: "user", content: [] })).message).toMatch(/empty/);
-    expect(refusal(says({ role: "user", content: [] })).message).toMatch(/must not be empty/);
+  it("must not be empty", () => {
+    expect(refusal(withMessage({ role: "user", content: [] })).message).toMatch(/must not be empty/);
   });
 
   it.each<[string, unknown]>([
@@ -135,32 +140,32 @@ describe("parts of a message", () => {
       { type: "image_url", image_url: { url: "data:image/png;base64,AA==", detail: "low" } },
     ],
     ["audio", { type: "input_audio", input_audio: { data: "AA==", format: "wav" } }],
-    ["a part with fields we don't know", { type: "text", text: "x", cache_control: { type: "ephemeral" } }],
+    ["a part with unknown fields", { type: "text", text: "x", cache_control: { type: "ephemeral" } }],
   ])("%s passes", (_, content) => {
     expect(checkChatBody(part(content)).ok).toBe(true);
   });
 });
 
-describe("fields of a wrong type are refused by name, with what was expected and what came", () => {
+describe("fields of a wrong type are refused with the expected and the actual type", () => {
   it.each<[string, unknown, RegExp]>([
-    ["model", 5, /must be a string; it is a whole number/],
-    ["agent_type", ["x"], /must be a string; it is a list of 1/],
-    ["format", SECRET, /must be one of "openai", "mediczy"; it is another string/],
-    ["stream", "true", /must be a boolean; it is another string/],
-    ["stream", 1, /must be a boolean; it is a whole number/],
+    ["model", 5, /must be a string; got 5\.$/],
+    ["agent_type", ["x"], /must be a string; got an array of 1\.$/],
+    ["format", SECRET, /must be one of openai, mediczy\.$/],
+    ["stream", "true", /must be a boolean; got a string\.$/],
+    ["stream", 1, /must be a boolean; got 1\.$/],
     ["fallback", "no", /must be a boolean/],
-    ["stream_options", true, /must be an object; it is a boolean/],
-    ["max_tokens", "100", /must be a (whole )?number; it is another string/],
-    ["max_tokens", 1.5, /must be a whole number; it is a fraction/],
-    ["max_completion_tokens", {}, /must be a (whole )?number; it is an object/],
-    ["n_predict", [], /must be a (whole )?number; it is an empty list/],
-    ["temperature", "0.7", /must be a number; it is another string/],
-    ["top_p", true, /must be a number; it is a boolean/],
-    ["top_k", 1.5, /must be a whole number/],
-    ["seed", "1", /must be a (whole )?number/],
-    ["stop", 5, /must be a string or an array; it is a whole number/],
+    ["stream_options", true, /must be an object; got true\.$/],
+    ["max_tokens", "100", /must be (a number|an integer); got a string\.$/],
+    ["max_tokens", 1.5, /must be an integer; got 1\.5\.$/],
+    ["max_completion_tokens", {}, /must be (a number|an integer); got an object\.$/],
+    ["n_predict", [], /must be (a number|an integer); got an empty array\.$/],
+    ["temperature", "0.7", /must be a number; got a string\.$/],
+    ["top_p", true, /must be a number; got true\.$/],
+    ["top_k", 1.5, /must be an integer/],
+    ["seed", "1", /must be (a number|an integer)/],
+    ["stop", 5, /must be a string or an array; got 5\.$/],
     ["logprobs", 5, /must be a boolean/],
-    ["tools", {}, /must be an array; it is an object/],
+    ["tools", {}, /must be an array; got an object\.$/],
     ["tool_choice", 5, /must be a string or an object/],
     ["response_format", "json", /must be an object/],
     ["json_schema", SECRET, /must be an object/],
@@ -168,8 +173,8 @@ describe("fields of a wrong type are refused by name, with what was expected and
     ["logit_bias", SECRET, /must be an object or an array/],
     ["user", 5, /must be a string/],
     ["metadata", SECRET, /must be an object/],
-    ["model_port", true, /must be a (whole )?number or a string; it is a boolean/],
-    ["model_port", 80.5, /whole number.*fraction/],
+    ["model_port", true, /must be (a number|an integer) or a string; got true\.$/],
+    ["model_port", 80.5, /must be an integer or a string; got 80\.5\.$/],
   ])("%s", (name, value, message) => {
     const refused = refusal(chat({ [name]: value }));
     expect(refused.param).toBe(name);
@@ -177,32 +182,32 @@ describe("fields of a wrong type are refused by name, with what was expected and
     expect(refused.message.startsWith(name)).toBe(true);
   });
 
-  it("entries of lists by their place", () => {
+  it("entries of arrays with their index", () => {
     expect(refusal(chat({ stop: ["a", 5] })).param).toBe("stop[1]");
     expect(refusal(chat({ tools: [{}, SECRET] })).param).toBe("tools[1]");
     expect(refusal(chat({ response_format: {} })).param).toBe("response_format.type");
   });
 });
 
-describe("numbers out of bounds are refused with the bound", () => {
+describe("numbers out of range are refused with the limit and the number", () => {
   it.each<[string, unknown, string]>([
-    ["n", 0, "at least 1"],
-    ["n", -3, "at least 1"],
+    ["n", 0, "n: must be at least 1; got 0."],
+    ["n", -3, "at least 1; got -3."],
     ["top_logprobs", MAX_LOGPROBS + 1, `at most ${MAX_LOGPROBS}`],
     ["top_logprobs", -1, "at least 0"],
     ["n_probs", MAX_LOGPROBS + 1, `at most ${MAX_LOGPROBS}`],
     ["n_probs", -1, "at least 0"],
     ["stop", Array.from({ length: MAX_STOP_STRINGS + 1 }, () => SECRET), `at most ${MAX_STOP_STRINGS}`],
-    ["model_port", 65_536, "65535"],
+    ["model_port", 65_536, "at most 65535; got 65536."],
     ["model_port", 0, "1"],
     ["model_port", -8080, "1"],
-  ])("%s", (name, value, bound) => {
+  ])("%s", (name, value, message) => {
     const refused = refusal(chat({ [name]: value }));
     expect(refused.param).toBe(name);
-    expect(refused.message).toContain(bound);
+    expect(refused.message).toContain(message);
   });
 
-  it("and at the bound they pass", () => {
+  it("and at the limit they pass", () => {
     const stop = Array.from({ length: MAX_STOP_STRINGS }, (_, at) => `stop${at}`);
     for (const field of [
       { n: 1 },
@@ -215,14 +220,14 @@ describe("numbers out of bounds are refused with the bound", () => {
   });
 
   it.each(["", "http", "8080x", "-8080", "8080.5", " 8080", "808080", "0x1f90"])(
-    "a port spelled '%s' is no port",
+    "'%s' is not accepted as a port",
     (port) => {
       expect(refusal(chat({ model_port: port })).param).toBe("model_port");
     },
   );
 });
 
-describe("fields that reach past one call", () => {
+describe("fields that affect more than one call", () => {
   it.each([
     "lora",
     "n_cache_reuse",
@@ -233,11 +238,11 @@ describe("fields that reach past one call", () => {
     "chat_format",
     "chat_parser",
     "sse_ping_interval",
-  ])("%s is refused by its name, whatever its value", (name) => {
+  ])("%s is refused with any value", (name) => {
     for (const value of [SECRET, 0, false, [], { SECRET }]) {
       const refused = refusal(chat({ [name]: value }));
       expect(refused.param).toBe(name);
-      expect(refused.message).toContain(`"${name}"`);
+      expect(refused.message).toContain(`${name}: `);
     }
   });
 
@@ -250,21 +255,18 @@ describe("fields that reach past one call", () => {
   });
 });
 
-describe("odd bodies that are right pass", () => {
+describe("unusual bodies that are valid pass", () => {
   it.each<[string, Record<string, unknown>]>([
     ["every field null", Object.fromEntries(NULLABLE().map((name) => [name, null]))],
+    ["unknown fields", { my_own: { deep: [1, { x: null }] }, mirostat: 2, cache_prompt: true, id_slot: 3 }],
     [
-      "fields we don't know",
-      { my_own: { deep: [1, { x: null }] }, mirostat: 2, cache_prompt: true, id_slot: 3 },
-    ],
-    [
-      "max_tokens of nothing, less than nothing and more than there is",
+      "max_tokens of zero, below zero and above every limit",
       { max_tokens: 0, n_predict: -1, max_completion_tokens: 1_000_000 },
     ],
-    ["a text as stop, and a list without any", { stop: "x" }],
-    ["an empty list of stops", { stop: [] }],
+    ["a text as stop", { stop: "x" }],
+    ["an empty array of stops", { stop: [] }],
     ["an empty agent type and an empty user", { agent_type: "", user: "" }],
-    ["numbers at odd ends", { temperature: -0, top_p: 5e-324, seed: -1, top_k: 0 }],
+    ["extreme numbers", { temperature: -0, top_p: 5e-324, seed: -1, top_k: 0 }],
     [
       "tools with schemas",
       {
@@ -284,7 +286,7 @@ describe("odd bodies that are right pass", () => {
       },
     ],
     [
-      "logit_bias as a list of pairs",
+      "logit_bias as an array of pairs",
       {
         logit_bias: [
           [15, -1],
@@ -304,7 +306,7 @@ describe("odd bodies that are right pass", () => {
     ["of a developer", { role: "developer", content: "x" }],
     ["of a tool", { role: "tool", tool_call_id: "1", content: "x" }],
     [
-      "of an assistant that calls and says nothing",
+      "of an assistant with calls and no text",
       {
         role: "assistant",
         content: null,
@@ -313,9 +315,9 @@ describe("odd bodies that are right pass", () => {
     ],
     ["of an assistant without content", { role: "assistant", tool_calls: [{}] }],
     ["with an empty text", { role: "user", content: "" }],
-    ["with fields we don't know", { role: "user", name: "x", content: "x", extra: {} }],
+    ["with unknown fields", { role: "user", name: "x", content: "x", extra: {} }],
   ])("a message %s", (_, message) => {
-    expect(checkChatBody(says(message)).ok).toBe(true);
+    expect(checkChatBody(withMessage(message)).ok).toBe(true);
   });
 });
 
