@@ -232,7 +232,7 @@ describe("a stream", () => {
     const events = [...Array.from({ length: 80 }, () => event), Buffer.from("data: [DONE]\n\n")];
     recorded.play("text/event-stream", events);
     const asked = ask(agent.port, { call: { ...RECORDED, stream: true }, readsOnceAsked: true });
-    await until(() => recorded.heldBack());
+    await until(() => recorded.isPaused());
     asked.read();
     expect((await asked.answer).bytes.equals(Buffer.concat(events))).toBe(true);
   });

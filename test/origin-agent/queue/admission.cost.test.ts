@@ -1,4 +1,4 @@
-// What an admission decision costs as the queue grows: steps of code, counted, not time.
+// Measures the cost of an admission decision as the queue grows, in counted steps of code, not in time.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Admission, type AdmissionCall } from "../../../origin-agent/queue/admission.ts";
 import { PRIORITIES } from "../../../shared/fleet.ts";
@@ -7,7 +7,7 @@ import { StepCounter } from "../support/counted-steps.ts";
 
 const SIZES = [100, 1_000, 10_000];
 const PORTS = [8080, 8082];
-/** Operations averaged over: an operation now and then pays for what others left to it. */
+/** Number of operations to average over: an occasional operation also does deferred work. */
 const BATCH = 50;
 
 const steps = new StepCounter(
@@ -16,7 +16,7 @@ const steps = new StepCounter(
 beforeAll(() => steps.start());
 afterAll(() => steps.stop());
 
-/** Who waits: many keys with a call each, few keys with many, one key with many scopes, one scope with many calls. */
+/** The waiting calls: many keys with one call, few keys with many, one key with many scopes, one scope with many calls. */
 const SHAPES: Readonly<Record<string, (at: number) => { keyId: string; scope: string | null }>> = {
   "a key a call": (at) => ({ keyId: `key ${at}`, scope: null }),
   "a hundred keys": (at) => ({ keyId: `key ${at % 100}`, scope: `scope ${at % 7}` }),
@@ -66,7 +66,7 @@ class Waiting {
   }
 }
 
-describe("steps of an operation grow no faster than the logarithm of the calls that wait", () => {
+describe("the steps of an operation grow no faster than the logarithm of the waiting calls", () => {
   const OPERATIONS = ["offer", "next", "leave", "expire"] as const;
 
   it.each(Object.keys(SHAPES))("%s", async (shape) => {

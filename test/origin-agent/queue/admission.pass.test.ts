@@ -1,4 +1,4 @@
-// Calls that find a slot free and nobody before them: they need no turn.
+// Checks calls that find a free slot and no earlier call: they start at once.
 import { beforeEach, describe, expect, it } from "vitest";
 import { Admission, type AdmissionCall } from "../../../origin-agent/queue/admission.ts";
 import { SERVICE_PRIOR_MS } from "../../../origin-agent/queue/port-queue.ts";
@@ -26,7 +26,7 @@ const call = (id: string, more: Partial<AdmissionCall> = {}): AdmissionCall => (
 });
 
 describe("a free slot", () => {
-  it("may be had with no turn to wait for where nobody waits for that port, in whatever priority", () => {
+  it("is given at once if no call of any priority waits for that port", () => {
     expect(admission.mayPass(8080, NEVER, 0)).toBe(true);
     for (const priority of ["high", "normal", "low"] as const) {
       const waiting = call("a", { priority, ports: [8080, 8082] });
@@ -41,18 +41,18 @@ describe("a free slot", () => {
     expect(admission.mayPass(8080, NEVER, 0)).toBe(true);
   });
 
-  it("is nobody's where the port was never told of, or the call's deadline has come", () => {
+  it("is not given if the port is unknown or the call's deadline has passed", () => {
     expect(admission.mayPass(9999, NEVER, 0)).toBe(false);
     expect([admission.mayPass(8080, 10, 9), admission.mayPass(8080, 10, 10)]).toEqual([true, false]);
   });
 
-  it("comes free for those behind it once a waiting call's own deadline has passed", () => {
+  it("goes to later calls once a waiting call's deadline has passed", () => {
     admission.offer(call("a", { deadlineAt: SERVICE_PRIOR_MS * 2 }), 0);
     expect(admission.mayPass(8080, NEVER, 1)).toBe(false);
     expect(admission.mayPass(8080, NEVER, SERVICE_PRIOR_MS * 2)).toBe(true);
   });
 
-  it("that was taken so counts no longer as free for those who are estimated next", () => {
+  it("that was given at once no longer counts as free in the next estimates", () => {
     admission.next(8080, 2, 0);
     expect(admission.offer(call("a"), 0)).toEqual({ kind: "queued", estimateMs: 0 });
     admission.leave("a");

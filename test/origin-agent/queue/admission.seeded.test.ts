@@ -1,5 +1,5 @@
-// Admission under random traffic: a box of three ports that starts what it is told to, with what must hold at
-// every step, and every call's fate accounted for.
+// Runs admission under random traffic: a box of three ports that starts the calls it is given. Checks the invariants
+// at every step and every call's result.
 import { describe, expect, it } from "vitest";
 import { Admission, QUEUE_DEADLINE_MS, type AdmissionCall } from "../../../origin-agent/queue/admission.ts";
 import { SERVICE_PRIOR_MS } from "../../../origin-agent/queue/port-queue.ts";
@@ -37,9 +37,9 @@ const placesOf = (ports: readonly number[]): number =>
 
 class Box {
   readonly admission = new Admission();
-  /** Calls that wait, by id. */
+  /** Waiting calls by id. */
   readonly known = new Map<string, Known>();
-  /** What came of the others. */
+  /** The results of the others. */
   readonly fates = { served: 0, left: 0, expired: 0 };
   readonly refused = { full: 0, "key-share": 0, "too-long": 0, "too-wide": 0 };
   #running: Running[] = [];
@@ -66,7 +66,7 @@ class Box {
     this.#end();
     if (busy) for (let at = random.below(4); at > 0; at -= 1) this.#offer();
     if (random.chance(0.1)) this.#leave();
-    // The timer for deadlines may be late; nobody may be begun after their deadline all the same.
+    // The deadline timer may be late; even then no call may start after its deadline.
     if (random.chance(0.5)) this.#expire();
     for (const port of random.shuffled([...SLOTS.keys()])) this.#dispatch(port);
     this.#check();
@@ -103,7 +103,7 @@ class Box {
     this.known.set(call.id, { call, offeredAt: this.#now, expiresAt });
   }
 
-  /** What a call's key surely holds of the places of its ports. */
+  /** The places of its ports that a call's key surely uses. */
   #share(call: AdmissionCall): { readonly held: number; readonly places: number } {
     const held = this.waiting.filter(
       (other) =>
@@ -152,7 +152,7 @@ class Box {
     }
   }
 
-  /** Of one key, scope, priority and set of ports the earlier goes first. */
+  /** Within one key, scope, priority and set of ports, the earlier call goes first. */
   #mustBeItsTurn({ call, offeredAt }: Known, port: number): void {
     const before = this.waiting.find(
       (other) =>
@@ -193,7 +193,7 @@ class Box {
     );
     must(Object.values(byPorts).reduce((sum, value) => sum + value, 0) === queued, "ports are counted");
     for (const ports of this.#random.chance(0.1) ? PORT_SETS : []) {
-      // Whoever may use these ports alone has no place anywhere else.
+      // A call that may use only these ports has no place elsewhere.
       const within = waiting.filter(({ call }) => call.ports.every((port) => ports.includes(port)));
       const places = placesOf(ports);
       must(within.length <= places, `${within.length} wait in ${places} places`);
@@ -206,7 +206,7 @@ describe("admission, under random traffic", () => {
   const refused = { full: 0, "key-share": 0, "too-long": 0, "too-wide": 0 };
 
   it.each(SEEDS.slice(0, 6))(
-    "loses nobody, serves nobody twice, and keeps places, slots, shares and deadlines (seed %i)",
+    "loses no call, serves none twice, and respects places, slots, shares and deadlines (seed %i)",
     (seed) => {
       const box = new Box(seed);
       for (let step = 0; step < STEPS; step += 1) {
@@ -228,13 +228,13 @@ describe("admission, under random traffic", () => {
     },
   );
 
-  it("has met every fate and every reason to refuse in doing so", () => {
+  it("covers every result and every reason for refusal", () => {
     for (const [what, count] of Object.entries({ ...fates, ...refused }))
       expect(count, what).toBeGreaterThan(100);
   });
 });
 
-/** One port of two slots, all at work; calls take between a half and a whole service time. */
+/** One port of two busy slots; calls take between half a service time and a full one. */
 class OnePort {
   readonly admission = new Admission();
   readonly #random: SeededRandom;
@@ -260,7 +260,7 @@ class OnePort {
     return this.admission.offer({ ...call, ...more }, this.now).kind === "queued";
   }
 
-  /** Begins whom it may, then goes to when the next slot comes free. */
+  /** Starts all calls that it can, then moves to the time when the next slot becomes free. */
   turn(): void {
     this.dispatch();
     this.now = Math.min(...this.#endsAt);
@@ -285,7 +285,7 @@ class OnePort {
 const SERVICE_MS = 1_000;
 
 describe("one key's flood", () => {
-  it.each(SEEDS)("delays another's single call by at most one service time (seed %i)", (seed) => {
+  it.each(SEEDS)("delays another key's single call by at most one service time (seed %i)", (seed) => {
     const port = new OnePort(seed);
     const random = new SeededRandom(seed);
     for (let round = 0; round < 100; round += 1) {
@@ -302,7 +302,7 @@ describe("one key's flood", () => {
   });
 
   it.each(SEEDS.slice(0, 5))(
-    "can't keep a call of two choices, or a low one, from its turn (seed %i)",
+    "can't keep a call of two choices, or one of low priority, from its turn (seed %i)",
     (seed) => {
       const port = new OnePort(seed);
       for (let round = 0; round < 40; round += 1) {
@@ -315,9 +315,9 @@ describe("one key's flood", () => {
           port.turn();
           must(turn < 100, "both are begun in the end");
         }
-        // Each of three others once before it, then both slots; no more than all of their calls at once.
+        // One call of each of three others goes first, then both slots; never more than all of their calls at once.
         expect((port.begun.get(wide) ?? Infinity) - since).toBeLessThanOrEqual(4 * SERVICE_MS);
-        // Sixteen turns, and the wide one's two slots.
+        // Sixteen turns, and the two slots of the wide call.
         expect((port.begun.get(low) ?? Infinity) - since).toBeLessThanOrEqual(18 * SERVICE_MS);
       }
     },
@@ -326,7 +326,7 @@ describe("one key's flood", () => {
 
 describe("the estimate", () => {
   it.each(SEEDS)(
-    "is what a call waits, but for one service time, where nobody else comes (seed %i)",
+    "equals a call's wait to within one service time if no further call arrives (seed %i)",
     (seed) => {
       const random = new SeededRandom(seed);
       for (let round = 0; round < 50; round += 1) {

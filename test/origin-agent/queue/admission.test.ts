@@ -37,7 +37,7 @@ const REPLICAS = { ports: [8080, 8082] };
 const offer = (keyId: string, more: Partial<AdmissionCall> = {}, now = 0): Offer =>
   admission.offer(call(keyId, more), now);
 
-/** Offers so many, by as many keys in turn, and expects them to be taken in. */
+/** Offers `count` calls from as many keys in turn, and expects them to be accepted. */
 function fill(count: number, keys: number, more: Partial<AdmissionCall> = {}): void {
   for (let at = 0; at < count; at += 1) expect(offer(`k${at % keys}`, more).kind).toBe("queued");
 }
@@ -47,7 +47,7 @@ function taken(port: number, count: number, freeSlots = 1): (string | undefined)
 }
 
 describe("an offer", () => {
-  it("is decided at once, and its call waits until a slot is offered to it", () => {
+  it("is decided at once, and its call waits until it is offered a slot", () => {
     expect(offer("a")).toEqual({ kind: "queued", estimateMs: SERVICE_PRIOR_MS / 2 });
     expect(admission.next(8080, 0, 1)).toBeNull();
     expect(admission.next(8082, 1, 1)).toBeNull();
@@ -55,7 +55,7 @@ describe("an offer", () => {
     expect(admission.next(8080, 1, 1)).toBeNull();
   });
 
-  it("gives the very object back that was offered", () => {
+  it("returns the same object that was offered", () => {
     const mine = { ...call("a"), body: Symbol("body") };
     const typed = new Admission<typeof mine>();
     typed.resize(8080, 1);
@@ -67,12 +67,12 @@ describe("an offer", () => {
     ["one port", {}, 2 * QUEUE_PER_SLOT],
     ["replicas", REPLICAS, 4 * QUEUE_PER_SLOT],
     ["a larger server", { ports: [8084] }, 4 * QUEUE_PER_SLOT],
-  ])("is refused as full once every place is taken: %s", (_what, more, places) => {
+  ])("is refused as full when every place is taken: %s", (_what, more, places) => {
     for (const port of [8080, 8082, 8084]) for (let at = 0; at < 150; at += 1) admission.served(port, 100, 1);
     fill(places, 10, more);
     const refused = offer("new", more);
     expect(refused).toMatchObject({ kind: "refused", reason: "full" });
-    // One slot comes free in a slot's share of the 100 ms.
+    // One slot becomes free within a slot's share of the 100 ms.
     expect(refused.kind === "refused" && refused.retryAfterMs).toBeCloseTo(
       (100 * QUEUE_PER_SLOT) / places,
       0,
@@ -81,7 +81,7 @@ describe("an offer", () => {
     expect(offer("new", more).kind).toBe("queued");
   });
 
-  it("of a call for one port finds no place where calls for any replica have them all, and the other way round", () => {
+  it("for one port is refused if calls for any replica use all places, and vice versa", () => {
     for (const port of [8080, 8082]) for (let at = 0; at < 150; at += 1) admission.served(port, 100, 1);
     fill(32, 8);
     expect(offer("new")).toMatchObject({ reason: "full" });
@@ -90,19 +90,19 @@ describe("an offer", () => {
     expect(offer("new", { ports: [8082] })).toMatchObject({ reason: "full" });
   });
 
-  it("is refused where its key holds half of the places already, and says so", () => {
+  it("is refused with its own reason if its key already uses half of the places", () => {
     for (let at = 0; at < 150; at += 1) admission.served(8080, 100, 1);
     fill(16, 1);
     const refused = offer("k0");
     expect(refused).toMatchObject({ kind: "refused", reason: "key-share" });
-    // Its own calls alone take turns: one ends every 50 ms.
+    // Only its own calls take turns: one ends every 50 ms.
     expect(refused.kind === "refused" && refused.retryAfterMs).toBeCloseTo(50, 0);
     expect(offer("other").kind).toBe("queued");
     admission.next(8080, 1, 1);
     expect(offer("k0").kind).toBe("queued");
   });
 
-  it("counts what a key holds over the ports that the call may use, and no others", () => {
+  it("counts a key's places only on the ports that the call may use", () => {
     for (const port of [8080, 8082]) for (let at = 0; at < 150; at += 1) admission.served(port, 100, 1);
     fill(16, 1);
     expect(offer("k0", { ports: [8082] }).kind).toBe("queued");
@@ -111,21 +111,21 @@ describe("an offer", () => {
     expect(offer("k0")).toMatchObject({ reason: "key-share" });
   });
 
-  it("is refused where its turn would come after its queue deadline, with when that will have passed", () => {
-    // At 5 s a call and two slots the 24th waits 60 s.
+  it("is refused if its turn would come after its queue deadline, with the time to retry", () => {
+    // At 5 s per call and two slots, the 24th waits 60 s.
     fill(24, 8);
     expect(offer("k0")).toEqual({ kind: "refused", reason: "too-long", retryAfterMs: 2_500 });
-    // A newcomer goes after one call of each of the others, not after all of them.
+    // A new key's call goes after one call of each other key, not after all of them.
     expect(offer("new")).toEqual({ kind: "queued", estimateMs: 9 * 2_500 });
   });
 
-  it("goes by the call's own deadline where that is earlier", () => {
+  it("uses the call's own deadline if that is earlier", () => {
     expect(offer("a", { deadlineAt: 2_499 })).toMatchObject({ reason: "too-long" });
     expect(offer("a", { deadlineAt: 2_501 }).kind).toBe("queued");
     expect(offer("a", { deadlineAt: 100 }, 100)).toMatchObject({ reason: "too-long" });
   });
 
-  it("of more choices than any of its ports has slots is refused for good", () => {
+  it("with more choices than any of its ports has slots is refused permanently", () => {
     expect(offer("a", { choices: 3 })).toEqual({ kind: "refused", reason: "too-wide", retryAfterMs: null });
     expect(offer("a", { choices: 3, ports: [8080, 8084] }).kind).toBe("queued");
     expect(admission.next(8080, 2, 1)).toBeNull();
@@ -134,7 +134,7 @@ describe("an offer", () => {
     expect(offer("a", { ports: [] })).toMatchObject({ reason: "too-wide" });
   });
 
-  it("of an id that waits already is a mistake of the caller's", () => {
+  it("with an id that is already waiting throws", () => {
     const twice = call("a");
     admission.offer(twice, 0);
     expect(() => admission.offer(twice, 0)).toThrow("is already waiting");
@@ -150,10 +150,10 @@ describe("the estimate", () => {
     return made.estimateMs;
   };
 
-  it("is nothing where a free slot is its own by turn", () => {
+  it("is 0 if a free slot is its own by turn", () => {
     admission.next(8080, 2, 0);
     expect(estimate("a")).toBe(0);
-    // That one waits for the slot; the second slot is left for one of one choice.
+    // That call waits for the slot; the second slot is free for a call of one choice.
     admission.next(8080, 2, 0);
     expect(estimate("b")).toBe(0);
     admission.next(8080, 1, 0);
@@ -162,33 +162,33 @@ describe("the estimate", () => {
     expect(estimate("d", REPLICAS)).toBe(0);
   });
 
-  it("is one turn of each key that waits, for a newcomer, and what of its own waits, for the others", () => {
+  it("is one turn of each waiting key for a new key, and also its own waiting calls for the others", () => {
     fill(6, 2);
     expect(estimate("new")).toBe(3 * 2_500);
-    // Three of its own, and as many and one of the other's, of which there are three; and the newcomer's.
+    // Three of its own calls, four of the other key's (which has three), and its own new one.
     expect(estimate("k0")).toBe((3 + 3 + 1 + 1) * 2_500);
   });
 
-  it("lets a new scope of a key pass the rows of its others", () => {
+  it("lets a key's new scope pass the queues of its other scopes", () => {
     fill(6, 1, { scope: "long" });
     expect(estimate("k0", { scope: "new" })).toBe(2 * 2_500);
     expect(estimate("k0", { scope: "long" })).toBe((6 + 1 + 1) * 2_500);
   });
 
-  it("counts higher priorities' work before its own, and of lower ones only what their right brings", () => {
+  it("counts higher priorities' work first, and of lower ones only their guaranteed turns", () => {
     fill(8, 4);
     expect(estimate("h", { priority: "high" })).toBe(2_500);
     expect(estimate("l", { priority: "low" })).toBe((9 + 1) * 2_500);
     expect(estimate("n")).toBe((4 + 1 + 1) * 2_500);
   });
 
-  it("is shared by replicas, and counts a call's choices as so many", () => {
+  it("is shared by replicas, and counts each choice of a call", () => {
     fill(4, 4, REPLICAS);
     expect(estimate("new", REPLICAS)).toBe(5 * 1_250);
     expect(estimate("wide", { ...REPLICAS, choices: 2 })).toBeGreaterThan(6 * 1_250);
   });
 
-  it("follows the measured service times, from a prior to the last ten or so", () => {
+  it("follows the measured service times, from a prior to about the last ten", () => {
     expect(admission.serviceMs(8080)).toBe(SERVICE_PRIOR_MS);
     admission.served(8080, 1_000, 1);
     expect(admission.serviceMs(8080)).toBe(3_000);
@@ -199,7 +199,7 @@ describe("the estimate", () => {
     expect(admission.serviceMs(8082)).toBe(SERVICE_PRIOR_MS);
   });
 
-  it("counts a call of several choices as several measurements, and believes no nonsense", () => {
+  it("counts a call of several choices as several measurements, and ignores invalid ones", () => {
     admission.served(8080, 1_000, 2);
     expect(admission.serviceMs(8080)).toBe(2_000);
     admission.served(8082, Number.NaN, 1);
@@ -211,7 +211,7 @@ describe("the estimate", () => {
 });
 
 describe("the next call", () => {
-  it("is the other key's after at most one of a key's that sent 200 at once", () => {
+  it("is the other key's after at most one call of a key that sent 200 at once", () => {
     let queued = 0;
     for (let at = 0; at < 200; at += 1) queued += Number(offer("hog").kind === "queued");
     expect(queued).toBe(QUEUE_PER_SLOT);
@@ -220,41 +220,41 @@ describe("the next call", () => {
     expect(taken(8080, 2)).toContain("single");
   });
 
-  it("is chosen fairly between those who want just this port and those whom any replica may serve", () => {
+  it("is chosen fairly between calls for this port only and calls for any replica", () => {
     fill(4, 1);
     for (let at = 0; at < 4; at += 1) offer("any", REPLICAS);
     expect(taken(8080, 6)).toEqual(["k0", "any", "k0", "any", "k0", "any"]);
-    // The replica serves the one who may, who hasn't had a turn there.
+    // The replica serves the call that may use it and has had no turn there.
     expect(taken(8082, 2)).toEqual(["any", undefined]);
     expect(taken(8080, 2)).toEqual(["k0", undefined]);
   });
 
-  it("is of the highest priority, but lower ones are passed over only so often", () => {
+  it("has the highest priority, but lower ones are passed over only a limited number of times", () => {
     const ports = [8084];
     for (let at = 0; at < 3; at += 1) offer("low", { ports, priority: "low" });
     for (let at = 0; at < 4; at += 1) offer("normal", { ports });
     for (let at = 0; at < 28; at += 1) offer(`high${at % 2}`, { ports, priority: "high" });
     const order = taken(8084, 35).map((keyId) => keyId?.[0]);
-    // A low one after 16 of the others, a normal one after 8 high ones, and perhaps a low one.
+    // A low call after 16 others; a normal one after 8 high ones and perhaps a low one.
     expect(order.join("")).toBe(`${"h".repeat(8)}n${"h".repeat(7)}lhn${"h".repeat(8)}n${"h".repeat(4)}nll`);
     expect(PASSED_OVER_MAX).toEqual({ high: Infinity, normal: 8, low: 16 });
   });
 
-  it("is counted passed over only while it waits", () => {
+  it("counts as passed over only while it waits", () => {
     for (let at = 0; at < 20; at += 1) offer(`h${at % 4}`, { priority: "high" });
     taken(8080, 12);
     offer("low", { priority: "low" });
     expect(taken(8080, 8)).toEqual(["h0", "h1", "h2", "h3", "h0", "h1", "h2", "h3"]);
   });
 
-  it("of many choices has slots held back for it once it is its turn, until it leaves or expires", () => {
+  it("with many choices has slots reserved when it is its turn, until it leaves or expires", () => {
     const wide = call("wide", { choices: 2, deadlineAt: 5_000 });
     admission.offer(wide, 0);
     fill(3, 3, {});
     expect(admission.next(8080, 1, 1)).toBeNull();
     offer("new");
     expect(admission.next(8080, 1, 2)).toBeNull();
-    // A higher priority goes first all the same.
+    // A higher priority still goes first.
     offer("high", { priority: "high" });
     expect(admission.next(8080, 1, 3)?.keyId).toBe("high");
     expect(admission.next(8080, 2, 4)?.keyId).toBe("wide");
@@ -272,7 +272,7 @@ describe("the next call", () => {
     expect(admission.expire(20_000)).toEqual([second.id]);
   });
 
-  it("is left where it is by `head` until it is taken", () => {
+  it("stays in the queue after `head` until it is taken", () => {
     const first = call("a");
     admission.offer(first, 0);
     offer("b");
@@ -285,7 +285,7 @@ describe("the next call", () => {
     expect(taken(8080, 3)).toEqual(["b", "c", undefined]);
   });
 
-  it("isn't one that the port has no slots for any more", () => {
+  it("is never one for which the port no longer has enough slots", () => {
     offer("wide", { ports: [8080, 8084], choices: 2 });
     offer("a");
     admission.resize(8080, 1);
@@ -294,8 +294,8 @@ describe("the next call", () => {
   });
 });
 
-describe("a call that waits", () => {
-  it("frees its place when its client leaves, once", () => {
+describe("a waiting call", () => {
+  it("frees its place once when its client disconnects", () => {
     const gone = call("a");
     admission.offer(gone, 0);
     expect([admission.leave(gone.id), admission.leave(gone.id), admission.leave("nobody")]).toEqual([
@@ -307,7 +307,7 @@ describe("a call that waits", () => {
     expect(admission.nextDeadline()).toBeNull();
   });
 
-  it("expires at its deadline or 60 s after it came, whichever is first, and is named once", () => {
+  it("expires at its deadline or 60 s after its arrival, whichever is first, and is reported once", () => {
     const patient = call("a");
     const hasty = call("b", { deadlineAt: 10_000 });
     admission.offer(patient, 5);
@@ -321,7 +321,7 @@ describe("a call that waits", () => {
     expect(admission.nextDeadline()).toBeNull();
   });
 
-  it("is never begun after its deadline, also where the timer is late; it is named all the same", () => {
+  it("never starts after its deadline, even if the timer is late, and is still reported", () => {
     const late = call("a", { deadlineAt: 6_000 });
     const left = call("b", { deadlineAt: 6_000 });
     admission.offer(late, 0);
@@ -334,7 +334,7 @@ describe("a call that waits", () => {
 });
 
 describe("one port's queue", () => {
-  it("says who waits, how many may, and what a newcomer would wait, which changes nothing", () => {
+  it("reports the waiting calls, the places and a new call's wait, and changes nothing", () => {
     expect(admission.portView(9999)).toBeNull();
     const places = admission.portView(8080)?.places;
     admission.head(8080, 2, 0);
@@ -351,7 +351,7 @@ describe("one port's queue", () => {
 });
 
 describe("the snapshot", () => {
-  it("counts who waits, by priority and by the ports that may serve", () => {
+  it("counts waiting calls by priority and by the ports that may serve them", () => {
     offer("a", REPLICAS);
     offer("a", { ports: [8082, 8080], priority: "low" });
     const gone = call("b", { priority: "high" });
@@ -373,7 +373,7 @@ describe("the snapshot", () => {
     });
   });
 
-  it("names only so many sets of ports, and sums the others", () => {
+  it("lists a limited number of port sets and sums up the others", () => {
     const wide = new Admission();
     const ports = Array.from({ length: 40 }, (_, at) => 9_000 + at);
     for (const port of ports) wide.resize(port, 1);

@@ -16,7 +16,7 @@ function queueOf(...calls: readonly FairCall[]): FairQueue<FairCall> {
   return queue;
 }
 
-/** Takes the next so many, by key, or by key and scope. */
+/** Takes the next `count` calls and returns their keys, or keys and scopes. */
 function taken(queue: FairQueue<FairCall>, count: number): string {
   const names: string[] = [];
   for (let at = 0; at < count; at += 1) {
@@ -31,13 +31,13 @@ function taken(queue: FairQueue<FairCall>, count: number): string {
 const times = (count: number, make: () => FairCall): FairCall[] => Array.from({ length: count }, make);
 
 describe("turns", () => {
-  it("go round the keys, however many calls each has", () => {
+  it("rotate over the keys, however many calls each has", () => {
     const queue = queueOf(...times(5, () => call("hog")), ...times(2, () => call("b")), call("c"));
     expect(taken(queue, 9)).toBe("hog b c hog b hog hog hog");
     expect(queue.size).toBe(0);
   });
 
-  it("go by arrival within a scope", () => {
+  it("follow the order of arrival within a scope", () => {
     const calls = times(4, () => call("a"));
     const queue = queueOf(...calls);
     for (const expected of calls) {
@@ -46,7 +46,7 @@ describe("turns", () => {
     }
   });
 
-  it("go round the scopes of a key, calls without a scope being one of them", () => {
+  it("rotate over a key's scopes; calls without a scope form one of them", () => {
     const queue = queueOf(
       ...times(4, () => call("a", "hog")),
       ...times(2, () => call("a", "s")),
@@ -55,17 +55,17 @@ describe("turns", () => {
     expect(taken(queue, 8)).toBe("a/hog a/s a a/hog a/s a a/hog a/hog");
   });
 
-  it("give a key no more for having many scopes", () => {
+  it("give a key no extra share for many scopes", () => {
     const queue = queueOf(...times(4, () => call("a", `s${arrived}`)), ...times(4, () => call("b")));
     expect(taken(queue, 8).replaceAll(/\/s\d+/g, "")).toBe("a b a b a b a b");
   });
 
-  it("are paid for by the slots that a call takes", () => {
+  it("cost as many units as the call takes slots", () => {
     const queue = queueOf(...times(4, () => call("wide", null, 3)), ...times(9, () => call("b")));
     expect(taken(queue, 9)).toBe("wide b b b wide b b b wide");
   });
 
-  it("come to a newcomer after at most one call of a key that sent 200", () => {
+  it("reach a new key after at most one call of a key that sent 200", () => {
     for (const served of [0, 1, 7, 150]) {
       const queue = queueOf(...times(200, () => call("hog")));
       taken(queue, served);
@@ -74,26 +74,26 @@ describe("turns", () => {
     }
   });
 
-  it("give no credit for having been idle", () => {
+  it("give no credit for idle time", () => {
     const queue = queueOf(...times(40, () => call("a")), ...times(2, () => call("b")));
     taken(queue, 24);
     for (const one of times(20, () => call("b"))) queue.add(one);
     expect(taken(queue, 8)).toBe("b a b a b a b a");
   });
 
-  it("are remembered of a key that comes back at once: leaving and returning gains nothing", () => {
+  it("are remembered for a key that returns at once: leaving and returning gains nothing", () => {
     const queue = queueOf(...times(20, () => call("a")));
     taken(queue, 1);
     const turns: string[] = [];
     for (let at = 0; at < 10; at += 1) {
-      // As soon as b has had its turn it is back with one more call.
+      // As soon as b has had its turn, it returns with another call.
       if (!turns.includes("b") || turns.at(-1) === "b" || at === 0) queue.add(call("b"));
       turns.push(taken(queue, 1));
     }
     expect(turns.join(" ")).toBe("b a b a b a b a b a");
   });
 
-  it("cost nothing to a call that left, nor to one that another port took", () => {
+  it("cost nothing for a call that left or that another port took", () => {
     const left = times(5, () => call("b"));
     const queue = queueOf(...times(5, () => call("a")), ...left, call("b"));
     for (const one of left) queue.remove(one);
@@ -101,7 +101,7 @@ describe("turns", () => {
     expect(taken(queue, 3)).toBe("a b a");
   });
 
-  it("are kept for the one whose turn it is once it is held for, whoever comes", () => {
+  it("stay with the call for which slots are reserved, whatever arrives", () => {
     const first = call("wide");
     const wide = call("wide", null, 4);
     const held = queueOf(first, wide);
@@ -112,7 +112,7 @@ describe("turns", () => {
   });
 });
 
-describe("what is remembered", () => {
+describe("the memory of past turns", () => {
   it("is bounded, with ten thousand scopes coming and going under one busy key", () => {
     const queue = queueOf(...times(3, () => call("a", "busy")));
     for (let at = 0; at < 10_000; at += 1) {
@@ -120,7 +120,7 @@ describe("what is remembered", () => {
       queue.add(one);
       queue.take(one);
     }
-    // The last ones' turn is remembered, the first one's isn't: it goes as a newcomer.
+    // The last turns are remembered; the first one isn't, so that scope counts as new.
     queue.add(call("a", "patient 9999"));
     queue.add(call("a", "patient 0"));
     expect(taken(queue, 4)).toBe("a/busy a/patient 0 a/busy a/patient 9999");
@@ -129,7 +129,7 @@ describe("what is remembered", () => {
 
 describe("fairness, over random traffic", () => {
   it.each(SEEDS)(
-    "keeps keys that always wait within one call of each other, and serves everybody (seed %i)",
+    "keeps keys that always wait within one call of each other, and serves every call (seed %i)",
     (seed) => {
       const random = new SeededRandom(seed);
       const queue = new FairQueue<FairCall>();
@@ -177,7 +177,7 @@ describe("fairness, over random traffic", () => {
   );
 
   it.each(SEEDS.slice(0, 5))(
-    "lets nobody who waits be passed over more often than there are others, times their widest (seed %i)",
+    "passes no waiting call over more often than the number of others times their widest call (seed %i)",
     (seed) => {
       const random = new SeededRandom(seed);
       const queue = new FairQueue<FairCall>();
@@ -196,7 +196,7 @@ describe("fairness, over random traffic", () => {
         queue.take(next);
         const waited = step - (since.get(next) ?? step);
         since.delete(next);
-        // Its key's two before it, and for each of the three turns two units of every other key, and their overlap.
+        // Two calls of its own key first; for each of the three turns, two units of every other key; and their overlap.
         if (waited > 3 * 2 * (keys - 1) * 2) throw new Error(`seed ${seed}: waited ${waited} turns`);
       }
     },

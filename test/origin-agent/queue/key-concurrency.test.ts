@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { KeyConcurrency } from "../../../origin-agent/queue/key-concurrency.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 
-describe("the calls a key has on the box", () => {
-  it("are never more than it may have, and a call that is over makes room", () => {
+describe("a key's calls on the box", () => {
+  it("never exceed its limit, and an ended call makes room", () => {
     const keys = new KeyConcurrency();
     const first = keys.enter("a", 2);
     keys.enter("a", 2);
@@ -13,7 +13,7 @@ describe("the calls a key has on the box", () => {
     expect(keys.enter("a", 2)).not.toBeNull();
   });
 
-  it("are counted out once, however often a call says that it is over", () => {
+  it("are subtracted once, however often a call is released", () => {
     const keys = new KeyConcurrency();
     const first = keys.enter("a", 1);
     first?.();
@@ -26,7 +26,7 @@ describe("the calls a key has on the box", () => {
     expect(keys.keys).toBe(0);
   });
 
-  it("are counted for keys without a limit too: one may be set while they run", () => {
+  it("are counted for keys without a limit too: one may be set while calls are running", () => {
     const keys = new KeyConcurrency();
     keys.enter("a", null);
     keys.enter("a", null);
@@ -34,7 +34,7 @@ describe("the calls a key has on the box", () => {
   });
 
   it.each(SEEDS)(
-    "agree with a plain list of who is there, and nobody is remembered who is gone: seed %i",
+    "equal a plain list of running calls, and keys without calls are forgotten: seed %i",
     (seed) => {
       const random = new SeededRandom(seed);
       const keys = new KeyConcurrency();

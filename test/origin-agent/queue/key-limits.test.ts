@@ -1,4 +1,4 @@
-// What holds a key and a box back at the agent itself: `concurrent`, a revocation, a box taken out of service.
+// Checks the agent's own limits on keys and boxes: `concurrent`, a revocation, a box taken out of service.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, dataOf, errorOf } from "../support/ask.ts";
@@ -36,7 +36,7 @@ const queued = (): number => agent.live.dispatch.queued;
 let keys = 0;
 const newKey = (): string => `key-of-${(keys += 1)}`;
 
-/** A key that has `count` calls on a server that stands still. */
+/** A key that has `count` calls on a stalled server. */
 async function holding(keyId: string, count: number): Promise<ReturnType<typeof ask>[]> {
   await wanted.set({ stall: true });
   const calls = Array.from({ length: count }, () =>
@@ -52,8 +52,8 @@ async function hasRoom(keyId: string, concurrent: number): Promise<boolean> {
   return status === 200;
 }
 
-describe("a key with as many calls as it may have", () => {
-  it("is refused at once, 429 and when to ask again, waiting calls counted; another key is not", async () => {
+describe("a key at its concurrency limit", () => {
+  it("is refused at once with a 429 and Retry-After, waiting calls included; another key is not", async () => {
     const keyId = newKey();
     const calls = await holding(keyId, SLOTS + 1);
     const refused = await answered(agent.port, { call: { ...ONE, keyId, concurrent: SLOTS + 1 } });
@@ -70,14 +70,14 @@ describe("a key with as many calls as it may have", () => {
   });
 
   it.each<[string, (calls: ReturnType<typeof ask>[]) => Promise<void> | void]>([
-    ["were answered", () => wanted.set({ stall: false }).then(() => undefined)],
-    ["were left by their clients, running or waiting", (calls) => calls.forEach((call) => call.leave())],
-    ["broke at their server", () => wanted.set({ stall: false, cutAfterTokens: 3 }).then(() => undefined)],
+    ["are answered", () => wanted.set({ stall: false }).then(() => undefined)],
+    ["lose their clients, running or waiting", (calls) => calls.forEach((call) => call.leave())],
+    ["break at their server", () => wanted.set({ stall: false, cutAfterTokens: 3 }).then(() => undefined)],
     [
       "were refused by their server",
       () => wanted.set({ stall: false, fault: "echo500" }).then(() => undefined),
     ],
-  ])("has room again once its calls %s", async (_how, end) => {
+  ])("has room again when its calls %s", async (_how, end) => {
     const keyId = newKey();
     const calls = await holding(keyId, SLOTS + 1);
     await end(calls);
@@ -88,7 +88,7 @@ describe("a key with as many calls as it may have", () => {
     expect(await hasRoom(keyId, 1)).toBe(true);
   });
 
-  it("has room again after calls that never became any: a body too large, one that is no JSON", async () => {
+  it("has room again after rejected requests: a body too large, or one that isn't JSON", async () => {
     const keyId = newKey();
     const call = { ...ONE, keyId, concurrent: 1 };
     for (const body of ["x".repeat(1_100_000), "no json"])
@@ -96,7 +96,7 @@ describe("a key with as many calls as it may have", () => {
     expect(await hasRoom(keyId, 1)).toBe(true);
   });
 
-  it("may ask again as soon as it has its answer: one after the other is never refused", async () => {
+  it("may send the next call as soon as it has its answer: sequential calls are never refused", async () => {
     const keyId = newKey();
     for (let at = 0; at < 50; at += 1) {
       const call = { ...ONE, keyId, concurrent: 1, stream: at % 2 === 0, choices: at % 5 === 0 ? 2 : 1 };
@@ -107,7 +107,7 @@ describe("a key with as many calls as it may have", () => {
 });
 
 describe("a key's revocation", () => {
-  it("refuses its calls that wait and those still to come, lets those that run finish, and nobody else's", async () => {
+  it("refuses its waiting and future calls, lets running ones finish, and affects no other key", async () => {
     const keyId = newKey();
     const calls = await holding(keyId, SLOTS + 2);
     const other = ask(agent.port, { call: { ...ONE, keyId: newKey() } });
@@ -126,7 +126,7 @@ describe("a key's revocation", () => {
     expect(await callsOf(wanted)).toHaveLength(SLOTS + 1);
   });
 
-  it("reaches a call that waits for its server to come up", async () => {
+  it("reaches a call that waits for its server to start", async () => {
     const keyId = newKey();
     await wanted.set({ loading: true });
     await until(() => agent.live.servers.get(WANTED)?.view().state === "loading");
@@ -137,8 +137,8 @@ describe("a key's revocation", () => {
   });
 });
 
-describe("a box that an operator holds", () => {
-  it("takes no further calls, finishes what runs, and serves again when it is let go", async () => {
+describe("a box that an operator has drained", () => {
+  it("accepts no new calls, finishes running ones, and serves again when it is resumed", async () => {
     const keyId = newKey();
     const [running] = await holding(keyId, 1);
     agent.command({ t: "drain" });

@@ -1,4 +1,4 @@
-// Asks an agent as the edge does, and sees what came back byte by byte.
+// Sends calls to an agent like the edge does, and returns the answer's bytes.
 import { createHmac } from "node:crypto";
 import { request, type Agent, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { boxToken } from "../../../shared/box-token.ts";
@@ -10,21 +10,21 @@ import { until } from "../../support/until.ts";
 export type Json = Record<string, unknown>;
 
 export interface Question {
-  /** What the edge says of the call, where it differs from `CALL`. */
+  /** The edge's description of the call, where it differs from `CALL`. */
   readonly call?: Partial<Call>;
-  /** Fields of the body beside the messages, or the body itself. */
+  /** Fields of the body in addition to the messages, or the whole body. */
   readonly body?: Json | string | Buffer;
-  /** Further headers; undefined takes one away. */
+  /** Further headers; undefined removes one. */
   readonly headers?: Readonly<Record<string, string | undefined>>;
   readonly path?: string;
   readonly method?: string;
-  /** Whose connections to use; a fresh one where none is given. */
+  /** The HTTP agent for the connection; by default a new connection. */
   readonly agent?: Agent;
   /** Leaves the answer unread until `read()`. */
   readonly readsOnceAsked?: boolean;
 }
 
-/** A call as most tests make it: not streamed, for a model with a replica and a fallback. */
+/** The default call: not streamed, for a model with a replica and a fallback. */
 const CALL: Call = {
   requestId: "req-1",
   dialect: "chat",
@@ -44,7 +44,7 @@ const CALL: Call = {
   set: {},
 };
 
-/** A call as the edge describes it. */
+/** The default call with some fields changed. */
 export const callOf = (other: Partial<Call>): Call => ({ ...CALL, ...other });
 
 export const TOKEN: string = await boxToken(
@@ -59,20 +59,20 @@ export interface Answer {
   readonly headers: IncomingHttpHeaders;
   readonly bytes: Buffer;
   readonly text: string;
-  /** Whether it came to its end; false where the connection broke. */
+  /** Whether the answer is complete; false if the connection broke. */
   readonly complete: boolean;
 }
 
 /** An answer on its way. */
 export interface Asked {
   readonly answer: Promise<Answer>;
-  /** What has come so far. */
+  /** The text so far. */
   readonly text: () => string;
-  /** Waits until this much has come. */
+  /** Waits until this text has arrived. */
   came(text: string | RegExp): Promise<void>;
-  /** Goes away as a client does that closes its window. */
+  /** Disconnects, like a client that closes its window. */
   leave(): void;
-  /** Begins to read the answer of a question with `readsOnceAsked`. */
+  /** Starts to read the answer of a question with `readsOnceAsked`. */
   read(): void;
 }
 
@@ -99,7 +99,7 @@ export function headersOf(question: Question): Record<string, string> {
   );
 }
 
-/** Sends a question; the answer is waited for elsewhere. */
+/** Sends a question; the caller awaits `answer`. */
 export function ask(port: number, question: Question = {}): Asked {
   const chunks: Buffer[] = [];
   const reading = new AbortController();
@@ -126,7 +126,7 @@ export function ask(port: number, question: Question = {}): Asked {
       });
     });
   });
-  // A client that left hears of its own leaving as an error; only those who wait for the answer care.
+  // A client's own disconnect is an error here; it matters only to tests that await the answer.
   answer.catch(() => undefined);
   sent.end(question.method === "GET" ? undefined : bodyOf(question));
   const text = (): string => Buffer.concat(chunks).toString("utf8");
@@ -145,10 +145,10 @@ export function ask(port: number, question: Question = {}): Asked {
 export const answered = (port: number, question: Question = {}): Promise<Answer> =>
   ask(port, question).answer;
 
-/** By so many the agent's estimate follows, whatever calls took before. */
+/** After this many calls the agent's estimate follows the new duration. */
 const SHORT_CALLS = 20;
 
-/** Makes short calls, one after another: the agent then turns none away for an expected wait that is too long. */
+/** Sends short calls one after another, so that the agent refuses no call for a long expected wait. */
 export async function serveShortCalls(port: number, call: Partial<Call>): Promise<void> {
   for (let at = 0; at < SHORT_CALLS; at += 1) {
     const { status } = await answered(port, { call, body: { max_tokens: 1 } });
@@ -159,14 +159,14 @@ export async function serveShortCalls(port: number, call: Partial<Call>): Promis
 /** The answer's JSON. */
 export const jsonOf = (answer: Answer): Json => JSON.parse(answer.text) as Json;
 
-/** The error an answer is, or the one its last event is. */
+/** The answer's error, or the error in its last event. */
 export function errorOf(answer: Answer): ErrorBody["error"] {
   const text =
     answer.headers["content-type"] === "text/event-stream" ? (dataOf(answer).at(-1) ?? "") : answer.text;
   return (JSON.parse(text) as ErrorBody).error;
 }
 
-/** The data of every event of a streamed answer. Throws where anything but whole events came. */
+/** The data of every event of a streamed answer. Throws if anything but complete events arrived. */
 export function dataOf(answer: Answer): string[] {
   const parts = answer.text.split("\n\n");
   const rest = parts.pop();
@@ -185,7 +185,7 @@ export const eventsOf = (answer: Answer): Json[] =>
     .filter((data) => data !== "[DONE]")
     .map((data) => JSON.parse(data) as Json);
 
-/** All the text of a streamed answer in OpenAI's format. */
+/** The whole text of a streamed answer in OpenAI's format. */
 export function deltasOf(answer: Answer): string {
   const choices = eventsOf(answer).flatMap(
     (event) => (event["choices"] ?? []) as { delta: { content?: string } }[],

@@ -1,6 +1,6 @@
-// A box for tests: simulated llama-servers for a fleet of our own, and a real agent in front of them. No pace of the
-// machine shows in what the agent does: its probes wait for as long as a test does, and silence toward clients is
-// measured by a clock that stands still unless the test moves it.
+// Starts a box for tests: simulated llama-servers of a test fleet, and a real agent in front of them. Results don't
+// depend on the machine's speed: probes wait as long as a test does, and silence toward clients is measured by a
+// clock that moves only when the test moves it.
 import type { AddressInfo } from "node:net";
 import { pino } from "pino";
 import { createAgent, type Agent } from "../../../origin-agent/agent.ts";
@@ -18,7 +18,7 @@ import { until, WAIT_MS } from "../../support/until.ts";
 export const BOX_SECRET = "the-secret-of-the-tests";
 export const LLAMA_API_KEY = "the-key-of-the-tests";
 
-/** The port that calls of these tests ask for, its replica, and a server of another model. */
+/** The port that test calls request, its replica, and a server of another model. */
 export const WANTED = 9101;
 export const REPLICA = 9102;
 export const OTHER = 9103;
@@ -33,7 +33,7 @@ export function testBox(): Box {
   return box;
 }
 
-/** A simulated server as quick as it can be; `reset` brings it back to that. */
+/** A simulated server at full speed; `reset` restores this. */
 const QUICK: Partial<Switches> = { tokensPerSecond: 0, promptTokensPerSecond: 0 };
 
 /** A simulated llama-server for one of the box's servers. */
@@ -53,20 +53,20 @@ export async function startSimulator(
   });
 }
 
-/** The calls a simulator got, without what the agent asks on its own. */
+/** The calls that a simulator received, without the agent's own probes. */
 export async function callsOf(simulator: SimulatedServer): Promise<State["received"]> {
   return (await simulator.state()).received.filter(({ path }) => path === DIALECT_PATHS.chat);
 }
 
-/** What became of them. */
+/** The ends of these calls. */
 export async function endsOf(simulator: SimulatedServer): Promise<State["finished"]> {
   return (await simulator.state()).finished.filter(({ route }) => route === DIALECT_PATHS.chat);
 }
 
-/** All switches off, nothing remembered, and really ready: what a test begins with. */
+/** Resets a simulator for the next test: all switches off, no recorded calls, and ready. */
 export async function reset(simulator: SimulatedServer): Promise<void> {
   await simulator.set({ ...switchDefaults(), ...QUICK });
-  // Not kept: it would be one of the server's open connections.
+  // Not kept alive: it would count as one of the server's open connections.
   const headers = { connection: "close" };
   await until(async () => (await fetch(`${simulator.url}/health`, { headers })).ok);
   await simulator.until((state) => state.generating === 0 && state.deferred === 0);
@@ -75,25 +75,25 @@ export async function reset(simulator: SimulatedServer): Promise<void> {
 
 export interface TestAgent {
   readonly port: number;
-  /** What the agent logged, as it was written. */
+  /** The agent's log lines. */
   readonly log: readonly string[];
-  /** Its lines of calls that are over. */
+  /** The log lines of ended calls. */
   calls(): Readonly<Record<string, unknown>>[];
   readonly bodies: Agent["bodies"];
   readonly live: Agent["live"];
   readonly metrics: Agent["metrics"];
   /** The usage records, in the order in which their calls were dispatched. */
   readonly booked: readonly Booked[];
-  /** Sends a command of the edge. */
+  /** Passes on a command as if from the edge. */
   command(command: Parameters<Agent["commands"]["handle"]>[0]): void;
   drain(): void;
   /** Moves the clock of the calls: of their silence, their queue times and the retry budget. */
   later(ms: number): void;
-  /** Until every call that has begun is booked. */
+  /** Resolves when every started call has been booked. */
   allBooked(): Promise<unknown>;
   /**
-   * Waits until the agent knows those servers to be well and all of their slots free. From then on no earlier probe is
-   * under way, the agent sends no one-token call of its own for a minute, and a minute's retries are left.
+   * Waits until the agent reports these servers as usable with all slots free. From then on no earlier probe is
+   * running, the agent sends no one-token probe call for a minute, and a minute's retries are left.
    */
   settled(...ports: number[]): Promise<void>;
   close(): Promise<void>;
@@ -128,8 +128,8 @@ function memoryJournal(booked: Booked[]): UsageJournal {
 }
 
 /**
- * The agent in this process, with its real parts; no card, no PM2, no link, a journal in memory.
- * @param listening where each server of the box really listens; those not named listen nowhere.
+ * Starts the agent in this process with its real parts, but no GPU, PM2 or link, and a journal in memory.
+ * @param listening the real port of each server; the others listen nowhere.
  */
 export async function startAgent(
   listening: Readonly<Record<number, number>>,
@@ -142,10 +142,10 @@ export async function startAgent(
   const box = testBox();
   const lines: string[] = [];
   const clock = (): number => performance.now();
-  // A day ahead: the deadline of a call never comes before the dispatch's own clock is there.
+  // A day ahead, so that no call's deadline passes by the dispatch's own clock.
   let callsNow = clock() + 24 * 60 * MINUTE_MS;
   const named = Object.keys(listening).map(Number);
-  // Port 1 is nobody's: what isn't named is refused, whatever else runs on this machine.
+  // Nothing listens on port 1: connections to the other servers are refused, whatever else runs on this machine.
   const ports = box.servers.map(({ port }) => [port, listening[port] ?? 1] as const);
   const llamaApiKey = other.llamaApiKey ?? LLAMA_API_KEY;
   const upstreams = openUpstreams(box, {
@@ -202,11 +202,11 @@ export async function startAgent(
       agent.later(MINUTE_MS);
       for (const port of of.length > 0 ? of : named) {
         const one = live.servers.get(port);
-        // A call that breaks makes the agent ask for the server's health again: an answer from before counts no more.
+        // A broken call makes the agent probe the server again; earlier probe results no longer count.
         one?.observe({ kind: "call", fate: "broken" });
         await until(() => {
           if (one === undefined || one.doubted) return false;
-          // Tokens prove that the server decodes: there is nothing left to find out with a call of its own.
+          // Tokens prove that the server decodes, so the agent needs no probe call.
           one.observe({ kind: "tokens" });
           return one.usable && one.slots.total > 0 && one.slots.free === one.slots.total;
         }).catch((cause: unknown) => {

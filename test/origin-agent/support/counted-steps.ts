@@ -1,12 +1,12 @@
-// How many blocks of code a piece of work runs through in some files, counted by V8 itself: what an operation
-// costs in steps, the same on every machine, with loops that nobody thought of included.
+// Counts the code blocks that some work executes in given files, with V8's own counters: an operation's cost in
+// steps, which is the same on every machine and includes unexpected loops.
 import { Session } from "node:inspector/promises";
 
 export class StepCounter {
   readonly #session = new Session();
   readonly #files: RegExp;
 
-  /** @param files the paths of the files whose steps count. */
+  /** @param files matches the paths of the files to count. */
   constructor(files: RegExp) {
     this.#files = files;
   }

@@ -1,5 +1,5 @@
-// Stands in for the edge's end of the link: a WebSocket server that keeps what it was told and books usage as the
-// ledger does, with switches for what can go wrong there.
+// Simulates the edge's end of the link: a WebSocket server that keeps all frames and books usage like the ledger,
+// with fault switches.
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { WebSocketServer, type WebSocket } from "ws";
@@ -11,16 +11,16 @@ export interface EdgeDouble {
   readonly url: string;
   /** Every frame, in order, over all connections. */
   readonly frames: AgentFrame[];
-  /** What couldn't be read, in words. */
+  /** Why frames couldn't be read. */
   readonly faults: string[];
-  /** Headers of each upgrade that was asked for. */
+  /** Headers of each upgrade request. */
   readonly upgrades: IncomingHttpHeaders[];
-  /** Each call as it was booked, by epoch and number. */
+  /** Each booked call, by epoch and seq. */
   readonly booked: Map<string, UsageCall>;
   /** Calls that were booked twice, which the ledger never does. */
   readonly twice: string[];
   readonly switches: {
-    /** Answered in place of a link. */
+    /** The status to send instead of opening a link. */
     refuse: number | null;
     /** Usage isn't booked, or booked and not acknowledged. */
     usage: "acknowledged" | "ignored" | "unacknowledged";
@@ -28,9 +28,9 @@ export interface EdgeDouble {
   /** Open links. */
   links(): number;
   send(frame: EdgeFrame | string | Buffer): void;
-  /** Cuts every link as a broken cable does not: both ends see a reset. */
+  /** Resets every link, so that both ends notice. */
   cut(): void;
-  /** Waits for a frame. */
+  /** Waits until `count` frames of a type have arrived. */
   received<T extends AgentFrame["t"]>(t: T, count?: number): Promise<Extract<AgentFrame, { t: T }>[]>;
   close(): Promise<void>;
 }
@@ -38,7 +38,7 @@ export interface EdgeDouble {
 export async function startEdgeDouble(): Promise<EdgeDouble> {
   const http = createServer();
   const server = new WebSocketServer({ noServer: true });
-  const marks = new Map<string, number>();
+  const lastSeqs = new Map<string, number>();
   const sockets = new Set<Socket>();
   const double: Omit<EdgeDouble, "url"> = {
     frames: [],
@@ -49,8 +49,8 @@ export async function startEdgeDouble(): Promise<EdgeDouble> {
     switches: { refuse: null, usage: "acknowledged" },
     links: () => server.clients.size,
     send: (frame) => {
-      const said = typeof frame === "string" || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame);
-      for (const client of server.clients) client.send(said);
+      const text = typeof frame === "string" || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame);
+      for (const client of server.clients) client.send(text);
     },
     cut: () => {
       for (const socket of sockets) socket.resetAndDestroy();
@@ -69,7 +69,7 @@ export async function startEdgeDouble(): Promise<EdgeDouble> {
   http.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    // An agent may leave in the middle of a refusal.
+    // An agent may disconnect during a refusal.
     socket.on("error", () => {});
   });
   http.on("upgrade", (request, socket, head) => {
@@ -81,7 +81,7 @@ export async function startEdgeDouble(): Promise<EdgeDouble> {
     }
     server.handleUpgrade(request, socket, head, (client) => {
       client.on("message", (data, isBinary) =>
-        take(double, marks, client, !isBinary && Buffer.isBuffer(data) ? data.toString("utf8") : ""),
+        take(double, lastSeqs, client, !isBinary && Buffer.isBuffer(data) ? data.toString("utf8") : ""),
       );
       client.on("error", () => {});
     });
@@ -92,7 +92,7 @@ export async function startEdgeDouble(): Promise<EdgeDouble> {
 
 function take(
   double: Omit<EdgeDouble, "url">,
-  marks: Map<string, number>,
+  lastSeqs: Map<string, number>,
   client: WebSocket,
   text: string,
 ): void {
@@ -103,14 +103,14 @@ function take(
   double.frames.push(frame);
   if (frame.t !== "usage" || double.switches.usage === "ignored") return;
   const { epoch, after, calls } = frame;
-  const before = marks.get(epoch) ?? 0;
+  const before = lastSeqs.get(epoch) ?? 0;
   for (const call of after > before ? [] : calls) {
-    if (call.seq <= (marks.get(epoch) ?? 0)) continue;
+    if (call.seq <= (lastSeqs.get(epoch) ?? 0)) continue;
     const name = `${epoch} ${call.seq}`;
     if (double.booked.has(name)) double.twice.push(name);
     double.booked.set(name, call);
-    marks.set(epoch, call.seq);
+    lastSeqs.set(epoch, call.seq);
   }
   if (double.switches.usage === "unacknowledged") return;
-  client.send(JSON.stringify({ t: "ack", epoch, upTo: marks.get(epoch) ?? 0 } satisfies EdgeFrame));
+  client.send(JSON.stringify({ t: "ack", epoch, upTo: lastSeqs.get(epoch) ?? 0 } satisfies EdgeFrame));
 }

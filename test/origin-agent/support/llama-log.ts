@@ -1,9 +1,9 @@
-// What a real llama-server printed (llama.cpp de3ff81, CPU build, a tiny random model): its start, calls, and the
-// failures that repeat what the client sent. The client's own words are `MARK` here.
+// Contains output of a real llama-server (llama.cpp de3ff81, CPU build, a tiny random model): its start, calls, and
+// failures that repeat what the client sent. `MARK` replaces the client's text.
 export const MODEL = "/srv/models/tiny.gguf";
 export const MARK = "zebra-Quartz";
 
-/** Printed in the course of a plain day; every line may be seen. */
+/** Output of normal operation; every line may be shown. */
 export const PLAIN_DAY = `\
 0.00.011.184 I srv  llama_server: initializing ...
 0.00.014.716 I cmn  common_param: common_params_print_info: verbosity = 3 (adjust with the \`-lv N\` CLI arg)
@@ -29,7 +29,7 @@ export const PLAIN_DAY = `\
 0.05.771.169 I srv    operator(): operator(): cleaning up before exit...
 `;
 
-/** The same, at a higher verbosity, of a GPU build and of versions before. */
+/** The same at a higher verbosity, from a GPU build and earlier versions. */
 export const OTHER_BUILDS = `\
 0.00.007.875 I srv          init: using 6 threads for HTTP server
 0.00.139.916 I print_info: n_ctx_train           = 4096
@@ -68,7 +68,7 @@ srv  log_server_r: done request: GET /health 127.0.0.1 200
 ....................................................................................................
 `;
 
-/** What it says when a request fails, with the client's words in it. */
+/** Output for failed requests, with the client's text in it. */
 export const FAILURES: readonly string[] = [
   `0.04.192.784 W srv    operator(): got exception: {"error":{"code":500,"message":"[json.exception.parse_error.101] parse error at line 1, column 53: syntax error while parsing object - unexpected end of input; last read: '\\"${MARK}'","type":"server_error"}}`,
   `parse: error parsing grammar: expecting ')' at \n\nroot ::= ${MARK} bad ( \n second line ${MARK}\n0.04.202.716 E failed to parse grammar`,

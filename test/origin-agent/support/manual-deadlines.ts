@@ -1,18 +1,18 @@
-// Deadlines that pass when the test lets them: no machine is too slow for what must happen before, and no test waits.
+// Provides deadlines that pass when the test decides, so that no test waits and no machine is too slow.
 import { vi } from "vitest";
 
-/** The deadline of a call whose end the test decides. No other timer has this length. */
+/** The deadline of a call that the test ends. No other timer has this length. */
 export const MANUAL_DEADLINE_MS = 234_567;
 
-/** Holds the deadlines of calls with `MANUAL_DEADLINE_MS`. @returns lets all of them pass that have begun. */
+/** Collects the timers of `MANUAL_DEADLINE_MS`. @returns a function that fires all timers started so far. */
 export function interceptDeadlines(): () => void {
-  const begun: (() => void)[] = [];
+  const started: (() => void)[] = [];
   const start = globalThis.setTimeout;
   vi.spyOn(globalThis, "setTimeout").mockImplementation((pass, ms, ...values) => {
-    if (ms === MANUAL_DEADLINE_MS) begun.push(pass);
+    if (ms === MANUAL_DEADLINE_MS) started.push(pass);
     return start(pass, ms, ...values);
   });
   return () => {
-    for (const pass of begun.splice(0)) pass();
+    for (const pass of started.splice(0)) pass();
   };
 }

@@ -1,37 +1,37 @@
-// A server that answers a call with the very bytes a real llama-server was recorded with, in pieces of any
-// size: what the simulator, whose answers have random ids, can't show.
+// Answers calls with bytes recorded from a real llama-server, in pieces of any size. The simulator can't do this,
+// because its answers have random ids.
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
 interface Playing {
   readonly status: number;
-  /** Begins again with the first piece, until nobody takes it any more. */
+  /** Repeats all pieces until the reader disconnects. */
   readonly endless: boolean;
-  /** Keeps the connection for further calls. */
+  /** Keeps the connection open for further calls. */
   readonly keepAlive: boolean;
 }
 
 export interface RecordedServer {
   readonly port: number;
-  /** Answers the next calls with these pieces, each written by itself. */
+  /** Answers the next calls with these pieces, each written separately. */
   play(contentType: string, pieces: readonly Buffer[], other?: Partial<Playing>): void;
-  /** Whether an answer stands still before its end because its reader takes no more of it. */
-  heldBack(): boolean;
-  /** Calls so far; and those among them that opened a connection although an idle one was there. */
+  /** Whether an answer is paused because its reader doesn't read. */
+  isPaused(): boolean;
+  /** Calls so far, and how many opened a connection although an idle one existed. */
   readonly calls: { count: number; onNeedlessConnections: number };
   close(): Promise<void>;
 }
 
-/** What its health is judged by: well, two slots, nothing under way. Every text is seven tokens to it. */
-const ASIDE: Readonly<Record<string, unknown>> = {
+/** Answers to the probes: healthy, two idle slots. Every text counts as seven tokens. */
+const PROBE_ANSWERS: Readonly<Record<string, unknown>> = {
   "/health": { status: "ok" },
   "/slots": [0, 1].map((id) => ({ id, n_ctx: 2048, speculative: false, is_processing: false })),
   "/v1/completions": { choices: [{ text: "a", index: 0, finish_reason: "length" }] },
   "/tokenize": { tokens: [1, 2, 3, 4, 5, 6, 7] },
 };
 
-/** The reader lives in this process too: if it reads at all, it has read within so many turns of the event loop. */
-const HELD_BACK_TURNS = 500;
+/** The reader runs in this process too: if it reads at all, it has read after this many event loop turns. */
+const PAUSED_TURNS = 500;
 
 export async function startRecordedServer(): Promise<RecordedServer> {
   let type = "text/plain";
@@ -42,11 +42,11 @@ export async function startRecordedServer(): Promise<RecordedServer> {
   let turnsWaited = 0;
   const server = createServer((request, response) => {
     void (async () => {
-      await whole(request);
-      const aside = ASIDE[request.url ?? ""];
-      if (aside !== undefined) {
+      await readBody(request);
+      const probeAnswer = PROBE_ANSWERS[request.url ?? ""];
+      if (probeAnswer !== undefined) {
         response.writeHead(200, { "content-type": "application/json; charset=utf-8" });
-        response.end(JSON.stringify(aside));
+        response.end(JSON.stringify(probeAnswer));
         return;
       }
       const { socket } = request;
@@ -82,7 +82,7 @@ export async function startRecordedServer(): Promise<RecordedServer> {
       how = { status, endless, keepAlive };
     },
     calls,
-    heldBack: () => turnsWaited > HELD_BACK_TURNS,
+    isPaused: () => turnsWaited > PAUSED_TURNS,
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -90,6 +90,6 @@ export async function startRecordedServer(): Promise<RecordedServer> {
   };
 }
 
-async function whole(request: IncomingMessage): Promise<void> {
+async function readBody(request: IncomingMessage): Promise<void> {
   for await (const _ of request);
 }

@@ -1,4 +1,4 @@
-// What a real llama-server answered, as recorded (`test/fixtures/llama-transcripts.json`).
+// Reads answers recorded from a real llama-server (`test/fixtures/llama-transcripts.json`).
 import { readFileSync } from "node:fs";
 
 export interface Transcript {
@@ -22,12 +22,12 @@ function responseOf(name: string): NonNullable<Transcript["response"]> {
   return found;
 }
 
-/** The body of an answer that wasn't streamed. */
+/** The body of an unstreamed answer. */
 export const recordedBody = (name: string): Buffer => Buffer.from(responseOf(name).body ?? "");
 
-/** The chunks of a stream as they came. */
+/** The chunks of a stream as they arrived. */
 export const recordedChunks = (name: string): Buffer[] =>
   (responseOf(name).chunks ?? []).map(({ data }) => Buffer.from(data));
 
-/** A whole stream. */
+/** A complete stream. */
 export const recordedStream = (name: string): Buffer => Buffer.concat(recordedChunks(name));

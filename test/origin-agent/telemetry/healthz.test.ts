@@ -1,4 +1,4 @@
-// What `/healthz` says of the box: the health core's word, in the edge's three.
+// Checks `/healthz`: the servers' health states, mapped to the edge's three states.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { boxHealth } from "../../../origin-agent/telemetry/healthz.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
@@ -25,7 +25,7 @@ const states = (): (readonly [number, string])[] =>
   );
 
 describe("a box's health", () => {
-  it("says each server's state by the fleet file's port, in its order, and costs no look", async () => {
+  it("reports each server's state by the fleet file's port and order, without a probe", async () => {
     await until(() => states()[1]?.[1] === "loading");
     const asked = (await ready.state()).requestsByRoute["/health"] ?? 0;
     for (let time = 0; time < 500; time += 1) {
@@ -42,7 +42,7 @@ describe("a box's health", () => {
     expect((await ready.state()).requestsByRoute["/health"] ?? 0).toBeLessThan(asked + 500);
   });
 
-  it("follows a server that comes and goes", async () => {
+  it("follows a server that starts and stops", async () => {
     await loading.set({ loading: false });
     await until(() => states()[1]?.[1] === "ready");
     await loading.set({ refuse: true });

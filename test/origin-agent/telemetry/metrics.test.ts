@@ -1,4 +1,4 @@
-// `/metrics` as Prometheus reads it, by a parser that isn't ours; and every label's values are bounded.
+// Checks `/metrics` with a third-party Prometheus parser, and that all label values are bounded.
 import parsePrometheusTextFormat from "parse-prometheus-text-format";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { Metrics } from "../../../origin-agent/telemetry/metrics.ts";
@@ -35,7 +35,7 @@ const SUFFIX = /_(bucket|sum|count)$/;
 const numberOf = (value: string): number =>
   /\S/.test(value) ? Number(value.replace(/^([+-])Inf$/, "$1Infinity")) : NaN;
 
-/** The families as somebody else's parser reads them: name and type. */
+/** The metric families as the third-party parser reads them: name and type. */
 function familiesOf(text: string): ReadonlyMap<string, string> {
   const families = parsePrometheusTextFormat(text);
   for (const { name, help, type } of families) {
@@ -46,8 +46,8 @@ function familiesOf(text: string): ReadonlyMap<string, string> {
 }
 
 /**
- * Every sample, read by that parser too: it folds histograms, but not where it isn't told that they are. Throws
- * where it can't read a line, and where it is laxer than Prometheus: names, numbers, a series that stands twice.
+ * Every sample, read by that parser too: it folds histograms only if their type is declared. Throws if it can't
+ * read a line, and checks what Prometheus rejects but it accepts: names, numbers, duplicate series.
  */
 function parse(text: string): Sample[] {
   if (!text.endsWith("\n")) throw new Error("the last line must end");
@@ -73,7 +73,7 @@ function parse(text: string): Sample[] {
   return samples;
 }
 
-/** The same for the same labels, in whatever order. */
+/** A key that is independent of the labels' order. */
 const spelled = (labels: Sample["labels"]): string =>
   JSON.stringify(
     Object.keys(labels)
@@ -81,7 +81,7 @@ const spelled = (labels: Sample["labels"]): string =>
       .map((name) => [name, labels[name]]),
   );
 
-/** Each of its series has growing buckets up to `+Inf`, which is its count. */
+/** Every series has growing buckets up to `+Inf`, which equals its count. */
 function checkHistogram(family: string, samples: readonly Sample[]): void {
   const named = (suffix: string): Sample[] => samples.filter(({ name }) => name === `${family}_${suffix}`);
   for (const { labels, value: count } of named("count")) {
@@ -117,7 +117,7 @@ const sum = (
     .reduce((total, { value }) => total + value, 0);
 
 describe("/metrics", () => {
-  it("counts calls, tokens and times, in Prometheus' own format", async () => {
+  it("counts calls, tokens and times in Prometheus' format", async () => {
     await answered(agent.port, { call: { stream: true } });
     await answered(agent.port, { body: { n: 9 } });
     await until(() => agent.calls().length === 2);
@@ -131,11 +131,11 @@ describe("/metrics", () => {
     expect(sum(samples, "isha_server_state", { port: "9101", state: "ready" })).toBe(1);
     expect(sum(samples, "isha_server_state", { port: "9102", state: "down" })).toBe(1);
     expect(samples.every(({ labels }) => labels["box"] === "north")).toBe(true);
-    // Nobody knows the card here: left out, not 0.
+    // The GPU's values are unknown here: left out, not 0.
     expect(samples.filter(({ name }) => name.startsWith("isha_gpu_"))).toEqual([]);
   });
 
-  it("gives names from outside the fleet file no series of their own", async () => {
+  it("creates no series for names that aren't in the fleet file", async () => {
     const before = (await metrics()).length;
     for (let at = 0; at < 20; at += 1) {
       await answered(agent.port, {
@@ -153,7 +153,7 @@ describe("/metrics", () => {
     expect(samples.length).toBeLessThan(before + 60);
   });
 
-  it("times an abort until its slot is proved free", async () => {
+  it("measures the time from an abort until its slot is proved free", async () => {
     await simulator.set({ stall: true });
     const asked = ask(agent.port, { call: { stream: true } });
     await simulator.until((state) => state.generating === 1);
@@ -163,7 +163,7 @@ describe("/metrics", () => {
   });
 });
 
-/** What `/metrics` says of these cards: one line a figure. */
+/** The GPU lines of `/metrics`: one line per value. */
 async function ofCards(gpus: readonly Gpu[] | null): Promise<string[]> {
   const probe = new GpuProbe({ command: ["none"], onProblem: () => undefined, clock: () => 0 });
   const reading = { available: true, problem: null, gpusAgeMs: 0, processes: null, processesReadAt: null };
@@ -176,7 +176,7 @@ async function ofCards(gpus: readonly Gpu[] | null): Promise<string[]> {
     .toSorted();
 }
 
-describe("the cards", () => {
+describe("the GPUs", () => {
   const card: Gpu = {
     index: 0,
     uuid: "GPU-a",
@@ -196,7 +196,7 @@ describe("the cards", () => {
     "isha_gpu_utilization_ratio 0: 0.37",
   ];
 
-  it("are told figure by figure; what one doesn't tell is left out, and an idle one's 0 isn't", async () => {
+  it("are reported value by value; an unknown value is left out, and the 0 of an idle GPU is kept", async () => {
     const other = { ...card, index: 1, memoryUsedMib: 0, utilizationPercent: 0, temperatureC: 30 };
     expect(await ofCards([card, { ...other, powerWatts: null }])).toEqual(
       [
@@ -215,16 +215,16 @@ describe("the cards", () => {
     ["power", { powerWatts: null }, "isha_gpu_power_watts"],
     ["temperature", { temperatureC: null }, "isha_gpu_temperature_celsius"],
     ["utilization", { utilizationPercent: null }, "isha_gpu_utilization_ratio"],
-  ])("are told without their %s where that is unknown", async (_what, unknown, name) => {
+  ])("are reported without their %s if it is unknown", async (_what, unknown, name) => {
     expect(await ofCards([{ ...card, ...unknown }])).toEqual(OF_ONE.filter((line) => !line.startsWith(name)));
   });
 
-  it("aren't told at all where none is known", async () => {
+  it("aren't reported if no value is known", async () => {
     expect(await ofCards(null)).toEqual([]);
   });
 });
 
-describe("the reading of it", () => {
+describe("this file's parser", () => {
   const fine = [
     "# HELP a_seconds What it took",
     "# TYPE a_seconds histogram",
@@ -238,7 +238,7 @@ describe("the reading of it", () => {
     "",
   ];
 
-  it("sees what is there", () => {
+  it("reads all samples", () => {
     const samples = parse(fine.join("\n"));
     expect(samples).toHaveLength(5);
     expect(samples.at(-1)).toEqual({
@@ -252,20 +252,20 @@ describe("the reading of it", () => {
     ["a label without quotes", 8, "b{name=x} 1"],
     ["a label without an end", 8, 'b{name="x} 1'],
     ["no value", 8, 'b{name="x"}'],
-    ["a value that is a word", 8, 'b{name="x"} many'],
-    ["a name that is none", 8, "1b 1"],
-    ["a label's name that is none", 8, 'b{a-b="x"} 1'],
+    ["a value that isn't a number", 8, 'b{name="x"} many'],
+    ["an invalid name", 8, "1b 1"],
+    ["an invalid label name", 8, 'b{a-b="x"} 1'],
     ["a sample without a family", 8, "c 1"],
-    ["a type of more than a word", 7, "# TYPE b gauge counter"],
+    ["a type of two words", 7, "# TYPE b gauge counter"],
     ["no type", 7, ""],
     ["no help", 6, ""],
     ["buckets that shrink", 3, 'a_seconds_bucket{le="+Inf",port="1"} 0'],
     ["buckets without an end", 3, 'a_seconds_bucket{le="9",port="1"} 2'],
     ["another count", 5, 'a_seconds_count{port="1"} 3'],
     ["no sum", 4, ""],
-    ["a series twice", 4, 'a_seconds_count{port="1"} 2'],
+    ["a duplicate series", 4, 'a_seconds_count{port="1"} 2'],
     ["a last line without an end", 9, "# x"],
-  ])("would see %s", (_what, at, line) => {
+  ])("detects %s", (_what, at, line) => {
     expect(() => parse(fine.with(at, line).join("\n"))).toThrow(/./);
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { SAMPLE_MS, TokenRate } from "../../../origin-agent/telemetry/token-rate.ts";
 
-describe("a server's tokens a second", () => {
-  it("are unknown before there is a stretch of time to take them over", () => {
+describe("a server's tokens per second", () => {
+  it("are unknown before there are two samples", () => {
     const rate = new TokenRate();
     expect(rate.perSecond).toBeNull();
     rate.sample(0, 0);
@@ -11,9 +11,9 @@ describe("a server's tokens a second", () => {
     expect(rate.perSecond).toBe(0);
   });
 
-  it("count running and ended calls once, and the end of one is no jump", () => {
+  it("count running and ended calls once, without a jump when a call ends", () => {
     const rate = new TokenRate();
-    // 30 a second: a call of 150 tokens that ends in the middle, and the next one after it.
+    // 30 per second: a call of 150 tokens that ends in the middle, followed by the next one.
     for (let second = 0; second <= 10; second += 1) {
       if (second === 5) rate.ended(150);
       rate.sample(second < 5 ? 30 * second : 30 * (second - 5), second * SAMPLE_MS);
@@ -21,7 +21,7 @@ describe("a server's tokens a second", () => {
     expect(rate.perSecond).toBe(30);
   });
 
-  it("forget what is ten seconds old, and never fall below nought where a call ends with less than was seen", () => {
+  it("cover the last ten seconds, and never fall below 0 if a call ends with fewer tokens than sampled", () => {
     const rate = new TokenRate();
     rate.ended(10_000);
     for (let second = 0; second <= 20; second += 1) rate.sample(0, second * SAMPLE_MS);

@@ -1,4 +1,4 @@
-// What the last five minutes brought: exact, bounded, and gone when they are over.
+// Checks the counts of the last five minutes: exact, bounded, and dropped afterwards.
 import { describe, expect, it } from "vitest";
 import { RecentTraffic } from "../../../origin-agent/telemetry/traffic.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
@@ -16,7 +16,7 @@ const CALL = { agentType: "Alpha", wantedPort: 9001, stream: true };
 const MINUTE = 60_000;
 
 describe("the calls of the last five minutes", () => {
-  it("are counted by agent type, with their tokens; a name nobody knows is `other`", () => {
+  it("are counted by agent type, with their tokens; an unknown name is `other`", () => {
     const recent = new RecentTraffic(["Alpha", "Beta"]);
     recent.ended(CALL, REPORT, 10, 0);
     recent.ended(CALL, REPORT, null, 20_000);
@@ -32,7 +32,7 @@ describe("the calls of the last five minutes", () => {
     });
   });
 
-  it("tell fallbacks, recoveries, and failures that are not the client's own", () => {
+  it("include fallbacks, recoveries, and failures that are not the client's fault", () => {
     const recent = new RecentTraffic(["Alpha"]);
     const refused = (code: "upstream_failed" | "invalid_request" | "overloaded") =>
       ({ ...REPORT, outcome: "refused", refusal: { code, message: "" } }) as const;
@@ -46,7 +46,7 @@ describe("the calls of the last five minutes", () => {
     expect(recent.continued(9002)).toBe(0);
   });
 
-  it("are forgotten when they are over", () => {
+  it("are dropped after five minutes", () => {
     const recent = new RecentTraffic(["Alpha"]);
     recent.ended(CALL, REPORT, 10, 0);
     expect(recent.traffic(5 * MINUTE - 1).calls).toBe(1);
@@ -54,17 +54,17 @@ describe("the calls of the last five minutes", () => {
     expect(recent.firstToken(9001, 5 * MINUTE)).toEqual({ p50Ms: null, p95Ms: null });
   });
 
-  it("tell the first token's times of each server, null where there are none", () => {
+  it("include each server's first-token times, null if there are none", () => {
     const recent = new RecentTraffic(["Alpha"]);
     for (let ms = 1; ms <= 100; ms += 1) recent.ended(CALL, { ...REPORT, firstByteMs: ms }, 1, 0);
     recent.ended(CALL, { ...REPORT, port: 9002, firstByteMs: null }, 1, 0);
-    // An answer in one piece comes with its last token.
+    // An unstreamed answer arrives with its last token.
     recent.ended({ ...CALL, stream: false }, { ...REPORT, firstByteMs: 60_000 }, 1, 0);
     expect(recent.firstToken(9001, 0)).toEqual({ p50Ms: 50, p95Ms: 95 });
     expect(recent.firstToken(9002, 0)).toEqual({ p50Ms: null, p95Ms: null });
   });
 
-  it.each(SEEDS)("add up, and stay a small frame however many calls there are (seed %i)", (seed) => {
+  it.each(SEEDS)("add up, and fit a small frame however many calls there are (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     const names = ["Alpha", "Beta", "Gamma"];
     const recent = new RecentTraffic(names);
