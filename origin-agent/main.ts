@@ -13,7 +13,7 @@ import { openUpstreams } from "./servers/upstream-sockets.ts";
 import { readSettings } from "./settings.ts";
 import { stopOnSignals } from "./shutdown.ts";
 import { LogLines } from "./telemetry/log-lines.ts";
-import { journalFolder } from "./usage/journal-files.ts";
+import { journalFolder } from "./usage/files.ts";
 import { openUsageJournal } from "./usage/journal.ts";
 import { isEpochAlive, ownEpoch } from "./usage/process-epoch.ts";
 

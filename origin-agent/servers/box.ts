@@ -8,7 +8,7 @@ import type { HealthChange } from "../health/state-machine.ts";
 import { Dispatch } from "./dispatch.ts";
 import { LiveServer } from "./server.ts";
 import type { GpuProbe } from "../probes/gpu.ts";
-import { gpuMemoryOfServers } from "../probes/gpu-servers.ts";
+import { gpuMemoryOfServers } from "../probes/gpu-by-server.ts";
 import { processNamed, type Pm2Probe } from "../probes/pm2.ts";
 import type { Pm2Process } from "../probes/pm2-listing.ts";
 import { processParents } from "../probes/process-parents.ts";

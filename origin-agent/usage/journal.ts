@@ -1,10 +1,10 @@
 // What each call cost, never lost: a start at its dispatch and an end at its end, in files of this process's own; the
 // files that processes before it left behind; and the calls that are still to be told to somebody who keeps them.
-import { journalFolder, type FoundSegment, type JournalFiles, type Segment } from "./journal-files.ts";
-import { JournalReader } from "./journal-reader.ts";
+import { journalFolder, type FoundSegment, type JournalFiles, type Segment } from "./files.ts";
+import { JournalReader } from "./reader.ts";
 import { isRecordName, type CallEnd, type CallStart, type UsageCall } from "../../shared/usage.ts";
-import { encodeRecord } from "./journal-record.ts";
-import { JournalWriter, type WriterState } from "./journal-writer.ts";
+import { encodeRecord } from "./record.ts";
+import { JournalWriter, type WriterState } from "./writer.ts";
 
 /** A file is followed by the next at this size: small enough that what is acknowledged goes soon, file by file. */
 const SEGMENT_BYTES = 1024 * 1024;

@@ -187,7 +187,7 @@ async function ownLauncher(folder: string): Promise<string> {
   await mkdir(own);
   const script = join(own, "launch-llama.sh");
   await copyFile(join(ROOT, "origin-agent/llama-log/launch-llama.sh"), script);
-  await symlink(join(ROOT, "origin-agent/llama-log/filter.ts"), join(own, "log-filter.ts"));
+  await symlink(join(ROOT, "origin-agent/llama-log/filter.ts"), join(own, "filter.ts"));
   return script;
 }
 

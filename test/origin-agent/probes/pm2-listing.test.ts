@@ -4,7 +4,7 @@ import { readListing, type Pm2Process } from "../../../origin-agent/probes/pm2-l
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 
 /** `pm2 jlist` of PM2 7.0.4, as it printed it, with a process in each state and secrets in their environments. */
-const JLIST = readFileSync(new URL("pm2-7-jlist.txt", import.meta.url), "utf8");
+const JLIST = readFileSync(new URL("../../fixtures/pm2-7-jlist.txt", import.meta.url), "utf8");
 const PRINTED_AT = 1_795_456_953_200;
 
 const listed = (listing: unknown, wallNow = PRINTED_AT): readonly Pm2Process[] =>

@@ -9,7 +9,7 @@ import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
 import { isAlive } from "../support/is-alive.ts";
 import { until, WAIT_MS } from "../../support/until.ts";
 
-const JLIST = readFileSync(new URL("pm2-7-jlist.txt", import.meta.url), "utf8");
+const JLIST = readFileSync(new URL("../../fixtures/pm2-7-jlist.txt", import.meta.url), "utf8");
 
 const homes: string[] = [];
 function newHome(): string {

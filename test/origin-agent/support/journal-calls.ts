@@ -1,6 +1,6 @@
 // Calls for the journal's tests, and what a journal that is right says of them.
 import type { CallEnd, CallStart, UsageCall } from "../../../shared/usage.ts";
-import type { JournalRecord } from "../../../origin-agent/usage/journal-record.ts";
+import type { JournalRecord } from "../../../origin-agent/usage/record.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
 
 export const EPOCH = "0000abcd-17-4711";

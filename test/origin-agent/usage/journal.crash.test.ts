@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import { journalFolder, type JournalFiles } from "../../../origin-agent/usage/journal-files.ts";
+import { journalFolder, type JournalFiles } from "../../../origin-agent/usage/files.ts";
 import type { UsageCall } from "../../../shared/usage.ts";
 import { isEpochAlive } from "../../../origin-agent/usage/process-epoch.ts";
 import { openUsageJournal, type UsageJournal } from "../../../origin-agent/usage/journal.ts";
@@ -15,7 +15,7 @@ import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import { until } from "../../support/until.ts";
 import { callEnd, callStart } from "../support/journal-calls.ts";
 
-const PROGRAM = fileURLToPath(new URL("journal-program.ts", import.meta.url));
+const PROGRAM = fileURLToPath(new URL("../support/journal-program.ts", import.meta.url));
 
 let parent = "";
 let folder = "";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { JournalFold } from "../../../origin-agent/usage/journal-fold.ts";
+import { JournalFold } from "../../../origin-agent/usage/fold.ts";
 import type { UsageCall } from "../../../shared/usage.ts";
-import type { JournalRecord } from "../../../origin-agent/usage/journal-record.ts";
+import type { JournalRecord } from "../../../origin-agent/usage/record.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import { callEnd, callStart, expectedCalls, someRecords } from "../support/journal-calls.ts";
 

@@ -1,7 +1,7 @@
 // What the records of one epoch add up to: each call that has a start and an end, once, in the order of their ends.
 // Pure: it is told records and asked for calls. A call without its start is nobody's, so nothing is made up for it.
 import type { UsageCall } from "../../shared/usage.ts";
-import type { JournalRecord, StartRecord } from "./journal-record.ts";
+import type { JournalRecord, StartRecord } from "./record.ts";
 
 export class JournalFold {
   /** Highest number seen: whatever comes at or below it is a line that was written twice. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Gpu, GpuProcess } from "../../../origin-agent/probes/gpu-csv.ts";
-import { gpuMemoryOfServers, type GpuMemoryInput } from "../../../origin-agent/probes/gpu-servers.ts";
+import { gpuMemoryOfServers, type GpuMemoryInput } from "../../../origin-agent/probes/gpu-by-server.ts";
 
 const card = (memoryUsedMib: number | null, uuid = "GPU-1"): Gpu => ({
   index: 0,

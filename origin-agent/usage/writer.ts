@@ -1,8 +1,8 @@
 // Writes one epoch's journal: each record at once, into the kernel, so that a kill -9 right after loses nothing; onto
 // the disk itself in groups, so that a power cut loses half a second. A disk that refuses never stops a call: what it
 // doesn't take waits in memory, up to a bound, and is counted as lost beyond it.
-import type { JournalFiles, Segment } from "./journal-files.ts";
-import { encodeRecord, type EndRecord, type JournalRecord, type StartRecord } from "./journal-record.ts";
+import type { JournalFiles, Segment } from "./files.ts";
+import { encodeRecord, type EndRecord, type JournalRecord, type StartRecord } from "./record.ts";
 
 /** Written records wait this long for their group's sync; with the sync itself it stays under a second. */
 const SYNC_EVERY_MS = 500;

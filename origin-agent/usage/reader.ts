@@ -1,9 +1,9 @@
 // Reads one epoch's files, in order and each byte once, into calls that nobody has acknowledged yet. It holds no
 // more of them than it was asked for; the rest waits on the disk.
-import { JournalFold } from "./journal-fold.ts";
-import type { JournalFiles, Segment } from "./journal-files.ts";
+import { JournalFold } from "./fold.ts";
+import type { JournalFiles, Segment } from "./files.ts";
 import type { UsageCall } from "../../shared/usage.ts";
-import { decodeLines } from "./journal-record.ts";
+import { decodeLines } from "./record.ts";
 
 /** Read at a time: about 1,000 records, 3 ms of work. */
 const CHUNK_BYTES = 256 * 1024;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { isRecordName } from "../../../shared/usage.ts";
-import { decodeLines, encodeRecord, type JournalRecord } from "../../../origin-agent/usage/journal-record.ts";
+import { decodeLines, encodeRecord, type JournalRecord } from "../../../origin-agent/usage/record.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import { callEnd, callStart, EPOCH, someRecords } from "../support/journal-calls.ts";
 
