@@ -41,7 +41,7 @@ export interface LiveBoxOptions {
   /** Whether another agent process of ours leases the same slots. */
   readonly isShared: () => Promise<boolean>;
   readonly log: Logger;
-  /** Monotonic, milliseconds. */
+  /** Monotonic milliseconds. */
   readonly clock: () => number;
 }
 

@@ -17,7 +17,7 @@ export class OperatorRestarts {
 
   /**
    * @param pm2 null if PM2 runs none of the servers
-   * @param clock monotonic, milliseconds
+   * @param clock monotonic milliseconds
    */
   constructor(box: Box, pm2: Pick<Pm2Probe, "restart"> | null, clock: () => number) {
     this.#box = box;

@@ -35,7 +35,7 @@ export interface LiveServerOptions {
   readonly apiKey: string;
   /** Time limit of `/health`; `PROBE_TIMEOUT_MS` by default. */
   readonly healthTimeoutMs: number | undefined;
-  /** Monotonic, milliseconds. */
+  /** Monotonic milliseconds. */
   readonly clock: () => number;
   /** Called when its usability changed or slots became free. */
   readonly onChange: (server: LiveServer) => void;

@@ -137,13 +137,13 @@ export class Upstream {
 
   constructor(
     server: Server,
-    where: { readonly port: number; readonly simulated: boolean; readonly apiKey: string },
+    address: { readonly port: number; readonly simulated: boolean; readonly apiKey: string },
   ) {
     this.server = server;
-    this.simulated = where.simulated;
-    this.origin = `http://127.0.0.1:${where.port}`;
+    this.simulated = address.simulated;
+    this.origin = `http://127.0.0.1:${address.port}`;
     this.#places = server.slots * (1 + QUEUE_PER_SLOT);
-    this.#authorization = `Bearer ${where.apiKey}`;
+    this.#authorization = `Bearer ${address.apiKey}`;
     this.#pool = new Pool(this.origin, {
       ...connectionOptions(),
       factory: (origin, options) => new CountedClient(origin, options),

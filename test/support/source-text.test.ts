@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { importsOf, withoutComments } from "./source-text.ts";
 
 describe("code without its comments", () => {
-  it("has every line where it was", () => {
+  it("keeps every line in its place", () => {
     expect(withoutComments("a; // b\n/* c\n d */ e;")).toBe("a;  \n \n  e;");
   });
 

@@ -21,7 +21,7 @@ const REGEXES = /(?<=[(,=:[!&|?{};]\s*)\/(?![*/])(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]
 const COMMENTS = /\/\/[^\n]*|\/\*[^]*?\*\//.source;
 const SKIP = new RegExp(`${STRINGS}|${REGEXES}|(${COMMENTS})`, "g");
 
-/** The text with every comment taken out and every line where it was. */
+/** The text with every comment taken out and every line in its place. */
 export function withoutComments(text: string): string {
   return text.replace(SKIP, (whole, comment: string | undefined) =>
     comment === undefined ? whole : comment.replace(/[^\n]+/g, " "),
@@ -30,7 +30,7 @@ export function withoutComments(text: string): string {
 
 const TEXT = new RegExp(`${STRINGS}|${REGEXES}`, "g");
 
-/** The text with what stands in strings and regular expressions blanked, and every line where it was. */
+/** The text with what stands in strings and regular expressions blanked, and every line in its place. */
 export function withoutTexts(code: string): string {
   return code.replace(TEXT, (whole) => whole.replace(/[^\n]/g, " "));
 }

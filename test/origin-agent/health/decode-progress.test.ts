@@ -70,7 +70,7 @@ describe("a look has moved", () => {
       false,
     ],
     [
-      "not with counts that can't be told",
+      "not with unknown counts",
       [
         [0, [busy(null, null)]],
         [1_000, [busy(null, null)]],
@@ -133,7 +133,7 @@ describe("a stall", () => {
       null,
     ],
     [
-      "not where tokens can't be told",
+      "not with unknown tokens",
       [
         [0, [busy(null)]],
         [90_000, [busy(null)]],
@@ -157,7 +157,7 @@ describe("a stall", () => {
       null,
     ],
     [
-      "where the look itself gets no answer",
+      "if the reading itself gets no answer",
       [
         [0, [busy(5)]],
         [15_000, null],
@@ -183,7 +183,7 @@ describe("a stall", () => {
       null,
     ],
     [
-      "not where /slots never answered",
+      "not if /slots never answered",
       [
         [0, null],
         [90_000, null],
@@ -194,13 +194,13 @@ describe("a stall", () => {
     expect(stallOf(look(looks).progress)?.tag ?? null).toBe(tag);
   });
 
-  it("isn't judged by time alone: without a look nobody knows", () => {
+  it("isn't judged by time alone, without a reading", () => {
     const { progress } = look([[0, [busy(5)]]]);
     expect(stallOf(progress)).toBe(null);
     expect(stuckSlots(progress)).toEqual([]);
   });
 
-  it("is told with the slot and for how long", () => {
+  it("is reported with its slot and duration", () => {
     expect(
       stallOf(
         look([

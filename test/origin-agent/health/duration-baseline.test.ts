@@ -9,7 +9,7 @@ import {
 const learned: LearnedTimes = [4_000, 6_000, 30_000];
 
 it.each<[string, LearnedTimes, number, number | null]>([
-  ["never seen to end: nobody knows", [], 500, null],
+  ["never seen to end: unknown", [], 500, null],
   ["at its beginning: the median", learned, 0, 6_000],
   ["on its way: what is left", learned, 4_500, 1_500],
   ["nearly over: never less than a look", learned, 5_999, 100],

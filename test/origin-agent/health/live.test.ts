@@ -31,7 +31,7 @@ interface OneTokenCall {
 
 /** Watches one server, as the agent does, one step after another. */
 class Watch {
-  /** Where the server listens; a process that is started again may have another port. */
+  /** The server's address; a restarted process may have another port. */
   origin: string;
   now = 0;
   record = newServerHealth(null, 0);

@@ -7,7 +7,7 @@ const wants = ({ record, now }: Timeline): boolean => wantsOneToken(record, now)
 
 describe("when /health is asked next", () => {
   it.each<[string, Timeline, number]>([
-    ["at once, of a server nobody has looked at", new Timeline().at(50), 50],
+    ["immediately, for a server that was never probed", new Timeline().at(50), 50],
     ["in a second, of one that is well", readyAt(0).at(5_000).health("ok"), 6_000],
     ["in 100 ms, of one that is down", readyAt(0).at(5_000).health("refused"), 5_100],
     ["in 100 ms, of one that is loading", readyAt(0).at(5_000).health("loading"), 5_100],
@@ -31,7 +31,7 @@ describe("when /health is asked next", () => {
     expect(due(timeline).health).toBe(at);
   });
 
-  it("in half a second, of one that has been down for a minute and that nobody brings back", () => {
+  it("after half a second, for a server that has been down for a minute and isn't coming up", () => {
     const timeline = readyAt(0).at(5_000).health("refused").at(65_000).health("refused");
     expect(due(timeline)).toMatchObject({ health: 65_500, slots: null, oneToken: null });
     expect(due(timeline).pm2).toBeGreaterThan(0);
@@ -62,7 +62,7 @@ describe("a one-token call is wanted", () => {
     expect(wants(timeline.after(1_000).health("ok"))).toBe(false);
   });
 
-  it("after a minute in which nobody heard a token, and not sooner", () => {
+  it("after a minute without a token, and not sooner", () => {
     const timeline = readyAt(0).at(10_000).call(ANSWERED);
     expect(wants(timeline.at(69_999).health("ok"))).toBe(false);
     expect(wants(timeline.at(70_000).health("ok"))).toBe(true);
@@ -99,7 +99,7 @@ describe("a one-token call is wanted", () => {
     expect(due(timeline).oneToken).toBe(timeline.now + 10_000);
   });
 
-  it("again after thirty seconds, where its end was never told", () => {
+  it("again after 30 s, if its end was never reported", () => {
     const timeline = readyAt(0).at(90_000).health("ok").observe({ kind: "one-token-sent" });
     expect(wants(timeline.at(119_999))).toBe(false);
     expect(wants(timeline.at(120_000))).toBe(true);

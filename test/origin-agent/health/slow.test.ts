@@ -18,14 +18,14 @@ describe("a server on the CPU", () => {
     ["a little over half of its weights", WEIGHTS_GIB / 2 + 0.01, "ready"],
     ["a little under half", WEIGHTS_GIB / 2 - 0.01, "slow"],
     ["nothing", 0, "slow"],
-    ["nobody knows what", null, "ready"],
+    ["unknown memory", null, "ready"],
   ])("holds %s", (_, gib, state) => {
     const timeline = readyAt(0);
     for (let at = 5_000; at <= 60_000; at += 5_000) timeline.at(at).gpu(gib);
     expect(timeline.state).toBe(state);
   });
 
-  it("isn't judged where the fleet file names no weights", () => {
+  it("isn't judged if the fleet file states no weights", () => {
     const timeline = new Timeline(null).health("ok");
     for (let at = 5_000; at <= 60_000; at += 5_000) timeline.at(at).gpu(0);
     expect(timeline.state).toBe("ready");

@@ -34,7 +34,7 @@ describe("a learned speed", () => {
     expect(after(times(100, 12), slow).slow, "a fifth isn't right again").toBe(true);
   });
 
-  it("never learns from what is slow, or from what it was told not to", () => {
+  it("never learns from slow or excluded samples", () => {
     const usual = after(times(8, 60));
     expect(after(times(500, 1), usual).usual).toBe(60);
     expect(after(times(500, 20), usual, false)).toMatchObject({ usual: 60, recent: 20 });
@@ -64,7 +64,7 @@ describe("a learned speed", () => {
     expect(isRight(after(times(3, 60), doubtSpeed(right)))).toBe(true);
   });
 
-  it.each(SEEDS)("stays bounded and within what it was told, seed %i", (seed) => {
+  it.each(SEEDS)("stays bounded and within its samples, seed %i", (seed) => {
     const random = new SeededRandom(seed);
     let speed = NO_SPEED;
     for (let turn = 0; turn < 500; turn += 1) {

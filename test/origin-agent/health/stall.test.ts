@@ -49,7 +49,7 @@ describe("a server that hangs with /health 200", () => {
   it.each<[string, (timeline: Timeline) => Timeline, string]>([
     ["a one-token call that is answered", (t) => t.oneToken({ end: "answered", ms: 40 }, 40), "ready"],
     ["a one-token call without an answer", (t) => t.oneToken({ end: "timeout" }, 5_000), "stalled"],
-    ["a one-token call that is told an error", (t) => t.oneToken({ end: "error" }, 5), "stalled"],
+    ["a one-token call that gets an error", (t) => t.oneToken({ end: "error" }, 5), "stalled"],
     ["a token in /slots", (t) => t.slots(busy(31)), "ready"],
     ["a new task without a token", (t) => t.slots(busy(0, 0, 8)), "stalled"],
     ["a new task's first token", (t) => t.slots(busy(1, 9, 8)), "ready"],
@@ -87,12 +87,12 @@ describe("a server that hangs with /health 200", () => {
     expect(then(timeline.after(500)).state).toBe(state);
   });
 
-  it("is stalled where /slots, which did answer, is silent for 30 s; where it never did, nothing follows", () => {
+  it("is stalled if /slots answered before and is silent for 30 s; not if it never answered", () => {
     expect(readyAt(0).steady(1_000).steady(31_000, null).word).toBe("stalled slots-silent");
     expect(readyAt(0).steady(600_000, null).state).toBe("ready");
   });
 
-  it("is stalled where /slots falls silent under a running call", () => {
+  it("is stalled if /slots falls silent during a running call", () => {
     const timeline = readyAt(0).at(1_000).slots(busy(30)).steady(STALL_MS, null);
     expect(timeline.word).toBe("stalled no-decode");
   });
@@ -128,7 +128,7 @@ describe("one slot that stands still on a server that decodes", () => {
     busy(second, 40, 8, 1),
   ];
 
-  it("is told, and the server stays in use", () => {
+  it("is reported, and the server stays in use", () => {
     const timeline = readyAt(0)
       .at(1_000)
       .health("ok")

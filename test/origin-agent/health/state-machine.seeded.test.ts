@@ -244,7 +244,7 @@ describe("over a quarter of an hour of a server's life", () => {
         must(!isUsable(record), "out of use");
         must(isWaitable(record, now), "worth waiting for");
       }
-      // Loading: told within the fast pace, where it had been seen dead; else within the steady one.
+      // Loading: detected within the fast interval if it had been seen dead, otherwise within the steady one.
       if (world.truth === "loading" && forMs > 1_100) must(record.state === "loading", "loading");
       // Well: in use within a second of its coming up. After a hang a one-token call has to end first.
       const well = world.truth === "well" || world.truth === "on-cpu";

@@ -22,7 +22,7 @@ describe("what one answer of /health makes of a server", () => {
       false,
     ],
     [
-      "a call told 503 after 200",
+      "a call that gets 503 after 200",
       [
         { kind: "health", answer: "ok" },
         { kind: "call", fate: "loading" },
@@ -32,7 +32,7 @@ describe("what one answer of /health makes of a server", () => {
     ],
     ["PM2's word alone, without /health", [{ kind: "pm2", process: PM2_ONLINE }], "down not-asked", false],
     [
-      "200, though PM2 says errored: somebody answers there",
+      "200, although PM2 reports errored: a process answers there",
       [
         { kind: "pm2", process: { ...PM2_ONLINE, status: "errored", pid: null } },
         { kind: "health", answer: "ok" },
@@ -138,7 +138,7 @@ describe("PM2's word", () => {
     expect(timeline.state).toBe("ready");
   });
 
-  it("tells of a restart that fell between two looks: the new process isn't ready on the old one's word", () => {
+  it("reports a restart that fell between two probes: the old process's answer doesn't make the new one ready", () => {
     const timeline = readyAt(0).at(1_000).pm2({}).at(2_000).health("ok");
     timeline.at(2_900).pm2({ pid: 101, restarts: 1, uptimeMs: 300 });
     expect(timeline.word).toBe("loading restarted");
@@ -153,7 +153,7 @@ describe("PM2's word", () => {
     expect(timeline.view.restarts).toBe(1);
   });
 
-  it("is told as absent, not as 0, where there is none", () => {
+  it("is reported as absent, not as 0, if there is none", () => {
     expect(readyAt(0).pm2(null).view.restarts).toBe(null);
   });
 });
@@ -172,7 +172,7 @@ describe("how long a server takes to come up", () => {
       .after(loadMs)
       .health("ok");
 
-  it("is learned from its death to its being ready, and told while it is on its way", () => {
+  it("is learned from its death to readiness, and reported while it loads", () => {
     const timeline = readyAt(0);
     expect(timeline.view).toMatchObject({ usualLoadMs: null, remainingMs: null });
     for (const loadMs of [4_000, 9_000, 5_000]) reload(timeline, loadMs);
@@ -218,13 +218,13 @@ describe("a server that falls again and again", () => {
     expect(timeline.after(40).oneToken({ end: "answered", ms: 30 }, 30).state).toBe("ready");
   });
 
-  it("isn't held back for more than ten seconds where no proof can be had", () => {
+  it("isn't held back for more than ten seconds without a possible proof", () => {
     const timeline = fall(fall(fall(readyAt(0))));
     expect(timeline.after(9_900).health("ok").state).toBe("loading");
     expect(timeline.after(100).health("ok").state).toBe("ready");
   });
 
-  it("starts anew after a quiet minute", () => {
+  it("starts again after a quiet minute", () => {
     const timeline = fall(fall(readyAt(0)));
     expect(fall(timeline.steady(60_000)).state).toBe("ready");
   });

@@ -1,4 +1,4 @@
-// Where a call goes and when: real simulators, the agent's own queue.
+// Placing calls: real simulators, the agent's own queue.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DIALECT_PATHS } from "../../../shared/call-headers.ts";
 import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
@@ -73,7 +73,7 @@ describe("a call beyond the slots", () => {
     expect(await callsOf(wanted)).toHaveLength(SLOTS);
   });
 
-  it("is refused where all places are taken: 503, when to ask again, and no server hears of it", async () => {
+  it("is refused if all places are taken: 503 with Retry-After, and no server sees it", async () => {
     await serveShortCalls(agent.port, ONE);
     await wanted.forget();
     await wanted.set({ stall: true });
@@ -150,7 +150,7 @@ describe("a slot's cache", () => {
     expect(answer.status).toBe(200);
   };
 
-  it("is read again by the scope that filled it, and by nobody else, whatever the client says", async () => {
+  it("is reused only by the scope that filled it, whatever the client sends", async () => {
     for (const scope of ["patient-a", "patient-b", "patient-c", "patient-d", null, null])
       await asScope("key-1", scope);
     expect((await endsOf(wanted)).map(({ cachedTokens }) => cachedTokens)).toEqual(Array(6).fill(0));
@@ -177,7 +177,7 @@ describe("a call that is left", () => {
     await Promise.all(before);
     await wanted.set({ stallAfterTokens: 5 });
     const asked = ask(agent.port, { call: { ...ONE, requestId: "req-left", stream: true } });
-    await asked.came(/"content":"[^"]/);
+    await asked.arrived(/"content":"[^"]/);
     asked.leave();
     const booked = (): number | null | undefined =>
       agent.booked.find(({ start }) => start.callId === "req-left")?.end?.completionTokens;

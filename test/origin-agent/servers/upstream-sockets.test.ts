@@ -1,4 +1,4 @@
-// What reaches a llama-server: which headers, on which connections, and how many calls at once.
+// The requests that reach a llama-server: headers, connections, number of calls at the same time.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered } from "../support/ask.ts";
@@ -94,7 +94,7 @@ describe("a kept connection that is gone", () => {
     }
   });
 
-  it("is told from an answer that was begun: what the server may have worked on is sent again once, when that is over", async () => {
+  it("is distinguished from a started answer: a request that the server may have worked on is sent again once, after its end", async () => {
     await answered(agent.port);
     await simulator.forget();
     await simulator.set({ fault: "halfHeader" });

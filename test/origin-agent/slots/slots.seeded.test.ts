@@ -1,5 +1,5 @@
 // The slot books against a model of llama-server's slots: random calls, aborts, crashes and strangers, with
-// what must hold at every millisecond.
+// the invariants hold at every millisecond.
 import { describe, expect, it } from "vitest";
 import { ServerSlots } from "../../../origin-agent/slots/slots.ts";
 import type { SlotLease, SlotRequest } from "../../../origin-agent/slots/lease.ts";
@@ -167,7 +167,7 @@ class Run {
     }
   }
 
-  /** Where strangers are about, whose task was whose can't be told. */
+  /** With foreign calls, the owner of a task is unknown. */
   get #exact(): boolean {
     return this.#strangers.size === 0;
   }

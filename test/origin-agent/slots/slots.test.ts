@@ -143,7 +143,7 @@ describe("which slot", () => {
     return done.slot;
   };
 
-  it("the one that served this scope last, else one whose loss costs nobody, else the one free longest", () => {
+  it("the one that served this scope last, else one without a useful cache, else the one that was free longest", () => {
     const seven = lease(call("seven"), 2);
     const nine = lease(call("nine"), 3);
     slots.finish(nine, 4);
@@ -152,7 +152,7 @@ describe("which slot", () => {
     expect(finishAt(call("nine"), 8, 9)).toBe(1);
     // Neither is this scope's: 0 has been free since 7, 1 since 9.
     expect(finishAt(call(null), 10, 11)).toBe(0);
-    // 0 holds nobody's words now, so nine's survive although they are older.
+    // 0 holds no scope's text now, so nine's cache survives although it is older.
     expect(finishAt(call("ten"), 12, 13)).toBe(0);
     expect(lease(call("nine"), 14)).toMatchObject({ slot: 1, cachePrompt: true });
   });
@@ -175,7 +175,7 @@ describe("the cache", () => {
     observe(0.5, idle());
   });
 
-  it("is read again by the scope whose words are in it, and by nobody else", () => {
+  it("is reused only by the scope whose text is in it", () => {
     const scopes = ["a", "a", "b", "a", null, null, "a"];
     expect(scopes.map((scope, at) => turn(scope, 2 + 2 * at))).toEqual([
       false,
@@ -276,7 +276,7 @@ describe("an abandoned call", () => {
     expect(slots.polling).toBe(false);
   });
 
-  it("is proved by another task even where the slot was never seen busy", () => {
+  it("is proved by another task even if the slot was never seen busy", () => {
     observe(2, idle(4), idle(5));
     slots.abandon(lease(call(), 3), 10);
     expect(observe(20, idle(6), idle(5)).freed).toEqual([0]);

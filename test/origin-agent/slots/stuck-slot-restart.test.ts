@@ -28,7 +28,7 @@ describe("a server with a stuck slot is restarted", () => {
     );
 
   it.each<[string, number, Partial<SlotCounts>, number[], RestartVerdict]>([
-    ["at once where the others are idle", 5_001, {}, [], { kind: "restart", stuckForMs: 5_001 }],
+    ["at once if the others are idle", 5_001, {}, [], { kind: "restart", stuckForMs: 5_001 }],
     [
       "not while another call runs",
       5_001,
@@ -65,7 +65,7 @@ describe("a server with a stuck slot is restarted", () => {
     expect(at(forMs, more, minutesAgo)).toEqual(verdict);
   });
 
-  it("not at all where nothing is stuck", () => {
+  it("not at all if nothing is stuck", () => {
     expect(restartVerdict([], counts({ leased: 1 }), [], NOW)).toEqual({ kind: "nothing-stuck" });
   });
 

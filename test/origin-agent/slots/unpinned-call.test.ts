@@ -116,11 +116,11 @@ describe("a call that can't be pinned", () => {
     expect(slots.counts.locked).toBe(true);
   });
 
-  it("that lands where another's end hasn't been heard yet takes the slot over", () => {
+  it("that lands before another call's end was reported takes the slot over", () => {
     const slow = lease(call("b"), 2);
     observe(3, busy(1), idle());
     const out = lease(loose, 4);
-    // The first has ended on the GPU; its client reads slowly, so nobody has said so.
+    // The first has ended on the GPU; its client reads slowly, so its end has not been reported.
     observe(20, busy(2), idle());
     expect([out.slots, slow.slots]).toEqual([[0], []]);
     expect(slots.abandon(slow, 25)).toBe(false);
@@ -129,7 +129,7 @@ describe("a call that can't be pinned", () => {
     expect(lease(call("b"), 41).cachePrompt).toBe(false);
   });
 
-  it("found where a stranger may be too locks the server again when it is abandoned: it may be still to come", () => {
+  it("that may have been confused with a foreign call locks the server again when it is abandoned: it may still arrive", () => {
     slots = new ServerSlots();
     observe(0.5, busy(1), idle(), idle());
     const out = lease(loose, 2);
@@ -143,7 +143,7 @@ describe("a call that can't be pinned", () => {
     expect(observe(150, busy(1), idle(2), idle(3)).proved).toEqual([{ lease: out, tookMs: 140 }]);
   });
 
-  it("found where a stranger may be too gives back only what is seen idle", () => {
+  it("that may have been confused with a foreign call frees only slots that are seen idle", () => {
     const out = lease(loose, 2);
     observe(5, busy(1), busy(2));
     expect(out.slots).toEqual([0, 1]);
@@ -170,7 +170,7 @@ describe("a call of several choices", () => {
     expect(lease(call(), 26).slot).toBe(1);
     slots.finish(out, 30);
     expect(slots.counts).toMatchObject({ free: 2, leased: 1 });
-    // The slot it was pinned to holds its scope's words; of the others nobody is sure.
+    // The slot it was pinned to holds its scope's words; the others are uncertain.
     expect(lease(call("a"), 31)).toMatchObject({ slot: 0, cachePrompt: true });
   });
 

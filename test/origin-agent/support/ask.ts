@@ -10,7 +10,7 @@ import { until } from "../../support/until.ts";
 export type Json = Record<string, unknown>;
 
 export interface Question {
-  /** The edge's description of the call, where it differs from `CALL`. */
+  /** The edge's description of the call, as far as it differs from `CALL`. */
   readonly call?: Partial<Call>;
   /** Fields of the body in addition to the messages, or the whole body. */
   readonly body?: Json | string | Buffer;
@@ -21,7 +21,7 @@ export interface Question {
   /** The HTTP agent for the connection; by default a new connection. */
   readonly agent?: Agent;
   /** Leaves the answer unread until `read()`. */
-  readonly readsOnceAsked?: boolean;
+  readonly readsOnDemand?: boolean;
 }
 
 /** The default call: not streamed, for a model with a replica and a fallback. */
@@ -64,15 +64,15 @@ export interface Answer {
 }
 
 /** An answer on its way. */
-export interface Asked {
+export interface OpenCall {
   readonly answer: Promise<Answer>;
   /** The text so far. */
   readonly text: () => string;
   /** Waits until this text has arrived. */
-  came(text: string | RegExp): Promise<void>;
+  arrived(text: string | RegExp): Promise<void>;
   /** Disconnects, like a client that closes its window. */
   leave(): void;
-  /** Starts to read the answer of a question with `readsOnceAsked`. */
+  /** Starts to read the answer of a question with `readsOnDemand`. */
   read(): void;
 }
 
@@ -100,10 +100,10 @@ export function headersOf(question: Question): Record<string, string> {
 }
 
 /** Sends a question; the caller awaits `answer`. */
-export function ask(port: number, question: Question = {}): Asked {
+export function ask(port: number, question: Question = {}): OpenCall {
   const chunks: Buffer[] = [];
   const reading = new AbortController();
-  if (question.readsOnceAsked !== true) reading.abort();
+  if (question.readsOnDemand !== true) reading.abort();
   const sent = request({
     host: "127.0.0.1",
     port,
@@ -133,7 +133,7 @@ export function ask(port: number, question: Question = {}): Asked {
   return {
     answer,
     text,
-    came: async (wanted) => {
+    arrived: async (wanted) => {
       await until(() => (typeof wanted === "string" ? text().includes(wanted) : wanted.test(text())));
     },
     leave: () => void sent.destroy(),

@@ -1,5 +1,5 @@
 // An agent as far as its journal goes: begins and ends calls, and says of each what was written once the write
-// returned. Arguments: folder, calls (0 for no end), milliseconds between two.
+// returned. Arguments: folder, number of calls (0: endless), pause between two in ms.
 import { writeSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { isEpochAlive, ownEpoch } from "../../../origin-agent/usage/process-epoch.ts";

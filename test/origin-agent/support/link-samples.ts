@@ -1,4 +1,4 @@
-// What tests of the link tell: a box where nothing happens, a call that ended.
+// Samples for tests of the link: an idle box, a call that ended.
 import {
   boxSnapshot,
   type BoxNow,

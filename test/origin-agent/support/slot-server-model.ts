@@ -1,6 +1,6 @@
 // A llama-server as its slots behave, in milliseconds of its own: calls travel, wait, land, go on after their
 // client has left, turn up after the socket closed; strangers use slots too. It knows whose words each slot's
-// cache holds, and complains where one scope is about to read another's.
+// cache holds, and fails if one scope is about to read another's.
 import type { SlotReading } from "../../../origin-agent/slots/slot.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
 
@@ -89,7 +89,7 @@ export class SlotServerModel {
     return wrong;
   }
 
-  /** The good ends that the agent learns of by now; each is told once. */
+  /** The successful ends that the agent has received by now; each is reported once. */
   told(now: number): ModelCall[] {
     const told = this.#calls.filter(({ toldAt }) => toldAt !== null && toldAt <= now);
     this.#calls = this.#calls.filter((call) => !told.includes(call));
