@@ -309,7 +309,7 @@ describe("after a signal the program", () => {
     const port = await readyPortOf(agent);
     await simulator.set({ stallAfterTokens: 5 });
     const call = ask(port, { call: { stream: true, format: "mediczy" }, agent: kept });
-    await call.came(/"content":"[^"]/);
+    await call.arrived(/"content":"[^"]/);
     agent.child.kill(signal);
     await until(() => lineOf(agent, "draining"));
     // The line is logged just before the socket closes: a call in that moment gets a reset.
@@ -353,7 +353,7 @@ describe("a second signal", () => {
     // The stall begins after 5 tokens, so the one-token probe calls of other agents still end.
     await simulator.set({ stallAfterTokens: 5 });
     const call = ask(port, { call: { stream: true } });
-    await call.came(/"content":"[^"]/);
+    await call.arrived(/"content":"[^"]/);
     hurried.child.kill("SIGTERM");
     await until(() => lineOf(hurried, "draining"));
     hurried.child.kill("SIGTERM");

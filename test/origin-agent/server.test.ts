@@ -188,7 +188,7 @@ describe("a body", () => {
       const one = new Agent({ keepAlive: true, maxSockets: 1 });
       expect((await answered(agent.port, { body: padded(length), agent: one })).status).toBeGreaterThan(400);
       const next = ask(agent.port, { agent: one });
-      await next.came('"choices"');
+      await next.arrived('"choices"');
       expect((await next.answer).status).toBe(200);
       one.destroy();
     },

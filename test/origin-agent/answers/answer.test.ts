@@ -183,7 +183,7 @@ describe("a stream", () => {
   it("arrives as it is generated: the first event arrives while the server is still working", async () => {
     await simulator.set({ stallAfterTokens: 3 });
     const asked = ask(agent.port, { call: { stream: true } });
-    await asked.came('"content":"(');
+    await asked.arrived('"content":"(');
     expect(asked.text()).not.toContain("[DONE]");
     await simulator.set({ stallAfterTokens: null });
     expect(dataOf(await asked.answer).at(-1)).toBe("[DONE]");
@@ -231,7 +231,7 @@ describe("a stream", () => {
     const event = Buffer.from(`data: {"choices":[],"padding":"${"a".repeat(500_000)}"}\n\n`);
     const events = [...Array.from({ length: 80 }, () => event), Buffer.from("data: [DONE]\n\n")];
     recorded.play("text/event-stream", events);
-    const asked = ask(agent.port, { call: { ...RECORDED, stream: true }, readsOnceAsked: true });
+    const asked = ask(agent.port, { call: { ...RECORDED, stream: true }, readsOnDemand: true });
     await until(() => recorded.isPaused());
     asked.read();
     expect((await asked.answer).bytes.equals(Buffer.concat(events))).toBe(true);

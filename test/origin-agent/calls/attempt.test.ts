@@ -225,7 +225,7 @@ describe("while one call fails", () => {
       call: { stream: true, set: { n_predict: 100 } },
       body: { ignore_eos: true },
     });
-    await long.came('"content":"');
+    await long.arrived('"content":"');
     for (const fault of ["garbage", "echo500", "closeAtOnce", "errorEvent200", "hugeEvent"] as const) {
       await simulator.set({ fault });
       await answered(agent.port, { call: { stream: true }, body: PROMPT });

@@ -1,7 +1,7 @@
 // Checks that work ends on the GPU, not only at the socket, when a client disconnects or a deadline passes.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SimulatedServer, State } from "../../sim/start.ts";
-import { ask, dataOf, errorOf, type Asked } from "../support/ask.ts";
+import { ask, dataOf, errorOf, type OpenCall } from "../support/ask.ts";
 import { callsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
 import { MANUAL_DEADLINE_MS, interceptDeadlines } from "../support/manual-deadlines.ts";
 import { until } from "../../support/until.ts";
@@ -34,7 +34,7 @@ describe("a client that disconnects", () => {
   it.each(["openai", "mediczy"] as const)("in the middle of a stream frees its slot (%s)", async (format) => {
     await simulator.set(SLOWLY);
     const asked = ask(agent.port, { call: { stream: true, format }, body: ENDLESS });
-    await asked.came(/"content":"[^"]/);
+    await asked.arrived(/"content":"[^"]/);
     asked.leave();
     const state = await simulator.until((state) => isIdle(state) && callsIn(state).length === 1);
     expect(callsIn(state)[0]?.outcome).toBe("aborted");
@@ -61,7 +61,7 @@ describe("a client that disconnects", () => {
 
   it("while others wait for a slot lets the next one start, without effect on the others", async () => {
     await simulator.set({ stall: true });
-    const two = (): Asked[] => [1, 2].map(() => ask(agent.port, { call: { stream: true } }));
+    const two = (): OpenCall[] => [1, 2].map(() => ask(agent.port, { call: { stream: true } }));
     const running = two();
     await simulator.until((state) => state.generating === 2);
     const others = two();
@@ -125,7 +125,7 @@ describe("a call whose deadline passes", () => {
     async (format) => {
       await simulator.set({ stallAfterTokens: 3 });
       const asked = ask(agent.port, { call: { stream: true, format, deadlineMs } });
-      await asked.came(/"content":"[^"]/);
+      await asked.arrived(/"content":"[^"]/);
       passDeadlines();
       const answer = await asked.answer;
       expect(answer.status).toBe(200);
