@@ -21,8 +21,8 @@ beforeAll(async () => {
   const entry = join(home, "worker.ts");
   await writeFile(
     entry,
-    `import worker from "../../../worker/index.ts";
-     export * from "../../../worker/index.ts";
+    `import worker from "../../worker/index.ts";
+     export * from "../../worker/index.ts";
      const first = { FIRST_ADMIN_KEY_SHA256: "${sha256}" };
      export default { fetch: (request, env, context) => worker.fetch(request, { ...env, ...first }, context) };\n`,
   );
