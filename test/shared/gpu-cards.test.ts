@@ -1,4 +1,4 @@
-// A box's cards as one: sums, the hottest, the mean of those that say.
+// A box's cards as one reading: sums, the hottest card, the mean of the known figures.
 import { describe, expect, it } from "vitest";
 import { allCards } from "../../shared/gpu-cards.ts";
 import type { LinkGpu } from "../../shared/wire.ts";
@@ -12,7 +12,7 @@ const CARD: LinkGpu = {
   powerWatts: 200,
 };
 
-const SILENT: LinkGpu = {
+const UNKNOWN_CARD: LinkGpu = {
   name: null,
   memoryUsedGib: null,
   memoryTotalGib: null,
@@ -21,10 +21,10 @@ const SILENT: LinkGpu = {
   powerWatts: null,
 };
 
-const { name: _name, ...NOTHING } = SILENT;
+const { name: _name, ...UNKNOWN } = UNKNOWN_CARD;
 
 describe("the cards of a box together", () => {
-  it("have the memory and the power of all, the temperature of the hottest and the mean utilisation", () => {
+  it("have the memory and power of all, the temperature of the hottest and the mean utilisation", () => {
     const other = { ...CARD, memoryUsedGib: 4, memoryTotalGib: 16, utilizationPercent: 20, temperatureC: 71 };
     expect(allCards([CARD, { ...other, powerWatts: 50 }])).toEqual({
       memoryUsedGib: 14,
@@ -35,20 +35,20 @@ describe("the cards of a box together", () => {
     });
   });
 
-  it("of which one doesn't say have what the others say", () => {
-    const { name: _, ...said } = CARD;
-    expect(allCards([SILENT, CARD])).toEqual(said);
+  it("have the known figures if one card has none", () => {
+    const { name: _, ...reading } = CARD;
+    expect(allCards([UNKNOWN_CARD, CARD])).toEqual(reading);
   });
 
   it.each<[string, LinkGpu[] | null]>([
-    ["none of which says anything", [SILENT, SILENT]],
-    ["of which there are none", []],
-    ["that nothing answers for", null],
-  ])("%s have nothing known, never 0", (_, gpus) => {
-    expect(allCards(gpus)).toEqual(NOTHING);
+    ["without any figures", [UNKNOWN_CARD, UNKNOWN_CARD]],
+    ["of an empty list", []],
+    ["without a driver that answers", null],
+  ])("%s are unknown, never 0", (_, gpus) => {
+    expect(allCards(gpus)).toEqual(UNKNOWN);
   });
 
-  it("that are idle have 0", () => {
+  it("have 0 if they are idle", () => {
     expect(allCards([{ ...CARD, utilizationPercent: 0, powerWatts: 0 }])).toMatchObject({
       utilizationPercent: 0,
       powerWatts: 0,

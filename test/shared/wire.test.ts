@@ -1,4 +1,4 @@
-// The frames of the link, as both sides read them.
+// The frames of the link, as both sides parse them.
 import { describe, expect, it } from "vitest";
 import fleet from "../../fleet.config.ts";
 import { defineFleet } from "../../shared/fleet.ts";
@@ -49,27 +49,33 @@ const snapshot = {
 };
 
 describe("a frame", () => {
-  it("keeps unknown as null and drops fields that this version doesn't know", () => {
+  it("keeps unknown figures as null and drops unknown fields", () => {
     const read = readFrame(AgentFrame, JSON.stringify({ ...snapshot, later: 1 }));
     expect(read).toEqual({ ok: true, value: snapshot });
+  });
+
+  it("has no draining server: an older agent's is down", () => {
+    const servers = (state: string) => [{ ...snapshot.servers[0], state }];
+    const read = readFrame(AgentFrame, JSON.stringify({ ...snapshot, servers: servers("draining") }));
+    expect(read).toEqual({ ok: true, value: { ...snapshot, servers: servers("down") } });
   });
 
   it.each([
     ["not JSON", `{"${WORDS}`],
     ["no frame", JSON.stringify({ t: WORDS })],
-    ["a wrong field", JSON.stringify({ ...snapshot, seq: WORDS })],
+    ["an invalid field", JSON.stringify({ ...snapshot, seq: WORDS })],
     [
-      "a wrong field deep within",
+      "an invalid nested field",
       JSON.stringify({ ...snapshot, servers: [{ ...snapshot.servers[0], state: WORDS }] }),
     ],
     ["too large", JSON.stringify({ ...snapshot, more: WORDS.repeat(MAX_FRAME_BYTES / 10) })],
-  ])("that is %s is a reason that holds nothing of it", (_, text) => {
+  ])("that is %s gives a reason without any of its content", (_, text) => {
     const read = readFrame(AgentFrame, text);
     expect(read.ok).toBe(false);
     if (!read.ok) expect(read.reason).not.toContain("patient");
   });
 
-  it.each(SEEDS)("never throws, whatever was done to it on its way (seed %i)", (seed) => {
+  it.each(SEEDS)("never throws, however it was damaged (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     const text = JSON.stringify(snapshot);
     for (let round = 0; round < 200; round += 1) {
@@ -84,7 +90,7 @@ describe("a frame", () => {
 });
 
 describe("the link's close codes", () => {
-  it("are a program's own, each another", () => {
+  it("are distinct, and in the range for applications", () => {
     const codes = Object.values(LINK_CLOSE);
     expect(codes.every((code) => code >= 4000 && code <= 4999)).toBe(true);
     expect(new Set(codes).size).toBe(codes.length);
@@ -92,7 +98,7 @@ describe("the link's close codes", () => {
 });
 
 describe("the text of a fleet file", () => {
-  it("is the same however often the file is checked, and another for another fleet", () => {
+  it("is the same however often the file is checked, and differs for another fleet", () => {
     expect(fleetText(defineFleet(fleet))).toBe(fleetText(fleet));
     expect(fleetText({ ...fleet, domain: "other.example" })).not.toBe(fleetText(fleet));
   });

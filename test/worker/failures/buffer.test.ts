@@ -1,9 +1,10 @@
-// Failures on their way from an isolate to the fleet object: bounded, together, and never in an answer's way.
+// Failures sent from an isolate to the fleet object: bounded, batched, and never delaying an answer.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { Failure } from "../../../shared/failures.ts";
 import { fleetObject } from "../../../worker/stubs.ts";
-import { FailureBuffer, noteFailure, type RequestContext } from "../../../worker/failures/failure-log.ts";
+import { FLUSH_LIMITS, noteFailure, type RequestContext } from "../../../worker/failures/buffer.ts";
+import { FailureSampler } from "../../../worker/failures/sampling.ts";
 import { flushesEnd } from "../support/flushes.ts";
 import { untilHolds } from "../support/until.ts";
 
@@ -18,7 +19,7 @@ const failure = (requestId: string, more: Partial<Failure> = {}): Failure => ({
 });
 
 describe("a flush", () => {
-  it("has ten of a kind one by one and counts the others", () => {
+  it("has ten failures of a kind one by one and counts the others", () => {
     const sampler = new FailureSampler(FLUSH_LIMITS);
     for (let at = 0; at < 1_000; at += 1) sampler.add(failure(`req_${at}`));
     sampler.add(failure("req_other", { key: null }));
@@ -31,7 +32,7 @@ describe("a flush", () => {
     expect(sampler.take()).toEqual({ failures: [], floods: [] });
   });
 
-  it("is bounded, however many kinds there are, and counts them all", () => {
+  it("is bounded, however many kinds there are, and counts all failures", () => {
     const sampler = new FailureSampler(FLUSH_LIMITS);
     for (let at = 0; at < 5_000; at += 1) sampler.add(failure(`req_${at}`, { key: `key-${at}` }));
     const { failures, floods } = sampler.take();
@@ -42,40 +43,40 @@ describe("a flush", () => {
 });
 
 describe("a failed call", () => {
-  /** A request's context, and the work it was asked to wait for. */
+  /** A request's context, and the work that was passed to its waitUntil. */
   function request(): RequestContext & { readonly work: Promise<unknown>[] } {
     const work: Promise<unknown>[] = [];
     return { env, work, executionCtx: { waitUntil: (promise) => void work.push(promise) } };
   }
 
-  it("is in the store within seconds, with others of its second in one call", async () => {
+  it("reaches the store within seconds, in one call with the others of its second", async () => {
     await flushesEnd();
-    const asked = request();
+    const context = request();
     const ids = Array.from({ length: 5 }, () => `req_${crypto.randomUUID()}`);
-    for (const id of ids) noteFailure(asked, failure(id, { key: ids[0] ?? null }));
-    expect(asked.work).toHaveLength(1);
+    for (const id of ids) noteFailure(context, failure(id, { key: ids[0] ?? null }));
+    expect(context.work).toHaveLength(1);
     await untilHolds(async () => {
       for (const id of ids) expect(await fleetObject(env).failure(id)).not.toBeNull();
     });
   });
 
-  it("hinders nobody where the object doesn't answer", async () => {
+  it("throws nothing if the object doesn't answer", async () => {
     const work: Promise<unknown>[] = [];
     const noteFailures = async (): Promise<never> => Promise.reject(new Error("gone"));
     const broken = {
       env: { FLEET: { getByName: () => ({ noteFailures }) } },
       executionCtx: { waitUntil: (promise: Promise<unknown>) => void work.push(promise) },
     } as unknown as RequestContext;
-    // Once no other flush is on its way, this request's begins.
+    // This request's flush starts once no other is running.
     await untilHolds(() => {
       noteFailure(broken, failure("req_lost"));
       expect(work).toHaveLength(1);
     });
     await Promise.all(work);
-    await isKept();
+    await isStored();
   });
 
-  it("hinders nobody where the request has no context", async () => {
+  it("throws nothing if the request has no execution context", async () => {
     const broken = {
       env,
       get executionCtx(): never {
@@ -83,11 +84,11 @@ describe("a failed call", () => {
       },
     } as unknown as RequestContext;
     noteFailure(broken, failure("req_lost"));
-    await isKept();
+    await isStored();
   });
 
-  /** The next failures reach the store all the same. */
-  async function isKept(): Promise<void> {
+  /** The next failures still reach the store. */
+  async function isStored(): Promise<void> {
     const id = `req_${crypto.randomUUID()}`;
     await untilHolds(async () => {
       noteFailure(request(), failure(id, { key: id }));

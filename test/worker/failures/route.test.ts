@@ -1,4 +1,4 @@
-// GET /admin/requests/:id: from a refused call to its fate, through log, flush, store and route.
+// GET /admin/requests/:id: a refused call's way through log, flush and store to the route's answer.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { ERRORS } from "../../../shared/errors.ts";
@@ -6,19 +6,19 @@ import { meaningOf } from "../../../worker/failures/meanings.ts";
 import { FailedRequest } from "../../../shared/failures.ts";
 import { fleetObject } from "../../../worker/stubs.ts";
 import { sha256Hex } from "../../../worker/auth/keyed-hash.ts";
-import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
+import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { flushesEnd } from "../support/flushes.ts";
 import { untilHolds } from "../support/until.ts";
 
-const ADMIN: Asking = { key: "dev-admin" };
+const ADMIN: TestRequest = { key: "dev-admin" };
 const WORDS = "the patient's words";
 
 describe("GET /admin/requests/:id", () => {
-  it("tells within seconds why a call was refused: code, route, key and meaning, and nothing the client wrote", async () => {
+  it("shows within seconds why a call was refused: code, route, key and meaning, and nothing the client wrote", async () => {
     captureLog();
     await flushesEnd();
-    // A key of this test's own: others of this suite fail by the dozen, and a dozen of a kind are only counted.
+    // A separate key: other keys of this suite have dozens of failures, of which most are only counted.
     const key = `old-key-${crypto.randomUUID()}`;
     const keys = [{ name: "old", sha256: await sha256Hex(key) }];
     const edge = edgeOf(fleetOf({ legacy: { keys, anonymous: null } }));
@@ -39,7 +39,7 @@ describe("GET /admin/requests/:id", () => {
     });
   });
 
-  it("says why an id may be missing, floods by their counts", async () => {
+  it("explains why an id may be missing, with the floods' counts", async () => {
     captureLog();
     const count = 1_000_000_000;
     const flood = { at: Date.now(), code: "rate_limited_key", route: CHAT, key: "key-a", count };
@@ -53,7 +53,7 @@ describe("GET /admin/requests/:id", () => {
   });
 
   it.each(["x", "req_1", `req_${"g".repeat(32)}`, `req_${"0".repeat(33)}`, "%20", "a%2Fb"])(
-    "refuses what is no id of ours: %s",
+    "refuses an invalid id: %s",
     async (id) => {
       captureLog();
       const answer = await edgeOf(fleetOf())(`/admin/requests/${id}`, ADMIN);
@@ -62,17 +62,17 @@ describe("GET /admin/requests/:id", () => {
     },
   );
 
-  it.each<[string, Asking, number]>([
+  it.each<[string, TestRequest, number]>([
     ["without a key", { key: null }, 401],
     ["to a client", { key: "dev-key" }, 403],
-  ])("is closed %s", async (_, asking, status) => {
+  ])("is closed %s", async (_, init, status) => {
     captureLog();
-    expect((await edgeOf(fleetOf())(`/admin/requests/req_${"0".repeat(32)}`, asking)).status).toBe(status);
+    expect((await edgeOf(fleetOf())(`/admin/requests/req_${"0".repeat(32)}`, init)).status).toBe(status);
   });
 
-  it("has a sentence for every code, and one for those of another release", () => {
-    const sentences = Object.keys(ERRORS).map(meaningOf);
-    expect(new Set(sentences).size).toBe(sentences.length);
+  it("has an explanation for every code, and one for codes of another release", () => {
+    const meanings = Object.keys(ERRORS).map(meaningOf);
+    expect(new Set(meanings).size).toBe(meanings.length);
     for (const code of ["nothing", "constructor", "__proto__"]) expect(meaningOf(code)).toMatch(/another/);
   });
 });

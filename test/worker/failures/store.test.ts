@@ -1,4 +1,4 @@
-// The store of failures, in the real fleet object: what it keeps, for how long, and what a flood does to it.
+// The failure store in the real fleet object: what it stores, for how long, and the effect of a flood.
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure } from "../../../shared/failures.ts";
@@ -18,7 +18,7 @@ const failure = (requestId: string, more: Partial<Failure> = {}): Failure => ({
   ...more,
 });
 
-async function kept(fleet: FleetStub): Promise<number> {
+async function stored(fleet: FleetStub): Promise<number> {
   return runInDurableObject(
     fleet,
     (_, { storage }) => storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM failures").one().n,
@@ -28,7 +28,7 @@ async function kept(fleet: FleetStub): Promise<number> {
 beforeEach(() => void stopClock(NOON));
 
 describe("the store of failures", () => {
-  it("tells the fate of a failed request, also after an eviction, and none of another", async () => {
+  it("finds a failed request, also after an eviction, and no other", async () => {
     const fleet = newFleet();
     const [one, two] = [failure("req_1"), failure("req_2", { key: null, cause: null })];
     await fleet.noteFailures([one, two], []);
@@ -37,15 +37,15 @@ describe("the store of failures", () => {
     expect(await fleet.failure("req_3")).toBeNull();
   });
 
-  it("keeps one fate a request: the last that was told", async () => {
+  it("stores one failure for each request: the last one", async () => {
     const fleet = newFleet();
     await fleet.noteFailures([failure("req_1")], []);
     await fleet.noteFailures([failure("req_1", { code: "upstream_failed" })], []);
     expect(await fleet.failure("req_1")).toMatchObject({ code: "upstream_failed" });
-    expect(await kept(fleet)).toBe(1);
+    expect(await stored(fleet)).toBe(1);
   });
 
-  it("forgets after a day", async () => {
+  it("deletes failures after a day", async () => {
     const fleet = newFleet();
     await fleet.noteFailures(
       [failure("req_1")],
@@ -54,13 +54,13 @@ describe("the store of failures", () => {
     vi.setSystemTime(NOON + FAILURES_KEPT_MS);
     expect(await fleet.failure("req_1")).toBeNull();
     await fleet.noteFailures([failure("req_2")], []);
-    expect(await kept(fleet)).toBe(1);
+    expect(await stored(fleet)).toBe(1);
     vi.setSystemTime(NOON + 2 * FAILURES_KEPT_MS);
     await fleet.noteFailures([], []);
     expect(await fleet.floods()).toEqual([]);
   });
 
-  it("keeps the newest ten thousand, and the newest are found", async () => {
+  it("stores the newest ten thousand", async () => {
     const fleet = newFleet();
     for (let batch = 0; batch < 26; batch += 1)
       await fleet.noteFailures(
@@ -69,12 +69,12 @@ describe("the store of failures", () => {
         ),
         [],
       );
-    expect(await kept(fleet)).toBe(FAILURES_KEPT);
+    expect(await stored(fleet)).toBe(FAILURES_KEPT);
     expect(await fleet.failure("req_0_0")).toBeNull();
     expect(await fleet.failure("req_25_399")).not.toBeNull();
   });
 
-  it("keeps so many a minute of one kind and counts the others, so that a flood drives nobody else's out", async () => {
+  it("stores up to a limit of one kind in a minute and counts the others, so that a flood evicts no other failures", async () => {
     const fleet = newFleet();
     await fleet.noteFailures([failure("req_other", { key: "key-b" })], []);
     for (let batch = 0; batch < 40; batch += 1)
@@ -82,7 +82,7 @@ describe("the store of failures", () => {
         Array.from({ length: 400 }, (_, at) => failure(`req_${batch}_${at}`)),
         [],
       );
-    expect(await kept(fleet)).toBe(SAMPLING_LIMITS.perKind + 1);
+    expect(await stored(fleet)).toBe(SAMPLING_LIMITS.perKind + 1);
     expect(await fleet.floods()).toMatchObject([
       { code: "overloaded", key: "key-a", count: 16_000 - SAMPLING_LIMITS.perKind },
     ]);
@@ -92,7 +92,7 @@ describe("the store of failures", () => {
     expect(await fleet.failure("req_other")).not.toBeNull();
   });
 
-  it("adds up the isolates' counts, in bounded rows", async () => {
+  it("sums the isolates' counts, in bounded rows", async () => {
     const fleet = newFleet();
     const flood = (at: number, count: number) => ({
       at: Date.now(),
@@ -107,7 +107,7 @@ describe("the store of failures", () => {
         [],
         Array.from({ length: 400 }, (_, at) => flood(batch * 400 + at, 1)),
       );
-    // 2,000 kinds are told apart; the other 1,200 calls are one row.
+    // 2,000 kinds have their own row; the other 1,200 calls share one.
     expect(await fleet.floods()).toMatchObject([
       { route: "*", count: 1_200 },
       { route: "/0", count: 1_001 },
@@ -120,7 +120,7 @@ describe("the store of failures", () => {
     expect(rows).toBeLessThanOrEqual(2_001);
   });
 
-  it("tells operators the newest fifty, the newest first, and none older than a day", async () => {
+  it("returns the newest fifty, newest first, and none older than a day", async () => {
     const fleet = newFleet();
     const failures = Array.from({ length: 60 }, (_, at) => failure(`req_${at}`, { key: `key-${at}` }));
     await fleet.noteFailures(failures, []);
@@ -129,7 +129,7 @@ describe("the store of failures", () => {
     expect((await fleet.state([])).failures).toEqual([]);
   });
 
-  it("tells operators the codes of the last five minutes, floods that go on among them", async () => {
+  it("returns the codes of the last five minutes, including floods that continue", async () => {
     const fleet = newFleet();
     const flood = (code: string, count: number) => ({ at: Date.now(), code, route: "/", key: null, count });
     await fleet.noteFailures([failure("req_1")], [flood("invalid_key", 900), flood("internal", 7)]);
@@ -152,13 +152,13 @@ describe("the store of failures", () => {
     ]);
   });
 
-  it("takes texts of any length and no more than five hundred in a call", async () => {
+  it("accepts texts of any length, and at most five hundred failures in a call", async () => {
     const fleet = newFleet();
     const failures = Array.from({ length: 600 }, (_, at) =>
       failure(`req_${at}`, { key: `key-${at}`, cause: "x".repeat(5_000) }),
     );
     await fleet.noteFailures(failures, []);
-    expect(await kept(fleet)).toBe(500);
+    expect(await stored(fleet)).toBe(500);
     expect((await fleet.failure("req_0"))?.cause?.length).toBe(300);
   });
 });

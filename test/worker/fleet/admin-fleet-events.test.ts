@@ -1,34 +1,34 @@
-// GET /admin/fleet/events: the fleet told on and on, with the real fleet object and real links behind it.
+// GET /admin/fleet/events: a stream of the fleet's views, with the real fleet object and real links behind it.
 import { describe, expect, it } from "vitest";
 import { FleetView } from "../../../shared/fleet-view.ts";
 import { linked, snapshot } from "../support/agents.ts";
-import { CHAT, chat, newLegacyKey, stopClock, type Asking } from "../support/edge.ts";
+import { CHAT, chat, newLegacyKey, stopClock, type TestRequest } from "../support/edge.ts";
 import { stage } from "../support/fleet-stage.ts";
 import { KEYS, newKey } from "../support/keys.ts";
 import { untilHolds } from "../support/until.ts";
 
-const ADMIN: Asking = { key: "dev-admin" };
+const ADMIN: TestRequest = { key: "dev-admin" };
 const WORDS = "the patient's words";
-/** How often the stream looks at its key, and after how long without news it says that it is alive. */
+/** How often the stream checks its key, and the time without a change after which it sends an `alive` event. */
 const CHECK_MS = 1_000;
 const QUIET_MS = 5_000;
 
-/** A stream's events, one after another; null at its end. */
+/** A stream's events, one at a time; null at its end. */
 function eventsOf(answer: Response): {
   next(): Promise<{ event: string; data: string } | null>;
   leave(): Promise<void>;
 } {
   const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
-  let held = "";
+  let buffer = "";
   return {
     async next() {
-      while (!held.includes("\n\n")) {
+      while (!buffer.includes("\n\n")) {
         const read = await reader?.read();
         if (read === undefined || read.done) return null;
-        held += read.value;
+        buffer += read.value;
       }
-      const [first = ""] = held.split("\n\n", 1);
-      held = held.slice(first.length + 2);
+      const [first = ""] = buffer.split("\n\n", 1);
+      buffer = buffer.slice(first.length + 2);
       const [, event = "", data = ""] = /^event: (\w+)\ndata: (.*)$/s.exec(first) ?? [];
       return { event, data };
     },
@@ -39,10 +39,10 @@ function eventsOf(answer: Response): {
 }
 
 describe("GET /admin/fleet/events", () => {
-  it("tells the fleet at once, and again when something changed, with nothing that a caller wrote", async () => {
+  it("sends the fleet at once, and again after a change, with nothing that a caller wrote", async () => {
     const start = Date.now();
     const clock = stopClock(start);
-    // Of a key that fails by the dozen only counts are kept.
+    // A separate key: of a key with dozens of failures only counts are stored.
     const { text: key, line } = await newLegacyKey();
     const { edge, fleet, north } = stage({ legacy: { keys: [line], anonymous: null } });
     const answer = await edge("/admin/fleet/events", ADMIN);
@@ -56,56 +56,56 @@ describe("GET /admin/fleet/events", () => {
     ]);
     const agent = await linked(fleet, north);
     agent.send(snapshot(1));
-    const told = [first?.data ?? ""];
+    const received = [first?.data ?? ""];
     const refused = new Set<string | null>();
     let isUp = false;
     let isListed = false;
     for (let events = 1; !isUp || !isListed; events += 1) {
-      // Once more: the isolate's flush that takes one along may be another edge's.
+      // Repeated, because the isolate's flush may be sending to another test's object.
       refused.add((await edge(CHAT, { body: chat({ max_tokens: WORDS }), key })).headers.get("x-request-id"));
-      // At the latest now it says something.
+      // By now the stream sends an event.
       clock.to(start + events * QUIET_MS);
       const { event = "", data = "" } = (await stream.next()) ?? {};
       expect(["fleet", "alive"]).toContain(event);
-      told.push(data);
+      received.push(data);
       if (event !== "fleet") continue;
       const view = FleetView.parse(JSON.parse(data));
       isUp ||= view.boxes[0]?.state === "up";
       isListed ||= view.failures.some(({ requestId }) => refused.has(requestId));
     }
-    expect(told.join("")).not.toContain("patient");
+    expect(received.join("")).not.toContain("patient");
     await stream.leave();
   });
 
-  it("says that it is alive where nothing changes", async () => {
+  it("sends that it is alive if nothing changes", async () => {
     const start = Date.now();
     const clock = stopClock(start);
-    let looks = 0;
+    let reads = 0;
     const { edge } = stage({}, (real) => ({
       async state(expected: readonly string[]) {
-        const words = await real.state(expected);
-        looks += 1;
-        return words;
+        const state = await real.state(expected);
+        reads += 1;
+        return state;
       },
     }));
     const stream = eventsOf(await edge("/admin/fleet/events", ADMIN));
     expect((await stream.next())?.event).toBe("fleet");
-    let said: string | null = null;
-    const next = stream.next().then((told) => (said = told?.event ?? "the end"));
-    const looksPass = async (): Promise<void> => {
-      const before = looks;
-      await untilHolds(() => expect(looks).toBeGreaterThanOrEqual(before + 2));
+    let event: string | null = null;
+    const pending = stream.next().then((next) => (event = next?.event ?? "the end"));
+    const readsPass = async (): Promise<void> => {
+      const before = reads;
+      await untilHolds(() => expect(reads).toBeGreaterThanOrEqual(before + 2));
     };
-    await looksPass();
+    await readsPass();
     clock.to(start + QUIET_MS - 1);
-    await looksPass();
-    expect(said).toBeNull();
+    await readsPass();
+    expect(event).toBeNull();
     clock.to(start + QUIET_MS);
-    expect(await next).toBe("alive");
+    expect(await pending).toBe("alive");
     await stream.leave();
   });
 
-  it("ends at the next word once the console has left: nothing is asked for it any more", async () => {
+  it("ends at the next write after the console has left, and reads nothing more", async () => {
     const { edge, fleet, north } = stage();
     const stream = eventsOf(await edge("/admin/fleet/events", ADMIN));
     await stream.next();
@@ -114,7 +114,7 @@ describe("GET /admin/fleet/events", () => {
     await edge.settled();
   });
 
-  it("ends after five minutes, so that the console's key is looked at anew", async () => {
+  it("ends after five minutes, so that the console's key is authenticated again", async () => {
     const start = Date.now();
     const clock = stopClock(start);
     const { edge } = stage();
@@ -126,7 +126,7 @@ describe("GET /admin/fleet/events", () => {
     await edge.settled();
   });
 
-  it.each<[string, (start: number) => Asking]>([
+  it.each<[string, (start: number) => TestRequest]>([
     ["revocation", () => ({ method: "DELETE" })],
     [
       "expiry",
@@ -148,13 +148,13 @@ describe("GET /admin/fleet/events", () => {
     await edge.settled();
   });
 
-  it("goes on where the fleet object can't be asked for a time", async () => {
+  it("continues if the fleet object is unreachable for a moment", async () => {
     let fails = 0;
     const { edge, fleet, north } = stage({}, (real) => ({
       async state(expected: readonly string[]) {
         if (fails === 0) return real.state(expected);
         fails -= 1;
-        throw new Error("the object restarts");
+        throw new Error("the object is restarting");
       },
     }));
     const stream = eventsOf(await edge("/admin/fleet/events", ADMIN));
@@ -163,11 +163,13 @@ describe("GET /admin/fleet/events", () => {
     await fleet.command(north, { t: "drain" });
     const { event = "", data = "{}" } = (await stream.next()) ?? {};
     expect([event, fails]).toEqual(["fleet", 0]);
-    expect(FleetView.parse(JSON.parse(data)).events).toMatchObject([{ text: "an operator drains it" }]);
+    expect(FleetView.parse(JSON.parse(data)).events).toMatchObject([
+      { text: `${north}: drained by an operator` },
+    ]);
     await stream.leave();
   });
 
-  it("answers HEAD with headers alone, and follows nothing for it", async () => {
+  it("answers HEAD with headers only, and streams nothing", async () => {
     const { edge } = stage();
     const answer = await edge("/admin/fleet/events", { ...ADMIN, method: "HEAD" });
     expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "text/event-stream"]);

@@ -1,4 +1,4 @@
-// /admin/fleet and what operators order, with the real fleet object and real links behind it.
+// /admin/fleet and the operators' commands, with the real fleet object and real links behind them.
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
@@ -6,13 +6,13 @@ import { FleetHistory, FleetView } from "../../../shared/fleet-view.ts";
 import { AuditList, type AuditEntry } from "../../../shared/keys.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import { linked, snapshot } from "../support/agents.ts";
-import { errorOf, type Asking, type Edge } from "../support/edge.ts";
+import { errorOf, type TestRequest, type Edge } from "../support/edge.ts";
 import { stage } from "../support/fleet-stage.ts";
-import { standIn } from "../support/origin.ts";
+import { fakeFetch } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
 
-const ADMIN: Asking = { key: "dev-admin" };
-const POST: Asking = { ...ADMIN, method: "POST" };
+const ADMIN: TestRequest = { key: "dev-admin" };
+const POST: TestRequest = { ...ADMIN, method: "POST" };
 const HOOK = "https://hooks.example/alarms";
 
 async function audited(edge: Edge, target: string): Promise<AuditEntry[]> {
@@ -20,7 +20,7 @@ async function audited(edge: Edge, target: string): Promise<AuditEntry[]> {
   return AuditList.parse(await answer.json()).entries;
 }
 
-describe("who may look and order", () => {
+describe("access", () => {
   const ROUTES: readonly (readonly [method: string, path: string])[] = [
     ["GET", "/admin/fleet"],
     ["GET", "/admin/fleet/events"],
@@ -31,7 +31,7 @@ describe("who may look and order", () => {
     ["POST", "/admin/alerts/test"],
   ];
 
-  it.each(ROUTES)("%s %s is for keys with the scope admin alone", async (method, path) => {
+  it.each(ROUTES)("to %s %s needs a key with the scope admin", async (method, path) => {
     const { edge } = stage();
     expect((await edge(path, { method, key: null })).status).toBe(401);
     const refused = await edge(path, { method, key: "dev-key" });
@@ -39,13 +39,13 @@ describe("who may look and order", () => {
     expect((await errorOf(refused)).code).toBe("scope_missing");
   });
 
-  it.each(["/admin/boxes/north/drain", "/admin/alerts/test"])("a GET of %s orders nothing", async (path) => {
+  it.each(["/admin/boxes/north/drain", "/admin/alerts/test"])("by GET to %s is refused", async (path) => {
     expect((await stage().edge(path, ADMIN)).status).toBe(405);
   });
 });
 
 describe("GET /admin/fleet", () => {
-  it("tells of the whole fleet by the contract, also of a box that never dialled", async () => {
+  it("returns the complete fleet by the contract, including a box that never dialled", async () => {
     const { edge, fleet, north } = stage();
     const before = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
     expect(before.boxes).toMatchObject([{ name: north, state: "silent", lastSeenAt: null }]);
@@ -78,7 +78,7 @@ describe("GET /admin/fleet", () => {
 });
 
 describe("GET /admin/fleet/history", () => {
-  it("tells a box's figures by the contract, of fifteen minutes where nothing else is asked for", async () => {
+  it("returns a box's figures by the contract, by default for fifteen minutes", async () => {
     const { edge, fleet, north } = stage();
     const agent = await linked(fleet, north);
     agent.send(snapshot(1));
@@ -112,15 +112,15 @@ describe("GET /admin/fleet/history", () => {
   });
 });
 
-describe("a box or server that the fleet lacks", () => {
-  it.each<[string, Asking]>([
+describe("a box or server outside the fleet", () => {
+  it.each<[string, TestRequest]>([
     ["/admin/fleet/history?box=nowhere", ADMIN],
     ["/admin/boxes/nowhere/drain", POST],
     ["/admin/boxes/nowhere/resume", POST],
     ["/admin/boxes/nowhere/servers/9000/restart", POST],
-  ])("%s is a 404 that names those there are", async (path, asking) => {
+  ])("%s is a 404 that lists the boxes", async (path, init) => {
     const { edge, north } = stage();
-    const answer = await edge(path, asking);
+    const answer = await edge(path, init);
     expect(answer.status).toBe(404);
     const { code, message, param } = await errorOf(answer);
     expect({ code, param }).toEqual({ code: "not_found", param: "box" });
@@ -129,7 +129,7 @@ describe("a box or server that the fleet lacks", () => {
   });
 
   it.each(["9002", "0", "-1", "x", "%20", "1e9"])(
-    "a restart of port %s is a 404 that names the ports",
+    "a restart of port %s is a 404 that lists the ports",
     async (port) => {
       const { edge, north } = stage();
       const answer = await edge(`/admin/boxes/${north}/servers/${port}/restart`, POST);
@@ -139,17 +139,20 @@ describe("a box or server that the fleet lacks", () => {
   );
 });
 
-describe("an order", () => {
-  it("to drain and to resume reaches every agent of the box, is kept for those that dial later, and is audited", async () => {
+describe("a command", () => {
+  it("to drain and to resume reaches every agent of the box, is stored for those that dial later, and is audited", async () => {
     const { edge, fleet, north } = stage();
     const agent = await linked(fleet, north);
     const other = await linked(fleet, "another-box");
     const drained = await edge(`/admin/boxes/${north}/drain`, POST);
-    expect([drained.status, await drained.json()]).toEqual([202, { box: north, told: 1 }]);
+    expect([drained.status, await drained.json()]).toEqual([202, { box: north, agents: 1 }]);
     await untilHolds(() => expect(agent.frames).toEqual([{ t: "drain" }]));
     const late = await linked(fleet, north, "epoch-2");
     await untilHolds(() => expect(late.frames).toEqual([{ t: "drain" }]));
-    expect(await (await edge(`/admin/boxes/${north}/resume`, POST)).json()).toEqual({ box: north, told: 2 });
+    expect(await (await edge(`/admin/boxes/${north}/resume`, POST)).json()).toEqual({
+      box: north,
+      agents: 2,
+    });
     for (const each of [agent, late])
       await untilHolds(() => expect(each.frames.at(-1)).toEqual({ t: "resume" }));
     expect(other.frames).toEqual([]);
@@ -163,16 +166,16 @@ describe("an order", () => {
     ]);
     const view = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
     expect(view.events.map(({ text }) => text)).toEqual([
-      "an operator lets it take calls again",
-      "an operator drains it",
+      `${north}: resumed by an operator`,
+      `${north}: drained by an operator`,
     ]);
   });
 
-  it("given twice is the same order: one resume ends it, and a resume of a box that isn't drained changes nothing", async () => {
+  it("given twice has the same effect: one resume ends a drain, and a resume of a box that isn't drained changes nothing", async () => {
     const { edge, fleet, north } = stage();
-    for (const order of ["drain", "drain", "resume", "resume"]) {
-      const answer = await edge(`/admin/boxes/${north}/${order}`, POST);
-      expect([answer.status, await answer.json()]).toEqual([202, { box: north, told: 0 }]);
+    for (const command of ["drain", "drain", "resume", "resume"]) {
+      const answer = await edge(`/admin/boxes/${north}/${command}`, POST);
+      expect([answer.status, await answer.json()]).toEqual([202, { box: north, agents: 0 }]);
     }
     const agent = await linked(fleet, north);
     await fleet.revoke("key-a");
@@ -184,16 +187,18 @@ describe("an order", () => {
     const { edge, fleet, north } = stage();
     const agent = await linked(fleet, north);
     const answer = await edge(`/admin/boxes/${north}/servers/9001/restart`, POST);
-    expect([answer.status, await answer.json()]).toEqual([202, { box: north, told: 1 }]);
+    expect([answer.status, await answer.json()]).toEqual([202, { box: north, agents: 1 }]);
     await untilHolds(() => expect(agent.frames).toEqual([{ t: "restart", port: 9001 }]));
     expect(await audited(edge, `${north}:9001`)).toMatchObject([
       { action: "server.restart", actor: "dev-admin" },
     ]);
     const view = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
-    expect(view.events).toMatchObject([{ box: north, port: 9001, text: "an operator has it restarted" }]);
+    expect(view.events).toMatchObject([
+      { box: north, port: 9001, text: `9001 on ${north}: restarted by an operator` },
+    ]);
   });
 
-  it("to restart that nobody hears is refused, audited as tried, and no event says that it happened", async () => {
+  it("to restart that no agent receives is refused, audited, and creates no event", async () => {
     const { edge, fleet, north } = stage();
     const answer = await edge(`/admin/boxes/${north}/servers/9000/restart`, POST);
     expect(answer.status).toBe(503);
@@ -201,29 +206,29 @@ describe("an order", () => {
     expect((await errorOf(answer)).code).toBe("no_box");
     expect(await audited(edge, `${north}:9000`)).toMatchObject([{ action: "server.restart" }]);
     expect((await fleet.state([north])).events).toEqual([]);
-    // It isn't kept either: a box that comes back isn't restarted an hour later.
+    // It isn't stored either: a box that comes back isn't restarted an hour later.
     const agent = await linked(fleet, north);
     await fleet.revoke("key-a");
     await untilHolds(() => expect(agent.frames.map(({ t }) => t)).toEqual(["revoke"]));
   });
 });
 
-describe("where the audit can't be written", () => {
+describe("if the audit can't be written", () => {
   it.each(["boxes/NORTH/drain", "boxes/NORTH/resume", "boxes/NORTH/servers/9000/restart", "alerts/test"])(
-    "nothing is done of %s, and who wanted it is told so",
+    "%s is not executed, and the answer is an error",
     async (path) => {
-      const asked: string[] = [];
+      const executed: string[] = [];
       const note = (): never => {
         throw new Error("the registry is reset");
       };
       const registry = { getByName: () => ({ note }) } as unknown as Bindings["KEY_REGISTRY"];
       const { edge, north } = stage(
         {},
-        () => ({ order: () => asked.push("order"), testAlert: () => asked.push("testAlert") }),
+        () => ({ command: () => executed.push("command"), testAlert: () => executed.push("testAlert") }),
         { KEY_REGISTRY: registry },
       );
       expect((await edge(`/admin/${path.replace("NORTH", north)}`, POST)).status).toBe(500);
-      expect(asked).toEqual([]);
+      expect(executed).toEqual([]);
     },
   );
 });
@@ -231,7 +236,7 @@ describe("where the audit can't be written", () => {
 describe("POST /admin/alerts/test", () => {
   async function withWebhook(url: string, status = 200) {
     const { edge, fleet } = stage();
-    const sent = standIn(() => new Response(null, { status }));
+    const sent = fakeFetch(() => new Response(null, { status }));
     await runInDurableObject(fleet, (instance) => {
       Object.assign(instance, { env: { ...env, ALERT_WEBHOOK_URL: url } });
     });
@@ -241,7 +246,7 @@ describe("POST /admin/alerts/test", () => {
     return { answer, sent };
   }
 
-  it("posts one message, and says that it was delivered", async () => {
+  it("posts one message, and reports its delivery", async () => {
     const { answer, sent } = await withWebhook(HOOK);
     expect([answer.status, await answer.json()]).toEqual([200, { delivered: true }]);
     expect(sent.map(({ method, url }) => `${method} ${url.href}`)).toEqual([`POST ${HOOK}`]);
@@ -251,7 +256,7 @@ describe("POST /admin/alerts/test", () => {
     });
   });
 
-  it("says that the message was refused, and keeps the address to itself", async () => {
+  it("reports that the message was refused, without the URL", async () => {
     const { answer, sent } = await withWebhook(HOOK, 404);
     expect([answer.status, sent.length]).toEqual([502, 1]);
     const { code, message } = await errorOf(answer);
@@ -260,7 +265,7 @@ describe("POST /admin/alerts/test", () => {
     expect(message).not.toContain("hooks.example");
   });
 
-  it("says how to set the address where there is none", async () => {
+  it("states how to set the URL if there is none", async () => {
     const { answer, sent } = await withWebhook("");
     expect([answer.status, sent.length]).toEqual([400, 0]);
     expect((await errorOf(answer)).message).toContain("npx wrangler secret put ALERT_WEBHOOK_URL");

@@ -1,10 +1,10 @@
-// The one way to a box: the agent's own answer, or a failure with its tag. Never somebody else's page.
+// Requests to a box: the agent's own answer, or a tagged failure. Another program's page is never an answer.
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { Box } from "../../../shared/fleet.ts";
 import { originFetch, type OriginAnswer, type OriginRequest } from "../../../worker/fleet/box-fetch.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { SETTINGS } from "../support/forwarding.ts";
-import { agentAnswer, connectionLost, standIn, streamOf } from "../support/origin.ts";
+import { agentAnswer, connectionLost, fakeFetch, streamOf } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
 
 const [NORTH] = fleetOf().boxes as [Box];
@@ -19,9 +19,9 @@ const html = (status: number, headers: Record<string, string> = {}): Response =>
     headers: { "content-type": "text/html", ...headers },
   });
 
-describe("what went out", () => {
-  it("is the request, the box's token and nothing else", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+describe("a request", () => {
+  it("is sent with the box's token and no other header", async () => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     const body = new TextEncoder().encode('{"a":"é"}');
     await ask({ headers: { "content-type": "application/json", "x-isha-call": "1" }, body });
     expect(sent.length).toBe(1);
@@ -33,8 +33,8 @@ describe("what went out", () => {
     expect(sent[0]?.headers.get("x-isha-token")).toMatch(/^[0-9a-f]{64}$/);
   });
 
-  it("carries a token of this box, this secret and this direction alone", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+  it("has a token for this box, secret and direction only", async () => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     await ask();
     await ask();
     await ask({}, { ...SETTINGS, boxSecret: "another secret altogether" });
@@ -46,22 +46,22 @@ describe("what went out", () => {
     for (const token of tokens) expect(token).not.toContain(SETTINGS.boxSecret);
   });
 
-  it("passes Access where there is a service token for it", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
-    await ask({}, { ...SETTINGS, access: { clientId: "id.access", clientSecret: "words" } });
+  it("has the Access service token if one is configured", async () => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
+    await ask({}, { ...SETTINGS, access: { clientId: "id.access", clientSecret: "secret" } });
     expect(sent[0]?.headers.get("cf-access-client-id")).toBe("id.access");
-    expect(sent[0]?.headers.get("cf-access-client-secret")).toBe("words");
+    expect(sent[0]?.headers.get("cf-access-client-secret")).toBe("secret");
   });
 
-  it("goes where the environment says, else where the fleet file does", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+  it("goes to the environment's origin, else to the fleet file's", async () => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     const boxOrigins = { north: "http://127.0.0.1:8123", south: "http://127.0.0.1:9" };
     await ask({}, { ...SETTINGS, boxOrigins });
     expect(sent[0]?.url.href).toBe("http://127.0.0.1:8123/v1/x");
   });
 
-  it("goes to the path that was asked for, however the box's address is written", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+  it("goes to the requested path, however the box's address is written", async () => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     for (const north of ["http://127.0.0.1:8123/", "http://127.0.0.1:8123/old?a=1"]) {
       await ask({}, { ...SETTINGS, boxOrigins: { north } });
     }
@@ -69,11 +69,11 @@ describe("what went out", () => {
   });
 });
 
-describe("what came back is an answer", () => {
+describe("a response is an answer", () => {
   it.each([200, 400, 403, 429, 500, 502, 503, 504])(
-    "of the agent's, whatever its status: %i",
+    "if it is the agent's, whatever its status: %i",
     async (status) => {
-      standIn(() => agentAnswer("north", '{"a":1}', { status }));
+      fakeFetch(() => agentAnswer("north", '{"a":1}', { status }));
       const answer = await ask();
       expect(answer.kind).toBe("answer");
       if (answer.kind !== "answer") return;
@@ -82,12 +82,12 @@ describe("what came back is an answer", () => {
     },
   );
 
-  it("though it comes late, if its headers don't", async () => {
+  it("if its headers are in time, even if its body is late", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => {
       vi.useRealTimers();
     });
-    const sent = standIn(() => agentAnswer("north", streamOf(["slow", " text"])));
+    const sent = fakeFetch(() => agentAnswer("north", streamOf(["slow", " text"])));
     const answer = await ask({ timeoutMs: 100 });
     expect(vi.getTimerCount()).toBe(0);
     await vi.advanceTimersByTimeAsync(10_000);
@@ -96,20 +96,20 @@ describe("what came back is an answer", () => {
   });
 });
 
-describe("what came back is no answer: the box is unreachable", () => {
+describe("the box is unreachable after", () => {
   it.each<[string, () => Response]>([
-    ["a connection that wasn't made", connectionLost],
+    ["a failed connection", connectionLost],
     ["Access's redirect to its login", () => html(302, { location: "https://x.cloudflareaccess.com/login" })],
     ["a page with status 200", () => html(200)],
     ["Access's refusal", () => html(403)],
     ["the tunnel's 502", () => html(502)],
     ["the tunnel's 530", () => html(530)],
     ["a 521", () => html(521)],
-    ["JSON of another program's", () => Response.json({ choices: [] })],
+    ["another program's JSON", () => Response.json({ choices: [] })],
     ["another box's agent", () => agentAnswer("south", "{}")],
-    ["an agent without a name", () => agentAnswer("", "{}")],
+    ["an answer without an agent's name", () => agentAnswer("", "{}")],
   ])("%s", async (_, script) => {
-    standIn(script);
+    fakeFetch(script);
     const answer = await ask();
     expect(answer).toMatchObject({
       kind: "unreachable",
@@ -118,44 +118,44 @@ describe("what came back is no answer: the box is unreachable", () => {
     expect(JSON.stringify(answer)).not.toMatch(/patient|1033|lost|cloudflareaccess/);
   });
 
-  it("and what was sent with it is let go", async () => {
+  it("a response whose body is then cancelled", async () => {
     let cancelled = false;
     const endless = new ReadableStream({
       cancel() {
         cancelled = true;
       },
     });
-    standIn(() => new Response(endless, { status: 502 }));
+    fakeFetch(() => new Response(endless, { status: 502 }));
     await ask();
     expect(cancelled).toBe(true);
   });
 });
 
-describe("what came back is no answer: the way gave up waiting", () => {
+describe("the request timed out after", () => {
   it.each([504, 522, 524])("a proxy's %i", async (status) => {
-    standIn(() => html(status));
+    fakeFetch(() => html(status));
     expect(await ask()).toMatchObject({
       kind: "timeout",
       internal: expect.stringContaining(String(status)) as string,
     });
   });
 
-  it("headers that don't come in time", async () => {
+  it("headers that are late", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => {
       vi.useRealTimers();
     });
-    const sent = standIn(({ signal }) => silence(signal));
-    let told: OriginAnswer | null = null;
-    void ask({ timeoutMs: 5_000 }).then((answer) => (told = answer));
+    const sent = fakeFetch(({ signal }) => silence(signal));
+    let received: OriginAnswer | null = null;
+    void ask({ timeoutMs: 5_000 }).then((answer) => (received = answer));
     await untilHolds(() => expect(sent.length).toBe(1));
     await vi.advanceTimersByTimeAsync(4_999);
-    expect(told).toBeNull();
+    expect(received).toBeNull();
     await vi.advanceTimersByTimeAsync(1);
-    await untilHolds(() => expect(told).toMatchObject({ kind: "timeout" }));
+    await untilHolds(() => expect(received).toMatchObject({ kind: "timeout" }));
   });
 
-  it("and an answer that comes after all is let go", async () => {
+  it("a response that came too late, whose body is then cancelled", async () => {
     let cancelled = false;
     const endless = new ReadableStream({
       cancel() {
@@ -163,32 +163,32 @@ describe("what came back is no answer: the way gave up waiting", () => {
       },
     });
     const { promise: late, resolve: answerNow } = Promise.withResolvers<Response>();
-    standIn(() => late);
+    fakeFetch(() => late);
     expect(await ask({ timeoutMs: 1 })).toMatchObject({ kind: "timeout" });
     answerNow(agentAnswer("north", endless));
     await untilHolds(() => expect(cancelled).toBe(true));
   });
 });
 
-it("a client that leaves takes its request with it", async () => {
+it("a client that disconnects aborts the request", async () => {
   const client = new AbortController();
-  const sent = standIn(({ signal }) => silence(signal));
-  const asked = ask({ signal: client.signal });
+  const sent = fakeFetch(({ signal }) => silence(signal));
+  const pending = ask({ signal: client.signal });
   await untilHolds(() => expect(sent.length).toBe(1));
   client.abort();
-  expect(await asked).toMatchObject({ kind: "unreachable" });
+  expect(await pending).toMatchObject({ kind: "unreachable" });
   expect(sent[0]?.signal.aborted).toBe(true);
 });
 
-/** Nothing, until the request is given up. */
+/** Never answers; rejects when the request is aborted. */
 async function silence(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(new DOMException("given up", "AbortError")));
+    signal.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError")));
   });
 }
 
 async function hmac(secret: string, text: string): Promise<string> {
-  const encode = (words: string): Uint8Array => new TextEncoder().encode(words);
+  const encode = (part: string): Uint8Array => new TextEncoder().encode(part);
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", encode(secret), algorithm, false, ["sign"]);
   const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, encode(text)));

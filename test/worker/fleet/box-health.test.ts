@@ -1,10 +1,10 @@
-// What the boxes say of themselves: asked seldom, believed only in our own shape.
+// The boxes' health: requested rarely, accepted only in our own format.
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { HEALTH_CACHE_MS, HEALTH_TIMEOUT_MS } from "../../../shared/limits.ts";
 import { bestState, fleetHealth, type BoxView } from "../../../worker/fleet/box-health.ts";
 import { twoBoxes } from "../support/fleets.ts";
 import { SETTINGS } from "../support/forwarding.ts";
-import { agentAnswer, boxOf, connectionLost, healthAnswer, standIn, type Sent } from "../support/origin.ts";
+import { agentAnswer, boxOf, connectionLost, healthAnswer, fakeFetch, type Sent } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
 
 const { boxes } = twoBoxes();
@@ -13,8 +13,8 @@ const statesOf = (views: readonly BoxView[]): (Record<string, string> | null)[] 
   views.map(({ states }) => (states === null ? null : Object.fromEntries(states)));
 
 describe("the boxes' health", () => {
-  it("is each box's own word", async () => {
-    const sent = standIn((one) =>
+  it("is what each box reports", async () => {
+    const sent = fakeFetch((one) =>
       healthAnswer(boxOf(one), { 9000: boxOf(one) === "north" ? "ready" : "loading" }),
     );
     const views = await fleetHealth(boxes, () => 0)(SETTINGS);
@@ -25,47 +25,47 @@ describe("the boxes' health", () => {
     ]);
   });
 
-  it("is kept for two seconds, and asked for again after", async () => {
+  it("is cached for two seconds, and requested again after that", async () => {
     let now = 10_000;
-    const sent = standIn((one) => healthAnswer(boxOf(one), { 9000: "ready" }));
-    const look = fleetHealth(boxes, () => now);
-    await look(SETTINGS);
+    const sent = fakeFetch((one) => healthAnswer(boxOf(one), { 9000: "ready" }));
+    const health = fleetHealth(boxes, () => now);
+    await health(SETTINGS);
     now += HEALTH_CACHE_MS - 1;
-    await look(SETTINGS);
+    await health(SETTINGS);
     expect(sent.length).toBe(2);
     now += 1;
-    await look(SETTINGS);
+    await health(SETTINGS);
     expect(sent.length).toBe(4);
   });
 
   it.each<[string, (sent: Sent) => Response]>([
     ["can't be reached", connectionLost],
     ["has another program's page", () => Response.json({ box: "north", version: "1", servers: [] })],
-    ["says no JSON", () => agentAnswer("north", "<html>")],
-    ["says something else", () => agentAnswer("north", '{"status":"ok"}')],
-    ["says a state that there isn't", () => healthAnswer("north", { 9000: "splendid" })],
-  ])("is unknown of a box that %s, and the others' stays known", async (_, script) => {
-    standIn((one) => (boxOf(one) === "north" ? script(one) : healthAnswer("south", { 9000: "ready" })));
+    ["sends no JSON", () => agentAnswer("north", "<html>")],
+    ["sends something else", () => agentAnswer("north", '{"status":"ok"}')],
+    ["sends an unknown state", () => healthAnswer("north", { 9000: "splendid" })],
+  ])("is unknown for a box that %s, and known for the others", async (_, script) => {
+    fakeFetch((one) => (boxOf(one) === "north" ? script(one) : healthAnswer("south", { 9000: "ready" })));
     expect(statesOf(await fleetHealth(boxes, () => 0)(SETTINGS))).toEqual([null, { 9000: "ready" }]);
   });
 
   it.each<[string, (onSilence: () => void) => Response | Promise<Response>]>([
     ["never answers", silent],
     ["stops in the middle of its answer", (onSilence) => agentAnswer("north", halfAnAnswer(onSilence))],
-  ])("is unknown of a box that %s, HEALTH_TIMEOUT_MS after it fell silent", async (_, script) => {
+  ])("is unknown for a box that %s, HEALTH_TIMEOUT_MS after it stopped", async (_, script) => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => {
       vi.useRealTimers();
     });
     let isSilent = false;
-    const sent = standIn((one) =>
+    const sent = fakeFetch((one) =>
       boxOf(one) === "north"
         ? script(() => void (isSilent = true))
         : healthAnswer("south", { 9000: "ready" }),
     );
     let views: readonly BoxView[] | null = null;
     void fleetHealth(boxes, () => 0)(SETTINGS).then((seen) => (views = seen));
-    // The other box has answered: one wait is left.
+    // The other box has answered, so one timer is left.
     await untilHolds(() => expect([isSilent, sent.length, vi.getTimerCount()]).toEqual([true, 2, 1]));
     await vi.advanceTimersByTimeAsync(HEALTH_TIMEOUT_MS - 1);
     expect(views).toBeNull();
@@ -97,11 +97,11 @@ describe("the best state of several servers", () => {
     ["down", { 9001: "down" }, {}],
     ["down", { 9000: "ready" }, { 9000: "ready" }],
     ["down", null, null],
-  ])("is %s of %j and %j", (best, first, second) => {
+  ])("is %s for %j and %j", (best, first, second) => {
     expect(bestState(views(first, second), of9001)).toBe(best);
   });
 
-  it("of none is down", () => {
+  it("without a match is down", () => {
     expect(bestState(views({ 9001: "ready" }, { 9001: "ready" }), () => false)).toBe("down");
   });
 });
@@ -111,12 +111,12 @@ async function silent(onSilence: () => void): Promise<never> {
   return new Promise(() => {});
 }
 
-/** Its beginning, and then nothing. */
+/** The beginning of an answer, and then nothing. */
 function halfAnAnswer(onSilence: () => void): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       start: (controller) => controller.enqueue(new TextEncoder().encode('{"box":"north","version":')),
-      // More is asked for: the beginning has been read.
+      // More is requested, so the beginning has been read.
       async pull() {
         onSilence();
         return new Promise<void>(() => {});

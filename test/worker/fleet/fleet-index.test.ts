@@ -1,4 +1,4 @@
-// The fleet file turned for looking up.
+// The fleet file's index.
 import { describe, expect, it } from "vitest";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
 import { box, fleetOf, server } from "../support/fleets.ts";
@@ -25,13 +25,13 @@ describe("the index of a fleet", () => {
     expect(index.byAgent.has("Gamma")).toBe(false);
   });
 
-  it("has the first box's where several fit", () => {
+  it("has the first box's entry if several match", () => {
     expect(index.byPort.get(9001)?.description).toBe("the first");
     expect(index.byAgent.get("alpha")?.server.description).toBe("the first");
     expect(index.byModel.get("model-9001")?.[0]?.description).toBe("the first");
   });
 
-  it("knows the default server", () => {
+  it("has the default server", () => {
     expect(index.defaultServer.port).toBe(9000);
   });
 });

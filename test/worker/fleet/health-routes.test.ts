@@ -1,8 +1,8 @@
-// Whether the service can do its work, told to anyone.
+// The public health routes: whether the service can do its work.
 import { describe, expect, it } from "vitest";
 import { captureLog, edgeOf, errorOf } from "../support/edge.ts";
 import { box, fleetOf, server, twoBoxes } from "../support/fleets.ts";
-import { boxOf, connectionLost, healthAnswer, standIn } from "../support/origin.ts";
+import { boxOf, connectionLost, healthAnswer, fakeFetch } from "../support/origin.ts";
 
 const ALL_READY = { 9000: "ready", 9001: "ready", 9002: "ready" };
 
@@ -16,8 +16,8 @@ async function health(
 }
 
 describe("/healthz", () => {
-  it("is ok where every box answers and every model is ready", async () => {
-    standIn(() => healthAnswer("north", ALL_READY));
+  it("is ok if every box answers and every model is ready", async () => {
+    fakeFetch(() => healthAnswer("north", ALL_READY));
     expect(await health()).toEqual({
       status: 200,
       body: {
@@ -32,15 +32,18 @@ describe("/healthz", () => {
     ["loading", { ...ALL_READY, 9001: "loading" }, "loading"],
     ["down", { ...ALL_READY, 9001: "down" }, "down"],
     ["not announced", { 9000: "ready", 9002: "ready" }, "down"],
-  ])("is degraded, and a 200, where a model is %s", async (_, states, told) => {
-    standIn(() => healthAnswer("north", states));
+  ])("is degraded with status 200 if a model is %s", async (_, states, state) => {
+    fakeFetch(() => healthAnswer("north", states));
     const { status, body } = await health();
     expect(status).toBe(200);
-    expect(body).toMatchObject({ status: "degraded", models: { "Model-9000": "ready", "Model-9001": told } });
+    expect(body).toMatchObject({
+      status: "degraded",
+      models: { "Model-9000": "ready", "Model-9001": state },
+    });
   });
 
-  it("is degraded where one of two boxes is gone, though the other serves everything", async () => {
-    standIn((one) => (boxOf(one) === "north" ? connectionLost() : healthAnswer("south", ALL_READY)));
+  it("is degraded if one of two boxes is unreachable, even if the other serves everything", async () => {
+    fakeFetch((one) => (boxOf(one) === "north" ? connectionLost() : healthAnswer("south", ALL_READY)));
     const { status, body } = await health(twoBoxes());
     expect(status).toBe(200);
     expect(body).toMatchObject({
@@ -50,9 +53,9 @@ describe("/healthz", () => {
     });
   });
 
-  it("says that a drained box isn't up, though its agent answers and the other box serves everything", async () => {
+  it("shows a drained box as down, even if its agent answers and the other box serves everything", async () => {
     const drained = { 9000: "down", 9001: "down", 9002: "down" };
-    standIn((one) => healthAnswer(boxOf(one), boxOf(one) === "north" ? drained : ALL_READY));
+    fakeFetch((one) => healthAnswer(boxOf(one), boxOf(one) === "north" ? drained : ALL_READY));
     const { status, body } = await health(twoBoxes());
     expect(status).toBe(200);
     expect(body).toMatchObject({
@@ -62,40 +65,40 @@ describe("/healthz", () => {
     });
   });
 
-  it("says of a drained box that is the only one that nothing is served", async () => {
-    standIn(() => healthAnswer("north", { 9000: "down", 9001: "down", 9002: "down" }));
+  it("is down if the only box is drained", async () => {
+    fakeFetch(() => healthAnswer("north", { 9000: "down", 9001: "down", 9002: "down" }));
     const { status, body } = await health(fleetOf(), "?require=all");
     expect(status).toBe(503);
     expect(body).toMatchObject({ status: "down", boxes: { north: "down" } });
   });
 
-  it("is ok where a replica is down: its model isn't", async () => {
+  it("is ok if a replica is down but its model isn't", async () => {
     const replicas = fleetOf({
       boxes: [box("north", [server(9000), server(9001, { model: "Model-9000", agents: ["Alpha"] })])],
     });
-    standIn(() => healthAnswer("north", { 9000: "ready", 9001: "down" }));
+    fakeFetch(() => healthAnswer("north", { 9000: "ready", 9001: "down" }));
     expect((await health(replicas)).body).toMatchObject({ status: "ok" });
     expect((await health(replicas, "?require=Alpha")).status).toBe(200);
   });
 
-  it("is down where no model is ready", async () => {
-    standIn(() => healthAnswer("north", { 9000: "down", 9001: "loading" }));
+  it("is down if no model is ready", async () => {
+    fakeFetch(() => healthAnswer("north", { 9000: "down", 9001: "loading" }));
     expect((await health()).body).toMatchObject({ status: "down", boxes: { north: "up" } });
   });
 
-  it("is down, and a 503, where no box answers", async () => {
-    standIn(connectionLost);
+  it("is down with status 503 if no box answers", async () => {
+    fakeFetch(connectionLost);
     const { status, body } = await health(twoBoxes());
     expect(status).toBe(503);
     expect(body).toMatchObject({ status: "down", boxes: { north: "unreachable", south: "unreachable" } });
     expect(JSON.stringify(body)).not.toMatch(/lost|example/);
   });
 
-  it("asks the boxes once for many who look", async () => {
+  it("sends one request to the boxes for many callers", async () => {
     captureLog();
-    const sent = standIn(() => healthAnswer("north", ALL_READY));
+    const sent = fakeFetch(() => healthAnswer("north", ALL_READY));
     const edge = edgeOf(fleetOf());
-    for (let look = 0; look < 5; look += 1) await edge("/healthz");
+    for (let times = 0; times < 5; times += 1) await edge("/healthz");
     await edge("/v1/models");
     expect(sent.length).toBe(1);
   });
@@ -105,9 +108,9 @@ describe("/healthz?require", () => {
   const states = { 9000: "ready", 9001: "ready", 9002: "loading" };
 
   it.each(["Alpha", "alpha", " ALPHA ", "Default", "Alpha,default", "Alpha,Alpha"])(
-    "is a 200 where what it names is served: '%s'",
+    "has status 200 if the named agent types are served: '%s'",
     async (names) => {
-      standIn(() => healthAnswer("north", states));
+      fakeFetch(() => healthAnswer("north", states));
       const { status, body } = await health(fleetOf(), `?require=${encodeURIComponent(names)}`);
       expect(status).toBe(200);
       expect(body).not.toHaveProperty("missing");
@@ -119,41 +122,41 @@ describe("/healthz?require", () => {
     ["Alpha,beta", ["Beta"]],
     ["all", ["Beta"]],
     ["ALL", ["Beta"]],
-  ])("is a 503 that says what isn't served: '%s'", async (names, missing) => {
-    standIn(() => healthAnswer("north", states));
+  ])("has status 503 and names what isn't served: '%s'", async (names, missing) => {
+    fakeFetch(() => healthAnswer("north", states));
     const { status, body } = await health(fleetOf(), `?require=${names}`);
     expect(status).toBe(503);
     expect(body).toMatchObject({ status: "degraded", missing });
   });
 
-  it("of everything is a 200 where everything is served", async () => {
-    standIn(() => healthAnswer("north", ALL_READY));
+  it("=all has status 200 if everything is served", async () => {
+    fakeFetch(() => healthAnswer("north", ALL_READY));
     expect((await health(fleetOf(), "?require=all")).status).toBe(200);
   });
 
-  it("of nothing is no question", async () => {
-    standIn(() => healthAnswer("north", states));
+  it("without a value requires nothing", async () => {
+    fakeFetch(() => healthAnswer("north", states));
     expect((await health(fleetOf(), "?require=")).status).toBe(200);
   });
 
-  it.each(["Nobody", "Alpha,Nobody", ",", "Model-9001"])(
-    "is a 400 that lists those there are where it names another: '%s'",
+  it.each(["Unknown", "Alpha,Unknown", ",", "Model-9001"])(
+    "with an unknown name has status 400 and lists the known ones: '%s'",
     async (names) => {
       captureLog();
-      standIn(() => healthAnswer("north", ALL_READY));
+      fakeFetch(() => healthAnswer("north", ALL_READY));
       const answer = await edgeOf(fleetOf())(`/healthz?require=${names}`, { key: null });
       expect(answer.status).toBe(400);
       const error = await errorOf(answer);
       expect(error).toMatchObject({ code: "invalid_request", param: "require" });
       for (const name of ["Alpha", "Beta", "Default", "all"]) expect(error.message).toContain(name);
-      expect(error.message).not.toContain("Nobody");
+      expect(error.message).not.toContain("Unknown");
     },
   );
 });
 
 describe("/livez", () => {
-  it("is the edge alone: it asks nobody", async () => {
-    const sent = standIn(connectionLost);
+  it("is answered by the edge alone, without a request to a box", async () => {
+    const sent = fakeFetch(connectionLost);
     const answer = await edgeOf(fleetOf())("/livez", { key: null });
     expect(answer.status).toBe(200);
     expect(await answer.json()).toEqual({ status: "ok" });

@@ -1,4 +1,4 @@
-// What an isolate knows of the boxes: how old it may be, who waits for it, and what goes on without it.
+// An isolate's fleet snapshot: how old it may be, which calls wait for it, and what happens without it.
 import { describe, expect, it } from "vitest";
 import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
@@ -58,53 +58,53 @@ const reportOf = (...agents: Partial<LinkedAgent>[]): BoxReport => ({
   agents: agents.map((more) => ({ ...AGENT, ...more })),
 });
 
-/** An isolate with a clock of the test's, and an object that answers when the test says so. */
+/** An isolate with the test's clock, and an object that answers when the test makes it. */
 function isolate() {
   let now = 1_000_000;
-  const questions: PromiseWithResolvers<readonly BoxReport[]>[] = [];
+  const requests: PromiseWithResolvers<readonly BoxReport[]>[] = [];
   const later: Promise<unknown>[] = [];
-  const live = new SnapshotCache(() => now);
-  const asking = {
+  const cache = new SnapshotCache(() => now);
+  const source = {
     boxes: () => {
-      const question = Promise.withResolvers<readonly BoxReport[]>();
-      questions.push(question);
-      return question.promise;
+      const request = Promise.withResolvers<readonly BoxReport[]>();
+      requests.push(request);
+      return request.promise;
     },
     waitUntil: (work: Promise<unknown>) => void later.push(work),
   };
   return {
-    live,
-    questions,
+    cache,
+    requests,
     pass: (ms: number) => void (now += ms),
-    look: async () => live.read(asking),
+    read: async () => cache.read(source),
     /** Whether a call would have to wait. */
-    waits: () => live.read(asking) instanceof Promise,
+    waits: () => cache.read(source) instanceof Promise,
     async answer(reports: readonly BoxReport[] = [reportOf({})]) {
-      questions.at(-1)?.resolve(reports);
+      requests.at(-1)?.resolve(reports);
       await Promise.all(later);
     },
     async fail() {
-      questions.at(-1)?.reject(new Error("gone"));
+      requests.at(-1)?.reject(new Error("gone"));
       await Promise.all(later);
     },
   };
 }
 
-/** One that was told a time ago. */
-async function told() {
+/** An isolate whose snapshot was refreshed a moment ago. */
+async function refreshed() {
   const one = isolate();
-  const looking = one.look();
+  const reading = one.read();
   await one.answer();
-  await looking;
+  await reading;
   return one;
 }
 
-describe("an isolate's view of the fleet", () => {
-  it("is waited for by the first call, and is what the boxes said", async () => {
+describe("an isolate's snapshot", () => {
+  it("is awaited by the first call, and has what the boxes reported", async () => {
     const one = isolate();
-    const looking = one.look();
+    const reading = one.read();
     await one.answer();
-    const seen = await looking;
+    const seen = await reading;
     expect(seen.fresh).toBe(true);
     expect(seen.boxes.get("north")?.servers.get(9001)).toEqual({
       state: "ready",
@@ -115,61 +115,61 @@ describe("an isolate's view of the fleet", () => {
     });
   });
 
-  it("is used for two seconds with nobody asked", async () => {
-    const one = await told();
+  it("is used for two seconds without a request", async () => {
+    const one = await refreshed();
     one.pass(2_000);
     expect(one.waits()).toBe(false);
-    expect((await one.look()).fresh).toBe(true);
-    expect(one.questions).toHaveLength(1);
+    expect((await one.read()).fresh).toBe(true);
+    expect(one.requests).toHaveLength(1);
   });
 
-  it("is used up to ten seconds old while one question is asked beside, and no call is refused on it", async () => {
-    const one = await told();
+  it("is used up to ten seconds old while one request refreshes it, and no call is refused because of it", async () => {
+    const one = await refreshed();
     one.pass(2_001);
     for (let call = 0; call < 5; call += 1) {
       expect(one.waits()).toBe(false);
-      expect((await one.look()).fresh).toBe(false);
+      expect((await one.read()).fresh).toBe(false);
     }
-    expect(one.questions).toHaveLength(2);
+    expect(one.requests).toHaveLength(2);
     await one.answer([]);
-    expect(await one.look()).toEqual({ boxes: new Map(), fresh: true });
+    expect(await one.read()).toEqual({ boxes: new Map(), fresh: true });
   });
 
-  it("older than that is waited for, by one call at a time, for 100 ms", async () => {
-    const one = await told();
+  it("older than that is awaited, by one call at a time, for 100 ms", async () => {
+    const one = await refreshed();
     one.pass(10_001);
-    const looking = one.look();
+    const reading = one.read();
     expect(one.waits()).toBe(false);
-    // Nobody answers: the call goes by the fleet file.
-    expect(await looking).toBe(UNKNOWN_FLEET);
-    expect(one.questions).toHaveLength(2);
+    // No answer: the call follows the fleet file.
+    expect(await reading).toBe(UNKNOWN_FLEET);
+    expect(one.requests).toHaveLength(2);
     await one.answer();
-    expect((await one.look()).fresh).toBe(true);
+    expect((await one.read()).fresh).toBe(true);
   });
 
-  it("is asked for again a second after a question that failed, and five after one that was lost", async () => {
+  it("is requested again a second after a request that failed, and five after one that was lost", async () => {
     const one = isolate();
-    const looking = one.look();
+    const reading = one.read();
     await one.fail();
-    expect(await looking).toBe(UNKNOWN_FLEET);
-    expect(await one.look()).toBe(UNKNOWN_FLEET);
-    expect(one.questions).toHaveLength(1);
+    expect(await reading).toBe(UNKNOWN_FLEET);
+    expect(await one.read()).toBe(UNKNOWN_FLEET);
+    expect(one.requests).toHaveLength(1);
     one.pass(1_000);
-    void one.look();
-    expect(one.questions).toHaveLength(2);
+    void one.read();
+    expect(one.requests).toHaveLength(2);
     one.pass(4_999);
-    void one.look();
-    expect(one.questions).toHaveLength(2);
+    void one.read();
+    expect(one.requests).toHaveLength(2);
     one.pass(1);
-    void one.look();
-    expect(one.questions).toHaveLength(3);
+    void one.read();
+    expect(one.requests).toHaveLength(3);
   });
 
-  it("counts the calls that were sent since", async () => {
-    const one = await told();
-    one.live.sent("north", 9001);
-    one.live.sent("north", 9001);
-    expect((await one.look()).boxes.get("north")?.servers.get(9001)?.sent).toBe(2);
+  it("counts the calls that were sent since then", async () => {
+    const one = await refreshed();
+    one.cache.sent("north", 9001);
+    one.cache.sent("north", 9001);
+    expect((await one.read()).boxes.get("north")?.servers.get(9001)?.sent).toBe(2);
   });
 });
 
@@ -178,13 +178,13 @@ describe("a box", () => {
     fleetSnapshot([reportOf(...agents)]).boxes.get("north");
   const draining = { ...SNAPSHOT, draining: true };
 
-  it("is unknown with no agent linked, one that said nothing yet, or one that has been silent", () => {
+  it("is unknown if no agent is linked, or its agent has sent no snapshot yet or is silent", () => {
     expect(boxOf()).toBeUndefined();
     expect(boxOf({ snapshot: null })).toBeUndefined();
     expect(boxOf({ lastSeenAgoMs: LINK_SILENT_MS })).toBeUndefined();
   });
 
-  it("goes by the agent that takes calls while another one leaves", () => {
+  it("is described by the agent that takes calls while another one shuts down", () => {
     const other = { ...SNAPSHOT, servers: [{ ...SERVER, busy: 4 }] };
     expect(boxOf({ snapshot: draining }, { epoch: "e2", snapshot: other })).toMatchObject({
       draining: false,
@@ -192,16 +192,16 @@ describe("a box", () => {
     expect(boxOf({ leaving: true }, { epoch: "e2", snapshot: other })?.servers.get(9001)?.free).toBe(0);
   });
 
-  it("drains where every agent of it does", () => {
+  it("drains if all its agents do", () => {
     expect(boxOf({ snapshot: draining })?.draining).toBe(true);
     expect(boxOf({ leaving: true })?.draining).toBe(true);
   });
 
-  it("that an operator drained drains, whatever its agent says, and where none is linked", () => {
-    const heldBox = (...agents: Partial<LinkedAgent>[]) =>
+  it("that an operator drained drains, whatever its agent reports, and without a linked agent", () => {
+    const drainedBox = (...agents: Partial<LinkedAgent>[]) =>
       fleetSnapshot([{ ...reportOf(...agents), drained: true }]).boxes.get("north");
-    expect(heldBox({ snapshot: SNAPSHOT })?.draining).toBe(true);
-    expect(heldBox()).toEqual({ draining: true, servers: new Map() });
+    expect(drainedBox({ snapshot: SNAPSHOT })?.draining).toBe(true);
+    expect(drainedBox()).toEqual({ draining: true, servers: new Map() });
   });
 
   it("has no server that its agent didn't announce", () => {

@@ -1,4 +1,4 @@
-// The fleet as operators see it: the fleet file's boxes and servers, with what their agents said and no more.
+// The operators' view of the fleet: the fleet file's boxes and servers, with what their agents reported.
 import { describe, expect, it } from "vitest";
 import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
 import { FleetView, type FleetState } from "../../../shared/fleet-view.ts";
@@ -12,12 +12,12 @@ import { fleetOf, twoBoxes } from "../support/fleets.ts";
 
 const NOW = 1_800_000_000_000;
 
-function said(more: Readonly<Record<string, unknown>> = {}): Snapshot {
+function snapshotOf(more: Readonly<Record<string, unknown>> = {}): Snapshot {
   return readSnapshot(1, { servers: [linkServer(9000), linkServer(9001), linkServer(9002)], ...more });
 }
 
 function agent(more: Partial<LinkedAgent> = {}): LinkedAgent {
-  return linkedAgent({ ports: [9000, 9001, 9002], models: [], snapshot: said(), ...more });
+  return linkedAgent({ ports: [9000, 9001, 9002], models: [], snapshot: snapshotOf(), ...more });
 }
 
 const report = (agents: readonly LinkedAgent[], lastSeenAgoMs = 1_000, box = "north"): BoxReport => ({
@@ -27,7 +27,7 @@ const report = (agents: readonly LinkedAgent[], lastSeenAgoMs = 1_000, box = "no
   agents,
 });
 
-const words = (reports: readonly BoxReport[], more: Partial<FleetState> = {}): FleetState => ({
+const stateOf = (reports: readonly BoxReport[], more: Partial<FleetState> = {}): FleetState => ({
   reports,
   since: {},
   events: [],
@@ -37,13 +37,13 @@ const words = (reports: readonly BoxReport[], more: Partial<FleetState> = {}): F
   ...more,
 });
 
-/** As a console reads it: by the contract's schema. */
+/** Parsed by the contract's schema, as a console does. */
 const viewOf = (
   reports: readonly BoxReport[],
   more: Partial<FleetState> = {},
   fleet = fleetOf(),
   now = NOW,
-) => FleetView.parse(fleetView(words(reports, more), indexFleet(fleet), now));
+) => FleetView.parse(fleetView(stateOf(reports, more), indexFleet(fleet), now));
 
 const UNKNOWN = {
   state: "unknown",
@@ -58,7 +58,7 @@ const UNKNOWN = {
 };
 
 describe("a box", () => {
-  it("that speaks is shown by its own words, with budget and agent types from the fleet file", () => {
+  it("that reports is shown with its own figures, and with budget and agent types from the fleet file", () => {
     const card = {
       name: "a card",
       memoryUsedGib: 7,
@@ -67,7 +67,7 @@ describe("a box", () => {
       temperatureC: 71,
       powerWatts: 240,
     };
-    const snapshot = said({ gpus: [card], journal: { state: "ok", behindMs: 250 } });
+    const snapshot = snapshotOf({ gpus: [card], journal: { state: "ok", behindMs: 250 } });
     const fleet = fleetOf();
     const view = viewOf([report([agent({ snapshot })])], { since: { north: { 9000: NOW - 5_000 } } }, fleet);
     const [box] = view.boxes;
@@ -108,7 +108,7 @@ describe("a box", () => {
     expect(box?.servers[1]).toMatchObject({ agents: ["Alpha"], since: null });
   });
 
-  it("that never spoke is silent, with every server the fleet file has and no figure made up", () => {
+  it("that never reported is silent, with all servers of the fleet file and no invented figure", () => {
     const [box] = viewOf([]).boxes;
     expect(box).toMatchObject({ state: "silent", lastSeenAt: null, version: null, agents: 0, gpus: null });
     expect(box?.servers).toHaveLength(3);
@@ -118,30 +118,27 @@ describe("a box", () => {
   it.each<[string, LinkedAgent[]]>([
     ["whose link is gone", []],
     ["whose link is half open", [agent({ lastSeenAgoMs: LINK_SILENT_MS })]],
-    ["whose agent has only said hello", [agent({ snapshot: null, snapshotAgoMs: null })]],
-  ])(
-    "%s is silent since it was last heard, its last figures not shown as if they were of now",
-    (_, agents) => {
-      const [box] = viewOf([report(agents, 40_000)]).boxes;
-      expect(box).toMatchObject({ state: "silent", lastSeenAt: NOW - 40_000, version: "1.2.3", gpus: null });
-      for (const server of box?.servers ?? []) expect(server).toMatchObject(UNKNOWN);
-    },
-  );
+    ["whose agent has only sent its hello", [agent({ snapshot: null, snapshotAgoMs: null })]],
+  ])("%s is silent, with the time it was last seen and without its last figures", (_, agents) => {
+    const [box] = viewOf([report(agents, 40_000)]).boxes;
+    expect(box).toMatchObject({ state: "silent", lastSeenAt: NOW - 40_000, version: "1.2.3", gpus: null });
+    for (const server of box?.servers ?? []) expect(server).toMatchObject(UNKNOWN);
+  });
 
   it.each<[string, Partial<LinkedAgent>]>([
-    ["that an operator drained", { snapshot: said({ draining: true }) }],
-    ["whose only agent goes", { leaving: true }],
+    ["that an operator drained", { snapshot: snapshotOf({ draining: true }) }],
+    ["whose only agent shuts down", { leaving: true }],
   ])("%s is draining", (_, more) => {
     expect(viewOf([report([agent(more)])]).boxes[0]).toMatchObject({ state: "draining" });
   });
 
-  it("that an operator drained is draining before its agent has heard of it", () => {
-    const held = { ...report([agent()]), drained: true };
-    expect(viewOf([held]).boxes[0]).toMatchObject({ state: "draining" });
+  it("that an operator drained is draining before its agent has received the command", () => {
+    const drained = { ...report([agent()]), drained: true };
+    expect(viewOf([drained]).boxes[0]).toMatchObject({ state: "draining" });
   });
 
-  it("with two agents during a reload is up, by the words of the one that takes calls", () => {
-    const old = agent({ epoch: "old", leaving: true, snapshot: said({ draining: true, servers: [] }) });
+  it("with two agents during a reload is up, described by the one that takes calls", () => {
+    const old = agent({ epoch: "old", leaving: true, snapshot: snapshotOf({ draining: true, servers: [] }) });
     for (const agents of [
       [agent(), old],
       [old, agent()],
@@ -151,13 +148,13 @@ describe("a box", () => {
     }
   });
 
-  it("of no fleet file isn't shown", () => {
+  it("outside the fleet file isn't shown", () => {
     expect(viewOf([report([agent()], 0, "old")]).boxes.map(({ name, state }) => [name, state])).toEqual([
       ["north", "silent"],
     ]);
   });
 
-  it("is one of several, in the fleet file's order", () => {
+  it("comes in the fleet file's order", () => {
     const view = viewOf([report([agent({ ports: [9000] })], 0, "south")], {}, twoBoxes());
     expect(view.boxes.map(({ name, state }) => [name, state])).toEqual([
       ["north", "silent"],
@@ -167,18 +164,18 @@ describe("a box", () => {
 });
 
 describe("a server", () => {
-  it("that its agent didn't announce is unknown, and says what to look at, whatever else is said of its port", () => {
+  it("that its agent didn't announce is unknown with a reason, whatever else is stored for its port", () => {
     const [box] = viewOf([report([agent({ ports: [9000] })])], { since: { north: { 9001: NOW } } }).boxes;
     expect(box?.servers.map(({ state }) => state)).toEqual(["ready", "unknown", "unknown"]);
     expect(box?.servers[1]).toMatchObject({
       ...UNKNOWN,
-      why: "its agent has another fleet file, without this server",
+      why: "the agent's fleet file doesn't have this server",
     });
   });
 
-  it("that only the agent knows isn't shown", () => {
+  it("that only the agent has isn't shown", () => {
     const servers = [linkServer(9000), linkServer(9999)];
-    const [box] = viewOf([report([agent({ ports: [9000, 9999], snapshot: said({ servers }) })])]).boxes;
+    const [box] = viewOf([report([agent({ ports: [9000, 9999], snapshot: snapshotOf({ servers }) })])]).boxes;
     expect(box?.servers.map(({ port }) => port)).toEqual([9000, 9001, 9002]);
   });
 });
@@ -193,11 +190,11 @@ describe("traffic", () => {
     calls: number,
     byAgent: Readonly<Record<string, readonly [calls: number, tokens: number]>>,
   ) =>
-    said({
+    snapshotOf({
       traffic: { windowS: 300, byAgent: columns(byAgent), calls, failed: 1, fallbacks: 2, recoveries: 3 },
     });
 
-  it("is that of all boxes and agents together, the busiest agent type first", () => {
+  it("is the sum over all boxes and agents, the busiest agent type first", () => {
     const one = traffic(5, { Alpha: [5, 50] });
     const two = traffic(9, { Beta: [8, 8], Alpha: [1, 1] });
     const reports = [
@@ -216,7 +213,7 @@ describe("traffic", () => {
     });
   });
 
-  it("of a silent agent counts no more", () => {
+  it("of a silent agent doesn't count", () => {
     const snapshot = traffic(5, { Alpha: [5, 50] });
     expect(viewOf([report([agent({ snapshot, lastSeenAgoMs: LINK_SILENT_MS })])]).traffic).toEqual({
       windowS: 0,
@@ -228,18 +225,19 @@ describe("traffic", () => {
   });
 });
 
-describe("what is news to a console", () => {
+describe("a change for a console", () => {
   const view = viewOf([report([agent()])]);
-  /** The same fleet, seen later; heard so long before that. */
+  /** The same fleet, viewed later and last seen the given time before. */
   const later = (ms: number, lastSeenAgoMs: number) =>
     viewOf([report([agent()], lastSeenAgoMs)], {}, fleetOf(), NOW + ms);
 
-  it("isn't the time, nor how two clocks and the way between them differ", () => {
+  it("isn't the time of the view, nor the jitter of two clocks and the network", () => {
     expect(hasChanged(view, later(500, 1_500))).toBe(false);
-    for (const jitterMs of [-40, -1, 1, 40]) expect(hasChanged(view, later(500, 1_500 + jitterMs))).toBe(false);
+    for (const jitterMs of [-40, -1, 1, 40])
+      expect(hasChanged(view, later(500, 1_500 + jitterMs))).toBe(false);
   });
 
-  it("is that a box was heard since, once it matters", () => {
+  it("is a later time at which a box was seen, from a few seconds on", () => {
     expect(hasChanged(view, later(10_000, 200))).toBe(true);
     expect(hasChanged(viewOf([]), view)).toBe(true);
   });
@@ -247,10 +245,14 @@ describe("what is news to a console", () => {
   it.each<[string, readonly BoxReport[], Partial<FleetState>]>([
     [
       "a server's state",
-      [report([agent({ snapshot: said({ servers: [linkServer(9000, { state: "down" })] }) })])],
+      [report([agent({ snapshot: snapshotOf({ servers: [linkServer(9000, { state: "down" })] }) })])],
       {},
     ],
-    ["a figure", [report([agent({ snapshot: said({ servers: [linkServer(9000, { busy: 2 })] }) })])], {}],
+    [
+      "a figure",
+      [report([agent({ snapshot: snapshotOf({ servers: [linkServer(9000, { busy: 2 })] }) })])],
+      {},
+    ],
     ["a box that falls silent", [report([], 31_000)], {}],
     [
       "an event",

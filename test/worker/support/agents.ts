@@ -1,4 +1,4 @@
-// An agent's side of the link for a test: a real WebSocket into the real fleet object, and what came over it.
+// The agent's side of the link for tests: a real WebSocket into the real fleet object, and the frames that it received.
 import { env } from "cloudflare:workers";
 import { expect, onTestFinished } from "vitest";
 import type { LinkedAgent } from "../../../shared/box-report.ts";
@@ -15,21 +15,21 @@ import { untilHolds } from "./until.ts";
 
 export type FleetStub = DurableObjectStub<Fleet>;
 
-/** The edge's fleet file, as far as the object knows it. */
+/** Hash of the edge's fleet file, as the object knows it. */
 export const FLEET_HASH = "f".repeat(64);
 
-/** A fleet object of this test alone. */
+/** A fleet object that no other test uses. */
 export function newFleet(): FleetStub {
   return env.FLEET.getByName(`test-${crypto.randomUUID()}`);
 }
 
 export interface Agent {
   readonly frames: EdgeFrame[];
-  /** Code and words of the close frame, once there is one. */
+  /** Code and reason of the close frame, once it has arrived. */
   readonly closed: { code: number; reason: string }[];
   readonly raw: string[];
   send(frame: unknown): void;
-  /** As it is, whatever it is. */
+  /** Sends a frame unchanged. */
   sendRaw(frame: string | ArrayBuffer): void;
   close(code?: number, reason?: string): void;
 }
@@ -63,7 +63,7 @@ export async function dial(fleet: FleetStub, box = "north"): Promise<Agent> {
   return agentOn(webSocket);
 }
 
-/** An agent that has said hello and was heard. */
+/** An agent whose hello the object has handled. */
 export async function linked(fleet: FleetStub, box = "north", epoch = "epoch-1"): Promise<Agent> {
   const agent = await dial(fleet, box);
   agent.send(hello({ box, epoch }));
@@ -131,14 +131,14 @@ export function snapshot(seq: number, more: Readonly<Record<string, unknown>> = 
   };
 }
 
-/** A snapshot as the edge has read it. */
+/** A snapshot as the edge parses it. */
 export function readSnapshot(seq: number, more: Readonly<Record<string, unknown>> = {}): Snapshot {
   const frame = AgentFrame.parse(snapshot(seq, more));
   if (frame.t !== "snapshot") throw new Error("no snapshot");
   return frame;
 }
 
-/** An agent as the fleet object tells of it: heard a second ago, linked for a minute. */
+/** An agent as the fleet object reports it: seen a second ago, linked for a minute. */
 export function linkedAgent(more: Partial<LinkedAgent> = {}): LinkedAgent {
   return {
     epoch: "epoch-1",

@@ -8,24 +8,24 @@ import { box, fleetOf, server } from "./fleets.ts";
 export interface Stage {
   readonly edge: Edge;
   readonly fleet: FleetStub;
-  /** A name that no other test's box has: the audit is the deployment's. */
+  /** A box name that no other test uses: all tests share the deployment's audit. */
   readonly north: string;
 }
 
 /**
- * @param answers stands in for the fleet object where the edge asks it
- * @param others stand in for other objects
+ * @param fakeFetch replaces the fleet object's RPC methods for the edge
+ * @param others replace other bindings
  */
 export function stage(
   more: Partial<FleetInput> = {},
-  answers?: (fleet: FleetStub) => object,
+  fakeFetch?: (fleet: FleetStub) => object,
   others: Partial<Bindings> = {},
 ): Stage {
   captureLog();
   const fleet = newFleet();
   const north = `box-${crypto.randomUUID()}`;
-  const asked = answers?.(fleet) ?? fleet;
-  const FLEET = { getByName: () => asked } as unknown as Bindings["FLEET"];
+  const object = fakeFetch?.(fleet) ?? fleet;
+  const FLEET = { getByName: () => object } as unknown as Bindings["FLEET"];
   const boxes = [box(north, [server(9000), server(9001, { agents: ["Alpha"] })])];
   return { edge: edgeOf(fleetOf({ boxes, ...more }), { bindings: { FLEET, ...others } }), fleet, north };
 }

@@ -1,15 +1,15 @@
-// What wakes somebody: one message when it begins to count, one when it is over, none in between.
+// The alarms: one message when an alarm is raised, one when it has recovered, none in between.
 import { describe, expect, it } from "vitest";
 import {
   ADVICE,
   ALARM_AFTER_MS,
   BEHIND_MS,
   CALM_MS,
+  evaluate,
   HOT_C,
   LOOP_WINDOW_MS,
-  look,
   NO_ALARMS,
-  raised,
+  raisedAlarms,
   type AlarmState,
   type WatchedBox,
 } from "../../../../worker/fleet/alarms/conditions.ts";
@@ -36,113 +36,109 @@ function boxOf(now: number, more: Partial<WatchedBox> = {}): WatchedBox {
   };
 }
 
-/** Looks every five seconds at what a box says at that time; what was told, with when after the start. */
+/** Evaluates a box's status every five seconds; returns the messages, each with its time after the start. */
 function watch(
   forMs: number,
-  said: (atMs: number) => Partial<WatchedBox>,
+  statusAt: (atMs: number) => Partial<WatchedBox>,
   from: AlarmState = NO_ALARMS,
-): { told: string[]; state: AlarmState } {
+): { messages: string[]; state: AlarmState } {
   let state = from;
-  const told: string[] = [];
+  const messages: string[] = [];
   for (let at = 0; at <= forMs; at += STEP_MS) {
-    const seen = look(state, [boxOf(START + at, said(at))], START + at);
-    state = seen.state;
-    told.push(...seen.news.map((one) => `${at / 1000} s: ${one.id} ${one.state}`));
+    const result = evaluate(state, [boxOf(START + at, statusAt(at))], START + at);
+    state = result.state;
+    messages.push(...result.messages.map((one) => `${at / 1000} s: ${one.id} ${one.state}`));
   }
-  return { told, state };
+  return { messages, state };
 }
 
 const server = (more: Partial<WatchedBox["servers"][number]>): Partial<WatchedBox> => ({
   servers: [{ ...SERVER, ...more }],
 });
 
-describe("an alarm is told once when it counts, and once when it is over", () => {
-  it("a box that says nothing for a minute", () => {
+describe("an alarm has one message when it is raised and one when it has recovered:", () => {
+  it("a box that doesn't report for a minute", () => {
     const silent = (at: number): Partial<WatchedBox> =>
       at > 10_000 && at < 120_000 ? { lastSeenAt: START + 10_000 } : {};
-    expect(watch(300_000, silent).told).toEqual([
+    expect(watch(300_000, silent).messages).toEqual([
       "70 s: box-silent:north raised",
       "135 s: box-silent:north recovered",
     ]);
   });
 
-  it("a box that was never heard of, a minute after the first look", () => {
+  it("a box that has never reported, a minute after the first evaluation", () => {
     const never = { lastSeenAt: null, reporting: false, servers: [] };
-    expect(watch(120_000, () => never).told).toEqual(["60 s: box-silent:north raised"]);
+    expect(watch(120_000, () => never).messages).toEqual(["60 s: box-silent:north raised"]);
   });
 
   it.each(["down", "loading", "stalled"] as const)("a server that is %s for two minutes", (state) => {
-    const told = watch(300_000, (at) => (at >= 10_000 && at < 200_000 ? server({ state }) : {})).told;
-    expect(told).toEqual(["130 s: not-ready:north:9001 raised", "215 s: not-ready:north:9001 recovered"]);
+    const { messages } = watch(300_000, (at) => (at >= 10_000 && at < 200_000 ? server({ state }) : {}));
+    expect(messages).toEqual(["130 s: not-ready:north:9001 raised", "215 s: not-ready:north:9001 recovered"]);
   });
 
-  it("a server that is slow for a minute, with the cause in its words", () => {
+  it("a server that is slow for a minute, with its reason in the text", () => {
     let state = NO_ALARMS;
     for (let at = 0; at <= 60_000; at += STEP_MS) {
       const box = boxOf(START + at, server({ state: "slow", why: "it holds no GPU memory" }));
-      state = look(state, [box], START + at).state;
+      state = evaluate(state, [box], START + at).state;
     }
-    expect(raised(state)).toEqual([
+    expect(raisedAlarms(state)).toEqual([
       {
         id: "slow:north:9001",
         kind: "slow",
         state: "raised",
-        text: "Model-9001 on north:9001 is slow: it holds no GPU memory.",
+        text: "9001 (Model-9001) on north is slow: it holds no GPU memory.",
         advice: ADVICE.slow,
         since: START,
       },
     ]);
   });
 
-  it("a server restarted three times within ten minutes, until none of them is that young", () => {
-    const told = watch(LOOP_WINDOW_MS * 2, (at) =>
+  it("a server restarted three times within ten minutes, until the window has passed", () => {
+    const { messages } = watch(LOOP_WINDOW_MS * 2, (at) =>
       server({ restarts: at < 60_000 ? 4 : at < 120_000 ? 5 : at < 180_000 ? 6 : 7 }),
-    ).told;
-    expect(told[0]).toBe("180 s: restart-loop:north:9001 raised");
-    expect(told).toHaveLength(2);
-    expect(told[1]).toContain("restart-loop:north:9001 recovered");
+    );
+    expect(messages[0]).toBe("180 s: restart-loop:north:9001 raised");
+    expect(messages).toHaveLength(2);
+    expect(messages[1]).toContain("restart-loop:north:9001 recovered");
   });
 
   it.each<[string, Partial<WatchedBox>, string]>([
     ["a card that is hot for a minute", { temperatureC: HOT_C }, "60 s: heat:north raised"],
     ["a fifth of the calls failing", { calls: 20, failed: 4 }, "0 s: errors:north raised"],
-    ["usage that waits too long", { usageBehindMs: BEHIND_MS }, "0 s: usage-behind:north raised"],
+    ["usage that isn't booked for too long", { usageBehindMs: BEHIND_MS }, "0 s: usage-behind:north raised"],
     ["a journal that is full", { journal: "full" }, "0 s: usage-behind:north raised"],
-  ])("%s", (_what, said, first) => {
-    const { told } = watch(120_000, (at) => (at <= 60_000 ? said : {}));
+  ])("%s", (_what, status, first) => {
+    const { messages } = watch(120_000, (at) => (at <= 60_000 ? status : {}));
     const [id = ""] = first.split(" raised")[0]?.split(": ").slice(1) ?? [];
-    expect(told).toEqual([first, `${(65_000 + CALM_MS) / 1000} s: ${id} recovered`]);
+    expect(messages).toEqual([first, `${(65_000 + CALM_MS) / 1000} s: ${id} recovered`]);
   });
 });
 
-describe("nobody is woken", () => {
+describe("no message is created", () => {
   it.each<[string, (at: number) => Partial<WatchedBox>]>([
-    ["by a fleet that is well", () => ({})],
+    ["for a healthy fleet", () => ({})],
     [
-      "by a restart that is over in time",
+      "for a restart that ends in time",
       (at) => (at < 110_000 ? server({ state: "loading", restarts: 1 }) : {}),
     ],
-    [
-      "by a server or a box that an operator drained",
-      () => ({ draining: true, ...server({ state: "down" }) }),
-    ],
-    ["by a server that is drained", () => server({ state: "draining" })],
-    ["by two restarts", (at) => server({ restarts: Math.min(2, Math.floor(at / 60_000)) })],
-    ["by PM2 counting anew", (at) => server({ restarts: at < 60_000 ? 9 : 0 })],
-    ["by a few calls, however they end", () => ({ calls: 19, failed: 19 })],
-    ["by figures that nobody knows", () => ({ temperatureC: null, ...server({ restarts: null }) })],
-  ])("%s", (_what, said) => {
-    expect(watch(300_000, said).told).toEqual([]);
+    ["for a box that an operator drained", () => ({ draining: true, ...server({ state: "down" }) })],
+    ["for two restarts", (at) => server({ restarts: Math.min(2, Math.floor(at / 60_000)) })],
+    ["for a restart count that PM2 reset", (at) => server({ restarts: at < 60_000 ? 9 : 0 })],
+    ["for a few calls, however they end", () => ({ calls: 19, failed: 19 })],
+    ["for unknown figures", () => ({ temperatureC: null, ...server({ restarts: null }) })],
+  ])("%s", (_what, statusAt) => {
+    expect(watch(300_000, statusAt).messages).toEqual([]);
   });
 
-  it("twice by a condition that comes and goes", () => {
+  it("again for a condition that flaps", () => {
     const flaps = (at: number): Partial<WatchedBox> =>
       at % 10_000 === 0 || at < 70_000 ? { temperatureC: HOT_C } : {};
-    expect(watch(200_000, flaps).told).toEqual(["60 s: heat:north raised"]);
+    expect(watch(200_000, flaps).messages).toEqual(["60 s: heat:north raised"]);
   });
 
-  it("by the end of an alarm whose box merely fell silent, nor later than in time by a link that breaks", () => {
-    const speechless = (at: number): Partial<WatchedBox> => ({
+  it("for a recovery that no report shows, because the box is silent; a broken link delays no alarm either", () => {
+    const notReporting = (at: number): Partial<WatchedBox> => ({
       lastSeenAt: START + at - 5_000,
       reporting: false,
       servers: [],
@@ -150,35 +146,35 @@ describe("nobody is woken", () => {
     });
     const down = server({ state: "down" });
     const silent = watch(400_000, (at) =>
-      at > 150_000 && at < 300_000 ? { ...speechless(at), lastSeenAt: START + 150_000 } : down,
+      at > 150_000 && at < 300_000 ? { ...notReporting(at), lastSeenAt: START + 150_000 } : down,
     );
-    expect(silent.told).toEqual([
+    expect(silent.messages).toEqual([
       "120 s: not-ready:north:9001 raised",
       "210 s: box-silent:north raised",
       "315 s: box-silent:north recovered",
     ]);
     // A link that breaks every half minute.
-    const flaky = watch(130_000, (at) => (at % 30_000 === 25_000 ? speechless(at) : down));
-    expect(flaky.told).toEqual(["120 s: not-ready:north:9001 raised"]);
+    const flaky = watch(130_000, (at) => (at % 30_000 === 25_000 ? notReporting(at) : down));
+    expect(flaky.messages).toEqual(["120 s: not-ready:north:9001 raised"]);
   });
 
-  it("again by what they were told of, where the state was kept over a restart", () => {
+  it("again for a known alarm, if its state was stored across a restart", () => {
     const down = (): Partial<WatchedBox> => server({ state: "down" });
     const before = watch(200_000, down);
-    expect(before.told).toHaveLength(1);
-    const kept = JSON.parse(JSON.stringify(before.state)) as AlarmState;
-    expect(watch(200_000, down, kept).told).toEqual([]);
+    expect(before.messages).toHaveLength(1);
+    const stored = JSON.parse(JSON.stringify(before.state)) as AlarmState;
+    expect(watch(200_000, down, stored).messages).toEqual([]);
   });
 });
 
-it("whatever happens, raised and recovered alternate, nothing is told before its time, and what is kept is bounded", () => {
+it("whatever happens, raised and recovered alternate, no alarm is raised too early, and the state is bounded", () => {
   for (let seed = 1; seed <= 50; seed += 1) {
     const random = seeded(seed);
     let state = NO_ALARMS;
     const last = new Map<string, string>();
     for (let step = 0; step < 300; step += 1) {
       const now = START + step * STEP_MS;
-      const { state: next, news } = look(
+      const { state: next, messages } = evaluate(
         state,
         [
           boxOf(now, {
@@ -196,12 +192,12 @@ it("whatever happens, raised and recovered alternate, nothing is told before its
         now,
       );
       state = next;
-      for (const one of news) {
+      for (const one of messages) {
         expect(last.get(one.id) ?? "recovered", `seed ${seed}`).not.toBe(one.state);
         last.set(one.id, one.state);
         if (one.state === "raised") expect(now - one.since).toBeGreaterThanOrEqual(ALARM_AFTER_MS[one.kind]);
       }
-      expect(Object.keys(state.standing).length).toBeLessThan(10);
+      expect(Object.keys(state.active).length).toBeLessThan(10);
       expect(JSON.stringify(state).length).toBeLessThan(2_000);
     }
   }

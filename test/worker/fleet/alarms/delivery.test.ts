@@ -1,8 +1,8 @@
-// An alarm as a message: in the form that whoever listens reads, with the runbook's line, once and whole.
+// An alarm as a message: in the form that the receiver expects, complete with the runbook's line, posted once.
 import { describe, expect, it } from "vitest";
 import { ADVICE, type AlarmMessage } from "../../../../worker/fleet/alarms/conditions.ts";
 import { alertMessage, postAlert, TEST_MESSAGE } from "../../../../worker/fleet/alarms/delivery.ts";
-import { standIn } from "../../support/origin.ts";
+import { fakeFetch } from "../../support/origin.ts";
 
 const SINCE = Date.parse("2026-11-23T03:00:00Z");
 const RAISED: AlarmMessage = {
@@ -13,7 +13,7 @@ const RAISED: AlarmMessage = {
   advice: ADVICE.heat,
   since: SINCE,
 };
-const OVER: AlarmMessage = { ...RAISED, state: "recovered" };
+const RECOVERED: AlarmMessage = { ...RAISED, state: "recovered" };
 const HOOK = "https://hooks.example/T0/B0/x?token=y";
 
 describe("to a chat's webhook or a program", () => {
@@ -33,23 +33,23 @@ describe("to a chat's webhook or a program", () => {
     });
   });
 
-  it("a recovery says so, and gives no advice to read at night", () => {
-    const { text, content, title, state } = JSON.parse(alertMessage(HOOK, OVER).body) as Record<
+  it("a recovery is labelled, and has no advice", () => {
+    const { text, content, title, state } = JSON.parse(alertMessage(HOOK, RECOVERED).body) as Record<
       string,
       string
     >;
     expect({ text, content, title, state }).toEqual({
-      text: "Over: A card of north is at 95 °C.",
-      content: "Over: A card of north is at 95 °C.",
-      title: "isha: over",
+      text: "Recovered: A card of north is at 95 °C.",
+      content: "Recovered: A card of north is at 95 °C.",
+      title: "isha: recovered",
       state: "recovered",
     });
   });
 
-  it.each(Object.entries(ADVICE))("fits what Discord takes, 2,000 characters: %s", (kind, advice) => {
-    const text = `${"M".repeat(128)} on ${"n".repeat(128)}:65535 is slow: ${"w".repeat(200)}.`;
-    const news = { ...RAISED, kind: kind as AlarmMessage["kind"], text, advice };
-    const { content } = JSON.parse(alertMessage(HOOK, news).body) as { content: string };
+  it.each(Object.entries(ADVICE))("fits into Discord's 2,000 characters: %s", (kind, advice) => {
+    const text = `65535 (${"M".repeat(128)}) on ${"n".repeat(128)} is slow: ${"w".repeat(200)}.`;
+    const message = { ...RAISED, kind: kind as AlarmMessage["kind"], text, advice };
+    const { content } = JSON.parse(alertMessage(HOOK, message).body) as { content: string };
     expect(content).toContain(advice);
     expect(content.length).toBeLessThan(2_000);
   });
@@ -72,21 +72,25 @@ describe("to ntfy", () => {
     },
   );
 
-  it("a recovery wakes nobody", () => {
-    const { headers, body } = alertMessage("https://ntfy.sh/topic", OVER);
-    expect(headers).toMatchObject({ title: "isha: over", priority: "default", tags: "white_check_mark" });
-    expect(body).toBe("Over: A card of north is at 95 °C.");
+  it("a recovery has default priority", () => {
+    const { headers, body } = alertMessage("https://ntfy.sh/topic", RECOVERED);
+    expect(headers).toMatchObject({
+      title: "isha: recovered",
+      priority: "default",
+      tags: "white_check_mark",
+    });
+    expect(body).toBe("Recovered: A card of north is at 95 °C.");
   });
 
   it.each(["https://my-ntfy.example/topic", "https://example.org/ntfy", "https://hooks.ntfy.example/x"])(
-    "is not what only looks like it: %s",
+    "is not assumed for a similar host: %s",
     (url) => {
       expect(alertMessage(url, RAISED).headers).toEqual({ "content-type": "application/json" });
     },
   );
 });
 
-it("headers are ASCII whatever the alarm says: no fetch throws on them", () => {
+it("headers are ASCII whatever the alarm's text is, so no fetch throws on them", () => {
   for (const url of [HOOK, "https://ntfy.sh/topic"]) {
     const { headers } = alertMessage(url, { ...RAISED, text: "語\r\nx: y" });
     expect(Object.values(headers).join("")).toMatch(/^[\x20-\x7e]*$/);
@@ -95,8 +99,8 @@ it("headers are ASCII whatever the alarm says: no fetch throws on them", () => {
 });
 
 describe("a post", () => {
-  it("goes out once, follows no redirect, and is delivered by any 2xx", async () => {
-    const sent = standIn(() => new Response("ok", { status: 202 }));
+  it("is sent once, follows no redirect, and is delivered by any 2xx", async () => {
+    const sent = fakeFetch(() => new Response("ok", { status: 202 }));
     expect(await postAlert(HOOK, RAISED)).toBe("delivered");
     expect(sent).toHaveLength(1);
     expect(sent[0]).toMatchObject({ method: "POST", redirect: "manual" });
@@ -104,17 +108,17 @@ describe("a post", () => {
     expect(new TextDecoder().decode(sent[0]?.bytes)).toBe(alertMessage(HOOK, RAISED).body);
   });
 
-  it.each([302, 400, 404, 429, 500])("that is answered %i has failed", async (status) => {
-    standIn(() => new Response(null, { status }));
+  it.each([302, 400, 404, 429, 500])("with the answer %i has failed", async (status) => {
+    fakeFetch(() => new Response(null, { status }));
     expect(await postAlert(HOOK, RAISED)).toBe("failed");
   });
 
-  it("to nobody, to no address, or where nothing answers, throws nothing", async () => {
-    const sent = standIn(() => {
+  it("to no URL, to an invalid one, or to one that doesn't answer, throws nothing", async () => {
+    const sent = fakeFetch(() => {
       throw new TypeError("connection refused");
     });
     expect(await postAlert(HOOK, TEST_MESSAGE)).toBe("failed");
-    expect(await postAlert("no address", TEST_MESSAGE)).toBe("failed");
+    expect(await postAlert("not a URL", TEST_MESSAGE)).toBe("failed");
     expect(sent).toHaveLength(1);
     expect([await postAlert(undefined, TEST_MESSAGE), await postAlert("", TEST_MESSAGE)]).toEqual([
       "unset",

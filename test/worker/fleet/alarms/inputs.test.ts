@@ -1,4 +1,4 @@
-// What the alarms are read from: each box of the fleet file, by the words of the agent that speaks for it.
+// The input of the alarm conditions: each box of the fleet file, described by its reporting agent.
 import { describe, expect, it } from "vitest";
 import type { BoxReport, LinkedAgent } from "../../../../shared/box-report.ts";
 import type { PortsByBox } from "../../../../shared/fleet.ts";
@@ -9,7 +9,7 @@ import { linkedAgent, linkServer, readSnapshot } from "../../support/agents.ts";
 
 const NOW = 1_800_000_000_000;
 
-const said = (more: Readonly<Record<string, unknown>> = {}): Snapshot => readSnapshot(1, more);
+const snapshotOf = (more: Readonly<Record<string, unknown>> = {}): Snapshot => readSnapshot(1, more);
 
 const report = (agents: readonly LinkedAgent[], lastSeenAgoMs = 1_000): BoxReport => ({
   box: "north",
@@ -31,8 +31,8 @@ const UNKNOWN = {
   calls: 0,
 };
 
-describe("the boxes that are watched", () => {
-  it("are those of the fleet file: one that never dialled is among them, one that it doesn't name isn't", () => {
+describe("the watched boxes", () => {
+  it("are those of the fleet file, including one that never dialled and excluding one that it doesn't have", () => {
     const boxes = watchedBoxes(
       ["south", "north"],
       {},
@@ -46,8 +46,8 @@ describe("the boxes that are watched", () => {
     expect(boxes[0]).toMatchObject(UNKNOWN);
   });
 
-  it("say what their agent says: servers with their models, the hottest card, the journal, the calls", () => {
-    const snapshot = said({
+  it("have what their agent reported: servers with their models, the hottest card, the journal, the calls", () => {
+    const snapshot = snapshotOf({
       servers: [linkServer(9000, { state: "down", why: "nothing listens", restarts: 3 }), linkServer(9009)],
       gpus: [
         { ...CARD, temperatureC: null },
@@ -71,7 +71,7 @@ describe("the boxes that are watched", () => {
       draining: false,
       servers: [
         { port: 9000, model: "Model-1", state: "down", why: "nothing listens", restarts: 3 },
-        // Not announced: its model isn't known.
+        // It wasn't announced, so its model is unknown.
         { port: 9009, model: "", state: "ready", why: "", restarts: 0 },
       ],
       temperatureC: 91,
@@ -84,7 +84,7 @@ describe("the boxes that are watched", () => {
 });
 
 describe("a server", () => {
-  const snapshot = said({ servers: [linkServer(9000), linkServer(9001, { state: "down" })] });
+  const snapshot = snapshotOf({ servers: [linkServer(9000), linkServer(9001, { state: "down" })] });
   const portsWatched = (ports: PortsByBox) =>
     watchedBoxes(
       ["north"],
@@ -93,37 +93,41 @@ describe("a server", () => {
       NOW,
     )[0]?.servers.map(({ port }) => port);
 
-  it("that the edge's fleet file lacks is in no view, and isn't watched either", () => {
+  it("that the edge's fleet file doesn't have isn't watched", () => {
     expect(portsWatched({ north: [9000, 9002], south: [9001] })).toEqual([9000]);
   });
 
-  it("is watched where the edge hasn't said which there are", () => {
+  it("is watched if the edge hasn't sent the ports", () => {
     expect(portsWatched({})).toEqual([9000, 9001]);
   });
 });
 
-describe("nothing is known of a box's servers", () => {
+describe("nothing is known about the servers of a box", () => {
   it.each<[string, LinkedAgent[]]>([
     ["without a link", []],
-    ["whose agent hasn't said anything yet", [linkedAgent({ snapshot: null, snapshotAgoMs: null })]],
+    ["whose agent hasn't sent a snapshot yet", [linkedAgent({ snapshot: null, snapshotAgoMs: null })]],
     ["whose link is half open", [linkedAgent({ lastSeenAgoMs: LINK_SILENT_MS })]],
-  ])("%s, but when it was last heard", (_, agents) => {
+  ])("%s, except when it was last seen", (_, agents) => {
     expect(watched(agents, 45_000)).toMatchObject({ ...UNKNOWN, lastSeenAt: NOW - 45_000 });
   });
 });
 
 describe("of two agents during a reload", () => {
-  const old = linkedAgent({ epoch: "old", leaving: true, snapshot: said({ draining: true, servers: [] }) });
+  const old = linkedAgent({
+    epoch: "old",
+    leaving: true,
+    snapshot: snapshotOf({ draining: true, servers: [] }),
+  });
   const young = linkedAgent({ epoch: "young" });
 
   it.each([
     ["the newer first", [young, old]],
     ["the older first", [old, young]],
-  ])("the one that takes calls speaks for the box (%s), and the box isn't draining", (_, agents) => {
+  ])("the one that takes calls describes the box (%s), and the box isn't draining", (_, agents) => {
     expect(watched(agents)).toMatchObject({ draining: false, servers: [{ port: 9000 }] });
   });
 
-  it("both have calls", () => {
+  it("the calls of both count", () => {
     const traffic = {
       windowS: 300,
       byAgent: { agents: [], calls: [], tokens: [] },
@@ -133,18 +137,20 @@ describe("of two agents during a reload", () => {
       recoveries: 0,
     };
     const agents = [
-      linkedAgent({ snapshot: said({ traffic }) }),
-      { ...old, snapshot: said({ traffic, draining: true }) },
+      linkedAgent({ snapshot: snapshotOf({ traffic }) }),
+      { ...old, snapshot: snapshotOf({ traffic, draining: true }) },
     ];
     expect(watched(agents)).toMatchObject({ calls: 20, failed: 4 });
   });
 
-  it("a box whose only agent goes, or is drained, is draining", () => {
+  it("a box whose only agent shuts down, or is drained, is draining", () => {
     expect(watched([old])).toMatchObject({ draining: true });
-    expect(watched([linkedAgent({ snapshot: said({ draining: true }) })])).toMatchObject({ draining: true });
+    expect(watched([linkedAgent({ snapshot: snapshotOf({ draining: true }) })])).toMatchObject({
+      draining: true,
+    });
     expect(watched([linkedAgent({ leaving: true })])).toMatchObject({ draining: true });
-    // Its agent hasn't heard of the wish yet.
-    const [held] = watchedBoxes(["north"], {}, [{ ...report([linkedAgent()]), drained: true }], NOW);
-    expect(held).toMatchObject({ draining: true, servers: [{ state: "ready" }] });
+    // Its agent hasn't received the command yet.
+    const [drained] = watchedBoxes(["north"], {}, [{ ...report([linkedAgent()]), drained: true }], NOW);
+    expect(drained).toMatchObject({ draining: true, servers: [{ state: "ready" }] });
   });
 });

@@ -1,5 +1,5 @@
-// The fleet object's own look at its boxes, by the platform's alarm: what is posted, in which order, how often, and
-// what outlives a webhook that fails, a crash and an eviction.
+// The fleet object's own evaluation of its boxes, run by the platform's alarm: what is posted, in which order and how
+// often, and what survives a failing webhook, a crash and an eviction.
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
@@ -7,26 +7,26 @@ import { LINK_BOX_HEADER, LINK_BOXES_HEADER, LINK_PORTS_HEADER } from "../../../
 import type { Fleet } from "../../../../worker/fleet/object/fleet-object.ts";
 import { linked, linkServer, newFleet, snapshot, type FleetStub } from "../../support/agents.ts";
 import { stopClock } from "../../support/edge.ts";
-import { standIn } from "../../support/origin.ts";
+import { fakeFetch } from "../../support/origin.ts";
 import { untilHolds } from "../../support/until.ts";
 
 const HOOK = "https://hooks.example/alarms";
-const LOOK_MS = 15_000;
+const EVALUATE_MS = 15_000;
 const MINUTE = 60_000;
 
-/** Far ahead of the real clock, by which the platform rings alarms: here none rings but by the test. */
+/** Far ahead of the real clock, by which the platform runs alarms: only the test runs them here. */
 const START = Date.parse("2096-11-23T12:00:00Z");
 
-/** A fleet object that posts to an address; said again after an eviction. */
-async function postingTo(fleet: FleetStub, address: Readonly<Record<string, unknown>>): Promise<void> {
+/** Makes a fleet object post to a URL; must be repeated after an eviction. */
+async function postingTo(fleet: FleetStub, variables: Readonly<Record<string, unknown>>): Promise<void> {
   await runInDurableObject(fleet, (instance) => {
     Object.assign(instance, {
-      env: Object.defineProperties({ ...env }, Object.getOwnPropertyDescriptors(address)),
+      env: Object.defineProperties({ ...env }, Object.getOwnPropertyDescriptors(variables)),
     });
   });
 }
 
-/** A fleet of these boxes, its clock, and what its webhook was sent. */
+/** A fleet of these boxes, its clock, and the messages that its webhook received. */
 async function watched(
   boxes: readonly string[],
   statusOf: (body: string, times: number) => number = () => 200,
@@ -34,24 +34,24 @@ async function watched(
   const clock = stopClock(START);
   const fleet = newFleet();
   const attempts: string[] = [];
-  const taken: string[] = [];
-  standIn(({ url, bytes }) => {
-    if (url.href !== HOOK) throw new Error("nobody else is posted to");
+  const accepted: string[] = [];
+  fakeFetch(({ url, bytes }) => {
+    if (url.href !== HOOK) throw new Error("only the webhook is posted to");
     const { alarm, state } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, string>;
-    const told = `${alarm} ${state}`;
-    attempts.push(told);
-    const status = statusOf(told, attempts.filter((one) => one === told).length);
-    if (status < 300) taken.push(told);
+    const message = `${alarm} ${state}`;
+    attempts.push(message);
+    const status = statusOf(message, attempts.filter((one) => one === message).length);
+    if (status < 300) accepted.push(message);
     return new Response(null, { status });
   });
   await postingTo(fleet, { ALERT_WEBHOOK_URL: HOOK });
   await fleet.state(boxes);
-  /** The platform's alarm at a time after the start. */
-  const lookAt = async (afterMs: number): Promise<void> => {
+  /** Runs the platform's alarm at a time after the start. */
+  const alarmAt = async (afterMs: number): Promise<void> => {
     clock.to(START + afterMs);
     expect(await runDurableObjectAlarm(fleet)).toBe(true);
   };
-  return { fleet, attempts, taken, lookAt, toMs: (afterMs: number) => clock.to(START + afterMs) };
+  return { fleet, attempts, accepted, alarmAt, toMs: (afterMs: number) => clock.to(START + afterMs) };
 }
 
 async function outboxSize(fleet: FleetStub): Promise<number> {
@@ -62,31 +62,31 @@ async function outboxSize(fleet: FleetStub): Promise<number> {
 }
 
 describe("an alarm", () => {
-  it("is one message when it counts and one when it is over, however often is looked", async () => {
-    const { fleet, attempts, lookAt } = await watched(["north"]);
-    for (const at of [0, 15_000, 30_000, 45_000]) await lookAt(at);
+  it("is one message when it is raised and one when it has recovered, however often it is evaluated", async () => {
+    const { fleet, attempts, alarmAt } = await watched(["north"]);
+    for (const at of [0, 15_000, 30_000, 45_000]) await alarmAt(at);
     expect(attempts).toEqual([]);
-    for (const at of [60_000, 75_000, 90_000]) await lookAt(at);
+    for (const at of [60_000, 75_000, 90_000]) await alarmAt(at);
     expect(attempts).toEqual(["box-silent:north raised"]);
     expect((await fleet.state(["north"])).alarms.map(({ id }) => id)).toEqual(["box-silent:north"]);
     const agent = await linked(fleet, "north");
     agent.send(snapshot(1));
     await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(1));
-    for (const at of [91_000, 106_000, 119_000]) await lookAt(at);
+    for (const at of [91_000, 106_000, 119_000]) await alarmAt(at);
     expect(attempts).toEqual(["box-silent:north raised", "box-silent:north recovered"]);
     expect((await fleet.state(["north"])).alarms).toEqual([]);
   });
 
-  it("is told with no word of anything but the fleet, and as an event too", async () => {
-    const { fleet, lookAt } = await watched(["north"]);
-    await lookAt(0);
-    await lookAt(MINUTE);
+  it("is an event too, with text about the fleet only", async () => {
+    const { fleet, alarmAt } = await watched(["north"]);
+    await alarmAt(0);
+    await alarmAt(MINUTE);
     expect((await fleet.state(["north"])).events).toMatchObject([
-      { box: null, port: null, level: "bad", text: "alarm: north has never reported in." },
+      { box: null, port: null, level: "bad", text: "alarm: north has never reported." },
     ]);
   });
 
-  it("of a box that never dials comes from any other box's link: nobody need look at the fleet for it", async () => {
+  it("for a box that never dials is raised once any other box links, without a request for the fleet", async () => {
     const clock = stopClock(START);
     const fleet = newFleet();
     await fleet.fetch("https://fleet/link", {
@@ -100,9 +100,9 @@ describe("an alarm", () => {
     expect(alarms.map(({ id }) => id)).toContain("box-silent:south");
   });
 
-  it("is for no server that the edge's fleet file lacks, whoever told of that file", async () => {
+  it("is never about a server outside the edge's fleet file, whether a link or a request named its servers", async () => {
     const clock = stopClock(START);
-    const [byLink, byQuestion] = [newFleet(), newFleet()];
+    const [byLink, byRequest] = [newFleet(), newFleet()];
     const servers = [linkServer(9000, { state: "down" }), linkServer(9001, { state: "down" })];
     await byLink.fetch("https://fleet/link", {
       headers: {
@@ -112,10 +112,10 @@ describe("an alarm", () => {
         [LINK_PORTS_HEADER]: JSON.stringify({ north: [9000] }),
       },
     });
-    await byQuestion.state(["north"], { north: [9000] });
-    for (const fleet of [byLink, byQuestion]) {
+    await byRequest.state(["north"], { north: [9000] });
+    for (const fleet of [byLink, byRequest]) {
       const agent = await linked(fleet, "north");
-      const says = async (seq: number): Promise<void> => {
+      const report = async (seq: number): Promise<void> => {
         agent.send(snapshot(seq, { servers }));
         await untilHolds(async () => {
           const agents = (await fleet.boxes())[0]?.agents ?? [];
@@ -128,7 +128,7 @@ describe("an alarm", () => {
         [3, 5 * MINUTE],
       ] as const) {
         clock.to(START + at);
-        await says(seq);
+        await report(seq);
         await runDurableObjectAlarm(fleet);
       }
       const { alarms } = await fleet.state(["north"]);
@@ -139,37 +139,39 @@ describe("an alarm", () => {
     }
   });
 
-  it("without an address is kept for the console and waits for nobody", async () => {
-    const { fleet, attempts, lookAt } = await watched(["north"]);
+  it("without a webhook is shown in the console and stays in no outbox", async () => {
+    const { fleet, attempts, alarmAt } = await watched(["north"]);
     await postingTo(fleet, { ALERT_WEBHOOK_URL: "" });
-    await lookAt(0);
-    await lookAt(MINUTE);
+    await alarmAt(0);
+    await alarmAt(MINUTE);
     expect(await outboxSize(fleet)).toBe(0);
     expect((await fleet.state(["north"])).alarms).toHaveLength(1);
     await postingTo(fleet, { ALERT_WEBHOOK_URL: HOOK });
-    await lookAt(MINUTE + LOOK_MS);
+    await alarmAt(MINUTE + EVALUATE_MS);
     expect(attempts).toEqual([]);
   });
 });
 
 describe("a webhook that fails", () => {
-  it("keeps its messages, and gets each once and in order when it works again", async () => {
+  it("gets each message once and in order when it works again", async () => {
     let works = false;
-    const { attempts, taken, lookAt } = await watched(["north", "south", "east"], () => (works ? 200 : 503));
-    for (const at of [0, 60_000, 75_000]) await lookAt(at);
-    // The first waits, and the others behind it.
+    const { attempts, accepted, alarmAt } = await watched(["north", "south", "east"], () =>
+      works ? 200 : 503,
+    );
+    for (const at of [0, 60_000, 75_000]) await alarmAt(at);
+    // The first waits, and the others wait for it.
     expect(attempts).toEqual(["box-silent:north raised", "box-silent:north raised"]);
     works = true;
-    for (const at of [90_000, 105_000]) await lookAt(at);
-    expect(taken).toEqual(["north", "south", "east"].map((name) => `box-silent:${name} raised`));
+    for (const at of [90_000, 105_000]) await alarmAt(at);
+    expect(accepted).toEqual(["north", "south", "east"].map((name) => `box-silent:${name} raised`));
   });
 
-  it("at one of them isn't sent those before it again", async () => {
-    const { attempts, lookAt } = await watched(["north", "south", "east"], (told, times) =>
-      told.includes("south") && times < 3 ? 500 : 200,
+  it("for one message isn't sent the earlier ones again", async () => {
+    const { attempts, alarmAt } = await watched(["north", "south", "east"], (message, times) =>
+      message.includes("south") && times < 3 ? 500 : 200,
     );
-    for (const at of [0, 60_000, 75_000, 90_000, 105_000]) await lookAt(at);
-    expect(attempts.map((told) => told.slice("box-silent:".length).split(" ")[0])).toEqual([
+    for (const at of [0, 60_000, 75_000, 90_000, 105_000]) await alarmAt(at);
+    expect(attempts.map((message) => message.slice("box-silent:".length).split(" ")[0])).toEqual([
       "north",
       "south",
       "south",
@@ -178,37 +180,37 @@ describe("a webhook that fails", () => {
     ]);
   });
 
-  it("for long gets the newest fifty", async () => {
+  it("for a long time gets the newest fifty messages", async () => {
     let works = false;
     const boxes = Array.from({ length: 70 }, (_, at) => `box-${at}`);
-    const { fleet, taken, lookAt } = await watched(boxes, () => (works ? 200 : 500));
-    for (const at of [0, 60_000, 75_000]) await lookAt(at);
+    const { fleet, accepted, alarmAt } = await watched(boxes, () => (works ? 200 : 500));
+    for (const at of [0, 60_000, 75_000]) await alarmAt(at);
     expect(await outboxSize(fleet)).toBe(50);
     works = true;
-    await lookAt(90_000);
-    expect(taken).toEqual(boxes.slice(20).map((name) => `box-silent:${name} raised`));
+    await alarmAt(90_000);
+    expect(accepted).toEqual(boxes.slice(20).map((name) => `box-silent:${name} raised`));
     expect(await outboxSize(fleet)).toBe(0);
   });
 });
 
-describe("what was told and what waits", () => {
-  it("outlive an eviction, and so does the next look", async () => {
+describe("delivered and undelivered messages", () => {
+  it("survive an eviction, and so does the next evaluation", async () => {
     let works = false;
-    const { fleet, attempts, taken, lookAt } = await watched(["north"], () => (works ? 200 : 500));
-    for (const at of [0, 60_000]) await lookAt(at);
+    const { fleet, attempts, accepted, alarmAt } = await watched(["north"], () => (works ? 200 : 500));
+    for (const at of [0, 60_000]) await alarmAt(at);
     await evictDurableObject(fleet);
     await postingTo(fleet, { ALERT_WEBHOOK_URL: HOOK });
     works = true;
-    for (const at of [75_000, 90_000, 105_000]) await lookAt(at);
+    for (const at of [75_000, 90_000, 105_000]) await alarmAt(at);
     expect(attempts).toHaveLength(2);
-    expect(taken).toEqual(["box-silent:north raised"]);
+    expect(accepted).toEqual(["box-silent:north raised"]);
     await evictDurableObject(fleet);
     expect((await fleet.state(["north"])).alarms).toHaveLength(1);
   });
 
-  it("are told once where a look breaks off and the platform repeats it", async () => {
-    const { fleet, attempts, lookAt, toMs } = await watched(["north"]);
-    await lookAt(0);
+  it("are created once if an evaluation throws and the platform repeats it", async () => {
+    const { fleet, attempts, alarmAt, toMs } = await watched(["north"]);
+    await alarmAt(0);
     toMs(MINUTE);
     await postingTo(fleet, {
       get ALERT_WEBHOOK_URL(): string {
@@ -228,23 +230,23 @@ describe("what was told and what waits", () => {
   });
 });
 
-describe("the next look", () => {
+describe("the next evaluation", () => {
   const next = (fleet: FleetStub): Promise<number | null> =>
     runInDurableObject(fleet, (_, { storage }) => storage.getAlarm());
 
-  it("is the platform's to remember: set by the first link or question, by each look, and by no other", async () => {
+  it("is scheduled by the first link or request, and by each evaluation, but by nothing else", async () => {
     const clock = stopClock(START);
     const fleet = newFleet();
     await fleet.boxes();
     expect(await next(fleet)).toBeNull();
     await linked(fleet);
     const first = (await next(fleet)) ?? 0;
-    expect(first).toBe(START + LOOK_MS);
+    expect(first).toBe(START + EVALUATE_MS);
     clock.to(START + 9_000);
     await fleet.state(["north"]);
     expect(await next(fleet)).toBe(first);
-    clock.to(START + LOOK_MS);
+    clock.to(START + EVALUATE_MS);
     await runDurableObjectAlarm(fleet);
-    expect(await next(fleet)).toBe(START + 2 * LOOK_MS);
+    expect(await next(fleet)).toBe(START + 2 * EVALUATE_MS);
   });
 });

@@ -1,4 +1,5 @@
-// What an open console has the fleet object read: every row that SQLite looks at is billed, and it asks twice a second.
+// The rows that an open console makes the fleet object read: SQLite bills each of them, and a console asks twice a
+// second.
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
@@ -11,7 +12,7 @@ import { readSnapshot } from "../../support/agents.ts";
 const START = 1_800_000_000_000;
 const CODES_MS = 5 * 60_000;
 
-/** Runs with the storage of an object of its own, and a function that says what some work reads of it. */
+/** Runs with the storage of a separate object, and a function that counts the rows that some work reads. */
 async function metered(work: (sql: SqlStorage, readBy: (some: () => void) => number) => void): Promise<void> {
   const stub = env.FLEET.getByName(`reads ${crypto.randomUUID()}`);
   await runInDurableObject(stub, (_object, { storage }) => {
@@ -38,59 +39,58 @@ const failure = (n: number, at: number): Failure => ({
   cause: null,
 });
 
-describe("the rows that are read", () => {
-  it("of failures are none where nothing failed since, and of their codes those of the last minutes", async () => {
+describe("the rows read", () => {
+  it("for failures are none if nothing failed since, and for their codes only those of the last minutes", async () => {
     await metered((sql, readBy) => {
-      const tables = new FailureStore(sql);
-      tables.create();
+      const store = new FailureStore(sql);
       const many = Array.from({ length: FAILURES_KEPT }, (_, n) => failure(n, START));
-      tables.add(many, [], START);
-      tables.newest(50, START);
-      expect(readBy(() => tables.newest(50, START))).toBe(0);
-      const look = (now: number) => tables.byCode(now - CODES_MS);
-      expect(look(START).map(({ count }) => count)).toEqual([3_334, 3_333, 3_333]);
+      store.add(many, [], START);
+      store.newest(50, START);
+      expect(readBy(() => store.newest(50, START))).toBe(0);
+      const codes = (now: number) => store.byCode(now - CODES_MS);
+      expect(codes(START).map(({ count }) => count)).toEqual([3_334, 3_333, 3_333]);
       const later = START + CODES_MS;
-      expect(look(later)).toEqual([]);
-      expect(readBy(() => look(later))).toBeLessThan(10);
-      tables.add([failure(-1, later), failure(-2, START)], [], later);
-      expect(readBy(() => expect(look(later)).toEqual([{ code: "code_-1", count: 1 }]))).toBeLessThan(20);
-      expect(readBy(() => tables.newest(50, later))).toBe(50);
-      // A clock that was set back: those of the times between are found again.
-      expect(look(START)).toHaveLength(5);
+      expect(codes(later)).toEqual([]);
+      expect(readBy(() => codes(later))).toBeLessThan(10);
+      store.add([failure(-1, later), failure(-2, START)], [], later);
+      expect(readBy(() => expect(codes(later)).toEqual([{ code: "code_-1", count: 1 }]))).toBeLessThan(20);
+      expect(readBy(() => store.newest(50, later))).toBe(50);
+      // After the clock was set back, the failures in between are found again.
+      expect(codes(START)).toHaveLength(5);
     });
   });
 
-  it("of events and alarms are none where nothing happened since", async () => {
+  it("for events and alarms are none if nothing happened since", async () => {
     await metered((sql, readBy) => {
       const watch = new BoxWatch(sql);
-      const look = () => {
+      const read = () => {
         watch.expect(["north"], { north: [9000] });
         watch.alarms();
         watch.events();
       };
       for (let n = 0; n < 200; n += 1)
-        watch.note("north", { port: null, level: "info", text: `${n}` }, START);
-      look();
-      expect(readBy(look)).toBe(0);
-      watch.note("north", { port: null, level: "info", text: "news" }, START);
-      expect(readBy(look)).toBe(100);
-      expect(watch.events()[0]).toMatchObject({ text: "news" });
+        watch.addEvent("north", { port: null, level: "info", text: `${n}` }, START);
+      read();
+      expect(readBy(read)).toBe(0);
+      watch.addEvent("north", { port: null, level: "info", text: "newest" }, START);
+      expect(readBy(read)).toBe(100);
+      expect(watch.events()[0]).toMatchObject({ text: "newest" });
     });
   });
 
-  it("to forget a box's history are about those that are forgotten, of a box too that the fleet lost", async () => {
+  it("to delete old history are about as many as are deleted, also for a box that left the fleet", async () => {
     await metered((sql, readBy) => {
       const watch = new BoxWatch(sql);
-      const says = (box: string, step: number) =>
-        watch.said(box, readSnapshot(1), START + step * HISTORY_STEP_MS);
-      for (let step = 0; step < 300; step += 1) says("lost", step);
-      let most = 0;
+      const report = (box: string, step: number) =>
+        watch.record(box, readSnapshot(1), new Map(), START + step * HISTORY_STEP_MS);
+      for (let step = 0; step < 300; step += 1) report("lost", step);
+      let max = 0;
       for (let step = 300; step < 8_640 + 400; step += 1)
-        most = Math.max(
-          most,
-          readBy(() => says("north", step)),
+        max = Math.max(
+          max,
+          readBy(() => report("north", step)),
         );
-      expect(most).toBeLessThan(1_000);
+      expect(max).toBeLessThan(1_000);
       const [left] = sql
         .exec<{ n: number }>("SELECT count(*) AS n FROM history WHERE box = 'lost'")
         .toArray();

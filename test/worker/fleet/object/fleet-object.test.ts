@@ -1,4 +1,4 @@
-// The links as agents live them: real WebSockets into the real fleet object, with the real ledger behind it.
+// Links of agents over real WebSockets to the real fleet object, with the real ledger behind it.
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -9,22 +9,22 @@ import { stopClock } from "../../support/edge.ts";
 import { call, sumsBy } from "../../support/usage.ts";
 import { untilHolds } from "../../support/until.ts";
 
-/** Far ahead of the real clock, by which the platform rings alarms: here none rings. */
+/** Far ahead of the real clock, by which the platform runs alarms: none runs here. */
 const START = Date.parse("2096-11-23T12:00:00Z");
 let clock: ReturnType<typeof stopClock>;
 beforeEach(() => void (clock = stopClock(START)));
 
-/** A box, an epoch and a key that no other test books for: the ledger is the deployment's one. */
+/** A box, an epoch and a key that no other test books for: all tests share the deployment's ledger. */
 const named = () => ({
   box: `box-${crypto.randomUUID()}`,
   epoch: `epoch-${crypto.randomUUID()}`,
   key: `key-${crypto.randomUUID()}`,
 });
 
-const usage = (epoch: string, after: number, seqs: readonly number[], keyId = "key-a") => ({
+const usage = (epoch: string, ackedSeq: number, seqs: readonly number[], keyId = "key-a") => ({
   t: "usage",
   epoch,
-  after,
+  after: ackedSeq,
   calls: seqs.map((seq) => call(seq, { keyId })),
 });
 
@@ -35,8 +35,8 @@ async function booked(key: string): Promise<number> {
   return (await sumsBy(ledgerObject(env), "key", { key }))[key]?.calls ?? 0;
 }
 
-describe("what a box last said", () => {
-  it("is told with its age, each process of its agent by itself", async () => {
+describe("the report of a box", () => {
+  it("has ages, and lists each process of its agent separately", async () => {
     const fleet = newFleet();
     const old = await linked(fleet, "north", "epoch-1");
     old.send({ t: "bye" });
@@ -67,7 +67,7 @@ describe("what a box last said", () => {
     expect(old.closed).toEqual([]);
   });
 
-  it("outlives hibernation, and so do the links", async () => {
+  it("survives hibernation, and so do the links", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     agent.send(snapshot(7, { draining: true }));
@@ -85,7 +85,7 @@ describe("what a box last said", () => {
     await untilHolds(() => expect(agent.frames).toContainEqual({ t: "revoke", keyId: "key-a" }));
   });
 
-  it("is heard whole from a box with 64 servers, and hibernates with less where all doesn't fit", async () => {
+  it("is complete for a box with 64 servers, and is shortened in hibernation if it doesn't fit", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     const ports = Array.from({ length: 64 }, (_, at) => 9000 + at);
@@ -103,7 +103,7 @@ describe("what a box last said", () => {
     );
   });
 
-  it("is remembered by its time alone once the link is closed", async () => {
+  it("has only its age once the link is closed", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     clock.to(START + 1_000);
@@ -115,7 +115,7 @@ describe("what a box last said", () => {
     expect((await fleet.boxes())[0]?.lastSeenAgoMs).toBe(8_000);
   });
 
-  it("is remembered as drained from the time an operator says so, until it is resumed, through hibernation", async () => {
+  it("is drained from an operator's command until a resume, through hibernation", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     agent.send(snapshot(1));
@@ -130,7 +130,7 @@ describe("what a box last said", () => {
     await untilHolds(() => expect(next.frames.at(-1)).toEqual({ t: "resume" }));
   });
 
-  it("warns of another fleet file, and the link goes on", async () => {
+  it("has a warning about another fleet file, and the link continues", async () => {
     const fleet = newFleet();
     const agent = await dial(fleet);
     agent.send(hello({ fleetHash: "0".repeat(64) }));
@@ -145,22 +145,22 @@ describe("what a box last said", () => {
 });
 
 describe("a link", () => {
-  it("is answered its pings, and they count as heard", async () => {
-    // The platform notes a ping by the real clock: the link is said to be much older than that.
+  it("has its pings answered, and they count as seen", async () => {
+    // The platform records a ping by the real clock, so the link must be older than that.
     clock.to(Date.parse("2026-01-01"));
     const fleet = newFleet();
     const agent = await linked(fleet);
     agent.sendRaw(PING);
     await untilHolds(() => expect(agent.raw).toContain(PONG));
-    const heard = await runInDurableObject(fleet, (_, state) =>
+    const pingedAt = await runInDurableObject(fleet, (_, state) =>
       state.getWebSocketAutoResponseTimestamp(state.getWebSockets()[0] as WebSocket),
     );
-    if (heard === null) throw new Error("the ping wasn't noted");
-    clock.to(heard.getTime() + 5_000);
+    if (pingedAt === null) throw new Error("the ping wasn't recorded");
+    clock.to(pingedAt.getTime() + 5_000);
     expect((await fleet.boxes())[0]?.lastSeenAgoMs).toBe(5_000);
   });
 
-  it("of a process that dialled again takes the older one's place", async () => {
+  it("of a process that dialled again replaces the older one", async () => {
     const fleet = newFleet();
     const old = await linked(fleet);
     const other = await linked(fleet, "north", "epoch-2");
@@ -171,7 +171,7 @@ describe("a link", () => {
     expect([young.closed, other.closed]).toEqual([[], []]);
   });
 
-  it("beyond six of a box costs the one heard longest ago", async () => {
+  it("beyond six of a box closes the one last seen longest ago", async () => {
     const fleet = newFleet();
     const first = await linked(fleet, "north", "epoch-0");
     const others: Agent[] = [];
@@ -190,7 +190,7 @@ describe("a link", () => {
     ["another version", JSON.stringify(hello({ v: 99 })), LINK_CLOSE.version],
     ["another box", JSON.stringify(hello({ box: "south" })), LINK_CLOSE.box],
     ["a frame before hello", JSON.stringify(snapshot(1)), LINK_CLOSE.protocol],
-  ])("that says %s is told why and closed, and the object serves on", async (_, frame, code) => {
+  ])("that sends %s gets a warning and is closed, and the object keeps working", async (_, frame, code) => {
     const fleet = newFleet();
     const agent = await dial(fleet);
     agent.sendRaw(frame);
@@ -199,7 +199,7 @@ describe("a link", () => {
     expect((await linked(fleet)).closed).toEqual([]);
   });
 
-  it("whose session is of another release is closed, so that the agent dials anew", async () => {
+  it("whose session is of another release is closed, so that the agent dials again", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     await runInDurableObject(fleet, (_, state) => state.getWebSockets()[0]?.serializeAttachment({ old: 1 }));
@@ -209,13 +209,13 @@ describe("a link", () => {
     await untilHolds(() => expect(agent.closed).toMatchObject([{ code: LINK_CLOSE.protocol }]));
   });
 
-  it("that is flooded stays one link, and what it says next is heard", async () => {
+  it("that is flooded stays open, and its next frames are read", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     for (let seq = 1; seq <= 500; seq += 1) agent.send(snapshot(seq));
     let seq = 1_000;
     await untilHolds(async () => {
-      // Only so many are heard in a second.
+      // The number of frames read in a second is limited.
       clock.to(START + (seq += 1) * 1_000);
       agent.send(snapshot(seq));
       expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBeGreaterThan(1_000);
@@ -223,7 +223,7 @@ describe("a link", () => {
     expect(agent.closed).toEqual([]);
   });
 
-  it("tells every agent of a revoked key, and one that dials within two minutes too", async () => {
+  it("receives a key's revocation, also if it is opened up to two minutes later", async () => {
     const fleet = newFleet();
     const [north, south] = [await linked(fleet, "north"), await linked(fleet, "south")];
     await fleet.revoke("key-a");
@@ -233,43 +233,43 @@ describe("a link", () => {
   });
 });
 
-describe("what the object remembers of a box", () => {
+describe("the stored status of a box", () => {
   const server = (state: string, restarts: number) => ({ servers: [linkServer(9000, { state, restarts })] });
 
-  it("tells each change once, however often the object hibernates between the words of it", async () => {
+  it("creates one event for each change, however often the object hibernates between the snapshots", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
-    const words = () => fleet.state(["north"]);
+    const state = () => fleet.state(["north"]);
     let seq = 0;
-    const said = async (state: string, restarts: number): Promise<void> => {
+    const report = async (serverState: string, restarts: number): Promise<void> => {
       clock.to(START + (seq += 1) * 1_000);
-      agent.send(snapshot(seq, server(state, restarts)));
+      agent.send(snapshot(seq, server(serverState, restarts)));
       await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(seq));
       await evictDurableObject(fleet, { webSockets: "hibernate" });
     };
-    await said("ready", 0);
-    await said("down", 0);
-    const { since } = await words();
-    await said("down", 0);
-    expect((await words()).since).toEqual(since);
-    await said("loading", 1);
-    await said("ready", 1);
-    await said("ready", 1);
-    // Over a new link of the same process, which says all of it again.
+    await report("ready", 0);
+    await report("down", 0);
+    const { since } = await state();
+    await report("down", 0);
+    expect((await state()).since).toEqual(since);
+    await report("loading", 1);
+    await report("ready", 1);
+    await report("ready", 1);
+    // Over a new link of the same process, which sends everything again.
     const again = await linked(fleet);
     again.send(snapshot((seq += 1), server("ready", 1)));
     await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(seq));
-    const { events } = await words();
+    const { events } = await state();
     expect(events.toReversed().map(({ text }) => text)).toEqual([
-      "9000 is down",
-      "9000 is loading",
-      "9000 was restarted by PM2, back after 3.0 s",
+      "9000 (Model-1) on north is down",
+      "9000 (Model-1) on north is loading",
+      "9000 (Model-1) on north was restarted by PM2, back after 3.0 s",
     ]);
     const ids = events.map(({ id }) => id);
     expect(new Set(ids).size).toBe(3);
   });
 
-  it("keeps its history, one row every ten seconds, through hibernation", async () => {
+  it("includes its history, one row every ten seconds, through hibernation", async () => {
     const fleet = newFleet();
     const agent = await linked(fleet);
     agent.send(snapshot(1));
@@ -301,7 +301,7 @@ describe("a batch of calls", () => {
     expect(await booked(key)).toBe(3);
   });
 
-  it("past a gap is answered with the mark, and booked from there", async () => {
+  it("after a gap is answered with the last booked seq, and booked from there", async () => {
     const { box, epoch, key } = named();
     const agent = await linked(newFleet(), box, epoch);
     agent.send(usage(epoch, 40, [41], key));
@@ -311,7 +311,7 @@ describe("a batch of calls", () => {
     expect(await booked(key)).toBe(1);
   });
 
-  it("that the ledger can't take is not acknowledged, and the link goes on", async () => {
+  it("that the ledger can't store is not acknowledged, and the link continues", async () => {
     const { box, epoch, key } = named();
     const fleet = newFleet();
     const agent = await linked(fleet, box, epoch);
@@ -329,7 +329,7 @@ describe("a batch of calls", () => {
     expect(await booked(key)).toBe(1);
   });
 
-  it("dated far off is booked, and said to agent and operators", async () => {
+  it("with a wrong date is booked, and agent and operators get a warning", async () => {
     const { box, epoch } = named();
     const fleet = newFleet();
     const agent = await linked(fleet, box, epoch);
@@ -338,7 +338,7 @@ describe("a batch of calls", () => {
     await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.warning).toContain("clock"));
   });
 
-  it("torn off with its link counts once when it is sent over the next one", async () => {
+  it("interrupted with its link counts once when it is sent over the next link", async () => {
     const { box, epoch, key } = named();
     const fleet = newFleet();
     const first = await linked(fleet, box, epoch);

@@ -1,4 +1,4 @@
-// The last 24 hours of a box, in real SQLite: bounded, never denser than its step, unknown figures unknown.
+// The history of a box over 24 hours, in real SQLite: bounded, one row for each step, null for unknown figures.
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
@@ -6,9 +6,9 @@ import { HISTORY_KEPT_MS, HISTORY_STEP_MS, HistoryStore } from "../../../../work
 
 const START = 1_800_000_000_000;
 
-type Said = Parameters<HistoryStore["note"]>[1];
+type Reading = Parameters<HistoryStore["add"]>[1];
 
-function said(gib: number | null, tokens: number | null = 10): Said {
+function reading(gib: number | null, tokens: number | null = 10): Reading {
   const server = {
     port: 9001,
     state: "ready",
@@ -36,18 +36,18 @@ function said(gib: number | null, tokens: number | null = 10): Said {
   return { servers: [server, { ...server, port: 9002 }], gpus: [gpu] };
 }
 
-/** Runs with the storage of an object of its own. */
+/** Runs with the storage of a separate object. */
 async function withSql(work: (sql: SqlStorage) => void): Promise<void> {
   const stub = env.FLEET.getByName(`history ${crypto.randomUUID()}`);
   await runInDurableObject(stub, (_object, state) => work(state.storage.sql));
 }
 
 describe("a box's history", () => {
-  it("has one row every ten seconds, however often the box speaks", async () => {
+  it("has one row every ten seconds, however often the box reports", async () => {
     await withSql((sql) => {
-      const rows = new HistoryStore(sql);
-      for (let at = 0; at < 60_000; at += 500) rows.note("north", said(at / 10_000), START + at);
-      const found = rows.read("north", 15, START + 60_000);
+      const store = new HistoryStore(sql);
+      for (let at = 0; at < 60_000; at += 500) store.add("north", reading(at / 10_000), START + at);
+      const found = store.read("north", 15, START + 60_000);
       expect(found.stepS).toBe(HISTORY_STEP_MS / 1000);
       expect(found.at).toEqual([0, 1, 2, 3, 4, 5].map((step) => START + step * HISTORY_STEP_MS));
       expect(found.memoryUsedGib).toEqual([0, 1, 2, 3, 4, 5]);
@@ -61,11 +61,11 @@ describe("a box's history", () => {
     });
   });
 
-  it("says null where nobody could tell, never 0", async () => {
+  it("has null for an unknown figure, never 0", async () => {
     await withSql((sql) => {
-      const rows = new HistoryStore(sql);
-      rows.note("north", { ...said(null, null), gpus: null }, START);
-      expect(rows.read("north", 15, START)).toMatchObject({
+      const store = new HistoryStore(sql);
+      store.add("north", { ...reading(null, null), gpus: null }, START);
+      expect(store.read("north", 15, START)).toMatchObject({
         memoryUsedGib: [null],
         tokensPerSecond: [null],
         powerWatts: [null],
@@ -74,15 +74,15 @@ describe("a box's history", () => {
     });
   });
 
-  it("is of all its cards together", async () => {
+  it("combines all cards", async () => {
     await withSql((sql) => {
-      const rows = new HistoryStore(sql);
-      const cards = [said(4), said(3)].flatMap(({ gpus }) => gpus ?? []);
+      const store = new HistoryStore(sql);
+      const cards = [reading(4), reading(3)].flatMap(({ gpus }) => gpus ?? []);
       const [one, other] = cards;
       if (one === undefined || other === undefined) throw new Error("there are two cards");
       const gpus = [one, { ...other, temperatureC: 80, utilizationPercent: 0 }];
-      rows.note("north", { ...said(4), gpus }, START);
-      expect(rows.read("north", 15, START)).toMatchObject({
+      store.add("north", { ...reading(4), gpus }, START);
+      expect(store.read("north", 15, START)).toMatchObject({
         memoryUsedGib: [7],
         temperatureC: [80],
         utilizationPercent: [25],
@@ -91,12 +91,12 @@ describe("a box's history", () => {
     });
   });
 
-  it("of a day is told in at most 720 steps, averaged, and nothing older is kept", async () => {
+  it("of a day has at most 720 steps, averaged, and older rows are deleted", async () => {
     await withSql((sql) => {
-      const rows = new HistoryStore(sql);
+      const store = new HistoryStore(sql);
       const end = START + HISTORY_KEPT_MS + 60 * 60_000;
-      for (let at = START; at < end; at += HISTORY_STEP_MS) rows.note("north", said(4), at);
-      const found = rows.read("north", 1440, end);
+      for (let at = START; at < end; at += HISTORY_STEP_MS) store.add("north", reading(4), at);
+      const found = store.read("north", 1440, end);
       expect(found.at.length).toBeLessThanOrEqual(721);
       expect(found.at.length).toBeGreaterThan(700);
       expect(found.memoryUsedGib.every((gib) => gib === 4)).toBe(true);
@@ -106,12 +106,12 @@ describe("a box's history", () => {
     });
   });
 
-  it("goes on where it was after the object's restart, and keeps boxes apart", async () => {
+  it("continues after a restart of the object, and separates the boxes", async () => {
     await withSql((sql) => {
-      new HistoryStore(sql).note("north", said(1), START);
+      new HistoryStore(sql).add("north", reading(1), START);
       const after = new HistoryStore(sql);
-      after.note("north", said(9), START + 5_000);
-      after.note("south", said(2), START + 5_000);
+      after.add("north", reading(9), START + 5_000);
+      after.add("south", reading(2), START + 5_000);
       expect(after.read("north", 15, START + 5_000).memoryUsedGib).toEqual([1]);
       expect(after.read("south", 15, START + 5_000).memoryUsedGib).toEqual([2]);
       expect(after.read("west", 15, START + 5_000).at).toEqual([]);
