@@ -1,12 +1,12 @@
 // The route table as clients meet it: what there is, what there isn't, and what every answer carries.
 import { describe, expect, it } from "vitest";
-import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking, type Edge } from "./support/edge.ts";
+import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest, type Edge } from "./support/edge.ts";
 import { fleetOf } from "./support/fleets.ts";
-import { agentAnswer, healthAnswer, standIn, streamOf } from "./support/origin.ts";
+import { agentAnswer, healthAnswer, fakeFetch, streamOf } from "./support/origin.ts";
 
 function quietEdge(fleet = fleetOf()): Edge {
   captureLog();
-  standIn((sent) => {
+  fakeFetch((sent) => {
     if (sent.method === "GET") return healthAnswer("north", { 9000: "ready" });
     const stream = new TextDecoder().decode(sent.bytes).includes('"stream":true');
     return stream
@@ -16,7 +16,7 @@ function quietEdge(fleet = fleetOf()): Edge {
   return edgeOf(fleet);
 }
 
-const EVERY_KIND: [name: string, path: string, asking: Asking, status: number][] = [
+const EVERY_KIND: [name: string, path: string, init: TestRequest, status: number][] = [
   ["liveness", "/livez", {}, 200],
   ["health", "/healthz", {}, 200],
   ["a health question that names nobody", "/healthz?require=Nobody", {}, 400],
@@ -43,8 +43,8 @@ const EVERY_KIND: [name: string, path: string, asking: Asking, status: number][]
 ];
 
 describe("every answer", () => {
-  it.each(EVERY_KIND)("has the security headers: %s", async (_, path, asking, status) => {
-    const answer = await quietEdge()(path, asking);
+  it.each(EVERY_KIND)("has the security headers: %s", async (_, path, init, status) => {
+    const answer = await quietEdge()(path, init);
     expect(answer.status).toBe(status);
     expect(answer.headers.get("strict-transport-security")).toMatch(/^max-age=\d{8}/);
     expect(answer.headers.get("content-security-policy")).toMatch(
@@ -59,8 +59,8 @@ describe("every answer", () => {
 
   it.each(EVERY_KIND.filter(([, , , status]) => status >= 400))(
     "that is an error has the one shape: %s",
-    async (_, path, asking) => {
-      const answer = await quietEdge()(path, asking);
+    async (_, path, init) => {
+      const answer = await quietEdge()(path, init);
       expect(answer.headers.get("content-type")).toBe("application/json; charset=utf-8");
       const body = await answer.json<Record<string, object>>();
       expect(Object.keys(body)).toEqual(["error"]);
@@ -78,7 +78,7 @@ describe("every answer", () => {
 });
 
 describe("a page of another site", () => {
-  const from = (origin: string, more: Asking = {}): Asking => ({
+  const from = (origin: string, more: TestRequest = {}): TestRequest => ({
     ...more,
     headers: { origin, ...more.headers },
   });
@@ -104,12 +104,12 @@ describe("a page of another site", () => {
     expect(called.headers.get("access-control-allow-origin")).toBe("*");
   });
 
-  it.each<[string, Asking, number]>([
+  it.each<[string, TestRequest, number]>([
     ["no key", { key: null }, 401],
     ["no such model", {}, 404],
-  ])("can read a refusal, and its request id: %s", async (_, asking, status) => {
+  ])("can read a refusal, and its request id: %s", async (_, init, status) => {
     const path = status === 404 ? "/v1/models/Nothing" : "/v1/models";
-    const answer = await quietEdge()(path, from("https://a.example", asking));
+    const answer = await quietEdge()(path, from("https://a.example", init));
     expect(answer.status).toBe(status);
     expect(answer.headers.get("access-control-allow-origin")).toBe("*");
     const exposed = answer.headers.get("access-control-expose-headers")?.toLowerCase() ?? "";
@@ -224,8 +224,8 @@ describe("a method that a route hasn't", () => {
       const edge = quietEdge();
       const refused = await edge(path, { method: "DELETE" });
       for (const method of refused.headers.get("allow")?.split(", ") ?? []) {
-        const asking = { method, ...(method === "POST" ? { body: chat() } : {}) };
-        expect((await edge(path, asking)).status, method).not.toBe(405);
+        const init = { method, ...(method === "POST" ? { body: chat() } : {}) };
+        expect((await edge(path, init)).status, method).not.toBe(405);
       }
     },
   );

@@ -4,7 +4,7 @@ import { createExecutionContext } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import worker, * as entry from "../../worker/index.ts";
 import { BOX_SECRET, stopClock } from "./support/edge.ts";
-import { agentAnswer, callIn, standIn, type Sent } from "./support/origin.ts";
+import { agentAnswer, callIn, fakeFetch, type Sent } from "./support/origin.ts";
 
 async function ask(body: object): Promise<Response> {
   if (worker.fetch === undefined) throw new Error("the Worker answers no requests");
@@ -28,7 +28,7 @@ function told(sent: Sent | undefined): unknown[] {
 describe("the deployed Worker", () => {
   it("takes the two calls that clients of the old system make", async () => {
     stopClock(Date.now());
-    const sent = standIn(() => agentAnswer("box1", "{}"));
+    const sent = fakeFetch(() => agentAnswer("box1", "{}"));
     const messages = [{ role: "user", content: "What is my coverage?" }];
     expect((await ask({ agent_type: "Clinical", model_port: 8085, messages })).status).toBe(200);
     expect((await ask({ agent_type: "Claims", messages })).status).toBe(200);

@@ -1,66 +1,69 @@
-// In which order the boxes are asked for a call, and which of their ports may serve it: pure, from the servers that
-// may and what their boxes last said.
+// Decides in which order boxes are tried for a call, and which of their ports may serve it. Pure: the usable servers and
+// the fleet snapshot go in.
 import type { FallbackPolicy, Server } from "../../shared/fleet.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
 import { mayServe, PLACES, placeAt, type FleetSnapshot, type Place } from "../fleet/snapshot.ts";
 
-/** One box to ask, with the ports its agent may use. */
-export interface BoxAttempt {
+/** A box to try, with the ports that its agent may use. */
+export interface BoxChoice {
   readonly box: string;
-  /** Ports that may serve as they are, best first. */
+  /** Preferred ports, best first. */
   readonly ports: readonly number[];
-  /** Ports for when none of those is up, in order. */
+  /** Ports to use if none of `ports` is up, in order. */
   readonly fallbackPorts: readonly number[];
 }
 
-export interface Wanted {
+interface Requested {
   readonly server: Server;
-  /** Only this port will do while it is up. */
+  /** Only this port may serve the call while it is up. */
   readonly strict: boolean;
   readonly choices: number;
   readonly policy: FallbackPolicy;
   /** Whether a server may take the call at all. */
-  readonly able: (candidate: Server) => boolean;
+  readonly canServe: (candidate: Server) => boolean;
 }
 
 interface Candidate {
   readonly box: string;
   readonly server: Server;
   readonly place: Place;
-  /** May serve as it is; the others are for when none of those is up. */
-  readonly wanted: boolean;
 }
 
-export interface Attempts {
-  readonly attempts: readonly BoxAttempt[];
-  /** What the best server of those asked for has to offer; null where the fleet has none that may serve. */
+export interface BoxOrder {
+  readonly boxes: readonly BoxChoice[];
+  /** The best place at the requested servers; null if no server of the fleet may serve the call. */
   readonly best: Place | null;
-  /** Whether a fallback may serve, on whatever box. */
-  readonly mayFallBack: boolean;
-  /** The shortest wait that a full one of them named, milliseconds. */
+  /** Whether a fallback on any box could serve the call. */
+  readonly canFallBack: boolean;
+  /** The shortest queue time of the requested servers that are full; null if unknown. */
   readonly waitMs: number | null;
 }
 
 /**
- * The boxes to ask, each with its ports: first every box's ports of the kind that was asked for, then replicas
- * of the model anywhere, then other models in the router's order. Neighbours on one box make one attempt, so
- * an agent changes the model only where no other box can serve it.
- * @param turn 0 to 1: which of equally good boxes comes first.
+ * Orders the boxes for a call: first the requested servers of every box, then replicas of the model on any box, then
+ * other models in the router's order. Successive ports of one box form one choice, so that an agent changes the model
+ * only if no other box can serve it.
+ * @param random from 0 to below 1: decides between equally good boxes
  */
-export function attemptsFor(wanted: Wanted, index: FleetIndex, live: FleetSnapshot, turn: number): Attempts {
-  const { server, strict, choices, policy } = wanted;
+export function boxOrder(
+  requested: Requested,
+  index: FleetIndex,
+  snapshot: FleetSnapshot,
+  random: number,
+): BoxOrder {
+  const { server, strict, choices, policy, canServe } = requested;
   const all = index.boxes.flatMap(({ name, servers }) =>
-    servers.filter(wanted.able).map((candidate) => ({
+    servers.filter(canServe).map((candidate) => ({
       box: name,
       server: candidate,
-      place: placeAt(live, name, candidate.port, choices),
+      place: placeAt(snapshot, name, candidate.port, choices),
     })),
   );
-  const same = all.filter((one) => one.server.model === server.model);
-  const asked = strict ? same.filter((one) => one.server.port === server.port) : same;
-  const boxes = boxesInOrder(asked, live, turn);
-  const first = boxes.flatMap((box) => homeFirst(asked, box, server.port));
-  // The box asked last falls back itself, before the call goes to yet another one that is no better.
+  const sameModel = all.filter((one) => one.server.model === server.model);
+  const direct = strict ? sameModel.filter((one) => one.server.port === server.port) : sameModel;
+  const boxes = rankedBoxes(direct, snapshot, random);
+  const preferred = boxes.flatMap((box) => homeFirst(direct, box, server.port));
+  // The last box falls back itself, before the call goes to another box that is no better.
   const last = boxes.at(-1);
   const rest = [...all.filter(({ box }) => box === last), ...all.filter(({ box }) => box !== last)].toSorted(
     (a, b) => Number(mayServe(b.place)) - Number(mayServe(a.place)),
@@ -70,51 +73,44 @@ export function attemptsFor(wanted: Wanted, index: FleetIndex, live: FleetSnapsh
       strict && policy !== "none" && one.server.model === server.model && one.server.port !== server.port,
   );
   const router = policy === "auto" ? new Set([...index.fleet.modelRouter, index.fleet.defaultPort]) : [];
-  const others = [...new Set([...router].flatMap((port) => sameModelFirst(rest, port, index)))].filter(
+  const others = [...new Set([...router].flatMap((port) => withReplicas(rest, port, index)))].filter(
     (one) => one.server.model !== server.model,
   );
-  const candidates: Candidate[] = [
-    ...first.map((one) => ({ ...one, wanted: true })),
-    ...[...replicas, ...others].map((one) => ({ ...one, wanted: false })),
-  ];
+  const fallbacks = [...replicas, ...others];
   return {
-    attempts: grouped(candidates),
-    best: bestPlace(asked.map(({ place }) => place)),
-    mayFallBack: [...replicas, ...others].some(({ place }) => mayServe(place)),
-    waitMs: shortestWait(asked, live),
+    boxes: grouped(preferred, fallbacks),
+    best: bestPlace(direct.map(({ place }) => place)),
+    canFallBack: fallbacks.some(({ place }) => mayServe(place)),
+    waitMs: shortestWait(direct, snapshot),
   };
 }
 
-type Found = Omit<Candidate, "wanted">;
-
-/** The servers on a port that the router names, then the replicas of its model: what one can do, they can. */
-function sameModelFirst(rest: readonly Found[], port: number, index: FleetIndex): Found[] {
+/** The servers on a port of the router, then the replicas of its model, which can do the same. */
+function withReplicas(rest: readonly Candidate[], port: number, index: FleetIndex): Candidate[] {
   const model = index.byPort.get(port)?.model;
   const named = rest.filter((one) => one.server.port === port);
   return [...named, ...rest.filter((one) => one.server.model === model && one.server.port !== port)];
 }
 
 /**
- * Best first by what they have to offer, then by how many calls could begin there, in turn where they are alike.
- * Silent boxes keep the fleet file's order: of them nothing is known that could be spread.
+ * Ranks boxes by their best place, then by the number of calls that could start there; `random` rotates equal ones.
+ * Silent boxes keep the fleet file's order: nothing is known by which calls could be balanced.
  */
-function boxesInOrder(asked: readonly Found[], live: FleetSnapshot, turn: number): string[] {
-  const names = [...new Set(asked.map(({ box }) => box))];
-  const offset = Math.floor(turn * names.length);
+function rankedBoxes(candidates: readonly Candidate[], snapshot: FleetSnapshot, random: number): string[] {
+  const names = [...new Set(candidates.map(({ box }) => box))];
+  const offset = Math.floor(random * names.length);
   const ranked = names.map((box, at) => {
-    const mine = asked.filter((one) => one.box === box);
-    const place = bestPlace(mine.map((one) => one.place)) ?? "down";
-    const free = mine.reduce((sum, { server }) => sum + freeAt(live, box, server.port), 0);
-    const ties = place === "unknown" ? at : (at - offset + names.length) % names.length;
-    return { box, rank: PLACES.indexOf(place), free, ties };
+    const own = candidates.filter((one) => one.box === box);
+    const place = bestPlace(own.map((one) => one.place)) ?? "down";
+    const free = own.reduce((sum, { server }) => sum + freeAt(snapshot, box, server.port), 0);
+    const tie = place === "unknown" ? at : (at - offset + names.length) % names.length;
+    return { box, rank: PLACES.indexOf(place), free, tie };
   });
-  return ranked
-    .toSorted((a, b) => a.rank - b.rank || b.free - a.free || a.ties - b.ties)
-    .map(({ box }) => box);
+  return ranked.toSorted((a, b) => a.rank - b.rank || b.free - a.free || a.tie - b.tie).map(({ box }) => box);
 }
 
-function freeAt(live: FleetSnapshot, box: string, port: number): number {
-  const server = live.boxes.get(box)?.servers.get(port);
+function freeAt(snapshot: FleetSnapshot, box: string, port: number): number {
+  const server = snapshot.boxes.get(box)?.servers.get(port);
   return server === undefined ? 0 : server.free + server.places - server.sent;
 }
 
@@ -122,29 +118,32 @@ function bestPlace(places: readonly Place[]): Place | null {
   return PLACES.find((place) => places.includes(place)) ?? null;
 }
 
-/** A box's servers that were asked for, the home port first: which of them has room its agent knows best. */
-function homeFirst(asked: readonly Found[], box: string, home: number): Found[] {
-  const mine = asked.filter((one) => one.box === box);
-  return mine.toSorted((a, b) => Number(b.server.port === home) - Number(a.server.port === home));
+/** A box's candidates, the home port first: its agent knows best which of them has room. */
+function homeFirst(candidates: readonly Candidate[], box: string, home: number): Candidate[] {
+  return candidates
+    .filter((one) => one.box === box)
+    .toSorted((a, b) => Number(b.server.port === home) - Number(a.server.port === home));
 }
 
-function shortestWait(asked: readonly Found[], live: FleetSnapshot): number | null {
-  const waits = asked.flatMap(({ box, server, place }) => {
-    const waitMs = live.boxes.get(box)?.servers.get(server.port)?.waitMs;
+function shortestWait(candidates: readonly Candidate[], snapshot: FleetSnapshot): number | null {
+  const waits = candidates.flatMap(({ box, server, place }) => {
+    const waitMs = snapshot.boxes.get(box)?.servers.get(server.port)?.waitMs;
     return place === "full" && waitMs != null ? [waitMs] : [];
   });
   return waits.length === 0 ? null : Math.min(...waits);
 }
 
-function grouped(candidates: readonly Candidate[]): BoxAttempt[] {
-  const attempts: { box: string; ports: number[]; fallbackPorts: number[] }[] = [];
-  for (const { box, server, wanted } of candidates) {
-    let attempt = attempts.at(-1);
-    if (attempt?.box !== box) {
-      attempt = { box, ports: [], fallbackPorts: [] };
-      attempts.push(attempt);
+function grouped(preferred: readonly Candidate[], fallbacks: readonly Candidate[]): BoxChoice[] {
+  const boxes: { box: string; ports: number[]; fallbackPorts: number[] }[] = [];
+  const add = (list: "ports" | "fallbackPorts", { box, server }: Candidate): void => {
+    let choice = boxes.at(-1);
+    if (choice?.box !== box) {
+      choice = { box, ports: [], fallbackPorts: [] };
+      boxes.push(choice);
     }
-    (wanted ? attempt.ports : attempt.fallbackPorts).push(server.port);
-  }
-  return attempts;
+    choice[list].push(server.port);
+  };
+  for (const one of preferred) add("ports", one);
+  for (const one of fallbacks) add("fallbackPorts", one);
+  return boxes;
 }

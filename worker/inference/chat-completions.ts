@@ -1,4 +1,4 @@
-// POST /v1/chat/completions: the call this product exists for. Read, decide, forward.
+// POST /v1/chat/completions: reads the call, decides its route, forwards it.
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
@@ -11,7 +11,7 @@ import { readChatCall } from "./model-call.ts";
 
 export function chatCompletions(index: FleetIndex, snapshots: SnapshotCache) {
   return async function answerChat(c: Context<EdgeEnv>): Promise<Response> {
-    // Not `c.var`, which copies all that is set each time it is read.
+    // `c.var` copies all variables each time it is read.
     const principal = c.get("principal");
     const requestId = c.get("requestId");
     const body = await c.get("body");
@@ -29,7 +29,7 @@ export function chatCompletions(index: FleetIndex, snapshots: SnapshotCache) {
       call: call.value,
       decision: decision.value,
       principal,
-      bytes: body.value,
+      body: body.value,
       boxes: index.boxes,
       settings: c.get("settings"),
       signal: c.req.raw.signal,
@@ -38,12 +38,12 @@ export function chatCompletions(index: FleetIndex, snapshots: SnapshotCache) {
     });
     if (!forwarded.ok) throw new RefusedError(forwarded.refusal);
     const { response, code } = forwarded.value;
-    if (code !== null) log(code, "the agent's");
+    if (code !== null) log(code, "refused by the agent");
     return response;
   };
 }
 
-function noteSent(snapshots: SnapshotCache, { attempts: [first] }: RouteDecision): void {
+function noteSent(snapshots: SnapshotCache, { boxes: [first] }: RouteDecision): void {
   const port = first?.ports[0] ?? first?.fallbackPorts[0];
   if (first !== undefined && port !== undefined) snapshots.sent(first.box, port);
 }

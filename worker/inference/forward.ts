@@ -1,5 +1,5 @@
-// Carries a decided call to a box and its answer back. It tries the next box only where the call was not
-// begun, and holds a stream's end open so that a break can still be told in the stream itself.
+// Forwards a routed call to a box and returns the answer. It tries the next box only if the call was not started, and
+// ends a broken stream with an error event.
 import {
   ANSWER_HEADERS,
   CODE_HEADER,
@@ -12,7 +12,7 @@ import type { Box } from "../../shared/fleet.ts";
 import { CALL_DEADLINE_MS, EDGE_DEADLINE_MARGIN_MS } from "../../shared/limits.ts";
 import type { Principal } from "../../shared/principal.ts";
 import type { Settings } from "../env.ts";
-import type { BoxAttempt } from "./box-order.ts";
+import type { BoxChoice } from "./box-order.ts";
 import type { RouteDecision } from "./decide.ts";
 import { scopeId } from "../auth/keyed-hash.ts";
 import type { ModelCall } from "./model-call.ts";
@@ -23,36 +23,36 @@ export interface Forwarding {
   readonly call: ModelCall;
   readonly decision: RouteDecision;
   readonly principal: Principal;
-  readonly bytes: Uint8Array;
+  readonly body: Uint8Array;
   readonly boxes: readonly Box[];
   readonly settings: Settings;
   readonly signal: AbortSignal;
-  /** Keeps the isolate alive for what runs on after the answer's headers. */
+  /** Keeps the isolate alive for work that continues after the answer's headers. */
   readonly waitUntil: (work: Promise<unknown>) => void;
-  /** Told of a stream that broke after its headers: no status can say it any more. */
+  /** Called if a stream breaks after its headers. */
   readonly onBreak: (refusal: Refusal) => void;
 }
 
 export interface Forwarded {
   readonly response: Response;
-  /** The code of the agent's refusal, where this is one. */
+  /** The code of the agent's refusal; null if it is none. */
   readonly code: string | null;
 }
 
-/** The answer to hand to the client, an agent's refusal among them; or why no box gave one. */
+/** The answer for the client, which may be an agent's refusal; a refusal of our own if no box answered. */
 export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>> {
   const scope = await scopeOf(forwarding);
-  let notBegun: Response | null = null;
+  let notStarted: Response | null = null;
   let isFull = false;
   const causes: string[] = [];
-  for (const planned of forwarding.decision.attempts) {
-    // Where its model is up and only has no room, a call isn't moved to another model.
-    const attempt: BoxAttempt = isFull ? { ...planned, fallbackPorts: [] } : planned;
-    const box = forwarding.boxes.find((candidate) => candidate.name === attempt.box);
-    if (box === undefined || attempt.ports.length + attempt.fallbackPorts.length === 0) continue;
-    const answer = await ask(box, attempt, scope, forwarding);
+  for (const planned of forwarding.decision.boxes) {
+    // If its model is up but full, a call isn't moved to another model.
+    const choice: BoxChoice = isFull ? { ...planned, fallbackPorts: [] } : planned;
+    const box = forwarding.boxes.find((candidate) => candidate.name === choice.box);
+    if (box === undefined || choice.ports.length + choice.fallbackPorts.length === 0) continue;
+    const answer = await send(box, choice, scope, forwarding);
     if (answer.kind === "timeout")
-      return refuse("upstream_timeout", TOOK_TOO_LONG, { internal: answer.internal });
+      return refuse("upstream_timeout", TIMED_OUT, { internal: answer.internal });
     if (answer.kind === "unreachable") {
       causes.push(answer.internal);
       continue;
@@ -63,17 +63,17 @@ export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>
       causes.push(`box ${box.name} refused our token: its BOX_SECRET differs from ours`);
       continue;
     }
-    if (!mayAskNext(response)) return ok(handOn(response, forwarding));
-    // That it is full tells a client more than that another box's is down.
-    const isTold = !isFull || saysFull(response);
-    await (isTold ? notBegun : response)?.body?.cancel();
-    if (isTold) notBegun = response;
-    isFull ||= saysFull(response) && attempt.fallbackPorts.length === 0;
+    if (!wasNotStarted(response)) return ok(toClient(response, forwarding));
+    // A refusal because a box is full is more useful to a client than one because another box is down.
+    const isBetter = !isFull || isOverloaded(response);
+    await (isBetter ? notStarted : response)?.body?.cancel();
+    if (isBetter) notStarted = response;
+    isFull ||= isOverloaded(response) && choice.fallbackPorts.length === 0;
   }
-  if (notBegun !== null) return ok(handOn(notBegun, forwarding));
+  if (notStarted !== null) return ok(toClient(notStarted, forwarding));
   return refuse(
     "box_unreachable",
-    "The machine with the model cannot be reached just now. Ask again in a few seconds.",
+    "The machine with the model can't be reached. Try again in a few seconds.",
     {
       retryAfterMs: 5_000,
       internal: causes.join("; "),
@@ -81,32 +81,32 @@ export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>
   );
 }
 
-const TOOK_TOO_LONG =
-  "The machine with the model took too long. The call may still be running there; ask again in a while.";
+const TIMED_OUT =
+  "The machine with the model did not answer in time. The call may still be running there; wait before you try again.";
 
-async function ask(
+async function send(
   box: Box,
-  attempt: BoxAttempt,
+  choice: BoxChoice,
   scope: string | null,
   forwarding: Forwarding,
 ): Promise<OriginAnswer> {
   return originFetch(box, forwarding.settings, {
     method: "POST",
     path: DIALECT_PATHS[forwarding.call.dialect],
-    headers: { "content-type": "application/json", ...callHeaders(forwarding, attempt, scope) },
-    body: forwarding.bytes,
+    headers: { "content-type": "application/json", ...callHeaders(forwarding, choice, scope) },
+    body: forwarding.body,
     timeoutMs: CALL_DEADLINE_MS + EDGE_DEADLINE_MARGIN_MS,
     signal: forwarding.signal,
   });
 }
 
-/** The agent itself says that no server has seen the call. */
-function mayAskNext(response: Response): boolean {
+/** The agent itself reports that no server received the call. */
+function wasNotStarted(response: Response): boolean {
   return (response.status === 502 || response.status === 503) && response.headers.get(STARTED_HEADER) === "0";
 }
 
-/** No place was free. From a box that had no other model to try, it says that the wanted one is up. */
-function saysFull(response: Response): boolean {
+/** The queue was full. If the box had no fallback ports, its requested model is up. */
+function isOverloaded(response: Response): boolean {
   return response.headers.get(CODE_HEADER) === ("overloaded" satisfies ErrorCode);
 }
 
@@ -116,7 +116,7 @@ async function scopeOf({ call, principal, settings }: Forwarding): Promise<strin
 
 function callHeaders(
   { requestId, call, decision, principal, boxes }: Forwarding,
-  attempt: BoxAttempt,
+  choice: BoxChoice,
   scope: string | null,
 ): Record<string, string> {
   const { concurrent } = principal.limits;
@@ -125,8 +125,8 @@ function callHeaders(
     dialect: call.dialect,
     format: call.format,
     wantedPort: decision.wantedPort,
-    ports: attempt.ports,
-    fallbackPorts: attempt.fallbackPorts,
+    ports: choice.ports,
+    fallbackPorts: choice.fallbackPorts,
     stream: call.stream,
     choices: call.choices,
     continuable: call.continuable,
@@ -140,16 +140,16 @@ function callHeaders(
   });
 }
 
-/** The agent's answer with the headers that may reach a client, and nothing else of it. */
-function handOn(response: Response, forwarding: Forwarding): Forwarded {
+/** The agent's answer with only the headers that are for the client. */
+function toClient(response: Response, forwarding: Forwarding): Forwarded {
   const headers = new Headers();
   for (const name of ANSWER_HEADERS) {
     const value = response.headers.get(name);
     if (value !== null) headers.set(name, value);
   }
-  const streams =
+  const isStream =
     response.body !== null && (headers.get("content-type") ?? "").startsWith("text/event-stream");
-  const body = streams ? heldOpen(response.body, forwarding) : response.body;
+  const body = isStream ? endingWithError(response.body, forwarding) : response.body;
   return {
     response: new Response(body, { status: response.status, headers }),
     code: response.headers.get(CODE_HEADER),
@@ -157,10 +157,10 @@ function handOn(response: Response, forwarding: Forwarding): Forwarded {
 }
 
 /**
- * The runtime's own pipe, with our end of it left open: no script of ours runs per chunk, and where the way
- * to the box breaks there is still somebody to say so.
+ * Passes a stream on; if it breaks, an error event follows. It uses the runtime's own pipe, so that no script runs per
+ * chunk, and keeps the writable end open for the error event.
  */
-function heldOpen(
+function endingWithError(
   source: ReadableStream<Uint8Array>,
   { requestId, waitUntil, onBreak }: Forwarding,
 ): ReadableStream<Uint8Array> {
@@ -170,12 +170,12 @@ function heldOpen(
       await source.pipeTo(writable, { preventClose: true, preventAbort: true });
       await writable.close();
     } catch {
-      // Either side may have gone. Writing tells: to a client that left it fails, and nothing is owed.
+      // Either side may have ended the stream. If the client disconnected, the write fails too.
       const writer = writable.getWriter();
       try {
-        // The break can lie inside an event: the blank line ends it.
-        await writer.write(new TextEncoder().encode(`\n\n${errorEvent(BROKE_OFF, requestId)}`));
-        onBreak(BROKE_OFF);
+        // The break can be inside an event: the blank line ends that event.
+        await writer.write(new TextEncoder().encode(`\n\n${errorEvent(BROKEN, requestId)}`));
+        onBreak(BROKEN);
         await writer.close();
       } catch {
         return;
@@ -186,9 +186,9 @@ function heldOpen(
   return readable;
 }
 
-const BROKE_OFF: Refusal = {
+const BROKEN: Refusal = {
   code: "box_unreachable",
   message:
-    "The way to the machine with the model broke in the middle of the answer. What came so far is not the whole answer; ask again.",
-  internal: "the stream from the box broke off",
+    "The connection to the machine with the model broke during the answer. The answer so far is incomplete; send the request again.",
+  internal: "the stream from the box broke",
 };

@@ -1,5 +1,5 @@
-// A request, read and checked once, as what it asks for: the second of the four nouns. Nothing behind this
-// looks at the body again; its bytes pass on as they came.
+// Reads a request's body once and returns the model call. No later step parses the body again; its bytes are forwarded
+// unchanged.
 import type { Format } from "../../shared/call-headers.ts";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import type { Capability } from "../../shared/fleet.ts";
@@ -9,7 +9,7 @@ import { parseJsonObject } from "../http/json-body.ts";
 export interface ModelCall {
   readonly dialect: "chat";
   readonly format: Format;
-  /** What the client named, in the order in which it counts; null is "not named". */
+  /** The target that the client named, in order of precedence; null if absent. */
   readonly modelPort: number | null;
   readonly agentType: string | null;
   readonly model: string | null;
@@ -17,12 +17,12 @@ export interface ModelCall {
   /** The client's `"fallback": false`. */
   readonly mayFallBack: boolean;
   readonly choices: number;
-  /** Tokens asked for, or null for as many as the model may give. */
+  /** Requested tokens; null for the model's maximum. */
   readonly maxTokens: number | null;
   readonly continuable: boolean;
-  /** What the server must be able to do beside chat, with the field that shows it. */
+  /** Required capabilities, with the field that requires each. */
   readonly needs: readonly { readonly capability: Capability; readonly param: string | undefined }[];
-  /** The client's own name for its end user or conversation; it goes no further than an HMAC. */
+  /** The client's own name for its end user or conversation; only its HMAC leaves the edge. */
   readonly scopeName: string | null;
 }
 
@@ -37,7 +37,7 @@ export function readChatCall(bytes: Uint8Array): Result<ModelCall> {
 function toCall(body: ChatBody): Result<ModelCall> {
   const modelPort = body.model_port == null ? null : Number(body.model_port);
   if (modelPort !== null && (modelPort < 1 || modelPort > 65_535)) {
-    return refuse("invalid_request", "model_port: must be a port, 1 to 65535; it is another number.", {
+    return refuse("invalid_request", `model_port: must be a port from 1 to 65535; got ${modelPort}.`, {
       param: "model_port",
     });
   }
@@ -52,20 +52,20 @@ function toCall(body: ChatBody): Result<ModelCall> {
     stream: body.stream ?? false,
     mayFallBack: body.fallback ?? true,
     choices: body.n ?? 1,
-    maxTokens: wantedTokens(body),
+    maxTokens: requestedTokens(body),
     continuable: isContinuable(body),
     needs: [{ capability: "chat", param: undefined }, ...mediaOf(body)],
     scopeName: scopeName(body),
   });
 }
 
-/** The cap that counts in llama-server: `n_predict` over OpenAI's newer name over its older (transcript `max-tokens-aliases`). */
-function wantedTokens(body: ChatBody): number | null {
-  const wanted = body.n_predict ?? body.max_completion_tokens ?? body.max_tokens ?? null;
-  return wanted !== null && wanted > 0 ? wanted : null;
+/** llama-server's precedence: `n_predict`, then OpenAI's newer name, then its older one (transcript `max-tokens-aliases`). */
+function requestedTokens(body: ChatBody): number | null {
+  const tokens = body.n_predict ?? body.max_completion_tokens ?? body.max_tokens ?? null;
+  return tokens !== null && tokens > 0 ? tokens : null;
 }
 
-/** A text that another server of the model could finish: no structure it would have to be told of. */
+/** Whether another server of the model could continue the answer: only plain text can be continued. */
 function isContinuable(body: ChatBody): boolean {
   return (
     (body.n ?? 1) === 1 &&
@@ -79,7 +79,7 @@ function isContinuable(body: ChatBody): boolean {
   );
 }
 
-/** The first of the names that clients have for this; empty is none. */
+/** The first of these fields that is present and not empty. */
 function scopeName(body: ChatBody): string | null {
   const user = body.metadata?.["user_id"];
   const names = [
@@ -92,7 +92,7 @@ function scopeName(body: ChatBody): string | null {
   return names.find((name) => name != null && name !== "") ?? null;
 }
 
-/** The first part of each kind that isn't text. */
+/** The first content part of each media type. */
 function mediaOf(body: ChatBody): ModelCall["needs"] {
   const found = new Map<Capability, string>();
   for (const [index, message] of body.messages.entries()) {

@@ -1,5 +1,5 @@
-// GET /v1/models and /v1/models/:id: what can be asked for, in the shape OpenAI's clients list, with what each
-// one is best for and how it is now under `isha`. A key sees only what it may use.
+// GET /v1/models and /v1/models/:id: models and agent types in OpenAI's format, with their use and their current state
+// in `isha`. A key gets only those that it may use.
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { DEFAULT_AGENT, type Server } from "../../shared/fleet.ts";
@@ -12,7 +12,7 @@ import type { FleetIndex } from "../fleet/fleet-index.ts";
 interface ModelEntry {
   readonly id: string;
   readonly object: "model";
-  /** OpenAI's clients want a time; a fleet file has none. */
+  /** OpenAI's clients expect a time; the fleet file has none. */
   readonly created: 0;
   readonly owned_by: "isha";
   readonly isha: {
@@ -39,22 +39,22 @@ export function listModels(index: FleetIndex, health: FleetHealth) {
 
 export function showModel(index: FleetIndex, health: FleetHealth) {
   return async function answerModel(c: Context<EdgeEnv>): Promise<Response> {
-    const wanted = (c.req.param("id") ?? "").toLowerCase();
+    const id = (c.req.param("id") ?? "").toLowerCase();
     const views = await health(c.var.settings);
     const all = entries(c.var.principal, index, views);
     const found =
-      all.find((entry) => entry.id.toLowerCase() === wanted) ??
-      all.find((entry) => entry.isha.file.toLowerCase() === wanted);
+      all.find((entry) => entry.id.toLowerCase() === id) ??
+      all.find((entry) => entry.isha.file.toLowerCase() === id);
     if (found !== undefined) return c.json(found);
     throw new RefusedError({
       code: "model_not_found",
-      message: `There is no model of that name for this key. There are: ${all.map((entry) => entry.id).join(", ")}.`,
+      message: `id: unknown model. Available to this key: ${all.map((entry) => entry.id).join(", ")}.`,
       param: "id",
     });
   };
 }
 
-/** Models first, then agent types: either name can stand in a request's `model`. */
+/** Models, then agent types: a request's `model` accepts both. */
 function entries(principal: Principal, index: FleetIndex, views: readonly BoxView[]): ModelEntry[] {
   const visible = [...index.byPort.values()].filter((server) => mayUse(principal, server, index));
   const firsts = visible.filter(

@@ -1,5 +1,5 @@
-// Starts what a request needs beside its key: the body and, for a call, the fleet snapshot. Both begin while the
-// limiters are asked, or once the request is admitted; a request that is refused at once has nothing read.
+// Starts to read the body and, for a model call, the fleet snapshot: while the limiters are called, or once the request
+// is admitted. For a request that is refused at once, nothing is read.
 import type { Context } from "hono";
 import type { Result } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
@@ -15,16 +15,16 @@ export function prefetchCall(snapshots: SnapshotCache): Prefetch {
   return {
     begin: (c) => {
       beginBody(c, readBody);
-      const begun: unknown = c.get("snapshot");
-      if (begun === undefined) beginSnapshot(c, snapshots);
+      const started: unknown = c.get("snapshot");
+      if (started === undefined) beginSnapshot(c, snapshots);
     },
     ready: async (c) => c.get("body"),
-    // The snapshot of before a slow body is too old.
+    // After a slow body, the snapshot is too old.
     renew: (c) => beginSnapshot(c, snapshots),
   };
 }
 
-/** The body of an operator's change. */
+/** For an operator's change. */
 export const PREFETCH_ADMIN: Prefetch = {
   begin: (c) => beginBody(c, readAdminBody),
   ready: async (c) => c.get("body"),
@@ -32,14 +32,14 @@ export const PREFETCH_ADMIN: Prefetch = {
 };
 
 function beginBody(c: Context<EdgeEnv>, read: ReadBody): void {
-  const begun: unknown = c.get("body");
-  if (begun === undefined) c.set("body", read(c.req.raw));
+  const started: unknown = c.get("body");
+  if (started === undefined) c.set("body", read(c.req.raw));
 }
 
 function beginSnapshot(c: Context<EdgeEnv>, snapshots: SnapshotCache): void {
   const boxes = async () => fleetObject(c.env).boxes();
   const snapshot = snapshots.read({ boxes, waitUntil: (work) => c.executionCtx.waitUntil(work) });
-  // A request that is refused meanwhile never awaits it.
+  // A request that is refused in the meantime never awaits it.
   if (snapshot instanceof Promise) snapshot.catch(() => undefined);
   c.set("snapshot", snapshot);
 }

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { captureLog, CHAT, chat, edgeOf, errorOf } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
-import { agentAnswer, connectionLost, standIn, streamOf } from "../support/origin.ts";
+import { agentAnswer, connectionLost, fakeFetch, streamOf } from "../support/origin.ts";
 
 const WORDS = "the patient's words";
 
@@ -18,7 +18,7 @@ const FAILING: ExecutionContext = {
 describe("an exception of ours", () => {
   it("is a 500 with a request id, and none of its text", async () => {
     const log = captureLog();
-    standIn(() =>
+    fakeFetch(() =>
       agentAnswer("north", streamOf(["data: {}\n\n"]), { headers: { "content-type": "text/event-stream" } }),
     );
     const answer = await edgeOf(fleetOf(), { context: FAILING })(CHAT, { body: chat({ stream: true }) });
@@ -71,7 +71,7 @@ describe("the log", () => {
     [`/patients/${encodeURIComponent(WORDS)}`, "/*"],
   ])("names the route's pattern, not the path: %s", async (path, route) => {
     const log = captureLog();
-    standIn(connectionLost);
+    fakeFetch(connectionLost);
     expect((await edgeOf(fleetOf())(path)).status).toBe(404);
     expect(log.length).toBe(1);
     expect(JSON.parse(log[0] ?? "")).toMatchObject({ route });
@@ -80,7 +80,7 @@ describe("the log", () => {
 
   it("of a failed call names the box and the cause, without an exception's text", async () => {
     const log = captureLog();
-    standIn(() => {
+    fakeFetch(() => {
       throw new Error(WORDS);
     });
     expect((await edgeOf(fleetOf())(CHAT, { body: chat() })).status).toBe(502);
@@ -91,7 +91,7 @@ describe("the log", () => {
 
   it("says nothing of a request that went well", async () => {
     const log = captureLog();
-    standIn(() => agentAnswer("north", "{}"));
+    fakeFetch(() => agentAnswer("north", "{}"));
     expect((await edgeOf(fleetOf())(CHAT, { body: chat() })).status).toBe(200);
     expect(log).toEqual([]);
   });

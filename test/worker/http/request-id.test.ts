@@ -1,17 +1,17 @@
 // Every request has a name of ours; the client's own comes back, where it can.
 import { describe, expect, it } from "vitest";
-import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
+import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
-import { agentAnswer, healthAnswer, standIn } from "../support/origin.ts";
+import { agentAnswer, healthAnswer, fakeFetch } from "../support/origin.ts";
 
 describe("the request id", () => {
   it("is in every answer and every error, and each time another", async () => {
     captureLog();
-    standIn((sent) =>
+    fakeFetch((sent) =>
       sent.method === "GET" ? healthAnswer("north", { 9000: "ready" }) : agentAnswer("north", "{}"),
     );
     const edge = edgeOf(fleetOf());
-    const asked: [string, Asking][] = [
+    const asked: [string, TestRequest][] = [
       ["/livez", {}],
       ["/healthz", {}],
       ["/docs", {}],
@@ -26,7 +26,7 @@ describe("the request id", () => {
       [CHAT, { body: "no JSON" }],
       [CHAT, { body: chat(), key: null }],
     ];
-    const answers = await Promise.all(asked.map(async ([path, asking]) => edge(path, asking)));
+    const answers = await Promise.all(asked.map(async ([path, init]) => edge(path, init)));
     const ids = answers.map(({ headers }) => headers.get("x-request-id") ?? "");
     for (const id of ids) expect(id).toMatch(/^req_[0-9a-f]{32}$/);
     expect(new Set(ids).size).toBe(ids.length);
@@ -35,7 +35,7 @@ describe("the request id", () => {
   });
 
   it("is the one the agent is told", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     const answer = await edgeOf(fleetOf())(CHAT, {
       body: chat(),
       headers: { "x-isha-request-id": "forged" },

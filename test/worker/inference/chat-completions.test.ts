@@ -1,13 +1,14 @@
-// The call this product exists for, over the whole edge.
 import { describe, expect, it } from "vitest";
-import { captureLog, CHAT, chat, edgeOf, errorOf, type Asking } from "../support/edge.ts";
+import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest } from "../support/edge.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
-import { agentAnswer, boxOf, connectionLost, standIn, streamOf, callIn } from "../support/origin.ts";
+import { agentAnswer, boxOf, connectionLost, fakeFetch, streamOf, callIn } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
 
 describe("a call", () => {
-  it("goes out as it came in, and its answer comes back as the agent gave it", async () => {
-    const sent = standIn(() => agentAnswer("north", '{"text":"…"}', { headers: { "x-isha-port": "9001" } }));
+  it("is forwarded unchanged, and so is its answer", async () => {
+    const sent = fakeFetch(() =>
+      agentAnswer("north", '{"text":"…"}', { headers: { "x-isha-port": "9001" } }),
+    );
     const body =
       '{ "agent_type":"alpha",\n "messages":[{"role":"user","content":"漢\\u00e9"}] , "unknown":[1.50] }';
     const answer = await edgeOf(fleetOf())(CHAT, { body });
@@ -17,8 +18,8 @@ describe("a call", () => {
     expect(new TextDecoder().decode(sent[0]?.bytes)).toBe(body);
   });
 
-  it("takes nothing of the client's headers with it", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+  it("is forwarded without the client's headers", async () => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     const headers = {
       "x-conversation-id": "Jane",
       "x-isha-token": "Jane",
@@ -50,7 +51,7 @@ describe("a call", () => {
 
   it("streams, byte for byte", async () => {
     const text = 'data: {"a":1}\n\n: waiting\n\ndata: [DONE]\n\n';
-    standIn(() => agentAnswer("north", streamOf([text.slice(0, 9), text.slice(9)]), { headers: EVENTS }));
+    fakeFetch(() => agentAnswer("north", streamOf([text.slice(0, 9), text.slice(9)]), { headers: EVENTS }));
     const edge = edgeOf(fleetOf());
     const answer = await edge(CHAT, { body: chat({ stream: true }) });
     expect(answer.headers.get("content-type")).toBe("text/event-stream");
@@ -58,9 +59,9 @@ describe("a call", () => {
     await edge.settled();
   });
 
-  it("that breaks off while it streams says so in the stream and in the log", async () => {
+  it("that breaks while it streams ends with an error event and a log line", async () => {
     const log = captureLog();
-    standIn(() => agentAnswer("north", streamOf(['data: {"tex'], "breaks"), { headers: EVENTS }));
+    fakeFetch(() => agentAnswer("north", streamOf(['data: {"tex'], "breaks"), { headers: EVENTS }));
     const edge = edgeOf(fleetOf());
     const answer = await edge(CHAT, { body: chat({ stream: true }) });
     const text = await answer.text();
@@ -73,30 +74,30 @@ describe("a call", () => {
     ]);
   });
 
-  it("whose client leaves before an answer is given up at the box", async () => {
+  it("whose client disconnects before the answer is aborted at the box", async () => {
     captureLog();
     const client = new AbortController();
-    const sent = standIn(
+    const sent = fakeFetch(
       async ({ signal }) =>
         new Promise((_, reject) => {
           signal.addEventListener("abort", () => reject(new DOMException("left", "AbortError")));
         }),
     );
-    const asked = edgeOf(fleetOf())(CHAT, { body: chat(), signal: client.signal }).catch(() => null);
+    const answering = edgeOf(fleetOf())(CHAT, { body: chat(), signal: client.signal }).catch(() => null);
     await untilHolds(() => expect(sent.length).toBe(1));
     client.abort();
     await untilHolds(() => expect(sent[0]?.signal.aborted).toBe(true));
-    await asked;
+    await answering;
   });
 });
 
 const EVENTS = { "content-type": "text/event-stream" };
 
-describe("a refusal of the agent's", () => {
-  it("is the client's answer, and its code stands in the log", async () => {
+describe("a refusal of the agent", () => {
+  it("is the client's answer, and its code is logged", async () => {
     const log = captureLog();
     const body = '{"error":{"message":"m","type":"t","code":"model_loading","param":null,"request_id":"r"}}';
-    standIn(() =>
+    fakeFetch(() =>
       agentAnswer("north", body, {
         status: 503,
         headers: { "x-isha-code": "model_loading", "retry-after": "4" },
@@ -112,8 +113,8 @@ describe("a refusal of the agent's", () => {
   });
 });
 
-describe("a call that isn't begun is refused", () => {
-  it.each<[string, Asking, number, string, string | null]>([
+describe("an invalid call is refused", () => {
+  it.each<[string, TestRequest, number, string, string | null]>([
     ["no JSON", { body: "{" }, 400, "invalid_json", null],
     ["an array", { body: "[]" }, 400, "invalid_json", null],
     ["nothing", { body: "" }, 400, "invalid_json", null],
@@ -125,15 +126,21 @@ describe("a call that isn't begun is refused", () => {
       "unsupported_media_type",
       null,
     ],
-    ["packed", { body: "{}", headers: { "content-encoding": "gzip" } }, 415, "unsupported_media_type", null],
+    [
+      "compressed",
+      { body: "{}", headers: { "content-encoding": "gzip" } },
+      415,
+      "unsupported_media_type",
+      null,
+    ],
     ["too large", { body: `{"a":"${"x".repeat(1024 * 1024)}"}` }, 413, "body_too_large", null],
     ["a field of another type", { body: chat({ stream: "yes" }) }, 400, "invalid_request", "stream"],
     ["a refused field", { body: chat({ lora: [] }) }, 400, "invalid_request", "lora"],
-    ["a port that nobody has", { body: chat({ model_port: 9999 }) }, 400, "unknown_port", "model_port"],
-    ["a model that nobody knows", { body: chat({ model: "gpt-4o" }) }, 404, "model_not_found", "model"],
+    ["an unknown port", { body: chat({ model_port: 9999 }) }, 400, "unknown_port", "model_port"],
+    ["an unknown model", { body: chat({ model: "gpt-4o" }) }, 404, "model_not_found", "model"],
     ["more choices than slots", { body: chat({ n: 5 }) }, 400, "invalid_request", "n"],
     [
-      "an image for a model that reads",
+      "an image for a model without vision",
       {
         body: {
           messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "data:," } }] }],
@@ -143,19 +150,19 @@ describe("a call that isn't begun is refused", () => {
       "not_supported_by_model",
       "messages[0].content[0]",
     ],
-  ])("%s", async (_, asking, status, code, param) => {
+  ])("%s", async (_, init, status, code, param) => {
     captureLog();
-    const sent = standIn(connectionLost);
-    const answer = await edgeOf(fleetOf())(CHAT, { method: "POST", ...asking });
+    const sent = fakeFetch(connectionLost);
+    const answer = await edgeOf(fleetOf())(CHAT, { method: "POST", ...init });
     expect(answer.status).toBe(status);
     expect(answer.headers.get("x-should-retry")).toBe("false");
     expect(await errorOf(answer)).toMatchObject({ code, param });
     expect(sent).toEqual([]);
   });
 
-  it("with no word of it in answer or log", async () => {
+  it("without a part of it in the answer or the log", async () => {
     const log = captureLog();
-    standIn(connectionLost);
+    fakeFetch(connectionLost);
     const edge = edgeOf(fleetOf());
     const words = "JaneDoe";
     const bodies: (string | object)[] = [
@@ -185,17 +192,17 @@ describe("a call that isn't begun is refused", () => {
 });
 
 describe("with several boxes", () => {
-  it("the next one serves where the first can't be reached", async () => {
+  it("the next one serves if the first can't be reached", async () => {
     captureLog();
-    const sent = standIn((one) => (boxOf(one) === "north" ? connectionLost() : agentAnswer("south", "{}")));
+    const sent = fakeFetch((one) => (boxOf(one) === "north" ? connectionLost() : agentAnswer("south", "{}")));
     const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
     expect(answer.status).toBe(200);
     expect(sent.map(boxOf)).toEqual(["north", "south"]);
   });
 
-  it("the client is told so where none can, and when to ask again", async () => {
+  it("the refusal has a retry time if none can be reached", async () => {
     const log = captureLog();
-    standIn(connectionLost);
+    fakeFetch(connectionLost);
     const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
     expect(answer.status).toBe(502);
     expect(answer.headers.get("retry-after")).toBe("5");
@@ -203,9 +210,9 @@ describe("with several boxes", () => {
     expect(log[0]).toMatch(/north.*south/);
   });
 
-  it("a way that gives up waiting is a 504, and no second box is asked", async () => {
+  it("a timeout is a 504, and no second box is called", async () => {
     captureLog();
-    const sent = standIn(() => new Response("<html>524</html>", { status: 524 }));
+    const sent = fakeFetch(() => new Response("<html>524</html>", { status: 524 }));
     const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
     expect(answer.status).toBe(504);
     expect(await errorOf(answer)).toMatchObject({ code: "upstream_timeout", type: "timeout_error" });

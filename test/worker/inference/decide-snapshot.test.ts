@@ -1,4 +1,4 @@
-// Where calls go when the boxes say how they are: two boxes alike, `north` before `south` in the file.
+// Decisions with a fleet snapshot: two equal boxes, `north` before `south` in the fleet file.
 import { describe, expect, it } from "vitest";
 import type { LinkState } from "../../../shared/wire.ts";
 import { decide } from "../../../worker/inference/decide.ts";
@@ -8,11 +8,11 @@ import { callOf } from "../support/calls.ts";
 import { box, fleetOf, server, twoBoxes } from "../support/fleets.ts";
 import { seeded } from "../support/random.ts";
 
-const ANYONE = { agents: null, fallback: "auto" } as const;
+const ANY_KEY = { agents: null, fallback: "auto" } as const;
 const ALPHA = callOf({ agentType: "Alpha" });
 const fleet = indexFleet(twoBoxes());
 
-interface Said {
+interface Reported {
   readonly state?: LinkState;
   readonly free?: number;
   readonly places?: number;
@@ -20,47 +20,57 @@ interface Said {
   readonly sent?: number;
 }
 
-/** A box that says the same of both its servers, or that it drains. */
-function says(said: Said | "draining"): BoxSnapshot {
-  const { state = "ready", free = 4, places = 64, waitMs = 0, sent = 0 } = said === "draining" ? {} : said;
+/** A box with the same state for both servers, or one that drains. */
+function boxWith(report: Reported | "draining"): BoxSnapshot {
+  const {
+    state = "ready",
+    free = 4,
+    places = 64,
+    waitMs = 0,
+    sent = 0,
+  } = report === "draining" ? {} : report;
   const each = { state, free, places, waitMs, sent };
   return {
-    draining: said === "draining",
+    draining: report === "draining",
     servers: new Map([9000, 9001].map((port) => [port, each])),
   };
 }
 
-function liveOf(boxes: Readonly<Record<string, Said | "draining">>, fresh = true): FleetSnapshot {
-  return { boxes: new Map(Object.entries(boxes).map(([name, said]) => [name, says(said)])), fresh };
+function snapshotOf(boxes: Readonly<Record<string, Reported | "draining">>, fresh = true): FleetSnapshot {
+  return { boxes: new Map(Object.entries(boxes).map(([name, report]) => [name, boxWith(report)])), fresh };
 }
 
-const FULL: Said = { free: 0, places: 0, waitMs: 9_000 };
+const FULL: Reported = { free: 0, places: 0, waitMs: 9_000 };
 
-function boxesAsked(live: FleetSnapshot, turn = 0, call = ALPHA, index = fleet): string[] {
-  const decided = decide(call, ANYONE, index, live, turn);
+function boxesTried(snapshot: FleetSnapshot, random = 0, call = ALPHA, index = fleet): string[] {
+  const decided = decide(call, ANY_KEY, index, snapshot, random);
   if (!decided.ok) throw new Error(decided.refusal.code);
-  return decided.value.attempts.map((attempt) => attempt.box);
+  return decided.value.boxes.map((choice) => choice.box);
 }
 
-function refusal(live: FleetSnapshot, call = ALPHA) {
-  const decided = decide(call, ANYONE, fleet, live, 0);
+function refusal(snapshot: FleetSnapshot, call = ALPHA) {
+  const decided = decide(call, ANY_KEY, fleet, snapshot, 0);
   return decided.ok ? null : decided.refusal;
 }
 
-describe("the box that is asked first", () => {
-  it.each<[string, Record<string, Said | "draining">, string]>([
+describe("the first box", () => {
+  it.each<[string, Record<string, Reported | "draining">, string]>([
     ["is the one with a free slot, not the one with a queue", { north: { free: 0 }, south: {} }, "south"],
     ["is the one with more room", { north: { free: 1 }, south: { free: 3 } }, "south"],
     [
-      "is the one with more room, by what was sent since",
+      "is the one with more room, less the calls sent since",
       { north: { sent: 2 }, south: { sent: 1 } },
       "south",
     ],
-    ["is one that may be free, not one that was filled since", { north: { sent: 4 }, south: {} }, "south"],
+    [
+      "is one that may be free, not one that was filled since the snapshot",
+      { north: { sent: 4 }, south: {} },
+      "south",
+    ],
     ["is the one with a queue, not the full one", { north: FULL, south: { free: 0 } }, "south"],
     ["is one that queues, not one that is slow", { north: { state: "slow" }, south: { free: 0 } }, "south"],
-    ["is a slow one, not one nothing is known of", { south: { state: "slow" } }, "south"],
-    ["is one nothing is known of, not one that loads", { north: { state: "loading" } }, "south"],
+    ["is a slow one, not an unknown one", { south: { state: "slow" } }, "south"],
+    ["is an unknown one, not one that loads", { north: { state: "loading" } }, "south"],
     [
       "is one that loads, not one that is down",
       { north: { state: "down" }, south: { state: "loading" } },
@@ -69,14 +79,14 @@ describe("the box that is asked first", () => {
     ["is one that loads, not a full one", { north: FULL, south: { state: "loading" } }, "south"],
     ["is one that is up, not one that stalls", { north: { state: "stalled" }, south: { free: 0 } }, "south"],
     ["is one that takes calls, not one that drains", { north: "draining", south: { free: 0 } }, "south"],
-    ["is the file's first where nothing is known", {}, "north"],
+    ["is the file's first if nothing is known", {}, "north"],
   ])("%s", (_what, boxes, first) => {
-    expect(boxesAsked(liveOf(boxes))[0]).toBe(first);
+    expect(boxesTried(snapshotOf(boxes))[0]).toBe(first);
   });
 
-  it("is each in turn of those that are alike", () => {
-    const live = liveOf({ north: {}, south: {} });
-    expect([0, 0.49, 0.5, 0.99].map((turn) => boxesAsked(live, turn)[0])).toEqual([
+  it("is a random one of equal boxes", () => {
+    const snapshot = snapshotOf({ north: {}, south: {} });
+    expect([0, 0.49, 0.5, 0.99].map((random) => boxesTried(snapshot, random)[0])).toEqual([
       "north",
       "north",
       "south",
@@ -84,67 +94,67 @@ describe("the box that is asked first", () => {
     ]);
   });
 
-  it("is never another than the file's first where nothing is known, whoever's turn it is", () => {
-    expect(boxesAsked(UNKNOWN_FLEET, 0.99)[0]).toBe("north");
+  it("is always the file's first if nothing is known", () => {
+    expect(boxesTried(UNKNOWN_FLEET, 0.99)[0]).toBe("north");
   });
 
-  it("is judged by the room that all of the call's answers need", () => {
-    const live = liveOf({ north: { free: 1 }, south: { free: 2, places: 0 } });
-    expect(boxesAsked(live, 0, callOf({ agentType: "Alpha", choices: 2 }))[0]).toBe("south");
+  it("has room for all of the call's answers", () => {
+    const snapshot = snapshotOf({ north: { free: 1 }, south: { free: 2, places: 0 } });
+    expect(boxesTried(snapshot, 0, callOf({ agentType: "Alpha", choices: 2 }))[0]).toBe("south");
   });
 
-  it("takes a server that its box didn't announce for down", () => {
-    const live: FleetSnapshot = {
+  it("is not one that announced no such server", () => {
+    const snapshot: FleetSnapshot = {
       boxes: new Map([
         ["north", { draining: false, servers: new Map() }],
-        ["south", says({ free: 0 })],
+        ["south", boxWith({ free: 0 })],
       ]),
       fresh: true,
     };
-    expect(boxesAsked(live)[0]).toBe("south");
+    expect(boxesTried(snapshot)[0]).toBe("south");
   });
 });
 
-describe("every box that may serve is still asked in the end", () => {
-  it.each<[string, Record<string, Said | "draining">]>([
+describe("every box that may serve is tried in the end", () => {
+  it.each<[string, Record<string, Reported | "draining">]>([
     ["one that is full", { north: FULL, south: {} }],
     ["one that is down", { north: { state: "down" }, south: {} }],
     ["one that drains", { north: "draining", south: {} }],
   ])("%s", (_what, boxes) => {
-    expect(new Set(boxesAsked(liveOf(boxes)))).toEqual(new Set(["north", "south"]));
+    expect(new Set(boxesTried(snapshotOf(boxes)))).toEqual(new Set(["north", "south"]));
   });
 });
 
-describe("a call is refused with nobody asked", () => {
-  it("where every box is full, for as long as the quickest of them said", () => {
-    const found = refusal(liveOf({ north: FULL, south: { ...FULL, waitMs: 4_000 } }));
+describe("a call is refused at the edge", () => {
+  it("if every box is full, for the shortest reported queue time", () => {
+    const found = refusal(snapshotOf({ north: FULL, south: { ...FULL, waitMs: 4_000 } }));
     expect(found).toMatchObject({ code: "overloaded", retryAfterMs: 4_000 });
   });
 
-  it("where one is full and the other down", () => {
-    expect(refusal(liveOf({ north: FULL, south: { state: "down" } }))?.code).toBe("overloaded");
+  it("if one is full and the other down", () => {
+    expect(refusal(snapshotOf({ north: FULL, south: { state: "down" } }))?.code).toBe("overloaded");
   });
 
-  it("where every box drains", () => {
-    expect(refusal(liveOf({ north: "draining", south: "draining" }))?.code).toBe("draining");
+  it("if every box drains", () => {
+    expect(refusal(snapshotOf({ north: "draining", south: "draining" }))?.code).toBe("draining");
   });
 
-  it.each<[string, Record<string, Said | "draining">]>([
-    ["one has a place for waiting", { north: FULL, south: { free: 0, places: 1 } }],
-    ["of one nothing is known", { north: FULL }],
-    ["they have room but for what was sent since", { north: { sent: 99 }, south: { sent: 99 } }],
-    ["one is loading: it is waited for", { north: FULL, south: { state: "loading" } }],
-    ["all are down: a box may wait, or fall back", { north: { state: "down" }, south: { state: "down" } }],
-  ])("but not where %s", (_what, boxes) => {
-    expect(refusal(liveOf(boxes))).toBeNull();
+  it.each<[string, Record<string, Reported | "draining">]>([
+    ["one has a queue place", { north: FULL, south: { free: 0, places: 1 } }],
+    ["one is unknown", { north: FULL }],
+    ["only calls sent since the snapshot fill them", { north: { sent: 99 }, south: { sent: 99 } }],
+    ["one is loading: the call can wait for it", { north: FULL, south: { state: "loading" } }],
+    ["all are down: a box can wait, or fall back", { north: { state: "down" }, south: { state: "down" } }],
+  ])("but not if %s", (_what, boxes) => {
+    expect(refusal(snapshotOf(boxes))).toBeNull();
   });
 
-  it("and not on words that are too old to refuse on", () => {
-    expect(refusal(liveOf({ north: FULL, south: FULL }, false))).toBeNull();
+  it("but not by a snapshot that is too old", () => {
+    expect(refusal(snapshotOf({ north: FULL, south: FULL }, false))).toBeNull();
   });
 });
 
-describe("another model is fallen back to", () => {
+describe("another model is used", () => {
   const wide = indexFleet(
     fleetOf({
       modelRouter: [9001],
@@ -156,9 +166,9 @@ describe("another model is fallen back to", () => {
   );
   const beta = callOf({ agentType: "Beta" });
 
-  it("only behind every box that has the wanted one, on the same box first where it can", () => {
-    const decided = decide(beta, ANYONE, wide, liveOf({ north: {}, south: {} }), 0);
-    expect(decided.ok && decided.value.attempts).toEqual([
+  it("only after every box with the requested one, on the same box first if possible", () => {
+    const decided = decide(beta, ANY_KEY, wide, snapshotOf({ north: {}, south: {} }), 0);
+    expect(decided.ok && decided.value.boxes).toEqual([
       { box: "north", ports: [9002], fallbackPorts: [9001] },
       { box: "south", ports: [], fallbackPorts: [9001] },
       { box: "north", ports: [], fallbackPorts: [9000] },
@@ -166,49 +176,49 @@ describe("another model is fallen back to", () => {
     ]);
   });
 
-  it("where the only box that has the wanted one is drained and another box's model may stand in", () => {
-    const live = liveOf({ north: "draining", south: {} });
-    const decided = decide(beta, ANYONE, wide, live, 0);
-    expect(decided.ok && decided.value.attempts[1]).toEqual({
+  it("if the only box with the requested one drains", () => {
+    const snapshot = snapshotOf({ north: "draining", south: {} });
+    const decided = decide(beta, ANY_KEY, wide, snapshot, 0);
+    expect(decided.ok && decided.value.boxes[1]).toEqual({
       box: "south",
       ports: [],
       fallbackPorts: [9001],
     });
-    const alone = decide(beta, { ...ANYONE, fallback: "none" }, wide, live, 0);
+    const alone = decide(beta, { ...ANY_KEY, fallback: "none" }, wide, snapshot, 0);
     expect(alone.ok ? null : alone.refusal.code).toBe("draining");
   });
 
-  it("on another box where the wanted one's own is of no use", () => {
-    const live = liveOf({ north: { state: "down" }, south: {} });
-    const decided = decide(beta, ANYONE, wide, live, 0);
-    const attempts = decided.ok ? decided.value.attempts : [];
-    expect(attempts.slice(0, 2)).toEqual([
+  it("on another box if the only box with the requested one is down", () => {
+    const snapshot = snapshotOf({ north: { state: "down" }, south: {} });
+    const decided = decide(beta, ANY_KEY, wide, snapshot, 0);
+    const boxes = decided.ok ? decided.value.boxes : [];
+    expect(boxes.slice(0, 2)).toEqual([
       { box: "north", ports: [9002], fallbackPorts: [] },
       { box: "south", ports: [], fallbackPorts: [9001] },
     ]);
   });
 });
 
-it("whatever the boxes say, no full or useless box comes before one with room, and none is asked twice as it is", () => {
+it("with any snapshot, a box with room comes first, and no box is tried twice for the same ports", () => {
   const states: LinkState[] = ["down", "loading", "ready", "slow", "stalled"];
   for (let seed = 1; seed <= 500; seed += 1) {
     const random = seeded(seed);
-    const said = (): Said | "draining" =>
+    const report = (): Reported | "draining" =>
       random.chance(0.1)
         ? "draining"
         : { state: random.pick(states), free: random.whole(0, 4), places: random.whole(0, 2) };
     const boxes = Object.fromEntries(
-      ["north", "south"].filter(() => random.chance(0.8)).map((name) => [name, said()] as const),
+      ["north", "south"].filter(() => random.chance(0.8)).map((name) => [name, report()] as const),
     );
-    const live = liveOf(boxes, false);
-    const asked = boxesAsked(live, random.chance(0.5) ? 0 : 0.9);
+    const snapshot = snapshotOf(boxes, false);
+    const tried = boxesTried(snapshot, random.chance(0.5) ? 0 : 0.9);
     const hasRoom = (name: string): boolean => {
-      const known = live.boxes.get(name);
+      const known = snapshot.boxes.get(name);
       const one = known?.servers.get(9001);
       return known?.draining === false && one?.state === "ready" && (one.free > 0 || one.places > 0);
     };
-    const [first = ""] = asked;
+    const [first = ""] = tried;
     if (hasRoom("north") || hasRoom("south")) expect(hasRoom(first), `seed ${seed}`).toBe(true);
-    expect(new Set(asked.slice(0, 2)).size, `seed ${seed}`).toBe(2);
+    expect(new Set(tried.slice(0, 2)).size, `seed ${seed}`).toBe(2);
   }
 });

@@ -1,4 +1,4 @@
-// Which server a call goes to, on the fleet that design section 2 describes: the shipped file.
+// Decisions on the shipped fleet file, which design section 2 describes.
 import { describe, expect, it } from "vitest";
 import fleet from "../../../fleet.config.ts";
 import type { RouteDecision, RoutingPermissions } from "../../../worker/inference/decide.ts";
@@ -10,30 +10,30 @@ import type { Refusal } from "../../../shared/errors.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
 import { callOf } from "../support/calls.ts";
 
-const ANYONE: RoutingPermissions = { agents: null, fallback: "auto" };
+const ANY_KEY: RoutingPermissions = { agents: null, fallback: "auto" };
 const shipped = indexFleet(fleet);
 
-/** Reads a body as the edge does, and decides. */
-function route(fields: object, asker: RoutingPermissions = ANYONE, index = shipped): RouteDecision {
+/** Reads a body as the edge does, and decides its route. */
+function route(fields: object, permissions: RoutingPermissions = ANY_KEY, index = shipped): RouteDecision {
   const body = { messages: [{ role: "user", content: "hello" }], ...fields };
   const call = readChatCall(new TextEncoder().encode(JSON.stringify(body)));
   if (!call.ok) throw new Error(call.refusal.message);
-  const decided = decide(call.value, asker, index, UNKNOWN_FLEET, 0);
+  const decided = decide(call.value, permissions, index, UNKNOWN_FLEET, 0);
   if (!decided.ok) throw new Error(decided.refusal.message);
   return decided.value;
 }
 
 function refusalOf(
   fields: Parameters<typeof callOf>[0],
-  asker: RoutingPermissions = ANYONE,
+  permissions: RoutingPermissions = ANY_KEY,
   index = shipped,
 ): Refusal {
-  const decided = decide(callOf(fields), asker, index, UNKNOWN_FLEET, 0);
+  const decided = decide(callOf(fields), permissions, index, UNKNOWN_FLEET, 0);
   if (decided.ok) throw new Error("the call was not refused");
   return decided.refusal;
 }
 
-describe("the fleet's table: each agent type reaches its own server", () => {
+describe("each agent type of the fleet file is served by its own server", () => {
   it.each([
     ["MedicalQA", 8081],
     ["Chat", 8081],
@@ -44,21 +44,21 @@ describe("the fleet's table: each agent type reaches its own server", () => {
     ["Insurance", 8084],
     ["Clinical", 8085],
     ["AIDoctor", 8085],
-  ])("%s is served by port %i, and counted under its name", (agent, port) => {
-    for (const asked of [agent, agent.toLowerCase(), agent.toUpperCase()]) {
-      expect(route({ agent_type: asked })).toMatchObject({ wantedPort: port, agentType: agent });
-      expect(route({ model: asked })).toMatchObject({ wantedPort: port, agentType: agent });
+  ])("%s by port %i, and counted under its name", (agent, port) => {
+    for (const name of [agent, agent.toLowerCase(), agent.toUpperCase()]) {
+      expect(route({ agent_type: name })).toMatchObject({ wantedPort: port, agentType: agent });
+      expect(route({ model: name })).toMatchObject({ wantedPort: port, agentType: agent });
     }
   });
 });
 
-describe("what the client named decides, the most exact first", () => {
+describe("the most exact name in the request decides", () => {
   it.each<[string, object, number, string]>([
-    ["nothing at all: the default", {}, 8080, "Default"],
+    ["no name: the default", {}, 8080, "Default"],
     ["nulls: as if absent", { model_port: null, agent_type: null, model: null }, 8080, "Default"],
-    ["an agent type nobody lists: the default", { agent_type: "Barber" }, 8080, "Default"],
+    ["an unknown agent type: the default", { agent_type: "Barber" }, 8080, "Default"],
     ["an empty agent type: the default", { agent_type: "" }, 8080, "Default"],
-    ["the default's own name", { agent_type: "default" }, 8080, "Default"],
+    ["the default's agent type", { agent_type: "default" }, 8080, "Default"],
     ["a port", { model_port: 8084 }, 8084, "Default"],
     ["a port in digits", { model_port: "8084" }, 8084, "Default"],
     ["a port before an agent type", { model_port: 8084, agent_type: "Clinical" }, 8084, "Clinical"],
@@ -70,8 +70,8 @@ describe("what the client named decides, the most exact first", () => {
       8080,
       "Default",
     ],
-    ["an agent type where the port is null", { model_port: null, agent_type: "Claims" }, 8084, "Claims"],
-    ["a model where the agent type is null", { agent_type: null, model: "BiMediX2-8B" }, 8085, "Default"],
+    ["an agent type if the port is null", { model_port: null, agent_type: "Claims" }, 8084, "Claims"],
+    ["a model if the agent type is null", { agent_type: null, model: "BiMediX2-8B" }, 8085, "Default"],
     ["a model id in another case", { model: "bimedix2-8b" }, 8085, "Default"],
     ["a model's file", { model: "openinsurancellm-llama3-8b.Q5_K_M.gguf" }, 8084, "Default"],
     ["a model's file in another case", { model: "BIMEDIX2-8B-HF.I1-Q6_K.GGUF" }, 8085, "Default"],
@@ -80,13 +80,13 @@ describe("what the client named decides, the most exact first", () => {
     expect(route(fields)).toMatchObject({ wantedPort, agentType });
   });
 
-  it("a port that no server has is refused with those there are", () => {
+  it("an unknown port is refused with the known ports", () => {
     const refusal = refusalOf({ modelPort: 8083, agentType: "Clinical" });
     expect(refusal).toMatchObject({ code: "unknown_port", param: "model_port" });
     for (const port of [8080, 8081, 8082, 8084, 8085]) expect(refusal.message).toContain(String(port));
   });
 
-  it("a model that nobody knows is refused with the models and agent types there are", () => {
+  it("an unknown model is refused with the known models and agent types", () => {
     const refusal = refusalOf({ model: "gpt-4o" });
     expect(refusal).toMatchObject({ code: "model_not_found", param: "model" });
     for (const name of ["Qwen-0.6B", "MedPalm2-8B", "OpenInsurance-8B", "BiMediX2-8B", "Clinical", "Claims"])
@@ -94,16 +94,16 @@ describe("what the client named decides, the most exact first", () => {
     expect(refusal.message).not.toContain("gpt-4o");
   });
 
-  it("a model that nobody knows goes to the default server where the fleet file says so", () => {
+  it("an unknown model goes to the default server if the fleet file sets that", () => {
     const lenient = indexFleet(fleetOf({ unknownModel: "default" }));
-    expect(route({ model: "gpt-4o" }, ANYONE, lenient)).toMatchObject({
+    expect(route({ model: "gpt-4o" }, ANY_KEY, lenient)).toMatchObject({
       wantedPort: 9000,
       agentType: "Default",
     });
   });
 });
 
-describe("who may serve: replicas, then the model router, then the default", () => {
+describe("the servers that may serve: replicas, then the model router, then the default", () => {
   it.each<[string, object, number[], number[]]>([
     ["the default", {}, [8080, 8082], [8081]],
     ["the default's port", { model_port: 8080 }, [8080], [8082, 8081]],
@@ -111,43 +111,43 @@ describe("who may serve: replicas, then the model router, then the default", () 
     ["the replica's port", { model_port: 8082 }, [8082], [8080, 8081]],
     ["a model on one server", { agent_type: "Clinical" }, [8085], [8081, 8080, 8082]],
     ["a port on one server", { model_port: 8085 }, [8085], [8081, 8080, 8082]],
-    ["the router's own first", { agent_type: "Chat" }, [8081], [8080, 8082]],
+    ["a model of the router", { agent_type: "Chat" }, [8081], [8080, 8082]],
   ])("%s", (_, fields, ports, fallbackPorts) => {
-    expect(route(fields).attempts).toEqual([{ box: "box1", ports, fallbackPorts }]);
+    expect(route(fields).boxes).toEqual([{ box: "box1", ports, fallbackPorts }]);
   });
 
-  it("the default is the last resort where the router doesn't name it", () => {
+  it("the default is the last one if the router doesn't name it", () => {
     const index = indexFleet(fleetOf({ modelRouter: [9002] }));
-    expect(route({ agent_type: "Alpha" }, ANYONE, index).attempts).toEqual([
+    expect(route({ agent_type: "Alpha" }, ANY_KEY, index).boxes).toEqual([
       { box: "north", ports: [9001], fallbackPorts: [9002, 9000] },
     ]);
   });
 });
 
-describe("how far a call may move: the strictest of key, agent type and request", () => {
+describe("the fallback policy: the strictest of key, agent type and request", () => {
   const SAME_MODEL: RoutingPermissions = { agents: null, fallback: "same-model" };
   const NONE: RoutingPermissions = { agents: null, fallback: "none" };
 
   it.each<[string, object, RoutingPermissions, number[], number[]]>([
-    ["a key of policy none leaves the model alone", { agent_type: "Clinical" }, NONE, [8085], []],
-    ["and may still use its replicas, which are the model", { agent_type: "Scribe" }, NONE, [8082, 8080], []],
+    ["a key with the policy none keeps the model", { agent_type: "Clinical" }, NONE, [8085], []],
+    ["and may use its replicas", { agent_type: "Scribe" }, NONE, [8082, 8080], []],
     ["and keeps a port to that port", { model_port: 8082 }, NONE, [8082], []],
-    ["a key of policy same-model never changes it", { agent_type: "Clinical" }, SAME_MODEL, [8085], []],
+    ["a key with the policy same-model keeps the model", { agent_type: "Clinical" }, SAME_MODEL, [8085], []],
     ["and moves a port to its replica", { model_port: 8082 }, SAME_MODEL, [8082], [8080]],
-    ["a request without fallback stays", { agent_type: "Clinical", fallback: false }, ANYONE, [8085], []],
-    ["and keeps a port to that port", { model_port: 8080, fallback: false }, ANYONE, [8080], []],
+    ["a request without fallback stays", { agent_type: "Clinical", fallback: false }, ANY_KEY, [8085], []],
+    ["and keeps a port to that port", { model_port: 8080, fallback: false }, ANY_KEY, [8080], []],
     ["a request can't widen its key's policy", { model_port: 8085, fallback: true }, NONE, [8085], []],
-    ["null is absent", { model_port: 8085, fallback: null }, ANYONE, [8085], [8081, 8080, 8082]],
-  ])("%s", (_, fields, asker, ports, fallbackPorts) => {
-    expect(route(fields, asker).attempts).toEqual([{ box: "box1", ports, fallbackPorts }]);
+    ["null is absent", { model_port: 8085, fallback: null }, ANY_KEY, [8085], [8081, 8080, 8082]],
+  ])("%s", (_, fields, permissions, ports, fallbackPorts) => {
+    expect(route(fields, permissions).boxes).toEqual([{ box: "box1", ports, fallbackPorts }]);
   });
 
-  it("an agent type's policy holds for that agent type alone", () => {
+  it("an agent type's policy applies to that agent type only", () => {
     const index = indexFleet(
       fleetOf({ modelRouter: [9002], fallback: { Alpha: "none", Default: "same-model" } }),
     );
     const fallbacks = (fields: object): readonly number[] | undefined =>
-      route(fields, ANYONE, index).attempts[0]?.fallbackPorts;
+      route(fields, ANY_KEY, index).boxes[0]?.fallbackPorts;
     expect(fallbacks({ agent_type: "alpha" })).toEqual([]);
     expect(fallbacks({ model: "ALPHA" })).toEqual([]);
     expect(fallbacks({ agent_type: "Beta" })).toEqual([9000]);
@@ -157,22 +157,22 @@ describe("how far a call may move: the strictest of key, agent type and request"
 
 describe("the answer's length", () => {
   it.each([
-    ["what was asked for", { max_tokens: 7 }, 7],
-    ["the model's cap where nothing was", {}, 1024],
-    ["the model's cap where more was", { max_tokens: 999_999 }, 1024],
-    ["the model's cap where none or less was", { max_tokens: -1 }, 1024],
-    ["the cap itself", { max_tokens: 1024 }, 1024],
+    ["the requested number", { max_tokens: 7 }, 7],
+    ["the model's maximum by default", {}, 1024],
+    ["the model's maximum if more was requested", { max_tokens: 999_999 }, 1024],
+    ["the model's maximum if the number is negative", { max_tokens: -1 }, 1024],
+    ["the maximum itself", { max_tokens: 1024 }, 1024],
   ])("is %s", (_, fields, maxTokens) => {
     expect(route(fields).maxTokens).toBe(maxTokens);
   });
 });
 
-describe("a decision changes nothing", () => {
-  it("the same call decides the same again, on one box and on two", () => {
+describe("a decision has no side effects", () => {
+  it("the same call gets the same decision again, on one box and on two", () => {
     for (const index of [shipped, indexFleet(twoBoxes({ modelRouter: [9000] }))]) {
       const call = callOf({ agentType: "Alpha" });
-      const first = JSON.stringify(decide(call, ANYONE, index, UNKNOWN_FLEET, 0));
-      expect(JSON.stringify(decide(call, ANYONE, index, UNKNOWN_FLEET, 0))).toBe(first);
+      const first = JSON.stringify(decide(call, ANY_KEY, index, UNKNOWN_FLEET, 0));
+      expect(JSON.stringify(decide(call, ANY_KEY, index, UNKNOWN_FLEET, 0))).toBe(first);
     }
   });
 });

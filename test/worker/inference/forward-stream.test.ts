@@ -1,24 +1,23 @@
-// A streamed answer: byte for byte while it flows, and an error event where it breaks.
 import { describe, expect, it } from "vitest";
 import { forward } from "../../../worker/inference/forward.ts";
-import { forwardingOf, type Watched } from "../support/forwarding.ts";
-import { agentAnswer, standIn, streamOf } from "../support/origin.ts";
+import { forwardingOf, type RecordedForwarding } from "../support/forwarding.ts";
+import { agentAnswer, fakeFetch, streamOf } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
 import { untilHolds } from "../support/until.ts";
 
 async function streamed(
   body: ReadableStream<Uint8Array>,
   contentType = "text/event-stream",
-): Promise<Watched & { readonly response: Response }> {
-  standIn(() => agentAnswer("north", body, { headers: { "content-type": contentType } }));
-  const watched = forwardingOf();
-  const forwarded = await forward(watched.forwarding);
+): Promise<RecordedForwarding & { readonly response: Response }> {
+  fakeFetch(() => agentAnswer("north", body, { headers: { "content-type": contentType } }));
+  const recorded = forwardingOf();
+  const forwarded = await forward(recorded.forwarding);
   if (!forwarded.ok) throw new Error(forwarded.refusal.code);
-  return { ...watched, response: forwarded.value.response };
+  return { ...recorded, response: forwarded.value.response };
 }
 
 describe("a stream that ends", () => {
-  it("reaches the client byte for byte, however it was cut", async () => {
+  it("is passed on byte for byte, whatever its chunks", async () => {
     for (let seed = 1; seed <= 30; seed += 1) {
       const random = seeded(seed);
       const chunks = Array.from({ length: random.whole(1, 30) }, () => random.bytes(random.whole(1, 3_000)));
@@ -30,13 +29,13 @@ describe("a stream that ends", () => {
     }
   });
 
-  it("keeps a character that was cut in two, and its own [DONE]", async () => {
+  it("keeps a character that is split over chunks, and its own [DONE]", async () => {
     const bytes = new TextEncoder().encode('data: {"a":"漢😀"}\n\ndata: [DONE]\n\n');
     const { response } = await streamed(streamOf(Array.from(bytes, (byte) => new Uint8Array([byte]))));
     expect(await response.text()).toBe('data: {"a":"漢😀"}\n\ndata: [DONE]\n\n');
   });
 
-  it("flows: what has come is there before the rest is", async () => {
+  it("is passed on chunk by chunk", async () => {
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     const writer = writable.getWriter();
     const { response, settled } = await streamed(readable);
@@ -51,7 +50,7 @@ describe("a stream that ends", () => {
     await settled();
   });
 
-  it("that is empty ends empty", async () => {
+  it("that is empty stays empty", async () => {
     const { response, settled, breaks } = await streamed(streamOf([]));
     expect(await response.text()).toBe("");
     await settled();
@@ -95,8 +94,8 @@ describe("a stream that breaks", () => {
   });
 });
 
-describe("a client that leaves", () => {
-  it("ends the stream at the box, and no break is told", async () => {
+describe("a client that disconnects", () => {
+  it("ends the stream at the box, without an error", async () => {
     let cancelled = false;
     const endless = new ReadableStream<Uint8Array>({
       pull: (controller) => controller.enqueue(new TextEncoder().encode("data: {}\n\n")),
@@ -114,15 +113,15 @@ describe("a client that leaves", () => {
   });
 });
 
-describe("an answer that is no stream", () => {
-  it("is handed on without anything running on", async () => {
+describe("an answer that isn't streamed", () => {
+  it("is passed on without further work", async () => {
     const waits: unknown[] = [];
-    standIn(() => agentAnswer("north", "{}"));
+    fakeFetch(() => agentAnswer("north", "{}"));
     await forward(forwardingOf({ waitUntil: (work) => waits.push(work) }).forwarding);
     expect(waits).toEqual([]);
   });
 
-  it("gets no event at its end where it breaks off", async () => {
+  it("gets no error event if it breaks", async () => {
     const { response, breaks } = await streamed(streamOf(['{"a":'], "breaks"), "application/json");
     await expect(response.text()).rejects.toThrow();
     expect(breaks).toEqual([]);

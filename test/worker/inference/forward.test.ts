@@ -1,4 +1,3 @@
-// A decided call on its way: what the agent is told, and which box is asked after which.
 import { describe, expect, it } from "vitest";
 import { ANSWER_HEADERS, callDecoder } from "../../../shared/call-headers.ts";
 import { CALL_DEADLINE_MS } from "../../../shared/limits.ts";
@@ -6,7 +5,7 @@ import { forward, type Forwarded, type Forwarding } from "../../../worker/infere
 import type { Refusal, Result } from "../../../shared/errors.ts";
 import { callOf } from "../support/calls.ts";
 import { forwardingOf, PRINCIPAL, SETTINGS } from "../support/forwarding.ts";
-import { agentAnswer, boxOf, connectionLost, standIn, type Sent, callIn } from "../support/origin.ts";
+import { agentAnswer, boxOf, connectionLost, fakeFetch, type Sent, callIn } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
 
 const send = async (more: Partial<Forwarding> = {}): Promise<Result<Forwarded>> =>
@@ -22,9 +21,9 @@ function refusalOf(result: Result<Forwarded>): Refusal {
   return result.refusal;
 }
 
-describe("what the agent is told", () => {
-  it("is the call's headers, the token and the content type, and no more", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+describe("the request to the agent", () => {
+  it("has the call's headers, the token and the content type only", async () => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     await send();
     expect(sent[0]?.url.href).toBe("https://north.example/v1/chat/completions");
     expect(sent[0]?.method).toBe("POST");
@@ -54,17 +53,17 @@ describe("what the agent is told", () => {
     });
   });
 
-  it("is the body as it came, byte for byte", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+  it("has the body, byte for byte", async () => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     for (let seed = 1; seed <= 20; seed += 1) {
       const bytes = seeded(seed).bytes(seed * 100);
-      await send({ bytes });
+      await send({ body: bytes });
       expect(sent.at(-1)?.bytes, `seed ${seed}`).toEqual(bytes);
     }
   });
 
   it("divides a key's concurrent calls over the boxes, rounded up", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     for (const [concurrent, share] of [
       [1, 1],
       [2, 1],
@@ -76,8 +75,8 @@ describe("what the agent is told", () => {
     }
   });
 
-  it("names a scope by an HMAC: opaque, one for each key and name, and never the name", async () => {
-    const sent = standIn(() => agentAnswer("north", "{}"));
+  it("has an opaque scope, different for each key and name, and never the name", async () => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
     const scopeOf = async (scopeName: string, keyId: string, boxSecret = SETTINGS.boxSecret) => {
       const settings = { ...SETTINGS, boxSecret };
       await send({ call: callOf({ scopeName }), principal: { ...PRINCIPAL, keyId }, settings });
@@ -97,26 +96,26 @@ describe("what the agent is told", () => {
   });
 });
 
-const NOT_BEGUN = { "x-isha-started": "0" };
+const NOT_STARTED = { "x-isha-started": "0" };
 
-describe("the next box is asked", () => {
+describe("the next box is tried", () => {
   it.each<[string, () => Response]>([
-    ["where no connection was made", connectionLost],
-    ["where the tunnel has no box behind it", () => new Response("<html>", { status: 530 })],
-    ["where Access sends to its login", () => new Response(null, { status: 302 })],
-    ["where another program answers", () => Response.json({})],
-    ["where another box's agent answers", () => agentAnswer("elsewhere", "{}")],
+    ["if no connection was made", connectionLost],
+    ["if the tunnel has no box", () => new Response("<html>", { status: 530 })],
+    ["if Access redirects to its login", () => new Response(null, { status: 302 })],
+    ["if another program answers", () => Response.json({})],
+    ["if another box's agent answers", () => agentAnswer("elsewhere", "{}")],
     [
-      "where the agent says 503 and that it began nothing",
-      () => agentAnswer("north", "{}", { status: 503, headers: NOT_BEGUN }),
+      "if the agent returns 503 and started nothing",
+      () => agentAnswer("north", "{}", { status: 503, headers: NOT_STARTED }),
     ],
     [
-      "where the agent says 502 and that it began nothing",
-      () => agentAnswer("north", "{}", { status: 502, headers: NOT_BEGUN }),
+      "if the agent returns 502 and started nothing",
+      () => agentAnswer("north", "{}", { status: 502, headers: NOT_STARTED }),
     ],
-    ["where the agent refuses our token", () => agentAnswer("north", "{}", { status: 403 })],
+    ["if the agent refuses our token", () => agentAnswer("north", "{}", { status: 403 })],
   ])("%s", async (_, first) => {
-    const sent = standIn((one) =>
+    const sent = fakeFetch((one) =>
       boxOf(one) === "north" ? first() : agentAnswer("south", '{"by":"south"}'),
     );
     const answer = answerOf(await send());
@@ -127,34 +126,31 @@ describe("the next box is asked", () => {
   });
 
   it.each<[string, number, Record<string, string>]>([
-    ["the answer is one", 200, {}],
-    ["the agent says 503 and not that it began nothing", 503, {}],
-    ["the agent says 503 and that it began", 503, { "x-isha-started": "1" }],
-    ["the agent says 502 and that it began", 502, { "x-isha-started": "1" }],
-    ["the agent says 500", 500, NOT_BEGUN],
-    ["the agent says 504", 504, NOT_BEGUN],
-    ["the agent says 429", 429, NOT_BEGUN],
-    ["the agent says 400", 400, NOT_BEGUN],
-  ])("but not where %s", async (_, status, headers) => {
-    const sent = standIn(() => agentAnswer("north", "{}", { status, headers }));
+    ["it succeeds", 200, {}],
+    ["the agent returns 503 without stating that it started nothing", 503, {}],
+    ["the agent returns 503 and started the call", 503, { "x-isha-started": "1" }],
+    ["the agent returns 502 and started the call", 502, { "x-isha-started": "1" }],
+    ["the agent returns 500", 500, NOT_STARTED],
+    ["the agent returns 504", 504, NOT_STARTED],
+    ["the agent returns 429", 429, NOT_STARTED],
+    ["the agent returns 400", 400, NOT_STARTED],
+  ])("but not if %s", async (_, status, headers) => {
+    const sent = fakeFetch(() => agentAnswer("north", "{}", { status, headers }));
     expect(answerOf(await send()).response.status).toBe(status);
     expect(sent.map(boxOf)).toEqual(["north"]);
   });
 
-  it.each([504, 522, 524])(
-    "but not where the way gave up waiting (%i): the call may be running",
-    async (status) => {
-      const sent = standIn(() => new Response("<html>", { status }));
-      const refusal = refusalOf(await send());
-      expect(refusal.code).toBe("upstream_timeout");
-      expect(refusal.message).not.toContain("html");
-      expect(sent.length).toBe(1);
-    },
-  );
+  it.each([504, 522, 524])("but not after a timeout (%i): the call may be running", async (status) => {
+    const sent = fakeFetch(() => new Response("<html>", { status }));
+    const refusal = refusalOf(await send());
+    expect(refusal.code).toBe("upstream_timeout");
+    expect(refusal.message).not.toContain("html");
+    expect(sent.length).toBe(1);
+  });
 
-  it("but not once the client has left", async () => {
+  it("but not once the client has disconnected", async () => {
     const client = new AbortController();
-    const sent = standIn(() => {
+    const sent = fakeFetch(() => {
       client.abort();
       return connectionLost();
     });
@@ -162,30 +158,30 @@ describe("the next box is asked", () => {
     expect(sent.map(boxOf)).toEqual(["north"]);
   });
 
-  it("and a refusal that was passed over is let go", async () => {
+  it("and the body of a discarded refusal is cancelled", async () => {
     let cancelled = false;
     const body = new ReadableStream({
       cancel() {
         cancelled = true;
       },
     });
-    standIn((one: Sent) =>
+    fakeFetch((one: Sent) =>
       boxOf(one) === "north"
-        ? agentAnswer("north", body, { status: 503, headers: NOT_BEGUN })
-        : agentAnswer("south", "{}", { status: 503, headers: NOT_BEGUN }),
+        ? agentAnswer("north", body, { status: 503, headers: NOT_STARTED })
+        : agentAnswer("south", "{}", { status: 503, headers: NOT_STARTED }),
     );
     await send();
     expect(cancelled).toBe(true);
   });
 });
 
-describe("where no box serves", () => {
+describe("if no box serves the call", () => {
   it("the last agent's refusal is the client's answer, with its code for the log", async () => {
-    standIn((one) =>
+    fakeFetch((one) =>
       boxOf(one) === "north"
         ? agentAnswer("north", '{"error":{"code":"overloaded"}}', {
             status: 503,
-            headers: { ...NOT_BEGUN, "x-isha-code": "overloaded", "retry-after": "7" },
+            headers: { ...NOT_STARTED, "x-isha-code": "overloaded", "retry-after": "7" },
           })
         : connectionLost(),
     );
@@ -196,14 +192,17 @@ describe("where no box serves", () => {
     expect(await response.json()).toEqual({ error: { code: "overloaded" } });
   });
 
-  it("since its model has no room anywhere, it isn't moved to another model, and is told when to ask again", async () => {
-    const full = { status: 503, headers: { ...NOT_BEGUN, "x-isha-code": "overloaded", "retry-after": "7" } };
-    const down = { status: 503, headers: { ...NOT_BEGUN, "x-isha-code": "model_unavailable" } };
+  it("because its model is full, it isn't moved to another model, and gets a retry time", async () => {
+    const full = {
+      status: 503,
+      headers: { ...NOT_STARTED, "x-isha-code": "overloaded", "retry-after": "7" },
+    };
+    const down = { status: 503, headers: { ...NOT_STARTED, "x-isha-code": "model_unavailable" } };
     const { decision } = forwardingOf().forwarding;
-    const attempts = [...decision.attempts, { box: "north", ports: [], fallbackPorts: [9000] }];
+    const boxes = [...decision.boxes, { box: "north", ports: [], fallbackPorts: [9000] }];
     for (const second of [full, down]) {
-      const sent = standIn((one) => agentAnswer(boxOf(one), "{}", boxOf(one) === "north" ? full : second));
-      const { response, code } = answerOf(await send({ decision: { ...decision, attempts } }));
+      const sent = fakeFetch((one) => agentAnswer(boxOf(one), "{}", boxOf(one) === "north" ? full : second));
+      const { response, code } = answerOf(await send({ decision: { ...decision, boxes } }));
       expect(sent.map((one) => [boxOf(one), callIn(one).ports, callIn(one).fallbackPorts])).toEqual([
         ["north", [9001], []],
         ["south", [9001], []],
@@ -212,16 +211,16 @@ describe("where no box serves", () => {
     }
   });
 
-  it("and none answers, the refusal is ours, and names each cause to the log alone", async () => {
-    standIn(connectionLost);
+  it("and none answers, the refusal is ours, with each cause for the log only", async () => {
+    fakeFetch(connectionLost);
     const refusal = refusalOf(await send());
     expect(refusal).toMatchObject({ code: "box_unreachable", retryAfterMs: 5_000 });
     expect(refusal.internal).toMatch(/north.*south/);
     expect(refusal.message).not.toMatch(/north|south|lost/);
   });
 
-  it("and each refuses our token, the client isn't told that it lacks a right", async () => {
-    standIn((one) => agentAnswer(boxOf(one), '{"error":"bad token"}', { status: 403 }));
+  it("and each refuses our token, the client gets no permission error", async () => {
+    fakeFetch((one) => agentAnswer(boxOf(one), '{"error":"bad token"}', { status: 403 }));
     const refusal = refusalOf(await send());
     expect(refusal.code).toBe("box_unreachable");
     expect(refusal.internal).toMatch(/BOX_SECRET/);
@@ -230,7 +229,7 @@ describe("where no box serves", () => {
 });
 
 describe("the answer", () => {
-  it("has the headers that may reach a client, and no other of the agent's", async () => {
+  it("has only the headers that are for the client", async () => {
     const allowed = Object.fromEntries(ANSWER_HEADERS.map((name) => [name, `value of ${name}`]));
     const others = {
       "set-cookie": "a=b",
@@ -246,19 +245,21 @@ describe("the answer", () => {
       etag: "x",
       via: "x",
     };
-    standIn(() => agentAnswer("north", "{}", { headers: { ...others, ...allowed, "content-length": "2" } }));
+    fakeFetch(() =>
+      agentAnswer("north", "{}", { headers: { ...others, ...allowed, "content-length": "2" } }),
+    );
     const { response } = answerOf(await send());
     expect(Object.fromEntries(response.headers)).toEqual({ ...allowed, "content-length": "2" });
   });
 
   it.each([200, 400, 413, 500, 503])("keeps its status: %i", async (status) => {
-    standIn(() => agentAnswer("north", "{}", { status }));
+    fakeFetch(() => agentAnswer("north", "{}", { status }));
     expect(answerOf(await send()).response.status).toBe(status);
   });
 
   it("keeps its bytes", async () => {
     const bytes = seeded(5).bytes(100_000);
-    standIn(() => agentAnswer("north", bytes));
+    fakeFetch(() => agentAnswer("north", bytes));
     const { response } = answerOf(await send());
     expect(new Uint8Array(await response.arrayBuffer())).toEqual(bytes);
   });

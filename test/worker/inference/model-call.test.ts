@@ -1,4 +1,3 @@
-// A body, read once, as the call it asks for.
 import { describe, expect, it } from "vitest";
 import { ERRORS, type Refusal } from "../../../shared/errors.ts";
 import { readChatCall, type ModelCall } from "../../../worker/inference/model-call.ts";
@@ -32,8 +31,8 @@ describe("the format of the answer", () => {
   });
 });
 
-describe("what is read", () => {
-  it("of the plainest body is nothing but the defaults", () => {
+describe("a call", () => {
+  it("has the defaults for a minimal body", () => {
     expect(read({})).toEqual({
       dialect: "chat",
       format: "mediczy",
@@ -50,7 +49,7 @@ describe("what is read", () => {
     });
   });
 
-  it("is the same of a body whose every field is null", () => {
+  it("is the same if every field is null", () => {
     const fields = [
       "model_port",
       "agent_type",
@@ -71,17 +70,17 @@ describe("what is read", () => {
     ["8085", 8085],
     ["08085", 8085],
     [8085.0, 8085],
-  ])("of model_port %j is %i", (port, expected) => {
+  ])("with model_port %j has the port %i", (port, expected) => {
     expect(read({ model_port: port }).modelPort).toBe(expected);
   });
 
-  it.each(["0", "65536", "99999"])("a port in digits beyond any port is refused: %s", (port) => {
+  it.each(["0", "65536", "99999"])("is refused for a number that is no port: %s", (port) => {
     const call = readChatCall(bytesOf(chat({ model_port: port })));
     expect(call).toMatchObject({ ok: false, refusal: { code: "invalid_request", param: "model_port" } });
   });
 });
 
-describe("the cap on the answer", () => {
+describe("the maximum number of tokens", () => {
   it.each<[object, number | null]>([
     [{ max_tokens: 5 }, 5],
     [{ max_completion_tokens: 6 }, 6],
@@ -98,7 +97,7 @@ describe("the cap on the answer", () => {
   });
 });
 
-describe("an answer that another server could finish", () => {
+describe("an answer", () => {
   it.each<[string, object]>([
     ["has several choices", { n: 2 }],
     ["has tools", { tools: [{}] }],
@@ -109,11 +108,11 @@ describe("an answer that another server could finish", () => {
     ["has log-probabilities", { logprobs: true }],
     ["has top log-probabilities", { top_logprobs: 1 }],
     ["has llama-server's probabilities", { n_probs: 1 }],
-  ])("is none that %s", (_, fields) => {
+  ])("can't be continued if it %s", (_, fields) => {
     expect(read({ ...fields }).continuable).toBe(false);
   });
 
-  it("is one whose fields of that kind are empty or off", () => {
+  it("can be continued if these fields are empty or off", () => {
     const off = {
       tools: [],
       response_format: { type: "text" },
@@ -144,21 +143,21 @@ describe("the scope's name", () => {
     [{ metadata: { user_id: 5 } }, null],
     [{ metadata: { user_id: "" } }, null],
     [{ user: "" }, null],
-  ])("of %j is %j: the first there is", (fields, scopeName) => {
+  ])("of %j is %j, the first one that is present", (fields, scopeName) => {
     expect(read({ ...fields }).scopeName).toBe(scopeName);
   });
 });
 
-describe("what the server must be able to do", () => {
+describe("the required capabilities", () => {
   const image = { type: "image_url", image_url: { url: "data:image/png;base64,AA==" } };
   const audio = { type: "input_audio", input_audio: { data: "AA==", format: "wav" } };
   const text = { type: "text", text: "x" };
   const chats = { capability: "chat", param: undefined };
 
   it.each<[string, unknown[], object[]]>([
-    ["is to chat, where all is text", [{ role: "user", content: [text, text] }], []],
+    ["are chat only for text", [{ role: "user", content: [text, text] }], []],
     [
-      "is to see, where a message holds an image, wherever it stands",
+      "include vision if any message has an image",
       [
         { role: "user", content: "x" },
         { role: "user", content: [text, image, image] },
@@ -166,12 +165,12 @@ describe("what the server must be able to do", () => {
       [{ capability: "vision", param: "messages[1].content[1]" }],
     ],
     [
-      "is to hear, where a message holds audio",
+      "include audio if a message has audio",
       [{ role: "user", content: [audio] }],
       [{ capability: "audio", param: "messages[0].content[0]" }],
     ],
     [
-      "is both, where messages hold both",
+      "include both if messages have both",
       [{ role: "user", content: [image, audio] }],
       [
         { capability: "vision", param: "messages[0].content[0]" },
@@ -185,8 +184,8 @@ describe("what the server must be able to do", () => {
 
 const MARKER = "Marker of Jane Doe";
 
-describe("whatever the body", () => {
-  it("it is a call or one refusal of the 400s, and nothing of it is shown", () => {
+describe("a random body", () => {
+  it("is a call or a 4xx refusal that repeats nothing of it", () => {
     for (let seed = 1; seed <= 3_000; seed += 1) {
       const random = seeded(seed);
       const body = mutated(random);
@@ -196,7 +195,7 @@ describe("whatever the body", () => {
     }
   });
 
-  it("bytes changed at random are a call or one refusal of the 400s, too", () => {
+  it("with random bytes is a call or a 4xx refusal too", () => {
     for (let seed = 1; seed <= 3_000; seed += 1) {
       const random = seeded(seed);
       const bytes = bytesOf(
@@ -210,7 +209,7 @@ describe("whatever the body", () => {
     }
   });
 
-  it("a name that a client uses as a key isn't shown back", () => {
+  it("with a name as a key is refused without that name", () => {
     for (const name of ["JaneDoe", "jane.doe", "Jane-Doe_1970"]) {
       for (const body of [
         `{"${name}":1e400}`,
@@ -230,7 +229,7 @@ function expectHarmless(refusal: Refusal, seed: string): void {
   expect(refusal.message.length, `${seed}: ${refusal.message}`).toBeLessThan(400);
 }
 
-/** A chat body of which some fields hold anything, and the marker is somewhere. */
+/** A chat body with random values in some fields, and the marker in one of them. */
 function mutated(random: Random): string {
   const known = [
     "messages",

@@ -1,9 +1,8 @@
-// What can be asked for, as a key may see it.
 import { describe, expect, it } from "vitest";
 import type { FleetConfig } from "../../../shared/fleet.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, newLegacyKey } from "../support/edge.ts";
 import { box, fleetOf, server } from "../support/fleets.ts";
-import { agentAnswer, connectionLost, healthAnswer, standIn } from "../support/origin.ts";
+import { agentAnswer, connectionLost, healthAnswer, fakeFetch } from "../support/origin.ts";
 
 interface Entry {
   readonly id: string;
@@ -13,7 +12,7 @@ interface Entry {
   readonly isha: Readonly<Record<string, unknown>>;
 }
 
-/** A default with a replica that Alpha's callers use, and a model of Beta's and Gamma's. */
+/** A default with a replica for Alpha, and a model for Beta and Gamma. */
 function fleetWith(line?: Awaited<ReturnType<typeof newLegacyKey>>["line"]): FleetConfig {
   return fleetOf({
     legacy: { keys: line === undefined ? [] : [line], anonymous: null },
@@ -29,7 +28,7 @@ function fleetWith(line?: Awaited<ReturnType<typeof newLegacyKey>>["line"]): Fle
 
 function answering(states: Record<number, string> = { 9000: "ready", 9001: "ready", 9002: "ready" }): void {
   captureLog();
-  standIn((sent) => (sent.method === "GET" ? healthAnswer("north", states) : agentAnswer("north", "{}")));
+  fakeFetch((sent) => (sent.method === "GET" ? healthAnswer("north", states) : agentAnswer("north", "{}")));
 }
 
 async function list(fleet: FleetConfig, key = "dev-key"): Promise<Entry[]> {
@@ -43,7 +42,7 @@ async function list(fleet: FleetConfig, key = "dev-key"): Promise<Entry[]> {
 const ids = (entries: readonly Entry[]): string[] => entries.map(({ id }) => id);
 
 describe("/v1/models", () => {
-  it("lists each model once, then each agent type, in the shape OpenAI's clients read", async () => {
+  it("lists each model once, then each agent type, in OpenAI's format", async () => {
     answering();
     const entries = await list(fleetWith());
     expect(ids(entries)).toEqual(["Model-9000", "Model-9002", "Alpha", "Beta", "Gamma"]);
@@ -51,7 +50,7 @@ describe("/v1/models", () => {
       expect({ object, created, owned_by }).toEqual({ object: "model", created: 0, owned_by: "isha" });
   });
 
-  it("says what each is, best for, holds and how it is now", async () => {
+  it("describes each, with its current state", async () => {
     answering({ 9000: "down", 9001: "ready", 9002: "loading" });
     const entries = await list(fleetWith());
     expect(entries[0]?.isha).toEqual({
@@ -77,9 +76,9 @@ describe("/v1/models", () => {
     expect(entries[3]?.isha).toMatchObject({ kind: "agent_type", model: "Model-9002", ports: [9002] });
   });
 
-  it("lists them though no box can be reached, as down", async () => {
+  it("lists them as down if no box can be reached", async () => {
     captureLog();
-    standIn(connectionLost);
+    fakeFetch(connectionLost);
     expect(new Set((await list(fleetWith())).map(({ isha }) => isha["state"]))).toEqual(new Set(["down"]));
   });
 
@@ -92,7 +91,7 @@ describe("/v1/models", () => {
     ],
     [["Alpha"], ["Model-9000", "Alpha"], [[9001], [9001]]],
     [["Default"], ["Model-9000"], [[9000]]],
-  ])("shows a key limited to %j only its own", async (agents, expected, ports) => {
+  ])("lists only its own to a key limited to %j", async (agents, expected, ports) => {
     answering();
     const key = await newLegacyKey(agents);
     const entries = await list(fleetWith(key.line), key.text);
@@ -101,7 +100,7 @@ describe("/v1/models", () => {
   });
 
   it.each([[["Alpha"]], [["Beta"]], [["Default"]], [["Alpha", "Gamma"]], [null]])(
-    "shows no name that can't be called with the same key (%j)",
+    "lists only names that the key can call (%j)",
     async (agents) => {
       answering();
       const key = await newLegacyKey(agents);
@@ -122,18 +121,18 @@ describe("/v1/models/:id", () => {
     ["model-9002.gguf", "Model-9002"],
     ["beta", "Beta"],
     ["Model%2D9000", "Model-9000"],
-  ])("finds a model, a file or an agent type, letter case aside: %s", async (asked, id) => {
+  ])("finds a model, a file or an agent type in any letter case: %s", async (name, id) => {
     answering();
-    const answer = await edgeOf(fleetWith())(`/v1/models/${asked}`);
+    const answer = await edgeOf(fleetWith())(`/v1/models/${name}`);
     expect(answer.status).toBe(200);
     expect(await answer.json()).toMatchObject({ id, object: "model" });
   });
 
   it.each(["Nothing", "%E0%A4%A", "%00", "..%2f..%2fetc", "constructor"])(
-    "is a 404 of anything else, listing what there is: %s",
-    async (asked) => {
+    "is a 404 with the known names for anything else: %s",
+    async (name) => {
       answering();
-      const answer = await edgeOf(fleetWith())(`/v1/models/${asked}`);
+      const answer = await edgeOf(fleetWith())(`/v1/models/${name}`);
       expect(answer.status).toBe(404);
       const error = await errorOf(answer);
       expect(error).toMatchObject({ code: "model_not_found", param: "id" });
@@ -142,7 +141,7 @@ describe("/v1/models/:id", () => {
     },
   );
 
-  it("is a 404 of a model that the key may not use", async () => {
+  it("is a 404 for a model that the key may not use", async () => {
     answering();
     const key = await newLegacyKey(["Alpha"]);
     const answer = await edgeOf(fleetWith(key.line))("/v1/models/Model-9002", { key: key.text });

@@ -1,5 +1,5 @@
-// A request whose body takes long is let in by what holds at its end: nothing is done by a key that was revoked
-// meanwhile, and no call goes by what boxes said before.
+// A request with a slow body is admitted by the state at its end: a key that was revoked in the meantime does nothing,
+// and no call is routed by an old snapshot.
 import { env } from "cloudflare:workers";
 import { beforeEach, expect, it, vi } from "vitest";
 import { KeyList } from "../../../shared/keys.ts";
@@ -9,17 +9,17 @@ import type { Bindings } from "../../../worker/env.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, stopClock, type Edge } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { KEYS, newKey } from "../support/keys.ts";
-import { standIn } from "../support/origin.ts";
+import { fakeFetch } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
 
 beforeEach(() => {
   captureLog();
-  standIn(() => new Response(null, { status: 502 }));
+  fakeFetch(() => new Response(null, { status: 502 }));
   return () => vi.restoreAllMocks();
 });
 
-/** A body whose last byte comes when it is told to. */
-function heldBody(text: string): {
+/** A body whose last byte is sent by `finish`. */
+function unfinishedBody(text: string): {
   readonly stream: ReadableStream<Uint8Array>;
   readonly finish: () => void;
 } {
@@ -37,7 +37,7 @@ function heldBody(text: string): {
   return { stream, finish: () => finish() };
 }
 
-/** The real keys' objects, and how often each of them has answered whether its key is let in. */
+/** The real key objects, and how many lease requests each has answered. */
 function countedKeys(): {
   readonly binding: Bindings["API_KEY"];
   readonly answersOf: (id: string) => number;
@@ -65,59 +65,63 @@ async function names(edge: Edge): Promise<string[]> {
 
 it.each<[string, (id: string, other: string) => { path: string; method: string }, object]>([
   [
-    "makes no key",
+    "creates no key",
     () => ({ path: KEYS, method: "POST" }),
     { name: "made too late", scopes: ["infer", "admin"] },
   ],
   [
-    "changes none",
+    "changes no key",
     (_, other) => ({ path: `${KEYS}/${other}`, method: "PATCH" }),
     { name: "made too late", scopes: ["infer", "admin"] },
   ],
-  ["rotates none", (_, other) => ({ path: `${KEYS}/${other}/rotate`, method: "POST" }), { graceSeconds: 0 }],
-])("an admin key that is revoked while its request arrives %s", async (_, ask, body) => {
+  [
+    "rotates no key",
+    (_, other) => ({ path: `${KEYS}/${other}/rotate`, method: "POST" }),
+    { graceSeconds: 0 },
+  ],
+])("an admin key that is revoked while its body arrives %s", async (_, target, body) => {
   const start = Date.now();
   const clock = stopClock(start);
   const keys = countedKeys();
   const edge = edgeOf(fleetOf(), { bindings: { API_KEY: keys.binding } });
   const thief = await newKey(edge, { name: "found", scopes: ["admin"] });
   const other = await newKey(edge, { name: "app" });
-  const { path, method } = ask(thief.id, other.id);
-  const { stream, finish } = heldBody(JSON.stringify(body));
-  const asked = edge(path, { key: thief.key, method, body: stream });
+  const { path, method } = target(thief.id, other.id);
+  const { stream, finish } = unfinishedBody(JSON.stringify(body));
+  const answering = edge(path, { key: thief.key, method, body: stream });
   await untilHolds(() => expect(keys.answersOf(thief.id)).toBe(1));
   expect((await edge(`${KEYS}/${thief.id}`, { key: "dev-admin", method: "DELETE" })).status).toBe(200);
-  // Every isolate knows it by then.
+  // By then every isolate has expired the lease.
   clock.to(start + 1_000);
   finish();
-  const answer = await asked;
+  const answer = await answering;
   expect([answer.status, (await errorOf(answer)).code]).toEqual([401, "invalid_key"]);
   expect(await names(edge)).not.toContain("made too late");
-  // The other key is as it was.
+  // The other key is unchanged.
   expect((await edge("/v1/models", { key: other.key })).status).not.toBe(401);
 });
 
-it("a call whose body took long goes by what the boxes say at its end", async () => {
+it("a call with a slow body is routed by a new snapshot", async () => {
   const start = Date.now();
   const clock = stopClock(start);
   const fleet = fleetObject(env);
-  const looks = vi.fn(async () => fleet.boxes());
+  const reads = vi.fn(async () => fleet.boxes());
   const watched = new Proxy(fleet, {
-    get: (target, name) => (name === "boxes" ? looks : (Reflect.get(target, name) as unknown)),
+    get: (target, name) => (name === "boxes" ? reads : (Reflect.get(target, name) as unknown)),
   });
   const namespace = { getByName: () => watched } as unknown as typeof env.FLEET;
   const keys = countedKeys();
   const edge = edgeOf(fleetOf(), { bindings: { API_KEY: keys.binding, FLEET: namespace } });
   const { id, key } = await newKey(edge);
-  const { stream, finish } = heldBody(JSON.stringify(chat()));
-  const asked = edge(CHAT, { key, body: stream });
+  const { stream, finish } = unfinishedBody(JSON.stringify(chat()));
+  const answering = edge(CHAT, { key, body: stream });
   await untilHolds(() => {
     expect(keys.answersOf(id)).toBe(1);
-    expect(looks.mock.settledResults).toMatchObject([{ type: "fulfilled" }]);
+    expect(reads.mock.settledResults).toMatchObject([{ type: "fulfilled" }]);
   });
-  // Neither the key's word nor the boxes' is young any more.
+  // By then both the lease and the snapshot are too old.
   clock.to(start + 2_100);
   finish();
-  await (await asked).body?.cancel();
-  expect(looks.mock.calls.length).toBe(2);
+  await (await answering).body?.cancel();
+  expect(reads.mock.calls.length).toBe(2);
 });

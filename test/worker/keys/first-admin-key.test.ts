@@ -4,7 +4,7 @@ import { AuditList, type KeyWithSecret } from "../../../shared/keys.ts";
 import { captureLog, edgeOf, errorOf, stopClock, type Edge } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { forgetAllKeys, KEYS, newKey, unmadeKey } from "../support/keys.ts";
-import { healthAnswer, standIn } from "../support/origin.ts";
+import { healthAnswer, fakeFetch } from "../support/origin.ts";
 
 const NOON = Date.parse("2026-11-23T12:00:00Z");
 /** Past what an isolate remembers of a key that was refused. */
@@ -36,7 +36,7 @@ async function audit(edge: Edge, key: string): Promise<string[]> {
 beforeEach(async () => {
   await forgetAllKeys();
   captureLog();
-  standIn(() => healthAnswer("north", { 9000: "ready" }));
+  fakeFetch(() => healthAnswer("north", { 9000: "ready" }));
   return () => vi.restoreAllMocks();
 });
 

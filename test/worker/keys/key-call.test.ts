@@ -6,12 +6,12 @@ import { CHAT, chat } from "../support/edge.ts";
 import { stage } from "../support/fleet-stage.ts";
 import { box, server } from "../support/fleets.ts";
 import { newKey } from "../support/keys.ts";
-import { agentAnswer, callIn, standIn } from "../support/origin.ts";
+import { agentAnswer, callIn, fakeFetch } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
 
 it.each(PRIORITIES)("a key's priority, %s, is its calls'", async (priority) => {
   const { edge, north } = stage();
-  const sent = standIn(() => agentAnswer(north, "{}"));
+  const sent = fakeFetch(() => agentAnswer(north, "{}"));
   const { key } = await newKey(edge, { priority });
   expect((await edge(CHAT, { key, body: chat() })).status).toBe(200);
   expect(callIn(sent[0]).priority).toBe(priority);
@@ -35,7 +35,7 @@ it.each<[FallbackPolicy, number[]]>([
   const states = PORTS.map((port) => linkServer(port, { state: port === 9001 ? "down" : "ready" }));
   agent.send(snapshot(1, { servers: states }));
   await untilHolds(async () => expect(JSON.stringify(await fleet.boxes())).toContain('"down"'));
-  const sent = standIn(() => agentAnswer(HERE, "{}"));
+  const sent = fakeFetch(() => agentAnswer(HERE, "{}"));
   const { key } = await newKey(edge, { fallback });
   expect((await edge(CHAT, { key, body: chat({ model_port: 9001 }) })).status).toBe(200);
   expect(callIn(sent[0])).toMatchObject({ ports: [9001], fallbackPorts: ports });

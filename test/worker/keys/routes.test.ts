@@ -9,25 +9,25 @@ import {
   errorOf,
   newLegacyKey,
   stopClock,
-  type Asking,
+  type TestRequest,
   type Edge,
 } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { forgetAllKeys, KEYS, newKey } from "../support/keys.ts";
-import { healthAnswer, standIn } from "../support/origin.ts";
+import { healthAnswer, fakeFetch } from "../support/origin.ts";
 
 const MODELS = "/v1/models";
 
 /** A deployment of a test's own, asked as its administrator. */
 function deployment(fleet = fleetOf()): {
   edge: Edge;
-  admin: (path: string, asking?: Asking) => Promise<Response>;
+  admin: (path: string, init?: TestRequest) => Promise<Response>;
 } {
   captureLog();
-  standIn(() => healthAnswer("north", { 9000: "ready" }));
+  fakeFetch(() => healthAnswer("north", { 9000: "ready" }));
   vi.spyOn(Fleet.prototype, "revoke").mockImplementation(() => undefined);
   const edge = edgeOf(fleet);
-  return { edge, admin: async (path, asking = {}) => edge(path, { key: "dev-admin", ...asking }) };
+  return { edge, admin: async (path, init = {}) => edge(path, { key: "dev-admin", ...init }) };
 }
 
 const statusOf = async (answer: Promise<Response>): Promise<number> => (await answer).status;
@@ -185,11 +185,11 @@ describe("revocation", () => {
     expect(await (await admin(path)).json()).toEqual(view);
     const refused = await edgeOf(fleetOf())(MODELS, { key });
     expect(await errorOf(refused)).toMatchObject({ code: "invalid_key" });
-    for (const asking of [
+    for (const init of [
       { path, method: "PATCH", body: { name: "x" } },
       { path: `${path}/rotate`, method: "POST", body: {} },
     ]) {
-      const answer = await admin(asking.path, asking);
+      const answer = await admin(init.path, init);
       expect(answer.status).toBe(400);
       expect((await errorOf(answer)).message).toMatch(/revoked on .*Create a new key/);
     }
@@ -213,7 +213,7 @@ describe("revocation", () => {
 });
 
 describe("who may", () => {
-  it.each<[string, string, Asking]>([
+  it.each<[string, string, TestRequest]>([
     ["list", KEYS, {}],
     ["see", `${KEYS}/Ab3dEf6hIj9k`, {}],
     ["make", KEYS, { body: { name: "x" } }],
@@ -221,10 +221,10 @@ describe("who may", () => {
     ["revoke", `${KEYS}/Ab3dEf6hIj9k`, { method: "DELETE" }],
     ["rotate", `${KEYS}/Ab3dEf6hIj9k/rotate`, { method: "POST" }],
     ["read the audit", "/admin/audit", {}],
-  ])("%s: an admin key, no other and no page of another site", async (_, path, asking) => {
+  ])("%s: an admin key, no other and no page of another site", async (_, path, init) => {
     const { edge } = deployment();
-    expect(await statusOf(edge(path, { ...asking, key: null }))).toBe(401);
-    const plain = await edge(path, { ...asking, key: "dev-key", headers: { origin: "https://a.example" } });
+    expect(await statusOf(edge(path, { ...init, key: null }))).toBe(401);
+    const plain = await edge(path, { ...init, key: "dev-key", headers: { origin: "https://a.example" } });
     expect(plain.status).toBe(403);
     expect(await errorOf(plain)).toMatchObject({ code: "scope_missing" });
     expect(plain.headers.get("access-control-allow-origin")).toBeNull();
@@ -247,13 +247,13 @@ describe("who may", () => {
   it("not end the last admin key with that key itself: not revoke it, narrow it, nor let it expire sooner", async () => {
     const { edge } = deployment();
     const { id, key } = await newKey(edge, { scopes: ["infer", "admin"] });
-    const attempts: Asking[] = [
+    const attempts: TestRequest[] = [
       { method: "DELETE", key },
       { method: "PATCH", key, body: { scopes: ["infer"] } },
       { method: "PATCH", key, body: { expiresAt: "2999-01-01" } },
     ];
-    for (const asking of attempts) {
-      const answer = await edge(`${KEYS}/${id}`, asking);
+    for (const init of attempts) {
+      const answer = await edge(`${KEYS}/${id}`, init);
       expect(answer.status).toBe(400);
       expect((await errorOf(answer)).message).toContain("Create another admin key first");
     }
@@ -320,13 +320,13 @@ describe("the list", () => {
     const path = `${KEYS}/legacy_${old.line.sha256.slice(0, 16)}`;
     const shown = KeyView.parse(await (await admin(path)).json());
     expect(shown).toMatchObject({ name: "old", state: "legacy", agents: ["Alpha"], createdAt: null });
-    const attempts: [string, Asking][] = [
+    const attempts: [string, TestRequest][] = [
       [path, { method: "PATCH", body: { name: "x" } }],
       [path, { method: "DELETE" }],
       [`${path}/rotate`, { method: "POST" }],
     ];
-    for (const [where, asking] of attempts) {
-      const answer = await admin(where, asking);
+    for (const [where, init] of attempts) {
+      const answer = await admin(where, init);
       expect(answer.status).toBe(400);
       expect((await errorOf(answer)).message).toContain("legacy.keys");
     }

@@ -10,12 +10,12 @@ import {
   newAddress,
   newLegacyKey,
   stopClock,
-  type Asking,
+  type TestRequest,
   type Edge,
 } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { watched } from "../support/limiters.ts";
-import { healthAnswer, standIn } from "../support/origin.ts";
+import { healthAnswer, fakeFetch } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
 
 /** The middle of a window. */
@@ -35,7 +35,7 @@ function fleetWith(
 }
 
 /** Sends many requests at once. */
-async function statuses(edge: Edge, path: string, times: number, request: Asking = {}): Promise<number[]> {
+async function statuses(edge: Edge, path: string, times: number, request: TestRequest = {}): Promise<number[]> {
   const answers = await Promise.all(Array.from({ length: times }, async () => edge(path, request)));
   return answers.map(({ status }) => status);
 }
@@ -44,7 +44,7 @@ const admitted = (all: readonly number[]): number => all.filter((status) => stat
 const refused = (all: readonly number[]): number => all.filter((status) => status === 429).length;
 
 function quiet(): string[] {
-  standIn(() => healthAnswer("north", { 9000: "ready" }));
+  fakeFetch(() => healthAnswer("north", { 9000: "ready" }));
   return captureLog();
 }
 
@@ -105,7 +105,7 @@ describe("an address", () => {
     expect(refused(answers.map(({ status }) => status))).toBe(2);
   });
 
-  it.each<[string, string, Asking]>([
+  it.each<[string, string, TestRequest]>([
     ["a preflight", "/v1/models", { method: "OPTIONS", key: null, headers: { origin: "https://a.example" } }],
     ["a route that doesn't exist", "/nowhere", {}],
     ["a method that a route doesn't have", "/livez", { method: "DELETE" }],

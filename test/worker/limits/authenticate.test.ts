@@ -10,17 +10,17 @@ import {
   errorOf,
   newLegacyKey,
   stopClock,
-  type Asking,
+  type TestRequest,
   type Edge,
 } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { counted, fakeAddresses, fakeKeys, known, lease } from "../support/limiters.ts";
-import { agentAnswer, healthAnswer, standIn } from "../support/origin.ts";
+import { agentAnswer, healthAnswer, fakeFetch } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
 
 function quiet(): void {
   captureLog();
-  standIn((sent) =>
+  fakeFetch((sent) =>
     sent.url.pathname === "/healthz" ? healthAnswer("north", { 9000: "ready" }) : agentAnswer("north", "{}"),
   );
 }
@@ -37,7 +37,7 @@ describe("a request that needs a key", () => {
     expect(error.message).toContain("x-api-key");
   });
 
-  it.each<[string, Asking]>([
+  it.each<[string, TestRequest]>([
     ["isn't one of ours", { key: "sk-1234567890" }],
     ["is mistyped", { key: `${formatApiKey("Ab3dEf6h", seeded(1).bytes(32)).slice(0, -1)}_` }],
     ["doesn't exist", { key: formatApiKey("Nobody01", seeded(1).bytes(32)) }],
@@ -65,7 +65,7 @@ describe("a request that needs a key", () => {
     expect(new Set(messages).size).toBe(1);
   });
 
-  it.each<[string, Asking]>([
+  it.each<[string, TestRequest]>([
     ["a bearer token", { key: "dev-key" }],
     ["x-api-key", { key: null, headers: { "x-api-key": "dev-key" } }],
     ["both, if they agree", { key: "dev-key", headers: { "x-api-key": "dev-key" } }],

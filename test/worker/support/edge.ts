@@ -13,7 +13,7 @@ import "../../../worker/index.ts";
 
 export const BOX_SECRET = "a secret of this suite alone";
 
-export interface Asking {
+export interface TestRequest {
   readonly method?: string;
   /** The host the client asked; the development keys work on a loopback one. */
   readonly host?: string;
@@ -27,7 +27,7 @@ export interface Asking {
 }
 
 export interface Edge {
-  (path: string, asking?: Asking): Promise<Response>;
+  (path: string, init?: TestRequest): Promise<Response>;
   /** Waits for what runs on after answers. */
   settled(): Promise<void>;
 }
@@ -47,10 +47,10 @@ export function edgeOf(fleet: FleetConfig, { bindings = {}, context }: EdgeOptio
   const contexts: ExecutionContext[] = [];
   const given: Bindings = { ...env, BOX_SECRET, DEV_KEYS: "1", BOX_ORIGINS: "", ...bindings };
   const address = newAddress();
-  const ask = async (path: string, asking: Asking = {}): Promise<Response> => {
+  const ask = async (path: string, init: TestRequest = {}): Promise<Response> => {
     const running = context ?? createExecutionContext();
     contexts.push(running);
-    const request = requestOf(path, { address, ...asking });
+    const request = requestOf(path, { address, ...init });
     if (worker.fetch === undefined) throw new Error("the edge answers no requests");
     return worker.fetch(request, given, running);
   };
@@ -60,21 +60,21 @@ export function edgeOf(fleet: FleetConfig, { bindings = {}, context }: EdgeOptio
   return Object.assign(ask, { settled });
 }
 
-function requestOf(path: string, asking: Asking): Request<unknown, IncomingRequestCfProperties> {
-  const { method = asking.body === undefined ? "GET" : "POST", host = "localhost", key = "dev-key" } = asking;
-  const { body } = asking;
+function requestOf(path: string, init: TestRequest): Request<unknown, IncomingRequestCfProperties> {
+  const { method = init.body === undefined ? "GET" : "POST", host = "localhost", key = "dev-key" } = init;
+  const { body } = init;
   const raw = typeof body === "string" || body instanceof Uint8Array || body instanceof ReadableStream;
   const headers = new Headers({
-    ...(asking.address === undefined ? {} : { "cf-connecting-ip": asking.address }),
-    ...(asking.body === undefined ? {} : { "content-type": "application/json" }),
+    ...(init.address === undefined ? {} : { "cf-connecting-ip": init.address }),
+    ...(init.body === undefined ? {} : { "content-type": "application/json" }),
     ...(key === null ? {} : { authorization: `Bearer ${key}` }),
-    ...asking.headers,
+    ...init.headers,
   });
   return new Request<unknown, IncomingRequestCfProperties>(`http://${host}${path}`, {
     method,
     headers,
-    ...(asking.body === undefined ? {} : { body: raw ? (body as BodyInit) : JSON.stringify(body) }),
-    ...(asking.signal === undefined ? {} : { signal: asking.signal }),
+    ...(init.body === undefined ? {} : { body: raw ? (body as BodyInit) : JSON.stringify(body) }),
+    ...(init.signal === undefined ? {} : { signal: init.signal }),
   });
 }
 

@@ -1,4 +1,4 @@
-// A decided call on its way to a box, as the route hands it to `forward`.
+// The input of `forward` for a routed call.
 import type { Refusal } from "../../../shared/errors.ts";
 import type { FleetConfig } from "../../../shared/fleet.ts";
 import type { Principal } from "../../../shared/principal.ts";
@@ -21,26 +21,29 @@ export const SETTINGS: Settings = {
 
 export const PRINCIPAL: Principal = { ...record(), keyId: "Ab3dEf6h" };
 
-/** To `north`, then to `south`, for port 9001 on either. */
+/** `north`, then `south`, both with port 9001. */
 const DECISION: RouteDecision = {
   wantedPort: 9001,
   agentType: "Alpha",
   maxTokens: 500,
-  attempts: [
+  boxes: [
     { box: "north", ports: [9001], fallbackPorts: [] },
     { box: "south", ports: [9001], fallbackPorts: [9000] },
   ],
 };
 
-export interface Watched {
+export interface RecordedForwarding {
   readonly forwarding: Forwarding;
-  /** What was told of streams that broke. */
+  /** The refusals of streams that broke. */
   readonly breaks: Refusal[];
-  /** Waits for what was to run on. */
+  /** Waits for work that continues after the answer. */
   readonly settled: () => Promise<void>;
 }
 
-export function forwardingOf(more: Partial<Forwarding> = {}, fleet: FleetConfig = twoBoxes()): Watched {
+export function forwardingOf(
+  more: Partial<Forwarding> = {},
+  fleet: FleetConfig = twoBoxes(),
+): RecordedForwarding {
   const breaks: Refusal[] = [];
   const running: Promise<unknown>[] = [];
   const forwarding: Forwarding = {
@@ -48,7 +51,7 @@ export function forwardingOf(more: Partial<Forwarding> = {}, fleet: FleetConfig 
     call: callOf(),
     decision: DECISION,
     principal: PRINCIPAL,
-    bytes: new TextEncoder().encode('{"messages":[]}'),
+    body: new TextEncoder().encode('{"messages":[]}'),
     boxes: fleet.boxes,
     settings: SETTINGS,
     signal: new AbortController().signal,

@@ -16,7 +16,7 @@ export interface Sent {
 type Script = (sent: Sent) => Response | Promise<Response>;
 
 /** Takes `fetch`'s place until the test ends. The list grows with each request. */
-export function standIn(script: Script): Sent[] {
+export function fakeFetch(script: Script): Sent[] {
   const log: Sent[] = [];
   const replaced = vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const request = new Request(input, init);

@@ -2,11 +2,11 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { UsageReport } from "../../../shared/usage-report.ts";
 import { ledgerObject } from "../../../worker/stubs.ts";
-import { captureLog, edgeOf, errorOf, stopClock, type Asking } from "../support/edge.ts";
+import { captureLog, edgeOf, errorOf, stopClock, type TestRequest } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
 import { call } from "../support/usage.ts";
 
-const ADMIN: Asking = { key: "dev-admin" };
+const ADMIN: TestRequest = { key: "dev-admin" };
 
 /** A key with two booked calls. */
 async function usedKey(): Promise<string> {
@@ -56,12 +56,12 @@ describe("GET /admin/usage", () => {
     expect(keys.rows.find(({ group }) => group === keyId)?.calls).toBe(2);
   });
 
-  it.each<[string, string, Asking]>([
+  it.each<[string, string, TestRequest]>([
     ["the format", "&format=csv", ADMIN],
     ["the Accept header", "", { ...ADMIN, headers: { accept: "text/csv" } }],
-  ])("is a download if %s requests CSV", async (_, query, asking) => {
+  ])("is a download if %s requests CSV", async (_, query, init) => {
     const keyId = await usedKey();
-    const answer = await edgeOf(fleetOf())(`/admin/usage?key=${keyId}&by=key${query}`, asking);
+    const answer = await edgeOf(fleetOf())(`/admin/usage?key=${keyId}&by=key${query}`, init);
     expect(answer.headers.get("content-type")).toMatch(/^text\/csv; charset=utf-8/);
     expect(answer.headers.get("content-disposition")).toMatch(/^attachment; filename="usage-[\d-]+\.csv"$/);
     expect(await answer.text()).toBe(
@@ -70,8 +70,8 @@ describe("GET /admin/usage", () => {
   });
 
   it("is JSON if the query requests it, whatever Accept requests", async () => {
-    const asking = { ...ADMIN, headers: { accept: "text/csv" } };
-    const answer = await edgeOf(fleetOf())("/admin/usage?format=json", asking);
+    const init = { ...ADMIN, headers: { accept: "text/csv" } };
+    const answer = await edgeOf(fleetOf())("/admin/usage?format=json", init);
     expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
   });
 
@@ -94,12 +94,12 @@ describe("GET /admin/usage", () => {
     expect(await errorOf(answer)).toMatchObject({ code: "invalid_request", param });
   });
 
-  it.each<[string, Asking, number]>([
+  it.each<[string, TestRequest, number]>([
     ["without a key", { key: null }, 401],
     ["to a client", { key: "dev-key" }, 403],
     ["by another method", { ...ADMIN, method: "POST" }, 405],
-  ])("is closed %s", async (_, asking, status) => {
+  ])("is closed %s", async (_, init, status) => {
     captureLog();
-    expect((await edgeOf(fleetOf())("/admin/usage", asking)).status).toBe(status);
+    expect((await edgeOf(fleetOf())("/admin/usage", init)).status).toBe(status);
   });
 });
