@@ -1,4 +1,5 @@
-// What the fleet object reports to isolates about each box. It has ages instead of times, so that clocks needn't agree.
+// Reports of the fleet object about each box, which isolates read. They have ages instead of times, so that clocks
+// needn't agree.
 import { LINK_SILENT_MS } from "./limits.ts";
 import type { Snapshot } from "./wire.ts";
 

@@ -9,7 +9,7 @@ export const FAILURES_KEPT_MS = 24 * 60 * 60 * 1000;
 export const Failure = z
   .object({
     requestId: z.string(),
-    /** When the edge answered, milliseconds since 1970. */
+    /** When the edge answered, in milliseconds since 1970. */
     at: z.int(),
     code: z.string(),
     /** The route's pattern, not the requested path. */

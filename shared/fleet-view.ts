@@ -11,7 +11,7 @@ const figure = z.number().nullable();
 const timestamp = z.number();
 
 /** `silent`: its agent has sent nothing for `LINK_SILENT_MS`, or ever. `draining`: it takes no new calls. */
-export const BOX_STATES = ["up", "draining", "silent"] as const;
+const BOX_STATES = ["up", "draining", "silent"] as const;
 
 export const FleetServerView = z.object({
   port: z.int(),
@@ -140,7 +140,7 @@ export type FleetHistory = z.infer<typeof FleetHistory>;
 /** What the fleet object returns for the view. */
 export interface FleetState {
   readonly reports: readonly BoxReport[];
-  /** When each server entered its state, milliseconds since 1970, by box and port. */
+  /** When each server entered its state, in milliseconds since 1970, by box and port. */
   readonly since: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly events: readonly FleetEvent[];
   readonly alarms: readonly FleetAlarm[];

@@ -3,7 +3,7 @@
 import type { LinkGpu } from "./wire.ts";
 
 /** A reading as the wire has it. */
-export type GpuReading = Omit<LinkGpu, "name">;
+type GpuReading = Omit<LinkGpu, "name">;
 
 /** Ignores cards without a figure; null if no card has it. @param gpus null if the box has no driver that answers */
 export function allCards(gpus: readonly LinkGpu[] | null): GpuReading {

@@ -11,7 +11,7 @@ import { recordName, UsageCall } from "./usage.ts";
  */
 export const WIRE_VERSION = 1;
 
-/** Where agents dial. They identify themselves by the box's name and its token (`agent-to-edge`). */
+/** The path that agents dial. They identify themselves by the box's name and its token (`agent-to-edge`). */
 export const LINK_PATH = "/_agent/link";
 export const LINK_BOX_HEADER = "x-isha-box";
 /** Inside the edge only: the hash of its own fleet file, passed to the fleet object with an agent's upgrade. */
@@ -84,7 +84,7 @@ const Hello = z.object({
   version: text(64),
   /** SHA-256 of `fleetText` of the agent's fleet file, hexadecimal. */
   fleetHash: text(64),
-  /** The box's wall clock, milliseconds since 1970. Only used to report how far off it is. */
+  /** The box's wall clock, in milliseconds since 1970. Only used to report how far off it is. */
   now: largeInt,
   servers: z.array(z.object({ port, model: recordName })).max(64),
 });

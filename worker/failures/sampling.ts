@@ -2,7 +2,7 @@
 // the failures of all other clients. Pure; its state may be lost at any time.
 import type { Failure, FailureFlood } from "../../shared/failures.ts";
 
-export interface SamplingLimits {
+interface SamplingLimits {
   /** Failures of one kind (code, route and key) that are passed on one by one in a sampling period. */
   readonly perKind: number;
   /** Failures that are passed on one by one in one batch. */
@@ -11,7 +11,7 @@ export interface SamplingLimits {
   readonly kinds: number;
 }
 
-export interface FailureBatch {
+interface FailureBatch {
   readonly failures: readonly Failure[];
   readonly floods: readonly FailureFlood[];
 }

@@ -53,7 +53,7 @@ function boxStatus({ states }: BoxView): BoxStatus {
 }
 
 /** The state of each model: the best of its replicas. */
-export function modelStates(views: readonly BoxView[], index: FleetIndex): Record<string, ServerState> {
+function modelStates(views: readonly BoxView[], index: FleetIndex): Record<string, ServerState> {
   const models = new Set(index.boxes.flatMap((box) => box.servers.map((server) => server.model)));
   return Object.fromEntries(
     [...models].map((model) => [model, bestState(views, (server) => server.model === model)]),

@@ -34,7 +34,7 @@ test("a restart ordered at the edge restarts that server under PM2, and no other
   const before = await box.apps();
   const response = await admin(edge, "POST", `/boxes/${box.box}/servers/${PORT}/restart`);
   expect(response.status).toBe(202);
-  expect(await response.json()).toEqual({ box: box.box, told: 1 });
+  expect(await response.json()).toEqual({ box: box.box, agents: 1 });
   const changed = async (): Promise<string[]> => {
     const now = new Map((await box.apps()).map((app) => [app.name, app]));
     return before.filter(({ name, pid }) => now.get(name)?.pid !== pid).map(({ name }) => name);

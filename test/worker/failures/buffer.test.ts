@@ -3,8 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { Failure } from "../../../shared/failures.ts";
 import { fleetObject } from "../../../worker/stubs.ts";
-import { FLUSH_LIMITS, noteFailure, type RequestContext } from "../../../worker/failures/buffer.ts";
-import { FailureSampler } from "../../../worker/failures/sampling.ts";
+import { noteFailure, type RequestContext } from "../../../worker/failures/buffer.ts";
 import { flushesEnd } from "../support/flushes.ts";
 import { untilHolds } from "../support/until.ts";
 
@@ -16,30 +15,6 @@ const failure = (requestId: string, more: Partial<Failure> = {}): Failure => ({
   key: "key-a",
   cause: null,
   ...more,
-});
-
-describe("a flush", () => {
-  it("has ten failures of a kind one by one and counts the others", () => {
-    const sampler = new FailureSampler(FLUSH_LIMITS);
-    for (let at = 0; at < 1_000; at += 1) sampler.add(failure(`req_${at}`));
-    sampler.add(failure("req_other", { key: null }));
-    const { failures, floods } = sampler.take();
-    expect(failures.map(({ requestId }) => requestId)).toEqual([
-      ...Array.from({ length: 10 }, (_, at) => `req_${at}`),
-      "req_other",
-    ]);
-    expect(floods).toMatchObject([{ code: "overloaded", key: "key-a", count: 990 }]);
-    expect(sampler.take()).toEqual({ failures: [], floods: [] });
-  });
-
-  it("is bounded, however many kinds there are, and counts all failures", () => {
-    const sampler = new FailureSampler(FLUSH_LIMITS);
-    for (let at = 0; at < 5_000; at += 1) sampler.add(failure(`req_${at}`, { key: `key-${at}` }));
-    const { failures, floods } = sampler.take();
-    expect(failures).toHaveLength(100);
-    expect(floods.length).toBeLessThanOrEqual(101);
-    expect(floods.reduce((sum, { count }) => sum + count, 0)).toBe(4_900);
-  });
 });
 
 describe("a failed call", () => {

@@ -22,7 +22,7 @@ export const ALARM_AFTER_MS = {
 export type AlarmKind = keyof typeof ALARM_AFTER_MS;
 
 /** This many restarts within the window are a loop: with its back-off PM2 restarts at most every 15 s. */
-export const LOOP_RESTARTS = 3;
+const LOOP_RESTARTS = 3;
 export const LOOP_WINDOW_MS = 10 * MINUTE_MS;
 
 /** A card this hot is about to throttle: consumer cards do from 83 to 93 °C. */
@@ -30,7 +30,7 @@ export const HOT_C = 87;
 
 /** At least this many calls in five minutes, and at least this share of them failed. */
 export const ERROR_CALLS = 20;
-export const ERROR_SHARE = 0.2;
+const ERROR_SHARE = 0.2;
 
 /** Age of usage that isn't in the ledger; a broken link raises its own alarm sooner. */
 export const BEHIND_MS = 5 * MINUTE_MS;
@@ -74,7 +74,7 @@ interface Condition {
 interface ActiveAlarm {
   readonly kind: AlarmKind;
   readonly text: string;
-  /** When the condition began, milliseconds since 1970. */
+  /** When the condition began, in milliseconds since 1970. */
   readonly since: number;
   /** Whether the message that raises it was created. */
   readonly notified: boolean;

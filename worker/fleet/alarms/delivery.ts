@@ -2,7 +2,7 @@
 // outcome returned; the response body isn't read.
 import type { AlarmMessage } from "./conditions.ts";
 
-export interface AlertMessage {
+interface AlertMessage {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;

@@ -25,7 +25,7 @@ export interface BoxStatus {
 }
 
 /** A server's state since its last change, and its counts from before it stopped taking calls. Stored as JSON. */
-export interface ServerHistory {
+interface ServerHistory {
   readonly state: LinkState;
   /** Milliseconds since 1970. */
   readonly since: number;

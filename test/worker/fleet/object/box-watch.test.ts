@@ -1,5 +1,5 @@
-// What the fleet object stores about its boxes, in real SQLite: events in order and bounded, alarms and their messages
-// across a restart, and no write without a change.
+// The fleet object's stored data about its boxes, in real SQLite: events in order and bounded, alarms and their
+// messages across a restart, and no write without a change.
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
