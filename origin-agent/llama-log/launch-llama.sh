@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Becomes a llama-server once its turn has come, its output behind the log filter. PM2 knows it by this process's own
+# Becomes a llama-server when its turn comes, with its output behind the log filter. PM2 knows it by this process's own
 # id, before and after: signals reach llama-server itself, and nothing of ours stands between the two.
 #
 #   launch-llama.sh PORT PROGRAM [ARGUMENT…]
@@ -62,7 +62,7 @@ if command -v flock >/dev/null; then
   exec 9<&-
 fi
 
-# The filter is nobody's child: what stops a server doesn't wait for it, and it ends when the server's output does.
+# The filter is not the server's child: stopping a server doesn't wait for it, and it ends with the server's output.
 exec 7> >(exec 4<&0; (exec "$ISHA_NODE" "$here/filter.ts" "$@" <&4 3>&- 4<&-) &)
 wait "${!-}" 2>/dev/null
 

@@ -1,4 +1,4 @@
-// Which usage goes when, where the storm of link-core.seeded.test.ts doesn't tell the cases apart.
+// Which usage goes when, where the storm of state-machine.seeded.test.ts doesn't tell the cases apart.
 import { describe, expect, it } from "vitest";
 import {
   ACK_WITHIN_MS,

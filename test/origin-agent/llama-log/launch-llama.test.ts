@@ -10,7 +10,7 @@ import { firstFree } from "../../../scripts/ports.mjs";
 import { until } from "../../support/until.ts";
 import { MARK, MODEL } from "../support/llama-log.ts";
 
-const AGENT = fileURLToPath(new URL("../../../origin-agent/", import.meta.url));
+const AGENT = fileURLToPath(new URL("../../../origin-agent/llama-log/", import.meta.url));
 const LAUNCHER = readFileSync(join(AGENT, "launch-llama.sh"), "utf8");
 const LOAD_LIMIT = "load_limit=60\n";
 const SIMULATOR = fileURLToPath(new URL("../../sim/llama-server.ts", import.meta.url));
@@ -30,7 +30,7 @@ beforeEach(() => {
   // long, whatever it takes on this machine.
   expect(LAUNCHER).toContain(LOAD_LIMIT);
   writeFileSync(join(folder, "launch-llama.sh"), LAUNCHER.replace(LOAD_LIMIT, "load_limit=3600\n"));
-  symlinkSync(join(AGENT, "log-filter.ts"), join(folder, "log-filter.ts"));
+  symlinkSync(join(AGENT, "filter.ts"), join(folder, "filter.ts"));
 });
 afterEach(async () => {
   for (const { child } of launched) {

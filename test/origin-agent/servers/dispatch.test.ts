@@ -197,7 +197,7 @@ describe("a server that loads", () => {
     expect((await asked.answer).status).toBe(200);
     const paths = (await wanted.state()).received.map(({ path }) => path);
     const looks = paths.slice(0, paths.indexOf(DIALECT_PATHS.chat)).filter((path) => path === "/health");
-    // Ten looks a second at this pace (health-schedule.test.ts).
+    // Ten looks a second at this pace (probe-schedule.test.ts).
     expect(looks.length - (requestsByRoute["/health"] ?? 0)).toBeLessThanOrEqual(4);
   });
 });
