@@ -49,8 +49,8 @@ export function boxSnapshot(now: BoxNow): BoxSnapshot {
     gpus:
       gpus?.map((gpu) => ({
         name: gpu.name,
-        memoryUsedGib: gib(gpu.memoryUsedMib),
-        memoryTotalGib: gib(gpu.memoryTotalMib),
+        memoryUsedGib: rounded(gpu.memoryUsedGib, 2),
+        memoryTotalGib: rounded(gpu.memoryTotalGib, 2),
         utilizationPercent: gpu.utilizationPercent,
         temperatureC: gpu.temperatureC,
         powerWatts: rounded(gpu.powerWatts, 1),
@@ -141,9 +141,6 @@ function movedByShare(before: number | null, now: number | null, share: number):
   if (before === null || now === null) return before !== now;
   return Math.abs(before - now) > share * Math.max(before, now);
 }
-
-const MIB_A_GIB = 1_024;
-const gib = (mib: number | null): number | null => (mib === null ? null : rounded(mib / MIB_A_GIB, 2));
 
 /** Digits nobody reads would be half of the frame. */
 function rounded(value: number | null, digits: number): number | null {

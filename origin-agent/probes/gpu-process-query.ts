@@ -1,10 +1,10 @@
-// A single look at the processes on the cards, by an nvidia-smi that ends: only its end tells "there is none"
-// from "it hangs".
+// Queries the GPUs' processes once, with an nvidia-smi that exits: only its exit distinguishes "no process" from a
+// hang.
 import { spawn } from "node:child_process";
 import { PROCESS_QUERY, readProcessLine, type GpuProcess } from "./gpu-csv.ts";
 
-/** Most output read of a single look, characters. */
-const MAX_LOOK = 256 * 1024;
+/** Maximum output that is read, in characters. */
+const MAX_OUTPUT = 256 * 1024;
 
 export interface QueryOptions {
   readonly command: readonly [string, ...string[]];
@@ -12,16 +12,16 @@ export interface QueryOptions {
   readonly timeoutMs: number;
 }
 
-/** Asks for the processes once; null where the answer isn't one. An answer without a line is: there are none. */
+/** Calls `done` with the processes (empty: there are none), or with null if the query failed. */
 export function queryOnce(
-  { command: [program, ...first], env, timeoutMs }: QueryOptions,
+  { command: [program, ...args], env, timeoutMs }: QueryOptions,
   done: (processes: readonly GpuProcess[] | null) => void,
 ): { readonly stop: () => void } {
-  const child = spawn(program, [...first, ...PROCESS_QUERY], { env, stdio: ["ignore", "pipe", "ignore"] });
+  const child = spawn(program, [...args, ...PROCESS_QUERY], { env, stdio: ["ignore", "pipe", "ignore"] });
   let text = "";
   const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
   child.stdout.setEncoding("utf8").on("data", (part: string) => {
-    if (text.length < MAX_LOOK) text += part;
+    if (text.length < MAX_OUTPUT) text += part;
   });
   child.once("error", () => undefined);
   child.once("close", (code) => {

@@ -1,5 +1,6 @@
-// The box's GPUs, from two long-lived `nvidia-smi`: the cards each second, the processes on them every five.
-// A box without a GPU, or with a driver that hangs, is told once and serves on; what isn't known is null.
+// Probes the box's GPUs with two long-lived `nvidia-smi`: the cards every second, their processes every five. A box
+// without a GPU, or with a hung driver, is reported once and continues to serve; unknown figures are null.
+import type { Backoff } from "../../shared/backoff.ts";
 import {
   GPU_QUERY,
   PROCESS_QUERY,
@@ -12,71 +13,64 @@ import { queryOnce } from "./gpu-process-query.ts";
 import {
   LineProgram,
   type LineProgramOptions,
-  type ProgramPaces,
   type ProgramProblem,
+  type ProgramTimings,
 } from "./line-program.ts";
 import { LineReport } from "./line-report.ts";
 
-/** All in milliseconds; tests set shorter ones. */
-export interface GpuPaces {
-  /** Between two reports of the cards, and of the processes on them. */
-  readonly gpuEvery: number;
-  readonly processEvery: number;
-  /** No card's line for so long: nvidia-smi hangs. Five reports were missed. */
-  readonly silence: number;
-  /** No process's line for so long: there is none, or it hangs; a single look then tells which. */
-  readonly processSilence: number;
-  /** A single look that takes longer hangs. */
-  readonly processQuery: number;
-  /** A report is over when its lines have stopped for so long: they come within a few milliseconds of one another. */
-  readonly reportQuiet: number;
-  /** Pause before nvidia-smi is started again: from here, doubling, to the next. A driver being updated takes minutes. */
-  readonly firstPause: number;
-  readonly longestPause: number;
-  /** The same where there is no nvidia-smi: somebody may install one, some day. */
-  readonly missingPause: number;
-  /** It has to go well for so long before that is told: an nvidia-smi that ends each second is told once. */
-  readonly wellAfter: number;
-  /** Readings older than this are no longer told. */
-  readonly gpuStale: number;
-  readonly processStale: number;
+/** Tests set shorter ones. */
+export interface GpuTimings {
+  readonly cardsIntervalMs: number;
+  readonly processesIntervalMs: number;
+  /** No card's line for this time (five reports are missing): nvidia-smi hangs. */
+  readonly silenceMs: number;
+  /** No process's line for this time: there is no process, or nvidia-smi hangs; a single query decides which. */
+  readonly processesSilenceMs: number;
+  /** A single query that takes longer hangs. */
+  readonly queryTimeoutMs: number;
+  /** A report ends when no line has arrived for this time; its lines come within a few milliseconds. */
+  readonly reportGapMs: number;
+  /** Pauses before nvidia-smi is started again. A driver update takes minutes. */
+  readonly restart: Backoff;
+  /** Pause if there is no nvidia-smi: an operator may install it later. */
+  readonly missingRetryMs: number;
+  /** A recovery is reported only after this time without a problem: an nvidia-smi that exits every second is reported once. */
+  readonly recoveredAfterMs: number;
+  /** Older readings are no longer returned. */
+  readonly cardsMaxAgeMs: number;
+  readonly processesMaxAgeMs: number;
 }
 
-export const GPU_PACES: GpuPaces = {
-  gpuEvery: 1_000,
-  processEvery: 5_000,
-  silence: 5_000,
-  processSilence: 11_000,
-  processQuery: 5_000,
-  reportQuiet: 300,
-  firstPause: 1_000,
-  longestPause: 60_000,
-  missingPause: 300_000,
-  wellAfter: 10_000,
-  gpuStale: 10_000,
-  processStale: 30_000,
+export const GPU_TIMINGS: GpuTimings = {
+  cardsIntervalMs: 1_000,
+  processesIntervalMs: 5_000,
+  silenceMs: 5_000,
+  processesSilenceMs: 11_000,
+  queryTimeoutMs: 5_000,
+  reportGapMs: 300,
+  restart: { minMs: 1_000, maxMs: 60_000 },
+  missingRetryMs: 300_000,
+  recoveredAfterMs: 10_000,
+  cardsMaxAgeMs: 10_000,
+  processesMaxAgeMs: 30_000,
 };
 
 export interface GpuProbeOptions {
   /** The program and its first arguments; `["nvidia-smi"]`. */
   readonly command: readonly [string, ...string[]];
-  /** The environment nvidia-smi gets; this process's own where left out. */
+  /** nvidia-smi's environment; this process's own if absent. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Told each time the probe's trouble changes; null when it is well again. */
+  /** Called each time the probe's problem changes; null when it has recovered. */
   readonly onProblem: (problem: ProgramProblem | null) => void;
   /** Monotonic, milliseconds. */
   readonly clock: () => number;
-  readonly paces?: GpuPaces;
+  readonly timings?: GpuTimings;
 }
 
-export interface GpuReading {
-  /** Whether the cards are known now. */
-  readonly available: boolean;
-  readonly problem: ProgramProblem | null;
-  /** By index; null where unknown. */
+export interface GpuSample {
+  /** By index; null if unknown. */
   readonly gpus: readonly Gpu[] | null;
-  readonly gpusAgeMs: number | null;
-  /** Every process on a card; an empty list says that there is none, null that nobody knows. */
+  /** Every process on a card; empty if there is none, null if unknown. */
   readonly processes: readonly GpuProcess[] | null;
   /** Monotonic time of that list. */
   readonly processesReadAt: number | null;
@@ -84,154 +78,155 @@ export interface GpuReading {
 
 export class GpuProbe {
   readonly #options: GpuProbeOptions;
-  readonly #paces: GpuPaces;
-  readonly #cards: LineProgram;
-  readonly #apps: LineProgram;
+  readonly #timings: GpuTimings;
+  readonly #cardsProgram: LineProgram;
+  readonly #processesProgram: LineProgram;
   readonly #gpus: LineReport<Gpu>;
   readonly #processes: LineReport<GpuProcess>;
   #cardsProblem: ProgramProblem | null = null;
-  #appsProblem: ProgramProblem | null = null;
-  /** The kind of trouble last told; null: that all is well. */
-  #told: ProgramProblem["kind"] | null = null;
-  #wellSince: number | null = null;
-  #silence: NodeJS.Timeout | undefined;
-  #look: { readonly stop: () => void } | null = null;
-  /** Single looks in a row that saw processes of which the long-lived nvidia-smi says nothing. */
-  #missedByLoop = 0;
+  #processesProblem: ProgramProblem | null = null;
+  /** The last kind of problem that was reported; null for none. */
+  #reported: ProgramProblem["kind"] | null = null;
+  #healthyFrom: number | null = null;
+  #silenceTimer: NodeJS.Timeout | undefined;
+  #query: { readonly stop: () => void } | null = null;
+  /** Single queries in a row that returned processes of which the long-lived nvidia-smi printed nothing. */
+  #missedByProgram = 0;
   #stopped = false;
 
   constructor(options: GpuProbeOptions) {
     this.#options = options;
-    this.#paces = options.paces ?? GPU_PACES;
+    this.#timings = options.timings ?? GPU_TIMINGS;
     const { clock } = options;
-    const { reportQuiet, gpuEvery, processEvery } = this.#paces;
-    this.#gpus = new LineReport(clock, reportQuiet, ({ index }) => String(index));
-    // A process on two cards has a line for each.
-    this.#processes = new LineReport(clock, reportQuiet, ({ pid, gpuUuid }) => `${pid} ${gpuUuid}`);
-    this.#cards = this.#program([...GPU_QUERY, ...loopArgs(gpuEvery)], this.#paces, {
-      onLine: (line) => this.#takeCard(line),
+    const { reportGapMs, cardsIntervalMs, processesIntervalMs } = this.#timings;
+    this.#gpus = new LineReport(clock, reportGapMs, ({ index }) => String(index));
+    // A process on two cards has one line for each.
+    this.#processes = new LineReport(clock, reportGapMs, ({ pid, gpuUuid }) => `${pid} ${gpuUuid}`);
+    this.#cardsProgram = this.#program([...GPU_QUERY, ...loopArgs(cardsIntervalMs)], this.#timings, {
+      onLine: (line) => this.#onCard(line),
       onProblem: (problem) => {
-        // The cards it still told of are there.
+        // The cards that it still reported exist.
         this.#gpus.end();
         this.#cardsProblem = problem;
-        this.#tell();
+        this.#reportProblem();
       },
     });
-    const withoutSilence = { ...this.#paces, silence: null };
-    this.#apps = this.#program([...PROCESS_QUERY, ...loopArgs(processEvery)], withoutSilence, {
-      onLine: (line) => this.#takeProcess(line),
-      onProblem: (problem) => {
-        // Of a list that was cut off nobody knows who is missing from it.
-        this.#processes.drop();
-        this.#appsProblem = problem;
-        this.#tell();
+    const mayBeSilent = { ...this.#timings, silenceMs: null };
+    this.#processesProgram = this.#program(
+      [...PROCESS_QUERY, ...loopArgs(processesIntervalMs)],
+      mayBeSilent,
+      {
+        onLine: (line) => this.#onProcess(line),
+        onProblem: (problem) => {
+          // The list may be incomplete, and a missing process looks like one that has exited.
+          this.#processes.drop();
+          this.#processesProblem = problem;
+          this.#reportProblem();
+        },
       },
-    });
+    );
   }
 
   start(): void {
-    this.#cards.start();
-    this.#apps.start();
+    this.#cardsProgram.start();
+    this.#processesProgram.start();
     this.#awaitProcesses();
   }
 
-  /** Numbers of the processes it runs now. */
+  /** The processes that it is running. */
   get pids(): readonly number[] {
-    return [this.#cards.pid, this.#apps.pid].filter((pid) => pid !== null);
+    return [this.#cardsProgram.pid, this.#processesProgram.pid].filter((pid) => pid !== null);
   }
 
-  latest(): GpuReading {
-    const gpus = this.#gpus.youngerThan(this.#paces.gpuStale);
-    const processes = this.#processes.youngerThan(this.#paces.processStale);
+  latest(): GpuSample {
+    const gpus = this.#gpus.latest(this.#timings.cardsMaxAgeMs);
+    const processes = this.#processes.latest(this.#timings.processesMaxAgeMs);
     return {
-      available: gpus !== null,
-      problem: this.#cardsProblem ?? this.#appsProblem,
-      gpus: gpus === null ? null : gpus.items.toSorted((a, b) => a.index - b.index),
-      gpusAgeMs: gpus === null ? null : this.#options.clock() - gpus.at,
+      gpus: gpus?.items.toSorted((a, b) => a.index - b.index) ?? null,
       processes: processes?.items ?? null,
       processesReadAt: processes?.at ?? null,
     };
   }
 
-  /** Ends every process it started. */
+  /** Kills every process that it started. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#silence);
+    clearTimeout(this.#silenceTimer);
     this.#gpus.drop();
     this.#processes.drop();
-    this.#look?.stop();
-    await Promise.all([this.#cards.stop(), this.#apps.stop()]);
+    this.#query?.stop();
+    await Promise.all([this.#cardsProgram.stop(), this.#processesProgram.stop()]);
   }
 
   #program(
     args: readonly string[],
-    paces: ProgramPaces,
+    timings: ProgramTimings,
     listener: Pick<LineProgramOptions, "onLine" | "onProblem">,
   ): LineProgram {
     const { command, env } = this.#options;
-    return new LineProgram({ command, args, env, paces, ...listener });
+    return new LineProgram({ command, args, env, timings, ...listener });
   }
 
-  #takeCard(line: string): boolean {
+  #onCard(line: string): boolean {
     const gpu = readGpuLine(line);
     if (gpu === null) return false;
     this.#gpus.add(gpu);
     this.#cardsProblem = null;
-    this.#tell();
+    this.#reportProblem();
     return true;
   }
 
-  #takeProcess(line: string): boolean {
+  #onProcess(line: string): boolean {
     const process = readProcessLine(line);
     if (process === null) return false;
     if (process === "none") this.#processes.set([]);
     else this.#processes.add(process);
-    this.#missedByLoop = 0;
-    this.#appsProblem = null;
-    this.#tell();
+    this.#missedByProgram = 0;
+    this.#processesProblem = null;
+    this.#reportProblem();
     this.#awaitProcesses();
     return true;
   }
 
-  /** A box with no process on its cards prints nothing, and so does an nvidia-smi that hangs. */
+  /** nvidia-smi prints nothing if no process is on the cards, and also if it hangs. */
   #awaitProcesses(): void {
-    clearTimeout(this.#silence);
+    clearTimeout(this.#silenceTimer);
     if (this.#stopped) return;
-    this.#silence = setTimeout(() => this.#queryOnce(), this.#paces.processSilence).unref();
+    this.#silenceTimer = setTimeout(() => this.#queryProcesses(), this.#timings.processesSilenceMs).unref();
   }
 
-  #queryOnce(): void {
-    // Where none runs, it is about to be started again, or there is nothing to start.
-    if (this.#apps.pid === null) return this.#awaitProcesses();
+  #queryProcesses(): void {
+    // While the program isn't running, it is about to be started again, or it doesn't exist.
+    if (this.#processesProgram.pid === null) return this.#awaitProcesses();
     const { command, env } = this.#options;
-    this.#look = queryOnce({ command, env, timeoutMs: this.#paces.processQuery }, (processes) => {
-      this.#look = null;
+    this.#query = queryOnce({ command, env, timeoutMs: this.#timings.queryTimeoutMs }, (processes) => {
+      this.#query = null;
       if (this.#stopped) return;
       if (processes !== null) {
         this.#processes.set(processes);
-        this.#appsProblem = null;
-        this.#tell();
+        this.#processesProblem = null;
+        this.#reportProblem();
       }
-      // One that came up a moment ago may be seen here first.
-      this.#missedByLoop = processes !== null && processes.length > 0 ? this.#missedByLoop + 1 : 0;
-      if (processes === null || this.#missedByLoop > 1) this.#apps.restart({ kind: "silent" });
+      // The first time, the process may have started a moment ago.
+      this.#missedByProgram = processes !== null && processes.length > 0 ? this.#missedByProgram + 1 : 0;
+      if (processes === null || this.#missedByProgram > 1) this.#processesProgram.restart({ kind: "silent" });
       this.#awaitProcesses();
     });
   }
 
-  /** Trouble with the cards hides trouble with the processes: it is one driver. */
-  #tell(): void {
+  /** A problem with the cards hides one with the processes: both come from one driver. */
+  #reportProblem(): void {
     if (this.#stopped) return;
-    const problem = this.#cardsProblem ?? this.#appsProblem;
+    const problem = this.#cardsProblem ?? this.#processesProblem;
     const now = this.#options.clock();
-    this.#wellSince = problem === null ? (this.#wellSince ?? now) : null;
-    if ((problem?.kind ?? null) === this.#told) return;
-    if (this.#wellSince !== null && now - this.#wellSince < this.#paces.wellAfter) return;
-    this.#told = problem?.kind ?? null;
+    this.#healthyFrom = problem === null ? (this.#healthyFrom ?? now) : null;
+    if ((problem?.kind ?? null) === this.#reported) return;
+    if (this.#healthyFrom !== null && now - this.#healthyFrom < this.#timings.recoveredAfterMs) return;
+    this.#reported = problem?.kind ?? null;
     this.#options.onProblem(problem);
   }
 }
 
-/** Whole seconds in the form every nvidia-smi knows. */
-const loopArgs = (everyMs: number): readonly string[] =>
-  everyMs % 1_000 === 0 ? ["-l", String(everyMs / 1_000)] : ["-lms", String(everyMs)];
+/** Whole seconds use the option that every nvidia-smi has. */
+const loopArgs = (intervalMs: number): readonly string[] =>
+  intervalMs % 1_000 === 0 ? ["-l", String(intervalMs / 1_000)] : ["-lms", String(intervalMs)];

@@ -1,53 +1,51 @@
-// A program that is kept running for the lines it prints: started again with growing pauses when it ends,
-// ended when it falls silent. Never more than one of it at a time: one that can't be killed (a driver that
-// hangs holds its callers) is waited for, not multiplied.
+// Keeps one program running for the lines it prints: starts it again after a growing pause when it exits, and kills
+// it when it prints nothing for too long. Never runs two at a time: a process that can't be killed (a hung driver
+// blocks its callers) is waited for.
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import type { Readable } from "node:stream";
-import { backoffMs } from "../../shared/backoff.ts";
+import { backoffMs, type Backoff } from "../../shared/backoff.ts";
 
-/** Longest line kept, characters; the rest of a longer one is thrown away. */
+/** Longest line that is read, in characters; a longer one is skipped. */
 const MAX_LINE = 4_096;
 
-/** How much of a program's last words is kept, characters. */
-const MAX_WORDS = 200;
+/** How much of an unreadable line a problem includes, in characters. */
+const MAX_OUTPUT = 200;
 
-/** How long output is waited for after a program's end, milliseconds; a child of its own could hold the pipe. */
+/** How long output is read after the program's exit; a child of its own could keep the pipe open. */
 const DRAIN_MS = 500;
 
-/** How long a stop waits for a process that was killed, milliseconds; one that a driver holds may never go. */
+/** How long `stop` waits for a killed process; one that is blocked in a driver may never exit. */
 const STOP_MS = 2_000;
 
-/** What has run so many times the first pause, and printed, is steady. */
-const STEADY_PAUSES = 10;
+/** A program that printed a line and ran for this many minimum pauses is stable: its failures are forgotten. */
+const STABLE_PAUSES = 10;
 
 export type ProgramProblem =
-  /** There is no such program, or it can't be run. */
+  /** The program doesn't exist or can't be run. */
   | { readonly kind: "missing" }
-  /** It ended. `words`: the last line it printed that wasn't what was asked for. */
-  | { readonly kind: "ended"; readonly code: number | null; readonly words: string }
-  /** It runs and printed nothing for too long. */
+  /** It exited. `output`: the last unreadable line that it printed. */
+  | { readonly kind: "exited"; readonly code: number | null; readonly output: string }
+  /** It is running and has printed nothing for too long. */
   | { readonly kind: "silent" }
-  /** It prints, and nothing that could be read. */
-  | { readonly kind: "garbage"; readonly words: string };
+  /** It prints, but nothing that could be parsed. */
+  | { readonly kind: "malformed"; readonly output: string };
 
-/** All in milliseconds. */
-export interface ProgramPaces {
-  /** Without a readable line for so long it is ended; null: it may be silent. */
-  readonly silence: number | null;
-  /** Pause before it is started again; doubles up to the next. After a steady time it begins anew. */
-  readonly firstPause: number;
-  readonly longestPause: number;
-  /** The same for a program that isn't there. */
-  readonly missingPause: number;
+export interface ProgramTimings {
+  /** Kill it if it prints no readable line for this time; null: it may be silent. */
+  readonly silenceMs: number | null;
+  /** Pauses before it is started again. They start over once it is stable. */
+  readonly restart: Backoff;
+  /** Pause before a missing program is tried again. */
+  readonly missingRetryMs: number;
 }
 
 export interface LineProgramOptions {
   readonly command: readonly [string, ...string[]];
   readonly args: readonly string[];
-  /** The environment it gets; this process's own where left out. */
+  /** The program's environment; this process's own if absent. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
-  readonly paces: ProgramPaces;
-  /** @returns whether the line could be read. */
+  readonly timings: ProgramTimings;
+  /** @returns whether the line was readable */
   readonly onLine: (line: string) => boolean;
   readonly onProblem: (problem: ProgramProblem) => void;
 }
@@ -57,42 +55,43 @@ type Child = ChildProcessByStdio<null, Readable, Readable>;
 export class LineProgram {
   readonly #options: LineProgramOptions;
   #child: Child | null = null;
-  #carry = "";
-  /** In the middle of a line that is too long. */
+  #partialLine = "";
+  /** Inside a line that is too long. */
   #skipping = false;
-  #words = "";
-  /** Ends in a row without a steady run in between. */
+  /** The last unreadable output since the last readable line. */
+  #unreadable = "";
+  /** Exits in a row, without a stable run in between. */
   #failures = 0;
   #killedFor: ProgramProblem | null = null;
-  #silence: NodeJS.Timeout | undefined;
-  #steady: NodeJS.Timeout | undefined;
-  #again: NodeJS.Timeout | undefined;
+  #silenceTimer: NodeJS.Timeout | undefined;
+  #stableTimer: NodeJS.Timeout | undefined;
+  #restartTimer: NodeJS.Timeout | undefined;
   #stopped = false;
-  #ended: (() => void) | null = null;
+  #onStopped: (() => void) | null = null;
 
   constructor(options: LineProgramOptions) {
     this.#options = options;
   }
 
-  /** The process that runs, if one does. */
+  /** The running process, if there is one. */
   get pid(): number | null {
     return this.#child?.pid ?? null;
   }
 
   start(): void {
     if (this.#stopped || this.#child !== null) return;
-    const [program, ...first] = this.#options.command;
-    const child = spawn(program, [...first, ...this.#options.args], {
+    const [program, ...args] = this.#options.command;
+    const child = spawn(program, [...args, ...this.#options.args], {
       env: this.#options.env,
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;
-    this.#carry = "";
+    this.#partialLine = "";
     this.#skipping = false;
-    this.#words = "";
+    this.#unreadable = "";
     this.#killedFor = null;
     child.stdout.setEncoding("utf8").on("data", (text: string) => this.#read(text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => this.#keepWords(text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => this.#keepUnreadable(text));
     child.once("exit", () => {
       setTimeout(() => {
         child.stdout.destroy();
@@ -100,15 +99,15 @@ export class LineProgram {
       }, DRAIN_MS).unref();
     });
     child.once("error", (error) => {
-      // Without a pid it never started; with one it is only a signal that couldn't be sent.
+      // Without a pid the process never started; with one, only a signal couldn't be sent.
       if (child.pid === undefined)
-        this.#over(child, isMissing(error) ? { kind: "missing" } : this.#end(null));
+        this.#onExit(child, isMissing(error) ? { kind: "missing" } : this.#exited(null));
     });
-    child.once("close", (code) => this.#over(child, this.#killedFor ?? this.#end(code)));
-    this.#listen();
+    child.once("close", (code) => this.#onExit(child, this.#killedFor ?? this.#exited(code)));
+    this.#restartSilenceTimer();
   }
 
-  /** Ends the process, to be started again after a pause. */
+  /** Kills the process; it is started again after a pause. */
   restart(problem: ProgramProblem): void {
     if (this.#child === null || this.#killedFor !== null) return;
     this.#killedFor = problem;
@@ -116,16 +115,16 @@ export class LineProgram {
     this.#child.kill("SIGKILL");
   }
 
-  /** Ends the process for good; resolves once it is gone, or can't be ended. */
+  /** Kills the process for good; resolves once it has exited, or after 2 s. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#again);
-    clearTimeout(this.#silence);
+    clearTimeout(this.#restartTimer);
+    clearTimeout(this.#silenceTimer);
     if (this.#child === null) return;
     const child = this.#child;
     await new Promise<void>((resolve) => {
       const giveUp = setTimeout(resolve, STOP_MS);
-      this.#ended = () => {
+      this.#onStopped = () => {
         clearTimeout(giveUp);
         resolve();
       };
@@ -133,68 +132,63 @@ export class LineProgram {
     });
   }
 
-  #over(child: Child, problem: ProgramProblem): void {
+  #onExit(child: Child, problem: ProgramProblem): void {
     if (this.#child !== child) return;
     this.#child = null;
-    clearTimeout(this.#silence);
-    clearTimeout(this.#steady);
-    this.#steady = undefined;
-    this.#ended?.();
+    clearTimeout(this.#silenceTimer);
+    clearTimeout(this.#stableTimer);
+    this.#stableTimer = undefined;
+    this.#onStopped?.();
     if (this.#stopped) return;
-    const { missingPause, firstPause, longestPause } = this.#options.paces;
+    const { missingRetryMs, restart } = this.#options.timings;
     this.#failures += 1;
-    const pause =
-      problem.kind === "missing"
-        ? missingPause
-        : backoffMs({ minMs: firstPause, maxMs: longestPause }, this.#failures);
-    this.#again = setTimeout(() => this.start(), pause);
-    this.#again.unref();
+    const pause = problem.kind === "missing" ? missingRetryMs : backoffMs(restart, this.#failures);
+    this.#restartTimer = setTimeout(() => this.start(), pause).unref();
     if (this.#killedFor === null) this.#options.onProblem(problem);
   }
 
-  #end(code: number | null): ProgramProblem {
-    return { kind: "ended", code, words: this.#words };
+  #exited(code: number | null): ProgramProblem {
+    return { kind: "exited", code, output: this.#unreadable };
   }
 
   #read(text: string): void {
-    const lines = (this.#carry + text).split("\n");
-    this.#carry = lines.pop() ?? "";
+    const lines = (this.#partialLine + text).split("\n");
+    this.#partialLine = lines.pop() ?? "";
     for (const line of lines) {
       if (this.#skipping) this.#skipping = false;
-      else this.#take(line);
+      else this.#handleLine(line);
     }
-    if (this.#carry.length > MAX_LINE) {
-      this.#keepWords(this.#carry);
+    if (this.#partialLine.length > MAX_LINE) {
+      this.#keepUnreadable(this.#partialLine);
       this.#skipping = true;
     }
-    if (this.#skipping) this.#carry = "";
+    if (this.#skipping) this.#partialLine = "";
   }
 
-  #take(line: string): void {
+  #handleLine(line: string): void {
     const text = line.trim();
     if (text === "") return;
-    if (text.length > MAX_LINE || !this.#options.onLine(text)) return this.#keepWords(text);
-    this.#words = "";
-    this.#steady ??= setTimeout(() => {
+    if (text.length > MAX_LINE || !this.#options.onLine(text)) return this.#keepUnreadable(text);
+    this.#unreadable = "";
+    this.#stableTimer ??= setTimeout(() => {
       this.#failures = 0;
-    }, this.#options.paces.firstPause * STEADY_PAUSES).unref();
-    this.#listen();
+    }, this.#options.timings.restart.minMs * STABLE_PAUSES).unref();
+    this.#restartSilenceTimer();
   }
 
-  #keepWords(text: string): void {
-    const words = text.trim();
-    if (words !== "") this.#words = words.slice(0, MAX_WORDS);
+  #keepUnreadable(output: string): void {
+    const text = output.trim();
+    if (text !== "") this.#unreadable = text.slice(0, MAX_OUTPUT);
   }
 
-  /** Starts the wait for the next readable line anew. */
-  #listen(): void {
-    clearTimeout(this.#silence);
-    const { silence } = this.#options.paces;
-    if (silence === null || this.#killedFor !== null) return;
-    this.#silence = setTimeout(() => {
-      this.restart(this.#words === "" ? { kind: "silent" } : { kind: "garbage", words: this.#words });
-    }, silence);
-    this.#silence.unref();
+  #restartSilenceTimer(): void {
+    clearTimeout(this.#silenceTimer);
+    const { silenceMs } = this.#options.timings;
+    if (silenceMs === null || this.#killedFor !== null) return;
+    this.#silenceTimer = setTimeout(() => {
+      const output = this.#unreadable;
+      this.restart(output === "" ? { kind: "silent" } : { kind: "malformed", output });
+    }, silenceMs).unref();
   }
 }
 

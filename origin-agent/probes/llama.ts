@@ -78,7 +78,7 @@ const Slots = z
       id_task: countOrNull.default(null),
       n_prompt_tokens: countOrNull.default(null),
       n_prompt_tokens_processed: countOrNull.default(null),
-      // A list with one member; older servers give the member itself.
+      // A list with one element; older servers send the element itself.
       next_token: z
         .union([z.tuple([NextToken], z.unknown()), NextToken])
         .nullable()
@@ -89,7 +89,7 @@ const Slots = z
   .max(1_024);
 
 /**
- * Reads the server's slots; null without a valid answer: none within a second, no `--slots`, a wrong key.
+ * Reads the server's slots; null without a valid answer, e.g. after a timeout, without `--slots`, or with a wrong key.
  * @param origin `http://127.0.0.1:8085`
  */
 export async function readSlots(
@@ -117,25 +117,25 @@ export async function readSlots(
 interface LlamaRequest {
   /** The longest answer that is read. */
   readonly maxBytes: number;
-  /** Sent as a POST if present. */
+  /** Sent as JSON in a POST; without it the request is a GET. */
   readonly body?: object;
   readonly signal?: AbortSignal | undefined;
-  /** `PROBE_TIMEOUT_MS` unless given. */
+  /** `PROBE_TIMEOUT_MS` by default. */
   readonly timeoutMs?: number;
 }
 
 /** Returns the JSON of a 200; undefined for anything else. */
 async function llamaJson(url: string, apiKey: string, options: LlamaRequest): Promise<unknown> {
-  const { maxBytes, body: sent, signal, timeoutMs = PROBE_TIMEOUT_MS } = options;
+  const { maxBytes, body: requestBody, signal, timeoutMs = PROBE_TIMEOUT_MS } = options;
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
     const { statusCode, body } = await request(url, {
-      method: sent === undefined ? "GET" : "POST",
+      method: requestBody === undefined ? "GET" : "POST",
       headers: {
         authorization: `Bearer ${apiKey}`,
-        ...(sent === undefined ? {} : { "content-type": "application/json" }),
+        ...(requestBody === undefined ? {} : { "content-type": "application/json" }),
       },
-      body: sent === undefined ? null : JSON.stringify(sent),
+      body: requestBody === undefined ? null : JSON.stringify(requestBody),
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
     });
     const parts: Buffer[] = [];

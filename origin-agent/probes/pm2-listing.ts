@@ -1,10 +1,10 @@
-// PM2's listing, read by name: of each process six facts, and nothing else of the kilobytes PM2 gives, which
-// hold every process's environment with its secrets. Pure; no text of a listing is ever part of an error.
+// Parses PM2's process listing: six named fields of each process and nothing else, because a listing contains every
+// process's environment with its secrets. Pure; no error contains text of a listing.
 import * as z from "zod";
 
 /**
- * What PM2 says of a process, in PM2's own words but for two: `unknown` is a word we don't know, and
- * `errored` also stands for a `waiting restart` that PM2 will never act on (see `statusOf`).
+ * PM2's own status of a process, with two exceptions: `unknown` is any status that isn't listed here, and `errored`
+ * includes a `waiting restart` that PM2 will never act on (see `statusOf`).
  */
 export type Pm2Status =
   | "online"
@@ -17,17 +17,17 @@ export type Pm2Status =
 
 export interface Pm2Process {
   readonly name: string;
-  /** PM2's number for it, the one `pm2 restart` takes. */
+  /** PM2's id for the process, as `pm2 restart` takes it. */
   readonly pmId: number;
-  /** Null where no process runs. */
+  /** Null if no process is running. */
   readonly pid: number | null;
   readonly status: Pm2Status;
-  /** How often PM2 has started it again. */
+  /** How often PM2 has restarted it. */
   readonly restarts: number | null;
   readonly uptimeMs: number | null;
 }
 
-/** Processes taken from one listing; a box has a handful. */
+/** Maximum number of processes in one listing; a box has a handful. */
 const MAX_PROCESSES = 256;
 
 const MAX_NAME = 256;
@@ -41,15 +41,15 @@ const Entry = z.object({
   pm2_env: z.object({
     status: z.string().catch(""),
     restart_time: count,
-    /** When it was started, milliseconds since 1970. */
+    /** Time of its start, milliseconds since 1970. */
     pm_uptime: z.number().positive().nullable().catch(null),
   }),
 });
 
 /**
- * The processes of a listing (`pm2 jlist`, or the daemon's answer); null where it is none. An entry that
- * lacks a name or number is left out: during a reload PM2 lists the old agent in another form.
- * @param wallNow milliseconds since 1970.
+ * The processes of a listing (`pm2 jlist`, or the daemon's reply); null if it isn't a listing. An entry without a name
+ * or an id is left out: during a reload PM2 lists the old agent in another form.
+ * @param wallNow milliseconds since 1970
  */
 export function readListing(listing: unknown, wallNow: number): readonly Pm2Process[] | null {
   if (!Array.isArray(listing)) return null;
@@ -68,7 +68,7 @@ function processOf(
   return {
     name,
     pmId,
-    // For a process that has ended PM2 lists 0, or the number it had.
+    // For a process that has exited, PM2 lists 0 or its former pid.
     pid: runs && pid !== 0 ? pid : null,
     status,
     restarts: env.restart_time,
@@ -76,19 +76,19 @@ function processOf(
   };
 }
 
-function statusOf(word: string, pid: number | null): Pm2Status {
-  switch (word) {
+function statusOf(status: string, pid: number | null): Pm2Status {
+  switch (status) {
     case "online":
     case "launching":
     case "stopping":
     case "stopped":
     case "errored":
-      return word;
+      return status;
     case "one-launch-status":
       return "launching";
     case "waiting restart":
-      // Where a restart delay is set, PM2 7 writes this over the `errored` of a process that it has given up
-      // (God.js, handleExit); only its process number, set to 0 there, still tells the two apart.
+      // If a restart delay is set, PM2 7 overwrites `errored` with this for a process that it has given up on
+      // (God.js, handleExit). Only the pid distinguishes the two: there it is set to 0.
       return pid === 0 ? "errored" : "waiting restart";
     default:
       return "unknown";

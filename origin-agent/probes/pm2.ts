@@ -1,28 +1,28 @@
-// What PM2 says of the processes it runs, and the request to restart one. It asks the daemon's socket and not
-// the `pm2` command: that starts a Node program for each look (0.1 s of CPU against 3 ms), prints notices
-// before its JSON, and where no daemon runs it starts one, with this agent's environment in it.
+// Lists PM2's processes and restarts them, over the daemon's socket. It never runs the `pm2` command: that starts a
+// Node program for each listing (0.1 s of CPU instead of 3 ms), prints notices before its JSON, and starts a daemon
+// with this agent's environment if none is running.
 import { join } from "node:path";
 import { readListing, type Pm2Process } from "./pm2-listing.ts";
-import { askPm2, type RpcFailure } from "./pm2-rpc.ts";
+import { callPm2, type RpcFailure } from "./pm2-rpc.ts";
 
-/** How long a listing may take, milliseconds; a daemon at rest answers in three. */
+/** An idle daemon replies within 3 ms. */
 const LIST_TIMEOUT_MS = 2_000;
 
-/** How long a restart may take, milliseconds: the daemon answers once the old process has ended, its kill time-out included. */
+/** The daemon replies once the old process has exited, which includes its kill timeout. */
 const RESTART_TIMEOUT_MS = 60_000;
 
 export interface Pm2Options {
   /** PM2's folder: `$PM2_HOME`, or `.pm2` in the user's home. */
   readonly home: string;
-  /** Told once each time PM2 stops answering, with why, and once when it does again (null). */
+  /** Called once each time PM2 stops replying, with the cause, and once when it replies again (null). */
   readonly onProblem: (failure: RpcFailure | null) => void;
-  /** Milliseconds since 1970; PM2 says in these when a process was started. */
+  /** Milliseconds since 1970, as PM2 reports when a process was started. */
   readonly wallClock: () => number;
-  /** How long a listing may take; `LIST_TIMEOUT_MS` unless given. */
+  /** `LIST_TIMEOUT_MS` by default. */
   readonly listTimeoutMs?: number;
 }
 
-/** `unknown-name`: PM2 has no process of this name. `failed`: it has, and the restart didn't succeed. */
+/** `unknown-name`: PM2 has no process of this name. `failed`: it has one, and the restart failed. */
 export type RestartOutcome = "restarted" | "unknown-name" | "failed" | "no-pm2";
 
 export class Pm2Probe {
@@ -35,16 +35,16 @@ export class Pm2Probe {
     this.#socketPath = join(options.home, "rpc.sock");
   }
 
-  /** All of PM2's processes; null where PM2 can't be asked. */
+  /** All of PM2's processes; null if PM2 doesn't return them. */
   async list(): Promise<readonly Pm2Process[] | null> {
     const { listTimeoutMs = LIST_TIMEOUT_MS } = this.#options;
-    const answer = await askPm2(this.#socketPath, "getMonitorData", {}, listTimeoutMs);
-    const listed = answer.ok ? readListing(answer.value, this.#options.wallClock()) : null;
-    this.#tell(answer.ok ? (listed === null ? "garbled" : null) : answer.failure);
+    const reply = await callPm2(this.#socketPath, "getMonitorData", {}, listTimeoutMs);
+    const listed = reply.ok ? readListing(reply.value, this.#options.wallClock()) : null;
+    this.#reportProblem(reply.ok ? (listed === null ? "malformed" : null) : reply.failure);
     return listed;
   }
 
-  /** Restarts every process of this name, as `pm2 restart` does; the environment stays as it was. */
+  /** Restarts every process of this name, as `pm2 restart` does, with an unchanged environment. */
   async restart(name: string): Promise<RestartOutcome> {
     const listed = await this.list();
     if (listed === null) return "no-pm2";
@@ -56,22 +56,22 @@ export class Pm2Probe {
 
   async #restart({ pmId, status }: Pm2Process): Promise<boolean> {
     if (status === "waiting restart") {
-      // PM2 refuses to start what it still takes for alive; a stop ends the waiting.
-      const stopped = await askPm2(this.#socketPath, "stopProcessId", pmId, RESTART_TIMEOUT_MS);
+      // PM2 refuses to start a process that it believes to be running; a stop ends the waiting.
+      const stopped = await callPm2(this.#socketPath, "stopProcessId", pmId, RESTART_TIMEOUT_MS);
       if (!stopped.ok) return false;
     }
-    const answer = await askPm2(this.#socketPath, "restartProcessId", { id: pmId }, RESTART_TIMEOUT_MS);
-    return answer.ok;
+    const reply = await callPm2(this.#socketPath, "restartProcessId", { id: pmId }, RESTART_TIMEOUT_MS);
+    return reply.ok;
   }
 
-  #tell(problem: RpcFailure | null): void {
+  #reportProblem(problem: RpcFailure | null): void {
     if (problem === this.#problem) return;
     this.#problem = problem;
     this.#options.onProblem(problem);
   }
 }
 
-/** The process of this name that matters: one that runs before one that doesn't, the youngest first. */
+/** The current process of this name: a running one if there is one, and of several the youngest. */
 export function processNamed(listed: readonly Pm2Process[] | null, name: string): Pm2Process | null {
   const named = (listed ?? []).filter((process) => process.name === name);
   const byAge = named.sort((a, b) => (a.uptimeMs ?? Infinity) - (b.uptimeMs ?? Infinity));

@@ -1,20 +1,20 @@
-// Who started a process: PM2 may run a server through a shell or a filter, and then the number nvidia-smi
-// names isn't the one PM2 lists. Read from /proc; elsewhere than on Linux nothing is known.
+// Reads processes' parents from /proc: if PM2 runs a server through a shell or a filter, the pid that nvidia-smi
+// reports isn't the one that PM2 lists. Without /proc (not Linux) no parent is known.
 import { readFile } from "node:fs/promises";
 
-/** How far up is looked; PM2, a shell, a filter, the server. */
+/** Longest chain of parents that is read: PM2, a shell, a filter, the server. */
 const MAX_ANCESTORS = 8;
 
-/** Each process's parent, for those given and their forebears. */
+/** The parent of each given process and of each of its ancestors. */
 export async function processParents(pids: Iterable<number>): Promise<ReadonlyMap<number, number>> {
   const parents = new Map<number, number>();
   for (const pid of pids) {
-    let at = pid;
-    for (let steps = 0; steps < MAX_ANCESTORS && at > 1 && !parents.has(at); steps += 1) {
-      const parent = await parentOf(at);
+    let child = pid;
+    for (let steps = 0; steps < MAX_ANCESTORS && child > 1 && !parents.has(child); steps += 1) {
+      const parent = await parentOf(child);
       if (parent === null) break;
-      parents.set(at, parent);
-      at = parent;
+      parents.set(child, parent);
+      child = parent;
     }
   }
   return parents;

@@ -1,5 +1,5 @@
-// The two parts of undici that the agent uses, each from its own file: what `undici` itself loads beside them (fetch,
-// WebSocket, caches, mocks) is 14 MB that no agent ever needs. The version is pinned, and every call passes here.
+// Loads the three parts of undici that the agent uses, each from its own file: `undici` itself also loads fetch,
+// WebSocket, caches and mocks, 14 MB that the agent never needs. The version is pinned, so the paths are stable.
 import { createRequire } from "node:module";
 import type * as undici from "undici";
 
@@ -13,7 +13,7 @@ const requestBy = load("undici/lib/api/api-request.js") as (
   options: undici.Dispatcher.RequestOptions,
 ) => Promise<undici.Dispatcher.ResponseData>;
 
-/** One request on a connection of its own, which ends with it. */
+/** Sends one request on its own connection and closes it afterwards. */
 export function request(
   url: string,
   options: Omit<undici.Dispatcher.RequestOptions, "origin" | "path">,
@@ -21,7 +21,7 @@ export function request(
   const { origin, pathname, search } = new URL(url);
   const client = new Client(origin);
   const answer = requestBy.call(client, { ...options, path: pathname + search, reset: true });
-  // Waits for the request, then lets the connection go.
+  // Closes once the request is over.
   void client.close();
   return answer;
 }

@@ -8,7 +8,7 @@ import type { HealthChange } from "../health/state-machine.ts";
 import { Dispatch } from "./dispatch.ts";
 import { LiveServer } from "./server.ts";
 import type { GpuProbe } from "../probes/gpu.ts";
-import { gpuMemoryOfServers } from "../probes/gpu-by-server.ts";
+import { gpuMemoryByServer } from "../probes/gpu-by-server.ts";
 import { processNamed, type Pm2Probe } from "../probes/pm2.ts";
 import type { Pm2Process } from "../probes/pm2-listing.ts";
 import { processParents } from "../probes/process-parents.ts";
@@ -172,7 +172,7 @@ export class LiveBox {
       return [pm2, processNamed(this.#listed, pm2)?.pid ?? null];
     });
     const parents = await processParents((processes ?? []).map(({ pid }) => pid));
-    const used = gpuMemoryOfServers({ gpus, processes, servers: new Map(names), parents });
+    const used = gpuMemoryByServer({ gpus, processes, servers: new Map(names), parents });
     for (const server of this.servers.values()) {
       const gib = used.get(server.upstream.server.pm2) ?? null;
       server.observe({ kind: "gpu", gib, readAt: processesReadAt });

@@ -115,8 +115,8 @@ export class Metrics {
           if (value !== null) set.set({ gpu: String(card.index) }, value);
         }
       });
-    read("isha_gpu_memory_used_mib", "GPU memory in use", (card) => card.memoryUsedMib);
-    read("isha_gpu_memory_total_mib", "GPU memory in total", (card) => card.memoryTotalMib);
+    read("isha_gpu_memory_used_mib", "GPU memory in use", (card) => mib(card.memoryUsedGib));
+    read("isha_gpu_memory_total_mib", "GPU memory in total", (card) => mib(card.memoryTotalGib));
     read("isha_gpu_utilization_ratio", "Share of time the GPU was busy", (card) =>
       card.utilizationPercent === null ? null : card.utilizationPercent / 100,
     );
@@ -162,3 +162,5 @@ export class Metrics {
     return this.#registry.contentType;
   }
 }
+
+const mib = (gib: number | null): number | null => (gib === null ? null : gib * 1_024);

@@ -14,12 +14,11 @@ const card = (other: Partial<Gpu> = {}): Gpu => ({
   index: 0,
   uuid: "GPU-1",
   name: "NVIDIA GeForce RTX 3090",
-  memoryTotalMib: 24_576,
-  memoryUsedMib: 23_040,
+  memoryTotalGib: 24,
+  memoryUsedGib: 22.5,
   utilizationPercent: 97,
   temperatureC: 71,
   powerWatts: 341.273,
-  powerLimitWatts: 350,
   ...other,
 });
 
@@ -100,7 +99,7 @@ describe("a box's snapshot", () => {
     expect(gone.servers[0]).toMatchObject({ state: "down", why: "nothing listens", slots: 2, busy: 0 });
     expect(gone.servers[0]).toMatchObject({ waitMs: null, gpuGib: null, restarts: null });
     expect(gone.gpus).toBeNull();
-    const dark = card({ name: null, memoryUsedMib: null, powerWatts: null });
+    const dark = card({ name: null, memoryUsedGib: null, powerWatts: null });
     expect(boxSnapshot(boxNow({ gpus: [dark] })).gpus?.[0]).toMatchObject({
       name: null,
       memoryUsedGib: null,
@@ -150,7 +149,7 @@ describe("news", () => {
     ["a call that waits", {}, server({ queue: { waiting: 1, places: 32, newcomerMs: 0 } })],
     ["another speed", server({ tokensPerSecond: 100 }), server({ tokensPerSecond: 50 })],
     ["a speed that is known at last", server({ tokensPerSecond: null }), server({ tokensPerSecond: 1 })],
-    ["a model let go", { gpus: [card()] }, { gpus: [card({ memoryUsedMib: 17_000 })] }],
+    ["a model let go", { gpus: [card()] }, { gpus: [card({ memoryUsedGib: 16.6 })] }],
     ["a card gone", { gpus: [card()] }, { gpus: null }],
   ])("is %s", (_what, before, after) => {
     expect(news(before, after)).toBe(true);

@@ -1,22 +1,23 @@
 import { describe, expect, it } from "vitest";
 import type { Gpu, GpuProcess } from "../../../origin-agent/probes/gpu-csv.ts";
-import { gpuMemoryOfServers, type GpuMemoryInput } from "../../../origin-agent/probes/gpu-by-server.ts";
+import { gpuMemoryByServer, type GpuMemoryInput } from "../../../origin-agent/probes/gpu-by-server.ts";
 
-const card = (memoryUsedMib: number | null, uuid = "GPU-1"): Gpu => ({
+const gib = (mib: number | null): number | null => (mib === null ? null : mib / 1_024);
+
+const card = (usedMib: number | null, uuid = "GPU-1"): Gpu => ({
   index: 0,
   uuid,
   name: null,
-  memoryTotalMib: 24_576,
-  memoryUsedMib,
+  memoryTotalGib: 24,
+  memoryUsedGib: gib(usedMib),
   utilizationPercent: null,
   temperatureC: null,
   powerWatts: null,
-  powerLimitWatts: null,
 });
 
-const held = (pid: number, memoryMib: number | null, gpuUuid = "GPU-1"): GpuProcess => ({
+const process = (pid: number, memoryMib: number | null, gpuUuid = "GPU-1"): GpuProcess => ({
   pid,
-  memoryMib,
+  memoryGib: gib(memoryMib),
   gpuUuid,
 });
 
@@ -28,69 +29,69 @@ const SERVERS = new Map<string, number | null>([
 
 const memory = (input: Partial<GpuMemoryInput>): Record<string, number | null> =>
   Object.fromEntries(
-    gpuMemoryOfServers({ gpus: [card(0)], processes: [], servers: SERVERS, parents: new Map(), ...input }),
+    gpuMemoryByServer({ gpus: [card(0)], processes: [], servers: SERVERS, parents: new Map(), ...input }),
   );
 
 describe("GPU memory by server", () => {
-  it("is its process's, in GiB; of one that doesn't run it can't be told", () => {
-    expect(memory({ gpus: [card(8_204)], processes: [held(10, 6_144), held(20, 2_048)] })).toEqual({
+  it("is the memory of its process, in GiB, and unknown if it isn't running", () => {
+    expect(memory({ gpus: [card(8_204)], processes: [process(10, 6_144), process(20, 2_048)] })).toEqual({
       "llama-a": 6,
       "llama-b": 2,
       "llama-stopped": null,
     });
   });
 
-  it("is the sum over cards", () => {
+  it("is the sum over all cards", () => {
     const gpus = [card(3_084), card(3_084, "GPU-2")];
-    const processes = [held(10, 3_072), held(10, 3_072, "GPU-2")];
+    const processes = [process(10, 3_072), process(10, 3_072, "GPU-2")];
     expect(memory({ gpus, processes })).toMatchObject({ "llama-a": 6, "llama-b": 0 });
   });
 
-  it("is that of the process's family: PM2 may have started a shell or filter", () => {
+  it("includes processes started by PM2's process, which may be a shell or filter", () => {
     const parents = new Map([
       [777, 76],
       [76, 10],
       [10, 1],
     ]);
-    expect(memory({ gpus: [card(6_156)], processes: [held(777, 6_144)], parents })).toMatchObject({
+    expect(memory({ gpus: [card(6_156)], processes: [process(777, 6_144)], parents })).toMatchObject({
       "llama-a": 6,
       "llama-b": 0,
     });
   });
 
   it.each<[string, Partial<GpuMemoryInput>, number | null]>([
-    ["nothing on an empty card is nothing", {}, 0],
-    ["what the driver keeps for itself is nobody's", { gpus: [card(400)] }, 0],
-    ["nothing, where the card is full of what nobody lists", { gpus: [card(7_000)] }, null],
+    ["is 0 if the card is empty", {}, 0],
+    ["is 0 if only the driver uses memory", { gpus: [card(400)] }, 0],
+    ["is unknown if the card has memory in use by no listed process", { gpus: [card(7_000)] }, null],
     [
-      "nothing, where a stranger's process is listed: it may be a child of ours",
-      { gpus: [card(6_156)], processes: [held(999, 6_144)] },
+      "is unknown if a process of no server is listed: it may be a child of one",
+      { gpus: [card(6_156)], processes: [process(999, 6_144)] },
       null,
     ],
     [
-      "nothing, where another's memory can't be told",
-      { gpus: [card(12)], processes: [held(20, null)] },
+      "is unknown if another process's memory is unknown",
+      { gpus: [card(12)], processes: [process(20, null)] },
       null,
     ],
-    ["nothing, where the card's own figure is unknown", { gpus: [card(null)] }, null],
-    ["nothing, where the cards are unknown", { gpus: null }, null],
-    ["nothing, where there is no card", { gpus: [] }, null],
-    ["nothing, where the processes are unknown", { processes: null }, null],
-    ["a listed process without a figure", { processes: [held(10, null)] }, null],
+    ["is unknown if the memory used on the card is unknown", { gpus: [card(null)] }, null],
+    ["is unknown if the cards are unknown", { gpus: null }, null],
+    ["is unknown if there is no card", { gpus: [] }, null],
+    ["is unknown if the processes are unknown", { processes: null }, null],
+    ["is unknown if its process has no figure", { processes: [process(10, null)] }, null],
     [
-      "one card's figure known, the other's not",
-      { processes: [held(10, 3_072), held(10, null, "GPU-2")] },
+      "is unknown if it is known on only one of two cards",
+      { processes: [process(10, 3_072), process(10, null, "GPU-2")] },
       null,
     ],
-  ])("%s", (_, input, gib) => {
-    expect(memory(input)["llama-a"]).toBe(gib);
+  ])("%s", (_, input, expected) => {
+    expect(memory(input)["llama-a"]).toBe(expected);
   });
 
-  it("ends on parents that run in a circle", () => {
+  it("ends on parents that form a cycle", () => {
     const parents = new Map([
       [5, 6],
       [6, 5],
     ]);
-    expect(memory({ gpus: [card(100)], processes: [held(5, 100)], parents })["llama-a"]).toBe(null);
+    expect(memory({ gpus: [card(100)], processes: [process(5, 100)], parents })["llama-a"]).toBe(null);
   });
 });

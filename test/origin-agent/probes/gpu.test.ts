@@ -1,10 +1,10 @@
-// The probe against the simulated nvidia-smi, a program of its own, with each of its faults.
+// The probe with the simulated nvidia-smi, a separate program, and each of its faults.
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { GPU_PACES, GpuProbe, type GpuPaces, type GpuReading } from "../../../origin-agent/probes/gpu.ts";
+import { GPU_TIMINGS, GpuProbe, type GpuSample, type GpuTimings } from "../../../origin-agent/probes/gpu.ts";
 import type { ProgramProblem } from "../../../origin-agent/probes/line-program.ts";
 import { isAlive } from "../support/is-alive.ts";
 import { until } from "../../support/until.ts";
@@ -12,93 +12,110 @@ import { until } from "../../support/until.ts";
 const SIMULATOR = fileURLToPath(new URL("../../sim/nvidia-smi.ts", import.meta.url));
 const COMMAND = [process.execPath, "--disable-warning=ExperimentalWarning", SIMULATOR] as const;
 
-/** Longer than any test runs: what waits for it never comes. */
+/** Longer than any test runs. */
 const NEVER_MS = 3_600_000;
 
-const PACES: GpuPaces = {
-  ...GPU_PACES,
-  gpuEvery: 50,
-  processEvery: 50,
-  // Starting the simulator takes a while on a busy machine; the wait is short only in tests of what hangs.
-  silence: NEVER_MS,
-  processSilence: NEVER_MS,
-  processQuery: NEVER_MS,
-  reportQuiet: 25,
-  firstPause: 20,
-  longestPause: 100,
-  missingPause: 50,
-  wellAfter: 100,
-  gpuStale: NEVER_MS,
-  processStale: NEVER_MS,
+const TIMINGS: GpuTimings = {
+  ...GPU_TIMINGS,
+  cardsIntervalMs: 50,
+  processesIntervalMs: 50,
+  // The simulator starts slowly on a busy machine, so these are short only in tests of hangs.
+  silenceMs: NEVER_MS,
+  processesSilenceMs: NEVER_MS,
+  queryTimeoutMs: NEVER_MS,
+  reportGapMs: 25,
+  restart: { minMs: 20, maxMs: 100 },
+  missingRetryMs: 50,
+  recoveredAfterMs: 100,
+  cardsMaxAgeMs: NEVER_MS,
+  processesMaxAgeMs: NEVER_MS,
 };
-const IMPATIENT: Partial<GpuPaces> = { silence: 1_500, processSilence: 500, processQuery: 1_500 };
-const FORGETFUL: Partial<GpuPaces> = { gpuStale: 500, processStale: 500 };
-/** What hung answers again: from its next start on it has all the time it needs. */
-const PATIENT: Partial<GpuPaces> = {
-  silence: NEVER_MS,
-  processSilence: NEVER_MS,
-  processQuery: NEVER_MS,
-  gpuStale: NEVER_MS,
-  processStale: NEVER_MS,
+const SHORT_TIMEOUTS: Partial<GpuTimings> = {
+  silenceMs: 1_500,
+  processesSilenceMs: 500,
+  queryTimeoutMs: 1_500,
+};
+const SHORT_MAX_AGES: Partial<GpuTimings> = { cardsMaxAgeMs: 500, processesMaxAgeMs: 500 };
+/** After a hang: from its next start on, the simulator may take any time. */
+const NO_TIMEOUTS: Partial<GpuTimings> = {
+  silenceMs: NEVER_MS,
+  processesSilenceMs: NEVER_MS,
+  queryTimeoutMs: NEVER_MS,
+  cardsMaxAgeMs: NEVER_MS,
+  processesMaxAgeMs: NEVER_MS,
 };
 
 const folder = mkdtempSync(join(tmpdir(), "gpu-probe-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 class Bench {
-  readonly problems: (ProgramProblem["kind"] | "well")[] = [];
+  readonly problems: (ProgramProblem["kind"] | "recovered")[] = [];
   readonly details: ProgramProblem[] = [];
-  /** Read by the probe at each use, but for the intervals between reports. */
-  readonly paces: { -readonly [Pace in keyof GpuPaces]: number };
+  /** Read by the probe at each use, except the intervals between reports. */
+  readonly timings: { -readonly [Name in keyof GpuTimings]: GpuTimings[Name] };
   readonly probe: GpuProbe;
   readonly #file: string;
 
   constructor(
     box: unknown,
-    paces: Partial<GpuPaces> = {},
+    timings: Partial<GpuTimings> = {},
     command: readonly [string, ...string[]] = COMMAND,
     clock = (): number => performance.now(),
   ) {
-    this.paces = { ...PACES, ...paces };
+    this.timings = { ...TIMINGS, ...timings };
     this.#file = join(folder, `${Math.random()}.json`);
     this.set(box);
     this.probe = new GpuProbe({
       command,
       env: { NVIDIA_SMI_SIM: this.#file },
       onProblem: (problem) => {
-        this.problems.push(problem?.kind ?? "well");
+        this.problems.push(problem?.kind ?? "recovered");
         if (problem !== null) this.details.push(problem);
       },
       clock,
-      paces: this.paces,
+      timings: this.timings,
     });
     benches.push(this);
     this.probe.start();
   }
 
-  /** The box from now on. */
+  /** Replaces the simulated box. */
   set(box: unknown): void {
     writeFileSync(`${this.#file}.new`, JSON.stringify(box));
     renameSync(`${this.#file}.new`, this.#file);
   }
 
-  async reading(what: string, wanted: (reading: GpuReading) => boolean): Promise<GpuReading> {
+  async sample(what: string, matches: (sample: GpuSample) => boolean): Promise<GpuSample> {
     return until(() => {
-      const reading = this.probe.latest();
-      return wanted(reading) ? reading : null;
+      const sample = this.probe.latest();
+      return matches(sample) ? sample : null;
     }, what);
   }
+
+  /** Waits until the cards and the processes are known. */
+  async complete(): Promise<GpuSample> {
+    return this.sample("cards and processes", isComplete);
+  }
 }
+
+const isComplete = ({ gpus, processes }: GpuSample): boolean => gpus !== null && processes !== null;
 
 const benches: Bench[] = [];
 afterEach(async () => {
   await Promise.all(benches.splice(0).map(async ({ probe }) => probe.stop()));
 });
 
+/** A probe's result while nothing is known. */
+const UNKNOWN: GpuSample = { gpus: null, processes: null, processesReadAt: null };
+
+const MIB_PER_GIB = 1_024;
+const usedMib = (gpus: GpuSample["gpus"]): unknown =>
+  gpus?.map(({ index, memoryUsedGib }) => [index, (memoryUsedGib ?? Number.NaN) * MIB_PER_GIB]);
+
 const ONE = { processes: [{ pid: 4_242, memoryMiB: 6_100 }] };
 const TWO = { gpus: [{ temperature: 83 }], processes: [{ pid: 4_242 }, { pid: 4_243 }] };
 
-/** A program that prints these texts, each in one write, and then nothing more. */
+/** A program that prints these texts, each in one write, and nothing after that. */
 function printing(texts: { readonly cards: string; readonly processes: string }): [string, ...string[]] {
   const script = `
     const { cards, processes } = ${JSON.stringify(texts)};
@@ -109,81 +126,75 @@ function printing(texts: { readonly cards: string; readonly processes: string })
 }
 
 const cardLine = (index: number, usedMib: number): string =>
-  `${index}, GPU-${index}, 24576, ${usedMib}, 0, 41, 28.41, 350.00, NVIDIA GeForce RTX 3090\n`;
+  `${index}, GPU-${index}, 24576, ${usedMib}, 0, 41, 28.41, NVIDIA GeForce RTX 3090\n`;
 
-describe("a box that is well", () => {
-  it("is read with its cards and processes", async () => {
-    const { gpus, problem, available, processes } = await new Bench(ONE).reading(
-      "both",
-      (reading) => reading.available && reading.processes !== null,
-    );
-    expect(available).toBe(true);
-    expect(problem).toBe(null);
+describe("a healthy box", () => {
+  it("has its cards and processes read", async () => {
+    const bench = new Bench(ONE);
+    const { gpus, processes } = await bench.complete();
+    expect(bench.problems).toEqual([]);
     expect(gpus).toEqual([
       {
         index: 0,
         uuid: "GPU-00000000-5a1d-4b7e-9c3f-0123456789ab",
         name: "NVIDIA GeForce RTX 3090",
-        memoryTotalMib: 24_576,
-        memoryUsedMib: 6_112,
+        memoryTotalGib: 24,
+        memoryUsedGib: 6_112 / MIB_PER_GIB,
         utilizationPercent: 0,
         temperatureC: 41,
         powerWatts: 28.41,
-        powerLimitWatts: 350,
       },
     ]);
     expect(processes).toEqual([
-      { pid: 4_242, memoryMib: 6_100, gpuUuid: "GPU-00000000-5a1d-4b7e-9c3f-0123456789ab" },
+      { pid: 4_242, memoryGib: 6_100 / MIB_PER_GIB, gpuUuid: "GPU-00000000-5a1d-4b7e-9c3f-0123456789ab" },
     ]);
   });
 
-  it("is known with the age of its figures, until they are stale", async () => {
+  it("has its figures returned until they are too old", async () => {
     let now = 5_000;
     const once = printing({ cards: cardLine(0, 6_112), processes: "7, 6100, GPU-0\n" });
-    const { gpuStale, processStale } = GPU_PACES;
-    const bench = new Bench({}, { gpuStale, processStale }, once, () => now);
-    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
-    now += 700;
-    expect(bench.probe.latest()).toMatchObject({ gpusAgeMs: 700, processesReadAt: 5_000 });
-    now = 5_000 + gpuStale;
-    expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, gpusAgeMs: null });
+    const { cardsMaxAgeMs, processesMaxAgeMs } = GPU_TIMINGS;
+    const bench = new Bench({}, { cardsMaxAgeMs, processesMaxAgeMs }, once, () => now);
+    await bench.complete();
+    now += cardsMaxAgeMs - 1;
+    expect(bench.probe.latest().gpus).toHaveLength(1);
+    expect(bench.probe.latest().processesReadAt).toBe(5_000);
+    now += 1;
+    expect(bench.probe.latest().gpus).toBe(null);
     expect(bench.probe.latest().processes).toHaveLength(1);
-    now = 5_000 + processStale;
+    now = 5_000 + processesMaxAgeMs;
     expect(bench.probe.latest()).toMatchObject({ processes: null, processesReadAt: null });
   });
 
-  it("has each process once, with its last figure, if several late rounds of the list are read at once", async () => {
+  it("has each process once, with its last figure, if several late reports are read at once", async () => {
     const late = printing({
       cards: [100, 200, 300].map((used) => cardLine(1, used) + cardLine(0, used)).join(""),
       processes: [100, 200, 300]
         .map((used) => `7, ${used}, GPU-0\n7, ${used}, GPU-1\n9, 50, GPU-1\n`)
         .join(""),
     });
-    const { gpus, processes } = await new Bench({}, {}, late).reading(
-      "both",
-      (reading) => reading.available && reading.processes !== null,
-    );
+    const { gpus, processes } = await new Bench({}, {}, late).complete();
     expect(processes).toEqual([
-      { pid: 7, memoryMib: 300, gpuUuid: "GPU-0" },
-      { pid: 7, memoryMib: 300, gpuUuid: "GPU-1" },
-      { pid: 9, memoryMib: 50, gpuUuid: "GPU-1" },
+      { pid: 7, memoryGib: 300 / MIB_PER_GIB, gpuUuid: "GPU-0" },
+      { pid: 7, memoryGib: 300 / MIB_PER_GIB, gpuUuid: "GPU-1" },
+      { pid: 9, memoryGib: 50 / MIB_PER_GIB, gpuUuid: "GPU-1" },
     ]);
-    expect(gpus?.map(({ index, memoryUsedMib }) => [index, memoryUsedMib])).toEqual([
+    expect(usedMib(gpus)).toEqual([
       [0, 300],
       [1, 300],
     ]);
   });
 
-  it("is followed as it changes", async () => {
+  it("has its changes read", async () => {
     const bench = new Bench(ONE);
-    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+    await bench.complete();
     bench.set(TWO);
-    await bench.reading("the heat", ({ gpus }) => gpus?.[0]?.temperatureC === 83);
-    await bench.reading("the second process", ({ processes }) => processes?.length === 2);
+    await bench.sample("the new temperature", ({ gpus }) => gpus?.[0]?.temperatureC === 83);
+    await bench.sample("the second process", ({ processes }) => processes?.length === 2);
     expect(bench.problems).toEqual([]);
   });
 
-  it("may have several cards, and one process on two of them", async () => {
+  it("may have several cards and a process on two of them", async () => {
     const bench = new Bench({
       gpus: [{}, { name: "NVIDIA RTX A4000" }],
       processes: [
@@ -191,188 +202,184 @@ describe("a box that is well", () => {
         { pid: 7, memoryMiB: 200, gpu: 1 },
       ],
     });
-    const { gpus, processes } = await bench.reading(
+    const { gpus, processes } = await bench.sample(
       "both",
-      (reading) => reading.gpus?.length === 2 && reading.processes?.length === 2,
+      (sample) => sample.gpus?.length === 2 && sample.processes?.length === 2,
     );
-    expect(gpus?.map(({ index, memoryUsedMib }) => [index, memoryUsedMib])).toEqual([
+    expect(usedMib(gpus)).toEqual([
       [0, 112],
       [1, 212],
     ]);
-    expect(processes?.map(({ pid, memoryMib }) => [pid, memoryMib])).toEqual([
-      [7, 100],
-      [7, 200],
+    expect(processes?.map(({ pid, memoryGib }) => [pid, memoryGib])).toEqual([
+      [7, 100 / MIB_PER_GIB],
+      [7, 200 / MIB_PER_GIB],
     ]);
   });
 
-  it("that can't tell a figure has null for it, never 0", async () => {
+  it("has null for a figure that the driver can't report, never 0", async () => {
     const unknown = {
       memoryTotalMiB: null,
       memoryUsedMiB: null,
       utilization: null,
       temperature: null,
       powerDraw: null,
-      powerLimit: null,
     };
     const { gpus, processes } = await new Bench({
       gpus: [unknown],
       processes: [{ pid: 9, memoryMiB: null }],
-    }).reading("both", (reading) => reading.available && reading.processes !== null);
+    }).complete();
     expect(gpus?.[0]).toMatchObject({
-      memoryTotalMib: null,
-      memoryUsedMib: null,
+      memoryTotalGib: null,
+      memoryUsedGib: null,
       utilizationPercent: null,
       temperatureC: null,
       powerWatts: null,
-      powerLimitWatts: null,
     });
-    expect(processes).toEqual([expect.objectContaining({ pid: 9, memoryMib: null })]);
+    expect(processes).toEqual([expect.objectContaining({ pid: 9, memoryGib: null })]);
   });
 
-  it("with no process on its cards is known to have none", async () => {
-    const bench = new Bench({}, { processSilence: 100 });
-    const { processes } = await bench.reading("the empty list", (reading) => reading.processes !== null);
+  it("has an empty list if no process is on its cards", async () => {
+    const bench = new Bench({}, { processesSilenceMs: 100 });
+    const { processes } = await bench.sample("the empty list", ({ processes: list }) => list !== null);
     expect(processes).toEqual([]);
-    // At most one more single look is under way, and one alone restarts nothing.
-    bench.paces.processSilence = NEVER_MS;
+    // At most one more single query is running, and one alone restarts nothing.
+    bench.timings.processesSilenceMs = NEVER_MS;
     bench.set(ONE);
-    await bench.reading("a process", (reading) => reading.processes?.length === 1);
-    bench.paces.processSilence = 100;
-    // Seen, it tells that a list was read by the new pace; a single look that saw it is the first.
+    await bench.sample("a process", ({ processes: list }) => list?.length === 1);
+    bench.timings.processesSilenceMs = 100;
+    // The second process shows that a list was read with the new timing; if a single query read it, it is the first.
     bench.set(TWO);
-    await bench.reading("a second process", (reading) => reading.processes?.length === 2);
+    await bench.sample("a second process", ({ processes: list }) => list?.length === 2);
     bench.set({});
-    await bench.reading("none again", (reading) => reading.processes?.length === 0);
+    await bench.sample("none again", ({ processes: list }) => list?.length === 0);
     expect(bench.problems).toEqual([]);
   });
 });
 
-describe("a box in trouble", () => {
-  it("without nvidia-smi says so once, and goes on looking", async () => {
+describe("a box with a problem", () => {
+  it("(no nvidia-smi) is reported once, and nvidia-smi is tried again", async () => {
     const bench = new Bench(ONE, {}, [join(folder, "nvidia-smi")]);
-    await until(() => bench.problems.length > 0, "the word");
-    const { available, gpus, processes, problem, gpusAgeMs } = bench.probe.latest();
-    expect({ available, gpus, processes, gpusAgeMs }).toEqual({
-      available: false,
-      gpus: null,
-      processes: null,
-      gpusAgeMs: null,
-    });
-    expect(problem).toEqual({ kind: "missing" });
+    await until(() => bench.problems.length > 0, "the problem");
+    expect(bench.probe.latest()).toEqual(UNKNOWN);
+    expect(bench.details).toEqual([{ kind: "missing" }]);
     writeFileSync(
       join(folder, "new"),
       `#!/bin/sh\nexec "${process.execPath}" --disable-warning=ExperimentalWarning "${SIMULATOR}" "$@"\n`,
       { mode: 0o755 },
     );
-    // Whole from the first moment: the probe may start it at any.
+    // It must be complete from the start, because the probe may start it at any moment.
     renameSync(join(folder, "new"), join(folder, "nvidia-smi"));
-    await bench.reading("the card", (reading) => reading.available);
-    await until(() => bench.problems.includes("well"), "that it is well");
-    expect(bench.problems).toEqual(["missing", "well"]);
+    await bench.sample("the card", ({ gpus }) => gpus !== null);
+    await until(() => bench.problems.includes("recovered"), "the recovery");
+    expect(bench.problems).toEqual(["missing", "recovered"]);
   });
 
   it.each<[string, object, object]>([
     [
-      "whose driver is gone",
+      "no driver",
       { noDriver: true },
       {
-        kind: "ended",
+        kind: "exited",
         code: 9,
-        words: expect.stringContaining("couldn't communicate with the NVIDIA driver") as string,
+        output: expect.stringContaining("couldn't communicate with the NVIDIA driver") as string,
       },
     ],
     [
-      "with another error",
+      "another error",
       { error: "No devices were found", exitCode: 6 },
-      { kind: "ended", code: 6, words: "No devices were found" },
+      { kind: "exited", code: 6, output: "No devices were found" },
     ],
-  ])("%s says why, once, and is read again when that is over", async (_, box, detail) => {
+  ])("(%s) is reported once, with the cause, and read again afterwards", async (_, box, detail) => {
     const bench = new Bench(box);
-    await until(() => bench.details.length > 0 && bench.probe.latest().problem !== null, "the word");
+    await until(() => bench.details.length > 0, "the problem");
     expect(bench.details[0]).toEqual(detail);
-    expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
+    expect(bench.probe.latest()).toEqual(UNKNOWN);
     bench.set(ONE);
-    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
-    await until(() => bench.problems.includes("well"), "that it is well");
-    expect(bench.problems).toEqual(["ended", "well"]);
+    await bench.complete();
+    await until(() => bench.problems.includes("recovered"), "the recovery");
+    expect(bench.problems).toEqual(["exited", "recovered"]);
   });
 
-  it("where nvidia-smi is killed goes on with another", async () => {
+  it("(nvidia-smi is killed) continues with another nvidia-smi", async () => {
     const bench = new Bench(ONE);
-    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+    await bench.complete();
     const killed = bench.probe.pids;
     expect(killed).toHaveLength(2);
     for (const pid of killed) process.kill(pid, "SIGKILL");
     await until(
       () => bench.probe.pids.length === 2 && !bench.probe.pids.some((pid) => killed.includes(pid)),
-      "two others",
+      "two other processes",
     );
-    await bench.reading("both again", (reading) => reading.problem === null && reading.processes !== null);
-    expect(bench.probe.latest().gpus).toHaveLength(1);
+    bench.set(TWO);
+    const { gpus } = await bench.sample(
+      "readings of the new processes",
+      (sample) => sample.gpus?.[0]?.temperatureC === 83 && sample.processes?.length === 2,
+    );
+    expect(gpus).toHaveLength(1);
   });
 
-  it("where nvidia-smi ends after each line says so once, and its last figures stand", async () => {
-    const bench = new Bench({ ...ONE, exitAfterLines: 1, exitCode: 15 }, { wellAfter: 60_000 });
-    await bench.reading("a card", (reading) => reading.available);
+  it("(nvidia-smi exits after each line) is reported once and keeps the last figures", async () => {
+    const bench = new Bench({ ...ONE, exitAfterLines: 1, exitCode: 15 }, { recoveredAfterMs: 60_000 });
+    await bench.sample("a card", ({ gpus }) => gpus !== null);
     const seen = new Set<number>();
     await until(() => {
       for (const pid of bench.probe.pids) seen.add(pid);
       return seen.size >= 5;
     }, "some restarts");
     expect(bench.probe.latest().gpus).toHaveLength(1);
-    expect(bench.problems).toEqual(["ended"]);
+    expect(bench.problems).toEqual(["exited"]);
   });
 
-  it("where nvidia-smi hangs from the start tells it, ends it, and knows nothing", async () => {
-    const bench = new Bench({ hang: true }, IMPATIENT);
+  it("(nvidia-smi hangs from the start) is reported; nvidia-smi is killed and nothing is known", async () => {
+    const bench = new Bench({ hang: true }, SHORT_TIMEOUTS);
     const first = await until(
       () => (bench.probe.pids.length === 2 ? bench.probe.pids : null),
       "two processes",
     );
-    await until(() => bench.problems.length > 0, "the word");
+    await until(() => bench.problems.length > 0, "the problem");
     expect(bench.problems).toEqual(["silent"]);
-    expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
-    await until(() => first.every((pid) => !isAlive(pid)), "both ended");
+    expect(bench.probe.latest()).toEqual(UNKNOWN);
+    await until(() => first.every((pid) => !isAlive(pid)), "both to exit");
     bench.set(ONE);
-    Object.assign(bench.paces, PATIENT);
-    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+    Object.assign(bench.timings, NO_TIMEOUTS);
+    await bench.complete();
   });
 
-  it("where nvidia-smi hangs later forgets the old figures, and never says that no process is there", async () => {
+  it("(nvidia-smi hangs later) drops the old figures and never reports an empty list", async () => {
     const bench = new Bench(ONE);
-    await bench.reading("both", (reading) => reading.available && reading.processes !== null);
-    Object.assign(bench.paces, IMPATIENT);
+    await bench.complete();
+    Object.assign(bench.timings, SHORT_TIMEOUTS);
     bench.set(TWO);
-    // The time for silence counts from a line on; a machine that is late with it has made it silent already.
+    // The silence is measured from a line on; on a slow machine it may be reported before the next line.
     await until(
       () => bench.probe.latest().gpus?.[0]?.temperatureC === 83 || bench.problems.includes("silent"),
-      "a line after that",
+      "the next line",
     );
     bench.set({ hang: true });
-    Object.assign(bench.paces, FORGETFUL);
+    Object.assign(bench.timings, SHORT_MAX_AGES);
     let emptied = false;
     await until(() => {
-      const reading = bench.probe.latest();
-      emptied ||= reading.processes?.length === 0;
-      return !reading.available && reading.processes === null;
+      const { gpus, processes } = bench.probe.latest();
+      emptied ||= processes?.length === 0;
+      return gpus === null && processes === null;
     }, "silence");
-    await until(() => bench.problems.includes("silent"), "the word");
+    await until(() => bench.problems.includes("silent"), "the problem");
     expect(emptied).toBe(false);
     bench.set(ONE);
-    Object.assign(bench.paces, PATIENT);
-    await bench.reading("both again", (reading) => reading.available && reading.processes?.length === 1);
+    Object.assign(bench.timings, NO_TIMEOUTS);
+    await bench.sample("both again", ({ gpus, processes }) => gpus !== null && processes?.length === 1);
   });
 
-  it("where garbage comes keeps none of it", async () => {
+  it("(unreadable output) has nothing of it returned", async () => {
     const script = String.raw`while :; do printf '0, GPU-1, 24576, 12\n\0\1, what\n%09000d' 9; sleep 0.01; done`;
-    const bench = new Bench({}, IMPATIENT, ["sh", "-c", script, "--"]);
-    // Before it has printed anything it is silent.
-    await until(() => bench.problems.includes("garbage"), "the word");
-    expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
+    const bench = new Bench({}, SHORT_TIMEOUTS, ["sh", "-c", script, "--"]);
+    // Until it has printed anything it is silent.
+    await until(() => bench.problems.includes("malformed"), "the problem");
+    expect(bench.probe.latest()).toEqual(UNKNOWN);
   });
 });
 
-it("a stop ends every process, also one that hangs, and nothing is started after it", async () => {
+it("a stop kills every process, even one that hangs, and nothing is started after it", async () => {
   for (const box of [ONE, { hang: true }, {}]) {
     const bench = new Bench(box);
     const pids = await until(
@@ -380,8 +387,8 @@ it("a stop ends every process, also one that hangs, and nothing is started after
       "two processes",
     );
     await bench.probe.stop();
-    // A stop waits 2 s for them and no longer.
-    await until(() => !pids.some(isAlive), "their end");
-    await until(() => bench.probe.pids.length === 0, "their end to be known");
+    // A stop waits up to 2 s for them.
+    await until(() => !pids.some(isAlive), "their exit");
+    await until(() => bench.probe.pids.length === 0, "their exit to be noticed");
   }
 });

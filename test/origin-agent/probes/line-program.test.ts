@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, it } from "vitest";
 import {
   LineProgram,
-  type ProgramPaces,
+  type ProgramTimings,
   type ProgramProblem,
 } from "../../../origin-agent/probes/line-program.ts";
 import { isAlive } from "../support/is-alive.ts";
 import { until } from "../../support/until.ts";
 
-const PACES: ProgramPaces = { silence: null, firstPause: 5, longestPause: 40, missingPause: 30 };
+const TIMINGS: ProgramTimings = { silenceMs: null, restart: { minMs: 5, maxMs: 40 }, missingRetryMs: 30 };
 
 interface Watched {
   readonly program: LineProgram;
@@ -24,18 +24,18 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map(async (program) => program.stop()));
 });
 
-/** Runs a Node program given as text; a line that begins with `ok` can be read. */
-function run(script: string, paces: Partial<ProgramPaces> = {}, program = process.execPath): Watched {
-  return runCommand([program, "-e", script], paces);
+/** Runs a Node program given as text; a line that begins with `ok` is readable. */
+function run(script: string, timings: Partial<ProgramTimings> = {}, program = process.execPath): Watched {
+  return runCommand([program, "-e", script], timings);
 }
 
-/** The shell's programs print at once: none is killed for its silence before it has begun. */
-const runShell = (script: string, paces: Partial<ProgramPaces>): Watched =>
-  runCommand(["sh", "-c", script], paces);
+/** Shell programs print immediately: none is killed for its silence before it has started. */
+const runShell = (script: string, timings: Partial<ProgramTimings>): Watched =>
+  runCommand(["sh", "-c", script], timings);
 
 function runCommand(
   [program, ...args]: readonly [string, ...string[]],
-  paces: Partial<ProgramPaces>,
+  timings: Partial<ProgramTimings>,
 ): Watched {
   const watched = {
     lines: [] as string[],
@@ -46,7 +46,7 @@ function runCommand(
   const line = new LineProgram({
     command: [program],
     args,
-    paces: { ...PACES, ...paces },
+    timings: { ...TIMINGS, ...timings },
     onLine: (text) => {
       watched.lines.push(text);
       if (line.pid !== null) watched.pids.add(line.pid);
@@ -63,7 +63,7 @@ function runCommand(
 }
 
 describe("lines", () => {
-  it("come whole, however they were cut", async () => {
+  it("are complete, however the output is split", async () => {
     const { lines } = run(`
       const bytes = Buffer.from("ok \\u00e9\\u4e16\\nok two\\r\\n\\nok three\\n");
       let at = 0;
@@ -73,7 +73,7 @@ describe("lines", () => {
     expect(lines).toEqual(["ok é世", "ok two", "ok three"]);
   });
 
-  it("that are too long are thrown away, with or without an end, and the next one is read", async () => {
+  it("that are too long are skipped, with or without a line break, and the next one is read", async () => {
     const { lines } = run(`
       process.stdout.write("ok" + "x".repeat(5_000_000) + "\\nok short\\n");
       process.stdout.write("y".repeat(300_000), () => process.stdout.write("\\nok after\\n"));
@@ -84,52 +84,52 @@ describe("lines", () => {
   });
 });
 
-describe("a program that ends", () => {
-  it("is started again, with its code and last words told", async () => {
+describe("a program that exits", () => {
+  it("is started again; its exit code and last unreadable line are reported", async () => {
     const { problems, pids } = run(`console.log("ok"); console.log("it broke"); process.exitCode = 9;`);
-    await until(() => problems.length >= 3, "three ends");
-    expect(problems[0]).toEqual({ kind: "ended", code: 9, words: "it broke" });
+    await until(() => problems.length >= 3, "three exits");
+    expect(problems[0]).toEqual({ kind: "exited", code: 9, output: "it broke" });
     expect(pids.size).toBeGreaterThanOrEqual(3);
   });
 
-  it("has its words on stderr told too, cut short", async () => {
+  it("has its output on stderr reported too, truncated", async () => {
     const { problems } = run(`console.error("E".repeat(5_000)); process.exitCode = 2;`);
-    await until(() => problems.length >= 1, "an end");
-    expect(problems[0]).toEqual({ kind: "ended", code: 2, words: "E".repeat(200) });
+    await until(() => problems.length >= 1, "an exit");
+    expect(problems[0]).toEqual({ kind: "exited", code: 2, output: "E".repeat(200) });
   });
 
-  it("is started after longer and longer pauses", async () => {
-    const { reportedAt } = run("", { firstPause: 20, longestPause: 10_000 });
-    await until(() => reportedAt.length >= 4, "four ends");
+  it("is started after growing pauses", async () => {
+    const { reportedAt } = run("", { restart: { minMs: 20, maxMs: 10_000 } });
+    await until(() => reportedAt.length >= 4, "four exits");
     const pauses = reportedAt.slice(1).map((at, before) => at - (reportedAt[before] ?? 0));
-    // A timer may fire a millisecond early by this clock; late it may be by any time.
+    // By this clock a timer may fire up to 1 ms early, and late by any time.
     expect(pauses.every((pause, at) => pause >= 20 * 2 ** at - 1)).toBe(true);
   });
 });
 
-it("a program that isn't there is told as missing, and looked for again", async () => {
+it("a program that doesn't exist is reported as missing and tried again", async () => {
   const { problems, program } = run("", {}, "/nowhere/nvidia-smi");
-  await until(() => problems.length >= 2, "two looks");
+  await until(() => problems.length >= 2, "two tries");
   expect(problems[0]).toEqual({ kind: "missing" });
   expect(program.pid).toBe(null);
 });
 
-it("a program that hangs is ended and started again", async () => {
-  const { problems, pids } = runShell("echo ok; exec sleep 1000", { silence: 500 });
+it("a program that hangs is killed and started again", async () => {
+  const { problems, pids } = runShell("echo ok; exec sleep 1000", { silenceMs: 500 });
   await until(() => pids.size >= 2, "a second process");
   expect(problems[0]).toEqual({ kind: "silent" });
   const [first = 0] = pids;
   expect(isAlive(first)).toBe(false);
 });
 
-it("a program that prints nothing but garbage is ended, and its words are told", async () => {
-  const { problems } = runShell("while :; do echo 'what?'; sleep 0.01; done", { silence: 500 });
-  // One that was killed before it printed anything was silent.
-  await until(() => problems.some(({ kind }) => kind === "garbage"), "the problem");
-  expect(problems).toContainEqual({ kind: "garbage", words: "what?" });
+it("a program whose output is unreadable is killed, and its output is reported", async () => {
+  const { problems } = runShell("while :; do echo 'what?'; sleep 0.01; done", { silenceMs: 500 });
+  // One that was killed before it printed anything is reported as silent.
+  await until(() => problems.some(({ kind }) => kind === "malformed"), "the problem");
+  expect(problems).toContainEqual({ kind: "malformed", output: "what?" });
 });
 
-it("never runs twice at a time, and after a stop not at all", async () => {
+it("never runs twice at the same time, and not at all after a stop", async () => {
   const { program, pids } = run(`console.log("ok"); setInterval(() => undefined, 1_000);`);
   await until(() => pids.size === 1, "the process");
   program.start();
@@ -139,8 +139,8 @@ it("never runs twice at a time, and after a stop not at all", async () => {
   const [first = 0, second = 0] = pids;
   expect(isAlive(first)).toBe(false);
   await program.stop();
-  // A stop waits 2 s for it and no longer.
-  await until(() => !isAlive(second) && program.pid === null, "its end");
+  // A stop waits up to 2 s for it.
+  await until(() => !isAlive(second) && program.pid === null, "its exit");
   program.start();
   expect(program.pid).toBe(null);
 });

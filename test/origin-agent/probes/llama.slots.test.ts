@@ -9,12 +9,12 @@ import { until } from "../../support/until.ts";
 const KEY = "a-key-of-the-box";
 const CALL = { prompt: "What is a deductible?", max_tokens: 400, ignore_eos: true, id_slot: 1, stream: true };
 
-/** Ends the time for an answer; it never ends by itself here. */
-let timeIsUp: () => void;
+/** Makes the timeout expire; it never does by itself here. */
+let expire: () => void;
 let timeout: ReturnType<typeof vi.spyOn>;
 beforeEach(() => {
   const limit = new AbortController();
-  timeIsUp = () => limit.abort(new DOMException("the time is up", "TimeoutError"));
+  expire = () => limit.abort(new DOMException("timed out", "TimeoutError"));
   timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(limit.signal);
 });
 afterEach(() => timeout.mockRestore());
@@ -26,7 +26,7 @@ describe("a llama-server's slots", () => {
   });
   afterAll(async () => server.stop());
 
-  it("are idle and without a task before the first call", async () => {
+  it("are idle and have no task before the first call", async () => {
     const none = { busy: false, task: null, decoded: null, promptTokens: null, promptProcessed: null };
     expect(await readSlots(server.url, KEY)).toEqual([
       { id: 0, ...none },
@@ -34,7 +34,7 @@ describe("a llama-server's slots", () => {
     ]);
   });
 
-  it("show a running call's progress, and its end", async () => {
+  it("show a running call's progress and its end", async () => {
     await server.set({ stallAfterTokens: 2 });
     const leave = new AbortController();
     const answer = await fetch(`${server.url}/v1/completions`, {
@@ -50,28 +50,28 @@ describe("a llama-server's slots", () => {
       return found;
     };
     const first = await until(async () => {
-      const seen = await slot();
-      return seen.decoded === 2 ? seen : null;
+      const reading = await slot();
+      return reading.decoded === 2 ? reading : null;
     }, "two tokens");
     expect(first.busy).toBe(true);
     expect(first.task).not.toBe(null);
     expect(first.promptProcessed).toBeGreaterThan(0);
     await server.set({ stallAfterTokens: 4 });
     const later = await until(async () => {
-      const seen = await slot();
-      return seen.decoded === 4 ? seen : null;
+      const reading = await slot();
+      return reading.decoded === 4 ? reading : null;
     }, "four tokens");
     expect(later).toMatchObject({ busy: true, task: first.task });
     leave.abort();
     await answer.body?.cancel().catch(() => undefined);
     const idle = await until(async () => {
-      const seen = await slot();
-      return seen.busy ? null : seen;
-    }, "its end");
+      const reading = await slot();
+      return reading.busy ? null : reading;
+    }, "the slot to be idle");
     expect(idle).toMatchObject({ task: first.task, decoded: 0 });
   });
 
-  it("can't be told with a wrong key, while it is loading, and when it is gone", async () => {
+  it("are null with a wrong key, while the server is loading, and after it has exited", async () => {
     expect(await readSlots(server.url, "wrong")).toBe(null);
     await server.set({ loading: true });
     expect(await readSlots(server.url, KEY)).toBe(null);
@@ -84,7 +84,7 @@ describe("a llama-server's slots", () => {
   });
 });
 
-describe("a server that answers otherwise", () => {
+describe("an unexpected answer", () => {
   const servers: Server[] = [];
   afterEach(() => {
     for (const server of servers.splice(0)) {
@@ -104,17 +104,17 @@ describe("a server that answers otherwise", () => {
     answering((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(body));
 
   it.each<[string, string]>([
-    ["garbage", "<html>"],
-    ["nothing", ""],
-    ["another shape", '{"slots":[]}'],
-    ["a slot without a number", '[{"is_processing":true}]'],
-    ["half a body", '[{"id":0,"is_processing":'],
-  ])("with %s isn't believed", async (_, body) => {
+    ["HTML", "<html>"],
+    ["an empty body", ""],
+    ["another structure", '{"slots":[]}'],
+    ["a slot without an id", '[{"is_processing":true}]'],
+    ["an incomplete body", '[{"id":0,"is_processing":'],
+  ])("(%s) is null", async (_, body) => {
     const origin = await with200(body);
     expect(await readSlots(origin, KEY)).toBe(null);
   });
 
-  it("has null for figures that are none, and an older server's shape is read", async () => {
+  it("has null for invalid figures; an older server's format is read", async () => {
     const origin = await with200(
       JSON.stringify([
         {
@@ -136,7 +136,7 @@ describe("a server that answers otherwise", () => {
     ]);
   });
 
-  it("without end isn't read to it", async () => {
+  it("that never ends is read only up to a limit", async () => {
     let closed = false;
     const origin = await answering((_, response) => {
       response.once("close", () => (closed = true));
@@ -147,11 +147,11 @@ describe("a server that answers otherwise", () => {
       more();
     });
     expect(await readSlots(origin, KEY)).toBe(null);
-    await until(() => closed, "the connection's end");
+    await until(() => closed, "the connection to be closed");
   });
 
-  it("or never does, is given up on after a second, or when the asker leaves", async () => {
-    const hung = await answering(() => timeIsUp());
+  it("that never arrives is null after a second, or when the caller aborts", async () => {
+    const hung = await answering(() => expire());
     expect(await readSlots(hung, KEY)).toBe(null);
     expect(timeout).toHaveBeenCalledExactlyOnceWith(PROBE_TIMEOUT_MS);
     timeout.mockReturnValue(new AbortController().signal);
@@ -160,7 +160,7 @@ describe("a server that answers otherwise", () => {
     expect(await readSlots(left, KEY, leave.signal)).toBe(null);
   });
 
-  it("is asked with the key, on a connection that isn't held open", async () => {
+  it("is requested with the key, on a connection that is closed afterwards", async () => {
     const heads: (string | undefined)[] = [];
     const origin = await answering(({ headers }, response) => {
       heads.push(headers.authorization, headers.connection);

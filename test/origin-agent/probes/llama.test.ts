@@ -4,12 +4,12 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { probeHealth } from "../../../origin-agent/probes/llama.ts";
 import { PROBE_TIMEOUT_MS } from "../../../shared/limits.ts";
 
-/** Ends the time for an answer; it never ends by itself here. */
-let timeIsUp: () => void;
+/** Makes the timeout expire; it never does by itself here. */
+let expire: () => void;
 let timeout: ReturnType<typeof vi.spyOn>;
 beforeEach(() => {
   const limit = new AbortController();
-  timeIsUp = () => limit.abort(new DOMException("the time is up", "TimeoutError"));
+  expire = () => limit.abort(new DOMException("timed out", "TimeoutError"));
   timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(limit.signal);
 });
 
@@ -19,7 +19,7 @@ afterEach(async () => {
   await close();
 });
 
-/** Where a server listens that answers like this. */
+/** Starts a server with this handler and returns its URL. */
 async function serving(answer: RequestListener): Promise<string> {
   const server = createServer(answer);
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
@@ -30,42 +30,42 @@ async function serving(answer: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-describe("a look at a llama-server", () => {
+describe("a health probe", () => {
   it.each([
     [200, "ok"],
     [503, "loading"],
     [500, "other"],
     [404, "other"],
     [302, "other"],
-  ])("of status %i is told as %s", async (status, state) => {
+  ])("reports status %i as %s", async (status, state) => {
     const origin = await serving((_, response) => void response.writeHead(status).end("{}"));
     expect(await probeHealth(origin)).toBe(state);
   });
 
-  it("asks GET /health, and for nothing else", async () => {
-    const asked: string[] = [];
+  it("sends GET /health and nothing else", async () => {
+    const received: string[] = [];
     const origin = await serving((request, response) => {
-      asked.push(`${request.method} ${request.url}`);
+      received.push(`${request.method} ${request.url}`);
       response.end("{}");
     });
     await probeHealth(origin);
-    expect(asked).toEqual(["GET /health"]);
+    expect(received).toEqual(["GET /health"]);
   });
 
-  it("tells a refusal where nothing listens", async () => {
+  it("reports refused if no process listens", async () => {
     const origin = await serving(() => undefined);
     await close();
     close = () => Promise.resolve();
     expect(await probeHealth(origin)).toBe("refused");
   });
 
-  it("tells something else where the connection breaks before the answer", async () => {
+  it("reports other if the connection breaks before the answer", async () => {
     const origin = await serving((request) => void request.socket.destroy());
     expect(await probeHealth(origin)).toBe("other");
   });
 
-  it("tells a time-out if it says nothing for a second: a hung server still accepts", async () => {
-    const origin = await serving(() => timeIsUp());
+  it("reports a timeout after a second without an answer: a hung server still accepts connections", async () => {
+    const origin = await serving(() => expire());
     expect(await probeHealth(origin)).toBe("timeout");
     expect(timeout).toHaveBeenCalledExactlyOnceWith(PROBE_TIMEOUT_MS);
     expect(PROBE_TIMEOUT_MS).toBe(1_000);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { readListing, type Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 
-/** `pm2 jlist` of PM2 7.0.4, as it printed it, with a process in each state and secrets in their environments. */
+/** The output of `pm2 jlist` of PM2 7.0.4, with a process in each state and secrets in their environments. */
 const JLIST = readFileSync(new URL("../../fixtures/pm2-7-jlist.txt", import.meta.url), "utf8");
 const PRINTED_AT = 1_795_456_953_200;
 
@@ -11,15 +11,15 @@ const listed = (listing: unknown, wallNow = PRINTED_AT): readonly Pm2Process[] =
   readListing(listing, wallNow) ?? [];
 
 describe("a real listing of PM2 7", () => {
-  it("gives each process's name, number, process, status, restarts and time", () => {
-    const words = listed(JSON.parse(JLIST)).map(({ name, pmId, pid, status, restarts, uptimeMs }) =>
+  it("yields each process's name, id, pid, status, restarts and uptime", () => {
+    const rows = listed(JSON.parse(JLIST)).map(({ name, pmId, pid, status, restarts, uptimeMs }) =>
       [name, pmId, pid, status, restarts, uptimeMs].join(" | "),
     );
-    expect(words).toEqual([
+    expect(rows).toEqual([
       "isha-agent | 0 | 12399 | online | 0 | 4603",
       "llama-qwen-8080 | 1 | 12650 | online | 1 | 969",
       "llama-medpalm2-8081 | 2 |  | stopped | 0 | ",
-      // PM2's own word is `waiting restart`, and it has given this one up.
+      // PM2's own status is `waiting restart`, but it has given up on this process.
       "llama-qwen-8082 | 3 |  | errored | 2 | ",
       "llama-errored-8083 | 4 |  | errored | 1 | ",
       "llama-openinsurance-8084 | 5 |  | waiting restart | 0 | ",
@@ -28,7 +28,7 @@ describe("a real listing of PM2 7", () => {
     ]);
   });
 
-  it("leaves the processes' environments behind", () => {
+  it("discards the processes' environments", () => {
     expect(JLIST).toContain("planted-secret-of-the-box");
     const kept = JSON.stringify(listed(JSON.parse(JLIST)));
     expect(kept).not.toMatch(/planted|secret|PATH|HOME/i);
@@ -48,24 +48,24 @@ describe("another listing", () => {
   const entry = { name: "a", pm_id: 0, pid: 5, pm2_env: env };
 
   it.each<[string, unknown, readonly Pm2Process[] | null]>([
-    ["that is none", { error: "no" }, null],
+    ["that isn't a list", { error: "no" }, null],
     ["that is null", null, null],
-    ["of nothing", [], []],
-    ["with what isn't a process", [null, 5, "a", [], {}], []],
+    ["that is empty", [], []],
+    ["with entries that aren't processes", [null, 5, "a", [], {}], []],
     ["with a process without a name", [{ ...entry, name: "" }], []],
     ["with an old agent's entry during a reload", [{ ...entry, pm_id: "_old_0" }], []],
     [
-      "with a word of PM2's that we don't know",
+      "with an unknown status",
       [{ ...entry, pm2_env: { ...env, status: "hovering" } }],
       [{ name: "a", pmId: 0, pid: null, status: "unknown", restarts: 0, uptimeMs: null }],
     ],
     [
-      "with figures that are none",
+      "with invalid figures",
       [{ ...entry, pid: "5", pm2_env: { status: "online", restart_time: -1, pm_uptime: null } }],
       [{ name: "a", pmId: 0, pid: null, status: "online", restarts: null, uptimeMs: null }],
     ],
     [
-      "of a process started later than now, as a clock set back makes it",
+      "with a start time in the future, because the clock was set back",
       [{ ...entry, pm2_env: { ...env, pm_uptime: PRINTED_AT + 5_000 } }],
       [{ name: "a", pmId: 0, pid: 5, status: "online", restarts: 0, uptimeMs: 0 }],
     ],
@@ -73,11 +73,11 @@ describe("another listing", () => {
     expect(readListing(listing, PRINTED_AT)).toEqual(processes);
   });
 
-  it("is read up to 256 processes", () => {
+  it("is limited to 256 processes", () => {
     expect(listed(Array.from({ length: 5_000 }, (_, pmId) => ({ ...entry, pm_id: pmId })))).toHaveLength(256);
   });
 
-  it.each(SEEDS)("with anything in any place never throws, seed %i", (seed) => {
+  it.each(SEEDS)("never throws, whatever its fields contain (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     const odd = (): unknown => random.pick([null, 0, -1, 1e300, Number.NaN, "", "online", [], {}, true, 7]);
     for (let turn = 0; turn < 300; turn += 1) {

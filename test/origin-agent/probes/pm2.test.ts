@@ -42,7 +42,7 @@ function framed(...parts: readonly string[]): Buffer {
   ]);
 }
 
-interface Question {
+interface RpcCall {
   readonly method: string;
   readonly args: readonly unknown[];
 }
@@ -55,41 +55,41 @@ describe("a daemon", () => {
     for (const server of servers.splice(0)) server.close();
   });
 
-  /** Stands in for PM2's daemon; records what it is asked. */
+  /** Replaces PM2's daemon and records the calls that it receives. */
   async function daemon(
-    answer: (question: Question, socket: Socket) => void,
-  ): Promise<{ home: string; asked: Question[] }> {
+    reply: (call: RpcCall, socket: Socket) => void,
+  ): Promise<{ home: string; received: RpcCall[] }> {
     const home = newHome();
-    const asked: Question[] = [];
+    const received: RpcCall[] = [];
     const server = createServer((socket) => {
       sockets.add(socket);
       socket.on("error", () => undefined);
       socket.once("data", (bytes: Buffer) => {
         const text = bytes.toString("utf8", 5, 5 + bytes.readUInt32BE(1));
-        const question = JSON.parse(text.slice(2)) as Question;
-        asked.push(question);
-        answer(question, socket);
+        const call = JSON.parse(text.slice(2)) as RpcCall;
+        received.push(call);
+        reply(call, socket);
       });
     });
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(join(home, "rpc.sock"), resolve));
-    return { home, asked };
+    return { home, received };
   }
 
-  const lists = (_: Question, socket: Socket): void =>
+  const lists = (_: RpcCall, socket: Socket): void =>
     void socket.write(framed(`j:{"args":[${JLIST}]}`, "s:isha"));
 
-  it("is asked for its processes, which come without their environments", async () => {
-    const { home, asked } = await daemon(lists);
+  it("returns its processes without their environments", async () => {
+    const { home, received } = await daemon(lists);
     const { probe, problems } = probeOf(home);
     const listed = await probe.list();
     expect(listed).toHaveLength(8);
     expect(JSON.stringify(listed)).not.toContain("planted");
-    expect(asked).toEqual([{ type: "call", method: "getMonitorData", args: [{}] }]);
+    expect(received).toEqual([{ type: "call", method: "getMonitorData", args: [{}] }]);
     expect(problems).toEqual([]);
   });
 
-  it("may answer in pieces of any size", async () => {
+  it("may reply in pieces of any size", async () => {
     const { home } = await daemon((_, socket) => {
       const bytes = framed(`j:{"args":[${JLIST}]}`, "s:isha");
       let at = 0;
@@ -103,96 +103,96 @@ describe("a daemon", () => {
     expect(await probeOf(home).probe.list()).toHaveLength(8);
   });
 
-  it.each<[string, (question: Question, socket: Socket) => void, string]>([
-    ["that says nothing", () => undefined, "silent"],
-    ["that closes at once", (_, socket) => socket.destroy(), "absent"],
+  it.each<[string, (call: RpcCall, socket: Socket) => void, string]>([
+    ["that never replies", () => undefined, "timeout"],
+    ["that closes the connection immediately", (_, socket) => socket.destroy(), "not-running"],
     [
-      "that closes in the middle",
+      "that closes the connection in the middle of the reply",
       (_, socket) => socket.end(framed(`j:{"args":[${JLIST}]}`).subarray(0, 900)),
-      "garbled",
+      "malformed",
     ],
     [
-      "that speaks another protocol",
+      "that uses another protocol",
       (_, socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"),
-      "garbled",
+      "malformed",
     ],
     [
-      "that promises an endless answer",
+      "that announces a huge reply",
       (_, socket) => socket.write(Buffer.from([0x12, 0xff, 0xff, 0xff, 0xff])),
-      "garbled",
+      "malformed",
     ],
     [
-      "that sends one",
+      "that sends a huge reply",
       (_, socket) =>
         socket.write(
           Buffer.concat([Buffer.from([0x12, 0, 0x7f, 0xff, 0xff]), Buffer.alloc(9 * 1024 * 1024)]),
         ),
-      "garbled",
+      "malformed",
     ],
     [
-      "whose JSON is broken",
+      "whose JSON is invalid",
       (_, socket) => socket.write(framed('j:{"args":[{"env":"planted', "s:isha")),
-      "garbled",
+      "malformed",
     ],
     [
-      "that answers with something else",
+      "that returns something else",
       (_, socket) => socket.write(framed('j:{"args":[{"a":1}]}', "s:isha")),
-      "garbled",
+      "malformed",
     ],
-    ["that answers with nothing", (_, socket) => socket.write(framed("j:null", "s:isha")), "garbled"],
+    ["that returns nothing", (_, socket) => socket.write(framed("j:null", "s:isha")), "malformed"],
     [
-      "that answers with an error",
+      "that returns an error",
       (_, socket) => socket.write(framed('j:{"error":"planted","stack":"planted"}', "s:isha")),
-      "refused",
+      "error",
     ],
-  ])("%s is told once, without its words, and nothing is known", async (_, answer, failure) => {
-    const { home } = await daemon(answer);
-    const { probe, problems } = probeOf(home, failure === "silent" ? 100 : WAIT_MS);
+  ])("%s is reported once, without its text, and lists null", async (_, reply, failure) => {
+    const { home } = await daemon(reply);
+    const { probe, problems } = probeOf(home, failure === "timeout" ? 100 : WAIT_MS);
     expect(await probe.list()).toBe(null);
     expect(await probe.list()).toBe(null);
     expect(problems).toEqual([failure]);
   });
 
-  it("that isn't there is told once, is started by nobody, and is found when it comes", async () => {
+  it("that isn't running is reported once, isn't started, and is found when it starts", async () => {
     const home = newHome();
     const { probe, problems } = probeOf(home);
     expect(await probe.list()).toBe(null);
     expect(await probe.list()).toBe(null);
     expect(await probe.restart("llama-qwen-8080")).toBe("no-pm2");
-    expect(problems).toEqual(["absent"]);
+    expect(problems).toEqual(["not-running"]);
     const server = createServer(
       (socket) => void socket.once("data", () => lists({ method: "", args: [] }, socket)),
     );
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(join(home, "rpc.sock"), resolve));
     expect(await probe.list()).toHaveLength(8);
-    expect(problems).toEqual(["absent", null]);
+    expect(problems).toEqual(["not-running", null]);
   });
 
   it.each<[string, string, RestartOutcome, string[]]>([
-    ["one that runs", "llama-qwen-8080", "restarted", ['restartProcessId [{"id":1}]']],
-    ["one that is stopped", "llama-medpalm2-8081", "restarted", ['restartProcessId [{"id":2}]']],
+    ["a running process", "llama-qwen-8080", "restarted", ['restartProcessId [{"id":1}]']],
+    ["a stopped process", "llama-medpalm2-8081", "restarted", ['restartProcessId [{"id":2}]']],
     [
-      "one that waits: it is stopped first",
+      "a process that waits for its restart, after stopping it",
       "llama-openinsurance-8084",
       "restarted",
       ["stopProcessId [5]", 'restartProcessId [{"id":5}]'],
     ],
-    ["one there is not", "llama-8099", "unknown-name", []],
-    ["one that PM2 can't", "llama-bimedix2-8085", "failed", ['restartProcessId [{"id":6}]']],
-  ])("restarts %s", async (_, name, outcome, questions) => {
-    const { home, asked } = await daemon((question, socket) => {
-      if (question.method === "getMonitorData") lists(question, socket);
-      else if (question.args.some((arg) => JSON.stringify(arg) === '{"id":6}'))
+    ["no process of an unknown name", "llama-8099", "unknown-name", []],
+    ["no process if PM2 fails", "llama-bimedix2-8085", "failed", ['restartProcessId [{"id":6}]']],
+  ])("restarts %s", async (_, name, outcome, calls) => {
+    const { home, received } = await daemon((call, socket) => {
+      if (call.method === "getMonitorData") lists(call, socket);
+      else if (call.args.some((arg) => JSON.stringify(arg) === '{"id":6}'))
         socket.write(framed('j:{"error":"no"}', "s:isha"));
       else socket.write(framed('j:{"args":[{"env":"planted"}]}', "s:isha"));
     });
     expect(await probeOf(home).probe.restart(name)).toBe(outcome);
-    expect(asked.slice(1).map(({ method, args }) => `${method} ${JSON.stringify(args)}`)).toEqual(questions);
+    expect(received.slice(1).map(({ method, args }) => `${method} ${JSON.stringify(args)}`)).toEqual(calls);
   });
 });
 
-it("of two processes of one name the younger that runs is meant", () => {
+it("of several processes with one name, the youngest running one is the current one", () => {
   const base = { name: "isha-agent", status: "online", restarts: 0 } as const;
   const list: Pm2Process[] = [
     { ...base, pmId: 0, pid: null, status: "stopped", uptimeMs: null },
@@ -205,7 +205,7 @@ it("of two processes of one name the younger that runs is meant", () => {
   expect(processNamed(null, "isha-agent")).toBe(null);
 });
 
-/** PM2's own program, where this machine has it. */
+/** PM2's own program, if this machine has it. */
 const PM2 = [join(process.cwd(), "node_modules", ".bin"), ...(process.env["PATH"] ?? "").split(delimiter)]
   .map((folder) => join(folder, "pm2"))
   .find((path) => existsSync(path));
@@ -223,7 +223,7 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
   beforeAll(() => {
     writeFileSync(join(home, "stay.cjs"), "setInterval(() => undefined, 1000);");
     writeFileSync(join(home, "crash.cjs"), "process.exit(1);");
-    // Whatever a start takes on this machine, the one waits until the end and no run of the other counts as steady.
+    // However slow this machine is, one process waits until the end, and no run of the other counts as stable.
     const never = 3_600_000;
     const apps = [
       { name: "llama-stay", script: "stay.cjs" },
@@ -244,13 +244,16 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
   const named = async (probe: Pm2Probe, name: string): Promise<Pm2Process | null> =>
     processNamed(await probe.list(), name);
 
-  it("lists as the fixture does", async () => {
+  it("lists its processes as in the fixture", async () => {
     const { probe, problems } = probeOf(home);
     await until(
       async () => (await named(probe, "llama-waits"))?.status === "waiting restart",
-      "one that waits",
+      "a waiting process",
     );
-    await until(async () => (await named(probe, "llama-given-up"))?.status === "errored", "one given up");
+    await until(
+      async () => (await named(probe, "llama-given-up"))?.status === "errored",
+      "a process that PM2 has given up on",
+    );
     const stay = await named(probe, "llama-stay");
     expect(stay).toMatchObject({ status: "online", restarts: 0 });
     expect(isAlive(stay?.pid ?? -1)).toBe(true);
@@ -260,7 +263,7 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
     expect(problems).toEqual([]);
   });
 
-  it("restarts one that runs, one that waits and one it has given up", async () => {
+  it("restarts a running process, a waiting one and one it has given up on", async () => {
     const { probe } = probeOf(home);
     const before = await named(probe, "llama-stay");
     expect(await probe.restart("llama-stay")).toBe("restarted");
@@ -268,7 +271,7 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
     expect(isAlive(before?.pid ?? -1)).toBe(false);
     await until(
       async () => (await named(probe, "llama-waits"))?.status === "waiting restart",
-      "one that waits",
+      "a waiting process",
     );
     expect(await probe.restart("llama-waits")).toBe("restarted");
     expect(await probe.restart("llama-given-up")).toBe("restarted");

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { expect, it } from "vitest";
 import { processParents } from "../../../origin-agent/probes/process-parents.ts";
 
-it.runIf(process.platform === "linux")("a process's forebears are known, up to this one", async () => {
+it.runIf(process.platform === "linux")("returns a process's ancestors, up to this one", async () => {
   const shell = spawn("sh", ["-c", "sleep 60 & echo $!; wait"], { stdio: ["ignore", "pipe", "ignore"] });
   const lines = createInterface({ input: shell.stdout })[Symbol.asyncIterator]();
   const child = Number((await lines.next()).value);
@@ -17,6 +17,6 @@ it.runIf(process.platform === "linux")("a process's forebears are known, up to t
   }
 });
 
-it("of a process that isn't there nothing is known", async () => {
+it("returns nothing for a process that doesn't exist", async () => {
   expect(await processParents([2 ** 30])).toEqual(new Map());
 });

@@ -166,8 +166,7 @@ describe("/metrics", () => {
 /** The GPU lines of `/metrics`: one line per value. */
 async function ofCards(gpus: readonly Gpu[] | null): Promise<string[]> {
   const probe = new GpuProbe({ command: ["none"], onProblem: () => undefined, clock: () => 0 });
-  const reading = { available: true, problem: null, gpusAgeMs: 0, processes: null, processesReadAt: null };
-  vi.spyOn(probe, "latest").mockReturnValue({ ...reading, gpus });
+  vi.spyOn(probe, "latest").mockReturnValue({ gpus, processes: null, processesReadAt: null });
   const metrics = new Metrics(testBox(), []);
   metrics.observe(agent.live, probe);
   return parse(await metrics.text())
@@ -181,12 +180,11 @@ describe("the GPUs", () => {
     index: 0,
     uuid: "GPU-a",
     name: "a card",
-    memoryTotalMib: 24_576,
-    memoryUsedMib: 6_112,
+    memoryTotalGib: 24,
+    memoryUsedGib: 6_112 / 1_024,
     utilizationPercent: 37,
     temperatureC: 41,
     powerWatts: 28.41,
-    powerLimitWatts: 350,
   };
   const OF_ONE = [
     "isha_gpu_memory_total_mib 0: 24576",
@@ -197,7 +195,7 @@ describe("the GPUs", () => {
   ];
 
   it("are reported value by value; an unknown value is left out, and the 0 of an idle GPU is kept", async () => {
-    const other = { ...card, index: 1, memoryUsedMib: 0, utilizationPercent: 0, temperatureC: 30 };
+    const other = { ...card, index: 1, memoryUsedGib: 0, utilizationPercent: 0, temperatureC: 30 };
     expect(await ofCards([card, { ...other, powerWatts: null }])).toEqual(
       [
         ...OF_ONE,
@@ -210,8 +208,8 @@ describe("the GPUs", () => {
   });
 
   it.each<[string, Partial<Gpu>, string]>([
-    ["memory in use", { memoryUsedMib: null }, "isha_gpu_memory_used_mib"],
-    ["memory", { memoryTotalMib: null }, "isha_gpu_memory_total_mib"],
+    ["memory in use", { memoryUsedGib: null }, "isha_gpu_memory_used_mib"],
+    ["memory", { memoryTotalGib: null }, "isha_gpu_memory_total_mib"],
     ["power", { powerWatts: null }, "isha_gpu_power_watts"],
     ["temperature", { temperatureC: null }, "isha_gpu_temperature_celsius"],
     ["utilization", { utilizationPercent: null }, "isha_gpu_utilization_ratio"],
