@@ -1,7 +1,8 @@
-// One key: its record, its window, its month. Named by the key's id; this is the truth of it, the registry has a
-// copy. An object without a record writes nothing. The record is in memory from the start, so that a lease costs no
-// read; the window of a second is in memory alone, and may be granted once more after a restart.
+// The object of one key, named by the key's id: its record, its rate window and its month. It is authoritative; the
+// registry has a copy. An object without a record writes nothing. The record is held in memory, so that a lease costs no
+// read; the window of a second is in memory only, and may be granted once more after a restart.
 import { DurableObject } from "cloudflare:workers";
+import { backoffMs, type Backoff } from "../../shared/backoff.ts";
 import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { KeyView } from "../../shared/keys.ts";
 import {
@@ -15,13 +16,14 @@ import type { Bindings } from "../env.ts";
 import {
   changedKey,
   createdKey,
+  deliveredKey,
+  builtInVerdict,
   identify,
-  identifyVerdict,
   leaseUntil,
-  owesAnything,
+  fromStorage,
+  hasPending,
   revokedKey,
   rotatedKey,
-  settledKey,
   UNKNOWN,
   usedKey,
   viewOf,
@@ -33,25 +35,24 @@ import {
 import { grant, NO_WINDOW } from "../limits/rate-window.ts";
 import { registryObject, ledgerObject } from "../stubs.ts";
 
-/** Where the record lies in the object's storage. */
+/** Storage key of the record. */
 const KEY = "key";
 
-/** For how long a first admin key that is dead isn't asked about again, milliseconds: the end of the last admin key brings it back so soon. */
-const DEAD_FIRST_MS = 1_000;
+/** How long a first admin key stays refused without another check; it can become valid again when the last admin key ends. */
+const REFUSED_FIRST_MS = 1_000;
 
-/** Pauses between tries to tell the other objects what they are pending, milliseconds: doubled from the first to the longest. */
-const RETRY_MIN_MS = 5_000;
-const RETRY_MAX_MS = 600_000;
+/** Pauses between attempts to deliver pending reports to other objects. */
+const REPORT_RETRY: Backoff = { minMs: 5_000, maxMs: 600_000 };
 
-/** What came of a change. `revoked` and `expired` keys take none. */
-export type KeyOutcome =
+/** The result of a change; `revoked` and `expired` keys can't be changed. */
+type KeyOutcome =
   | { readonly kind: "done"; readonly view: KeyView }
   | { readonly kind: "missing" }
   | { readonly kind: "revoked"; readonly view: KeyView }
   | { readonly kind: "expired"; readonly view: KeyView };
 
-/** `taken`: the id is another key's. `full`: the deployment has as many keys as it may. */
-export type KeyCreation =
+/** `taken`: another key has this id. `full`: the deployment has its maximum of keys. */
+type KeyCreation =
   | { readonly kind: "done"; readonly view: KeyView }
   | { readonly kind: "taken" }
   | { readonly kind: "full" };
@@ -59,37 +60,38 @@ export type KeyCreation =
 export class ApiKey extends DurableObject<Bindings> {
   #key: StoredKey | null;
   #window = NO_WINDOW;
-  #deadFirst = { secretHash: "", until: 0 };
+  #refusedFirst = { secretHash: "", until: 0 };
   #retries = 0;
   #creating = false;
 
   constructor(ctx: DurableObjectState, env: Bindings) {
     super(ctx, env);
-    this.#key = ctx.storage.kv.get<StoredKey>(KEY) ?? null;
+    const stored = ctx.storage.kv.get<StoredKey>(KEY);
+    this.#key = stored === undefined ? null : fromStorage(stored);
   }
 
-  /** Permission and tokens in one: one round trip a call at most. */
+  /** Returns permission and tokens in one round trip. */
   lease(request: KeyLeaseRequest): KeyLeaseAnswer | Promise<KeyLeaseAnswer> {
     const { secretHash, first } = request;
     const builtIn = builtInRecordOf(request);
     if (builtIn !== null && first !== null) return this.#leaseFirst(request, builtIn, first);
     const now = Date.now();
-    const verdict = builtIn === null ? identify(this.#key, secretHash, now) : identifyVerdict(builtIn, now);
+    const verdict = builtIn === null ? identify(this.#key, secretHash, now) : builtInVerdict(builtIn, now);
     return this.#grant(verdict, request, now);
   }
 
   /**
-   * @returns once the registry lists the key: only then is its secret told.
-   * @throws where the registry can't be told; the key is revoked then.
+   * Returns once the registry lists the key: only then may the caller show its secret.
+   * @throws if the registry can't be reached; the key is revoked then
    */
   async create(creation: Creation, by: By): Promise<KeyCreation> {
     if (this.#key !== null) return { kind: "taken" };
     const made = createdKey(creation, by, Date.now());
-    this.#owe(made);
+    this.#saveWithPending(made);
     this.#creating = true;
-    const kept = await this.#tellRegistry(made)
+    const kept = await this.#sendToRegistry(made)
       .catch((error: unknown) => {
-        this.#owe(revokedKey(made, by, Date.now(), INTERRUPTED));
+        this.#saveWithPending(revokedKey(made, by, Date.now(), INTERRUPTED));
         throw error;
       })
       .finally(() => (this.#creating = false));
@@ -98,7 +100,7 @@ export class ApiKey extends DurableObject<Bindings> {
       await this.ctx.storage.deleteAll();
       return { kind: "full" };
     }
-    await this.#settle();
+    await this.#report();
     return { kind: "done", view: viewOf(made, Date.now()) };
   }
 
@@ -116,32 +118,32 @@ export class ApiKey extends DurableObject<Bindings> {
     return this.#apply((key, now) => rotatedKey(key, { secretHash, graceMs }, by, now));
   }
 
-  /** Again is no harm, and tells the registry again. */
+  /** May be repeated; each time the registry gets the key again. */
   async revoke(by: By): Promise<KeyOutcome> {
     const key = this.#key;
     if (key === null) return { kind: "missing" };
     const revoked = revokedKey(key, by, Date.now());
-    this.#owe({ ...revoked, pending: { ...revoked.pending, copy: true } });
-    await this.#settle();
+    this.#saveWithPending({ ...revoked, pending: { ...revoked.pending, copy: true } });
+    await this.#report();
     return { kind: "done", view: viewOf(revoked, Date.now()) };
   }
 
-  /** The ledger's word on this key's month: all tokens of it so far. */
+  /** Called by the ledger with the month's total so far. */
   used(month: string, tokens: number): void {
     if (this.#key === null) return;
     const key = usedKey(this.#key, { month, tokens });
-    if (key !== this.#key) this.#keep(key);
+    if (key !== this.#key) this.#save(key);
   }
 
-  /** Tells the others what they are still pending. */
+  /** Delivers the pending reports. */
   override async alarm(): Promise<void> {
     const key = this.#key;
     if (key === null) return;
     const { audit, creation } = key.pending;
     const by = audit[0];
     if (creation && by !== undefined && !this.#creating)
-      this.#owe(revokedKey(key, by, Date.now(), INTERRUPTED));
-    await this.#settle();
+      this.#saveWithPending(revokedKey(key, by, Date.now(), INTERRUPTED));
+    await this.#report();
   }
 
   #grant(verdict: KeyVerdict, request: KeyLeaseRequest, now: number): KeyLeaseAnswer {
@@ -158,11 +160,11 @@ export class ApiKey extends DurableObject<Bindings> {
   async #leaseFirst(request: KeyLeaseRequest, builtIn: KeyRecord, use: FirstKeyUse): Promise<KeyLeaseAnswer> {
     const { secretHash } = request;
     const requestedAt = Date.now();
-    const dead = this.#deadFirst;
-    if (dead.secretHash === secretHash && requestedAt < dead.until) return UNKNOWN;
+    const refused = this.#refusedFirst;
+    if (refused.secretHash === secretHash && requestedAt < refused.until) return UNKNOWN;
     const isValid = await registryObject(this.env).admitFirstKey(secretHash, use);
-    if (isValid) return this.#grant(identifyVerdict(builtIn, Date.now()), request, Date.now());
-    this.#deadFirst = { secretHash, until: requestedAt + DEAD_FIRST_MS };
+    if (isValid) return this.#grant(builtInVerdict(builtIn, Date.now()), request, Date.now());
+    this.#refusedFirst = { secretHash, until: requestedAt + REFUSED_FIRST_MS };
     return UNKNOWN;
   }
 
@@ -172,55 +174,55 @@ export class ApiKey extends DurableObject<Bindings> {
     if (key.revokedAt !== null) return { kind: "revoked", view: viewOf(key, Date.now()) };
     const next = step(key, Date.now());
     if (next !== key) {
-      this.#owe(next);
-      await this.#settle();
+      this.#saveWithPending(next);
+      await this.#report();
     }
     return { kind: "done", view: viewOf(next, Date.now()) };
   }
 
-  #keep(key: StoredKey): void {
+  #save(key: StoredKey): void {
     this.#key = key;
     this.ctx.storage.kv.put(KEY, key);
   }
 
-  /** Keeps a key of which others must be told: at the latest when the alarm rings, whatever happens before. */
-  #owe(key: StoredKey): void {
-    this.#keep(key);
-    void this.ctx.storage.setAlarm(Date.now() + RETRY_MIN_MS);
+  /** Saves a key with pending reports; the alarm delivers them if this call doesn't. */
+  #saveWithPending(key: StoredKey): void {
+    this.#save(key);
+    void this.ctx.storage.setAlarm(Date.now() + REPORT_RETRY.minMs);
   }
 
-  /** Pays what is pending; what can't be paid now is tried again, and the caller's change counts all the same. */
-  async #settle(): Promise<void> {
-    if (!this.#creating) await Promise.allSettled([this.#settleRegistry(), this.#settleLedger()]);
-    const owes = this.#key !== null && owesAnything(this.#key);
-    this.#retries = owes ? this.#retries + 1 : 0;
-    const pause = Math.min(RETRY_MIN_MS * 2 ** this.#retries, RETRY_MAX_MS);
-    await (owes ? this.ctx.storage.setAlarm(Date.now() + pause) : this.ctx.storage.deleteAlarm());
+  /** Delivers the pending reports. The change is valid even if a delivery fails; it is tried again later. */
+  async #report(): Promise<void> {
+    if (!this.#creating) await Promise.allSettled([this.#reportToRegistry(), this.#reportToLedger()]);
+    const isPending = this.#key !== null && hasPending(this.#key);
+    this.#retries = isPending ? this.#retries + 1 : 0;
+    const pause = backoffMs(REPORT_RETRY, this.#retries + 1);
+    await (isPending ? this.ctx.storage.setAlarm(Date.now() + pause) : this.ctx.storage.deleteAlarm());
   }
 
-  async #settleRegistry(): Promise<void> {
+  async #reportToRegistry(): Promise<void> {
     const key = this.#key;
-    if (key !== null && (key.pending.copy || key.pending.audit.length > 0)) await this.#tellRegistry(key);
+    if (key !== null && (key.pending.copy || key.pending.audit.length > 0)) await this.#sendToRegistry(key);
   }
 
-  async #tellRegistry(sent: StoredKey): Promise<"kept" | "full"> {
+  async #sendToRegistry(sent: StoredKey): Promise<"kept" | "full"> {
     const copy = { view: viewOf(sent, Date.now()), version: sent.version };
     const kept = await registryObject(this.env).keep(copy, sent.pending.audit, sent.pending.superseded);
-    if (kept === "kept" && this.#key !== null) this.#keep(settledKey(this.#key, sent));
+    if (kept === "kept" && this.#key !== null) this.#save(deliveredKey(this.#key, sent));
     return kept;
   }
 
-  async #settleLedger(): Promise<void> {
+  async #reportToLedger(): Promise<void> {
     const key = this.#key;
     if (key === null || !key.pending.ledger) return;
     const ledger = ledgerObject(this.env);
-    const counted = key.revokedAt === null && key.record.limits.tokensPerMonth !== null;
-    const told = counted ? await ledger.watch(key.id) : await ledger.unwatch(key.id).then(() => null);
+    const isWatched = key.revokedAt === null && key.record.limits.tokensPerMonth !== null;
+    const reported = isWatched ? await ledger.watch(key.id) : await ledger.unwatch(key.id).then(() => null);
     const now = this.#key;
     if (now === null || now.version !== key.version) return;
-    const settled = { ...now, pending: { ...now.pending, ledger: false } };
-    this.#keep(told === null ? settled : usedKey(settled, told));
+    const delivered = { ...now, pending: { ...now.pending, ledger: false } };
+    this.#save(reported === null ? delivered : usedKey(delivered, reported));
   }
 }
 
-const INTERRUPTED = { because: "its creation was interrupted before the key was told" };
+const INTERRUPTED = { reason: "the creation was interrupted before the key was returned" };

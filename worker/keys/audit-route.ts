@@ -1,4 +1,4 @@
-// GET /admin/audit: what operators did, the newest first.
+// GET /admin/audit: the actions of operators, newest first.
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { AuditQuery } from "../../shared/keys.ts";

@@ -1,17 +1,17 @@
-// The first admin keys this deployment has had, by their hashes: the Worker's environment names one at a time. One
-// counts until another admin key is made while it is in place, and from then on only while no admin key is left: the
-// same secret deployed again doesn't bring it back, a new one does. Whoever can set the Worker's secrets owns it anyway.
+// Stores the first admin keys of this deployment by their hashes; the Worker's environment has one at a time. A first key
+// is valid until another admin key is created, and after that only while no admin key is left. Deploying the same secret
+// again doesn't restore it; a new one is valid. An operator who can set the Worker's secrets controls it anyway.
 
 const SCHEMA = `CREATE TABLE IF NOT EXISTS first_keys (
   place INTEGER PRIMARY KEY AUTOINCREMENT, hash TEXT NOT NULL UNIQUE,
   superseded INTEGER NOT NULL, noted INTEGER NOT NULL)`;
 
-/** Each takes the account's owner to set a secret: a hundred is more than a deployment's life. */
+/** Each needs a new secret from the account's owner: a hundred is more than a deployment ever uses. */
 const HASHES_KEPT = 100;
 
-export type FirstKeyVerdict =
-  /** `isNew`: it wasn't used since it last came to count. */
-  { readonly counts: true; readonly isNew: boolean } | { readonly counts: false };
+type FirstKeyVerdict =
+  /** `isNew`: this is its first use since it became valid. */
+  { readonly isValid: true; readonly isNew: boolean } | { readonly isValid: false };
 
 export class FirstKeys {
   readonly #sql: SqlStorage;
@@ -21,7 +21,7 @@ export class FirstKeys {
     sql.exec(SCHEMA);
   }
 
-  /** Whether a key of this hash counts now; that it was used is kept. */
+  /** Whether the key with this hash is valid now. The use is noted. */
   use(hash: string, hasAdminKey: () => boolean): FirstKeyVerdict {
     const [row] = this.#sql
       .exec<{ superseded: number; noted: number }>(
@@ -29,13 +29,13 @@ export class FirstKeys {
         hash,
       )
       .toArray();
-    if (row?.superseded === 1 && hasAdminKey()) return { counts: false };
-    if (row?.noted === 1) return { counts: true, isNew: false };
+    if (row?.superseded === 1 && hasAdminKey()) return { isValid: false };
+    if (row?.noted === 1) return { isValid: true, isNew: false };
     this.#write(hash, row?.superseded ?? 0, 1);
-    return { counts: true, isNew: true };
+    return { isValid: true, isNew: true };
   }
 
-  /** Another admin key took its place. */
+  /** Another admin key replaced it. */
   supersede(hash: string): void {
     this.#write(hash, 1, 0);
   }

@@ -1,5 +1,4 @@
-// What an operator asks of a key, held to the fleet: its agent types, its limits, and dates that are still to come.
-// Pure, the clock passed in.
+// Validates a key's fields against the fleet file: agent types, limits and dates. Pure; the clock is passed in.
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import { DEFAULT_AGENT } from "../../shared/fleet.ts";
 import type { KeyChange, NewKey } from "../../shared/keys.ts";
@@ -30,7 +29,7 @@ export function recordChange(body: KeyChange, index: FleetIndex, now: number): R
   });
 }
 
-/** From when on a changed key is no admin key any more, milliseconds since 1970; null where it goes on as long as it would have. */
+/** When a change ends a key's admin rights, in milliseconds since 1970; null if it doesn't end them earlier. */
 export function adminEnds(
   { scopes, expiresAt }: RecordChange,
   record: Pick<KeyRecord, "expiresAt">,
@@ -52,11 +51,15 @@ function checkFields(
   index: FleetIndex,
   now: number,
 ): Result<Pick<RecordChange, "agents" | "expiresAt">> {
-  const most = index.fleet.limits.perKeyPerSecond;
-  if (limits?.perSecond !== undefined && limits.perSecond > most) {
-    return refuse("invalid_request", `limits.perSecond: the fleet file allows a key ${most} at most.`, {
-      param: "limits.perSecond",
-    });
+  const max = index.fleet.limits.perKeyPerSecond;
+  if (limits?.perSecond !== undefined && limits.perSecond > max) {
+    return refuse(
+      "invalid_request",
+      `limits.perSecond: must be at most ${max}, the limit in the fleet file; got ${limits.perSecond}.`,
+      {
+        param: "limits.perSecond",
+      },
+    );
   }
   const named = agents == null ? ok(agents) : namedAgents(agents, index);
   if (!named.ok) return named;
@@ -64,7 +67,7 @@ function checkFields(
   if (typeof until === "number" && until <= now) {
     return refuse(
       "invalid_request",
-      "expiresAt: is past. To end a key now, revoke it: DELETE /admin/keys/<id>.",
+      "expiresAt: must be in the future. To end a key now, revoke it: DELETE /admin/keys/<id>.",
       {
         param: "expiresAt",
       },
@@ -76,7 +79,7 @@ function checkFields(
   });
 }
 
-/** Agent types as the fleet file spells them, each once, whatever the case they were asked for in. */
+/** Agent types as the fleet file writes them, each once; the input may have any letter case. */
 function namedAgents(agents: readonly string[], index: FleetIndex): Result<string[]> {
   const known = [...[...index.byAgent.values()].map(({ name }) => name), DEFAULT_AGENT];
   const spelled = new Map(known.map((name) => [name.toLowerCase(), name]));
@@ -86,7 +89,7 @@ function namedAgents(agents: readonly string[], index: FleetIndex): Result<strin
     if (name === undefined) {
       const param = `agents[${at}]`;
       const all = known.join(", ");
-      return refuse("invalid_request", `${param}: there is no such agent type. There are: ${all}.`, {
+      return refuse("invalid_request", `${param}: must be one of ${all}.`, {
         param,
       });
     }
@@ -95,7 +98,7 @@ function namedAgents(agents: readonly string[], index: FleetIndex): Result<strin
   return ok([...named]);
 }
 
-/** The fields that were given. */
+/** The fields that are present. */
 function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;

@@ -1,58 +1,65 @@
-// One key as its object keeps it, who shows it, and all that can happen to it: pure, the clock passed in.
+// A key as its object stores it, and every change to it. Pure; the clock is passed in.
+import { monthName } from "../../shared/calendar.ts";
 import type { AuditEntry, AuditValue, KeyView } from "../../shared/keys.ts";
 import { keyView } from "./key-view.ts";
 import type { LeaseGrant } from "../limits/lease-request.ts";
 import type { KeyRecord, RecordChange } from "../../shared/principal.ts";
 
-export interface StoredSecret {
-  /** SHA-256 of the whole key, hexadecimal. */
+interface StoredSecret {
+  /** SHA-256 of the complete key, in hexadecimal. */
   readonly hash: string;
-  /** When it stops counting, milliseconds since 1970; null for the newest, which goes on. */
+  /** When it expires, in milliseconds since 1970; null for the newest one. */
   readonly until: number | null;
 }
 
 export interface StoredKey {
   readonly id: string;
   readonly record: KeyRecord;
-  /** Newest first; two at most. */
+  /** Newest first, at most two. */
   readonly secrets: readonly StoredSecret[];
   readonly createdAt: number;
   readonly revokedAt: number | null;
-  /** The month's tokens as the ledger last told them; null where nobody counts them for this key. */
+  /** The month's tokens as the ledger last reported them; null if it doesn't watch this key. */
   readonly month: MonthTokens | null;
-  /** Grows with each change, so that of two copies the newer is known. */
+  /** Increases with each change, so that the newer of two copies is known. */
   readonly version: number;
   readonly pending: PendingReports;
 }
 
-export interface MonthTokens {
+interface MonthTokens {
   /** `2026-11`, UTC. */
   readonly month: string;
   readonly tokens: number;
 }
 
-/** What the deployment's other objects must still be told of a key: a crash in between loses none of it. */
-export interface PendingReports {
-  /** The registry hasn't got the key as it is now. */
+/** What must still be reported to the deployment's other objects; it is stored, so that a crash loses none of it. */
+interface PendingReports {
+  /** The registry has no copy of the current version. */
   readonly copy: boolean;
-  /** It never had it: nobody was told the secret, so a crash here ends the key. */
+  /** The registry never had a copy: the secret was not returned yet, so a crash now revokes the key. */
   readonly creation: boolean;
-  /** The ledger must be told whether to count this key's month. */
+  /** The ledger doesn't know yet whether to watch this key. */
   readonly ledger: boolean;
   readonly audit: readonly AuditEntry[];
-  /** Hash of the first admin key whose place this key took: from then on that one is dead. */
+  /** Hash of the first admin key that this key replaced. */
   readonly superseded: string | null;
 }
 
-/** Who asked for a change: an admin key, by its request. */
+/** Reads a stored key; earlier versions stored the pending reports as `owed`. */
+export function fromStorage(stored: StoredKey & { readonly owed?: PendingReports }): StoredKey {
+  const { owed, ...key } = stored;
+  return owed === undefined ? key : { ...key, pending: owed };
+}
+
+/** The admin key and the request of a change. */
 export interface By {
   readonly actor: string;
   readonly requestId: string;
-  /** Hash of the first admin key in the Worker's environment, where the change can make an admin key. */
+  /** Hash of the first admin key in the Worker's environment, if the change can create an admin key. */
   readonly firstKey?: string | null;
 }
 
-/** What a shown secret is worth. `until`: when this answer stops being true by itself, milliseconds since 1970. */
+/** The result for a secret. `until`: when it expires, in milliseconds since 1970; null if it has no end. */
 export type KeyVerdict =
   | {
       readonly kind: "known";
@@ -65,18 +72,18 @@ export type KeyVerdict =
 
 export const UNKNOWN = { kind: "unknown" } as const satisfies KeyVerdict;
 
-/** Only who shows a secret that counts learns that the key has expired. */
+/** Only a caller with a valid secret learns that the key has expired. */
 export function identify(key: StoredKey | null, secretHash: string, now: number): KeyVerdict {
   if (key === null || key.revokedAt !== null) return UNKNOWN;
-  const secret = shownSecret(key.secrets, secretHash);
+  const secret = matchingSecret(key.secrets, secretHash);
   if (secret === null || (secret.until !== null && secret.until <= now)) return UNKNOWN;
-  const standing = identifyVerdict(key.record, now);
-  if (standing.kind !== "known") return standing;
-  return { ...standing, quotaSpent: quotaSpent(key, now), until: earlier(standing.until, secret.until) };
+  const verdict = builtInVerdict(key.record, now);
+  if (verdict.kind !== "known") return verdict;
+  return { ...verdict, quotaSpent: quotaSpent(key, now), until: earlier(verdict.until, secret.until) };
 }
 
-/** A key that the fleet file or the environment isFresh for. */
-export function identifyVerdict(record: KeyRecord, now: number): KeyVerdict {
+/** The verdict for a key that the fleet file or the environment defines. */
+export function builtInVerdict(record: KeyRecord, now: number): KeyVerdict {
   if (record.expiresAt !== null && record.expiresAt <= now) return { kind: "expired" };
   return { kind: "known", record, quotaSpent: false, until: record.expiresAt };
 }
@@ -86,8 +93,8 @@ export function leaseUntil(lease: LeaseGrant, until: number | null, now: number)
   return until === null ? lease : { ...lease, endsInMs: Math.min(lease.endsInMs, until - now) };
 }
 
-/** Every secret is compared, and every character of it: how long it takes tells nothing of the stored ones. */
-function shownSecret(secrets: readonly StoredSecret[], hash: string): StoredSecret | null {
+/** Compares every character of every secret, so that the time reveals nothing about the stored ones. */
+function matchingSecret(secrets: readonly StoredSecret[], hash: string): StoredSecret | null {
   let found: StoredSecret | null = null;
   for (const secret of secrets) {
     let differences = secret.hash.length ^ hash.length;
@@ -101,11 +108,7 @@ function shownSecret(secrets: readonly StoredSecret[], hash: string): StoredSecr
 
 function quotaSpent({ record, month }: StoredKey, now: number): boolean {
   const { tokensPerMonth } = record.limits;
-  return tokensPerMonth !== null && month?.month === monthOf(now) && month.tokens >= tokensPerMonth;
-}
-
-export function monthOf(now: number): string {
-  return new Date(now).toISOString().slice(0, 7);
+  return tokensPerMonth !== null && month?.month === monthName(now) && month.tokens >= tokensPerMonth;
 }
 
 export interface Creation {
@@ -134,7 +137,7 @@ export function createdKey({ id, record, secretHash }: Creation, by: By, now: nu
   return audited(key, "key.create", flatRecord(record), by, now);
 }
 
-/** The key with a change, or itself where nothing differs. */
+/** The changed key, or the same one if nothing differs. */
 export function changedKey(key: StoredKey, change: RecordChange, by: By, now: number): StoredKey {
   const record: KeyRecord = { ...key.record, ...change, limits: { ...key.record.limits, ...change.limits } };
   const before = flatRecord(key.record);
@@ -145,12 +148,12 @@ export function changedKey(key: StoredKey, change: RecordChange, by: By, now: nu
     if (JSON.stringify(from) !== JSON.stringify(to)) detail[field] = { from, to };
   }
   if (Object.keys(detail).length === 0) return key;
-  const counted = record.limits.tokensPerMonth !== null;
+  const isWatched = record.limits.tokensPerMonth !== null;
   const becomesAdmin = isAdmin(record, now) && !isAdmin(key.record, now);
   const next: StoredKey = {
     ...key,
     record,
-    month: counted ? key.month : null,
+    month: isWatched ? key.month : null,
     pending: {
       ...key.pending,
       ledger: key.pending.ledger || "limits.tokensPerMonth" in detail,
@@ -164,7 +167,7 @@ function isAdmin({ scopes, expiresAt }: KeyRecord, now: number): boolean {
   return scopes.includes("admin") && (expiresAt === null || expiresAt > now);
 }
 
-/** Final. A key that is revoked already stays as it is. */
+/** Revokes a key for good. A revoked key stays the same. */
 export function revokedKey(
   key: StoredKey,
   by: By,
@@ -172,14 +175,14 @@ export function revokedKey(
   detail: AuditEntry["detail"] = {},
 ): StoredKey {
   if (key.revokedAt !== null) return key;
-  const counted = key.record.limits.tokensPerMonth !== null;
+  const isWatched = key.record.limits.tokensPerMonth !== null;
   const next = { ...key, revokedAt: now, secrets: [], month: null };
-  // Of an admin key whose making was interrupted nobody was told: it takes nobody's place, where the registry hasn't heard of it.
-  next.pending = { ...key.pending, ledger: key.pending.ledger || counted, superseded: null };
+  // The first admin key stays valid if the registry never got this one.
+  next.pending = { ...key.pending, ledger: key.pending.ledger || isWatched, superseded: null };
   return audited(next, "key.revoke", detail, by, now);
 }
 
-/** A second secret: the newest before it goes on for the grace, an older one ends now. */
+/** Adds a secret: the previous one stays valid for the grace period, an older one expires now. */
 export function rotatedKey(
   key: StoredKey,
   { secretHash, graceMs }: { readonly secretHash: string; readonly graceMs: number },
@@ -194,35 +197,35 @@ export function rotatedKey(
   return audited({ ...key, secrets }, "key.rotate", { graceSeconds: graceMs / 1000 }, by, now);
 }
 
-/** What the ledger says the key has used. Totals of a month only grow: of two that crossed on their way the larger counts. */
-export function usedKey(key: StoredKey, told: MonthTokens): StoredKey {
+/** Sets the month's total from the ledger. Totals only increase, so the larger of two reports is the newer one. */
+export function usedKey(key: StoredKey, reported: MonthTokens): StoredKey {
   if (key.revokedAt !== null || key.record.limits.tokensPerMonth === null) return key;
   const known = key.month;
-  if (known !== null && known.month > told.month) return key;
-  if (known?.month === told.month && known.tokens >= told.tokens) return key;
-  return { ...key, month: told };
+  if (known !== null && known.month > reported.month) return key;
+  if (known?.month === reported.month && known.tokens >= reported.tokens) return key;
+  return { ...key, month: reported };
 }
 
-/** The key once what was pending in `sent` has arrived; what came to be pending since then stays. */
-export function settledKey(key: StoredKey, sent: StoredKey): StoredKey {
-  const arrived = new Set(sent.pending.audit.map(entryName));
+/** Removes from the pending reports those that were delivered with `sent`; newer ones stay. */
+export function deliveredKey(key: StoredKey, sent: StoredKey): StoredKey {
+  const delivered = new Set(sent.pending.audit.map(entryName));
   return {
     ...key,
     pending: {
       ...key.pending,
       copy: key.version !== sent.version,
       creation: false,
-      audit: key.pending.audit.filter((entry) => !arrived.has(entryName(entry))),
+      audit: key.pending.audit.filter((entry) => !delivered.has(entryName(entry))),
       superseded: key.pending.superseded === sent.pending.superseded ? null : key.pending.superseded,
     },
   };
 }
 
-export function owesAnything({ pending }: StoredKey): boolean {
+export function hasPending({ pending }: StoredKey): boolean {
   return pending.copy || pending.creation || pending.ledger || pending.audit.length > 0;
 }
 
-/** One request does one thing to one key: what tells an entry from another when it is sent twice. */
+/** Identifies an entry that is sent twice: a request does one action to one target. */
 export function entryName({ requestId, action, target }: AuditEntry): string {
   return JSON.stringify([requestId, action, target]);
 }
@@ -251,14 +254,14 @@ function audited(
   return {
     ...key,
     version: action === "key.create" ? key.version : key.version + 1,
-    pending: { ...key.pending, copy: true, audit: [...key.pending.audit, entry].slice(-MAX_OWED_ENTRIES) },
+    pending: { ...key.pending, copy: true, audit: [...key.pending.audit, entry].slice(-MAX_PENDING_ENTRIES) },
   };
 }
 
-/** More are pending only where the registry has been away through a hundred changes of one key. */
-const MAX_OWED_ENTRIES = 100;
+/** More would be pending only if the registry was unavailable during a hundred changes of one key. */
+const MAX_PENDING_ENTRIES = 100;
 
-/** A record by field, as the audit names them. */
+/** A record's fields under their names in the audit. */
 function flatRecord({ limits, expiresAt, ...rest }: KeyRecord): Record<string, AuditValue> {
   return {
     ...rest,

@@ -1,8 +1,8 @@
-// A key as the admin API shows it, made of what is kept of it. Pure, the clock passed in.
+// Builds the admin API's view of a key from its record. Pure; the clock is passed in.
 import type { KeyView } from "../../shared/keys.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 
-/** A key's times, milliseconds since 1970. */
+/** In milliseconds since 1970. */
 interface KeyTimes {
   readonly createdAt: number | null;
   readonly revokedAt: number | null;
@@ -31,17 +31,17 @@ export function keyView(id: string, record: KeyRecord, times: KeyTimes, now: num
   return viewAt(view, now);
 }
 
-/** A key that the fleet file isFresh for. */
+/** The view of a key that the fleet file defines. */
 export function legacyKeyView(id: string, record: KeyRecord, now: number): KeyView {
   return { ...keyView(id, record, TIMELESS, now), state: "legacy" };
 }
 
-/** What was written down a while ago, as it is now. */
+/** A stored view with its current state. */
 export function viewAt(view: KeyView, now: number): KeyView {
   const past = (time: string | null): boolean => time !== null && Date.parse(time) <= now;
   const state = view.revokedAt !== null ? "revoked" : past(view.expiresAt) ? "expired" : "active";
-  const over = state === "revoked" || past(view.oldSecretUntil);
-  return { ...view, state, oldSecretUntil: over ? null : view.oldSecretUntil };
+  const isOver = state === "revoked" || past(view.oldSecretUntil);
+  return { ...view, state, oldSecretUntil: isOver ? null : view.oldSecretUntil };
 }
 
 function iso(time: number | null): string | null {

@@ -1,10 +1,10 @@
-// How keys lie in the registry's index, and how a list is cut into pages. Pure.
+// Converts keys to rows of the registry's index, and divides lists into pages. Pure.
 import type { KeyView } from "../../shared/keys.ts";
 
-/** A key as its object tells it. */
+/** A key as its object reports it. */
 export interface KeyCopy {
   readonly view: KeyView;
-  /** Grows with each change of the key: of two copies the newer counts. */
+  /** Increases with each change of the key; the newer of two copies is valid. */
   readonly version: number;
 }
 
@@ -28,7 +28,7 @@ export function rowOf({ view, version }: KeyCopy): KeyRow {
   };
 }
 
-/** Which rows are in a state at a moment, the statement's one parameter. Legacy keys stand in the fleet file alone. */
+/** SQL conditions for a state; the parameter is the time. Legacy keys are only in the fleet file. */
 export const STATE_CLAUSES: Readonly<Record<KeyView["state"], string>> = {
   active: "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
   expired: "revoked_at IS NULL AND expires_at <= ?",
@@ -38,7 +38,7 @@ export const STATE_CLAUSES: Readonly<Record<KeyView["state"], string>> = {
 
 /**
  * A page of a list.
- * @param found up to `limit` entries, and one more where there is one.
+ * @param found up to `limit` entries, and one more if there is one
  */
 export function pageOf<T>(
   found: readonly T[],

@@ -1,5 +1,5 @@
-// The deployment's index of keys, and the audit of what operators did. The keys here are copies, told by their own
-// objects, which are the truth and tell again until it has arrived; nothing is admitted by a copy.
+// The deployment's index of keys, and the audit of operators' actions. The keys here are copies from their own objects,
+// which are authoritative and resend until they are acknowledged; no request is admitted by a copy.
 import { DurableObject } from "cloudflare:workers";
 import type { AuditEntry, AuditList, AuditQuery, KeyList, KeyListQuery, KeyView } from "../../shared/keys.ts";
 import type { FirstKeyUse } from "../limits/lease-request.ts";
@@ -31,7 +31,7 @@ export class KeyRegistry extends DurableObject<Bindings> {
     this.#firstKeys = new FirstKeys(this.#sql);
   }
 
-  /** Whether there is an admin key, other than `except`, that isn't revoked and won't have expired `at` that moment. */
+  /** Whether there is an admin key other than `except` that isn't revoked, and not expired at the time `at`. */
   hasAdminKey(except: string | null = null, at = Date.now()): boolean {
     const found = this.#sql.exec(
       `SELECT 1 FROM keys WHERE admin = 1 AND id IS NOT ? AND ${STATE_CLAUSES.active} LIMIT 1`,
@@ -41,23 +41,22 @@ export class KeyRegistry extends DurableObject<Bindings> {
     return found.toArray().length > 0;
   }
 
-  /** Whether the first admin key of this hash counts. Its first use is in the audit before anybody is let in by it. */
+  /** Whether the first admin key with this hash is valid. Its first use is audited before any request is admitted. */
   admitFirstKey(hash: string, { keyId, requestId }: FirstKeyUse): boolean {
     return this.ctx.storage.transactionSync(() => {
       const verdict = this.#firstKeys.use(hash, () => this.hasAdminKey());
-      if (verdict.counts && verdict.isNew) {
+      if (verdict.isValid && verdict.isNew) {
         const at = new Date(Date.now()).toISOString();
         const action = "first-key.use";
         this.#noteEntry({ at, actor: keyId, action, target: keyId, detail: {}, requestId });
       }
-      return verdict.counts;
+      return verdict.isValid;
     });
   }
 
   /**
-   * Takes a key as its object has it, with what was done to it. The same told twice counts once; an older copy that
-   * comes late is left.
-   * @param superseded hash of the first admin key that was in place when this one became an admin key
+   * Stores a copy of a key with its audit entries. A copy that is sent twice counts once; an older copy is ignored.
+   * @param superseded hash of the first admin key that was valid when this one became an admin key
    */
   keep(copy: KeyCopy, audit: readonly AuditEntry[], superseded: string | null = null): "kept" | "full" {
     const isNew = this.#sql.exec("SELECT 1 FROM keys WHERE id = ?", copy.view.id).toArray().length === 0;
@@ -70,7 +69,7 @@ export class KeyRegistry extends DurableObject<Bindings> {
     return "kept";
   }
 
-  /** @returns null where there is no key `after`. */
+  /** @returns null if there is no key `after`. */
   list({ state, after, limit }: KeyListQuery): KeyList | null {
     const now = Date.now();
     const place = after === undefined ? 0 : this.#placeOf(after);
@@ -103,7 +102,7 @@ export class KeyRegistry extends DurableObject<Bindings> {
     return { entries: page.entries.map(({ entry }) => JSON.parse(entry) as AuditEntry), next: page.next };
   }
 
-  /** Notes what an operator did to something that isn't a key. */
+  /** Audits an operator's action on something that isn't a key. */
   note(entry: AuditEntry): void {
     this.ctx.storage.transactionSync(() => this.#noteEntry(entry));
   }
@@ -113,7 +112,7 @@ export class KeyRegistry extends DurableObject<Bindings> {
     return row?.place ?? null;
   }
 
-  /** A deployment that is full forgets the keys that were revoked first; the audit still tells of them. */
+  /** If the index is full, deletes the key that was revoked first; its audit entries stay. */
   #makeRoom(): boolean {
     const [row] = this.#sql.exec<{ keys: number }>("SELECT count(*) AS keys FROM keys").toArray();
     if ((row?.keys ?? 0) < MAX_KEYS) return true;

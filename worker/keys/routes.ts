@@ -1,5 +1,5 @@
-// /admin/keys: handing out keys, looking at them, changing, rotating and revoking them. What is true of a key its
-// object says; the registry lists. A key's text is in the one answer that makes it, and nowhere else.
+// /admin/keys: creates, lists, shows, changes, rotates and revokes keys. A key's object is authoritative; the registry
+// lists. Only the answer that creates a secret contains the key.
 import type { Context } from "hono";
 import { formatApiKey, KEY_ID_BYTES, KEY_SECRET_BYTES, newKeyId } from "../../shared/api-key.ts";
 import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
@@ -29,27 +29,32 @@ type Clock = () => number;
 
 export function createKey(index: FleetIndex, clock: Clock) {
   return async function answerCreation(c: Context<EdgeEnv>): Promise<Response> {
-    const body = taken(parseAdminBody(taken(await c.get("body")), NewKey));
-    const record = taken(newRecord(body, index, clock()));
+    const body = unwrap(parseAdminBody(unwrap(await c.get("body")), NewKey));
+    const record = unwrap(newRecord(body, index, clock()));
     const id = newKeyId(crypto.getRandomValues(new Uint8Array(KEY_ID_BYTES)));
     const { key, secretHash } = await newSecret(id);
     const creation = { id, record, secretHash };
     const made = await keyObject(c.env, id).create(creation, by(c));
     if (made.kind === "full") {
-      throw refused(`This deployment has its ${MAX_KEYS} keys. Revoke some; the oldest revoked make room.`);
+      throw refused(
+        `This deployment has the maximum of ${MAX_KEYS} keys. Revoke some: a new key replaces the one that was revoked first.`,
+      );
     }
-    if (made.kind === "taken") throw new Error("72 random bits met another key's");
+    if (made.kind === "taken") throw new Error("two keys got the same random id");
     return c.json({ ...made.view, key } satisfies KeyWithSecret, 201);
   };
 }
 
 export function listKeys(fleet: FleetConfig, clock: Clock) {
   return async function answerKeys(c: Context<EdgeEnv>): Promise<Response> {
-    const query = taken(readAdminQuery(c.req.url, KeyListQuery));
+    const query = unwrap(readAdminQuery(c.req.url, KeyListQuery));
     const legacy = legacyKeys(fleet).map(({ keyId, record }) => legacyKeyView(keyId, record, clock()));
     const list = await pageOfKeys(c, query, legacy);
     if (list === null)
-      throw refused('after: there is no such key. Take the "next" of the page before.', "after");
+      throw refused(
+        'after: must be an existing key\'s id, such as the "next" of the previous page.',
+        "after",
+      );
     return c.json(list);
   };
 }
@@ -66,8 +71,8 @@ export function showKey(fleet: FleetConfig, clock: Clock) {
 export function changeKey(index: FleetIndex, clock: Clock) {
   return async function answerChange(c: Context<EdgeEnv>): Promise<Response> {
     const id = changeableId(c, index.fleet);
-    const body = taken(parseAdminBody(taken(await c.get("body")), KeyChange));
-    const change = taken(recordChange(body, index, clock()));
+    const body = unwrap(parseAdminBody(unwrap(await c.get("body")), KeyChange));
+    const change = unwrap(recordChange(body, index, clock()));
     const ends = adminEnds(change, c.var.principal, clock());
     if (ends !== null) await refuseLastAdmin(c, id, ends);
     const outcome = await keyObject(c.env, id).change(change, by(c));
@@ -78,7 +83,7 @@ export function changeKey(index: FleetIndex, clock: Clock) {
 export function rotateKey(fleet: FleetConfig) {
   return async function answerRotation(c: Context<EdgeEnv>): Promise<Response> {
     const id = changeableId(c, fleet);
-    const { graceSeconds } = taken(parseAdminBody(taken(await c.get("body")), KeyRotation));
+    const { graceSeconds } = unwrap(parseAdminBody(unwrap(await c.get("body")), KeyRotation));
     const { key, secretHash } = await newSecret(id);
     const outcome = await keyObject(c.env, id).rotate(secretHash, graceSeconds * 1000, by(c));
     return c.json({ ...viewOfOutcome(outcome), key } satisfies KeyWithSecret);
@@ -91,13 +96,13 @@ export function revokeKey(fleet: FleetConfig, clock: Clock) {
     await refuseLastAdmin(c, id, clock());
     const outcome = await keyObject(c.env, id).revoke(by(c));
     const view = viewOfOutcome(outcome);
-    c.executionCtx.waitUntil(tellBoxes(c, id));
+    c.executionCtx.waitUntil(sendRevocation(c, id));
     return c.json(view);
   };
 }
 
-/** Its calls that wait at a box are refused too; no call is admitted by this, so a failure only costs their wait. */
-async function tellBoxes(c: Context<EdgeEnv>, id: string): Promise<void> {
+/** Lets boxes refuse the key's queued calls. If it fails, those calls only wait longer: no new call is admitted anyway. */
+async function sendRevocation(c: Context<EdgeEnv>, id: string): Promise<void> {
   try {
     await fleetObject(c.env).revoke(id);
   } catch {
@@ -105,7 +110,7 @@ async function tellBoxes(c: Context<EdgeEnv>, id: string): Promise<void> {
   }
 }
 
-/** Keys that were made, oldest first; then those of the fleet file. */
+/** Created keys, oldest first; then those of the fleet file. */
 async function pageOfKeys(
   c: Context<EdgeEnv>,
   query: KeyListQuery,
@@ -116,22 +121,22 @@ async function pageOfKeys(
   const at = legacy.findIndex(({ id }) => id === after);
   if (inLegacy && at < 0) return null;
   const registry = registryObject(c.env);
-  const made = inLegacy || state === "legacy" ? NO_KEYS : await registry.list(query);
-  if (made === null || made.next !== null) return made;
+  const created = inLegacy || state === "legacy" ? NO_KEYS : await registry.list(query);
+  if (created === null || created.next !== null) return created;
   const rest = state === undefined || state === "legacy" ? legacy.slice(at + 1) : [];
-  const keys = [...made.keys, ...rest].slice(0, limit);
-  const cut = made.keys.length + rest.length > limit;
-  return { keys, next: cut ? (keys.at(-1)?.id ?? null) : null };
+  const keys = [...created.keys, ...rest].slice(0, limit);
+  const hasMore = created.keys.length + rest.length > limit;
+  return { keys, next: hasMore ? (keys.at(-1)?.id ?? null) : null };
 }
 
 const NO_KEYS: KeyList = { keys: [], next: null };
 
-/** A key that ends its own administration must leave another admin key behind; whoever ends another's has one. */
+/** A key may end its own admin rights only if another admin key stays; a caller that ends another key's has its own. */
 async function refuseLastAdmin(c: Context<EdgeEnv>, id: string, ends: number): Promise<void> {
   if (c.var.principal.keyId !== id) return;
   if (await registryObject(c.env).hasAdminKey(id, ends)) return;
   throw refused(
-    "No admin key would be left once this one ends, and it is the one you are using. Create another admin key first, one that goes on longer.",
+    "This request would end the last admin key, which is the one in use. First create another admin key that is valid longer.",
   );
 }
 
@@ -147,10 +152,10 @@ function viewOfOutcome(outcome: Outcome): KeyView {
       return missing();
     case "revoked":
       throw refused(
-        `This key was revoked on ${outcome.view.revokedAt ?? "?"}, which is final. Create a new key.`,
+        `This key was revoked on ${outcome.view.revokedAt ?? "?"} and can't be changed. Create a new key.`,
       );
     case "expired":
-      throw refused(`This key expired on ${outcome.view.expiresAt ?? "?"}. Give it a later expiresAt first.`);
+      throw refused(`This key expired on ${outcome.view.expiresAt ?? "?"}. Set a later expiresAt first.`);
   }
 }
 
@@ -172,7 +177,7 @@ function changeableId(c: Context<EdgeEnv>, fleet: FleetConfig): string {
   const id = keyId(c);
   if (!legacyKeys(fleet).some(({ keyId }) => keyId === id)) return id;
   throw refused(
-    "This key stands in the fleet file, under legacy.keys. Change or remove it there and deploy.",
+    "This key is defined in the fleet file, in legacy.keys. Change or remove it there and deploy.",
     "id",
   );
 }
@@ -180,11 +185,11 @@ function changeableId(c: Context<EdgeEnv>, fleet: FleetConfig): string {
 function missing(): never {
   throw new RefusedError({
     code: "not_found",
-    message: "There is no key of that id. GET /admin/keys lists those there are.",
+    message: "There is no key with this id. GET /admin/keys lists the keys.",
   });
 }
 
-function taken<T>(result: Result<T>): T {
+function unwrap<T>(result: Result<T>): T {
   if (!result.ok) throw new RefusedError(result.refusal);
   return result.value;
 }

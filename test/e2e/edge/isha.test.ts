@@ -151,7 +151,7 @@ describe("an operator's day", () => {
     const ran = await isha("keys show nobody0000001");
     expect(ran.code).toBe(1);
     expect(ran.err).toMatch(
-      /There is no key of that id\.[^]*\(404 not_found\)\nRequest id: req_[0-9a-f]{32}\n$/,
+      /There is no key with this id\.[^]*\(404 not_found\)\nRequest id: req_[0-9a-f]{32}\n$/,
     );
     const { key } = await clinic("curious");
     const curious = await ishaProgram(["keys", "list"], { ISHA_ADMIN_KEY: key });

@@ -1,4 +1,4 @@
-// A key's object over RPC: what it keeps, what it tells the others, and that a crash in between ends well.
+// A key's object over RPC: what it stores, what it reports to other objects, and what happens after a crash.
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
@@ -11,18 +11,18 @@ import { Ledger } from "../../../worker/usage/ledger-object.ts";
 import { stopClock } from "../support/edge.ts";
 import { record } from "../support/limiters.ts";
 
-/** Far ahead of the real clock, by which the platform rings alarms: here none rings but by the test. */
+/** Far ahead of the real clock, which triggers the platform's alarms: here only the test triggers them. */
 const NOON = Date.parse("2096-11-23T12:00:00.500Z");
 const [A, B] = ["a".repeat(64), "b".repeat(64)] as const;
 
 type Stub = DurableObjectStub<ApiKey>;
 
-let made = 0;
-const newId = (): string => `key${String((made += 1)).padStart(9, "0")}`;
+let created = 0;
+const newId = (): string => `key${String((created += 1)).padStart(9, "0")}`;
 const by = () => ({ actor: "an-admin", requestId: `req_${crypto.randomUUID()}` });
 const registry = () => registryObject(env);
 
-function ask(secretHash = A, more: Partial<KeyLeaseRequest> = {}): KeyLeaseRequest {
+function leaseRequest(secretHash = A, more: Partial<KeyLeaseRequest> = {}): KeyLeaseRequest {
   return { want: 1, waiting: 1, secretHash, builtInRecord: null, first: null, ...more };
 }
 
@@ -37,11 +37,11 @@ const limits = (more: Partial<KeyRecord["limits"]>): Partial<KeyRecord> => ({
   limits: { perSecond: 10, concurrent: null, tokensPerMonth: null, ...more },
 });
 
-/** What a key's own storage holds. */
+/** The content of a key's own storage. */
 const stored = async (key: Stub): Promise<string> =>
   runInDurableObject(key, async (_, state) => JSON.stringify([...(await state.storage.list())]));
 
-/** Replaces a method of the registry or the ledger until the test ends. RPC reaches a class's own methods alone. */
+/** Replaces a method of the registry or the ledger until the test ends; RPC calls only a class's own methods. */
 function replace<T extends object>(
   type: { readonly prototype: T },
   method: keyof T & string,
@@ -53,7 +53,7 @@ function replace<T extends object>(
   onTestFinished(() => spy.mockRestore());
 }
 
-/** What a call throws; awaited in a try, or the call's own promise counts as one that nobody handled. */
+/** The message of the error that a call throws. */
 async function failure(call: () => Promise<unknown>): Promise<string | null> {
   try {
     await call();
@@ -69,9 +69,9 @@ const listed = async (id: string) =>
 beforeEach(() => void stopClock(NOON));
 
 describe("a key's object", () => {
-  it("knows nobody without a record, and writes nothing of them", async () => {
-    const key = env.API_KEY.getByName("nobody-at-all");
-    expect(await key.lease(ask())).toEqual({ kind: "unknown" });
+  it("without a record knows no secret, and writes nothing", async () => {
+    const key = env.API_KEY.getByName("unknown-key");
+    expect(await key.lease(leaseRequest())).toEqual({ kind: "unknown" });
     expect(await key.show()).toBeNull();
     expect(await key.change({ name: "x" }, by())).toEqual({ kind: "missing" });
     expect(await key.rotate(B, 0, by())).toEqual({ kind: "missing" });
@@ -83,37 +83,39 @@ describe("a key's object", () => {
   it("stores nothing of a built-in key, and limits it to its window", async () => {
     const key = env.API_KEY.getByName("legacy_0123456789abcdef");
     const builtInRecord = record(limits({ perSecond: 3 }));
-    const answers = await Promise.all([1, 2, 3, 4, 5].map(async () => key.lease(ask(A, { builtInRecord }))));
+    const answers = await Promise.all(
+      [1, 2, 3, 4, 5].map(async () => key.lease(leaseRequest(A, { builtInRecord }))),
+    );
     const granted = answers.map((answer) => (answer.kind === "known" ? answer.lease.granted : -1));
     expect(granted.reduce((sum, one) => sum + one, 0)).toBe(3);
     expect(await stored(key)).toBe("[]");
   });
 
-  it("lets its secret in by its record, and no other", async () => {
+  it("accepts its secret with its record, and no other secret", async () => {
     const { key } = await newKey({ name: "clinic", agents: ["Alpha"] });
-    expect(await key.lease(ask())).toMatchObject({
+    expect(await key.lease(leaseRequest())).toMatchObject({
       kind: "known",
       record: { name: "clinic", agents: ["Alpha"] },
       lease: { granted: 1 },
       quotaSpent: false,
     });
-    expect(await key.lease(ask(B))).toEqual({ kind: "unknown" });
+    expect(await key.lease(leaseRequest(B))).toEqual({ kind: "unknown" });
   });
 
-  it("keeps all of it through an eviction", async () => {
+  it("keeps its record through an eviction", async () => {
     const { id, key } = await newKey({ name: "clinic" });
     await key.rotate(B, 60_000, by());
     await evictDurableObject(key);
-    for (const hash of [A, B]) expect(await key.lease(ask(hash))).toMatchObject({ kind: "known" });
+    for (const hash of [A, B]) expect(await key.lease(leaseRequest(hash))).toMatchObject({ kind: "known" });
     expect(await key.show()).toMatchObject({ id, name: "clinic", state: "active" });
   });
 
   it("reads nothing from storage for a lease", async () => {
     const { key } = await newKey();
-    await key.lease(ask());
+    await key.lease(leaseRequest());
     await runInDurableObject(key, async (object: ApiKey, state) => {
       const reads = [vi.spyOn(state.storage.kv, "get"), vi.spyOn(state.storage.sql, "exec")];
-      await object.lease(ask());
+      await object.lease(leaseRequest());
       for (const read of reads) {
         expect(read).not.toHaveBeenCalled();
         read.mockRestore();
@@ -121,69 +123,71 @@ describe("a key's object", () => {
     });
   });
 
-  it("is one limit for both of its secrets", async () => {
+  it("has one limit for both of its secrets", async () => {
     const { key } = await newKey(limits({ perSecond: 4 }));
     await key.rotate(B, 60_000, by());
     let granted = 0;
     for (let at = 0; at < 10; at += 1) {
-      const answer = await key.lease(ask(at % 2 === 0 ? A : B));
+      const answer = await key.lease(leaseRequest(at % 2 === 0 ? A : B));
       if (answer.kind === "known") granted += answer.lease.granted;
     }
     expect(granted).toBe(4);
   });
 
-  it("gives no lease past its expiry, nor past the end of an old secret", async () => {
+  it("grants no lease beyond its expiry, or beyond that of an old secret", async () => {
     const { key } = await newKey({ expiresAt: NOON + 200 });
-    expect(await key.lease(ask(A))).toMatchObject({ lease: { endsInMs: 200 } });
+    expect(await key.lease(leaseRequest(A))).toMatchObject({ lease: { endsInMs: 200 } });
     vi.setSystemTime(NOON + 200);
-    expect(await key.lease(ask())).toEqual({ kind: "expired" });
+    expect(await key.lease(leaseRequest())).toEqual({ kind: "expired" });
     const { key: other } = await newKey();
     await other.rotate(B, 100, by());
-    expect(await other.lease(ask(A))).toMatchObject({ lease: { endsInMs: 100 } });
-    expect(await other.lease(ask(B))).toMatchObject({ lease: { endsInMs: 300 } });
+    expect(await other.lease(leaseRequest(A))).toMatchObject({ lease: { endsInMs: 100 } });
+    expect(await other.lease(leaseRequest(B))).toMatchObject({ lease: { endsInMs: 300 } });
   });
 
-  it("with its month used up is known, and has tokens for what isn't a call", async () => {
+  it("with its month used up is known, and has tokens for other requests than model calls", async () => {
     const { key } = await newKey(limits({ tokensPerMonth: 100 }));
     await key.used("2096-11", 100);
-    const answer = await key.lease(ask(A, { want: 5, waiting: 5 }));
+    const answer = await key.lease(leaseRequest(A, { want: 5, waiting: 5 }));
     expect(answer).toMatchObject({ kind: "known", quotaSpent: true, lease: { granted: 5 } });
     await evictDurableObject(key);
-    expect(await key.lease(ask())).toMatchObject({ quotaSpent: true });
+    expect(await key.lease(leaseRequest())).toMatchObject({ quotaSpent: true });
     await key.change({ limits: { tokensPerMonth: 200 } }, by());
-    expect(await key.lease(ask())).toMatchObject({ quotaSpent: false, lease: { granted: 1 } });
+    expect(await key.lease(leaseRequest())).toMatchObject({ quotaSpent: false, lease: { granted: 1 } });
   });
 
-  it("takes no change once revoked, and revokes again without another entry", async () => {
+  it("can't be changed once revoked, and may be revoked again without another audit entry", async () => {
     const { id, key } = await newKey();
     const first = await key.revoke(by());
     expect(first).toMatchObject({ kind: "done", view: { state: "revoked" } });
     expect(await key.revoke(by())).toEqual(first);
     expect(await key.change({ name: "x" }, by())).toMatchObject({ kind: "revoked" });
     expect(await key.rotate(B, 0, by())).toMatchObject({ kind: "revoked" });
-    expect(await key.lease(ask())).toEqual({ kind: "unknown" });
+    expect(await key.lease(leaseRequest())).toEqual({ kind: "unknown" });
     const { entries } = await registry().audit({ target: id, limit: 10 });
     expect(entries.map(({ action }) => action)).toEqual(["key.revoke", "key.create"]);
   });
 
-  it("isn't made twice: an id that is taken stays whose it is", async () => {
+  it("is not created twice", async () => {
     const { id, key } = await newKey();
     expect(await key.create({ id, record: record(), secretHash: B }, by())).toEqual({ kind: "taken" });
-    expect(await key.lease(ask(B))).toEqual({ kind: "unknown" });
+    expect(await key.lease(leaseRequest(B))).toEqual({ kind: "unknown" });
   });
 });
 
-describe("what the registry can't be told just now", () => {
+describe("while the registry is unavailable", () => {
   const broken = (): never => {
-    throw new Error("away");
+    throw new Error("unavailable");
   };
 
-  it("of a creation ends the key, since nobody was told its secret; the list says so later", async () => {
+  it("a created key is revoked, since its secret was not returned, and is listed as revoked later", async () => {
     const id = newId();
     const key = env.API_KEY.getByName(id);
     replace(KeyRegistry, "keep", broken);
-    expect(await failure(async () => key.create({ id, record: record(), secretHash: A }, by()))).toBe("away");
-    expect(await key.lease(ask())).toEqual({ kind: "unknown" });
+    expect(await failure(async () => key.create({ id, record: record(), secretHash: A }, by()))).toBe(
+      "unavailable",
+    );
+    expect(await key.lease(leaseRequest())).toEqual({ kind: "unknown" });
     vi.restoreAllMocks();
     expect(await runDurableObjectAlarm(key)).toBe(true);
     expect(await listed(id)).toMatchObject({ state: "revoked" });
@@ -191,27 +195,27 @@ describe("what the registry can't be told just now", () => {
     expect(entries.map(({ action }) => action)).toEqual(["key.revoke", "key.create"]);
   });
 
-  it("of a creation that died in the middle ends the key too", async () => {
+  it("a key whose creation was interrupted by a crash is revoked too", async () => {
     const { id, key } = await newKey();
     await runInDurableObject(key, async (_, state) => {
-      const kept = state.storage.kv.get<{ pending: object }>("key");
+      const key = state.storage.kv.get<{ pending: object }>("key");
       state.storage.kv.put("key", {
-        ...kept,
-        pending: { ...kept?.pending, copy: true, creation: true, audit: [entryOf(id)] },
+        ...key,
+        pending: { ...key?.pending, copy: true, creation: true, audit: [entryOf(id)] },
       });
       await state.storage.setAlarm(Date.now() + 60_000);
     });
     await evictDurableObject(key);
     expect(await runDurableObjectAlarm(key)).toBe(true);
-    expect(await key.lease(ask())).toEqual({ kind: "unknown" });
+    expect(await key.lease(leaseRequest())).toEqual({ kind: "unknown" });
     expect(await listed(id)).toMatchObject({ state: "revoked" });
   });
 
-  it("of a revocation is told later; the key is revoked at once", async () => {
+  it("a key is revoked immediately, and listed as revoked later", async () => {
     const { id, key } = await newKey();
     replace(KeyRegistry, "keep", broken);
     expect(await key.revoke(by())).toMatchObject({ kind: "done", view: { state: "revoked" } });
-    expect(await key.lease(ask())).toEqual({ kind: "unknown" });
+    expect(await key.lease(leaseRequest())).toEqual({ kind: "unknown" });
     vi.restoreAllMocks();
     expect(await listed(id)).toMatchObject({ state: "active" });
     await evictDurableObject(key);
@@ -219,14 +223,14 @@ describe("what the registry can't be told just now", () => {
     expect(await listed(id)).toMatchObject({ state: "revoked" });
   });
 
-  it("of a rotation doesn't cost its caller the new secret", async () => {
+  it("a rotation still returns the new secret", async () => {
     const { key } = await newKey();
     replace(KeyRegistry, "keep", broken);
     expect(await key.rotate(B, 0, by())).toMatchObject({ kind: "done" });
-    expect(await key.lease(ask(B))).toMatchObject({ kind: "known" });
+    expect(await key.lease(leaseRequest(B))).toMatchObject({ kind: "known" });
   });
 
-  it("leaves no alarm once all has been told", async () => {
+  it("no alarm is left once everything is delivered", async () => {
     const { key } = await newKey();
     await key.change({ name: "ward" }, by());
     expect(await runInDurableObject(key, async (_, state) => state.storage.getAlarm())).toBeNull();
@@ -234,34 +238,34 @@ describe("what the registry can't be told just now", () => {
 });
 
 describe("the ledger", () => {
-  it("is told to count a key's month when it gets a limit, and to stop when it loses it or is revoked", async () => {
-    const told: string[] = [];
+  it("watches a key's month while the key has a quota and isn't revoked", async () => {
+    const calls: string[] = [];
     replace(Ledger, "watch", (id) => {
-      told.push(`watch ${id}`);
+      calls.push(`watch ${id}`);
       return { month: "2096-11", tokens: 70 };
     });
-    replace(Ledger, "unwatch", (id) => void told.push(`unwatch ${id}`));
+    replace(Ledger, "unwatch", (id) => void calls.push(`unwatch ${id}`));
     const { id, key } = await newKey();
-    expect(told).toEqual([]);
+    expect(calls).toEqual([]);
     await key.change({ limits: { tokensPerMonth: 70 } }, by());
-    expect(await key.lease(ask())).toMatchObject({ quotaSpent: true });
+    expect(await key.lease(leaseRequest())).toMatchObject({ quotaSpent: true });
     await key.change({ limits: { tokensPerMonth: null } }, by());
-    expect(await key.lease(ask())).toMatchObject({ quotaSpent: false });
+    expect(await key.lease(leaseRequest())).toMatchObject({ quotaSpent: false });
     await key.change({ limits: { tokensPerMonth: 90 } }, by());
     await key.revoke(by());
-    expect(told).toEqual([`watch ${id}`, `unwatch ${id}`, `watch ${id}`, `unwatch ${id}`]);
+    expect(calls).toEqual([`watch ${id}`, `unwatch ${id}`, `watch ${id}`, `unwatch ${id}`]);
   });
 
-  it("that can't be told is told later", async () => {
+  it("that is unavailable gets the report later", async () => {
     replace(Ledger, "watch", () => {
-      throw new Error("away");
+      throw new Error("unavailable");
     });
     const { key } = await newKey(limits({ tokensPerMonth: 50 }));
-    expect(await key.lease(ask())).toMatchObject({ kind: "known", quotaSpent: false });
+    expect(await key.lease(leaseRequest())).toMatchObject({ kind: "known", quotaSpent: false });
     vi.restoreAllMocks();
     replace(Ledger, "watch", () => ({ month: new Date().toISOString().slice(0, 7), tokens: 50 }));
     expect(await runDurableObjectAlarm(key)).toBe(true);
-    expect(await key.lease(ask())).toMatchObject({ quotaSpent: true });
+    expect(await key.lease(leaseRequest())).toMatchObject({ quotaSpent: true });
   });
 });
 
@@ -272,45 +276,48 @@ describe("the first admin key", () => {
   const forgetKeys = async () =>
     runInDurableObject(registry(), (_, { storage }) => void storage.sql.exec("DELETE FROM keys"));
 
-  it("counts until an admin key takes its place, and again within a second of the last one's end", async () => {
+  it("is valid until an admin key replaces it, and again within a second after the last one ended", async () => {
     await forgetKeys();
     const hash = newHash();
     const key = env.API_KEY.getByName(newId());
-    expect(await key.lease(ask(hash, first))).toMatchObject({ kind: "known", record: builtInRecord });
+    expect(await key.lease(leaseRequest(hash, first))).toMatchObject({
+      kind: "known",
+      record: builtInRecord,
+    });
     const id = newId();
     const admin = env.API_KEY.getByName(id);
     const creation = { id, record: record({ scopes: ["admin"] }), secretHash: A };
     await admin.create(creation, { ...by(), firstKey: hash });
-    expect(await key.lease(ask(hash, first))).toEqual({ kind: "unknown" });
+    expect(await key.lease(leaseRequest(hash, first))).toEqual({ kind: "unknown" });
     await admin.revoke(by());
     vi.setSystemTime(NOON + 1_000);
-    expect(await key.lease(ask(hash, first))).toMatchObject({ kind: "known" });
+    expect(await key.lease(leaseRequest(hash, first))).toMatchObject({ kind: "known" });
     expect(await stored(key)).toBe("[]");
   });
 
-  it("goes on where the admin key that was to take its place was never told", async () => {
+  it("stays valid if the creation of the admin key that replaces it failed", async () => {
     await newKey({ scopes: ["admin"] });
     const hash = newHash();
     const id = newId();
     const admin = env.API_KEY.getByName(id);
     const creation = { id, record: record({ scopes: ["admin"] }), secretHash: A };
     replace(KeyRegistry, "keep", () => {
-      throw new Error("away");
+      throw new Error("unavailable");
     });
     await failure(async () => admin.create(creation, { ...by(), firstKey: hash }));
     vi.restoreAllMocks();
     expect(await runDurableObjectAlarm(admin)).toBe(true);
     expect(await listed(id)).toMatchObject({ state: "revoked" });
     const key = env.API_KEY.getByName(newId());
-    expect(await key.lease(ask(hash, first))).toMatchObject({ kind: "known" });
+    expect(await key.lease(leaseRequest(hash, first))).toMatchObject({ kind: "known" });
   });
 
-  it("isn't let in where the registry can't be asked", async () => {
+  it("is refused if the registry is unavailable", async () => {
     const key = env.API_KEY.getByName(newId());
     replace(KeyRegistry, "admitFirstKey", () => {
-      throw new Error("away");
+      throw new Error("unavailable");
     });
-    expect(await failure(async () => key.lease(ask(A, first)))).toBe("away");
+    expect(await failure(async () => key.lease(leaseRequest(A, first)))).toBe("unavailable");
   });
 });
 

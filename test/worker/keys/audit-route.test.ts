@@ -1,4 +1,3 @@
-// GET /admin/audit: who did what to which key, and never a secret.
 import { describe, expect, it } from "vitest";
 import { AuditList } from "../../../shared/keys.ts";
 import { captureLog, edgeOf } from "../support/edge.ts";
@@ -6,7 +5,7 @@ import { fleetOf } from "../support/fleets.ts";
 import { KEYS, newKey } from "../support/keys.ts";
 
 describe("the audit", () => {
-  it("tells of a key's life, the newest first: who, what, and the request's id", async () => {
+  it("lists the actions on a key, newest first, with the actor and the request id", async () => {
     captureLog();
     const edge = edgeOf(fleetOf());
     const admin = { key: "dev-admin" };
@@ -33,7 +32,7 @@ describe("the audit", () => {
     for (const entry of entries) expect(entry).toMatchObject({ actor: "dev-admin", target: id });
   });
 
-  it("comes in pages", async () => {
+  it("has pages", async () => {
     captureLog();
     const edge = edgeOf(fleetOf());
     const { id } = await newKey(edge);

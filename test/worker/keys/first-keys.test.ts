@@ -1,4 +1,3 @@
-// Which first admin keys count: what the registry keeps of them, durable and bounded.
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
@@ -12,14 +11,14 @@ const [X, Y] = [hashOf("a"), hashOf("b")] as const;
 
 type Registry = DurableObjectStub<KeyRegistry>;
 
-/** A registry of the test's own. */
+/** A registry for one test only. */
 const newRegistry = (): Registry => env.KEY_REGISTRY.getByName(crypto.randomUUID());
 
-let asked = 0;
+let requests = 0;
 const use = async (registry: Registry, hash: string) =>
-  registry.admitFirstKey(hash, { keyId: `key-${hash.slice(0, 1)}`, requestId: `req_${(asked += 1)}` });
+  registry.admitFirstKey(hash, { keyId: `key-${hash.slice(0, 1)}`, requestId: `req_${(requests += 1)}` });
 
-/** An admin key that is made, changed or revoked. */
+/** Stores an admin key that was created, changed or revoked. */
 async function keepAdmin(
   registry: Registry,
   more: { superseded?: string; version?: number; revoked?: true } = {},
@@ -36,12 +35,12 @@ const uses = async (registry: Registry): Promise<string[]> => {
 };
 
 describe("a first admin key", () => {
-  it("counts in a deployment without admin keys, however often it is asked", async () => {
+  it("is valid in a deployment without admin keys", async () => {
     const registry = newRegistry();
     expect([await use(registry, X), await use(registry, X)]).toEqual([true, true]);
   });
 
-  it("is dead once an admin key took its place, through evictions, whether it was ever used or not", async () => {
+  it("is refused once an admin key replaced it, also after an eviction, whether it was used or not", async () => {
     for (const isUsed of [true, false]) {
       const registry = newRegistry();
       if (isUsed) await use(registry, X);
@@ -51,7 +50,7 @@ describe("a first admin key", () => {
     }
   });
 
-  it("that was set anew counts beside admin keys, and lives through their changes", async () => {
+  it("that is new is valid next to admin keys, also after their changes", async () => {
     const registry = newRegistry();
     await keepAdmin(registry, { superseded: X });
     expect(await use(registry, Y)).toBe(true);
@@ -59,7 +58,7 @@ describe("a first admin key", () => {
     expect([await use(registry, Y), await use(registry, X)]).toEqual([true, false]);
   });
 
-  it("that is dead counts while no admin key is left, and no longer", async () => {
+  it("that was replaced is valid only while no admin key is left", async () => {
     const registry = newRegistry();
     await keepAdmin(registry, { superseded: X });
     await keepAdmin(registry, { version: 2, revoked: true });
@@ -73,7 +72,7 @@ describe("a first admin key", () => {
 const NEVER = { createdAt: NOW, revokedAt: null, oldSecretUntil: null };
 
 describe("its use", () => {
-  it("is in the audit once, and once more each time it has come back", async () => {
+  it("is audited once, and once more each time it became valid again", async () => {
     const registry = newRegistry();
     for (let times = 0; times < 3; times += 1) await use(registry, X);
     expect(await uses(registry)).toEqual(["key-a"]);
@@ -86,8 +85,8 @@ describe("its use", () => {
   });
 });
 
-describe("what is kept of them", () => {
-  it("is the last hundred", async () => {
+describe("the stored hashes", () => {
+  it("are the last hundred", async () => {
     const registry = newRegistry();
     const many = Array.from({ length: 120 }, (_, at) => at.toString(16).padStart(64, "0"));
     for (const hash of many) await keepAdmin(registry, { superseded: hash });

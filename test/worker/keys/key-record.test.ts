@@ -1,18 +1,18 @@
-// One key's life as a pure core: who is let in, until when, and what each step leaves behind.
+// The pure core of a key: which secrets are valid, until when, and what each change leaves pending.
 import { describe, expect, it } from "vitest";
 import type { LeaseGrant } from "../../../worker/limits/lease-request.ts";
 import type { KeyRecord } from "../../../shared/principal.ts";
 import {
+  builtInVerdict,
   changedKey,
   createdKey,
+  deliveredKey,
   identify,
-  identifyVerdict,
   leaseUntil,
-  monthOf,
-  owesAnything,
+  fromStorage,
+  hasPending,
   revokedKey,
   rotatedKey,
-  settledKey,
   usedKey,
   viewOf,
   type StoredKey,
@@ -43,8 +43,8 @@ const limited = (tokensPerMonth: number): Partial<KeyRecord> => ({
   limits: { perSecond: 10, concurrent: null, tokensPerMonth },
 });
 
-describe("who shows a secret", () => {
-  it("is known by it, and by nothing like it", () => {
+describe("a secret", () => {
+  it("identifies its key; a similar one doesn't", () => {
     const key = keyOf();
     expect(identify(key, A, NOW)).toEqual({ kind: "known", record: RECORD, quotaSpent: false, until: null });
     for (const wrong of [
@@ -60,19 +60,19 @@ describe("who shows a secret", () => {
       expect(identify(key, wrong, NOW), wrong).toEqual({ kind: "unknown" });
   });
 
-  it("is unknown where there is no key", () => {
+  it("is unknown if there is no key", () => {
     expect(identify(null, A, NOW)).toEqual({ kind: "unknown" });
   });
 
-  it("learns that the key expired, to the millisecond; who shows another secret doesn't", () => {
+  it("reveals that its key expired, to the millisecond; a wrong secret doesn't", () => {
     const key = keyOf({ expiresAt: NOW + 10 });
     expect(identify(key, A, NOW + 9)).toMatchObject({ kind: "known", until: NOW + 10 });
     expect(identify(key, A, NOW + 10)).toEqual({ kind: "expired" });
     expect(identify(key, B, NOW + 10)).toEqual({ kind: "unknown" });
-    expect(identifyVerdict({ ...RECORD, expiresAt: NOW }, NOW)).toEqual({ kind: "expired" });
+    expect(builtInVerdict({ ...RECORD, expiresAt: NOW }, NOW)).toEqual({ kind: "expired" });
   });
 
-  it("isn't told a revoked key from one that never was, expired or not", () => {
+  it("of a revoked key is unknown, whether it has expired or not", () => {
     const revoked = revokedKey(keyOf({ expiresAt: NOW + 10 }), BY, NOW + 1);
     for (const at of [NOW + 1, NOW + 10]) expect(identify(revoked, A, at)).toEqual({ kind: "unknown" });
     expect(JSON.stringify(revoked)).not.toContain(A);
@@ -93,7 +93,7 @@ describe("rotation", () => {
   const rotate = (key: StoredKey, secretHash: string, graceMs: number, at: number): StoredKey =>
     rotatedKey(key, { secretHash, graceMs }, BY, at);
 
-  it("lets both secrets in during the grace, the old one to its last millisecond", () => {
+  it("keeps both secrets valid during the grace period, to its last millisecond", () => {
     const key = rotate(keyOf(), B, 1_000, NOW);
     expect(identify(key, B, NOW)).toMatchObject({ kind: "known", until: null });
     expect(identify(key, A, NOW + 999)).toMatchObject({ kind: "known", until: NOW + 1_000 });
@@ -103,13 +103,13 @@ describe("rotation", () => {
     expect(viewOf(key, NOW + 1_000).oldSecretUntil).toBeNull();
   });
 
-  it("with no grace ends the old secret at once", () => {
+  it("without a grace period ends the old secret immediately", () => {
     const key = rotate(keyOf(), B, 0, NOW);
     expect(identify(key, A, NOW)).toEqual({ kind: "unknown" });
     expect(viewOf(key, NOW).oldSecretUntil).toBeNull();
   });
 
-  it("once more within the grace ends the oldest secret", () => {
+  it("within the grace period ends the oldest secret", () => {
     const key = rotate(rotate(keyOf(), B, 1_000, NOW), C, 1_000, NOW + 1);
     expect(key.secrets).toHaveLength(2);
     expect(identify(key, A, NOW + 2)).toEqual({ kind: "unknown" });
@@ -118,7 +118,7 @@ describe("rotation", () => {
 });
 
 describe("a change", () => {
-  it("merges, and tells the audit what was and what is, field by field", () => {
+  it("is merged, and audited with the old and the new value of each field", () => {
     const key = changedKey(
       keyOf(),
       { name: "ward", limits: { concurrent: 4 }, agents: null, expiresAt: NOW + 1_000 },
@@ -147,18 +147,18 @@ describe("a change", () => {
     });
   });
 
-  it("that changes nothing is none", () => {
+  it("that changes nothing is ignored", () => {
     const key = keyOf();
     expect(changedKey(key, { name: "clinic", limits: { perSecond: 10 } }, BY, NOW)).toBe(key);
   });
 
-  it("of the month's limit is pending to the ledger, another isn't", () => {
-    const key = settledAll(keyOf());
+  it("of the monthly quota is pending for the ledger, others aren't", () => {
+    const key = withoutPending(keyOf());
     expect(changedKey(key, { name: "x" }, BY, NOW).pending.ledger).toBe(false);
-    const counted = changedKey(key, { limits: { tokensPerMonth: 5 } }, BY, NOW);
-    expect(counted.pending.ledger).toBe(true);
-    const told = usedKey(settledAll(counted), { month: "2026-11", tokens: 9 });
-    const freed = changedKey(told, { limits: { tokensPerMonth: null } }, BY, NOW);
+    const watched = changedKey(key, { limits: { tokensPerMonth: 5 } }, BY, NOW);
+    expect(watched.pending.ledger).toBe(true);
+    const used = usedKey(withoutPending(watched), { month: "2026-11", tokens: 9 });
+    const freed = changedKey(used, { limits: { tokensPerMonth: null } }, BY, NOW);
     expect(freed).toMatchObject({ month: null, pending: { ledger: true } });
   });
 });
@@ -166,21 +166,20 @@ describe("a change", () => {
 describe("the month's tokens", () => {
   const used = (key: StoredKey, month: string, tokens: number): StoredKey => usedKey(key, { month, tokens });
   const spent = (key: StoredKey, at: number): unknown => {
-    const who = identify(key, A, at);
-    return who.kind === "known" && who.quotaSpent;
+    const verdict = identify(key, A, at);
+    return verdict.kind === "known" && verdict.quotaSpent;
   };
 
-  it("refuse from the total on that reaches the limit, until the month ends in UTC", () => {
+  it("use up the quota when they reach it, until the month ends in UTC", () => {
     const key = used(keyOf(limited(100)), "2026-11", 99);
     expect(spent(key, NOW)).toBe(false);
     const full = used(key, "2026-11", 100);
     expect(spent(full, NOW)).toBe(true);
     expect(spent(full, Date.parse("2026-11-30T23:59:59.999Z"))).toBe(true);
     expect(spent(full, Date.parse("2026-12-01T00:00:00.000Z"))).toBe(false);
-    expect(monthOf(Date.parse("2027-01-01T00:30:00+01:00"))).toBe("2026-12");
   });
 
-  it("never go back: a word of the ledger that comes late or of an older month is left", () => {
+  it("never decrease: a late report, or one for an older month, is ignored", () => {
     const key = used(keyOf(limited(100)), "2026-11", 80);
     for (const [month, tokens] of [
       ["2026-11", 79],
@@ -191,7 +190,7 @@ describe("the month's tokens", () => {
     expect(used(key, "2026-12", 1).month).toEqual({ month: "2026-12", tokens: 1 });
   });
 
-  it("are nobody's business where the key has no such limit, or is revoked", () => {
+  it("are ignored if the key has no quota, or is revoked", () => {
     const free = keyOf();
     expect(used(free, "2026-11", 5)).toBe(free);
     const gone = revokedKey(keyOf(limited(5)), BY, NOW);
@@ -199,8 +198,8 @@ describe("the month's tokens", () => {
   });
 });
 
-describe("what others are pending", () => {
-  it("is a creation, then nothing once it has arrived", () => {
+describe("the pending reports", () => {
+  it("are the creation, and none once it is delivered", () => {
     const key = keyOf();
     expect(key.pending).toMatchObject({
       copy: true,
@@ -208,20 +207,20 @@ describe("what others are pending", () => {
       ledger: false,
       audit: [{ action: "key.create" }],
     });
-    expect(owesAnything(settledKey(key, key))).toBe(false);
+    expect(hasPending(deliveredKey(key, key))).toBe(false);
   });
 
-  it("outlives an answer to something older", () => {
+  it("stay after the delivery of an older version", () => {
     const key = keyOf();
     const later = changedKey(key, { name: "ward" }, { ...BY, requestId: "req_2" }, NOW);
-    expect(settledKey(later, key).pending).toMatchObject({
+    expect(deliveredKey(later, key).pending).toMatchObject({
       copy: true,
       creation: false,
       audit: [{ requestId: "req_2" }],
     });
   });
 
-  it("is bounded", () => {
+  it("are bounded", () => {
     let key = keyOf();
     for (let at = 0; at < 500; at += 1)
       key = changedKey(key, { name: `n${at}` }, { ...BY, requestId: `req_${at}` }, NOW);
@@ -229,44 +228,50 @@ describe("what others are pending", () => {
   });
 });
 
-describe("the first admin key's place", () => {
+describe("the first admin key", () => {
   const [FIRST, ADMIN] = ["f".repeat(64), { scopes: ["infer", "admin"] } satisfies Partial<KeyRecord>];
   const by = { ...BY, firstKey: FIRST };
-  const made = (more: Partial<KeyRecord>): StoredKey =>
+  const created = (more: Partial<KeyRecord>): StoredKey =>
     createdKey({ id: "Ab3dEf6hIj9k", record: { ...RECORD, ...more }, secretHash: A }, by, NOW);
-  const settled = (key: StoredKey): StoredKey => settledKey(key, key);
-  const taken = (key: StoredKey): boolean => key.pending.superseded === FIRST;
+  const delivered = (key: StoredKey): StoredKey => deliveredKey(key, key);
+  const isReplaced = (key: StoredKey): boolean => key.pending.superseded === FIRST;
 
-  it("is taken by a key that becomes an admin key: made as one, given the scope, or more time", () => {
-    expect(taken(made(ADMIN))).toBe(true);
-    expect(taken(changedKey(settled(made({})), ADMIN, by, NOW))).toBe(true);
-    const expired = settled(made({ ...ADMIN, expiresAt: NOW + 10 }));
-    expect(taken(changedKey(expired, { expiresAt: null }, by, NOW + 10))).toBe(true);
+  it("is replaced by a key that becomes an admin key: at its creation, by its scope, or by a later expiry", () => {
+    expect(isReplaced(created(ADMIN))).toBe(true);
+    expect(isReplaced(changedKey(delivered(created({})), ADMIN, by, NOW))).toBe(true);
+    const expired = delivered(created({ ...ADMIN, expiresAt: NOW + 10 }));
+    expect(isReplaced(changedKey(expired, { expiresAt: null }, by, NOW + 10))).toBe(true);
   });
 
-  it("is left by a plain key, by other changes of an admin key, and where there is no such key", () => {
-    expect(taken(made({}))).toBe(false);
-    const admin = settled(made(ADMIN));
-    expect(taken(admin)).toBe(false);
-    expect(taken(changedKey(admin, { name: "ops" }, by, NOW))).toBe(false);
+  it("is not replaced by a plain key or by other changes of an admin key", () => {
+    expect(isReplaced(created({}))).toBe(false);
+    const admin = delivered(created(ADMIN));
+    expect(isReplaced(admin)).toBe(false);
+    expect(isReplaced(changedKey(admin, { name: "ops" }, by, NOW))).toBe(false);
     expect(
-      changedKey(settled(made({})), ADMIN, { ...BY, firstKey: null }, NOW).pending.superseded,
+      changedKey(delivered(created({})), ADMIN, { ...BY, firstKey: null }, NOW).pending.superseded,
     ).toBeNull();
   });
 
-  it("is told until it has arrived, and given back by a key that ended before", () => {
-    expect(taken(changedKey(made(ADMIN), { name: "ops" }, BY, NOW))).toBe(true);
-    expect(taken(revokedKey(made(ADMIN), BY, NOW))).toBe(false);
+  it("stays pending until it is delivered, and stays valid if the new key was revoked before", () => {
+    expect(isReplaced(changedKey(created(ADMIN), { name: "ops" }, BY, NOW))).toBe(true);
+    expect(isReplaced(revokedKey(created(ADMIN), BY, NOW))).toBe(false);
   });
 });
 
-const settledAll = (key: StoredKey): StoredKey => {
-  const settled = settledKey(key, key);
-  return { ...settled, pending: { ...settled.pending, ledger: false } };
+const withoutPending = (key: StoredKey): StoredKey => {
+  const delivered = deliveredKey(key, key);
+  return { ...delivered, pending: { ...delivered.pending, ledger: false } };
 };
 
-describe("any life", () => {
-  it("never has more than two secrets, never comes back from revocation, and its view never tells a hash", () => {
+it("a key that an earlier version stored has its pending reports under another name", () => {
+  const { pending, ...rest } = keyOf();
+  expect(fromStorage({ ...rest, owed: pending } as unknown as StoredKey)).toEqual(keyOf());
+  expect(fromStorage(keyOf())).toEqual(keyOf());
+});
+
+describe("any sequence of changes", () => {
+  it("leaves at most two secrets, never undoes a revocation, and never shows a hash", () => {
     for (let seed = 1; seed <= 200; seed += 1) {
       const random = seeded(seed);
       let key = keyOf();

@@ -1,4 +1,4 @@
-// The registry over RPC: copies of keys that come late, twice or in no order, lists in pages, and a bounded audit.
+// The registry over RPC: copies of keys that arrive late, twice or out of order, lists in pages, and a bounded audit.
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
@@ -11,7 +11,7 @@ import { record } from "../support/limiters.ts";
 
 const NOON = Date.parse("2026-11-23T12:00:00Z");
 
-/** A registry of the test's own. */
+/** A registry for one test only. */
 const newRegistry = (): DurableObjectStub<KeyRegistry> => env.KEY_REGISTRY.getByName(crypto.randomUUID());
 
 const viewOf = (id: string, more: Parameters<typeof record>[0] = {}): KeyView =>
@@ -30,7 +30,7 @@ const ids = (list: { readonly keys: readonly { readonly id: string }[] } | null)
   list?.keys.map(({ id }) => id);
 
 describe("a copy of a key", () => {
-  it("is listed in the order of creation, as it is now", async () => {
+  it("is listed in the order of creation, with its current state", async () => {
     const clock = stopClock(NOON);
     const registry = newRegistry();
     for (const id of ["zeta", "alpha"])
@@ -46,7 +46,7 @@ describe("a copy of a key", () => {
     expect((await registry.list({ limit: 10 }))?.keys[0]).toMatchObject({ id: "zeta", state: "expired" });
   });
 
-  it("that is older and comes late is left; the same again changes nothing", async () => {
+  it("that is older is ignored; the same copy again changes nothing", async () => {
     const registry = newRegistry();
     await registry.keep({ view: viewOf("key", { name: "new" }), version: 3 }, []);
     await registry.keep({ view: viewOf("key", { name: "old" }), version: 2 }, []);
@@ -54,7 +54,7 @@ describe("a copy of a key", () => {
     expect((await registry.list({ limit: 10 }))?.keys.map(({ name }) => name)).toEqual(["new"]);
   });
 
-  it("outlives the object's eviction", async () => {
+  it("is kept through the object's eviction", async () => {
     const registry = newRegistry();
     await registry.keep({ view: viewOf("key"), version: 1 }, [entryOf("key", "req_1")]);
     await evictDurableObject(registry);
@@ -62,7 +62,7 @@ describe("a copy of a key", () => {
     expect((await registry.audit({ limit: 10 })).entries).toHaveLength(1);
   });
 
-  it("of a deployment that is full takes the place of the key that was revoked first, or is refused", async () => {
+  it("of a new key replaces the key that was revoked first if the index is full, or is refused", async () => {
     const registry = newRegistry();
     const revoked = { ...viewOf("gone"), state: "revoked" as const, revokedAt: "2026-01-01T00:00:00.000Z" };
     await registry.keep({ view: revoked, version: 2 }, []);
@@ -93,7 +93,7 @@ describe("a list", () => {
     return registry;
   }
 
-  it.each([1, 2, 7, 8])("shows each key once over its pages of %i, and says where it ends", async (limit) => {
+  it.each([1, 2, 7, 8])("has each key once over its pages of %i", async (limit) => {
     const registry = await filled(8);
     const seen: string[] = [];
     let pages = 0;
@@ -111,20 +111,20 @@ describe("a list", () => {
     ["active", 0],
     ["expired", 1],
     ["revoked", 2],
-  ] as const)("of keys in the state %s has those alone", async (state, rest) => {
+  ] as const)("of keys in the state %s has only those", async (state, rest) => {
     stopClock(NOON + 1);
     const list = await (await filled(9)).list({ state, limit: 10 });
     expect(ids(list)).toEqual([rest, rest + 3, rest + 6].map((at) => `key-${at}`));
     expect(list?.keys.every((key) => key.state === state)).toBe(true);
   });
 
-  it("after a key that there isn't is none", async () => {
+  it("after an unknown key is null", async () => {
     expect(await newRegistry().list({ after: "nothing", limit: 5 })).toBeNull();
   });
 });
 
 describe("an admin key", () => {
-  it("is one that is neither revoked nor expired, and may be left out of the question", async () => {
+  it("is one that is neither revoked nor expired", async () => {
     const clock = stopClock(NOON);
     const registry = newRegistry();
     expect(await registry.hasAdminKey()).toBe(false);
@@ -146,7 +146,7 @@ describe("an admin key", () => {
 });
 
 describe("the audit", () => {
-  it("has each entry once, however often it is told, the newest first", async () => {
+  it("has each entry once, newest first, however often it is sent", async () => {
     const registry = newRegistry();
     const [one, two] = [entryOf("a-key", "req_1"), entryOf("b-key", "req_2")];
     await registry.keep({ view: viewOf("a-key"), version: 1 }, [one]);
@@ -155,7 +155,7 @@ describe("the audit", () => {
     expect((await registry.audit({ target: "a-key", limit: 10 })).entries).toEqual([one]);
   });
 
-  it("goes on where the page before ended", async () => {
+  it("continues after the previous page", async () => {
     const registry = newRegistry();
     const entries = Array.from({ length: 5 }, (_, at) => entryOf("a-key", `req_${at}`));
     await registry.keep({ view: viewOf("a-key"), version: 1 }, entries);
@@ -166,7 +166,7 @@ describe("the audit", () => {
     expect(rest.next).toBeNull();
   });
 
-  it("keeps the newest and drops what is older", async () => {
+  it("keeps the newest entries", async () => {
     const registry = newRegistry();
     await runInDurableObject(registry, (_, { storage }) => {
       storage.sql.exec(

@@ -1,4 +1,4 @@
-// /admin/keys as operators meet it: a key's life, who may do what, and the lists.
+// /admin/keys over the whole edge: the life of a key, permissions, and the lists.
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { apiKeyId } from "../../../shared/api-key.ts";
 import { KeyList, KeyView, KeyWithSecret, type AuditList } from "../../../shared/keys.ts";
@@ -18,7 +18,7 @@ import { healthAnswer, fakeFetch } from "../support/origin.ts";
 
 const MODELS = "/v1/models";
 
-/** A deployment of a test's own, asked as its administrator. */
+/** A deployment for one test, with requests of its administrator. */
 function deployment(fleet = fleetOf()): {
   edge: Edge;
   admin: (path: string, init?: TestRequest) => Promise<Response>;
@@ -38,7 +38,7 @@ beforeEach(async () => {
 });
 
 describe("a new key", () => {
-  it("is told once, works at once, and is never shown again", async () => {
+  it("is returned once, works at once, and is never returned again", async () => {
     const { edge, admin } = deployment();
     const answer = await admin(KEYS, { body: { name: "clinic" } });
     expect(answer.status).toBe(201);
@@ -51,7 +51,7 @@ describe("a new key", () => {
       expect(await (await admin(path)).text(), path).not.toContain(secret);
   });
 
-  it("that says no more than its name has the plain limits", async () => {
+  it("with only a name has the default limits", async () => {
     const { edge } = deployment(fleetOf({ limits: { perAddressPerSecond: 1000, perKeyPerSecond: 977 } }));
     expect(await newKey(edge, { name: "  clinic " })).toMatchObject({
       name: "clinic",
@@ -68,13 +68,13 @@ describe("a new key", () => {
     });
   });
 
-  it("takes agent types in any case, each once, and the default's", async () => {
+  it("accepts agent types in any letter case, each once, and Default", async () => {
     const { edge } = deployment();
     const made = await newKey(edge, { agents: ["alpha", "ALPHA", "default"] });
     expect(made.agents).toEqual(["Alpha", "Default"]);
   });
 
-  it("may expire on a day, or at a moment of any zone", async () => {
+  it("may expire on a day, or at a time in any zone", async () => {
     const { edge } = deployment();
     expect((await newKey(edge, { expiresAt: "2100-01-02" })).expiresAt).toBe("2100-01-02T00:00:00.000Z");
     expect((await newKey(edge, { expiresAt: "2100-01-02T01:00:00+02:00" })).expiresAt).toBe(
@@ -82,7 +82,7 @@ describe("a new key", () => {
     );
   });
 
-  it("may use its agent types and no others, until it is changed", async () => {
+  it("may use only its agent types, until it is changed", async () => {
     const { edge, admin } = deployment();
     const { id, key } = await newKey(edge, { agents: ["Alpha"] });
     const seen = async (isolate: Edge): Promise<number> => statusOf(isolate(`${MODELS}/Beta`, { key }));
@@ -91,7 +91,7 @@ describe("a new key", () => {
     expect(await seen(edgeOf(fleetOf()))).toBe(200);
   });
 
-  it("expires to the millisecond, as an expired key and not as an unknown one", async () => {
+  it("expires to the millisecond, and is refused as an expired key", async () => {
     const clock = stopClock(Date.parse("2026-11-23T12:00:00.100Z"));
     const { edge } = deployment();
     const { key } = await newKey(edge, { expiresAt: "2026-11-23T12:00:00.500Z" });
@@ -104,7 +104,7 @@ describe("a new key", () => {
 });
 
 describe("a change", () => {
-  it("merges into what there is", async () => {
+  it("is merged into the record", async () => {
     const { edge, admin } = deployment();
     const made = await newKey(edge, { agents: ["Alpha"], limits: { perSecond: 5, concurrent: 2 } });
     const change = { limits: { perSecond: 9 }, priority: "low" };
@@ -118,7 +118,7 @@ describe("a change", () => {
     });
   });
 
-  it("can bring back an expired key, and is none where nothing differs", async () => {
+  it("can reactivate an expired key, and is ignored if nothing differs", async () => {
     const clock = stopClock(Date.parse("2026-11-23T12:00:00Z"));
     const { edge, admin } = deployment();
     const { id } = await newKey(edge, { expiresAt: "2026-11-23T12:00:01Z" });
@@ -138,7 +138,7 @@ describe("a change", () => {
 });
 
 describe("rotation", () => {
-  it("tells a second secret that works beside the first until the grace is over", async () => {
+  it("returns a second secret; the first one is valid until the grace period ends", async () => {
     const clock = stopClock(Date.parse("2026-11-23T12:00:00Z"));
     const { edge, admin } = deployment();
     const made = await newKey(edge);
@@ -152,7 +152,7 @@ describe("rotation", () => {
     expect(await statusOf(edge(MODELS, { key: rotated.key }))).toBe(200);
   });
 
-  it("with no body gives a day", async () => {
+  it("without a body has a grace period of a day", async () => {
     stopClock(Date.parse("2026-11-23T12:00:00Z"));
     const { edge, admin } = deployment();
     const { id } = await newKey(edge);
@@ -160,7 +160,7 @@ describe("rotation", () => {
     expect(await answer.json()).toMatchObject({ oldSecretUntil: "2026-11-24T12:00:00.000Z" });
   });
 
-  it("with no grace ends the old secret for every isolate within a second", async () => {
+  it("without a grace period ends the old secret in every isolate within a second", async () => {
     const clock = stopClock(Date.parse("2026-11-23T12:00:00Z"));
     const { edge, admin } = deployment();
     const { id, key } = await newKey(edge);
@@ -173,7 +173,7 @@ describe("rotation", () => {
 });
 
 describe("revocation", () => {
-  it("is final, says so, and looks to the key's holder as if it had never been", async () => {
+  it("is final, and the key is refused like an unknown one", async () => {
     const { edge, admin } = deployment();
     const { id, key } = await newKey(edge);
     const path = `${KEYS}/${id}`;
@@ -195,16 +195,16 @@ describe("revocation", () => {
     }
   });
 
-  it("is told to the boxes; what stands in the way of that is logged by its code alone", async () => {
+  it("is sent to the boxes; a failure is logged with its code only", async () => {
     const { edge, admin } = deployment();
     const { id } = await newKey(edge);
-    const told = vi.spyOn(Fleet.prototype, "revoke").mockImplementation(() => {
+    const sent = vi.spyOn(Fleet.prototype, "revoke").mockImplementation(() => {
       throw new Error("words of the link");
     });
     const log = captureLog();
     expect((await admin(`${KEYS}/${id}`, { method: "DELETE" })).status).toBe(200);
     await edge.settled();
-    expect(told).toHaveBeenCalledWith(id);
+    expect(sent).toHaveBeenCalledWith(id);
     expect(log.filter((line) => line.includes('"trouble"')).join()).toContain(
       `revocation_not_sent","key":"${id}"`,
     );
@@ -212,39 +212,39 @@ describe("revocation", () => {
   });
 });
 
-describe("who may", () => {
+describe("permission to", () => {
   it.each<[string, string, TestRequest]>([
     ["list", KEYS, {}],
     ["see", `${KEYS}/Ab3dEf6hIj9k`, {}],
-    ["make", KEYS, { body: { name: "x" } }],
+    ["create", KEYS, { body: { name: "x" } }],
     ["change", `${KEYS}/Ab3dEf6hIj9k`, { method: "PATCH", body: { name: "x" } }],
     ["revoke", `${KEYS}/Ab3dEf6hIj9k`, { method: "DELETE" }],
     ["rotate", `${KEYS}/Ab3dEf6hIj9k/rotate`, { method: "POST" }],
     ["read the audit", "/admin/audit", {}],
-  ])("%s: an admin key, no other and no page of another site", async (_, path, init) => {
+  ])("%s is only for admin keys, and not for pages of other sites", async (_, path, init) => {
     const { edge } = deployment();
     expect(await statusOf(edge(path, { ...init, key: null }))).toBe(401);
     const plain = await edge(path, { ...init, key: "dev-key", headers: { origin: "https://a.example" } });
     expect(plain.status).toBe(403);
     expect(await errorOf(plain)).toMatchObject({ code: "scope_missing" });
     expect(plain.headers.get("access-control-allow-origin")).toBeNull();
-    const asked = await edge(path, {
+    const preflight = await edge(path, {
       method: "OPTIONS",
       key: null,
       headers: { origin: "https://a.example" },
     });
-    expect(asked.status).toBe(405);
-    expect(asked.headers.get("access-control-allow-origin")).toBeNull();
+    expect(preflight.status).toBe(405);
+    expect(preflight.headers.get("access-control-allow-origin")).toBeNull();
   });
 
-  it("do it with a key that was made so", async () => {
+  it("use the admin API comes with the admin scope", async () => {
     const { edge } = deployment();
     const { key } = await newKey(edge, { scopes: ["admin"] });
     expect(await statusOf(edge(KEYS, { key }))).toBe(200);
     expect(await statusOf(edge(MODELS, { key }))).toBe(403);
   });
 
-  it("not end the last admin key with that key itself: not revoke it, narrow it, nor let it expire sooner", async () => {
+  it("end the last admin key is refused to that key itself: to revoke it, to narrow it, or to let it expire sooner", async () => {
     const { edge } = deployment();
     const { id, key } = await newKey(edge, { scopes: ["infer", "admin"] });
     const attempts: TestRequest[] = [
@@ -255,7 +255,7 @@ describe("who may", () => {
     for (const init of attempts) {
       const answer = await edge(`${KEYS}/${id}`, init);
       expect(answer.status).toBe(400);
-      expect((await errorOf(answer)).message).toContain("Create another admin key first");
+      expect((await errorOf(answer)).message).toContain("First create another admin key");
     }
     const other = await newKey(edge, { scopes: ["admin"] });
     expect(await statusOf(edge(`${KEYS}/${id}`, { method: "DELETE", key }))).toBe(200);
@@ -263,7 +263,7 @@ describe("who may", () => {
     expect(await statusOf(edge(`${KEYS}/${other.id}`, { method: "DELETE", key: "dev-admin" }))).toBe(200);
   });
 
-  it("give the last admin key a later date with that key, and a sooner one where another lasts as long", async () => {
+  it("change the expiry of the last admin key needs another one that lasts as long, unless the date is later", async () => {
     const { edge } = deployment();
     const { id, key } = await newKey(edge, { scopes: ["admin"], expiresAt: "2999-01-01" });
     const until = (expiresAt: string | null) =>
@@ -278,7 +278,7 @@ describe("who may", () => {
 });
 
 describe("the list", () => {
-  it("has the keys that were made, then those of the fleet file, over pages of any size", async () => {
+  it("has the created keys, then those of the fleet file, over pages of any size", async () => {
     const old = [await newLegacyKey(["Alpha"]), await newLegacyKey()];
     const fleet = fleetOf({ legacy: { keys: old.map(({ line }) => line), anonymous: null } });
     const { edge, admin } = deployment(fleet);
@@ -314,7 +314,7 @@ describe("the list", () => {
     expect(await idsOf("legacy")).toEqual([`legacy_${old.line.sha256.slice(0, 16)}`]);
   });
 
-  it("tells of a key of the fleet file what it may, and that only the file changes it", async () => {
+  it("includes keys of the fleet file, which only the file can change", async () => {
     const old = await newLegacyKey(["Alpha"]);
     const { edge, admin } = deployment(fleetOf({ legacy: { keys: [old.line], anonymous: null } }));
     const path = `${KEYS}/legacy_${old.line.sha256.slice(0, 16)}`;

@@ -1,4 +1,4 @@
-// Keys of a test's own, made as an operator makes them: over the admin API.
+// Keys for tests, created over the admin API.
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { formatApiKey } from "../../../shared/api-key.ts";
@@ -9,18 +9,18 @@ import type { Edge } from "./edge.ts";
 
 export const KEYS = "/admin/keys";
 
-/** A key made with the development admin key, and its text. */
+/** Creates a key with the development admin key. */
 export async function newKey(
   edge: Edge,
   body: Readonly<Record<string, unknown>> = {},
 ): Promise<KeyWithSecret> {
   const answer = await edge(KEYS, { key: "dev-admin", body: { name: "app", ...body } });
-  if (answer.status !== 201) throw new Error(`no key was made: ${await answer.text()}`);
+  if (answer.status !== 201) throw new Error(`no key was created: ${await answer.text()}`);
   return answer.json<KeyWithSecret>();
 }
 
-/** A key of our form that nobody made, and its hash: a deployment's first admin key. */
-export async function unmadeKey(): Promise<{
+/** A first admin key of a deployment, with its hash. */
+export async function firstKey(): Promise<{
   readonly id: string;
   readonly key: string;
   readonly sha256: string;
@@ -30,7 +30,7 @@ export async function unmadeKey(): Promise<{
   return { id, key, sha256: await sha256Hex(key) };
 }
 
-/** Empties the deployment's registry, for tests in which no admin key may be left. */
+/** Empties the deployment's registry, for tests without an admin key. */
 export async function forgetAllKeys(): Promise<void> {
   await runInDurableObject(registryObject(env), (_, { storage }) => {
     storage.sql.exec("DELETE FROM keys");
