@@ -1,4 +1,4 @@
-// The route table as clients meet it: what there is, what there isn't, and what every answer carries.
+// The route table over the whole edge: its routes, unknown routes, and the headers of every answer.
 import { describe, expect, it } from "vitest";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest, type Edge } from "./support/edge.ts";
 import { fleetOf } from "./support/fleets.ts";
@@ -19,27 +19,27 @@ function quietEdge(fleet = fleetOf()): Edge {
 const EVERY_KIND: [name: string, path: string, init: TestRequest, status: number][] = [
   ["liveness", "/livez", {}, 200],
   ["health", "/healthz", {}, 200],
-  ["a health question that names nobody", "/healthz?require=Nobody", {}, 400],
+  ["health of an unknown agent type", "/healthz?require=Nobody", {}, 400],
   ["docs", "/docs", {}, 200],
-  ["the way to the docs", "/", {}, 302],
+  ["the redirect to the docs", "/", {}, 302],
   ["models", "/v1/models", {}, 200],
   ["a model", "/v1/models/Alpha", {}, 200],
-  ["a model that there isn't", "/v1/models/Nothing", {}, 404],
+  ["an unknown model", "/v1/models/Nothing", {}, 404],
   ["models without a key", "/v1/models", { key: null }, 401],
   ["models for an administrator", "/v1/models", { key: "dev-admin" }, 403],
   ["a preflight", CHAT, { method: "OPTIONS", key: null, headers: { origin: "https://a.example" } }, 204],
   ["a call", CHAT, { body: chat() }, 200],
   ["a streamed call", CHAT, { body: chat({ stream: true }) }, 200],
-  ["a call that is no JSON", CHAT, { body: "x" }, 400],
+  ["a call with invalid JSON", CHAT, { body: "x" }, 400],
   ["a call of another type", CHAT, { body: "x", headers: { "content-type": "text/plain" } }, 415],
   ["a call that is too large", CHAT, { body: "x".repeat(1024 * 1024 + 1) }, 413],
   ["the keys", "/admin/keys", { key: "dev-admin" }, 200],
-  ["the keys for one that only infers", "/admin/keys", {}, 403],
-  ["a key that there isn't", "/admin/keys/nobody", { key: "dev-admin" }, 404],
+  ["the keys without the admin scope", "/admin/keys", {}, 403],
+  ["an unknown key", "/admin/keys/unknown", { key: "dev-admin" }, 404],
   ["the audit", "/admin/audit", { key: "dev-admin" }, 200],
-  ["a route that there isn't", "/v1/nothing", {}, 404],
-  ["a path that is no route", "/%00/..%2f", {}, 404],
-  ["a method that a route hasn't", CHAT, { method: "GET" }, 405],
+  ["an unknown route", "/v1/nothing", {}, 404],
+  ["a malformed path", "/%00/..%2f", {}, 404],
+  ["a method that the route lacks", CHAT, { method: "GET" }, 405],
 ];
 
 describe("every answer", () => {
@@ -58,7 +58,7 @@ describe("every answer", () => {
   });
 
   it.each(EVERY_KIND.filter(([, , , status]) => status >= 400))(
-    "that is an error has the one shape: %s",
+    "that is an error has the same format: %s",
     async (_, path, init) => {
       const answer = await quietEdge()(path, init);
       expect(answer.headers.get("content-type")).toBe("application/json; charset=utf-8");
@@ -68,7 +68,7 @@ describe("every answer", () => {
     },
   );
 
-  it("is not to be stored, unless it says otherwise itself", async () => {
+  it("is not cached by default", async () => {
     const edge = quietEdge();
     expect((await edge("/v1/models")).headers.get("cache-control")).toBe("no-store");
     expect((await edge("/nowhere")).headers.get("cache-control")).toBe("no-store");
@@ -91,15 +91,15 @@ describe("a page of another site", () => {
     },
   });
 
-  it("may call the models by default, with a preflight that needs no key", async () => {
+  it("may call models by default, with a preflight without a key", async () => {
     const edge = quietEdge();
-    const asked = await edge(CHAT, preflight);
-    expect(asked.status).toBe(204);
-    expect(asked.headers.get("access-control-allow-origin")).toBe("*");
-    expect(asked.headers.get("access-control-allow-methods")).toMatch(/POST/);
+    const answer = await edge(CHAT, preflight);
+    expect(answer.status).toBe(204);
+    expect(answer.headers.get("access-control-allow-origin")).toBe("*");
+    expect(answer.headers.get("access-control-allow-methods")).toMatch(/POST/);
     for (const header of ["authorization", "content-type", "x-api-key"])
-      expect(asked.headers.get("access-control-allow-headers")?.toLowerCase()).toContain(header);
-    expect(asked.headers.get("access-control-allow-credentials")).toBeNull();
+      expect(answer.headers.get("access-control-allow-headers")?.toLowerCase()).toContain(header);
+    expect(answer.headers.get("access-control-allow-credentials")).toBeNull();
     const called = await edge(CHAT, from("https://a.example", { body: chat() }));
     expect(called.headers.get("access-control-allow-origin")).toBe("*");
   });
@@ -117,7 +117,7 @@ describe("a page of another site", () => {
       expect(exposed).toContain(header);
   });
 
-  it("can read that it asked too often", async () => {
+  it("can read a rate-limit refusal", async () => {
     const fleet = fleetOf({ limits: { perAddressPerSecond: 1, perKeyPerSecond: 1000 } });
     const edge = quietEdge(fleet);
     const all = await Promise.all(
@@ -127,7 +127,7 @@ describe("a page of another site", () => {
     expect(refused?.headers.get("access-control-allow-origin")).toBe("*");
   });
 
-  it("may call only where the fleet file lists it, once it lists any", async () => {
+  it("may call models only if the fleet file lists its origin, once it lists any", async () => {
     const edge = quietEdge(fleetOf({ cors: { v1: ["https://a.example", "https://b.example"] } }));
     for (const origin of ["https://a.example", "https://b.example"]) {
       const answer = await edge("/v1/models", from(origin));
@@ -141,12 +141,12 @@ describe("a page of another site", () => {
       "http://a.example",
     ]) {
       expect((await edge("/v1/models", from(origin))).headers.get("access-control-allow-origin")).toBeNull();
-      const asked = await edge(CHAT, { ...preflight, headers: { ...preflight.headers, origin } });
-      expect(asked.headers.get("access-control-allow-origin")).toBeNull();
+      const answer = await edge(CHAT, { ...preflight, headers: { ...preflight.headers, origin } });
+      expect(answer.headers.get("access-control-allow-origin")).toBeNull();
     }
   });
 
-  it.each(["/livez", "/healthz", "/docs"])("isn't let at what is no API: %s", async (path) => {
+  it.each(["/livez", "/healthz", "/docs"])("may not read other routes: %s", async (path) => {
     const answer = await quietEdge()(path, from("https://a.example"));
     expect(answer.headers.get("access-control-allow-origin")).toBeNull();
   });
@@ -164,12 +164,12 @@ describe("HEAD", () => {
     },
   );
 
-  it("of a route for calls is a method that it hasn't", async () => {
+  it("of a route for calls is not allowed", async () => {
     expect((await quietEdge()(CHAT, { method: "HEAD" })).status).toBe(405);
   });
 });
 
-describe("a route that there isn't", () => {
+describe("an unknown route", () => {
   it.each([
     "/nowhere",
     "/v1",
@@ -181,7 +181,7 @@ describe("a route that there isn't", () => {
     "/_agent",
     "/livez/",
     "/DOCS",
-  ])("is a 404 that leads to the docs: %s", async (path) => {
+  ])("is a 404 that names the docs: %s", async (path) => {
     for (const method of ["GET", "POST", "DELETE"]) {
       const answer = await quietEdge()(path, { method });
       expect(answer.status).toBe(404);
@@ -192,12 +192,12 @@ describe("a route that there isn't", () => {
     }
   });
 
-  it("needs no key to be told so", async () => {
+  it("is a 404 without a key too", async () => {
     expect((await quietEdge()("/nowhere", { key: null })).status).toBe(404);
   });
 });
 
-describe("a method that a route hasn't", () => {
+describe("a method that a route lacks", () => {
   it.each([
     [CHAT, ["GET", "PUT", "PATCH", "DELETE"], "POST"],
     ["/v1/models", ["POST", "PUT", "DELETE"], "GET, HEAD"],
@@ -206,7 +206,7 @@ describe("a method that a route hasn't", () => {
     ["/livez", ["POST"], "GET, HEAD"],
     ["/docs", ["POST"], "GET, HEAD"],
     ["/", ["POST"], "GET, HEAD"],
-  ])("is a 405 at %s that says which it has, with no key needed", async (path, methods, allowed) => {
+  ])("is a 405 at %s with the allowed methods, without a key", async (path, methods, allowed) => {
     for (const method of methods) {
       const answer = await quietEdge()(path, { method, key: null });
       expect(answer.status).toBe(405);
@@ -219,7 +219,7 @@ describe("a method that a route hasn't", () => {
   });
 
   it.each([CHAT, "/v1/models", "/healthz", "/livez", "/docs", "/"])(
-    "is none of those that Allow names: %s",
+    "is not in the Allow header: %s",
     async (path) => {
       const edge = quietEdge();
       const refused = await edge(path, { method: "DELETE" });

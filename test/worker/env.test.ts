@@ -1,4 +1,3 @@
-// The environment, read and checked in one place.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { readSettings, type Bindings } from "../../worker/env.ts";
@@ -7,7 +6,7 @@ import { BOX_SECRET } from "./support/edge.ts";
 const bindings = (more: Partial<Bindings> = {}): Bindings => ({ ...env, BOX_SECRET, ...more });
 
 describe("the edge's environment", () => {
-  it("needs a secret and nothing else: no development keys, no other origins, no Access", () => {
+  it("needs only a secret", () => {
     const { API_KEY, CLIENT_ADDRESS, KEY_REGISTRY, LEDGER, FLEET, ASSETS, ADDRESS_SHIELD } = env;
     const bare = { API_KEY, CLIENT_ADDRESS, KEY_REGISTRY, LEDGER, FLEET, ASSETS, ADDRESS_SHIELD };
     expect(readSettings({ ...bare, BOX_SECRET })).toEqual({
@@ -40,27 +39,27 @@ describe("the edge's environment", () => {
     });
   });
 
-  it("wants all of an Access token or nothing: with half of it no box would be reached", () => {
+  it("needs both parts of an Access token, or none", () => {
     for (const half of [{ ACCESS_CLIENT_ID: "id" }, { ACCESS_CLIENT_SECRET: "words" }])
-      expect(() => readSettings(bindings(half))).toThrow(/both or neither/);
+      expect(() => readSettings(bindings(half))).toThrow(/must be set together/);
   });
 
-  it("is checked once for each object the platform hands in", () => {
-    const given = bindings();
-    expect(readSettings(given)).toBe(readSettings(given));
+  it("is validated once for each object that the platform passes", () => {
+    const passed = bindings();
+    expect(readSettings(passed)).toBe(readSettings(passed));
   });
 
   it.each<[string, Partial<Record<keyof Bindings, unknown>>, string]>([
     ["no secret", { BOX_SECRET: undefined }, "BOX_SECRET"],
     ["a short secret", { BOX_SECRET: "words" }, "BOX_SECRET"],
-    ["a short secret before it", { BOX_SECRET_PREVIOUS: "words" }, "BOX_SECRET_PREVIOUS"],
-    ["another word for yes", { DEV_KEYS: "words" }, "DEV_KEYS"],
+    ["a short previous secret", { BOX_SECRET_PREVIOUS: "words" }, "BOX_SECRET_PREVIOUS"],
+    ["another value for yes", { DEV_KEYS: "words" }, "DEV_KEYS"],
     ["origins that are no JSON", { BOX_ORIGINS: "words" }, "BOX_ORIGINS"],
     ["origins that are a list", { BOX_ORIGINS: '["words"]' }, "BOX_ORIGINS"],
     ["a hash of half the length", { FIRST_ADMIN_KEY_SHA256: "0a".repeat(16) }, "FIRST_ADMIN_KEY_SHA256"],
     ["the key instead of its hash", { FIRST_ADMIN_KEY_SHA256: "isha_words" }, "FIRST_ADMIN_KEY_SHA256"],
     ["an origin that is no URL", { BOX_ORIGINS: '{"north":"words"}' }, "BOX_ORIGINS"],
-  ])("is refused by the variable's name, never its value: %s", (_, wrong, name) => {
+  ])("is refused with the variable's name, never its value: %s", (_, wrong, name) => {
     const read = (): unknown => readSettings(bindings(wrong as Partial<Bindings>));
     expect(read).toThrow(name);
     expect(read).not.toThrow("words");

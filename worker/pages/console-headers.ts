@@ -1,5 +1,5 @@
-// What the console's page and its files are served with. The page may load its own script and style, ask its own
-// origin, and nothing else; what is in it can't be framed, navigated from a form or given another base.
+// Response headers of the console's page and files. The page may load only its own script and style and call only its own
+// origin; it can't be framed, its forms can't be submitted elsewhere, and its base URL can't be changed.
 const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -12,7 +12,7 @@ const PAGE_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-/** The page names its files by their content, so it alone is asked for anew each time. */
+/** The page is revalidated on each load; its files are named by their content. */
 export const PAGE_HEADERS = {
   "content-security-policy": PAGE_POLICY,
   "cache-control": "no-cache",
@@ -20,5 +20,5 @@ export const PAGE_HEADERS = {
   "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 } as const;
 
-/** A year: a file's name is its content's hash. */
+/** A year: a file's name contains the hash of its content. */
 export const FILE_HEADERS = { "cache-control": "public, max-age=31536000, immutable" } as const;

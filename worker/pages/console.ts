@@ -1,11 +1,11 @@
-// GET /console and its files: out of the Worker's static assets, with our headers. The page is anyone's; the data it
-// asks for is the operators'.
+// GET /console and its files, from the Worker's static assets with our headers. The page is public; the data that it
+// requests needs an admin key.
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
 import { FILE_HEADERS, PAGE_HEADERS } from "./console-headers.ts";
 
-/** A file that may be kept for good: its name is its content's hash. The page itself is none of them. */
+/** A file whose name contains the hash of its content, so that it may be cached. The page itself doesn't match. */
 const HASHED = /^(app|style)-[0-9A-Z]{8}\.(js|css)$/;
 
 export function consolePage() {
@@ -23,7 +23,7 @@ export function toConsole() {
 export function consoleFile() {
   return async function answerFile(c: Context<EdgeEnv>): Promise<Response> {
     const name = c.req.param("file") ?? "";
-    if (!HASHED.test(name)) throw noSuchFile();
+    if (!HASHED.test(name)) throw fileNotFound();
     return served(c, name, FILE_HEADERS);
   };
 }
@@ -33,20 +33,20 @@ async function served(
   name: string,
   headers: Readonly<Record<string, string>>,
 ): Promise<Response> {
-  // Nothing of the caller's goes along but what spares sending the file again.
-  const known = c.req.header("if-none-match");
-  const asked = new Request(new URL(`/console/${name}`, c.req.url));
-  if (known !== undefined) asked.headers.set("if-none-match", known);
-  const found = await c.env.ASSETS.fetch(asked);
-  if (found.status !== 200 && found.status !== 304) throw noSuchFile();
+  // Of the client's headers, only the one that avoids sending the file again is passed on.
+  const etag = c.req.header("if-none-match");
+  const request = new Request(new URL(`/console/${name}`, c.req.url));
+  if (etag !== undefined) request.headers.set("if-none-match", etag);
+  const found = await c.env.ASSETS.fetch(request);
+  if (found.status !== 200 && found.status !== 304) throw fileNotFound();
   const answer = new Response(found.body, found);
   for (const [header, value] of Object.entries(headers)) answer.headers.set(header, value);
   return answer;
 }
 
-function noSuchFile(): RefusedError {
+function fileNotFound(): RefusedError {
   return new RefusedError({
     code: "not_found",
-    message: "The console has no such file. Perhaps a newer one was deployed: open /console anew.",
+    message: "The console has no such file. A newer version may have been deployed: reload /console.",
   });
 }

@@ -1,5 +1,5 @@
-// GET /docs: one plain page that says how to ask, what there is and what can go wrong, made from the fleet
-// file and the error table, so that it can't say what isn't so.
+// GET /docs: one page about requests, models and errors. It is generated from the fleet file and the error table, so that
+// it is always correct.
 import type { Context } from "hono";
 import { html, raw } from "hono/html";
 import { ERRORS } from "../../shared/errors.ts";
@@ -50,17 +50,17 @@ function pageOf(fleet: FleetConfig) {
         <main>
           <h1>${fleet.domain}</h1>
           <p>
-            Medical and insurance language models behind one address. Ask for an agent type and the right
+            Medical and insurance language models with one API. A request names an agent type, and the right
             model answers.
           </p>
-          <h2>Ask</h2>
+          <h2>Requests</h2>
           <pre><code>${curl(fleet.domain, { agent_type: agent, messages: [{ role: "user", content: "…" }] })}</code></pre>
           <p>
-            The key goes into <code>Authorization: Bearer …</code> or <code>x-api-key</code>. Add
-            <code>"stream": true</code> to have the answer word by word. With OpenAI's SDK set the base URL to
-            <code>https://${fleet.domain}/v1</code> and put an agent type or a model into <code>model</code>.
+            Send the key in <code>Authorization: Bearer …</code> or <code>x-api-key</code>. Add
+            <code>"stream": true</code> to stream the answer. With OpenAI's SDK, set the base URL to
+            <code>https://${fleet.domain}/v1</code> and use an agent type or a model as <code>model</code>.
           </p>
-          <h2>Who answers</h2>
+          <h2>Models</h2>
           <div class="wide">
             <table>
               <thead>
@@ -69,7 +69,7 @@ function pageOf(fleet: FleetConfig) {
                   <th scope="col">model</th>
                   <th scope="col">port</th>
                   <th scope="col">best for</th>
-                  <th scope="col">tokens: context, answer</th>
+                  <th scope="col">tokens (context, answer)</th>
                 </tr>
               </thead>
               <tbody>
@@ -77,35 +77,37 @@ function pageOf(fleet: FleetConfig) {
               </tbody>
             </table>
           </div>
+          <p>The first of these fields selects the model:</p>
           <ol>
-            <li><code>model_port</code> names the model by its port; one that nobody has is an error.</li>
+            <li><code>model_port</code>: the model's port; an unknown port is an error.</li>
             <li>
-              else <code>agent_type</code>, upper or lower case; an unknown one goes to port
-              ${fleet.defaultPort}.
+              <code>agent_type</code>, in any letter case; an unknown one selects port ${fleet.defaultPort}.
             </li>
             <li>
-              else <code>model</code>: an agent type, a model's name or its file; an unknown one
-              ${fleet.unknownModel === "refuse" ? "is an error" : `goes to port ${fleet.defaultPort}`}.
+              <code>model</code>: an agent type, a model's name or its file; an unknown one
+              ${fleet.unknownModel === "refuse" ? "is an error" : `selects port ${fleet.defaultPort}`}.
             </li>
-            <li>else port ${fleet.defaultPort}.</li>
+            <li>Without any of them: port ${fleet.defaultPort}.</li>
           </ol>
           <p>
-            Where a model is not up another one answers, and says so: header
-            <code>x-isha-fallback-from</code>, and <code>isha.fallback_from</code> in the answer.
-            <code>"fallback": false</code> refuses that: you get 503 <code>model_unavailable</code> instead.
+            If a model is not up, another one answers. The header <code>x-isha-fallback-from</code> and, in
+            Mediczy's format, <code>isha.fallback_from</code> then have the port that the request selected.
+            With <code>"fallback": false</code> the request fails with 503
+            <code>model_unavailable</code> instead.
           </p>
-          <h2>What comes back</h2>
+          <h2>Answers</h2>
           <p>
-            With <code>agent_type</code> or <code>model_port</code>, or with no <code>model</code>: Mediczy's
-            format, the text in <code>choices[0].text</code> and <code>choices[0].message.content</code>, and
-            who answered in <code>isha</code>. With <code>model</code> alone: OpenAI's format.
-            <code>"format": "openai"</code> or <code>"mediczy"</code> settles it by hand.
+            A request with <code>agent_type</code> or <code>model_port</code>, or without <code>model</code>,
+            gets Mediczy's format: the text is in <code>choices[0].text</code> and
+            <code>choices[0].message.content</code>, and <code>isha</code> has the port and the box that
+            answered. A request that names only <code>model</code> gets OpenAI's format.
+            <code>"format": "openai"</code> or <code>"format": "mediczy"</code> selects one explicitly.
           </p>
           <h2>Errors</h2>
           <p>
             Every error is <code>{"error": {"message", "type", "code", "param", "request_id"}}</code>; the
-            message says what to do. A stream that fails after its first byte ends with such an event and
-            without <code>[DONE]</code>.
+            message explains what to do. A stream that fails after its first byte ends with an event of this
+            form, without <code>[DONE]</code>.
           </p>
           <div class="wide">
             <table>
@@ -132,16 +134,17 @@ function pageOf(fleet: FleetConfig) {
           </div>
           <h2>Limits</h2>
           <p>
-            ${fleet.limits.perKeyPerSecond} requests a second for a key, ${fleet.limits.perAddressPerSecond}
-            for an address; bodies of up to ${MAX_BODY_BYTES / 1024} KiB, whole within
-            ${BODY_TIMEOUT_MS / 1000} seconds; ${CALL_DEADLINE_MS / 1000} seconds a call.
+            ${fleet.limits.perKeyPerSecond} requests per second for a key, ${fleet.limits.perAddressPerSecond}
+            for an address. A request's body may have up to ${MAX_BODY_BYTES / 1024} KiB and must arrive
+            within ${BODY_TIMEOUT_MS / 1000} seconds. A call may take up to ${CALL_DEADLINE_MS / 1000}
+            seconds.
           </p>
           <h2>Other routes</h2>
           <p>
-            <code>GET /v1/models</code>, <code>GET /v1/models/:id</code>: what there is and how it is now
-            (with a key). <code>GET /healthz</code>: the service's health; <code>?require=${agent}</code> or
-            <code>?require=all</code> makes it 503 where that isn't served. <code>GET /livez</code>: the edge
-            alone.
+            <code>GET /v1/models</code>, <code>GET /v1/models/:id</code>: the models and their current state
+            (needs a key). <code>GET /healthz</code>: the service's health; with
+            <code>?require=${agent}</code> or <code>?require=all</code> it is 503 if that isn't available.
+            <code>GET /livez</code>: whether the edge itself answers.
           </p>
         </main>
       </body>
@@ -149,7 +152,7 @@ function pageOf(fleet: FleetConfig) {
 }
 
 function serverRow(server: Server, fleet: FleetConfig) {
-  const agents = [...server.agents, ...(server.port === fleet.defaultPort ? ["anything else, or none"] : [])];
+  const agents = [...server.agents, ...(server.port === fleet.defaultPort ? ["any other, or none"] : [])];
   return html`<tr>
     <td>${agents.join(", ")}</td>
     <td>${server.model}</td>

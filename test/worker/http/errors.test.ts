@@ -1,4 +1,3 @@
-// What a refusal looks like, and what a fault of ours may say: nothing.
 import { describe, expect, it } from "vitest";
 import { captureLog, CHAT, chat, edgeOf, errorOf } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
@@ -6,7 +5,7 @@ import { agentAnswer, connectionLost, fakeFetch, streamOf } from "../support/ori
 
 const WORDS = "the patient's words";
 
-/** A runtime that fails in the middle of a streamed call. */
+/** A runtime that fails during a streamed call. */
 const FAILING: ExecutionContext = {
   waitUntil() {
     throw new TypeError(WORDS);
@@ -15,8 +14,8 @@ const FAILING: ExecutionContext = {
   props: {},
 } as unknown as ExecutionContext;
 
-describe("an exception of ours", () => {
-  it("is a 500 with a request id, and none of its text", async () => {
+describe("an internal exception", () => {
+  it("is a 500 with a request id and without its text", async () => {
     const log = captureLog();
     fakeFetch(() =>
       agentAnswer("north", streamOf(["data: {}\n\n"]), { headers: { "content-type": "text/event-stream" } }),
@@ -33,7 +32,7 @@ describe("an exception of ours", () => {
     expect(log[0]).not.toContain(WORDS);
   });
 
-  it("has every header that other answers have, though it lies in the edge's own set-up", async () => {
+  it("has the headers of every answer, even if the environment is invalid", async () => {
     captureLog();
     const answer = await edgeOf(fleetOf(), { bindings: { BOX_SECRET: "short" } })("/livez");
     expect(answer.status).toBe(500);
@@ -47,7 +46,7 @@ describe("an exception of ours", () => {
 });
 
 describe("the log", () => {
-  it("has one line for a refused request: ids, code and route, and nothing the client wrote", async () => {
+  it("has one line for a refused request: ids, code and route, and no text of the client", async () => {
     const log = captureLog();
     const answer = await edgeOf(fleetOf())(`${CHAT}?name=${encodeURIComponent(WORDS)}`, {
       body: chat({ max_tokens: WORDS, user: WORDS }),
@@ -69,7 +68,7 @@ describe("the log", () => {
   it.each<[string, string]>([
     [`/v1/models/${encodeURIComponent(WORDS)}`, "/v1/models/:id"],
     [`/patients/${encodeURIComponent(WORDS)}`, "/*"],
-  ])("names the route's pattern, not the path: %s", async (path, route) => {
+  ])("has the route's pattern, not the path: %s", async (path, route) => {
     const log = captureLog();
     fakeFetch(connectionLost);
     expect((await edgeOf(fleetOf())(path)).status).toBe(404);
@@ -78,7 +77,7 @@ describe("the log", () => {
     expect(decodeURIComponent(log[0] ?? "")).not.toContain("patient's");
   });
 
-  it("of a failed call names the box and the cause, without an exception's text", async () => {
+  it("has the box and the cause of a failed call, without an exception's text", async () => {
     const log = captureLog();
     fakeFetch(() => {
       throw new Error(WORDS);
@@ -89,7 +88,7 @@ describe("the log", () => {
     expect(log.join()).not.toContain(WORDS);
   });
 
-  it("says nothing of a request that went well", async () => {
+  it("has no line for a successful request", async () => {
     const log = captureLog();
     fakeFetch(() => agentAnswer("north", "{}"));
     expect((await edgeOf(fleetOf())(CHAT, { body: chat() })).status).toBe(200);

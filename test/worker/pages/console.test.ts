@@ -1,5 +1,4 @@
-// The console's page and files, in workerd. The assets are the test's own: what is held here is what our code does to
-// them and to those who ask.
+// The console's page and files in workerd, with assets of the test.
 import { Hono } from "hono";
 import { expect, it } from "vitest";
 import { RefusedError } from "../../../shared/errors.ts";
@@ -7,13 +6,13 @@ import type { EdgeEnv } from "../../../worker/context.ts";
 import { securityHeaders } from "../../../worker/http/security-headers.ts";
 import { consoleFile, consolePage } from "../../../worker/pages/console.ts";
 
-/** The assets, and what they were asked. */
-function assets(): { readonly asked: Request[]; readonly fetch: (request: Request) => Promise<Response> } {
-  const asked: Request[] = [];
+/** The assets, and the requests for them. */
+function assets(): { readonly requests: Request[]; readonly fetch: (request: Request) => Promise<Response> } {
+  const requests: Request[] = [];
   return {
-    asked,
+    requests,
     fetch: async (request) => {
-      asked.push(request);
+      requests.push(request);
       const { pathname } = new URL(request.url);
       if (pathname === "/console/app-0123ABCD.js") {
         return new Response("script", { headers: { "content-type": "text/javascript" } });
@@ -25,27 +24,27 @@ function assets(): { readonly asked: Request[]; readonly fetch: (request: Reques
   };
 }
 
-async function ask(path: string, headers: Record<string, string> = {}) {
+async function get(path: string, headers: Record<string, string> = {}) {
   const app = new Hono<EdgeEnv>();
   app.use("*", securityHeaders());
   app.get("/console", consolePage());
   app.get("/console/:file", consoleFile());
   app.onError((error, c) => c.text(error instanceof RefusedError ? error.refusal.code : "fault", 404));
   const ASSETS = assets();
-  return { answer: await app.request(path, { headers }, { ASSETS }), asked: ASSETS.asked };
+  return { answer: await app.request(path, { headers }, { ASSETS }), requests: ASSETS.requests };
 }
 
-it("the page comes with its own policy and is asked for anew each time", async () => {
-  const { answer } = await ask("/console");
+it("the page has its own policy and is revalidated on each load", async () => {
+  const { answer } = await get("/console");
   expect(answer.status).toBe(200);
   expect(answer.headers.get("content-security-policy")).toContain("script-src 'self'; style-src 'self'");
   expect(answer.headers.get("cache-control")).toBe("no-cache");
   expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
-  expect((await ask("/console", { "if-none-match": '"1"' })).answer.status).toBe(304);
+  expect((await get("/console", { "if-none-match": '"1"' })).answer.status).toBe(304);
 });
 
-it("a file named by its content is kept for a year, and nothing may run from where it is shown alone", async () => {
-  const { answer } = await ask("/console/app-0123ABCD.js");
+it("a file named by its content is cached for a year, with the strict policy", async () => {
+  const { answer } = await get("/console/app-0123ABCD.js");
   expect(await answer.text()).toBe("script");
   expect(answer.headers.get("cache-control")).toBe("public, max-age=31536000, immutable");
   expect(answer.headers.get("content-security-policy")).toContain("default-src 'none'");
@@ -54,14 +53,14 @@ it("a file named by its content is kept for a year, and nothing may run from whe
 it.each(["/console/index.html", "/console/app-FFFFFFFF.js", "/console/..%2Fapp-0123ABCD.js", "/console/x"])(
   "there is no file %s",
   async (path) => {
-    const { answer } = await ask(path);
+    const { answer } = await get(path);
     expect([answer.status, await answer.text()]).toEqual([404, "not_found"]);
   },
 );
 
-it("hands the assets nothing of the caller's: no key, no cookie, no query", async () => {
-  const { asked } = await ask("/console?name=jane", { authorization: "Bearer x", cookie: "a=b" });
-  expect(asked).toHaveLength(1);
-  expect(asked[0]?.url).not.toContain("jane");
-  expect([...(asked[0]?.headers ?? [])]).toEqual([]);
+it("passes no key, cookie or query to the assets", async () => {
+  const { requests } = await get("/console?name=jane", { authorization: "Bearer x", cookie: "a=b" });
+  expect(requests).toHaveLength(1);
+  expect(requests[0]?.url).not.toContain("jane");
+  expect([...(requests[0]?.headers ?? [])]).toEqual([]);
 });

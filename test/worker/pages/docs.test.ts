@@ -1,4 +1,3 @@
-// The reference page: made from the fleet file and the error table, and shown under the policy it needs.
 import { describe, expect, it } from "vitest";
 import shipped from "../../../fleet.config.ts";
 import { ERRORS } from "../../../shared/errors.ts";
@@ -16,7 +15,7 @@ describe("/docs", () => {
   it.each([
     ["the shipped fleet", shipped],
     ["another fleet", fleetOf()],
-  ])("names every agent type, model and port of %s", async (_, fleet) => {
+  ])("has every agent type, model and port of %s", async (_, fleet) => {
     const { text, headers } = await page(fleet);
     expect(headers.get("content-type")).toMatch(/^text\/html; charset=utf-8/i);
     for (const { agents, model, port } of fleet.boxes.flatMap(({ servers }) => servers))
@@ -24,7 +23,7 @@ describe("/docs", () => {
     expect(text).toContain(fleet.domain);
   });
 
-  it("names nothing of the shipped fleet where another is deployed", async () => {
+  it("has nothing of the shipped fleet if another one is deployed", async () => {
     const { text } = await page(fleetOf());
     for (const name of ["isha.buzz", "8080", "8085", "Clinical", "Qwen"]) expect(text).not.toContain(name);
   });
@@ -35,13 +34,13 @@ describe("/docs", () => {
       expect(text).toMatch(new RegExp(`<td>${status}</td>\\s*<td><code>${code}</code></td>`));
   });
 
-  it("says the fleet's limits", async () => {
+  it("has the fleet's limits", async () => {
     const { text } = await page(fleetOf({ limits: { perAddressPerSecond: 123, perKeyPerSecond: 4_567 } }));
     expect(text).toContain("123");
     expect(text).toContain("4567");
   });
 
-  it("lets its own style through its policy, by its hash, and nothing else", async () => {
+  it("allows only its own style in its policy, by its hash", async () => {
     const { text, headers } = await page(shipped);
     const styles = [...text.matchAll(/<style>([\s\S]*?)<\/style>/g)].map(([, style]) => style ?? "");
     expect(styles.length).toBe(1);
@@ -53,12 +52,12 @@ describe("/docs", () => {
     expect(policy).not.toContain("unsafe");
   });
 
-  it("needs nothing that its policy forbids", async () => {
+  it("needs nothing that its policy blocks", async () => {
     const { text } = await page(shipped);
     expect(text).not.toMatch(/<script|<img|<link|<iframe|<form|\sstyle=|\son\w+=|src=/i);
   });
 
-  it("shows what the fleet file holds as text", async () => {
+  it("shows values of the fleet file as text", async () => {
     const { text } = await page(
       fleetOf({ boxes: [box("north", [server(9000, { bestFor: "<b>a & b</b>" })])] }),
     );
@@ -68,7 +67,7 @@ describe("/docs", () => {
 });
 
 describe("/", () => {
-  it("leads to /docs", async () => {
+  it("redirects to /docs", async () => {
     const answer = await edgeOf(fleetOf())("/", { key: null });
     expect(answer.status).toBe(302);
     expect(answer.headers.get("location")).toBe("/docs");

@@ -1,4 +1,4 @@
-// A call as `readChatCall` would read it from the plainest body.
+// A model call with the defaults of a minimal body.
 import type { ModelCall } from "../../../worker/inference/model-call.ts";
 
 export function callOf(more: Partial<ModelCall> = {}): ModelCall {

@@ -1,5 +1,4 @@
-// An edge for one test: a Worker of the test's own fleet, asked as a client would ask it, with the real limiter
-// objects behind it.
+// An edge for one test: a Worker with the test's fleet and the real limiter objects.
 import { env } from "cloudflare:workers";
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { onTestFinished, vi } from "vitest";
@@ -7,28 +6,28 @@ import type { FleetConfig } from "../../../shared/fleet.ts";
 import type { ErrorBody } from "../../../shared/errors.ts";
 import { createWorker } from "../../../worker/app.ts";
 import type { Bindings } from "../../../worker/env.ts";
-// Loads the objects' classes before any test: the first call of an object would wait for that, and a limiter's no
-// longer than LIMITER_TIMEOUT_MS.
+// Loads the objects' classes before any test: otherwise the first call of a limiter object could exceed
+// LIMITER_TIMEOUT_MS.
 import "../../../worker/index.ts";
 
 export const BOX_SECRET = "a secret of this suite alone";
 
 export interface TestRequest {
   readonly method?: string;
-  /** The host the client asked; the development keys work on a loopback one. */
+  /** The requested host; development keys are valid on a loopback host. */
   readonly host?: string;
-  /** Sent as a bearer; null sends none. */
+  /** Sent as a bearer token; null sends none. */
   readonly key?: string | null;
   readonly address?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** An object goes as JSON; text, bytes and streams as they are. */
+  /** An object is sent as JSON; texts, bytes and streams are sent unchanged. */
   readonly body?: object | string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
   readonly signal?: AbortSignal;
 }
 
 export interface Edge {
   (path: string, init?: TestRequest): Promise<Response>;
-  /** Waits for what runs on after answers. */
+  /** Waits for work that continues after answers. */
   settled(): Promise<void>;
 }
 
@@ -38,26 +37,26 @@ interface EdgeOptions {
 }
 
 /**
- * One isolate's edge: what it keeps in memory is its own, the limiter objects are everybody's. Time stands still until
- * the test moves it: on a starved machine an answer of a limiter object would come too late to count.
+ * The edge of one isolate: its memory is its own, the limiter objects are shared. The clock is stopped until the test
+ * sets it, so that leases don't expire on a slow machine.
  */
 export function edgeOf(fleet: FleetConfig, { bindings = {}, context }: EdgeOptions = {}): Edge {
   if (!vi.isFakeTimers()) stopClock(Date.now());
   const worker = createWorker(fleet);
   const contexts: ExecutionContext[] = [];
-  const given: Bindings = { ...env, BOX_SECRET, DEV_KEYS: "1", BOX_ORIGINS: "", ...bindings };
+  const bound: Bindings = { ...env, BOX_SECRET, DEV_KEYS: "1", BOX_ORIGINS: "", ...bindings };
   const address = newAddress();
-  const ask = async (path: string, init: TestRequest = {}): Promise<Response> => {
+  const request = async (path: string, init: TestRequest = {}): Promise<Response> => {
     const running = context ?? createExecutionContext();
     contexts.push(running);
-    const request = requestOf(path, { address, ...init });
-    if (worker.fetch === undefined) throw new Error("the edge answers no requests");
-    return worker.fetch(request, given, running);
+    const sent = requestOf(path, { address, ...init });
+    if (worker.fetch === undefined) throw new Error("the Worker has no fetch handler");
+    return worker.fetch(sent, bound, running);
   };
   const settled = async (): Promise<void> => {
     await Promise.all(contexts.map(async (running) => waitOnExecutionContext(running)));
   };
-  return Object.assign(ask, { settled });
+  return Object.assign(request, { settled });
 }
 
 function requestOf(path: string, init: TestRequest): Request<unknown, IncomingRequestCfProperties> {
@@ -78,13 +77,13 @@ function requestOf(path: string, init: TestRequest): Request<unknown, IncomingRe
   });
 }
 
-/** An address nobody has asked from: each has a limiter object of its own. */
+/** An unused address, which has its own limiter object. */
 export function newAddress(): string {
   const [a, b, c] = crypto.getRandomValues(new Uint16Array(3));
   return `fd00:${[a, b, c].map((group) => (group ?? 0).toString(16)).join(":")}::1`;
 }
 
-/** A key of the old system that nobody has used, and its line in a fleet file. */
+/** An unused key of the old system, and its line in a fleet file. */
 export async function newLegacyKey(
   agents: string[] | null = null,
 ): Promise<{ text: string; line: { name: string; sha256: string; agents: string[] | null } }> {
@@ -96,7 +95,7 @@ export async function newLegacyKey(
 
 export const CHAT = "/v1/chat/completions";
 
-/** A chat body that every chat model takes. */
+/** A chat body that every chat model accepts. */
 export function chat(more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
   return { messages: [{ role: "user", content: "hello" }], ...more };
 }
@@ -105,7 +104,7 @@ export async function errorOf(response: Response): Promise<ErrorBody["error"]> {
   return (await response.json<ErrorBody>()).error;
 }
 
-/** The clock of this test, stopped: objects and edge both see it. */
+/** Stops the clock of the edge and its objects until the test ends. */
 export function stopClock(at: number): { to(later: number): void } {
   vi.useFakeTimers({ toFake: ["Date"], now: at });
   onTestFinished(() => {
@@ -114,7 +113,7 @@ export function stopClock(at: number): { to(later: number): void } {
   return { to: (later) => void vi.setSystemTime(later) };
 }
 
-/** The edge's log lines while the test runs, which stay out of the test's output. */
+/** Records the edge's log lines until the test ends, instead of printing them. */
 export function captureLog(): string[] {
   const lines: string[] = [];
   const spy = vi.spyOn(console, "log").mockImplementation((line: unknown) => void lines.push(String(line)));

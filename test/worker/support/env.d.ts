@@ -1,4 +1,4 @@
-// What `env` of "cloudflare:workers" holds in this suite: the bindings of wrangler.toml.
+// The type of `env` of "cloudflare:workers" in this suite: the bindings of wrangler.toml.
 import type { Bindings } from "../../../worker/env.ts";
 
 declare global {

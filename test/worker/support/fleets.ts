@@ -1,10 +1,10 @@
-// Small fleets to decide and limit with. None of their names is the shipped file's: nothing may depend on those.
+// Small fleets for tests. They share no name with the shipped file, since no code may depend on its names.
 import { defineFleet, type FleetConfig, type FleetInput } from "../../../shared/fleet.ts";
 
 type BoxInput = FleetInput["boxes"][number];
 export type ServerInput = BoxInput["servers"][number];
 
-/** A server that can chat, with four slots and an answer of up to 500 tokens. */
+/** A chat server with four slots and up to 500 tokens per answer. */
 export function server(port: number, more: Partial<ServerInput> = {}): ServerInput {
   return {
     port,
@@ -34,7 +34,7 @@ export function box(name: string, servers: BoxInput["servers"]): BoxInput {
     vramGib: 80,
     llamaServerBin: "/bin/llama-server",
     modelsDir: "/models",
-    user: "someone",
+    user: "operator",
     locationHint: "weur",
     servers,
   };
@@ -56,7 +56,7 @@ export function fleetOf(more: Partial<FleetInput> = {}): FleetConfig {
   });
 }
 
-/** The fleet of `fleetOf` with two boxes alike, `north` asked before `south`. */
+/** The fleet of `fleetOf` with two equal boxes, `north` before `south`. */
 export function twoBoxes(more: Partial<FleetInput> = {}): FleetConfig {
   const servers = [server(9000), server(9001, { agents: ["Alpha"] })];
   return fleetOf({ boxes: [box("north", servers), box("south", servers)], ...more });

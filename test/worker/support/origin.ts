@@ -1,9 +1,9 @@
-// Stands in for what the edge reaches by `fetch`: notes what went out, and answers as a test says. The one
-// boundary this suite replaces; real sockets are the end-to-end suite's.
+// Replaces `fetch` for the edge: records its requests and returns the test's answers. It is the only boundary that this
+// suite replaces; the end-to-end tests use real sockets.
 import { onTestFinished, vi } from "vitest";
 import { callDecoder, type Call } from "../../../shared/call-headers.ts";
 
-/** A request as it left the edge. */
+/** A request that the edge sent. */
 export interface Sent {
   readonly url: URL;
   readonly method: string;
@@ -15,12 +15,12 @@ export interface Sent {
 
 type Script = (sent: Sent) => Response | Promise<Response>;
 
-/** Takes `fetch`'s place until the test ends. The list grows with each request. */
+/** Replaces `fetch` until the test ends. @returns the requests so far. */
 export function fakeFetch(script: Script): Sent[] {
   const log: Sent[] = [];
   const replaced = vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const request = new Request(input, init);
-    // As the real one: a request whose signal has been aborted never leaves.
+    // As in the real `fetch`, a request with an aborted signal is not sent.
     request.signal.throwIfAborted();
     const sent: Sent = {
       url: new URL(request.url),
@@ -56,18 +56,18 @@ export function agentAnswer(
   });
 }
 
-/** The box a request was meant for, by the host names of support/fleets.ts. */
+/** The box of a request, by the host names of support/fleets.ts. */
 export function boxOf(sent: Sent): string {
   return sent.url.hostname.split(".")[0] ?? "";
 }
 
-/** An agent's `/healthz`, with its servers' states by port. */
+/** An agent's `/healthz` answer, with the state of each port. */
 export function healthAnswer(box: string, states: Readonly<Record<number, string>>): Response {
   const servers = Object.entries(states).map(([port, state]) => ({ port: Number(port), model: "m", state }));
   return agentAnswer(box, JSON.stringify({ box, version: "1", servers }));
 }
 
-/** A body that gives its chunks and then ends, or breaks. */
+/** A body of these chunks that then ends or breaks. */
 export function streamOf(
   chunks: readonly (string | Uint8Array)[],
   end: "ends" | "breaks" = "ends",
@@ -85,12 +85,12 @@ export function streamOf(
   });
 }
 
-/** What the network says when nothing is reached (workerd's own words for a refused connection). */
+/** Fails as workerd does when a connection is refused. */
 export function connectionLost(): never {
   throw new Error("Network connection lost.");
 }
 
-/** The call that an agent would read in what went out. */
+/** The call in a sent request, as an agent decodes it. */
 export function callIn(sent: Sent | undefined): Call {
   const decoded = callDecoder(1)(Object.fromEntries(sent?.headers ?? []));
   if (!decoded.ok) throw new Error(`${decoded.header}: ${decoded.reason}`);

@@ -1,9 +1,9 @@
-// Seeded randomness: a failure names its seed, and the seed brings it back.
+// Seeded randomness: a failure reports its seed, and the seed reproduces it.
 
 export interface Random {
-  /** 0 up to 1, without 1. */
+  /** From 0 to below 1. */
   fraction(): number;
-  /** A whole number from `low` to `high`, both of them. */
+  /** An integer from `low` to `high`, both included. */
   whole(low: number, high: number): number;
   chance(share: number): boolean;
   pick<T>(values: readonly T[]): T;
@@ -11,7 +11,7 @@ export interface Random {
   bytes(length: number): Uint8Array;
 }
 
-/** mulberry32: 32 bits of state, good enough to mix test data. */
+/** mulberry32: 32 bits of state, good enough for test data. */
 export function seeded(seed: number): Random {
   let state = seed >>> 0;
   const fraction = (): number => {

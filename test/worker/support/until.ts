@@ -1,5 +1,5 @@
-// Waits for an expectation, as test/support/until.ts waits for a value. vi.waitFor would advance a test's stopped clock
-// at each poll.
+// Waits for an expectation, as test/support/until.ts waits for a value. vi.waitFor would advance the stopped clock of a
+// test at each poll.
 import { until } from "../../support/until.ts";
 
 /** Waits until an expectation holds. */
