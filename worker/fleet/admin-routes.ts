@@ -7,6 +7,7 @@ import type { AuditEntry } from "../../shared/keys.ts";
 import type { BoxCommand } from "../../shared/wire.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readAdminQuery } from "../http/admin-input.ts";
+import { encodeEvent, EVENT_STREAM_HEADERS } from "../http/sse.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 import { fleetView, hasChanged } from "./view.ts";
 import { keyObject, fleetObject, registryObject } from "../stubs.ts";
@@ -35,12 +36,11 @@ export function showFleet(index: FleetIndex, clock: Clock) {
 export function fleetEvents(index: FleetIndex, clock: Clock) {
   return async function answerEvents(c: Context<EdgeEnv>): Promise<Response> {
     const first = await readView(c, index, clock);
-    const headers = { "content-type": "text/event-stream", "cache-control": "no-store, no-transform" };
     // A HEAD has no body to stream.
-    if (c.req.method === "HEAD") return new Response(null, { headers });
+    if (c.req.method === "HEAD") return new Response(null, { headers: EVENT_STREAM_HEADERS });
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     c.executionCtx.waitUntil(streamViews(c, index, clock, writable.getWriter(), first));
-    return new Response(readable, { headers });
+    return new Response(readable, { headers: EVENT_STREAM_HEADERS });
   };
 }
 
@@ -70,7 +70,6 @@ async function streamViews(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   first: View,
 ): Promise<void> {
-  const encoder = new TextEncoder();
   const until = clock() + STREAM_MS;
   let sent: View | null = null;
   let sentAt = -Infinity;
@@ -79,11 +78,11 @@ async function streamViews(
   try {
     while (clock() < until) {
       if (view !== null && (sent === null || hasChanged(sent, view))) {
-        await writer.write(encoder.encode(`event: fleet\ndata: ${JSON.stringify(view)}\n\n`));
+        await writer.write(encodeEvent("fleet", view));
         sent = view;
         sentAt = clock();
       } else if (clock() - sentAt >= QUIET_MS) {
-        await writer.write(encoder.encode(`event: alive\ndata: ${clock()}\n\n`));
+        await writer.write(encodeEvent("alive", clock()));
         sentAt = clock();
       }
       await new Promise((resolve) => void setTimeout(resolve, READ_MS));
