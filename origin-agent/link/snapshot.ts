@@ -1,21 +1,20 @@
-// What the box tells the edge of itself: its servers, its cards, its journal, as one small frame. Pure: it is given
-// what the parts know and puts it in the wire's words; a figure nobody could tell is null, never 0.
+// Builds the snapshot frame from the state of the box's servers, cards and journal, and decides whether a change is
+// large enough to send it now. Pure. Figures are rounded here and nowhere else; an unknown figure is null, never 0.
 import type { LinkState, Snapshot } from "../../shared/wire.ts";
 import type { FirstTokenTimes } from "../telemetry/traffic.ts";
 import type { HealthView } from "../health/state-machine.ts";
 import type { Gpu } from "../probes/gpu-csv.ts";
-import type { SlotCounts } from "../slots/lease.ts";
+import type { SlotCounts } from "../slots/slot-lease.ts";
 import type { JournalState } from "../usage/journal.ts";
 
-/** All of a snapshot but how it is framed. */
+/** A snapshot frame without its type and number. */
 export type BoxSnapshot = Readonly<Omit<Snapshot, "t" | "seq">>;
 
-type LinkServer = BoxSnapshot["servers"][number];
+type ServerSnapshot = BoxSnapshot["servers"][number];
 
-/** What is known of one server. */
-export interface ServerNow {
+export interface ServerInput {
   readonly port: number;
-  /** Slots that the fleet file gives it: what it says itself goes before. */
+  /** Slots in the fleet file; used until the server has reported its own. */
   readonly plannedSlots: number;
   readonly slots: Pick<SlotCounts, "total" | "leased" | "awaiting" | "foreign">;
   readonly health: Pick<HealthView, "state" | "cause" | "text" | "usable" | "gpuGib" | "restarts">;
@@ -25,27 +24,27 @@ export interface ServerNow {
   readonly continued: number;
 }
 
-export interface BoxNow {
+export interface SnapshotInput {
   readonly draining: boolean;
-  readonly servers: readonly ServerNow[];
-  /** By the driver; null where nothing answers for cards here. */
+  readonly servers: readonly ServerInput[];
+  /** Null if no GPU driver answers on this box. */
   readonly gpus: readonly Gpu[] | null;
   readonly traffic: Snapshot["traffic"];
   readonly journal: Pick<JournalState, "state" | "reason">;
   readonly usageBehindMs: number | null;
 }
 
-/** Longest sentence the wire takes, characters. */
+/** Longest `why` that the wire accepts, in characters. */
 const MAX_WHY = 200;
 
-/** What the system says where a disk, or our own bound on the folder, has no room left. */
-const NO_ROOM: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT", "BOUND"]);
+/** Reasons of a journal without free space: the disk's, and our own limit on the folder. */
+const NO_SPACE: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT", "BOUND"]);
 
-export function boxSnapshot(now: BoxNow): BoxSnapshot {
-  const { draining, servers, gpus, traffic, journal, usageBehindMs } = now;
+export function boxSnapshot(input: SnapshotInput): BoxSnapshot {
+  const { draining, servers, gpus, traffic, journal, usageBehindMs } = input;
   return {
     draining,
-    servers: servers.map(linkServer),
+    servers: servers.map(serverSnapshot),
     gpus:
       gpus?.map((gpu) => ({
         name: gpu.name,
@@ -57,24 +56,24 @@ export function boxSnapshot(now: BoxNow): BoxSnapshot {
       })) ?? null,
     traffic,
     journal: {
-      state: journal.state === "ok" ? "ok" : NO_ROOM.has(journal.reason) ? "full" : "failing",
+      state: journal.state === "ok" ? "ok" : NO_SPACE.has(journal.reason) ? "full" : "failing",
       behindMs: rounded(usageBehindMs, 0),
     },
   };
 }
 
-function linkServer(server: ServerNow): LinkServer {
+function serverSnapshot(server: ServerInput): ServerSnapshot {
   const { port, plannedSlots, slots, health, queue, tokensPerSecond, firstToken, continued } = server;
   return {
     port,
     state: health.state satisfies LinkState,
-    // A ready server needs no reason.
+    // A healthy server needs no reason.
     why: health.cause.tag === "well" ? "" : health.text.slice(0, MAX_WHY),
     slots: slots.total > 0 ? slots.total : plannedSlots,
     busy: slots.leased + slots.awaiting + slots.foreign,
     waiting: queue.waiting,
     places: queue.places,
-    // Nobody can say when a server that is down takes its next call.
+    // Unknown while the server takes no calls.
     waitMs: health.usable ? rounded(queue.newcomerMs, 0) : null,
     tokensPerSecond: rounded(tokensPerSecond, 1),
     firstTokenP50Ms: firstToken.p50Ms,
@@ -85,64 +84,64 @@ function linkServer(server: ServerNow): LinkServer {
   };
 }
 
-/** By how much a figure that never stands still must have moved before it is news. */
-const NEWS = {
-  /** A model is loaded or let go; the cache of one call is far less. */
+/** (5) The smallest changes that make a snapshot due, for figures that always fluctuate. */
+const MIN_CHANGE = {
+  /** A model was loaded or unloaded; the cache of one call is far smaller. */
   gib: 0.25,
   percent: 10,
   celsius: 3,
   watts: 25,
-  /** As a share of the greater one. */
+  /** Shares of the larger value. */
   tokenShare: 0.1,
   waitShare: 0.2,
   behindMs: 5_000,
 } as const;
 
-/** Whether the edge should hear of it now rather than when a snapshot is due anyway. */
-export function changedSince(told: BoxSnapshot, now: BoxSnapshot): boolean {
-  if (told.draining !== now.draining || told.journal.state !== now.journal.state) return true;
-  if (movedBy(told.journal.behindMs, now.journal.behindMs, NEWS.behindMs)) return true;
-  // Calls that come and go change slots and queues too; one that failed at once changes nothing else.
-  if (told.traffic.failed !== now.traffic.failed) return true;
-  if (told.servers.length !== now.servers.length || told.gpus?.length !== now.gpus?.length) return true;
+/** (5) Whether the snapshot should be sent now instead of at the end of the interval. */
+export function changedSince(sent: BoxSnapshot, now: BoxSnapshot): boolean {
+  if (sent.draining !== now.draining || sent.journal.state !== now.journal.state) return true;
+  if (changedBy(sent.journal.behindMs, now.journal.behindMs, MIN_CHANGE.behindMs)) return true;
+  // Running and queued calls change slots and queues; a call that failed at once changes only this count.
+  if (sent.traffic.failed !== now.traffic.failed) return true;
+  if (sent.servers.length !== now.servers.length || sent.gpus?.length !== now.gpus?.length) return true;
   return (
-    now.servers.some((server, at) => serverChanged(told.servers[at], server)) ||
-    (now.gpus ?? []).some((gpu, at) => {
-      const before = told.gpus?.[at];
+    now.servers.some((server, index) => serverChanged(sent.servers[index], server)) ||
+    (now.gpus ?? []).some((gpu, index) => {
+      const before = sent.gpus?.[index];
       return (
         before === undefined ||
-        movedBy(before.memoryUsedGib, gpu.memoryUsedGib, NEWS.gib) ||
-        movedBy(before.utilizationPercent, gpu.utilizationPercent, NEWS.percent) ||
-        movedBy(before.temperatureC, gpu.temperatureC, NEWS.celsius) ||
-        movedBy(before.powerWatts, gpu.powerWatts, NEWS.watts)
+        changedBy(before.memoryUsedGib, gpu.memoryUsedGib, MIN_CHANGE.gib) ||
+        changedBy(before.utilizationPercent, gpu.utilizationPercent, MIN_CHANGE.percent) ||
+        changedBy(before.temperatureC, gpu.temperatureC, MIN_CHANGE.celsius) ||
+        changedBy(before.powerWatts, gpu.powerWatts, MIN_CHANGE.watts)
       );
     })
   );
 }
 
-function serverChanged(before: LinkServer | undefined, now: LinkServer): boolean {
+function serverChanged(before: ServerSnapshot | undefined, now: ServerSnapshot): boolean {
   if (before === undefined) return true;
   const same = (
     ["port", "state", "slots", "busy", "waiting", "places", "restarts", "continued"] as const
   ).every((name) => before[name] === now[name]);
   return (
     !same ||
-    movedBy(before.gpuGib, now.gpuGib, NEWS.gib) ||
-    movedByShare(before.tokensPerSecond, now.tokensPerSecond, NEWS.tokenShare) ||
-    movedByShare(before.waitMs, now.waitMs, NEWS.waitShare)
+    changedBy(before.gpuGib, now.gpuGib, MIN_CHANGE.gib) ||
+    changedByShare(before.tokensPerSecond, now.tokensPerSecond, MIN_CHANGE.tokenShare) ||
+    changedByShare(before.waitMs, now.waitMs, MIN_CHANGE.waitShare)
   );
 }
 
-function movedBy(before: number | null, now: number | null, by: number): boolean {
+function changedBy(before: number | null, now: number | null, by: number): boolean {
   return before === null || now === null ? before !== now : Math.abs(before - now) >= by;
 }
 
-function movedByShare(before: number | null, now: number | null, share: number): boolean {
+function changedByShare(before: number | null, now: number | null, share: number): boolean {
   if (before === null || now === null) return before !== now;
   return Math.abs(before - now) > share * Math.max(before, now);
 }
 
-/** Digits nobody reads would be half of the frame. */
+/** Unrounded figures would double the size of the frame. */
 function rounded(value: number | null, digits: number): number | null {
   return value === null ? null : Number(value.toFixed(digits));
 }

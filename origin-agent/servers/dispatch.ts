@@ -8,7 +8,7 @@ import type { LiveServer } from "./server.ts";
 import { queueRefusal, REVOKED, tooManyCalls, WAITED_TOO_LONG } from "../queue/refusals.ts";
 import { RevokedKeys } from "../queue/revoked-keys.ts";
 import { RunningCall, type Grant } from "./running-call.ts";
-import type { SlotLease } from "../slots/lease.ts";
+import type { SlotLease } from "../slots/slot-lease.ts";
 
 /** Interval at which the deadlines of waiting calls are checked. */
 const SWEEP_MS = 250;

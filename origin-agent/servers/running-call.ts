@@ -2,7 +2,7 @@
 // at its end.
 import type { CallFate } from "../health/record.ts";
 import type { LiveServer } from "./server.ts";
-import type { SlotLease } from "../slots/lease.ts";
+import type { SlotLease } from "../slots/slot-lease.ts";
 import type { Upstream } from "./upstream-sockets.ts";
 
 /** Interval at which a running call reports its tokens to the server's health. */

@@ -13,7 +13,7 @@ import {
   type HealthChange,
   type HealthView,
 } from "../health/state-machine.ts";
-import type { ProvedEnd, SlotLease, SlotRequest, StuckSlot } from "../slots/lease.ts";
+import type { ProvedEnd, SlotLease, SlotRequest, StuckSlot } from "../slots/slot-lease.ts";
 import { ServerSlots } from "../slots/slots.ts";
 import type { Upstream } from "./upstream-sockets.ts";
 

@@ -1,7 +1,7 @@
 // Holds the slots of one server: counts them by use, chooses free ones, and reports whether a call may still be on its
 // way to one. It decides nothing about calls.
 import { Slot, type SlotReading, type SlotUse } from "./slot.ts";
-import type { SlotCounts, Tenancy } from "./lease.ts";
+import type { SlotCounts, Tenancy } from "./slot-lease.ts";
 
 /** A slot without proof after this time is stuck (design 7): the slowest observed abort took 3 s. */
 export const STUCK_MS = 5_000;

@@ -7,7 +7,7 @@
 // | leased   | `landed`; `replaced` if another task followed     | `landed` if the task changed                       |
 // | awaiting | still running; `replaced` if another task followed | `proved` after its task's end, or 100 ms of idleness |
 // | foreign  | `replaced` if another task followed               | `freed`                                            |
-import type { Tenancy } from "./lease.ts";
+import type { Tenancy } from "./slot-lease.ts";
 
 /** A slot as `/slots` shows it: `id`, `is_processing`, `id_task` (null before its first task). */
 export interface SlotReading {

@@ -13,7 +13,15 @@
 // whose slot was never seen, or another agent process (`share`).
 import { CallSearch, goesAlone } from "./unpinned-call.ts";
 import type { Finding, Slot, SlotReading } from "./slot.ts";
-import type { Observed, ProvedEnd, SlotCounts, SlotLease, SlotRequest, StuckSlot, Tenancy } from "./lease.ts";
+import type {
+  Observed,
+  ProvedEnd,
+  SlotCounts,
+  SlotLease,
+  SlotRequest,
+  StuckSlot,
+  Tenancy,
+} from "./slot-lease.ts";
 import { SlotSet, STUCK_MS } from "./slot-set.ts";
 
 export class ServerSlots {

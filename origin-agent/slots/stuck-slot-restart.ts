@@ -3,7 +3,7 @@
 // rarely; until then the slot is reported and avoided.
 import { HOUR_MS } from "../../shared/calendar.ts";
 import { STUCK_MS } from "./slot-set.ts";
-import type { SlotCounts, StuckSlot } from "./lease.ts";
+import type { SlotCounts, StuckSlot } from "./slot-lease.ts";
 
 /** How long calls on the other slots may continue after a slot was found stuck: most end by themselves. */
 export const RESTART_GRACE_MS = 30_000;

@@ -2,7 +2,7 @@
 // is locked meanwhile (slots.ts).
 import { IDLE_PROOF_MS, type Slot } from "./slot.ts";
 import type { SlotSet } from "./slot-set.ts";
-import type { SlotRequest, Tenancy } from "./lease.ts";
+import type { SlotRequest, Tenancy } from "./slot-lease.ts";
 
 /** Whether a call takes any slot that llama-server sees as idle: it isn't pinned, or requests several answers. */
 export function goesAlone({ choices, pinned }: SlotRequest): boolean {

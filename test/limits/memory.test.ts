@@ -8,7 +8,7 @@ import { AddressState } from "../../worker/limits/address-state.ts";
 import { KeyState } from "../../worker/limits/key-state.ts";
 import { LeaseTable } from "../../worker/limits/lease-table.ts";
 import type { LeaseGrant } from "../../worker/limits/lease-request.ts";
-import { RefusedKeys } from "../../worker/limits/refused-keys.ts";
+import { RefusedKeys } from "../../worker/limits/refused-key-cache.ts";
 
 const NOW = 1_790_000_000_000;
 const LEASE: LeaseGrant = { granted: 5, remaining: 50, endsInMs: 500 };

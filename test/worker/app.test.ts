@@ -19,7 +19,7 @@ function quietEdge(fleet = fleetOf()): Edge {
 const EVERY_KIND: [name: string, path: string, init: TestRequest, status: number][] = [
   ["liveness", "/livez", {}, 200],
   ["health", "/healthz", {}, 200],
-  ["health of an unknown agent type", "/healthz?require=Nobody", {}, 400],
+  ["health of an unknown agent type", "/healthz?require=Unknown", {}, 400],
   ["docs", "/docs", {}, 200],
   ["the redirect to the docs", "/", {}, 302],
   ["models", "/v1/models", {}, 200],

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
 import { logRefused } from "../log.ts";
-import { decide, type RouteDecision } from "./decide.ts";
+import { decide, type RouteDecision } from "./route-decision.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
 import type { SnapshotCache } from "../fleet/snapshot-cache.ts";
 import { forward } from "./forward.ts";

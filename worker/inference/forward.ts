@@ -13,7 +13,7 @@ import { CALL_DEADLINE_MS, EDGE_DEADLINE_MARGIN_MS } from "../../shared/limits.t
 import type { Principal } from "../../shared/principal.ts";
 import type { Settings } from "../env.ts";
 import type { BoxChoice } from "./box-order.ts";
-import type { RouteDecision } from "./decide.ts";
+import type { RouteDecision } from "./route-decision.ts";
 import { scopeId } from "../auth/keyed-hash.ts";
 import type { ModelCall } from "./model-call.ts";
 import { originFetch, type OriginAnswer } from "../fleet/box-fetch.ts";

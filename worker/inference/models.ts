@@ -5,7 +5,7 @@ import { RefusedError } from "../../shared/errors.ts";
 import { DEFAULT_AGENT, type Server } from "../../shared/fleet.ts";
 import type { Principal } from "../../shared/principal.ts";
 import type { EdgeEnv } from "../context.ts";
-import { mayUse } from "./decide.ts";
+import { mayUse } from "./route-decision.ts";
 import { bestState, type BoxView, type FleetHealth } from "../fleet/box-health.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
 

@@ -1,7 +1,7 @@
 // State of one client address in this isolate: free passes, lease, failed keys, and whether the platform's shield
 // blocks it. Most addresses need only the passes. Pure, the clock is passed in.
 import { ADDRESS_FREE_PER_SECOND, RATE_WINDOW_MS } from "../../shared/limits.ts";
-import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "./failed-keys.ts";
+import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "./failed-key-count.ts";
 import type { AddressLeaseAnswer, AddressLeaseRequest } from "./lease-request.ts";
 import { Lease, type PendingLease, type Token, type TokenAvailability } from "./lease.ts";
 import type { LimitStatus } from "./rate-headers.ts";

@@ -9,7 +9,7 @@ import { CredentialCache } from "../auth/credential-cache.ts";
 import { anonymousRecord, MISSING, readCredential, resolveClaim, type ShownKey } from "../auth/credential.ts";
 import type { EdgeEnv } from "../context.ts";
 import { showRefusal } from "../http/errors.ts";
-import { addressName } from "./address.ts";
+import { addressName } from "./client-address.ts";
 import type { Caller } from "./caller.ts";
 import type { Admission, Limiter } from "./limiter.ts";
 import { setRateHeaders, type LimitStatuses } from "./rate-headers.ts";

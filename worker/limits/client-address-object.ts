@@ -3,7 +3,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { Bindings } from "../env.ts";
-import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "./failed-keys.ts";
+import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "./failed-key-count.ts";
 import type { AddressLeaseAnswer, AddressLeaseRequest } from "./lease-request.ts";
 import { grant, NO_WINDOW } from "./rate-window.ts";
 

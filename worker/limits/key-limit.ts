@@ -13,7 +13,7 @@ import { LEASE_LIFE_MS, type PendingLease, type Token } from "./lease.ts";
 import type { LimitStatus } from "./rate-headers.ts";
 import * as refusals from "./refusals.ts";
 import type { LimitRefusal } from "./refusals.ts";
-import { RefusedKeys, type KeyFault } from "./refused-keys.ts";
+import { RefusedKeys, type KeyFault } from "./refused-key-cache.ts";
 
 /** For how many keys an isolate has leases and remembers refusals: under 1 KiB each, of 128 MiB. */
 const MAX_KEYS = 10_000;

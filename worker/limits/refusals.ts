@@ -5,7 +5,7 @@ import { FAILED_KEYS_A_MINUTE } from "../../shared/limits.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import { INVALID } from "../auth/credential.ts";
 import type { LimitStatus } from "./rate-headers.ts";
-import type { KeyFault } from "./refused-keys.ts";
+import type { KeyFault } from "./refused-key-cache.ts";
 
 /** A refusal of one limit, with its state for the headers; null if nothing is known of it. */
 export interface LimitRefusal {

@@ -63,17 +63,17 @@ test("across keys and patients nothing is cached, within a conversation its seco
   const ada = talker("patient a of key 1", "key-1", "scope-of-patient-a", true);
   const ben = talker("patient b of key 1", "key-1", "scope-of-patient-b");
   const cleo = talker("key 2, asks for the cache", "key-2", "scope-of-key-2", true);
-  const nobody = talker("no scope, asks for the cache", "key-1", null, true);
+  const noScope = talker("no scope, asks for the cache", "key-1", null, true);
   // On one slot after another, each beside and after each other.
-  for (const who of [ada, ben, cleo, nobody, ada, cleo, ben, nobody]) await turn(who, "And now?");
+  for (const who of [ada, ben, cleo, noScope, ada, cleo, ben, noScope]) await turn(who, "And now?");
   await Promise.all([turn(ada, "One."), turn(cleo, "One.")]);
-  await Promise.all([turn(ben, "Two."), turn(nobody, "Two.")]);
+  await Promise.all([turn(ben, "Two."), turn(noScope, "Two.")]);
   for (const who of [cleo, ada, nobody, ben]) await turn(who, "Beside.");
   const firstTurns = [ada, ben, cleo, nobody].map(({ cached }) => cached[0]);
   expect(firstTurns).toEqual([0, 0, 0, 0]);
   expect(nobody.cached.every((tokens) => tokens === 0)).toBe(true);
 
-  // Two turns of one conversation with nobody between them: the slot still holds the first.
+  // Two turns of one conversation with no other between them: the slot still holds the first.
   for (const who of [ada, ben, cleo]) {
     await turn(who, "Go on.");
     await turn(who, "And further?");

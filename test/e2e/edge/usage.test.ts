@@ -44,7 +44,7 @@ beforeAll(async () => {
     agentEnv: { EDGE_URL: way.url },
     onLine: (_, line) => {
       if (line.includes('"event":"link"')) isLinked = line.includes('"state":"open"');
-      if (line.includes('"why":"silent"')) silences += 1;
+      if (line.includes('"reason":"silent"')) silences += 1;
     },
   });
   way.lead(stack.edgeUrl);

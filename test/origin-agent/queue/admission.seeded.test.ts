@@ -130,7 +130,7 @@ class Box {
     const expired = this.admission.expire(this.#now);
     must(
       expired.length === due.length && due.every(({ call }) => expired.includes(call.id)),
-      "all whose time is up are named, each once, and nobody else",
+      "exactly the expired calls are returned, each once",
     );
     for (const known of due) this.#ended(known, "expired");
   }
@@ -142,9 +142,9 @@ class Box {
       if (call === null) return;
       const known = this.known.get(call.id);
       if (known === undefined) throw new Error(`${call.id} is begun though it doesn't wait`);
-      must(this.#now < known.expiresAt, "nobody is begun after their deadline");
-      must(call.ports.includes(port), "nobody is begun where they may not be");
-      must(call.choices <= free, "nobody is begun without slots");
+      must(this.#now < known.expiresAt, "no call begins after its deadline");
+      must(call.ports.includes(port), "no call begins at another port");
+      must(call.choices <= free, "no call begins without slots");
       this.#mustBeItsTurn(known, port);
       this.#ended(known, "served");
       const endsAt = this.#now + 200 + this.#random.below(3_000);
@@ -348,10 +348,10 @@ describe("the estimate", () => {
           if (offer.kind === "queued") [id, estimateMs] = [call.id, offer.estimateMs];
         }
         let now = 0;
-        for (let begun = ""; begun !== id; begun = admission.next(8080, 1, now)?.id ?? "nobody") {
+        for (let begun = ""; begun !== id; begun = admission.next(8080, 1, now)?.id ?? "none") {
           now = Math.min(...endsAt);
           endsAt[endsAt.indexOf(now)] = now + SERVICE_PRIOR_MS;
-          must(begun !== "nobody", "the call is begun in the end");
+          must(begun !== "none", "the call is begun in the end");
         }
         must(now <= estimateMs + SERVICE_PRIOR_MS, `${now} ms waited, ${estimateMs} estimated`);
       }

@@ -158,7 +158,7 @@ describe("fairness, over random traffic", () => {
         }
         const next = queue.peek();
         if (next === undefined || !inside.delete(next))
-          throw new Error(`seed ${seed}: served twice, or nobody`);
+          throw new Error(`seed ${seed}: served twice, or none`);
         queue.take(next);
         waiting.set(next.keyId, (waiting.get(next.keyId) ?? 0) - 1);
         had.set(next.keyId, (had.get(next.keyId) ?? 0) + next.choices);
@@ -168,7 +168,7 @@ describe("fairness, over random traffic", () => {
       }
       while (inside.size > 0) {
         const next = queue.peek();
-        if (next === undefined || !inside.delete(next)) throw new Error(`seed ${seed}: somebody is lost`);
+        if (next === undefined || !inside.delete(next)) throw new Error(`seed ${seed}: a call is lost`);
         queue.take(next);
       }
       expect(queue.size).toBe(0);

@@ -2,7 +2,7 @@
 // the invariants hold at every millisecond.
 import { describe, expect, it } from "vitest";
 import { ServerSlots } from "../../../origin-agent/slots/slots.ts";
-import type { SlotLease, SlotRequest } from "../../../origin-agent/slots/lease.ts";
+import type { SlotLease, SlotRequest } from "../../../origin-agent/slots/slot-lease.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
 import { SlotServerModel, type ModelCall } from "../support/slot-server-model.ts";
 

@@ -4,7 +4,7 @@ import {
   restartVerdict,
   type RestartVerdict,
 } from "../../../origin-agent/slots/stuck-slot-restart.ts";
-import type { SlotCounts } from "../../../origin-agent/slots/lease.ts";
+import type { SlotCounts } from "../../../origin-agent/slots/slot-lease.ts";
 
 const NOW = 10_000_000;
 const MINUTE = 60_000;

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { ServerSlots } from "../../../origin-agent/slots/slots.ts";
-import type { SlotLease, SlotRequest } from "../../../origin-agent/slots/lease.ts";
+import type { SlotLease, SlotRequest } from "../../../origin-agent/slots/slot-lease.ts";
 import { busy, call, idle, observe as observeServer, type Seen } from "../support/slot-readings.ts";
 
 let slots: ServerSlots;

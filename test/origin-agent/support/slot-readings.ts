@@ -1,5 +1,5 @@
 // Words for looks at a server's slots, short enough to be read in a row.
-import type { SlotRequest } from "../../../origin-agent/slots/lease.ts";
+import type { SlotRequest } from "../../../origin-agent/slots/slot-lease.ts";
 import type { SlotReading } from "../../../origin-agent/slots/slot.ts";
 import type { ServerSlots } from "../../../origin-agent/slots/slots.ts";
 

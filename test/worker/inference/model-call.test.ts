@@ -201,9 +201,9 @@ describe("a random body", () => {
       const bytes = bytesOf(
         chat({ user: MARKER, tools: [{ type: "function" }], model_port: "8085", stop: ["é"] }),
       );
-      for (let change = random.whole(1, 6); change > 0; change -= 1)
-        bytes[random.whole(0, bytes.length - 1)] = random.whole(0, 255);
-      const cut = random.chance(0.3) ? bytes.slice(0, random.whole(0, bytes.length)) : bytes;
+      for (let change = random.integer(1, 6); change > 0; change -= 1)
+        bytes[random.integer(0, bytes.length - 1)] = random.integer(0, 255);
+      const cut = random.chance(0.3) ? bytes.slice(0, random.integer(0, bytes.length)) : bytes;
       const result = readChatCall(cut);
       if (!result.ok) expectHarmless(result.refusal, `seed ${seed}`);
     }
@@ -253,7 +253,7 @@ function mutated(random: Random): string {
     "user",
   ];
   const body: Record<string, unknown> = chat();
-  for (let change = random.whole(1, 4); change > 0; change -= 1)
+  for (let change = random.integer(1, 4); change > 0; change -= 1)
     body[random.chance(0.1) ? MARKER : random.pick([...known, ...more])] = anything(random, 0);
   if (random.chance(0.4))
     body["messages"] = [
@@ -288,9 +288,9 @@ function anything(random: Random, depth: number): unknown {
   ];
   if (depth > 3 || random.chance(0.6)) return random.pick(plain);
   if (random.chance(0.5))
-    return Array.from({ length: random.whole(0, 20) }, () => anything(random, depth + 1));
+    return Array.from({ length: random.integer(0, 20) }, () => anything(random, depth + 1));
   const keys = ["type", "text", "url", "role", "content", "user_id", MARKER];
   return Object.fromEntries(
-    Array.from({ length: random.whole(0, 3) }, () => [random.pick(keys), anything(random, depth + 1)]),
+    Array.from({ length: random.integer(0, 3) }, () => [random.pick(keys), anything(random, depth + 1)]),
   );
 }

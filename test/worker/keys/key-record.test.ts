@@ -279,16 +279,16 @@ describe("any sequence of changes", () => {
       let revokedAt: number | null = null;
       const live = new Map<string, number>([[A, Infinity]]);
       for (let step = 0; step < 40; step += 1) {
-        now += random.whole(0, 2_000);
-        const what = random.whole(0, 9);
+        now += random.integer(0, 2_000);
+        const what = random.integer(0, 9);
         if (revokedAt === null && what < 4) {
-          const [secretHash, graceMs] = [random.text("0123456789abcdef", 64), random.whole(0, 3) * 1_000];
+          const [secretHash, graceMs] = [random.text("0123456789abcdef", 64), random.integer(0, 3) * 1_000];
           const newest = key.secrets[0]?.hash ?? "";
           key = rotatedKey(key, { secretHash, graceMs }, BY, now);
           for (const hash of live.keys()) live.set(hash, hash === newest ? now + graceMs : 0);
           live.set(secretHash, Infinity);
         } else if (what === 4) key = changedKey(key, { name: random.text("abc", 5) }, BY, now);
-        else if (what === 5) key = usedKey(key, { month: "2026-11", tokens: random.whole(0, 99) });
+        else if (what === 5) key = usedKey(key, { month: "2026-11", tokens: random.integer(0, 99) });
         else if (what === 6 && random.chance(0.3)) {
           key = revokedKey(key, BY, now);
           revokedAt ??= now;

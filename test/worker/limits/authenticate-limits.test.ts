@@ -35,7 +35,12 @@ function fleetWith(
 }
 
 /** Sends many requests at once. */
-async function statuses(edge: Edge, path: string, times: number, request: TestRequest = {}): Promise<number[]> {
+async function statuses(
+  edge: Edge,
+  path: string,
+  times: number,
+  request: TestRequest = {},
+): Promise<number[]> {
   const answers = await Promise.all(Array.from({ length: times }, async () => edge(path, request)));
   return answers.map(({ status }) => status);
 }
@@ -294,15 +299,15 @@ describe("in no window is more admitted than a key's limit, or an address's limi
     const random = seeded(seed);
     const keys = await Promise.all([newLegacyKey(), newLegacyKey()]);
     const addresses = [newAddress(), newAddress()];
-    const [perAddress, perKey] = [random.whole(2, 9), random.whole(2, 9)];
+    const [perAddress, perKey] = [random.integer(2, 9), random.integer(2, 9)];
     const fleet = fleetWith(perAddress, perKey, keys);
     const edges = [edgeOf(fleet), edgeOf(fleet)];
     const counts = new Map<string, number>();
     let latest = NOON + seed * 1_000_000;
     for (let step = 0; step < 25; step += 1) {
-      latest += random.whole(0, 700);
+      latest += random.integer(0, 700);
       clock.to(latest);
-      const calls = Array.from({ length: random.whole(1, 8) }, () => ({
+      const calls = Array.from({ length: random.integer(1, 8) }, () => ({
         edge: random.pick(edges),
         key: random.pick(keys).text,
         address: random.pick(addresses),

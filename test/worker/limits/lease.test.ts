@@ -1,4 +1,4 @@
-// What an isolate has of one limit: tokens that expire with their window, lease requests sized by use, refusals that
+// An isolate's share of one limit: tokens that expire with their window, lease requests sized by use, refusals that
 // cost none. That no limit is exceeded over many isolates is the simulation's subject (test/limits).
 import { describe, expect, it } from "vitest";
 import { LEASE_MARGIN_MS } from "../../../shared/limits.ts";

@@ -166,11 +166,11 @@ describe("whatever is requested, no window grants more than its quota", () => {
   it("and every window's quota can be used completely", () => {
     for (let seed = 1; seed <= 100; seed += 1) {
       const random = seeded(seed);
-      const quota = random.whole(1, 40);
+      const quota = random.integer(1, 40);
       let window = NO_WINDOW;
       let used = 0;
       for (let request = 0; request < quota; request += 1) {
-        const taken = grant(window, { quota, windowMs: 1_000 }, waiting(1), 50_000 + random.whole(0, 999));
+        const taken = grant(window, { quota, windowMs: 1_000 }, waiting(1), 50_000 + random.integer(0, 999));
         window = taken.window;
         used += taken.grant.granted;
       }
@@ -181,16 +181,16 @@ describe("whatever is requested, no window grants more than its quota", () => {
 
 function walk(seed: number): void {
   const random = seeded(seed);
-  const limit = { quota: random.whole(1, 50), windowMs: random.pick([1_000, 5_000, 60_000]) };
+  const limit = { quota: random.integer(1, 50), windowMs: random.pick([1_000, 5_000, 60_000]) };
   let window: RateWindow = NO_WINDOW;
-  let now = random.whole(1_700_000_000_000, 1_800_000_000_000);
+  let now = random.integer(1_700_000_000_000, 1_800_000_000_000);
   const granted = new Map<number, number>();
   const add = (startedAt: number, tokens: number): void => {
     granted.set(startedAt, (granted.get(startedAt) ?? 0) + tokens);
   };
   for (let step = 0; step < 200; step += 1) {
-    now += random.chance(0.3) ? random.whole(0, 3 * limit.windowMs) : random.whole(0, 20);
-    if (random.chance(0.1)) now -= random.whole(0, 5 * limit.windowMs);
+    now += random.chance(0.3) ? random.integer(0, 3 * limit.windowMs) : random.integer(0, 20);
+    if (random.chance(0.1)) now -= random.integer(0, 5 * limit.windowMs);
     const request = { want: number(random), waiting: number(random), passed: number(random) };
     const before = window;
     const taken = grant(window, limit, request, now);

@@ -3,7 +3,7 @@ import type { Refusal } from "../../../shared/errors.ts";
 import type { FleetConfig } from "../../../shared/fleet.ts";
 import type { Principal } from "../../../shared/principal.ts";
 import type { Settings } from "../../../worker/env.ts";
-import type { RouteDecision } from "../../../worker/inference/decide.ts";
+import type { RouteDecision } from "../../../worker/inference/route-decision.ts";
 import type { Forwarding } from "../../../worker/inference/forward.ts";
 import { callOf } from "./calls.ts";
 import { BOX_SECRET } from "./edge.ts";

@@ -4,7 +4,7 @@ export interface Random {
   /** From 0 to below 1. */
   fraction(): number;
   /** An integer from `low` to `high`, both included. */
-  whole(low: number, high: number): number;
+  integer(low: number, high: number): number;
   chance(share: number): boolean;
   pick<T>(values: readonly T[]): T;
   text(alphabet: string, length: number): string;
@@ -20,18 +20,18 @@ export function seeded(seed: number): Random {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
-  const whole = (low: number, high: number): number => low + Math.floor(fraction() * (high - low + 1));
+  const integer = (low: number, high: number): number => low + Math.floor(fraction() * (high - low + 1));
   return {
     fraction,
-    whole,
+    integer,
     chance: (share) => fraction() < share,
     pick: <T>(values: readonly T[]): T => {
-      const value = values[whole(0, values.length - 1)];
+      const value = values[integer(0, values.length - 1)];
       if (value === undefined) throw new Error("nothing to pick from");
       return value;
     },
     text: (alphabet, length) =>
-      Array.from({ length }, () => alphabet[whole(0, alphabet.length - 1)] ?? "").join(""),
-    bytes: (length) => Uint8Array.from({ length }, () => whole(0, 255)),
+      Array.from({ length }, () => alphabet[integer(0, alphabet.length - 1)] ?? "").join(""),
+    bytes: (length) => Uint8Array.from({ length }, () => integer(0, 255)),
   };
 }

@@ -180,11 +180,11 @@ it("whatever happens, raised and recovered alternate, no alarm is raised too ear
           boxOf(now, {
             lastSeenAt: random.chance(0.9) ? now : START,
             temperatureC: random.pick([null, 50, 95]),
-            calls: random.whole(0, 50),
-            failed: random.whole(0, 20),
+            calls: random.integer(0, 50),
+            failed: random.integer(0, 20),
             ...server({
               state: random.pick(["ready", "down", "slow"] as const),
-              restarts: random.whole(0, 5),
+              restarts: random.integer(0, 5),
             }),
             ...(random.chance(0.9) ? {} : { reporting: false, servers: [], temperatureC: null, calls: 0 }),
           }),

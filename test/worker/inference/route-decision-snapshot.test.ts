@@ -1,7 +1,7 @@
 // Decisions with a fleet snapshot: two equal boxes, `north` before `south` in the fleet file.
 import { describe, expect, it } from "vitest";
 import type { LinkState } from "../../../shared/wire.ts";
-import { decide } from "../../../worker/inference/decide.ts";
+import { decide } from "../../../worker/inference/route-decision.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
 import { UNKNOWN_FLEET, type BoxSnapshot, type FleetSnapshot } from "../../../worker/fleet/snapshot.ts";
 import { callOf } from "../support/calls.ts";
@@ -206,7 +206,7 @@ it("with any snapshot, a box with room comes first, and no box is tried twice fo
     const report = (): Reported | "draining" =>
       random.chance(0.1)
         ? "draining"
-        : { state: random.pick(states), free: random.whole(0, 4), places: random.whole(0, 2) };
+        : { state: random.pick(states), free: random.integer(0, 4), places: random.integer(0, 2) };
     const boxes = Object.fromEntries(
       ["north", "south"].filter(() => random.chance(0.8)).map((name) => [name, report()] as const),
     );

@@ -3,7 +3,7 @@
 import { BoundedMap } from "../../shared/bounded-map.ts";
 import { UNKNOWN_KEY_MS } from "../../shared/limits.ts";
 
-/** A failed key counts once in the time for which failed keys are added up (failed-keys.ts). */
+/** A failed key counts once in the time for which failed keys are added up (failed-key-count.ts). */
 const COUNTED_MS = 60_000;
 
 export type KeyFault = "unknown" | "expired";

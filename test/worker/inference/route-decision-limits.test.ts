@@ -4,7 +4,7 @@ import type { Refusal } from "../../../shared/errors.ts";
 import { ERRORS } from "../../../shared/errors.ts";
 import type { FleetConfig } from "../../../shared/fleet.ts";
 import type { BoxChoice } from "../../../worker/inference/box-order.ts";
-import { decide, type RoutingPermissions } from "../../../worker/inference/decide.ts";
+import { decide, type RoutingPermissions } from "../../../worker/inference/route-decision.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
 import { UNKNOWN_FLEET } from "../../../worker/fleet/snapshot.ts";
 import type { ModelCall } from "../../../worker/inference/model-call.ts";
@@ -201,7 +201,7 @@ function randomFleet(seed: number): { fleet: FleetConfig; modelOf: ReadonlyMap<n
   const random = seeded(seed);
   const model = (port: number): string => `Model-${port % 3}`;
   const ports = [9000, 9001, 9002, 9003, 9004, 9005];
-  const boxes = Array.from({ length: random.whole(1, 3) }, (_, at) => {
+  const boxes = Array.from({ length: random.integer(1, 3) }, (_, at) => {
     const own = ports.filter((port) => (at === 0 && port === 9000) || random.chance(0.5));
     return box(
       `box${at}`,

@@ -1,6 +1,6 @@
 // The budget of failed keys: typing errors pass, a search doesn't, and no key is refused for longer than a minute.
 import { describe, expect, it } from "vitest";
-import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "../../../worker/limits/failed-keys.ts";
+import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "../../../worker/limits/failed-key-count.ts";
 import { FAILED_KEYS_A_MINUTE } from "../../../shared/limits.ts";
 import { SeededRandom, SEEDS } from "../../support/seeded-random.ts";
 

@@ -1,6 +1,6 @@
 // The name an address is counted under: one for each customer, however the address is spelled.
 import { describe, expect, it } from "vitest";
-import { addressName } from "../../../worker/limits/address.ts";
+import { addressName } from "../../../worker/limits/client-address.ts";
 import { seeded, type Random } from "../support/random.ts";
 
 describe("an address is counted", () => {
@@ -36,9 +36,9 @@ describe("an address is counted", () => {
   it("under the same name in every spelling of the same /64, and another in any other", () => {
     for (let seed = 1; seed <= 500; seed += 1) {
       const random = seeded(seed);
-      const network = [0x2001, ...Array.from({ length: 3 }, () => random.whole(0, 0xffff))];
+      const network = [0x2001, ...Array.from({ length: 3 }, () => random.integer(0, 0xffff))];
       const spelled = [1, 2].map(() => {
-        const host = Array.from({ length: 4 }, () => (random.chance(0.4) ? 0 : random.whole(0, 0xffff)));
+        const host = Array.from({ length: 4 }, () => (random.chance(0.4) ? 0 : random.integer(0, 0xffff)));
         return addressName(spell([...network, ...host], random));
       });
       expect(spelled[0], `seed ${seed}`).toBe(spelled[1]);
@@ -81,7 +81,7 @@ describe("a text that isn't an address", () => {
   it("becomes a name and no exception, whatever it is", () => {
     for (let seed = 1; seed <= 2_000; seed += 1) {
       const random = seeded(seed);
-      const text = random.text("0123456789abcdefF:.%/ x", random.whole(0, 50));
+      const text = random.text("0123456789abcdefF:.%/ x", random.integer(0, 50));
       expect(addressName(text).length, `seed ${seed}: ${text}`).toBeGreaterThan(0);
     }
   });

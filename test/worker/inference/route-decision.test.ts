@@ -1,8 +1,8 @@
 // Decisions on the shipped fleet file, which design section 2 describes.
 import { describe, expect, it } from "vitest";
 import fleet from "../../../fleet.config.ts";
-import type { RouteDecision, RoutingPermissions } from "../../../worker/inference/decide.ts";
-import { decide } from "../../../worker/inference/decide.ts";
+import type { RouteDecision, RoutingPermissions } from "../../../worker/inference/route-decision.ts";
+import { decide } from "../../../worker/inference/route-decision.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
 import { UNKNOWN_FLEET } from "../../../worker/fleet/snapshot.ts";
 import { readChatCall } from "../../../worker/inference/model-call.ts";
