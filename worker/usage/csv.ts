@@ -20,7 +20,7 @@ export function usageCsv(report: UsageReport): string {
 }
 
 /** Quoted if necessary. A text that begins like a formula gets a leading apostrophe: a key's id may begin with "-". */
-export function cell(text: string): string {
+function cell(text: string): string {
   const harmless = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { UsageReport } from "../../../shared/usage-report.ts";
-import { cell, usageCsv } from "../../../worker/usage/csv.ts";
+import { usageCsv } from "../../../worker/usage/csv.ts";
 
 const sums = {
   calls: 3,
@@ -11,23 +11,21 @@ const sums = {
   estimatedCalls: 1,
 };
 
+const reportOf = (...groups: string[]): UsageReport => ({
+  from: "2026-11-01T00:00:00.000Z",
+  to: "2026-12-01T00:00:00.000Z",
+  by: "key",
+  key: null,
+  total: sums,
+  rows: groups.map((group) => ({ group, ...sums })),
+});
+
+const HEADER = "key,calls,complete,promptTokens,cachedTokens,completionTokens,estimatedCalls\r\n";
+
 describe("a report as CSV", () => {
   it("has a header, one line per row and RFC 4180's line ends", () => {
-    const report: UsageReport = {
-      from: "2026-11-01T00:00:00.000Z",
-      to: "2026-12-01T00:00:00.000Z",
-      by: "key",
-      key: null,
-      total: sums,
-      rows: [
-        { group: "key-a", ...sums },
-        { group: "-key-b", ...sums },
-      ],
-    };
-    expect(usageCsv(report)).toBe(
-      "key,calls,complete,promptTokens,cachedTokens,completionTokens,estimatedCalls\r\n" +
-        "key-a,3,2,100,40,50,1\r\n" +
-        "'-key-b,3,2,100,40,50,1\r\n",
+    expect(usageCsv(reportOf("key-a", "-key-b"))).toBe(
+      `${HEADER}key-a,3,2,100,40,50,1\r\n'-key-b,3,2,100,40,50,1\r\n`,
     );
   });
 
@@ -40,6 +38,6 @@ describe("a report as CSV", () => {
     ["a\nb", '"a\nb"'],
     ["", ""],
   ])("is not run by a spreadsheet and stays in its cell: %j", (text, expected) => {
-    expect(cell(text)).toBe(expected);
+    expect(usageCsv(reportOf(text))).toBe(`${HEADER}${expected},3,2,100,40,50,1\r\n`);
   });
 });
