@@ -130,9 +130,9 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
       now: wallClock(),
       servers: box.servers.map(({ port, model }) => ({ port, model })),
     }),
-    look: (usageBehindMs) => source.snapshot(usageBehindMs),
+    snapshot: (usageBehindMs) => source.snapshot(usageBehindMs),
     journal,
-    onWord: commands.handle,
+    onCommand: commands.handle,
     log,
     clock,
     wallClock,
@@ -141,11 +141,11 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
 
   const observers: readonly CallObserver[] = [
     (call, report, ms) => metrics.ended(call, report, ms),
-    (_call, report) => source.ended(report.port, answerTokens(report)),
+    (_call, report) => source.callEnded(report.port, answerTokens(report)),
     (call, report) => traffic.ended(call, report, answerTokens(report), clock()),
     (call, report, ms) => {
       const failed = lateFailure(call, report, ms);
-      if (failed !== null) link.failed(failed);
+      if (failed !== null) link.callFailed(failed);
     },
     (call, report, ms) => log.info(callLog(call, report, ms)),
   ];
@@ -155,7 +155,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     const end = journal.start({ callId, keyId, agentType, model, port, startedAt: wallClock() });
     return (report, ms) => {
       end(callEnd(call, report, bodyBytes, ms));
-      link.noted();
+      link.callRecorded();
     };
   };
   const bodies = new RetainedBodies(parts.maxRetainedBytes ?? MAX_RETAINED_BYTES);

@@ -1,5 +1,5 @@
-// Carries out the edge's commands on this box. Whether the box is drained is known for as long as this process lives:
-// the edge repeats it after every hello.
+// Executes the edge's commands on this box. The drained state is kept only in this process: the edge sends it again
+// after every hello (design.md, 9).
 import type { Logger } from "pino";
 import type { EdgeFrame } from "../../shared/wire.ts";
 import type { OperatorRestarts } from "../servers/operator-restarts.ts";
@@ -8,7 +8,7 @@ export type EdgeCommand = Exclude<EdgeFrame, { t: "ack" }>;
 
 export interface EdgeCommandsOptions {
   readonly restarts: Pick<OperatorRestarts, "restart">;
-  /** Refuses a key's queued calls. @returns how many were refused */
+  /** Refuses a key's queued calls. @returns the number of refused calls */
   readonly revoke: (keyId: string) => number;
   readonly log: Pick<Logger, "info" | "warn">;
 }
@@ -45,6 +45,6 @@ export class EdgeCommands {
 
   async #restart(port: number): Promise<void> {
     const { restarts, log } = this.#options;
-    log.warn({ event: "restart-asked", port, outcome: await restarts.restart(port) });
+    log.warn({ event: "restart-requested", port, outcome: await restarts.restart(port) });
   }
 }

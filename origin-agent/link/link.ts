@@ -1,6 +1,6 @@
-// The link to the edge: a socket that the agent dials, over which the edge hears what the box is like and what its
-// calls cost, and says what is to be done. A thin shell over link-core.ts. No call ever waits for it: without a link
-// the box serves on, and the journal keeps what is to be told.
+// The link to the edge: a WebSocket that the agent dials. It sends the edge snapshots of the box, usage and failures,
+// and receives commands. A thin shell over state-machine.ts, which decides; design.md has the decisions by number. No
+// call waits for it: without a link the box continues to serve, and the journal keeps the usage.
 import type { Logger } from "pino";
 import { WebSocket, type RawData } from "ws";
 import { TOKEN_HEADER } from "../../shared/call-headers.ts";
@@ -21,35 +21,37 @@ import {
 } from "../../shared/wire.ts";
 import type { BoxSnapshot } from "./snapshot.ts";
 import type { EdgeCommand } from "./edge-commands.ts";
-import { DIAL_MS, LinkCore, type LinkCommand, type LinkEnd } from "./state-machine.ts";
-import { linkLog } from "./log.ts";
+import { DIAL_TIMEOUT_MS, LinkStateMachine, type LinkAction, type LinkEnd } from "./state-machine.ts";
+import { logLink } from "./log.ts";
 import type { UsageBatch, UsageJournal } from "../usage/journal.ts";
 
-/** How long the end of a drain waits for the last usage to be acknowledged, milliseconds; the journal keeps the rest. */
+/** (8) How long a shutdown waits for the last usage to be acknowledged; the journal keeps the rest. */
 const FINISH_MS = 2_000;
 
-/** And for its last word to reach the system, milliseconds. */
+/** (8) How long it waits until the `bye` is written to the socket. */
 const FLUSH_MS = 250;
 
-/** Faults of the edge's frames that are told apart in a connection's log. */
-const MAX_FAULTS_TOLD = 8;
+/** Different faults in the edge's frames that are logged for each connection. */
+const MAX_LOGGED_FAULTS = 8;
 
-/** Failures kept while there is no link; older ones are in the log. */
-const MAX_FAILED = 200;
+/** (7) Failures kept while there is no link; older ones are only in the log. */
+const MAX_PENDING_FAILURES = 200;
 
-/** The code of a link that ends as it should. */
 const NORMAL_CLOSE = 1_000;
+
+/** The connection ended without a close frame. */
+const ABNORMAL_CLOSE = 1_006;
 
 export interface LinkOptions {
   /** The edge's URL, `http:` or `https:`. */
   readonly edgeUrl: string;
   readonly box: string;
-  /** The box's, for `agent-to-edge`. */
+  /** The box's token for `agent-to-edge`. */
   readonly token: string;
   readonly hello: () => Omit<Hello, "t" | "v">;
-  readonly look: (usageBehindMs: number | null) => BoxSnapshot;
+  readonly snapshot: (usageBehindMs: number | null) => BoxSnapshot;
   readonly journal: Pick<UsageJournal, "unacknowledged" | "acknowledge" | "sync">;
-  readonly onWord: (word: EdgeCommand) => void;
+  readonly onCommand: (command: EdgeCommand) => void;
   readonly log: Pick<Logger, "info" | "warn" | "error">;
   /** Monotonic, milliseconds. */
   readonly clock: () => number;
@@ -60,10 +62,10 @@ export interface LinkOptions {
 
 export class Link {
   readonly #options: LinkOptions;
-  readonly #core: LinkCore;
+  readonly #machine: LinkStateMachine;
   #socket: WebSocket | null = null;
-  /** Not told yet, and when. */
-  readonly #failed: (Omit<FailedCall, "agoMs"> & { readonly at: number })[] = [];
+  /** Failures that aren't sent yet, with their times. */
+  readonly #failures: (Omit<FailedCall, "agoMs"> & { readonly at: number })[] = [];
   #timer: NodeJS.Timeout | null = null;
   #armedFor = Infinity;
   #finishing: Promise<void> | null = null;
@@ -71,35 +73,34 @@ export class Link {
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.#core = new LinkCore(options.random);
+    this.#machine = new LinkStateMachine(options.random);
   }
 
   get isOpen(): boolean {
-    return this.#core.isOpen;
+    return this.#machine.isOpen;
   }
 
-  /** What the box is like now. */
   snapshot(): BoxSnapshot {
-    return this.#options.look(this.#core.usageBehindMs(this.#options.clock()));
+    return this.#options.snapshot(this.#machine.usageBehindMs(this.#options.clock()));
   }
 
   start(): void {
-    this.#run(this.#core.start(this.#options.clock()));
+    this.#run(this.#machine.start(this.#options.clock()));
   }
 
-  /** A call has ended, and the journal has it. */
-  noted(): void {
-    this.#core.noted(this.#options.clock());
+  /** A call has ended and is in the journal. */
+  callRecorded(): void {
+    this.#machine.callRecorded(this.#options.clock());
     this.#arm();
   }
 
-  /** A call failed where the edge can't see it; told with the next snapshot, which its failure brings about. */
-  failed(call: Omit<FailedCall, "agoMs">): void {
-    this.#failed.push({ ...call, at: this.#options.clock() });
-    if (this.#failed.length > MAX_FAILED) this.#failed.shift();
+  /** (7) A call failed in a way that the edge can't detect. It is sent with the next snapshot, which the failure makes due. */
+  callFailed(call: Omit<FailedCall, "agoMs">): void {
+    this.#failures.push({ ...call, at: this.#options.clock() });
+    if (this.#failures.length > MAX_PENDING_FAILURES) this.#failures.shift();
   }
 
-  /** Nothing new will come: tells what is left and says bye, within a bound. */
+  /** (8) No more calls will end: sends what is left and a bye, within 2.25 s. */
   finish(): Promise<void> {
     return (this.#finishing ??= this.#finish());
   }
@@ -107,19 +108,19 @@ export class Link {
   async #finish(): Promise<void> {
     const finished = new Promise<void>((resolve) => (this.#onFinished = resolve));
     await this.#options.journal.sync().catch(ignore);
-    this.#run(this.#core.finish(this.#options.clock(), FINISH_MS));
+    this.#run(this.#machine.finish(this.#options.clock(), FINISH_MS));
     await finished;
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
-  #run(commands: readonly LinkCommand[]): void {
-    for (const command of commands) this.#perform(command);
+  #run(actions: readonly LinkAction[]): void {
+    for (const action of actions) this.#perform(action);
     this.#arm();
   }
 
-  /** One timer, for whatever is due next; it keeps no process alive. */
+  /** Sets the one timer, for the next due time; it keeps no process alive. */
   #arm(): void {
-    const at = this.#core.nextAt();
+    const at = this.#machine.nextAt();
     if (at === this.#armedFor && this.#timer !== null) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
@@ -128,44 +129,44 @@ export class Link {
     const { clock } = this.#options;
     const tick = (): void => {
       this.#timer = null;
-      this.#run(this.#core.tick(clock()));
+      this.#run(this.#machine.tick(clock()));
     };
-    // A timer may fire a little early by this clock; the tick then does nothing and arms the next.
+    // By this clock a timer may fire a little early; the tick then does nothing and sets the next one.
     this.#timer = setTimeout(tick, Math.max(1, Math.ceil(at - clock()))).unref();
   }
 
-  #perform(command: LinkCommand): void {
-    const { clock, onWord, hello, log } = this.#options;
-    switch (command.kind) {
+  #perform(action: LinkAction): void {
+    const { clock, onCommand, hello, log } = this.#options;
+    switch (action.kind) {
       case "dial":
-        return this.#dial(command.dial);
-      case "drop":
-        return this.#drop();
-      case "hello":
+        return this.#dial(action.dial);
+      case "disconnect":
+        return this.#disconnect();
+      case "send-hello":
         return this.#send({ t: "hello", v: 1, ...hello() });
-      case "ping":
+      case "send-ping":
         this.#socket?.send(PING, ignore);
         return;
-      case "look":
-        return this.#run(this.#core.looked(this.snapshot(), clock()));
-      case "snapshot":
-        this.#send(command.frame);
-        return this.#tellFailed();
-      case "usage":
-        return this.#send(command.frame);
-      case "read":
-        return void this.#read();
+      case "take-snapshot":
+        return this.#run(this.#machine.snapshotTaken(this.snapshot(), clock()));
+      case "send-snapshot":
+        this.#send(action.frame);
+        return this.#sendFailures();
+      case "send-usage":
+        return this.#send(action.frame);
+      case "read-journal":
+        return void this.#readJournal();
       case "acknowledge":
-        return void this.#acknowledge(command.epoch, command.upTo);
+        return void this.#acknowledge(action.epoch, action.seq);
       case "ledger-behind":
-        log.error({ event: "ledger-behind", epoch: command.epoch, numbers: command.calls });
+        log.error({ event: "ledger-behind", epoch: action.epoch, calls: action.calls });
         return;
-      case "word":
-        return onWord(command.frame);
-      case "tell":
-        return linkLog(log, command.end);
-      case "bye":
-        return this.#bye();
+      case "command":
+        return onCommand(action.command);
+      case "log":
+        return logLink(log, action.end);
+      case "send-bye":
+        return this.#sendBye();
       case "finished":
         if (this.#socket === null) this.#onFinished?.();
         return;
@@ -178,69 +179,70 @@ export class Link {
     url.protocol = url.protocol === "http:" ? "ws:" : "wss:";
     const socket = new WebSocket(url, {
       headers: { [LINK_BOX_HEADER]: box, [TOKEN_HEADER]: token },
-      handshakeTimeout: DIAL_MS,
+      handshakeTimeout: DIAL_TIMEOUT_MS,
       maxPayload: MAX_FRAME_BYTES,
       perMessageDeflate: false,
       followRedirects: false,
     });
     this.#socket = socket;
     let cause = "";
-    const end = (why: LinkEnd): void => {
+    const onEnd = (end: LinkEnd): void => {
       if (this.#socket === socket) this.#socket = null;
       socket.terminate();
-      this.#run(this.#core.ended(dial, why, clock()));
+      this.#run(this.#machine.ended(dial, end, clock()));
     };
     const faults = new Set<string>();
-    socket.on("open", () => this.#run(this.#core.opened(dial, clock())));
-    socket.on("message", (data: RawData, isBinary: boolean) => this.#take(dial, data, isBinary, faults));
+    socket.on("open", () => this.#run(this.#machine.opened(dial, clock())));
+    socket.on("message", (data: RawData, isBinary: boolean) => this.#onMessage(dial, data, isBinary, faults));
     socket.on("unexpected-response", (_request, response) => {
       response.destroy();
-      end({ kind: "refused", status: response.statusCode ?? 0 });
+      onEnd({ kind: "refused", status: response.statusCode ?? 0 });
     });
     socket.on("error", (error: NodeJS.ErrnoException) => (cause = error.code ?? "ERROR"));
     socket.on("close", (code) =>
-      // 1006: no closing word came; whoever cut it isn't known.
-      end(cause !== "" || code === 1006 ? { kind: "unreachable", cause } : { kind: "closed", code }),
+      onEnd(
+        cause !== "" || code === ABNORMAL_CLOSE ? { kind: "unreachable", cause } : { kind: "closed", code },
+      ),
     );
   }
 
-  #take(dial: number, data: RawData, isBinary: boolean, faults: Set<string>): void {
+  #onMessage(dial: number, data: RawData, isBinary: boolean, faults: Set<string>): void {
     const { clock, log } = this.#options;
     const text = !isBinary && Buffer.isBuffer(data) ? data.toString("utf8") : null;
     if (text === PONG) {
-      this.#core.heard(dial, clock());
+      this.#machine.pongReceived(dial);
       return this.#arm();
     }
     const frame =
       text === null ? { ok: false as const, reason: "the frame isn't text" } : readFrame(EdgeFrame, text);
-    if (frame.ok) return this.#run(this.#core.frame(dial, frame.value, clock()));
-    if (faults.size >= MAX_FAULTS_TOLD || faults.has(frame.reason)) return;
+    if (frame.ok) return this.#run(this.#machine.frameReceived(dial, frame.value, clock()));
+    if (faults.size >= MAX_LOGGED_FAULTS || faults.has(frame.reason)) return;
     faults.add(frame.reason);
     log.warn({ event: "link-frame", reason: frame.reason });
   }
 
   #send(frame: AgentFrame): void {
-    // Whether it arrived is known by what comes back; a socket that can't send tells it by closing.
+    // The edge's reply shows whether it arrived; a socket that can't send is closed.
     this.#socket?.send(JSON.stringify(frame), ignore);
   }
 
-  #tellFailed(): void {
+  #sendFailures(): void {
     const now = this.#options.clock();
-    while (this.#failed.length > 0) {
-      const calls = this.#failed
+    while (this.#failures.length > 0) {
+      const calls = this.#failures
         .splice(0, MAX_FAILED_CALLS)
         .map(({ at, ...call }) => ({ ...call, agoMs: Math.max(0, Math.round(now - at)) }));
       this.#send({ t: "failed", calls });
     }
   }
 
-  #drop(): void {
+  #disconnect(): void {
     const socket = this.#socket;
     this.#socket = null;
     socket?.terminate();
   }
 
-  async #read(): Promise<void> {
+  async #readJournal(): Promise<void> {
     const { journal, clock, wallClock, log } = this.#options;
     let batch: UsageBatch | null = null;
     try {
@@ -250,30 +252,30 @@ export class Link {
     }
     const [first] = batch?.calls ?? [];
     const endedAt = first === undefined ? 0 : first.startedAt + (first.durationMs ?? 0);
-    this.#run(this.#core.read(batch, Math.max(0, wallClock() - endedAt), clock()));
+    this.#run(this.#machine.batchRead(batch, Math.max(0, wallClock() - endedAt), clock()));
   }
 
-  async #acknowledge(epoch: string, upTo: number): Promise<void> {
-    await this.#options.journal.acknowledge(epoch, upTo).catch(ignore);
-    this.#run(this.#core.acknowledged(this.#options.clock()));
+  async #acknowledge(epoch: string, seq: number): Promise<void> {
+    await this.#options.journal.acknowledge(epoch, seq).catch(ignore);
+    this.#run(this.#machine.journalAcknowledged(this.#options.clock()));
   }
 
-  #bye(): void {
+  #sendBye(): void {
     const socket = this.#socket;
-    const gone = (): void => {
+    const done = (): void => {
       this.#socket = null;
       this.#onFinished?.();
     };
-    if (socket === null || socket.readyState !== WebSocket.OPEN) return gone();
-    const timer = setTimeout(gone, FLUSH_MS);
+    if (socket === null || socket.readyState !== WebSocket.OPEN) return done();
+    const timer = setTimeout(done, FLUSH_MS);
     socket.send(JSON.stringify({ t: "bye" } satisfies AgentFrame), () => {
       clearTimeout(timer);
       socket.close(NORMAL_CLOSE);
-      gone();
+      done();
     });
   }
 }
 
 function ignore(): void {
-  // What didn't go out, or wasn't let go, is told again.
+  // Anything that wasn't sent or acknowledged is sent again over the next link.
 }

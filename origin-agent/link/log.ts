@@ -1,34 +1,38 @@
-// What the log says of the link, once a change: that it is there, or why it isn't and what would mend that.
+// Logs each change of the link: that it is open, or why it isn't and how to fix that.
 import type { Logger } from "pino";
 import { LINK_CLOSE } from "../../shared/wire.ts";
 import { isRefusal, type LinkEnd } from "./state-machine.ts";
 
-/** What to do about an edge that answers and won't have this box. */
+/** What to do if the edge refuses this box, by status. */
 const ADVICE: Readonly<Record<number, string>> = {
-  400: "the edge's fleet file has no such box: deploy the edge with this one, or mend ISHA_BOX",
-  401: "BOX_SECRET isn't the edge's: set both to the same value",
-  403: "BOX_SECRET isn't the edge's, or Cloudflare Access stands before the link: let /_agent/link pass",
-  404: "what answers there has no link: mend EDGE_URL, or deploy a newer edge",
+  400: "the edge's fleet file has no such box: deploy the edge with this fleet file, or correct ISHA_BOX",
+  401: "BOX_SECRET differs from the edge's: set both to the same value",
+  403: "BOX_SECRET differs from the edge's, or Cloudflare Access blocks the link: exempt /_agent/link",
+  404: "EDGE_URL has no link endpoint: correct EDGE_URL, or deploy a newer edge",
 };
 
-/** Why an edge ended a link, by the code it gave. */
-const CLOSED: Readonly<Record<number, string>> = Object.fromEntries(
-  Object.entries(LINK_CLOSE).map(([why, code]) => [code, why]),
+/** Reasons for which the edge closes a link, by close code. */
+const CLOSE_REASONS: Readonly<Record<number, string>> = Object.fromEntries(
+  Object.entries(LINK_CLOSE).map(([reason, code]) => [code, reason]),
 );
 
-export function linkLog(log: Pick<Logger, "info" | "warn" | "error">, end: LinkEnd | null): void {
+export function logLink(log: Pick<Logger, "info" | "warn" | "error">, end: LinkEnd | null): void {
   if (end === null) return log.info({ event: "link", state: "open" });
   switch (end.kind) {
     case "unreachable":
-      return log.warn({ event: "link", state: "lost", why: "unreachable", cause: end.cause || null });
+      return log.warn({ event: "link", state: "lost", reason: "unreachable", cause: end.cause || null });
     case "silent":
-      return log.warn({ event: "link", state: "lost", why: "silent" });
+      return log.warn({ event: "link", state: "lost", reason: "silent" });
     case "closed":
-      return log.warn({ event: "link", state: "lost", why: CLOSED[end.code] ?? "closed", code: end.code });
+      return log.warn({
+        event: "link",
+        state: "lost",
+        reason: CLOSE_REASONS[end.code] ?? "closed",
+        code: end.code,
+      });
     case "refused": {
       const line = { event: "link", state: "refused", status: end.status };
-      if (isRefusal(end))
-        return log.error({ ...line, advice: ADVICE[end.status] ?? "look into the edge's log" });
+      if (isRefusal(end)) return log.error({ ...line, advice: ADVICE[end.status] ?? "see the edge's log" });
       return log.warn(line);
     }
   }

@@ -1,7 +1,7 @@
-// Looks at the box for the edge and for whoever asks on the machine: gathers what servers, cards, queue and journal
-// say at this moment, and follows how fast the servers decode.
+// Takes snapshots of the box for the edge and for `/fleet`: collects the current state of the servers, cards, queue and
+// journal, and measures how fast the servers decode.
 import type { LiveBox } from "../servers/box.ts";
-import { boxSnapshot, type BoxSnapshot, type ServerNow } from "./snapshot.ts";
+import { boxSnapshot, type BoxSnapshot, type ServerInput } from "./snapshot.ts";
 import type { LiveServer } from "../servers/server.ts";
 import type { GpuProbe } from "../probes/gpu.ts";
 import type { RecentTraffic } from "../telemetry/traffic.ts";
@@ -10,11 +10,11 @@ import type { UsageJournal } from "../usage/journal.ts";
 
 export interface SnapshotSourceOptions {
   readonly live: Pick<LiveBox, "servers" | "dispatch">;
-  /** Null where this machine has none of the servers' cards. */
+  /** Null if this machine has none of the servers' cards. */
   readonly gpu: Pick<GpuProbe, "latest"> | null;
   readonly journal: Pick<UsageJournal, "state">;
   readonly recent: RecentTraffic;
-  /** The agent goes, or an operator holds it. */
+  /** Whether the agent is shutting down or an operator drained the box. */
   readonly isDraining: () => boolean;
   /** Monotonic, milliseconds. */
   readonly clock: () => number;
@@ -35,8 +35,8 @@ export class SnapshotSource {
     clearInterval(this.#timer);
   }
 
-  /** A call ended on a server; its answer had so many tokens, as far as that is known. */
-  ended(port: number | null, tokens: number | null): void {
+  /** A call ended on a server. @param tokens of its answer; null if unknown */
+  callEnded(port: number | null, tokens: number | null): void {
     if (port !== null) this.#rates.get(port)?.ended(tokens ?? 0);
   }
 
@@ -44,7 +44,7 @@ export class SnapshotSource {
     const { live, gpu, journal, recent, isDraining, clock } = this.#options;
     return boxSnapshot({
       draining: isDraining(),
-      servers: [...live.servers.values()].map((server) => this.#serverNow(server)),
+      servers: [...live.servers.values()].map((server) => this.#serverInput(server)),
       gpus: gpu?.latest().gpus ?? null,
       traffic: recent.traffic(clock()),
       journal: journal.state,
@@ -52,7 +52,7 @@ export class SnapshotSource {
     });
   }
 
-  #serverNow(server: LiveServer): ServerNow {
+  #serverInput(server: LiveServer): ServerInput {
     const { port, slots, upstream } = server;
     const { live, recent, clock } = this.#options;
     const { dispatch } = live;

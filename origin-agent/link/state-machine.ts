@@ -1,6 +1,6 @@
-// The agent's side of the link to the edge, as a pure state machine: when it dials, says hello, tells what the box is
-// like and what its calls cost, notices that nobody listens any more, and goes. Clock and randomness come in; what
-// it wants done comes out. Nothing here is ever waited for by a call.
+// The agent's side of the link as a pure state machine: when to dial, send snapshots and usage, detect a dead
+// connection, redial and finish. Clock and randomness are passed in; `link.ts` performs the returned actions. No call
+// ever waits for it. The numbers in the comments refer to design.md.
 import { backoffMs, jittered, type Backoff } from "../../shared/backoff.ts";
 import {
   LINK_PING_MS,
@@ -11,77 +11,78 @@ import {
   SNAPSHOT_MIN_MS,
 } from "../../shared/limits.ts";
 import { LINK_CLOSE, type EdgeFrame, type Snapshot } from "../../shared/wire.ts";
-import { changedSince, type BoxSnapshot } from "./snapshot.ts";
-import { UsageFlow, type UsageCommand } from "./usage-sender.ts";
 import type { UsageBatch } from "../usage/journal.ts";
+import type { EdgeCommand } from "./edge-commands.ts";
+import { changedSince, type BoxSnapshot } from "./snapshot.ts";
+import { UsageSender, type UsageAction } from "./usage-sender.ts";
 
-/** Connecting, TLS and the upgrade may take so long, milliseconds. */
-export const DIAL_MS = 10_000;
+/** Limit for connecting, TLS and the upgrade together. */
+export const DIAL_TIMEOUT_MS = 10_000;
 
 const REDIAL: Backoff = { minMs: LINK_RETRY_MIN_MS, maxMs: LINK_RETRY_MAX_MS };
 
-/** A link that stayed open this long was a good one: what broke it is new, so the back-off starts over. */
-export const LIVED_MS = 30_000;
+/** (3) A link that stayed open this long was stable: its end has a new cause, so the back-off starts over. */
+export const STABLE_MS = 30_000;
 
-/** Pause after the edge refused the link: it keeps refusing until an operator changes something. */
+/** (3) Pause after the edge refused the link: it refuses until an operator changes something. */
 export const REFUSED_RETRY_MS = 60_000;
 
-/** How a link came to its end, or never came to be. */
+/** Why a link ended, or was never opened. */
 export type LinkEnd =
-  /** Nobody there, or the connection broke. `cause`: the system's word for it. */
+  /** The edge can't be reached, or the connection broke. `cause`: the system's error code. */
   | { readonly kind: "unreachable"; readonly cause: string }
-  /** The edge answered with this status in place of a link. */
+  /** The edge answered the upgrade with this status. */
   | { readonly kind: "refused"; readonly status: number }
-  /** The edge closed it, with this code. */
+  /** The edge closed it with this code. */
   | { readonly kind: "closed"; readonly code: number }
-  /** Nothing came back in time: the way is broken, and nobody said so. */
+  /** No answer in time, without an error of the connection. */
   | { readonly kind: "silent" };
 
-export type LinkCommand =
+export type LinkAction =
   | { readonly kind: "dial"; readonly dial: number }
-  /** Give this connection up: nothing more is to be heard of it. */
-  | { readonly kind: "drop"; readonly dial: number }
-  | { readonly kind: "hello" }
-  | { readonly kind: "ping" }
-  /** Look at the box; `looked` takes what is seen. */
-  | { readonly kind: "look" }
-  | { readonly kind: "snapshot"; readonly frame: Snapshot }
-  | UsageCommand
-  | { readonly kind: "bye" }
-  | { readonly kind: "word"; readonly frame: Exclude<EdgeFrame, { t: "ack" }> }
-  /** For the log, once a change: the link is there (null), or why it isn't. */
-  | { readonly kind: "tell"; readonly end: LinkEnd | null }
-  /** It has said all it will say. */
+  /** Terminate this connection; its later events are ignored. */
+  | { readonly kind: "disconnect"; readonly dial: number }
+  | { readonly kind: "send-hello" }
+  | { readonly kind: "send-ping" }
+  /** Take a snapshot of the box; pass it to `snapshotTaken`. */
+  | { readonly kind: "take-snapshot" }
+  | { readonly kind: "send-snapshot"; readonly frame: Snapshot }
+  | UsageAction
+  | { readonly kind: "send-bye" }
+  | { readonly kind: "command"; readonly command: EdgeCommand }
+  /** Log that the link is open (null) or why it isn't; once for each change. */
+  | { readonly kind: "log"; readonly end: LinkEnd | null }
+  /** No further action follows. */
   | { readonly kind: "finished" };
 
 interface Open {
   readonly kind: "open";
   readonly dial: number;
-  readonly since: number;
-  lastSeenAt: number;
-  /** When it was asked last whether the way is whole; null once that was answered. */
+  readonly openedAt: number;
+  /** Time of the ping that isn't answered yet; null if there is none. */
   pingedAt: number | null;
-  pingAt: number;
-  lookAt: number;
-  /** What the edge was last told of the box, and when. */
-  told: { readonly snapshot: BoxSnapshot; readonly at: number } | null;
+  nextPingAt: number;
+  nextSnapshotAt: number;
+  /** The last snapshot that was sent. */
+  sent: { readonly snapshot: BoxSnapshot; readonly at: number } | null;
 }
 
-type Phase =
-  | { readonly kind: "idle" | "over" }
+type State =
+  | { readonly kind: "idle" | "finished" }
   | { readonly kind: "waiting"; readonly until: number }
-  | { readonly kind: "dialling"; readonly dial: number; readonly since: number }
+  | { readonly kind: "dialling"; readonly dial: number; readonly startedAt: number }
   | Open;
 
-export class LinkCore {
+export class LinkStateMachine {
   readonly #random: () => number;
-  readonly #usage = new UsageFlow();
-  #phase: Phase = { kind: "idle" };
+  readonly #usage = new UsageSender();
+  #state: State = { kind: "idle" };
+  /** (2) Numbers the connections: an event of an earlier one is ignored. */
   #dials = 0;
   #failures = 0;
   #snapshots = 0;
-  /** What the log knows; undefined before anything was told. */
-  #told: string | undefined;
+  /** The last end that was logged, as JSON; undefined before the first. */
+  #logged: string | undefined;
   #finishBy: number | null = null;
 
   constructor(random: () => number) {
@@ -89,179 +90,182 @@ export class LinkCore {
   }
 
   get isOpen(): boolean {
-    return this.#phase.kind === "open";
+    return this.#state.kind === "open";
   }
 
-  /** How long something has waited for its acknowledgement, milliseconds; null where nothing does. */
+  /** Age of the oldest call that isn't acknowledged, milliseconds; null if all are. */
   usageBehindMs(now: number): number | null {
-    const since = this.#usage.behindSince;
-    return since === null ? null : Math.max(0, now - since);
+    const at = this.#usage.oldestPendingAt;
+    return at === null ? null : Math.max(0, now - at);
   }
 
-  start(now: number): LinkCommand[] {
-    return this.#phase.kind === "idle" ? this.#dial(now) : [];
+  start(now: number): LinkAction[] {
+    return this.#state.kind === "idle" ? this.#dial(now) : [];
   }
 
-  opened(dial: number, now: number): LinkCommand[] {
-    if (this.#phase.kind !== "dialling" || this.#phase.dial !== dial) return [];
-    this.#phase = {
+  opened(dial: number, now: number): LinkAction[] {
+    if (this.#state.kind !== "dialling" || this.#state.dial !== dial) return [];
+    this.#state = {
       kind: "open",
       dial,
-      since: now,
-      lastSeenAt: now,
+      openedAt: now,
       pingedAt: null,
-      pingAt: now + LINK_PING_MS,
-      lookAt: now + SNAPSHOT_MIN_MS,
-      told: null,
+      nextPingAt: now + LINK_PING_MS,
+      nextSnapshotAt: now + SNAPSHOT_MIN_MS,
+      sent: null,
     };
-    return [...this.#tell(null), { kind: "hello" }, { kind: "look" }, ...this.#usage.linked(now)];
+    return [
+      ...this.#log(null),
+      { kind: "send-hello" },
+      { kind: "take-snapshot" },
+      ...this.#usage.connected(now),
+    ];
   }
 
-  /** The connection is gone, or never came to be. */
-  ended(dial: number, end: LinkEnd, now: number): LinkCommand[] {
-    const phase = this.#phase;
-    if ((phase.kind !== "dialling" && phase.kind !== "open") || phase.dial !== dial) return [];
+  /** The connection has ended, or couldn't be opened. */
+  ended(dial: number, end: LinkEnd, now: number): LinkAction[] {
+    const state = this.#state;
+    if ((state.kind !== "dialling" && state.kind !== "open") || state.dial !== dial) return [];
     return this.#lost(end, now);
   }
 
-  /** Something came from the edge: the answer to a ping, or any frame. */
-  heard(dial: number, now: number): void {
-    if (this.#phase.kind !== "open" || this.#phase.dial !== dial) return;
-    this.#phase.lastSeenAt = now;
-    this.#phase.pingedAt = null;
+  /** (4) The edge answered a ping. Any frame counts as an answer too. */
+  pongReceived(dial: number): void {
+    if (this.#state.kind === "open" && this.#state.dial === dial) this.#state.pingedAt = null;
   }
 
-  frame(dial: number, frame: EdgeFrame, now: number): LinkCommand[] {
-    if (this.#phase.kind !== "open" || this.#phase.dial !== dial) return [];
-    this.heard(dial, now);
-    if (frame.t !== "ack") return [{ kind: "word", frame }];
-    return this.#after(this.#usage.acked(frame.epoch, frame.upTo, now));
+  frameReceived(dial: number, frame: EdgeFrame, now: number): LinkAction[] {
+    if (this.#state.kind !== "open" || this.#state.dial !== dial) return [];
+    this.pongReceived(dial);
+    if (frame.t !== "ack") return [{ kind: "command", command: frame }];
+    return this.#finishedAfter(this.#usage.edgeAcknowledged(frame.epoch, frame.upTo, now));
   }
 
-  /** What the box is like now, as it was asked for. */
-  looked(snapshot: BoxSnapshot, now: number): LinkCommand[] {
-    const phase = this.#phase;
-    if (phase.kind !== "open") return [];
-    const { told } = phase;
-    if (told !== null && now - told.at < SNAPSHOT_MAX_MS && !changedSince(told.snapshot, snapshot)) return [];
-    phase.told = { snapshot, at: now };
+  /** (5) Sends the snapshot if it is due or differs from the last one. */
+  snapshotTaken(snapshot: BoxSnapshot, now: number): LinkAction[] {
+    const state = this.#state;
+    if (state.kind !== "open") return [];
+    const { sent } = state;
+    if (sent !== null && now - sent.at < SNAPSHOT_MAX_MS && !changedSince(sent.snapshot, snapshot)) return [];
+    state.sent = { snapshot, at: now };
     this.#snapshots += 1;
-    return [{ kind: "snapshot", frame: { t: "snapshot", seq: this.#snapshots, ...snapshot } }];
+    return [{ kind: "send-snapshot", frame: { t: "snapshot", seq: this.#snapshots, ...snapshot } }];
   }
 
-  /** A call ended, and the journal was told. */
-  noted(now: number): void {
-    this.#usage.noted(now);
+  /** A call has ended and is in the journal. */
+  callRecorded(now: number): void {
+    this.#usage.callRecorded(now);
   }
 
-  read(batch: UsageBatch | null, oldestAgeMs: number, now: number): LinkCommand[] {
-    return this.#after(this.#usage.read(batch, oldestAgeMs, now));
+  batchRead(batch: UsageBatch | null, oldestAgeMs: number, now: number): LinkAction[] {
+    return this.#finishedAfter(this.#usage.batchRead(batch, oldestAgeMs, now));
   }
 
-  acknowledged(now: number): LinkCommand[] {
-    return this.#after(this.#usage.acknowledged(now));
+  journalAcknowledged(now: number): LinkAction[] {
+    return this.#finishedAfter(this.#usage.journalAcknowledged(now));
   }
 
-  /** Nothing new will happen on this box: tell what is left, within a bound, and say bye. */
-  finish(now: number, withinMs: number): LinkCommand[] {
-    if (this.#finishBy !== null || this.#phase.kind === "over") return [];
+  /** (8) No more calls will end on this box: sends the remaining usage, for up to `withinMs`, and a bye. */
+  finish(now: number, withinMs: number): LinkAction[] {
+    if (this.#finishBy !== null || this.#state.kind === "finished") return [];
     this.#finishBy = now + withinMs;
-    if (this.#phase.kind !== "open") return this.#end();
-    return [{ kind: "look" }, ...this.#after(this.#usage.finish(now))];
+    if (this.#state.kind !== "open") return this.#finish();
+    return [{ kind: "take-snapshot" }, ...this.#finishedAfter(this.#usage.finish(now))];
   }
 
-  /** When `tick` has something to do next. */
+  /** Time of the next `tick` that has something to do. */
   nextAt(): number {
-    const phase = this.#phase;
-    switch (phase.kind) {
+    const state = this.#state;
+    switch (state.kind) {
       case "idle":
-      case "over":
+      case "finished":
         return Infinity;
       case "waiting":
-        return phase.until;
+        return state.until;
       case "dialling":
-        return phase.since + DIAL_MS;
+        return state.startedAt + DIAL_TIMEOUT_MS;
       case "open": {
-        const pong = phase.pingedAt === null ? phase.pingAt : phase.pingedAt + LINK_PONG_MS;
-        return Math.min(pong, phase.lookAt, this.#usage.nextAt(), this.#finishBy ?? Infinity);
+        const ping = state.pingedAt === null ? state.nextPingAt : state.pingedAt + LINK_PONG_MS;
+        return Math.min(ping, state.nextSnapshotAt, this.#usage.nextAt(), this.#finishBy ?? Infinity);
       }
     }
   }
 
-  tick(now: number): LinkCommand[] {
-    const phase = this.#phase;
+  tick(now: number): LinkAction[] {
+    const state = this.#state;
     if (now < this.nextAt()) return [];
-    if (phase.kind === "waiting") return this.#dial(now);
-    if (phase.kind === "dialling")
-      return [{ kind: "drop", dial: phase.dial }, ...this.#lost({ kind: "silent" }, now)];
-    if (phase.kind !== "open") return [];
-    if (this.#finishBy !== null && now >= this.#finishBy) return this.#end();
-    if (phase.pingedAt !== null && now - phase.pingedAt >= LINK_PONG_MS)
-      return [{ kind: "drop", dial: phase.dial }, ...this.#lost({ kind: "silent" }, now)];
-    const commands: LinkCommand[] = [];
-    if (phase.pingedAt === null && now >= phase.pingAt) {
-      phase.pingedAt = now;
-      phase.pingAt = now + LINK_PING_MS;
-      commands.push({ kind: "ping" });
+    if (state.kind === "waiting") return this.#dial(now);
+    if (state.kind === "dialling") return this.#timedOut(state.dial, now);
+    if (state.kind !== "open") return [];
+    if (this.#finishBy !== null && now >= this.#finishBy) return this.#finish();
+    if (state.pingedAt !== null && now - state.pingedAt >= LINK_PONG_MS)
+      return this.#timedOut(state.dial, now);
+    const actions: LinkAction[] = [];
+    if (state.pingedAt === null && now >= state.nextPingAt) {
+      state.pingedAt = now;
+      state.nextPingAt = now + LINK_PING_MS;
+      actions.push({ kind: "send-ping" });
     }
-    if (now >= phase.lookAt) {
-      phase.lookAt = now + SNAPSHOT_MIN_MS;
-      commands.push({ kind: "look" });
+    if (now >= state.nextSnapshotAt) {
+      state.nextSnapshotAt = now + SNAPSHOT_MIN_MS;
+      actions.push({ kind: "take-snapshot" });
     }
-    return [...commands, ...this.#after(this.#usage.tick(now))];
+    return [...actions, ...this.#finishedAfter(this.#usage.tick(now))];
   }
 
-  #dial(now: number): LinkCommand[] {
+  #dial(now: number): LinkAction[] {
     const dial = ++this.#dials;
-    this.#phase = { kind: "dialling", dial, since: now };
+    this.#state = { kind: "dialling", dial, startedAt: now };
     return [{ kind: "dial", dial }];
   }
 
-  #lost(end: LinkEnd, now: number): LinkCommand[] {
-    const lived = this.#phase.kind === "open" && now - this.#phase.since >= LIVED_MS;
-    this.#failures = lived ? 1 : this.#failures + 1;
-    this.#usage.cut();
-    this.#phase = { kind: "waiting", until: now + this.#pauseAfter(end) };
-    return [...this.#tell(end), ...(this.#finishBy === null ? [] : this.#end())];
+  /** (4) A half-open connection reports no error of its own. */
+  #timedOut(dial: number, now: number): LinkAction[] {
+    return [{ kind: "disconnect", dial }, ...this.#lost({ kind: "silent" }, now)];
   }
 
+  #lost(end: LinkEnd, now: number): LinkAction[] {
+    const wasStable = this.#state.kind === "open" && now - this.#state.openedAt >= STABLE_MS;
+    this.#failures = wasStable ? 1 : this.#failures + 1;
+    this.#usage.disconnected();
+    this.#state = { kind: "waiting", until: now + this.#pauseAfter(end) };
+    return [...this.#log(end), ...(this.#finishBy === null ? [] : this.#finish())];
+  }
+
+  /** (3) */
   #pauseAfter(end: LinkEnd): number {
     // After a close with one of these codes, an immediate dial would be closed again.
-    const failures = end.kind === "closed" && DISMISSALS.has(end.code) ? Infinity : this.#failures;
+    const failures = end.kind === "closed" && LASTING_CLOSE_CODES.has(end.code) ? Infinity : this.#failures;
     const pause = isRefusal(end) ? REFUSED_RETRY_MS : backoffMs(REDIAL, failures);
     return jittered(pause, this.#random());
   }
 
-  #after(commands: readonly UsageCommand[]): LinkCommand[] {
-    return this.#usage.finished ? [...commands, ...this.#end()] : [...commands];
+  #finishedAfter(actions: readonly UsageAction[]): LinkAction[] {
+    return this.#usage.finished ? [...actions, ...this.#finish()] : [...actions];
   }
 
-  #end(): LinkCommand[] {
-    const phase = this.#phase;
-    if (phase.kind === "over") return [];
-    this.#phase = { kind: "over" };
-    this.#usage.cut();
-    const drop: LinkCommand[] =
-      phase.kind === "dialling"
-        ? [{ kind: "drop", dial: phase.dial }]
-        : phase.kind === "open"
-          ? [{ kind: "bye" }]
-          : [];
-    return [...drop, { kind: "finished" }];
+  #finish(): LinkAction[] {
+    const state = this.#state;
+    if (state.kind === "finished") return [];
+    this.#state = { kind: "finished" };
+    this.#usage.disconnected();
+    if (state.kind === "dialling") return [{ kind: "disconnect", dial: state.dial }, { kind: "finished" }];
+    return state.kind === "open" ? [{ kind: "send-bye" }, { kind: "finished" }] : [{ kind: "finished" }];
   }
 
-  #tell(end: LinkEnd | null): LinkCommand[] {
-    const words = JSON.stringify(end);
-    if (words === this.#told) return [];
-    this.#told = words;
-    return [{ kind: "tell", end }];
+  #log(end: LinkEnd | null): LinkAction[] {
+    const text = JSON.stringify(end);
+    if (text === this.#logged) return [];
+    this.#logged = text;
+    return [{ kind: "log", end }];
   }
 }
 
-const DISMISSALS: ReadonlySet<number> = new Set(
-  Object.entries(LINK_CLOSE).flatMap(([why, code]) => (why === "replaced" ? [] : [code])),
+/** All but `replaced`: their cause lasts until an operator fixes it. */
+const LASTING_CLOSE_CODES: ReadonlySet<number> = new Set(
+  Object.entries(LINK_CLOSE).flatMap(([reason, code]) => (reason === "replaced" ? [] : [code])),
 );
 
-/** The edge is there and won't have this box, which trying again doesn't change; too many or too slow, it does. */
+/** The edge refuses this box until an operator changes something; 408 and 429 pass by themselves. */
 export const isRefusal = (end: LinkEnd): boolean =>
   end.kind === "refused" && end.status >= 400 && end.status < 500 && end.status !== 408 && end.status !== 429;

@@ -1,170 +1,167 @@
-// Which usage goes over the link and when: one batch in flight, in the journal's order, told again until it is
-// acknowledged. A pure core: the clock comes in; it says what is to be done and does none of it. What it loses with
-// a link is nothing: until an acknowledgement the calls stay in the journal, and the ledger takes each of them once.
+// Decides which usage is sent over the link and when: one batch in flight, in the journal's order, sent again until it
+// is acknowledged (design.md, 6). Pure: the clock is passed in, and the caller performs the actions. Nothing is lost
+// with a link: until the acknowledgement the calls stay in the journal, and the ledger books each of them once.
 import { BoundedMap } from "../../shared/bounded-map.ts";
 import { MAX_BATCH_CALLS, type UsageFrame } from "../../shared/wire.ts";
 import type { UsageBatch } from "../usage/journal.ts";
 
-/** A batch not acknowledged for so long is told again, milliseconds: the ledger books in well under a second. */
-export const ACK_WITHIN_MS = 10_000;
+/** A batch without an acknowledgement for this time is sent again: the ledger books in well under a second. */
+export const ACK_TIMEOUT_MS = 10_000;
 
 /**
- * While calls end the journal is asked for them this often, milliseconds. They can be read half a second after they
- * were written, so each is told within a second, and all that ended in this time share a frame.
+ * While calls end, the journal is read this often. A call can be read half a second after it was written, so each is
+ * sent within a second, and all calls that end within this time share a frame.
  */
-export const USAGE_EVERY_MS = 400;
+export const READ_INTERVAL_MS = 400;
 
-/** A call's end can be read from the journal at the latest so long after it was noted, milliseconds: a disk's sync is in it. */
+/** A recorded call can be read from the journal after this time at the latest; it includes a sync of the disk. */
 const READABLE_AFTER_MS = 1_500;
 
-/** Where nothing ends the journal is asked this often, milliseconds: it may have adopted another's. */
-export const IDLE_READ_MS = 5_000;
+/** While no call ends, the journal is read this often: it may have adopted the calls of another process. */
+export const IDLE_READ_INTERVAL_MS = 5_000;
 
-/** Epochs whose last acknowledgement is remembered; an older one begins again from 0, which costs nothing but that. */
+/** Epochs whose acknowledged seq is remembered. An older epoch starts again from 0, which is harmless. */
 const MAX_EPOCHS = 64;
 
-export type UsageCommand =
-  /** Ask the journal for its next calls; `read` takes the answer. */
-  | { readonly kind: "read" }
-  | { readonly kind: "usage"; readonly frame: UsageFrame }
-  /** Tell the journal; `acknowledged` hears that it is done. */
-  | { readonly kind: "acknowledge"; readonly epoch: string; readonly upTo: number }
-  /** The ledger holds less of an epoch than it once acknowledged: somebody set it back. */
+export type UsageAction =
+  /** Read the journal's next calls; pass the result to `batchRead`. */
+  | { readonly kind: "read-journal" }
+  | { readonly kind: "send-usage"; readonly frame: UsageFrame }
+  /** Acknowledge the calls in the journal; call `journalAcknowledged` once that is done. */
+  | { readonly kind: "acknowledge"; readonly epoch: string; readonly seq: number }
+  /** The ledger has fewer calls of an epoch than it acknowledged earlier: it was restored to an earlier state. */
   | { readonly kind: "ledger-behind"; readonly epoch: string; readonly calls: number };
 
-interface Flight {
+interface InFlight {
   readonly batch: UsageBatch;
-  readonly last: number;
+  readonly lastSeq: number;
   sentAt: number;
 }
 
-export class UsageFlow {
-  /** By epoch, the last number that the edge said it holds. */
-  readonly #afters = new BoundedMap<string, number>(MAX_EPOCHS);
-  #linked = false;
-  #flight: Flight | null = null;
-  #busy: "reading" | "acknowledging" | null = null;
-  #dueAt = -Infinity;
-  /** When a call last ended that the journal may not have shown yet. */
-  #notedAt: number | null = null;
-  #behindSince: number | null = null;
-  /** The journal is likely to hold more than the batch that was acknowledged last. */
-  #more = false;
-  /** Null: it goes on. `again`: what is being read now was asked for before the end. */
-  #finishing: "again" | "reading" | "done" | null = null;
+export class UsageSender {
+  /** The seq that the edge acknowledged last, by epoch. */
+  readonly #ackedSeqs = new BoundedMap<string, number>(MAX_EPOCHS);
+  #connected = false;
+  #inFlight: InFlight | null = null;
+  #pending: "read" | "acknowledge" | null = null;
+  #nextReadAt = -Infinity;
+  /** Time of the last recorded call that the journal may not have returned yet. */
+  #recordedAt: number | null = null;
+  #oldestPendingAt: number | null = null;
+  /** The journal probably holds more than the batch that was acknowledged last. */
+  #hasMore = false;
+  /** Null: not finishing. `stale-read`: the pending read started before the end, so one more is needed. */
+  #finishing: "stale-read" | "reading" | "done" | null = null;
 
-  /** Since when something waits to be acknowledged, by the clock that comes in; null where nothing does. */
-  get behindSince(): number | null {
-    return this.#behindSince;
+  /** When the oldest call ended that isn't acknowledged yet, by the caller's clock; null if all are. */
+  get oldestPendingAt(): number | null {
+    return this.#oldestPendingAt;
   }
 
-  /** All that the journal held at `finish` is acknowledged. */
+  /** Everything that the journal held at `finish` is acknowledged. */
   get finished(): boolean {
     return this.#finishing === "done";
   }
 
-  /** There is a link, and it has been greeted. */
-  linked(now: number): readonly UsageCommand[] {
-    this.#linked = true;
-    this.#dueAt = now;
+  /** The link is open and the hello was sent. */
+  connected(now: number): readonly UsageAction[] {
+    this.#connected = true;
+    this.#nextReadAt = now;
     return this.tick(now);
   }
 
-  /** The link is gone; what was under way is told again over the next one. */
-  cut(): void {
-    this.#linked = false;
-    this.#flight = null;
+  /** The link is gone; the batch in flight is sent again over the next one. */
+  disconnected(): void {
+    this.#connected = false;
+    this.#inFlight = null;
   }
 
-  /** A call has ended, and the journal was told. */
-  noted(now: number): void {
-    this.#notedAt = now;
-    this.#dueAt = Math.min(this.#dueAt, now + USAGE_EVERY_MS);
+  /** A call has ended and is in the journal. */
+  callRecorded(now: number): void {
+    this.#recordedAt = now;
+    this.#nextReadAt = Math.min(this.#nextReadAt, now + READ_INTERVAL_MS);
   }
 
-  /** From now on nothing new comes; what the journal holds is told, then all is `finished`. */
-  finish(now: number): readonly UsageCommand[] {
-    this.#finishing = this.#busy === "reading" ? "again" : "reading";
-    this.#dueAt = now;
+  /** No more calls will end: sends what the journal holds, and is `finished` after that. */
+  finish(now: number): readonly UsageAction[] {
+    this.#finishing = this.#pending === "read" ? "stale-read" : "reading";
+    this.#nextReadAt = now;
     return this.tick(now);
   }
 
   nextAt(): number {
-    if (!this.#linked || this.finished) return Infinity;
-    if (this.#flight !== null) return this.#flight.sentAt + ACK_WITHIN_MS;
-    return this.#busy === null ? this.#dueAt : Infinity;
+    if (!this.#connected || this.finished) return Infinity;
+    if (this.#inFlight !== null) return this.#inFlight.sentAt + ACK_TIMEOUT_MS;
+    return this.#pending === null ? this.#nextReadAt : Infinity;
   }
 
-  tick(now: number): readonly UsageCommand[] {
+  tick(now: number): readonly UsageAction[] {
     if (now < this.nextAt()) return [];
-    if (this.#flight !== null) return this.#send(this.#flight, now);
-    this.#busy = "reading";
-    return [{ kind: "read" }];
+    if (this.#inFlight !== null) return this.#send(this.#inFlight, now);
+    this.#pending = "read";
+    return [{ kind: "read-journal" }];
   }
 
   /**
-   * What the journal answered.
-   * @param oldestAgeMs how long ago the first of the calls ended
+   * Takes the journal's next batch.
+   * @param oldestAgeMs time since the first of its calls ended
    */
-  read(batch: UsageBatch | null, oldestAgeMs: number, now: number): readonly UsageCommand[] {
-    this.#busy = null;
-    if (this.#finishing === "again") {
+  batchRead(batch: UsageBatch | null, oldestAgeMs: number, now: number): readonly UsageAction[] {
+    this.#pending = null;
+    if (this.#finishing === "stale-read") {
       this.#finishing = "reading";
-      this.#dueAt = now;
+      this.#nextReadAt = now;
     } else if (batch === null && this.#finishing === "reading") this.#finishing = "done";
-    const last = batch?.calls.at(-1)?.seq;
-    if (batch === null || last === undefined) {
-      this.#behindSince = null;
-      if (this.#notedAt !== null && now - this.#notedAt > READABLE_AFTER_MS) this.#notedAt = null;
-      if (this.#finishing === null) this.#dueAt = now + this.#pause();
+    const lastSeq = batch?.calls.at(-1)?.seq;
+    if (batch === null || lastSeq === undefined) {
+      this.#oldestPendingAt = null;
+      if (this.#recordedAt !== null && now - this.#recordedAt > READABLE_AFTER_MS) this.#recordedAt = null;
+      if (this.#finishing === null)
+        this.#nextReadAt = now + (this.#recordedAt === null ? IDLE_READ_INTERVAL_MS : READ_INTERVAL_MS);
       return this.tick(now);
     }
-    this.#behindSince = now - oldestAgeMs;
-    if (!this.#linked) return [];
-    this.#flight = { batch, last, sentAt: now };
-    return this.#send(this.#flight, now);
+    this.#oldestPendingAt = now - oldestAgeMs;
+    if (!this.#connected) return [];
+    this.#inFlight = { batch, lastSeq, sentAt: now };
+    return this.#send(this.#inFlight, now);
   }
 
-  /** The edge says that it holds every call of the epoch up to this number. */
-  acked(epoch: string, upTo: number, now: number): readonly UsageCommand[] {
-    const flight = this.#flight;
-    // Of something else: said twice, or about a batch of a link that is gone.
-    if (flight === null || flight.batch.epoch !== epoch) return [];
-    const after = this.#after(epoch);
-    // An echo of the batch before, or a refusal that changes nothing; the batch is told again in time.
-    if (upTo === after) return [];
-    if (upTo < after) {
-      this.#afters.set(epoch, upTo);
-      return [{ kind: "ledger-behind", epoch, calls: after - upTo }, ...this.#send(flight, now)];
+  /** The edge acknowledged every call of the epoch up to this seq. */
+  edgeAcknowledged(epoch: string, seq: number, now: number): readonly UsageAction[] {
+    const inFlight = this.#inFlight;
+    // A duplicate, or about a batch of an earlier link.
+    if (inFlight === null || inFlight.batch.epoch !== epoch) return [];
+    const ackedSeq = this.#ackedSeq(epoch);
+    // A duplicate for the previous batch, or a refusal that changes nothing; the batch is sent again after the timeout.
+    if (seq === ackedSeq) return [];
+    if (seq < ackedSeq) {
+      this.#ackedSeqs.set(epoch, seq);
+      return [{ kind: "ledger-behind", epoch, calls: ackedSeq - seq }, ...this.#send(inFlight, now)];
     }
-    // Not beyond what it was told: what it never got must not be thrown away on its word.
-    const held = Math.min(upTo, flight.last);
-    this.#afters.set(epoch, held);
-    this.#more = held < flight.last || flight.batch.calls.length >= MAX_BATCH_CALLS;
-    this.#flight = null;
-    this.#busy = "acknowledging";
-    return [{ kind: "acknowledge", epoch, upTo: held }];
+    // Never beyond the last call that was sent: the journal must not delete a call that the edge can't have.
+    const accepted = Math.min(seq, inFlight.lastSeq);
+    this.#ackedSeqs.set(epoch, accepted);
+    this.#hasMore = accepted < inFlight.lastSeq || inFlight.batch.calls.length >= MAX_BATCH_CALLS;
+    this.#inFlight = null;
+    this.#pending = "acknowledge";
+    return [{ kind: "acknowledge", epoch, seq: accepted }];
   }
 
-  /** The journal has let go of what was acknowledged. */
-  acknowledged(now: number): readonly UsageCommand[] {
-    this.#busy = null;
-    this.#dueAt = this.#more || this.#finishing !== null ? now : now + USAGE_EVERY_MS;
+  /** The journal has stored the acknowledgement. */
+  journalAcknowledged(now: number): readonly UsageAction[] {
+    this.#pending = null;
+    this.#nextReadAt = this.#hasMore || this.#finishing !== null ? now : now + READ_INTERVAL_MS;
     return this.tick(now);
   }
 
-  #pause(): number {
-    return this.#notedAt === null ? IDLE_READ_MS : USAGE_EVERY_MS;
+  #send(inFlight: InFlight, now: number): readonly UsageAction[] {
+    inFlight.sentAt = now;
+    const { epoch, calls } = inFlight.batch;
+    const frame: UsageFrame = { t: "usage", epoch, after: this.#ackedSeq(epoch), calls: [...calls] };
+    return [{ kind: "send-usage", frame }];
   }
 
-  #send(flight: Flight, now: number): readonly UsageCommand[] {
-    flight.sentAt = now;
-    const { epoch, calls } = flight.batch;
-    const frame: UsageFrame = { t: "usage", epoch, after: this.#after(epoch), calls: [...calls] };
-    return [{ kind: "usage", frame }];
-  }
-
-  #after(epoch: string): number {
-    return this.#afters.get(epoch) ?? 0;
+  #ackedSeq(epoch: string): number {
+    return this.#ackedSeqs.get(epoch) ?? 0;
   }
 }

@@ -1,4 +1,4 @@
-// What the edge's word does on a box, without a link: who restarts what, who is held, what is logged.
+// The effects of the edge's commands on a box, without a link: restarts, drains, revoked keys and log lines.
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { OperatorRestarts, RESTART_AGAIN_MS } from "../../../origin-agent/servers/operator-restarts.ts";
@@ -7,44 +7,47 @@ import { RevokedKeys } from "../../../origin-agent/queue/revoked-keys.ts";
 import { testBox, WANTED } from "../support/box.ts";
 import { until } from "../../support/until.ts";
 
-function restartsOf(clock: () => number): { readonly restarts: OperatorRestarts; readonly asked: string[] } {
-  const asked: string[] = [];
+function restartsOf(clock: () => number): {
+  readonly restarts: OperatorRestarts;
+  readonly restarted: string[];
+} {
+  const restarted: string[] = [];
   const pm2 = {
     restart: (name: string) => {
-      asked.push(name);
+      restarted.push(name);
       return Promise.resolve("restarted" as const);
     },
   };
-  return { restarts: new OperatorRestarts(testBox(), pm2, clock), asked };
+  return { restarts: new OperatorRestarts(testBox(), pm2, clock), restarted };
 }
 
 const nameOf = (port: number): string => testBox().servers.find((server) => server.port === port)?.pm2 ?? "";
 
-describe("a restart the edge asks for", () => {
-  it("is PM2's, of the server that the fleet file names", async () => {
-    const { restarts, asked } = restartsOf(() => 0);
+describe("a restart requested by the edge", () => {
+  it("makes PM2 restart the server of the fleet file", async () => {
+    const { restarts, restarted } = restartsOf(() => 0);
     expect(await restarts.restart(WANTED)).toBe("restarted");
-    expect(asked).toEqual([nameOf(WANTED)]);
+    expect(restarted).toEqual([nameOf(WANTED)]);
   });
 
-  it("of a port that isn't this box's is none", async () => {
-    const { restarts, asked } = restartsOf(() => 0);
+  it("of a port that isn't this box's does nothing", async () => {
+    const { restarts, restarted } = restartsOf(() => 0);
     expect(await restarts.restart(22)).toBe("unknown-port");
-    expect(asked).toEqual([]);
+    expect(restarted).toEqual([]);
   });
 
-  it("is none where the last one was a moment ago, and is again after that", async () => {
+  it("is refused shortly after the last one, and accepted later", async () => {
     let now = 0;
-    const { restarts, asked } = restartsOf(() => now);
+    const { restarts, restarted } = restartsOf(() => now);
     await restarts.restart(WANTED);
     now = RESTART_AGAIN_MS - 1;
     expect(await restarts.restart(WANTED)).toBe("too-soon");
     now = RESTART_AGAIN_MS;
     expect(await restarts.restart(WANTED)).toBe("restarted");
-    expect(asked).toHaveLength(2);
+    expect(restarted).toHaveLength(2);
   });
 
-  it("waits for no second one while the first is under way", async () => {
+  it("is refused while another one is running", async () => {
     let now = 0;
     let finish = (): void => {};
     const pm2 = {
@@ -59,39 +62,39 @@ describe("a restart the edge asks for", () => {
   });
 });
 
-describe("the edge's word", () => {
-  it("holds the box and lets it go, tells of a restart's end, and puts a warning in the log", async () => {
+describe("an edge command", () => {
+  it("drains and resumes the box, restarts a server, revokes a key or logs a warning, and is logged", async () => {
     const log: Record<string, unknown>[] = [];
     const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
     const revoked: string[] = [];
-    const words = new EdgeCommands({
+    const commands = new EdgeCommands({
       restarts: restartsOf(() => 0).restarts,
       revoke: (keyId) => revoked.push(keyId),
       log: pino({}, lines),
     });
-    expect(words.drained).toBe(false);
-    words.handle({ t: "drain" });
-    words.handle({ t: "drain" });
-    expect(words.drained).toBe(true);
-    words.handle({ t: "resume" });
-    expect(words.drained).toBe(false);
-    words.handle({ t: "revoke", keyId: "key-7" });
-    words.handle({ t: "warning", message: "another fleet file" });
-    words.handle({ t: "restart", port: WANTED });
-    await until(() => log.some((line) => line["event"] === "restart-asked"));
+    expect(commands.drained).toBe(false);
+    commands.handle({ t: "drain" });
+    commands.handle({ t: "drain" });
+    expect(commands.drained).toBe(true);
+    commands.handle({ t: "resume" });
+    expect(commands.drained).toBe(false);
+    commands.handle({ t: "revoke", keyId: "key-7" });
+    commands.handle({ t: "warning", message: "another fleet file" });
+    commands.handle({ t: "restart", port: WANTED });
+    await until(() => log.some((line) => line["event"] === "restart-requested"));
     expect(revoked).toEqual(["key-7"]);
     expect(log).toMatchObject([
       { event: "drain", by: "edge" },
       { event: "resume", by: "edge" },
       { event: "revoked", key: "key-7", refused: 1 },
       { event: "edge-warning", message: "another fleet file" },
-      { event: "restart-asked", port: WANTED, outcome: "restarted" },
+      { event: "restart-requested", port: WANTED, outcome: "restarted" },
     ]);
   });
 });
 
 describe("revoked keys", () => {
-  it("are remembered for as long as calls of them may be on their way, a bounded number of them", () => {
+  it("are remembered while their calls may still arrive, up to a maximum number", () => {
     const keys = new RevokedKeys();
     expect(keys.has("a", 0)).toBe(false);
     keys.note("a", 0);

@@ -1,4 +1,4 @@
-// The link over real sockets, against a stand-in for the edge and with a real journal.
+// The link over real sockets, with a simulated edge and a real journal.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { Link } from "../../../origin-agent/link/link.ts";
 import { openUsageJournal, type UsageJournal } from "../../../origin-agent/usage/journal.ts";
 import { LINK_BOX_HEADER, MAX_BATCH_CALLS, MAX_FRAME_BYTES } from "../../../shared/wire.ts";
 import { startEdgeDouble, type EdgeDouble } from "../support/edge-double.ts";
-import { quietBox, usageCall } from "../support/link-samples.ts";
+import { idleBox, usageCall } from "../support/link-samples.ts";
 import { until } from "../../support/until.ts";
 
 const TOKEN = "f".repeat(64);
@@ -18,18 +18,18 @@ let edge: EdgeDouble;
 let folder: string;
 let journal: UsageJournal;
 let link: Link;
-let words: EdgeCommand[];
+let commands: EdgeCommand[];
 let log: Record<string, unknown>[];
 
-/** A freeze of this process counts as this long at most: what came meanwhile is read before a time-out is over. */
-const LONGEST_FREEZE_MS = 1_000;
+/** Limits how far a freeze of this process advances the clock, so that pending messages are read before a timeout. */
+const MAX_FREEZE_MS = 1_000;
 
-let clockStands = false;
+let clockStopped = false;
 let [linkNow, readAt] = [0, 0];
 
 function clock(): number {
   const now = performance.now();
-  if (!clockStands) linkNow += Math.min(now - readAt, LONGEST_FREEZE_MS);
+  if (!clockStopped) linkNow += Math.min(now - readAt, MAX_FREEZE_MS);
   readAt = now;
   return linkNow;
 }
@@ -51,9 +51,9 @@ function makeLink(epoch = "epoch-1", draining = false): Link {
       now: Date.now(),
       servers: [{ port: 9101, model: "Heron-3B" }],
     }),
-    look: () => ({ ...quietBox(), draining }),
+    snapshot: () => ({ ...idleBox(), draining }),
     journal,
-    onWord: (word) => void words.push(word),
+    onCommand: (command) => void commands.push(command),
     log: pino({}, lines),
     clock,
     wallClock: Date.now,
@@ -65,8 +65,8 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "isha-link-"));
   edge = await startEdgeDouble();
   journal = openJournal("epoch-1", true);
-  [words, log] = [[], []];
-  clockStands = false;
+  [commands, log] = [[], []];
+  clockStopped = false;
   link = makeLink();
 });
 afterEach(async () => {
@@ -89,14 +89,14 @@ function endCalls(count: number): void {
       estimated,
       durationMs,
     });
-    link.noted();
+    link.callRecorded();
   }
 }
 
 const linesOf = (event: string): Record<string, unknown>[] => log.filter((line) => line["event"] === event);
 
 describe("a link", () => {
-  it("shows the box's name and token, says hello first, and then what the box is like", async () => {
+  it("sends the box's name and token, then hello, then a snapshot", async () => {
     link.start();
     await edge.received("snapshot");
     expect(edge.upgrades[0]).toMatchObject({ [LINK_BOX_HEADER]: "north", "x-isha-token": TOKEN });
@@ -105,20 +105,20 @@ describe("a link", () => {
     expect(edge.faults).toEqual([]);
   });
 
-  it("tells each call once, in order, in batches, and the journal lets go of them", async () => {
+  it("sends each call once, in order, in batches, and acknowledges them in the journal", async () => {
     link.start();
     await edge.received("hello");
     endCalls(MAX_BATCH_CALLS + 50);
     await until(() => edge.booked.size === MAX_BATCH_CALLS + 50);
-    const numbers = [...edge.booked.values()].map(({ seq }) => seq);
-    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+    const seqs = [...edge.booked.values()].map(({ seq }) => seq);
+    expect(seqs).toEqual(seqs.toSorted((a, b) => a - b));
     expect(edge.twice).toEqual([]);
     await until(async () => (await journal.unacknowledged(1)) === null);
     const sizes = (await edge.received("usage")).map(({ calls }) => calls.length);
     expect(Math.max(...sizes)).toBeLessThanOrEqual(MAX_BATCH_CALLS);
   });
 
-  it("tells again over the next link what the last one took and nobody acknowledged", async () => {
+  it("sends calls that the last link didn't acknowledge again over the next one", async () => {
     edge.switches.usage = "unacknowledged";
     link.start();
     await edge.received("hello");
@@ -132,7 +132,7 @@ describe("a link", () => {
     expect(edge.twice).toEqual([]);
   });
 
-  it("tells the journals of processes that are gone too, each under its own epoch", async () => {
+  it("sends the calls of processes that have exited, under their own epochs", async () => {
     const before = openJournal("epoch-0", true);
     const mine = journal;
     journal = before;
@@ -149,7 +149,7 @@ describe("a link", () => {
     await before.close();
   });
 
-  it("hands the edge's words on, and says of a frame it can't read why and nothing of what it held", async () => {
+  it("passes the edge's commands on, and logs the fault of an invalid frame without its content", async () => {
     link.start();
     await edge.received("hello");
     edge.send({ t: "drain" });
@@ -159,8 +159,8 @@ describe("a link", () => {
     edge.send("marker-b");
     edge.send(Buffer.from("marker-c"));
     edge.send({ t: "resume" });
-    await until(() => words.length === 4);
-    expect(words.map(({ t }) => t)).toEqual(["drain", "revoke", "restart", "resume"]);
+    await until(() => commands.length === 4);
+    expect(commands.map(({ t }) => t)).toEqual(["drain", "revoke", "restart", "resume"]);
     expect(linesOf("link-frame").map(({ reason }) => reason)).toEqual([
       `the frame's field "port" is invalid`,
       "the frame isn't JSON",
@@ -169,15 +169,15 @@ describe("a link", () => {
     expect(JSON.stringify(log)).not.toContain("marker");
   });
 
-  it("lets a frame that is too large go with the link, and dials again", async () => {
+  it("ends on a frame that is too large, and dials again", async () => {
     link.start();
     await edge.received("hello");
     edge.send("x".repeat(MAX_FRAME_BYTES + 1));
     await edge.received("hello", 2);
-    expect(words).toEqual([]);
+    expect(commands).toEqual([]);
   });
 
-  it("that is refused says so once, with what to do and no token, and one that is let in again is told", async () => {
+  it("that is refused logs each status once, with advice and without the token", async () => {
     edge.switches.refuse = 503;
     link.start();
     await until(() => edge.upgrades.length >= 3);
@@ -190,7 +190,7 @@ describe("a link", () => {
     expect(JSON.stringify(log)).not.toContain(TOKEN);
   });
 
-  it("is dialled anew after a cut, and both are in the log", async () => {
+  it("is dialled again after a cut, and both are logged", async () => {
     link.start();
     await edge.received("hello");
     edge.cut();
@@ -201,7 +201,7 @@ describe("a link", () => {
 });
 
 describe("a reload", () => {
-  it("has both agents linked, the old one as draining, until it says bye", async () => {
+  it("has both agents linked, the old one as draining, until it sends bye", async () => {
     const old = link;
     const next = makeLink("epoch-2");
     link = makeLink("epoch-1", true);
@@ -228,8 +228,8 @@ describe("a link's end", () => {
     link.start();
     await edge.received("hello");
     endCalls(5);
-    // Its two seconds aren't over before the acknowledgement is there.
-    clockStands = true;
+    // Its 2 s must not expire before the acknowledgement arrives.
+    clockStopped = true;
     await link.finish();
     expect(edge.booked.size).toBe(5);
     await edge.received("bye");
@@ -237,7 +237,7 @@ describe("a link's end", () => {
     await until(() => edge.links() === 0);
   });
 
-  it("doesn't wait for an edge that acknowledges nothing: the journal keeps it", async () => {
+  it("doesn't wait for an edge that acknowledges nothing; the journal keeps the usage", async () => {
     edge.switches.usage = "ignored";
     link.start();
     await edge.received("hello");
@@ -246,7 +246,7 @@ describe("a link's end", () => {
     expect((await journal.unacknowledged(10))?.calls).toHaveLength(2);
   });
 
-  it("is at once where there is no edge", async () => {
+  it("comes at once if there is no edge", async () => {
     edge.switches.refuse = 503;
     link.start();
     endCalls(1);

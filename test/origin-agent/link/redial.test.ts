@@ -1,31 +1,31 @@
 import { describe, expect, it } from "vitest";
 import {
-  LinkCore,
-  LIVED_MS,
+  LinkStateMachine,
+  STABLE_MS,
   REFUSED_RETRY_MS,
-  type LinkCommand,
+  type LinkAction,
   type LinkEnd,
 } from "../../../origin-agent/link/state-machine.ts";
 import { LINK_RETRY_MAX_MS, LINK_RETRY_MIN_MS } from "../../../shared/limits.ts";
 
 const BROKEN: LinkEnd = { kind: "closed", code: 1011 };
 
-/** The pause after the last of `times` links in a row, each of which ended after `livedMs`. */
-function pauseAfter(times: number, livedMs: number, end = BROKEN, random = 1): number {
-  const core = new LinkCore(() => random);
+/** The pause after the last of `times` links in a row, each of which was open for `openMs`. */
+function pauseAfter(times: number, openMs: number, end = BROKEN, random = 1): number {
+  const machine = new LinkStateMachine(() => random);
   let now = 0;
   let dial = 0;
-  const perform = (commands: readonly LinkCommand[]): void => {
-    for (const command of commands) if (command.kind === "dial") ({ dial } = command);
+  const perform = (actions: readonly LinkAction[]): void => {
+    for (const action of actions) if (action.kind === "dial") ({ dial } = action);
   };
-  perform(core.start(now));
+  perform(machine.start(now));
   for (let ended = 1; ; ended += 1) {
-    perform(core.opened(dial, now));
-    now += livedMs;
-    perform(core.ended(dial, end, now));
-    if (ended === times) return core.nextAt() - now;
-    now = core.nextAt();
-    perform(core.tick(now));
+    perform(machine.opened(dial, now));
+    now += openMs;
+    perform(machine.ended(dial, end, now));
+    if (ended === times) return machine.nextAt() - now;
+    now = machine.nextAt();
+    perform(machine.tick(now));
   }
 }
 
@@ -45,7 +45,7 @@ describe("the pause before the next dial", () => {
   });
 
   it("starts over after a link that stayed open, but not after one that broke at once", () => {
-    expect(pauseAfter(3, LIVED_MS)).toBe(LINK_RETRY_MIN_MS);
+    expect(pauseAfter(3, STABLE_MS)).toBe(LINK_RETRY_MIN_MS);
     expect(pauseAfter(3, 10)).toBe(4 * LINK_RETRY_MIN_MS);
   });
 });

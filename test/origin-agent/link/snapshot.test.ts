@@ -1,14 +1,14 @@
-// What a box tells of itself: small, in the wire's words, unknown as null; and what of it is news.
+// The box's snapshot: small, valid on the wire, unknown figures as null; and which changes make one due.
 import { describe, expect, it } from "vitest";
 import {
   boxSnapshot,
   changedSince,
-  type BoxNow,
-  type ServerNow,
+  type SnapshotInput,
+  type ServerInput,
 } from "../../../origin-agent/link/snapshot.ts";
 import type { Gpu } from "../../../origin-agent/probes/gpu-csv.ts";
 import { AgentFrame, LINK_STATES } from "../../../shared/wire.ts";
-import { boxNow, serverNow } from "../support/link-samples.ts";
+import { snapshotInput, serverInput } from "../support/link-samples.ts";
 
 const card = (other: Partial<Gpu> = {}): Gpu => ({
   index: 0,
@@ -22,8 +22,8 @@ const card = (other: Partial<Gpu> = {}): Gpu => ({
   ...other,
 });
 
-const stalled = (port: number): ServerNow =>
-  serverNow({
+const stalled = (port: number): ServerInput =>
+  serverInput({
     port,
     health: {
       state: "stalled",
@@ -40,7 +40,7 @@ const stalled = (port: number): ServerNow =>
     continued: 123,
   });
 
-/** As the shipped fleet has them: ten agent types, all of them busy. */
+/** The ten agent types of the shipped fleet, all of them busy. */
 const AGENTS = [
   "Clinical",
   "Claims",
@@ -54,7 +54,7 @@ const AGENTS = [
   "Default",
 ];
 
-const full: BoxNow = boxNow({
+const full: SnapshotInput = snapshotInput({
   servers: [8080, 8081, 8082, 8084, 8085].map(stalled),
   gpus: [card()],
   usageBehindMs: 1_234.5,
@@ -73,18 +73,20 @@ const full: BoxNow = boxNow({
 });
 
 describe("a box's snapshot", () => {
-  it("is a frame of the wire and has at most 2 KB for five servers that have much to say", () => {
+  it("is a valid frame of at most 2 KB for five servers with long texts and large figures", () => {
     const frame = { t: "snapshot", seq: 123_456, ...boxSnapshot(full) };
     const text = JSON.stringify(frame);
     expect(AgentFrame.safeParse(frame).error).toBeUndefined();
     expect(Buffer.byteLength(text)).toBeLessThanOrEqual(2_048);
-    console.log(`a snapshot of five servers in trouble: ${Buffer.byteLength(text)} bytes`);
+    console.log(`a snapshot of five stalled servers: ${Buffer.byteLength(text)} bytes`);
   });
 
-  it("says null for what nobody knows, and why only where the state doesn't say all", () => {
-    const [well] = boxSnapshot(boxNow({ servers: [serverNow({ tokensPerSecond: null })] })).servers;
-    expect(well).toMatchObject({ state: "ready", why: "", waitMs: 0, tokensPerSecond: null });
-    const down = serverNow({
+  it("has null for unknown figures, and a reason only if the server isn't healthy", () => {
+    const [healthy] = boxSnapshot(
+      snapshotInput({ servers: [serverInput({ tokensPerSecond: null })] }),
+    ).servers;
+    expect(healthy).toMatchObject({ state: "ready", why: "", waitMs: 0, tokensPerSecond: null });
+    const down = serverInput({
       slots: { total: 0, leased: 0, awaiting: 0, foreign: 0 },
       health: {
         state: "down",
@@ -95,12 +97,12 @@ describe("a box's snapshot", () => {
         restarts: null,
       },
     });
-    const gone = boxSnapshot(boxNow({ servers: [down] }));
-    expect(gone.servers[0]).toMatchObject({ state: "down", why: "nothing listens", slots: 2, busy: 0 });
-    expect(gone.servers[0]).toMatchObject({ waitMs: null, gpuGib: null, restarts: null });
-    expect(gone.gpus).toBeNull();
-    const dark = card({ name: null, memoryUsedGib: null, powerWatts: null });
-    expect(boxSnapshot(boxNow({ gpus: [dark] })).gpus?.[0]).toMatchObject({
+    const withDown = boxSnapshot(snapshotInput({ servers: [down] }));
+    expect(withDown.servers[0]).toMatchObject({ state: "down", why: "nothing listens", slots: 2, busy: 0 });
+    expect(withDown.servers[0]).toMatchObject({ waitMs: null, gpuGib: null, restarts: null });
+    expect(withDown.gpus).toBeNull();
+    const unknown = card({ name: null, memoryUsedGib: null, powerWatts: null });
+    expect(boxSnapshot(snapshotInput({ gpus: [unknown] })).gpus?.[0]).toMatchObject({
       name: null,
       memoryUsedGib: null,
       powerWatts: null,
@@ -110,7 +112,7 @@ describe("a box's snapshot", () => {
 
   it("counts a slot that isn't proved free as busy", () => {
     const slots = { total: 4, leased: 1, awaiting: 1, foreign: 1 };
-    expect(boxSnapshot(boxNow({ servers: [serverNow({ slots })] })).servers[0]?.busy).toBe(3);
+    expect(boxSnapshot(snapshotInput({ servers: [serverInput({ slots })] })).servers[0]?.busy).toBe(3);
   });
 
   it.each([
@@ -118,46 +120,50 @@ describe("a box's snapshot", () => {
     [{ state: "failing", reason: "ENOSPC" }, "full"],
     [{ state: "failing", reason: "BOUND" }, "full"],
     [{ state: "failing", reason: "EIO" }, "failing"],
-  ] as const)("says of a journal that is %j: %s", (journal, state) => {
-    expect(boxSnapshot(boxNow({ journal })).journal.state).toBe(state);
+  ] as const)("reports a journal state of %j as %s", (journal, state) => {
+    expect(boxSnapshot(snapshotInput({ journal })).journal.state).toBe(state);
   });
 
-  it("can say every state that the wire knows", () => {
+  it("is valid with every state of the wire", () => {
     for (const state of LINK_STATES) {
-      const health = { ...serverNow().health, state };
-      const frame = { t: "snapshot", seq: 1, ...boxSnapshot(boxNow({ servers: [serverNow({ health })] })) };
+      const health = { ...serverInput().health, state };
+      const frame = {
+        t: "snapshot",
+        seq: 1,
+        ...boxSnapshot(snapshotInput({ servers: [serverInput({ health })] })),
+      };
       expect(AgentFrame.safeParse(frame).success).toBe(true);
     }
   });
 });
 
-describe("news", () => {
-  const news = (before: Partial<BoxNow>, after: Partial<BoxNow>): boolean =>
-    changedSince(boxSnapshot(boxNow(before)), boxSnapshot(boxNow(after)));
-  const server = (other: Partial<ServerNow>): Partial<BoxNow> => ({ servers: [serverNow(other)] });
+describe("a change", () => {
+  const isDue = (before: Partial<SnapshotInput>, after: Partial<SnapshotInput>): boolean =>
+    changedSince(boxSnapshot(snapshotInput(before)), boxSnapshot(snapshotInput(after)));
+  const server = (other: Partial<ServerInput>): Partial<SnapshotInput> => ({ servers: [serverInput(other)] });
 
-  it("is none where only figures tremble", () => {
-    expect(news({}, {})).toBe(false);
-    expect(news({ gpus: [card()] }, { gpus: [card({ powerWatts: 330, temperatureC: 72 })] })).toBe(false);
-    expect(news(server({ tokensPerSecond: 100 }), server({ tokensPerSecond: 95 }))).toBe(false);
+  it("of small fluctuations makes no snapshot due", () => {
+    expect(isDue({}, {})).toBe(false);
+    expect(isDue({ gpus: [card()] }, { gpus: [card({ powerWatts: 330, temperatureC: 72 })] })).toBe(false);
+    expect(isDue(server({ tokensPerSecond: 100 }), server({ tokensPerSecond: 95 }))).toBe(false);
   });
 
-  it.each<[string, Partial<BoxNow>, Partial<BoxNow>]>([
+  it.each<[string, Partial<SnapshotInput>, Partial<SnapshotInput>]>([
     ["a drain", {}, { draining: true }],
-    ["a journal in trouble", {}, { journal: { state: "failing", reason: "EIO" } }],
-    ["a slot taken", {}, server({ slots: { total: 2, leased: 1, awaiting: 0, foreign: 0 } })],
-    ["a call that waits", {}, server({ queue: { waiting: 1, places: 32, newcomerMs: 0 } })],
+    ["a failing journal", {}, { journal: { state: "failing", reason: "EIO" } }],
+    ["a slot in use", {}, server({ slots: { total: 2, leased: 1, awaiting: 0, foreign: 0 } })],
+    ["a queued call", {}, server({ queue: { waiting: 1, places: 32, newcomerMs: 0 } })],
     ["another speed", server({ tokensPerSecond: 100 }), server({ tokensPerSecond: 50 })],
-    ["a speed that is known at last", server({ tokensPerSecond: null }), server({ tokensPerSecond: 1 })],
-    ["a model let go", { gpus: [card()] }, { gpus: [card({ memoryUsedGib: 16.6 })] }],
-    ["a card gone", { gpus: [card()] }, { gpus: null }],
-  ])("is %s", (_what, before, after) => {
-    expect(news(before, after)).toBe(true);
+    ["a speed that was unknown", server({ tokensPerSecond: null }), server({ tokensPerSecond: 1 })],
+    ["an unloaded model", { gpus: [card()] }, { gpus: [card({ memoryUsedGib: 16.6 })] }],
+    ["a missing card", { gpus: [card()] }, { gpus: null }],
+  ])("(%s) makes a snapshot due", (_what, before, after) => {
+    expect(isDue(before, after)).toBe(true);
   });
 
-  it("is a restart and a state", () => {
-    const { health } = serverNow();
-    expect(news({}, server({ health: { ...health, restarts: 1 } }))).toBe(true);
-    expect(news({}, server({ health: { ...health, state: "loading", usable: false } }))).toBe(true);
+  it("of restarts or the state makes a snapshot due", () => {
+    const { health } = serverInput();
+    expect(isDue({}, server({ health: { ...health, restarts: 1 } }))).toBe(true);
+    expect(isDue({}, server({ health: { ...health, state: "loading", usable: false } }))).toBe(true);
   });
 });

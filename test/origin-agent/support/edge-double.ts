@@ -17,12 +17,12 @@ export interface EdgeDouble {
   readonly upgrades: IncomingHttpHeaders[];
   /** Each booked call, by epoch and seq. */
   readonly booked: Map<string, UsageCall>;
-  /** Calls that were booked twice, which the ledger never does. */
+  /** Calls that were booked twice, which must never happen. */
   readonly twice: string[];
   readonly switches: {
     /** The status to send instead of opening a link. */
     refuse: number | null;
-    /** Usage isn't booked, or booked and not acknowledged. */
+    /** `ignored`: not booked. `unacknowledged`: booked but not acknowledged. */
     usage: "acknowledged" | "ignored" | "unacknowledged";
   };
   /** Open links. */
@@ -81,7 +81,7 @@ export async function startEdgeDouble(): Promise<EdgeDouble> {
     }
     server.handleUpgrade(request, socket, head, (client) => {
       client.on("message", (data, isBinary) =>
-        take(double, lastSeqs, client, !isBinary && Buffer.isBuffer(data) ? data.toString("utf8") : ""),
+        onMessage(double, lastSeqs, client, !isBinary && Buffer.isBuffer(data) ? data.toString("utf8") : ""),
       );
       client.on("error", () => {});
     });
@@ -90,7 +90,7 @@ export async function startEdgeDouble(): Promise<EdgeDouble> {
   return { ...double, url: `http://127.0.0.1:${(http.address() as AddressInfo).port}` };
 }
 
-function take(
+function onMessage(
   double: Omit<EdgeDouble, "url">,
   lastSeqs: Map<string, number>,
   client: WebSocket,

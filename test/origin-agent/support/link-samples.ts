@@ -1,13 +1,13 @@
 // Samples for tests of the link: an idle box, a call that ended.
 import {
   boxSnapshot,
-  type BoxNow,
+  type SnapshotInput,
   type BoxSnapshot,
-  type ServerNow,
+  type ServerInput,
 } from "../../../origin-agent/link/snapshot.ts";
 import type { UsageCall } from "../../../shared/usage.ts";
 
-export const serverNow = (other: Partial<ServerNow> = {}): ServerNow => ({
+export const serverInput = (other: Partial<ServerInput> = {}): ServerInput => ({
   port: 9101,
   plannedSlots: 2,
   slots: { total: 2, leased: 0, awaiting: 0, foreign: 0 },
@@ -26,9 +26,9 @@ export const serverNow = (other: Partial<ServerNow> = {}): ServerNow => ({
   ...other,
 });
 
-export const boxNow = (other: Partial<BoxNow> = {}): BoxNow => ({
+export const snapshotInput = (other: Partial<SnapshotInput> = {}): SnapshotInput => ({
   draining: false,
-  servers: [serverNow()],
+  servers: [serverInput()],
   gpus: null,
   traffic: {
     windowS: 300,
@@ -43,7 +43,7 @@ export const boxNow = (other: Partial<BoxNow> = {}): BoxNow => ({
   ...other,
 });
 
-export const quietBox = (): BoxSnapshot => boxSnapshot(boxNow());
+export const idleBox = (): BoxSnapshot => boxSnapshot(snapshotInput());
 
 export const usageCall = (seq: number, other: Partial<UsageCall> = {}): UsageCall => ({
   seq,
