@@ -252,8 +252,8 @@ export class Fleet extends DurableObject<Bindings> {
     const { epoch, after: ackedSeq, calls } = batch;
     try {
       const ledger = ledgerObject(this.env);
-      // Ledgers of the previous release send `upTo` only.
-      const { upTo, lastSeq = upTo, misdated } = await ledger.apply(box, epoch, ackedSeq, calls);
+      // A ledger of the previous release has no `lastSeq` yet.
+      const { upTo: lastSeq, misdated } = await ledger.apply(box, epoch, ackedSeq, calls);
       send(socket, { t: "ack", epoch, upTo: lastSeq });
       const session = this.#sockets.sessionOf(socket);
       if (misdated > 0 && session !== null)
