@@ -81,7 +81,7 @@ describe("a key's object", () => {
   });
 
   it("stores nothing of a built-in key, and limits it to its window", async () => {
-    const key = env.API_KEY.getByName("legacy_0123456789abcdef");
+    const key = env.API_KEY.getByName(`legacy_${newId()}`);
     const builtInRecord = record(limits({ perSecond: 3 }));
     const answers = await Promise.all(
       [1, 2, 3, 4, 5].map(async () => key.lease(leaseRequest(A, { builtInRecord }))),
