@@ -1,25 +1,25 @@
-// A program: reads what a llama-server prints on standard input and writes what of it a log may hold. Its arguments
-// are the server's own command line, for the names of its model. It ends when the server's output does and at no
-// signal before: a process manager signals whole families, and the last lines are the ones that matter.
+// A program: reads a llama-server's output from standard input and writes the lines that a log may contain. Its arguments
+// are the server's own command line, for the names of its model. It ends with the server's output and ignores signals
+// before that: a process manager signals whole process groups, and the last lines matter most.
 import { appendFileSync } from "node:fs";
 import { LogScreen } from "./screen.ts";
 import { lineJudge } from "./known-lines.ts";
 import { LogSink } from "../telemetry/log-sink.ts";
 
 /**
- * PM2 closes an app's log file as soon as the app is gone, and so loses what the app said last, if that comes through
- * a pipe. Lines are therefore held back this long, milliseconds; those still held when the server has ended are the
- * last ones, and go into the file from here.
+ * PM2 closes an app's log file as soon as the app exits, and loses its last lines if they come through a pipe. Lines are
+ * therefore delayed by this time; those still delayed when the server has ended are the last ones, and this program
+ * writes them to the file itself.
  */
-const HELD_MS = 50;
+const DELAY_MS = 50;
 
-/** By this long after the server's end PM2 has noticed it, milliseconds: then no line is written twice. */
+/** PM2 notices the server's end within this time; after it no line is written twice. */
 const NOTICED_MS = 200;
 
 /** How long writing the last lines may take. */
 const LAST_LINES_MS = 2_000;
 
-/** PM2 tells its programs where their log is. */
+/** PM2 sets the path of a program's log in its environment. */
 const LOG_FILE = process.env["pm_out_log_path"];
 
 const screen = new LogScreen(lineJudge(modelNames(process.argv.slice(2))));
@@ -40,7 +40,7 @@ process.stdin.on("error", finish);
 function hold(lines: readonly string[]): void {
   if (LOG_FILE === undefined) sink.write(lines);
   else if (lines.length > 0) held.push({ at: clock(), lines });
-  if (held.length > 0) release ??= setTimeout(releaseNext, HELD_MS);
+  if (held.length > 0) release ??= setTimeout(releaseNext, DELAY_MS);
 }
 
 /** A process that was late reads what has come meanwhile first: it may be the end. */
@@ -50,10 +50,10 @@ function releaseNext(): void {
 
 function releaseDue(): void {
   if (ended) return;
-  const due = clock() - HELD_MS;
+  const due = clock() - DELAY_MS;
   sink.write(held.filter(({ at }) => at <= due).flatMap(({ lines }) => lines));
   held = held.filter(({ at }) => at > due);
-  release = held.length === 0 ? null : setTimeout(releaseNext, HELD_MS / 2);
+  release = held.length === 0 ? null : setTimeout(releaseNext, DELAY_MS / 2);
 }
 
 function finish(): void {

@@ -1,6 +1,6 @@
-// The lines of llama-server's own output that are known to hold nothing of what clients send. A closed table: what
-// isn't in it doesn't pass. Looked up in llama.cpp at de3ff81 (September 2026) and in its releases of 2025; the file
-// that prints a line stands beside it. A `{part}` is all that may differ from line to line; `PARTS` says how.
+// The lines of llama-server's own output that are known to contain nothing from clients. A closed table: other lines don't
+// pass. Source: llama.cpp at de3ff81 (September 2026) and its releases of 2025; comments name the file that prints a line.
+// A `{part}` is the only variable text of a line; `PARTS` defines each.
 
 /** Lines that pass as they are. Runs of spaces may be of any length: llama-server pads its numbers. */
 const HARMLESS: readonly string[] = [
@@ -134,7 +134,7 @@ const HARMLESS: readonly string[] = [
   "{dots}",
 ];
 
-/** Lines whose beginning says what went wrong and whose end may echo anything: only our words for them pass. */
+/** Lines whose beginning states the failure and whose end may echo anything: only our own text for them passes. */
 const FAILURES: readonly (readonly [string, string])[] = [
   // tools/server/server.cpp, server-context.cpp
   ["srv {fn}: got exception:", "a request failed with an exception"],
@@ -234,31 +234,31 @@ const PARTS: Readonly<Record<string, string>> = {
 /** `[minutes.seconds.milliseconds.microseconds]` since its start, and the level (common/log.cpp). */
 const STAMP = String.raw`((?:\d{1,7}\.\d\d\.\d\d\d\.\d\d\d )?(?:[IWED] )?) {0,8}`;
 
-/** What a line is worth. */
+/** The judgement of a line. */
 export type Screened =
   | { readonly kind: "harmless" }
-  /** Told in our words; `stamp` is llama-server's own time and level. */
-  | { readonly kind: "failure"; readonly stamp: string; readonly words: string }
+  /** Replaced by our own text; `stamp` is llama-server's time and level. */
+  | { readonly kind: "failure"; readonly stamp: string; readonly text: string }
   | { readonly kind: "withheld" };
 
 /**
  * Judges lines of one server.
- * @param models how its model file is called: what its own command line says after `--model` and `--alias`
+ * @param models the names of its model file: the values of `--model` and `--alias` on its command line
  */
 export function lineJudge(models: readonly string[]): (line: string, whole: boolean) => Screened {
   const parts = { ...PARTS, model: models.length === 0 ? "(?!)" : anyOf(models) };
   const harmless = new RegExp(
     `^${STAMP}(?:${HARMLESS.map((shape) => pattern(shape, parts)).join("|")}) {0,4}$`,
   );
-  const failures = FAILURES.map(([shape, words]) => ({
+  const failures = FAILURES.map(([shape, text]) => ({
     begins: new RegExp(`^${STAMP}${pattern(shape, parts)}`),
-    words,
+    text,
   }));
   return function judge(line, whole) {
     if (whole && harmless.test(line)) return { kind: "harmless" };
-    for (const { begins, words } of failures) {
+    for (const { begins, text } of failures) {
       const found = begins.exec(line);
-      if (found !== null) return { kind: "failure", stamp: found[1] ?? "", words };
+      if (found !== null) return { kind: "failure", stamp: found[1] ?? "", text };
     }
     return { kind: "withheld" };
   };

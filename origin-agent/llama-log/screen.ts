@@ -1,18 +1,18 @@
-// From the bytes that a llama-server prints to what of them a log may hold: known lines, our words for known
-// failures, and for all the rest how many lines there were. It prints nothing itself and knows no clock.
+// Turns a llama-server's output into the lines that a log may contain: known lines, our own text for known failures, and
+// a count of all other lines. It prints nothing itself; the clock is passed in.
 import type { Screened } from "./known-lines.ts";
 
-/** Longest line looked at, bytes; the longest known one has 200. Of a longer one only its beginning is read. */
+/** Longest line that is read, in bytes; the longest known one has 200. Only the beginning of a longer line is read. */
 const MAX_LINE_BYTES = 512;
 
-/** How often withheld lines may be counted in the log, milliseconds. */
+/** Least time between two counts of withheld lines in the log. */
 const COUNT_EVERY_MS = 1_000;
 
 const NEWLINE = 0x0a;
 
 export class LogScreen {
   readonly #judge: (line: string, whole: boolean) => Screened;
-  /** The beginning of a line that isn't over yet. */
+  /** The beginning of an unfinished line. */
   #line: Buffer = Buffer.alloc(0);
   #tooLong = false;
   #withheld = 0;
@@ -22,7 +22,7 @@ export class LogScreen {
     this.#judge = judge;
   }
 
-  /** Takes what came and gives the lines that may be written, each with its line break. */
+  /** Adds output and returns the lines that may be written, each with its line break. */
   push(chunk: Buffer, now: number): string[] {
     const out: string[] = [];
     let from = 0;
@@ -35,16 +35,16 @@ export class LogScreen {
     return out;
   }
 
-  /** The count of withheld lines, where one is due; to be asked every second. */
+  /** The count of withheld lines, if one is due; called every second. */
   count(now: number): string[] {
     if (this.#withheld === 0 || now - this.#countedAt < COUNT_EVERY_MS) return [];
-    return this.#tellCount(now);
+    return this.#countLine(now);
   }
 
-  /** The server's output is over: its last line, and the count. */
+  /** Ends the output: returns its last line and the count. */
   end(now: number): string[] {
     const last = this.#line.length > 0 ? this.#finishLine(now) : [];
-    return [...last, ...(this.#withheld > 0 ? this.#tellCount(now) : [])];
+    return [...last, ...(this.#withheld > 0 ? this.#countLine(now) : [])];
   }
 
   #keep(bytes: Buffer): void {
@@ -61,17 +61,17 @@ export class LogScreen {
     this.#tooLong = false;
     switch (screened.kind) {
       case "harmless":
-        // A count that is due goes first, so that it stands where the lines were.
+        // A due count goes first, so that it takes the place of the withheld lines.
         return line === "" ? [] : [...this.count(now), `${line}\n`];
       case "failure":
-        return [...this.count(now), `${screened.stamp}${screened.words} (its text is withheld)\n`];
+        return [...this.count(now), `${screened.stamp}${screened.text} (its text is withheld)\n`];
       case "withheld":
         if (line !== "") this.#withheld += 1;
         return [];
     }
   }
 
-  #tellCount(now: number): string[] {
+  #countLine(now: number): string[] {
     const lines = this.#withheld;
     this.#withheld = 0;
     this.#countedAt = now;

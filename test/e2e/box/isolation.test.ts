@@ -68,10 +68,10 @@ test("across keys and patients nothing is cached, within a conversation its seco
   for (const who of [ada, ben, cleo, noScope, ada, cleo, ben, noScope]) await turn(who, "And now?");
   await Promise.all([turn(ada, "One."), turn(cleo, "One.")]);
   await Promise.all([turn(ben, "Two."), turn(noScope, "Two.")]);
-  for (const who of [cleo, ada, nobody, ben]) await turn(who, "Beside.");
-  const firstTurns = [ada, ben, cleo, nobody].map(({ cached }) => cached[0]);
+  for (const who of [cleo, ada, noScope, ben]) await turn(who, "Beside.");
+  const firstTurns = [ada, ben, cleo, noScope].map(({ cached }) => cached[0]);
   expect(firstTurns).toEqual([0, 0, 0, 0]);
-  expect(nobody.cached.every((tokens) => tokens === 0)).toBe(true);
+  expect(noScope.cached.every((tokens) => tokens === 0)).toBe(true);
 
   // Two turns of one conversation with no other between them: the slot still holds the first.
   for (const who of [ada, ben, cleo]) {
@@ -102,6 +102,6 @@ test("across keys and patients nothing is cached, within a conversation its seco
   expect(slots.size).toBe(2);
   print(
     "isolation, cached tokens by turn",
-    Object.fromEntries([ada, ben, cleo, nobody].map(({ name, cached }) => [name, cached])),
+    Object.fromEntries([ada, ben, cleo, noScope].map(({ name, cached }) => [name, cached])),
   );
 });

@@ -1,4 +1,4 @@
-// Checks that a chat finished by another server reads as if it had never broken, for every place where it can break.
+// Checks that a chat finished by another server reads as if it had never broken, for every place at which it can break.
 import { describe, expect, test } from "vitest";
 import { ChatRecorder } from "../../../origin-agent/answers/recorder.ts";
 import {

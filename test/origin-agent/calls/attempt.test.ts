@@ -148,7 +148,7 @@ describe("a server that fails in its answer", () => {
     ["invalidUtf8", "mediczy", 0],
     ["hugeEvent", "openai", 9_000_000],
     ["hugeEvent", "mediczy", 9_000_000],
-  ] as const)("is a 502 where nothing was sent yet: %s (%s)", async (fault, format, hugeEventBytes) => {
+  ] as const)("is a 502 if nothing was sent yet: %s (%s)", async (fault, format, hugeEventBytes) => {
     await simulator.set({ fault, hugeEventBytes });
     const answer = await answered(agent.port, { call: { format }, body: PROMPT });
     expect(answer.status).toBe(502);

@@ -54,7 +54,7 @@ describe("the log filter", () => {
     expect(await once(child, "close")).toEqual([0, null]);
   });
 
-  it("takes all that its server prints while nobody reads the log, and says how much it dropped", async () => {
+  it("reads all output while the log isn't read, and reports how much it dropped", async () => {
     const child = filter();
     child.stdout?.pause();
     const line = Buffer.from(

@@ -10,7 +10,7 @@ const linesOf = (text: string): string[] => text.split("\n").filter((line) => li
 const HARMLESS = [...linesOf(PLAIN_DAY), ...linesOf(OTHER_BUILDS)];
 
 describe("a line of llama-server's", () => {
-  it.each(HARMLESS)("passes where it holds nothing of anybody's: %s", (line) => {
+  it.each(HARMLESS)("passes if it contains nothing from clients: %s", (line) => {
     expect(judge(line, true)).toEqual({ kind: "harmless" });
   });
 
@@ -21,11 +21,11 @@ describe("a line of llama-server's", () => {
     }
   });
 
-  it("passes only where it is whole", () => {
+  it("passes only if it is complete", () => {
     expect(judge("main: model loaded", false).kind).toBe("withheld");
   });
 
-  it("names no model but its own, and none where none was given", () => {
+  it("names no model but its own, and none if none was given", () => {
     expect(judge("srv load_model: loading model '/srv/models/other.gguf'", true).kind).toBe("withheld");
     expect(lineJudge([])(`srv load_model: loading model '${MODEL}'`, true).kind).toBe("withheld");
     expect(lineJudge([])("srv load_model: loading model ''", true).kind).toBe("withheld");

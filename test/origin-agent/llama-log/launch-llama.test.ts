@@ -120,7 +120,7 @@ describe("the launcher", () => {
     expect(environment).not.toMatch(/^(LLAMA_|NODE_CHANNEL)/m);
   });
 
-  it("says what is missing where the server or Node isn't there", async () => {
+  it("names what is missing if the server or Node isn't there", async () => {
     const none = join(folder, "none");
     for (const [command, node] of [
       [[none], process.execPath],
@@ -174,7 +174,7 @@ describe.skipIf(!canLock)("servers that are started together", () => {
           [...waiting].map(async (server) => [server, await healthOf(server)] as const),
         );
         const begun = states.filter(([, state]) => state !== 0).map(([server]) => server);
-        // All the others have come to where they wait.
+        // All the others are waiting.
         const others = [...waiting].filter((server) => !begun.includes(server));
         return begun.length > 0 && others.every((server) => server.log().includes(WAITS)) ? begun : null;
       }, `server ${turn} loads and the others wait`);

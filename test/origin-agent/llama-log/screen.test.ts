@@ -13,7 +13,7 @@ function screened(pieces: readonly Buffer[]): string {
   return [...lines, ...screen.end(1e9)].join("");
 }
 
-/** What is told of the text, the counts aside: when those are told depends on when the pieces came. */
+/** The output without the counts, whose times depend on when the pieces came. */
 const withoutCounts = (text: string): string => text.replace(/^\(… \d+ lines? withheld\)\n/gm, "");
 
 describe("what a llama-server printed", () => {
@@ -21,25 +21,25 @@ describe("what a llama-server printed", () => {
     expect(screened([Buffer.from(PLAIN_DAY)])).toBe(PLAIN_DAY);
   });
 
-  it.each(FAILURES)("when a request failed is told without a word of it: %s", (text) => {
-    const told = screened([Buffer.from(`${PLAIN_DAY}${text}\n${OTHER_BUILDS}`)]);
-    expect(told).not.toMatch(new RegExp(MARK.split("-").join("|"), "i"));
-    expect(told.length).toBeGreaterThan(PLAIN_DAY.length + OTHER_BUILDS.length);
+  it.each(FAILURES)("of a failed request contains no part of it: %s", (text) => {
+    const output = screened([Buffer.from(`${PLAIN_DAY}${text}\n${OTHER_BUILDS}`)]);
+    expect(output).not.toMatch(new RegExp(MARK.split("-").join("|"), "i"));
+    expect(output.length).toBeGreaterThan(PLAIN_DAY.length + OTHER_BUILDS.length);
   });
 
-  it("is told in our words where it is known what failed, with llama-server's own time", () => {
+  it("is replaced by our text for a known failure, with llama-server's own time", () => {
     expect(screened([Buffer.from(`${FAILURES[0]}\n${FAILURES[2]}\n`)])).toBe(
       "0.04.192.784 W a request failed with an exception (its text is withheld)\n" +
         "0.04.202.741 E a task failed (its text is withheld)\n",
     );
   });
 
-  it("without a line break at its end is told too", () => {
+  it("without a line break at its end is reported too", () => {
     expect(screened([Buffer.from("main: model loaded")])).toBe("main: model loaded\n");
     expect(screened([Buffer.from(MARK)])).toBe("(… 1 line withheld)\n");
   });
 
-  it("is nothing where it printed nothing, or only empty lines", () => {
+  it("is nothing if it printed nothing, or only empty lines", () => {
     expect([screened([]), screened([Buffer.from("\n\n\r\n")])]).toEqual(["", ""]);
   });
 
@@ -71,7 +71,7 @@ describe("lines that are withheld", () => {
 });
 
 describe("over any pieces", () => {
-  it.each(SEEDS)("the same is told, wherever the bytes are cut (seed %i)", (seed) => {
+  it.each(SEEDS)("is the same, wherever the bytes are cut (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     const text = Buffer.from(`${PLAIN_DAY}${FAILURES.join("\n")}\n${OTHER_BUILDS}`);
     const pieces: Buffer[] = [];
@@ -86,7 +86,7 @@ describe("over any pieces", () => {
   it.each(SEEDS)("bytes that are no text are withheld and break nothing (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     const noise = Array.from({ length: 50 }, () => Buffer.from(random.bytes(random.below(900))));
-    const told = screened([...noise, Buffer.from("\nmain: model loaded\n")]);
-    expect(told).toMatch(/^(\(… \d+ lines? withheld\)\n)*main: model loaded\n$/);
+    const output = screened([...noise, Buffer.from("\nmain: model loaded\n")]);
+    expect(output).toMatch(/^(\(… \d+ lines? withheld\)\n)*main: model loaded\n$/);
   });
 });

@@ -75,11 +75,11 @@ describe("the calls of the last five minutes", () => {
       recent.ended({ ...CALL, agentType: random.pick([...names, "x"]) }, REPORT, random.below(100), now);
       ended.push(now);
     }
-    const told = recent.traffic(now);
+    const reported = recent.traffic(now);
     const younger = (ms: number): number => ended.filter((at) => now - at < ms).length;
-    expect(told.calls).toBeGreaterThanOrEqual(younger(5 * MINUTE - 10_000));
-    expect(told.calls).toBeLessThanOrEqual(younger(5 * MINUTE));
-    expect(told.byAgent.calls.reduce((sum, calls) => sum + calls, 0)).toBe(told.calls);
-    expect(JSON.stringify(told).length).toBeLessThan(400);
+    expect(reported.calls).toBeGreaterThanOrEqual(younger(5 * MINUTE - 10_000));
+    expect(reported.calls).toBeLessThanOrEqual(younger(5 * MINUTE));
+    expect(reported.byAgent.calls.reduce((sum, calls) => sum + calls, 0)).toBe(reported.calls);
+    expect(JSON.stringify(reported).length).toBeLessThan(400);
   });
 });
