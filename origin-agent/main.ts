@@ -51,7 +51,7 @@ async function start(): Promise<void> {
     llamaApiKey: settings.llamaApiKey,
     boxSecrets: settings.boxSecrets,
     edgeUrl: settings.edgeUrl === "" ? null : (settings.edgeUrl ?? `https://${fleet.domain}`),
-    journal: openUsageJournal({ folder, epoch, isAlive: isEpochAlive, now: wallClock }),
+    journal: openUsageJournal({ folder, epoch, isAlive: isEpochAlive }),
     gpu: new GpuProbe({
       command: settings.nvidiaSmi,
       onProblem: (problem) => log.warn({ event: "gpu", problem: problem?.kind ?? null }),

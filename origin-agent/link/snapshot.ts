@@ -6,6 +6,7 @@ import type { HealthView } from "../health/state-machine.ts";
 import type { Gpu } from "../probes/gpu-csv.ts";
 import type { SlotCounts } from "../slots/slot-lease.ts";
 import type { JournalState } from "../usage/journal.ts";
+import { SIZE_LIMIT } from "../usage/writer.ts";
 
 /** A snapshot frame without its type and number. */
 export type BoxSnapshot = Readonly<Omit<Snapshot, "t" | "seq">>;
@@ -38,7 +39,7 @@ export interface SnapshotInput {
 const MAX_WHY = 200;
 
 /** Reasons of a journal without free space: the disk's, and our own limit on the folder. */
-const NO_SPACE: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT", "BOUND"]);
+const NO_SPACE: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT", SIZE_LIMIT]);
 
 export function boxSnapshot(input: SnapshotInput): BoxSnapshot {
   const { draining, servers, gpus, traffic, journal, usageBehindMs } = input;

@@ -1,16 +1,16 @@
-// What a call is booked as: one start and one end in the journal, from its report. Counts the server stated
-// stand as they are; what it didn't state is estimated, and says so.
+// Computes what a call is booked as, from its report: its end in the journal. Counts that the server reported are used
+// unchanged; missing ones are estimated, and the record is marked as an estimate.
 import type { Call } from "../../shared/call-headers.ts";
 import { outcomeOf, type CallReport } from "../calls/report.ts";
 import type { CallEnd } from "../../shared/usage.ts";
 
-/** English has about four characters a token, in any of today's vocabularies; a body has a little beside its words. */
-const BODY_BYTES_A_TOKEN = 4;
+/** English has about four characters per token in current vocabularies; a body has little besides its text. */
+const BODY_BYTES_PER_TOKEN = 4;
 
 /**
- * @param bodyBytes of the request: of a call whose server stated nothing they tell how long its prompt was. Left
- *   uncounted, a prompt would cost nothing to whoever leaves after its answer's first word.
- * @param ms from the call's arrival to its end.
+ * @param bodyBytes of the request, for an estimate of the prompt if the server reported no counts. Without it, a client
+ *   that disconnects after the first word of each answer would never be charged for its prompts.
+ * @param ms from the call's arrival to its end
  */
 export function callEnd(
   call: Pick<Call, "choices">,
@@ -24,7 +24,7 @@ export function callEnd(
   if (counts === null) {
     return {
       outcome,
-      promptTokens: outcome === "refused" ? null : Math.ceil(bodyBytes / BODY_BYTES_A_TOKEN),
+      promptTokens: outcome === "refused" ? null : Math.ceil(bodyBytes / BODY_BYTES_PER_TOKEN),
       cachedTokens: null,
       completionTokens: answerTokens(report),
       choices: call.choices,
@@ -43,12 +43,12 @@ export function callEnd(
   };
 }
 
-/** Tokens of an answer, all its choices together; null where nobody knows. */
+/** Tokens of an answer, all choices together; null if unknown. */
 export function answerTokens({
   counts,
   otherChoiceTokens,
   estimate,
 }: Pick<CallReport, "counts" | "otherChoiceTokens" | "estimate">): number | null {
-  // llama-server counts ONE choice of several (transcripts `chat-n2`, `completions-prompt-list`).
+  // Of several choices llama-server counts only ONE (transcripts `chat-n2`, `completions-prompt-list`).
   return counts === null ? estimate : counts.completionTokens + otherChoiceTokens;
 }

@@ -1,10 +1,10 @@
-// The journals' folder: which files there are, and the few things done to them. Nothing of what stands in them is
-// known here. Names: `<epoch>.<number>.journal`, the number growing along an epoch.
+// Lists, reads and writes the files in the journals' folder; it knows nothing of their content. A file is named
+// `<epoch>.<number>.journal`; the numbers of an epoch ascend.
 import { closeSync, constants, fdatasync, mkdirSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { open, readdir, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 
-/** A file of an epoch. */
+/** One file of an epoch. */
 export interface Segment {
   readonly epoch: string;
   readonly number: number;
@@ -12,34 +12,34 @@ export interface Segment {
 
 export interface FoundSegment extends Segment {
   readonly bytes: number;
-  /** When it was last written to, milliseconds since 1970. */
+  /** Time of the last write, milliseconds since 1970. */
   readonly changedAt: number;
 }
 
-/** What a journal needs of a disk; tests put a failing one in its place. */
+/** The disk operations of a journal; tests use a failing disk. */
 export interface JournalFiles {
-  /** Makes a new file for appending; throws where that can't be. */
+  /** Creates a file for appending; throws if that fails. */
   create(segment: Segment): number;
-  /** Writes now, into the kernel: how many bytes it took, or an error of the system's. */
+  /** Writes to the kernel synchronously. @returns the number of bytes written */
   write(fd: number, bytes: Buffer): number;
-  /** Resolves once what was written so far is on the disk itself. */
+  /** Resolves once everything written so far is on the disk. */
   sync(fd: number): Promise<void>;
   close(fd: number): void;
-  /** Removes a file that was just made. */
+  /** Removes a file that was just created. */
   discard(segment: Segment): void;
   list(): Promise<FoundSegment[]>;
-  /** Up to so many bytes from a place on; fewer at the file's end, none where there is no file. */
-  read(segment: Segment, from: number, length: number): Promise<Buffer>;
-  /** Adds to a file that is there; one that is gone stays gone. */
+  /** Reads up to `length` bytes; fewer at the file's end, none if there is no file. */
+  read(segment: Segment, offset: number, length: number): Promise<Buffer>;
+  /** Appends to an existing file; a removed file isn't created again. */
   append(segment: Segment, text: string): Promise<void>;
   remove(segment: Segment): Promise<void>;
 }
 
-/** Journals hold key ids and times of calls: for the agent's own user alone. */
+/** Journals contain key ids and times of calls, so only the agent's own user may read them. */
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
-/** What a file system says that has no such thing as a sync: nothing can be done about it. */
-const CANNOT_SYNC = new Set(["EINVAL", "ENOTSUP", "ENOSYS"]);
+/** Errors of file systems that don't support sync. */
+const SYNC_UNSUPPORTED = new Set(["EINVAL", "ENOTSUP", "ENOSYS"]);
 const NAME = /^([A-Za-z0-9-]{1,64})\.(\d{6})\.journal$/;
 
 export function journalFolder(folder: string): JournalFiles {
@@ -60,28 +60,28 @@ export function journalFolder(folder: string): JournalFiles {
     sync: (fd) =>
       new Promise((resolve, reject) => {
         fdatasync(fd, (error) =>
-          error === null || CANNOT_SYNC.has(error.code ?? "") ? resolve() : reject(error),
+          error === null || SYNC_UNSUPPORTED.has(error.code ?? "") ? resolve() : reject(error),
         );
       }),
     close: (fd) => closeSync(fd),
     discard: (segment) => unlinkSync(pathOf(segment)),
     async list() {
-      const names = await absent(readdir(folder), []);
+      const names = await orIfAbsent(readdir(folder), []);
       const found = await Promise.all(names.map((name) => describe(folder, name)));
       return found.filter((segment) => segment !== null);
     },
-    async read(segment, from, length) {
-      const file = await absent(open(pathOf(segment), "r"), null);
+    async read(segment, offset, length) {
+      const file = await orIfAbsent(open(pathOf(segment), "r"), null);
       if (file === null) return Buffer.alloc(0);
       try {
-        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, from);
+        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, offset);
         return buffer.subarray(0, bytesRead);
       } finally {
         await file.close();
       }
     },
     async append(segment, text) {
-      const file = await absent(open(pathOf(segment), constants.O_WRONLY | constants.O_APPEND), null);
+      const file = await orIfAbsent(open(pathOf(segment), constants.O_WRONLY | constants.O_APPEND), null);
       if (file === null) return;
       try {
         await file.write(text);
@@ -89,19 +89,19 @@ export function journalFolder(folder: string): JournalFiles {
         await file.close();
       }
     },
-    remove: (segment) => absent(unlink(pathOf(segment)), undefined),
+    remove: (segment) => orIfAbsent(unlink(pathOf(segment)), undefined),
   };
 }
 
 async function describe(folder: string, name: string): Promise<FoundSegment | null> {
   const [, epoch, number] = NAME.exec(name) ?? [];
   if (epoch === undefined) return null;
-  const info = await absent(stat(join(folder, name)), null);
+  const info = await orIfAbsent(stat(join(folder, name)), null);
   if (info === null || !info.isFile()) return null;
   return { epoch, number: Number(number), bytes: info.size, changedAt: info.mtimeMs };
 }
 
-/** A new file's name reaches the disk only with its folder; a folder that can't be synced is found out by the file's own sync. */
+/** A new file's name is on the disk only after a sync of its folder; if that fails, the file's own sync reports it. */
 async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await open(folder, "r");
@@ -111,15 +111,16 @@ async function syncFolder(folder: string): Promise<void> {
       await handle.close();
     }
   } catch {
-    // Not every file system can.
+    // Not every file system supports it.
   }
 }
 
-async function absent<T, U>(wanted: Promise<T>, instead: U): Promise<T | U> {
+/** Returns `fallback` if the file or folder doesn't exist. */
+async function orIfAbsent<T, U>(result: Promise<T>, fallback: U): Promise<T | U> {
   try {
-    return await wanted;
+    return await result;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return instead;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return fallback;
     throw error;
   }
 }

@@ -1,29 +1,29 @@
-// What the records of one epoch add up to: each call that has a start and an end, once, in the order of their ends.
-// Pure: it is told records and asked for calls. A call without its start is nobody's, so nothing is made up for it.
+// Combines the records of one epoch into calls: each call with a start and an end, once, in the order of the ends. Pure.
+// An end without its start is dropped, because nothing shows which key it belongs to.
 import type { UsageCall } from "../../shared/usage.ts";
 import type { JournalRecord, StartRecord } from "./record.ts";
 
 export class JournalFold {
-  /** Highest number seen: whatever comes at or below it is a line that was written twice. */
+  /** The highest seq so far: a record at or below it was written twice. */
   #lastSeq = 0;
-  #acknowledged = 0;
+  #ackedSeq = 0;
   #open = new Map<string, StartRecord>();
 
-  /** Everything up to here was acknowledged, as far as the records say. */
-  get acknowledged(): number {
-    return this.#acknowledged;
+  /** The acknowledged seq, according to the records. */
+  get ackedSeq(): number {
+    return this.#ackedSeq;
   }
 
-  /** Takes the next record; an end gives its call. Acknowledged ones too: who asks knows what was. */
+  /** Takes the next record. @returns the call that it ends, even if that is acknowledged already */
   push(record: JournalRecord): UsageCall | null {
     if (record.t === "ack") {
-      this.#acknowledged = Math.max(this.#acknowledged, record.upTo);
+      this.#ackedSeq = Math.max(this.#ackedSeq, record.upTo);
       return null;
     }
     if (record.seq <= this.#lastSeq) return null;
     this.#lastSeq = record.seq;
     if (record.t === "start") {
-      // A call that is still open is written again at the head of each new file: that isn't a second call.
+      // The starts of open calls are written again at the beginning of each new file; that isn't a second call.
       if (!this.#open.has(record.callId)) this.#open.set(record.callId, record);
       return null;
     }
@@ -34,17 +34,17 @@ export class JournalFold {
   }
 
   /**
-   * The calls whose end nobody wrote, for an epoch whose process is gone. Their numbers follow from the records
-   * alone, so that two agents which both find the journal name the same call the same.
+   * The calls without an end, for an epoch whose process has exited. Their seqs depend only on the records, so two
+   * agents that both find the journal give the same call the same seq.
    */
   interrupted(): UsageCall[] {
     return [...this.#open.values()].map((start, index) =>
-      usageCall(start, { ...UNSEEN_END, seq: this.#lastSeq + 1 + index }),
+      usageCall(start, { ...INTERRUPTED_END, seq: this.#lastSeq + 1 + index }),
     );
   }
 }
 
-const UNSEEN_END = {
+const INTERRUPTED_END = {
   outcome: "interrupted",
   promptTokens: null,
   cachedTokens: null,

@@ -1,56 +1,52 @@
-// What each call cost, never lost: a start at its dispatch and an end at its end, in files of this process's own; the
-// files that processes before it left behind; and the calls that are still to be told to somebody who keeps them.
+// Records durably what each call costs: a start at its dispatch and an end at its end, in files of this process. Adopts
+// the files of processes that have exited, and returns the calls that the edge's ledger hasn't acknowledged.
 import { journalFolder, type FoundSegment, type JournalFiles, type Segment } from "./files.ts";
 import { JournalReader } from "./reader.ts";
 import { isRecordName, type CallEnd, type CallStart, type UsageCall } from "../../shared/usage.ts";
 import { encodeRecord } from "./record.ts";
-import { JournalWriter, type WriterState } from "./writer.ts";
+import { errorCode, JournalWriter, type WriterState } from "./writer.ts";
 
-/** A file is followed by the next at this size: small enough that what is acknowledged goes soon, file by file. */
+/** A file of this size is followed by the next: small, so that acknowledged files are removed soon. */
 const SEGMENT_BYTES = 1024 * 1024;
 
-/** All journals together stop growing here: some 400,000 calls, days of a full box that can't reach its edge. */
+/** Size limit of all journals together: about 400,000 calls, days of a full box without a link to the edge. */
 const MAX_JOURNAL_BYTES = 256 * 1024 * 1024;
 
 export interface JournalOptions {
   readonly folder: string;
-  /** Names this process for good: letters, digits and `-`, at most 64. */
+  /** Names this process uniquely; up to 64 letters, digits and `-`. */
   readonly epoch: string;
-  /** Whether the process of another epoch still runs: its files are its own until then. */
+  /** Whether the process of another epoch is running; until it exits, its files belong to it. */
   readonly isAlive: (epoch: string) => boolean;
-  /** Wall clock, milliseconds since 1970. */
-  readonly now: () => number;
   readonly segmentBytes?: number;
   readonly maxBytes?: number;
   readonly files?: JournalFiles;
 }
 
-/** Calls of one epoch, in order, that nobody has acknowledged. */
+/** Calls of one epoch that aren't acknowledged, in order. */
 export interface UsageBatch {
   readonly epoch: string;
   readonly calls: readonly UsageCall[];
 }
 
 export interface JournalState extends WriterState {
-  /** Bytes of all the folder's journals, as far as this process knows. */
-  readonly bytes: number;
-  /** Lines that couldn't be read: torn by a crash or damaged. */
+  /** Number of lines that couldn't be read because a crash tore them or they are damaged. */
   readonly damaged: number;
 }
 
 export interface UsageJournal {
-  /** Notes that a call is being dispatched; what it gives notes the end, once. Both are in the kernel on return. */
+  /** Records a call's dispatch. @returns records its end, once. Both are in the kernel on return */
   start(call: CallStart): (end: CallEnd) => void;
-  /** Takes over what processes that are gone left behind; to be asked at the start and every minute. */
+  /** Takes over the files of processes that have exited; called at the start and every minute. @returns their epochs */
   adopt(): Promise<readonly string[]>;
-  /** The oldest calls not acknowledged, at most `limit`, of one epoch; null where there are none. */
+  /** The oldest calls of one epoch that aren't acknowledged, at most `limit`; null if there are none. */
   unacknowledged(limit: number): Promise<UsageBatch | null>;
-  /** Every call of this epoch up to this number is kept elsewhere now. */
+  /** The ledger has every call of this epoch up to this seq. */
   acknowledge(epoch: string, seq: number): Promise<void>;
   readonly state: JournalState;
-  /** Brings all that was written onto the disk: only what is there is handed out. */
+  /** Writes everything to the disk: only calls that are there are returned. */
   sync(): Promise<void>;
-  /** Brings everything onto the disk; removes the own files where nothing in them is still to be told. */
+  /** Writes everything to the disk, and removes this process's files if all their calls are acknowledged. */
   close(): Promise<void>;
 }
 
@@ -63,22 +59,23 @@ class FolderJournal implements UsageJournal {
   readonly #files: JournalFiles;
   readonly #writer: JournalWriter;
   readonly #own: JournalReader;
-  /** Epochs whose process is gone, oldest first. */
-  #gone: JournalReader[] = [];
+  /** Epochs whose process has exited, oldest first. */
+  #adopted: JournalReader[] = [];
+  /** Bytes of other epochs' files. */
   #otherBytes = 0;
-  #unread: { readonly since: number; readonly reason: string } | null = null;
-  /** Reading, acknowledging and adopting take turns. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** The error of the last read; null if it succeeded. */
+  #readError: string | null = null;
+  /** Resolves when the last operation is done; operations run one at a time. */
+  #lastOperation: Promise<unknown> = Promise.resolve();
 
   constructor(options: JournalOptions) {
-    const { epoch, now, segmentBytes = SEGMENT_BYTES, maxBytes = MAX_JOURNAL_BYTES } = options;
+    const { epoch, segmentBytes = SEGMENT_BYTES, maxBytes = MAX_JOURNAL_BYTES } = options;
     const files = options.files ?? journalFolder(options.folder);
     this.#options = options;
     this.#files = files;
     this.#writer = new JournalWriter({
       epoch,
       files,
-      now,
       segmentBytes,
       maxBytes,
       otherBytes: () => this.#otherBytes,
@@ -88,17 +85,16 @@ class FolderJournal implements UsageJournal {
   }
 
   get state(): JournalState {
-    const damaged = [this.#own, ...this.#gone].reduce((sum, reader) => sum + reader.damaged, 0);
-    const writer = this.#writer.state;
-    const trouble =
-      writer.state === "ok" && this.#unread !== null ? { state: "failing" as const, ...this.#unread } : {};
-    return { ...writer, ...trouble, bytes: this.#otherBytes + this.#writer.bytes, damaged };
+    const damaged = [this.#own, ...this.#adopted].reduce((sum, reader) => sum + reader.damaged, 0);
+    const { reason: writerReason, lost } = this.#writer.state;
+    const reason = writerReason ?? this.#readError;
+    return { state: reason === null ? "ok" : "failing", reason, lost, damaged };
   }
 
   start(call: CallStart): (end: CallEnd) => void {
-    const callId = this.#freeId(call.callId);
+    const callId = this.#uniqueId(call.callId);
     const { keyId, agentType, model, port, startedAt } = call;
-    const taken = this.#writer.start({
+    const written = this.#writer.start({
       t: "start",
       callId,
       keyId: nameOr(keyId, "other"),
@@ -107,7 +103,7 @@ class FolderJournal implements UsageJournal {
       port,
       startedAt,
     });
-    let ended = !taken;
+    let ended = !written;
     return (end) => {
       if (ended) return;
       ended = true;
@@ -127,9 +123,9 @@ class FolderJournal implements UsageJournal {
   }
 
   adopt(): Promise<readonly string[]> {
-    return this.#inTurn(async () => {
-      const found = await this.#others();
-      const known = new Set(this.#gone.map((reader) => reader.epoch));
+    return this.#serialize(async () => {
+      const found = await this.#listOthers();
+      const known = new Set(this.#adopted.map((reader) => reader.epoch));
       const orphans = Map.groupBy(
         found.toSorted((a, b) => a.changedAt - b.changedAt || a.number - b.number),
         ({ epoch }) => epoch,
@@ -139,8 +135,8 @@ class FolderJournal implements UsageJournal {
         if (known.has(epoch) || this.#options.isAlive(epoch)) continue;
         const reader = new JournalReader(epoch, this.#files);
         for (const segment of segments.toSorted((a, b) => a.number - b.number)) reader.add(segment);
-        reader.closeWhenRead();
-        this.#gone.push(reader);
+        reader.close();
+        this.#adopted.push(reader);
         adopted.push(epoch);
       }
       return adopted;
@@ -148,12 +144,12 @@ class FolderJournal implements UsageJournal {
   }
 
   unacknowledged(limit: number): Promise<UsageBatch | null> {
-    return this.#inTurn(async () => {
-      this.#unread = null;
-      for (const reader of this.#gone) {
+    return this.#serialize(async () => {
+      this.#readError = null;
+      for (const reader of this.#adopted) {
         const calls = await this.#next(reader, limit);
         if (calls.length > 0) return { epoch: reader.epoch, calls };
-        if (this.#unread === null) await this.#drop(reader);
+        if (this.#readError === null) await this.#removeAdopted(reader);
       }
       const calls = await this.#next(this.#own, limit);
       return calls.length > 0 ? { epoch: this.#own.epoch, calls } : null;
@@ -161,19 +157,19 @@ class FolderJournal implements UsageJournal {
   }
 
   acknowledge(epoch: string, seq: number): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#serialize(async () => {
       if (!Number.isSafeInteger(seq) || seq < 0) return;
       if (epoch === this.#own.epoch) {
         this.#own.acknowledge(seq);
         this.#writer.acknowledge(seq);
-        return this.#remove(this.#own.takeDone());
+        return this.#remove(this.#own.takeAcknowledged());
       }
-      const reader = this.#gone.find((each) => each.epoch === epoch);
+      const reader = this.#adopted.find((each) => each.epoch === epoch);
       if (reader === undefined) return;
       reader.acknowledge(seq);
-      if (await reader.isDone()) return this.#drop(reader);
+      if (await reader.isDone()) return this.#removeAdopted(reader);
       const newest = reader.segments.at(-1);
-      // Where this can't be written, a successor tells the same calls again, under the same numbers.
+      // If this fails, a successor sends the same calls again, with the same seqs, which is harmless.
       if (newest)
         await this.#files.append(newest, encodeRecord({ t: "ack", upTo: seq }, epoch)).catch(ignore);
     });
@@ -184,36 +180,35 @@ class FolderJournal implements UsageJournal {
   }
 
   close(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#serialize(async () => {
       await this.#writer.close();
-      const nothingLeft = this.#writer.openCalls === 0 && (await this.#own.next(1)).length === 0;
-      if (nothingLeft) await this.#remove(this.#own.segments);
+      const allAcknowledged = this.#writer.openCalls === 0 && (await this.#own.next(1)).length === 0;
+      if (allAcknowledged) await this.#remove(this.#own.segments);
     });
   }
 
-  /** One epoch that can't be read keeps none of the others back; `state` says so. */
+  /** An epoch that can't be read doesn't block the others; `state` reports it. */
   async #next(reader: JournalReader, limit: number): Promise<UsageCall[]> {
     try {
       return await reader.next(limit);
     } catch (error) {
-      const reason = (error as NodeJS.ErrnoException).code ?? "EIO";
-      this.#unread = { since: this.#options.now(), reason };
+      this.#readError = errorCode(error);
       return [];
     }
   }
 
-  /** Other epochs' files, whoever's they are. */
-  async #others(): Promise<FoundSegment[]> {
+  /** Lists the files of all other epochs. */
+  async #listOthers(): Promise<FoundSegment[]> {
     const found = (await this.#files.list()).filter(({ epoch }) => epoch !== this.#options.epoch);
     this.#otherBytes = found.reduce((sum, segment) => sum + segment.bytes, 0);
     return found;
   }
 
-  /** A gone epoch has nothing left to tell: oldest file first, so that the newest, with the last mark, goes last. */
-  async #drop(reader: JournalReader): Promise<void> {
-    this.#gone = this.#gone.filter((each) => each !== reader);
+  /** Removes an epoch whose calls are all acknowledged: the newest file, which has the last acknowledgement, goes last. */
+  async #removeAdopted(reader: JournalReader): Promise<void> {
+    this.#adopted = this.#adopted.filter((each) => each !== reader);
     await this.#remove(reader.segments);
-    await this.#others().catch(ignore);
+    await this.#listOthers().catch(ignore);
   }
 
   async #remove(segments: readonly Segment[]): Promise<void> {
@@ -221,25 +216,26 @@ class FolderJournal implements UsageJournal {
     this.#writer.forget(segments.filter(({ epoch }) => epoch === this.#options.epoch));
   }
 
-  /** The call's id, unless a call of that id is still open or it is no name: then one that says which it is. */
-  #freeId(callId: string): string {
+  /** The call's id, with a number if a call of that id is open; `call` if it isn't a valid name. */
+  #uniqueId(callId: string): string {
     const id = nameOr(callId, "call");
     if (!this.#writer.isOpen(id)) return id;
-    for (let again = 2; ; again += 1) {
-      const next = `${id.slice(0, 116)}.${again}`;
+    for (let copy = 2; ; copy += 1) {
+      const next = `${id.slice(0, 116)}.${copy}`;
       if (!this.#writer.isOpen(next)) return next;
     }
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(work);
-    this.#turn = done.catch(ignore);
-    return done;
+  /** Runs an operation after all earlier ones. */
+  #serialize<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#lastOperation.then(operation);
+    this.#lastOperation = result.catch(ignore);
+    return result;
   }
 }
 
-const nameOr = (text: string, otherwise: string): string => (isRecordName(text) ? text : otherwise);
+const nameOr = (text: string, fallback: string): string => (isRecordName(text) ? text : fallback);
 
 function ignore(): void {
-  // Said by `state`, or tried again by itself.
+  // `state` reports the failure, or the operation is tried again.
 }

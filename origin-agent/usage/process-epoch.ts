@@ -1,70 +1,70 @@
-// Names a process for good and says later whether it still runs: the machine's boot, the process's id, and when it
-// started. A process id alone comes round again; a name of these three never does.
+// Names a process uniquely by the machine's boot, its pid and its start time, and checks whether a named process is
+// still running. A pid alone is reused; these three together never are.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
 const EPOCH = /^([0-9a-f]{8})-(\d{1,10})-(\d{1,20})$/;
 
-/** The epoch of a process of this machine: boot, process id, start. */
+/** The epoch of a process of this machine: boot, pid, start time. Null if it isn't running. */
 export function epochOf(pid: number): string | null {
-  const started = startOf(pid);
-  return started === null ? null : `${bootName()}-${pid}-${started}`;
+  const startTime = startTimeOf(pid);
+  return startTime === null ? null : `${bootId()}-${pid}-${startTime}`;
 }
 
-/** The epoch of this very process. */
+/** The epoch of this process. */
 export function ownEpoch(): string {
   const epoch = epochOf(process.pid);
-  if (epoch === null) throw new Error("the system doesn't say when this process started (no /proc, no ps)");
+  if (epoch === null)
+    throw new Error("can't determine when this process started: there is no /proc and no ps");
   return epoch;
 }
 
 /**
- * Whether the process that an epoch names still runs. Right while two agents live side by side during a reload, and
- * for a process id that has been given to another since. Both must see the same processes: not from one container
- * about another.
+ * Whether the process of an epoch is running. Correct while two agents run during a reload, and if the pid was reused.
+ * Both processes must be in the same pid namespace: it doesn't work from one container for another.
  */
 export function isEpochAlive(epoch: string): boolean {
   const [, boot, pid] = EPOCH.exec(epoch) ?? [];
   if (boot === undefined) return false;
   try {
-    return boot === bootName() && epochOf(Number(pid)) === epoch;
+    return boot === bootId() && epochOf(Number(pid)) === epoch;
   } catch {
-    // The system didn't say (no file handle was free, for one): a journal is left alone rather than taken twice.
+    // Unknown, e.g. because no file descriptor was free: a journal is left alone rather than adopted while it is in use.
     return true;
   }
 }
 
-/** When a process started, in the system's own unit; null for one that is gone or only waits to be reaped. */
-function startOf(pid: number): string | null {
-  const stat = textOf(`/proc/${pid}/stat`);
-  if (stat === null) return hasProc() ? null : startByPs(pid);
-  // The name, in parentheses, may hold anything; state is the first field after it, start time the twentieth.
+/** A process's start time in the system's own unit; null if it has exited, even if it isn't reaped yet. */
+function startTimeOf(pid: number): string | null {
+  const stat = readText(`/proc/${pid}/stat`);
+  if (stat === null) return hasProc() ? null : startTimeByPs(pid);
+  // The name, in parentheses, may contain anything. The state is the first field after it, the start time the twentieth.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return fields[0] === "Z" || fields[0] === "X" ? null : (fields[19] ?? null);
 }
 
-/** Where there is no /proc: to the second, which is as fine as ps tells. */
-function startByPs(pid: number): string | null {
+/** For systems without /proc. ps reports the start to the second. */
+function startTimeByPs(pid: number): string | null {
   try {
     const text = execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], {
       encoding: "utf8",
       env: { ...process.env, LC_ALL: "C", TZ: "UTC" },
     });
-    const started = Date.parse(`${text.trim()} UTC`);
-    return Number.isNaN(started) ? null : String(started / 1000);
+    const startTime = Date.parse(`${text.trim()} UTC`);
+    return Number.isNaN(startTime) ? null : String(startTime / 1000);
   } catch {
     return null;
   }
 }
 
-function bootName(): string {
-  return (textOf("/proc/sys/kernel/random/boot_id") ?? "00000000").slice(0, 8);
+function bootId(): string {
+  return (readText("/proc/sys/kernel/random/boot_id") ?? "00000000").slice(0, 8);
 }
 
-const hasProc = (): boolean => textOf("/proc/self/stat") !== null;
+const hasProc = (): boolean => readText("/proc/self/stat") !== null;
 
-/** Null where there is no such file; what can't be read for another reason throws. */
-function textOf(path: string): string | null {
+/** Null if there is no such file; throws if it can't be read for another reason. */
+function readText(path: string): string | null {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {

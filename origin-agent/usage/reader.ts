@@ -1,44 +1,46 @@
-// Reads one epoch's files, in order and each byte once, into calls that nobody has acknowledged yet. It holds no
-// more of them than it was asked for; the rest waits on the disk.
-import { JournalFold } from "./fold.ts";
-import type { JournalFiles, Segment } from "./files.ts";
+// Reads the files of one epoch in order, each byte once, and returns the calls that aren't acknowledged yet. It keeps no
+// more of them in memory than were requested; the rest stays on the disk.
 import type { UsageCall } from "../../shared/usage.ts";
+import type { JournalFiles, Segment } from "./files.ts";
+import { JournalFold } from "./fold.ts";
 import { decodeLines } from "./record.ts";
 
-/** Read at a time: about 1,000 records, 3 ms of work. */
+/** About 1,000 records, 3 ms of work. */
 const CHUNK_BYTES = 256 * 1024;
 
 interface Part {
   readonly segment: Segment;
+  /** Bytes that were read. */
   read: number;
-  /** The last number of a call that ended in this file. */
-  lastCall: number;
+  /** The seq of the last call that ended in this file. */
+  lastSeq: number;
 }
 
-/** How far a file may be read for now: what lies beyond isn't on the disk for certain. Infinity: all of it, and no more will come. */
-export type Readable = (segment: Segment) => number;
+/** How many bytes of a file may be read: the rest may not be on the disk yet. Infinity: all of it, and it is complete. */
+export type ReadableBytes = (segment: Segment) => number;
 
 export class JournalReader {
   readonly epoch: string;
   readonly #files: JournalFiles;
-  readonly #readable: Readable;
+  readonly #readable: ReadableBytes;
   readonly #fold = new JournalFold();
   readonly #parts: Part[] = [];
-  /** The part being read. */
-  #at = 0;
-  #waiting: UsageCall[] = [];
-  #acknowledged = 0;
+  /** Index of the part that is being read. */
+  #current = 0;
+  /** Calls that were read and aren't acknowledged. */
+  #pending: UsageCall[] = [];
+  #ackedSeq = 0;
   #closed = false;
-  #interruptionsTold = false;
+  #interruptedAdded = false;
   #damaged = 0;
 
-  constructor(epoch: string, files: JournalFiles, readable: Readable = () => Infinity) {
+  constructor(epoch: string, files: JournalFiles, readable: ReadableBytes = () => Infinity) {
     this.epoch = epoch;
     this.#files = files;
     this.#readable = readable;
   }
 
-  /** Lines that couldn't be read: torn by a crash, or damaged. */
+  /** Number of lines that couldn't be read because a crash tore them or they are damaged. */
   get damaged(): number {
     return this.#damaged;
   }
@@ -48,81 +50,81 @@ export class JournalReader {
   }
 
   add(segment: Segment): void {
-    this.#parts.push({ segment, read: 0, lastCall: 0 });
+    this.#parts.push({ segment, read: 0, lastSeq: 0 });
   }
 
-  /** The first calls in order that aren't acknowledged, at most `limit`. */
+  /** The first calls that aren't acknowledged, at most `limit`. */
   async next(limit: number): Promise<UsageCall[]> {
-    while (this.#waiting.length < limit && (await this.#readOn()));
-    return this.#waiting.slice(0, limit);
+    while (this.#pending.length < limit && (await this.#readChunk()));
+    return this.#pending.slice(0, limit);
   }
 
-  acknowledge(upTo: number): void {
-    this.#acknowledged = Math.max(this.#acknowledged, upTo);
-    const first = this.#waiting.findIndex((call) => call.seq > this.#acknowledged);
-    this.#waiting = first < 0 ? [] : this.#waiting.slice(first);
+  acknowledge(seq: number): void {
+    this.#ackedSeq = Math.max(this.#ackedSeq, seq);
+    const first = this.#pending.findIndex((call) => call.seq > this.#ackedSeq);
+    this.#pending = first < 0 ? [] : this.#pending.slice(first);
   }
 
-  /** No process writes here any more: calls without an end are interrupted ones, after all the others. */
-  closeWhenRead(): void {
+  /** The epoch's process has exited: calls without an end are returned as interrupted, after all others. */
+  close(): void {
     this.#closed = true;
   }
 
-  /** Whether every call of a closed epoch has been acknowledged. */
+  /** Whether every call of a closed epoch is acknowledged. */
   async isDone(): Promise<boolean> {
     return this.#closed && (await this.next(1)).length === 0;
   }
 
   /**
-   * Takes out the files at the front whose calls have all been acknowledged. Not before the file after them has been
-   * read from: then it is safely on the disk that the calls which were still open begin again there.
+   * Removes and returns the first files, as far as all their calls are acknowledged. A file stays until the next one has
+   * been read from: only then are the starts of its open calls certainly on the disk again, in the next file.
    */
-  takeDone(): Segment[] {
+  takeAcknowledged(): Segment[] {
     const kept = this.#parts.findIndex(
-      (part, index) => part.lastCall > this.#acknowledged || (this.#parts[index + 1]?.read ?? 0) === 0,
+      (part, index) => part.lastSeq > this.#ackedSeq || (this.#parts[index + 1]?.read ?? 0) === 0,
     );
     const taken = this.#parts.splice(0, kept);
-    this.#at -= taken.length;
+    this.#current -= taken.length;
     return taken.map((part) => part.segment);
   }
 
-  /** Reads a chunk; false where there is no more for now. */
-  async #readOn(): Promise<boolean> {
-    const part = this.#parts[this.#at];
-    if (part === undefined) return this.#interruptions();
+  /** @returns false if there is nothing more to read for now */
+  async #readChunk(): Promise<boolean> {
+    const part = this.#parts[this.#current];
+    if (part === undefined) return this.#addInterrupted();
     const readable = this.#readable(part.segment);
     const length = Math.min(CHUNK_BYTES, readable - part.read);
-    const bytes = length > 0 ? await this.#files.read(part.segment, part.read, length) : NOTHING;
+    const bytes = length > 0 ? await this.#files.read(part.segment, part.read, length) : NO_BYTES;
     const { records, read, damaged } = decodeLines(bytes, this.epoch);
     part.read += read;
     this.#damaged += damaged;
     for (const record of records) {
       const call = this.#fold.push(record);
       if (call === null) continue;
-      part.lastCall = call.seq;
-      this.#waiting.push(call);
+      part.lastSeq = call.seq;
+      this.#pending.push(call);
     }
-    this.acknowledge(this.#fold.acknowledged);
+    this.acknowledge(this.#fold.ackedSeq);
     if (read > 0) return true;
-    // A line longer than a chunk is none of ours: skipped, so that what follows is read.
+    // A line longer than a chunk isn't a record. It is skipped, so that the next lines are read.
     if (bytes.length === CHUNK_BYTES) {
       part.read += bytes.length;
       this.#damaged += 1;
       return true;
     }
     if (readable !== Infinity) return false;
-    // What is left here is a torn line; the next file begins anew.
+    // The rest of a complete file is a torn line.
     if (bytes.length > 0) this.#damaged += 1;
-    this.#at += 1;
+    this.#current += 1;
     return true;
   }
 
-  #interruptions(): boolean {
-    if (!this.#closed || this.#interruptionsTold) return false;
-    this.#interruptionsTold = true;
-    this.#waiting.push(...this.#fold.interrupted().filter((call) => call.seq > this.#acknowledged));
+  #addInterrupted(): boolean {
+    if (!this.#closed || this.#interruptedAdded) return false;
+    this.#interruptedAdded = true;
+    this.#pending.push(...this.#fold.interrupted().filter((call) => call.seq > this.#ackedSeq));
     return true;
   }
 }
 
-const NOTHING = Buffer.alloc(0);
+const NO_BYTES = Buffer.alloc(0);

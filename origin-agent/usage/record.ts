@@ -1,5 +1,5 @@
-// One line of a usage journal: what may stand in it, how it is written and how a good one is told from a torn or
-// damaged one. It knows no files. Names and numbers only: there is no field that could hold a prompt or an answer.
+// Encodes and decodes the lines of a usage journal, and detects torn and damaged ones. It knows no files. Records contain
+// names and numbers only: no field could contain a prompt or an answer.
 import { crc32 } from "node:zlib";
 import * as z from "zod";
 import { CallEnd, CallStart, recordName } from "../../shared/usage.ts";
@@ -12,7 +12,7 @@ const EndRecord = z.strictObject({
   callId: recordName,
   ...CallEnd.shape,
 });
-/** Everything up to `upTo` has been taken over by somebody who keeps it. It has no number of its own. */
+/** The ledger has everything up to seq `upTo`. This record has no seq of its own. */
 const AckRecord = z.strictObject({ t: z.literal("ack"), upTo: number });
 const JournalRecord = z.discriminatedUnion("t", [StartRecord, EndRecord, AckRecord]);
 
@@ -21,16 +21,16 @@ export type EndRecord = z.infer<typeof EndRecord>;
 export type JournalRecord = z.infer<typeof JournalRecord>;
 
 /**
- * The bytes of a record: a line break, the checksum, a space, JSON, a line break. The break in front keeps what a
- * crash tore off, or a full disk cut short, from swallowing the line after it.
+ * The bytes of a record: a line break, the checksum, a space, JSON, a line break. The first line break ends a line that
+ * a crash or a full disk truncated, so that this record stays readable.
  */
 export function encodeRecord(record: JournalRecord, epoch: string): string {
   const json = JSON.stringify(record);
   return `\n${checksum(json, epoch)} ${json}\n`;
 }
 
-/** The record of one line without its breaks; null where any bit of it isn't as it was written for this epoch. */
-export function decodeRecord(line: Buffer, epoch: string): JournalRecord | null {
+/** Decodes a line without its line breaks; null if it differs in any bit from a line written for this epoch. */
+function decodeRecord(line: Buffer, epoch: string): JournalRecord | null {
   if (line.length < CHECKSUM_LENGTH + 1 || line[CHECKSUM_LENGTH] !== SPACE) return null;
   const json = line.toString("utf8", CHECKSUM_LENGTH + 1);
   if (line.toString("latin1", 0, CHECKSUM_LENGTH) !== checksum(json, epoch)) return null;
@@ -42,12 +42,12 @@ export function decodeRecord(line: Buffer, epoch: string): JournalRecord | null 
   }
 }
 
-/** What a stretch of a journal holds, up to its last line break. */
+/** The content of a part of a journal, up to its last line break. */
 export interface DecodedLines {
   readonly records: JournalRecord[];
-  /** Bytes read; what is left is a line that isn't whole, or isn't whole yet. */
+  /** Bytes decoded; the rest is a line that is incomplete, or not yet complete. */
   readonly read: number;
-  /** Lines that were damaged. */
+  /** Number of damaged lines. */
   readonly damaged: number;
 }
 
@@ -70,11 +70,11 @@ const NEWLINE = 0x0a;
 const SPACE = 0x20;
 const CHECKSUM_LENGTH = 8;
 
-/** Over the epoch too, so that a line of another process's journal is no line of this one. */
+/** Covers the epoch too, so that a line of another process's journal is rejected. */
 function checksum(json: string, epoch: string): string {
-  if (summed.epoch !== epoch) summed = { epoch, sum: crc32(epoch) };
-  return crc32(json, summed.sum).toString(16).padStart(CHECKSUM_LENGTH, "0");
+  if (epochSum.epoch !== epoch) epochSum = { epoch, sum: crc32(epoch) };
+  return crc32(json, epochSum.sum).toString(16).padStart(CHECKSUM_LENGTH, "0");
 }
 
-/** Line after line is of one epoch. */
-let summed = { epoch: "", sum: 0 };
+/** Cached: consecutive lines belong to one epoch. */
+let epochSum = { epoch: "", sum: 0 };

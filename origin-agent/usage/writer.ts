@@ -1,50 +1,44 @@
-// Writes one epoch's journal: each record at once, into the kernel, so that a kill -9 right after loses nothing; onto
-// the disk itself in groups, so that a power cut loses half a second. A disk that refuses never stops a call: what it
-// doesn't take waits in memory, up to a bound, and is counted as lost beyond it.
+// Writes one epoch's journal: each record immediately to the kernel, so that a kill -9 loses nothing, and to the disk in
+// groups, so that a power cut loses half a second. A failing disk never stops a call: records that it rejects wait in
+// memory, up to a limit, and are counted as lost beyond it.
 import type { JournalFiles, Segment } from "./files.ts";
 import { encodeRecord, type EndRecord, type JournalRecord, type StartRecord } from "./record.ts";
 
-/** Written records wait this long for their group's sync; with the sync itself it stays under a second. */
-const SYNC_EVERY_MS = 500;
+/** Written records wait this long for a group's sync; together with the sync it stays under a second. */
+const SYNC_INTERVAL_MS = 500;
 
-/** A disk that refused is asked again this often. */
-const RETRY_EVERY_MS = 1_000;
+/** A failing disk is tried again at this interval. */
+const RETRY_INTERVAL_MS = 1_000;
 
-/** Records that wait in memory while the disk refuses: half a megabyte, and at 50 calls/s 20 s of both kinds. */
-const MAX_WAITING = 2_048;
+/** Records that wait in memory while the disk fails: half a megabyte, or 20 s of starts and ends at 50 calls/s. */
+const MAX_PENDING = 2_048;
+
+/** The reason if all files together have reached their size limit. */
+export const SIZE_LIMIT = "SIZE_LIMIT";
 
 export interface WriterState {
   readonly state: "ok" | "failing";
-  /** Since when it fails, milliseconds since 1970; null while it doesn't. */
-  readonly since: number | null;
-  /** The system's word for it (`ENOSPC`, `EACCES`), or `BOUND`: the folder has reached its bound. Null while ok. */
+  /** The system's error code (`ENOSPC`, `EACCES`) or `SIZE_LIMIT`; null while ok. */
   readonly reason: string | null;
-  /** Calls of this process that the journal doesn't hold, or not with their end. */
+  /** Calls of this process of which the journal lacks the start or the end. */
   readonly lost: number;
 }
 
 export interface WriterOptions {
   readonly epoch: string;
   readonly files: JournalFiles;
-  /** Wall clock, milliseconds since 1970. */
-  readonly now: () => number;
   /** Bytes of other epochs' files in the folder. */
   readonly otherBytes: () => number;
-  /** A file is followed by the next at this size. */
+  /** A file of this size is followed by the next. */
   readonly segmentBytes: number;
-  /** All files of the folder together stop growing here. */
+  /** Size limit of all files in the folder together. */
   readonly maxBytes: number;
-  /** A new file has been begun. */
+  /** Called when a new file has been started. */
   readonly onSegment: (segment: Segment) => void;
 }
 
-/** Records get their number when they are written: numbers grow along the files, whatever had to wait. */
-type Unnumbered = Omit<StartRecord, "seq"> | Omit<EndRecord, "seq">;
-
-interface Trouble {
-  readonly since: number;
-  readonly reason: string;
-}
+/** Records get their seq when they are written, so seqs ascend along the files even if some records had to wait. */
+type UnnumberedRecord = Omit<StartRecord, "seq"> | Omit<EndRecord, "seq">;
 
 interface OwnSegment {
   readonly segment: Segment;
@@ -52,7 +46,7 @@ interface OwnSegment {
   written: number;
   synced: number;
   /** Nothing more will be written to it. */
-  full: boolean;
+  complete: boolean;
   closed: boolean;
 }
 
@@ -61,14 +55,13 @@ export class JournalWriter {
   #segments: OwnSegment[] = [];
   #lastNumber = 0;
   #lastSeq = 0;
-  /** Calls that have begun and not ended, as far as this journal holds them. */
+  /** The starts of calls whose end isn't written yet. */
   readonly #open = new Map<string, Omit<StartRecord, "seq">>();
-  /** What the disk didn't take, in order. */
-  #waiting: Unnumbered[] = [];
-  /** Why the disk takes no record, brings none to safety, or has no room left for ours. */
-  #refused: Trouble | null = null;
-  #unsynced: Trouble | null = null;
-  #full: Trouble | null = null;
+  /** Records that the disk rejected, in order. */
+  #pending: UnnumberedRecord[] = [];
+  /** The error of the last write and of the last sync; null if it succeeded. */
+  #writeError: string | null = null;
+  #syncError: string | null = null;
   #bytes = 0;
   #lost = 0;
   #syncTimer: NodeJS.Timeout | null = null;
@@ -80,13 +73,8 @@ export class JournalWriter {
   }
 
   get state(): WriterState {
-    const trouble = this.#refused ?? this.#unsynced ?? (this.#isFull() ? this.#full : null);
-    return {
-      state: trouble === null ? "ok" : "failing",
-      since: trouble?.since ?? null,
-      reason: trouble?.reason ?? null,
-      lost: this.#lost,
-    };
+    const reason = this.#writeError ?? this.#syncError ?? (this.#isFull() ? SIZE_LIMIT : null);
+    return { state: reason === null ? "ok" : "failing", reason, lost: this.#lost };
   }
 
   /** Bytes of this epoch's files. */
@@ -102,10 +90,10 @@ export class JournalWriter {
     return this.#open.has(callId);
   }
 
-  /** Writes a call's start; false where it was lost, and then its end isn't to be written either. */
+  /** Writes a call's start. @returns false if it was lost; then its end must not be written either */
   start(record: Omit<StartRecord, "seq">): boolean {
-    // Once a start is taken there is room for its end: half of what may wait is for ends.
-    if (this.#isFull() || this.#waiting.length >= MAX_WAITING / 2) {
+    // Half of the pending records are reserved for ends, so that every accepted start has room for its end.
+    if (this.#isFull() || this.#pending.length >= MAX_PENDING / 2) {
       this.#lost += 1;
       return false;
     }
@@ -116,23 +104,23 @@ export class JournalWriter {
 
   end(record: Omit<EndRecord, "seq">): void {
     if (!this.#open.has(record.callId)) return;
-    if (this.#waiting.length >= MAX_WAITING) this.#lost += 1;
+    if (this.#pending.length >= MAX_PENDING) this.#lost += 1;
     else this.#write(record);
   }
 
-  /** Notes what was acknowledged; where that can't be written, the same calls are handed out once more some day. */
-  acknowledge(upTo: number): void {
-    if (this.#waiting.length === 0 && this.#segments.length > 0) this.#put({ t: "ack", upTo });
+  /** Writes an acknowledgement. If that fails, a successor sends the same calls again, which is harmless. */
+  acknowledge(seq: number): void {
+    if (this.#pending.length === 0 && this.#segments.length > 0) this.#tryWrite({ t: "ack", upTo: seq });
   }
 
-  /** How far a file of this epoch is safely on the disk, as a reader wants it. */
+  /** How many bytes of a file of this epoch are on the disk; for `JournalReader`. */
   readonly readable = (segment: Segment): number => {
     const own = this.#segments.find((each) => each.segment.number === segment.number);
     if (own === undefined) return Infinity;
-    return own.full && own.synced === own.written ? Infinity : own.synced;
+    return own.complete && own.synced === own.written ? Infinity : own.synced;
   };
 
-  /** Files that were removed count no longer. */
+  /** The files were removed: their bytes no longer count. */
   forget(segments: readonly Segment[]): void {
     const numbers = new Set(segments.map((segment) => segment.number));
     for (const own of this.#segments.filter((each) => numbers.has(each.segment.number))) {
@@ -142,7 +130,7 @@ export class JournalWriter {
     this.#segments = this.#segments.filter((own) => !numbers.has(own.segment.number));
   }
 
-  /** Brings all that was written onto the disk. */
+  /** Resolves once everything written so far is on the disk, or the disk has failed. */
   async sync(): Promise<void> {
     if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
     this.#syncTimer = null;
@@ -150,75 +138,73 @@ export class JournalWriter {
     await this.#syncing;
   }
 
-  /** The last writes and the last sync. */
+  /** Tries the pending records a last time, syncs, and closes the files. */
   async close(): Promise<void> {
-    this.#writeWaiting();
+    this.#writePending();
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
-    for (const own of this.#segments) own.full = true;
+    for (const own of this.#segments) own.complete = true;
     await this.sync();
     for (const own of this.#segments) this.#close(own);
   }
 
   #isFull(): boolean {
-    const { maxBytes, otherBytes, now } = this.#options;
-    if (this.#bytes + otherBytes() < maxBytes) this.#full = null;
-    else this.#full ??= { since: now(), reason: "BOUND" };
-    return this.#full !== null;
+    const { maxBytes, otherBytes } = this.#options;
+    return this.#bytes + otherBytes() >= maxBytes;
   }
 
-  #write(record: Unnumbered): void {
-    if (this.#waiting.length === 0 && this.#put(record)) {
+  #write(record: UnnumberedRecord): void {
+    if (this.#pending.length === 0 && this.#tryWrite(record)) {
       if (record.t === "end") this.#open.delete(record.callId);
       return;
     }
-    this.#waiting.push(record);
-    this.#retryTimer ??= setTimeout(() => this.#writeWaiting(), RETRY_EVERY_MS).unref();
+    this.#pending.push(record);
+    this.#retryTimer ??= setTimeout(() => this.#writePending(), RETRY_INTERVAL_MS).unref();
   }
 
-  /** What waits, in order, as far as the disk takes it by now. */
-  #writeWaiting(): void {
+  /** Writes the pending records in order, until the disk rejects one. */
+  #writePending(): void {
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#retryTimer = null;
-    const waited = this.#waiting;
-    this.#waiting = [];
-    for (const record of waited) this.#write(record);
+    const pending = this.#pending;
+    this.#pending = [];
+    for (const record of pending) this.#write(record);
   }
 
-  /** A record into the kernel, whole; false where the disk refused. What it took of it a reader skips. */
-  #put(record: Unnumbered | Extract<JournalRecord, { t: "ack" }>): boolean {
+  /** Writes a record to the kernel. @returns false if the disk rejected it; a reader skips a partial record */
+  #tryWrite(record: UnnumberedRecord | Extract<JournalRecord, { t: "ack" }>): boolean {
     try {
-      const own = this.#segmentFor();
+      const own = this.#currentSegment();
       this.#append(own, record.t === "ack" ? record : { ...record, seq: ++this.#lastSeq });
     } catch (error) {
-      this.#refused = this.#trouble(error, this.#refused);
+      this.#writeError = errorCode(error);
       return false;
     }
-    this.#refused = null;
-    this.#syncSoon();
+    this.#writeError = null;
+    this.#scheduleSync();
     return true;
   }
 
   #append(own: OwnSegment, record: JournalRecord): void {
     const bytes = Buffer.from(encodeRecord(record, this.#options.epoch));
-    let at = 0;
-    while (at < bytes.length) {
-      const taken = this.#options.files.write(own.fd, bytes.subarray(at));
-      at += taken;
-      own.written += taken;
-      this.#bytes += taken;
+    let offset = 0;
+    while (offset < bytes.length) {
+      const count = this.#options.files.write(own.fd, bytes.subarray(offset));
+      offset += count;
+      own.written += count;
+      this.#bytes += count;
     }
   }
 
-  /** The file that takes the next record: the newest, or a new one where that is full. */
-  #segmentFor(): OwnSegment {
+  /** The file for the next record: the newest, or a new one if that has its full size. */
+  #currentSegment(): OwnSegment {
     const { epoch, files, segmentBytes, onSegment } = this.#options;
     const newest = this.#segments.at(-1);
-    if (newest !== undefined && !newest.full && newest.written < segmentBytes) return newest;
+    if (newest !== undefined && !newest.complete && newest.written < segmentBytes) return newest;
     const segment = { epoch, number: this.#lastNumber + 1 };
     const fd = files.create(segment);
-    const own: OwnSegment = { segment, fd, written: 0, synced: 0, full: false, closed: false };
+    const own: OwnSegment = { segment, fd, written: 0, synced: 0, complete: false, closed: false };
     try {
-      // Calls that are still open begin again here, so that the files before may go once their own are acknowledged.
+      // The starts of open calls are repeated, so that earlier files can be removed once their own calls are acknowledged.
       for (const start of this.#open.values()) this.#append(own, { ...start, seq: ++this.#lastSeq });
     } catch (error) {
       this.#close(own);
@@ -228,13 +214,13 @@ export class JournalWriter {
     }
     this.#lastNumber += 1;
     this.#segments.push(own);
-    if (newest !== undefined) newest.full = true;
+    if (newest !== undefined) newest.complete = true;
     onSegment(segment);
     return own;
   }
 
-  #syncSoon(): void {
-    this.#syncTimer ??= setTimeout(() => void this.sync(), SYNC_EVERY_MS).unref();
+  #scheduleSync(): void {
+    this.#syncTimer ??= setTimeout(() => void this.sync(), SYNC_INTERVAL_MS).unref();
   }
 
   async #syncAll(): Promise<void> {
@@ -244,24 +230,22 @@ export class JournalWriter {
         try {
           await this.#options.files.sync(own.fd);
         } catch (error) {
-          this.#unsynced = this.#trouble(error, this.#unsynced);
-          this.#syncSoon();
+          this.#syncError = errorCode(error);
+          this.#scheduleSync();
           return;
         }
         own.synced = written;
       }
-      if (own.full && own.synced === own.written) this.#close(own);
+      if (own.complete && own.synced === own.written) this.#close(own);
     }
-    this.#unsynced = null;
+    this.#syncError = null;
   }
 
   #close(own: OwnSegment): void {
     if (!own.closed) this.#options.files.close(own.fd);
     own.closed = true;
   }
-
-  #trouble(error: unknown, known: Trouble | null): Trouble {
-    const reason = (error as NodeJS.ErrnoException).code ?? "EIO";
-    return { since: known?.since ?? this.#options.now(), reason };
-  }
 }
+
+/** The system's error code, such as `ENOSPC`. */
+export const errorCode = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? "EIO";

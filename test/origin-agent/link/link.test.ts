@@ -35,7 +35,7 @@ function clock(): number {
 }
 
 const openJournal = (epoch: string, alive: boolean): UsageJournal =>
-  openUsageJournal({ folder, epoch, isAlive: () => alive, now: Date.now });
+  openUsageJournal({ folder, epoch, isAlive: () => alive });
 
 function makeLink(epoch = "epoch-1", draining = false): Link {
   const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };

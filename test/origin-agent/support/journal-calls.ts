@@ -1,4 +1,4 @@
-// Calls for the journal's tests, and what a journal that is right says of them.
+// Sample calls for the journal's tests, and the calls that a correct journal returns for them.
 import type { CallEnd, CallStart, UsageCall } from "../../../shared/usage.ts";
 import type { JournalRecord } from "../../../origin-agent/usage/record.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
@@ -30,7 +30,7 @@ export function callEnd(change: Partial<CallEnd> = {}): CallEnd {
   };
 }
 
-/** The records of calls that begin and end in any order, a few acknowledgements among them; some never end. */
+/** Records of calls that start and end in random order; some never end. */
 export function someRecords(random: SeededRandom, length: number): JournalRecord[] {
   const records: JournalRecord[] = [];
   const open: string[] = [];
@@ -51,7 +51,7 @@ export function someRecords(random: SeededRandom, length: number): JournalRecord
   return records;
 }
 
-/** What these records say, worked out the plain way. */
+/** The calls of these records, computed in the simplest way. */
 export function expectedCalls(records: readonly JournalRecord[]): {
   ended: UsageCall[];
   interrupted: string[];

@@ -1,4 +1,4 @@
-// What a report becomes: a line of the log, a record of the journal.
+// The journal record and the log line of a report.
 import { describe, expect, it } from "vitest";
 import { callLog } from "../../../origin-agent/telemetry/call-log.ts";
 import type { CallReport } from "../../../origin-agent/calls/report.ts";
@@ -26,7 +26,7 @@ const refused = (code: ErrorCode): Partial<CallReport> => ({
 });
 
 describe("a call's record", () => {
-  it("has the server's own counts as they are", () => {
+  it("has the server's own counts unchanged", () => {
     expect(callEnd({ choices: 1 }, REPORT, 400, 99.6)).toEqual({
       outcome: "complete",
       ...COUNTS,
@@ -38,36 +38,51 @@ describe("a call's record", () => {
 
   it.each<[string, Partial<CallReport>, number, object]>([
     [
-      "of several choices adds the others', and says that it is an estimate",
+      "of several choices includes the other choices and is marked as an estimate",
       { otherChoiceTokens: 14 },
       3,
       { completionTokens: 21, estimated: true, choices: 3 },
     ],
-    ["of a continued answer says so", { continuations: 1 }, 1, { completionTokens: 7, estimated: true }],
-    ["of a replayed one is the last server's", { replays: 1 }, 1, { completionTokens: 7, estimated: false }],
     [
-      "of a client that left is what was decoded",
+      "of a continued answer is marked as an estimate",
+      { continuations: 1 },
+      1,
+      { completionTokens: 7, estimated: true },
+    ],
+    [
+      "of a replayed call has the last server's counts",
+      { replays: 1 },
+      1,
+      { completionTokens: 7, estimated: false },
+    ],
+    [
+      "of a client that disconnected has the decoded tokens",
       { outcome: "left", counts: null },
       1,
       { outcome: "aborted", completionTokens: 9, promptTokens: 100, estimated: true },
     ],
     [
-      "of what nobody saw is unknown, not 0",
+      "has null for unknown counts, never 0",
       { outcome: "left", counts: null, estimate: null },
       1,
       { completionTokens: null, cachedTokens: null, promptTokens: 100 },
     ],
-    ["of a deadline is expired", refused("deadline_exceeded"), 1, { outcome: "expired" }],
-    ["of a broken server is broken", refused("upstream_failed"), 1, { outcome: "broken" }],
-    ["of one that stalled too", refused("upstream_timeout"), 1, { outcome: "broken" }],
-    ["of anything else is refused", refused("invalid_request"), 1, { outcome: "refused" }],
+    [
+      "of an exceeded deadline has the outcome expired",
+      refused("deadline_exceeded"),
+      1,
+      { outcome: "expired" },
+    ],
+    ["of a failed server has the outcome broken", refused("upstream_failed"), 1, { outcome: "broken" }],
+    ["of a stalled server has the outcome broken", refused("upstream_timeout"), 1, { outcome: "broken" }],
+    ["of any other refusal has the outcome refused", refused("invalid_request"), 1, { outcome: "refused" }],
   ])("%s", (_what, other, choices, expected) => {
     expect(callEnd({ choices }, { ...REPORT, ...other }, 400, 1)).toMatchObject(expected);
   });
 });
 
-describe("a call's line", () => {
-  it("has ids, times and counts, and of a refusal its code and what only we may know", () => {
+describe("a call's log line", () => {
+  it("has ids, times and counts, and for a refusal its code and the internal text", () => {
     expect(callLog(callOf({ scope: "patient-1" }), REPORT, 99.6)).toMatchObject({
       event: "call",
       request_id: "req-1",

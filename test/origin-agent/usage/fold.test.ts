@@ -8,14 +8,14 @@ import { callEnd, callStart, expectedCalls, someRecords } from "../support/journ
 function folded(records: readonly JournalRecord[]): {
   ended: UsageCall[];
   interrupted: UsageCall[];
-  acknowledged: number;
+  ackedSeq: number;
 } {
   const fold = new JournalFold();
   const ended = records.map((record) => fold.push(record)).filter((call) => call !== null);
-  return { ended, interrupted: fold.interrupted(), acknowledged: fold.acknowledged };
+  return { ended, interrupted: fold.interrupted(), ackedSeq: fold.ackedSeq };
 }
 
-describe("the records of an epoch add up to", () => {
+describe("the records of an epoch yield", () => {
   it("a call for each start with an end, in the order of the ends", () => {
     const { ended } = folded([
       { t: "start", seq: 1, ...callStart("a") },
@@ -29,7 +29,7 @@ describe("the records of an epoch add up to", () => {
     ]);
   });
 
-  it("an interrupted call for each start without one, with nothing known of its tokens", () => {
+  it("an interrupted call for each start without an end, with unknown token counts", () => {
     const { interrupted } = folded([
       { t: "start", seq: 1, ...callStart("a") },
       { t: "start", seq: 2, ...callStart("b") },
@@ -50,14 +50,14 @@ describe("the records of an epoch add up to", () => {
     ]);
   });
 
-  it("nothing for an end whose start isn't there", () => {
+  it("nothing for an end without a start", () => {
     expect(folded([{ t: "end", seq: 2, callId: "a", ...callEnd() }])).toMatchObject({
       ended: [],
       interrupted: [],
     });
   });
 
-  it("one call where its start is written again at the head of the next file", () => {
+  it("one call if its start is written again at the beginning of the next file", () => {
     const { ended, interrupted } = folded([
       { t: "start", seq: 1, ...callStart("a") },
       { t: "start", seq: 2, ...callStart("a") },
@@ -67,8 +67,8 @@ describe("the records of an epoch add up to", () => {
   });
 });
 
-describe("over any records", () => {
-  it.each(SEEDS)("every whole call is told once, and nothing else (seed %i)", (seed) => {
+describe("random records", () => {
+  it.each(SEEDS)("yield every complete call once and nothing else (seed %i)", (seed) => {
     const records = someRecords(new SeededRandom(seed), 400);
     const { ended, interrupted } = folded(records);
     const expected = expectedCalls(records);
@@ -78,21 +78,18 @@ describe("over any records", () => {
     expect(seqs).toEqual([...new Set(seqs)].sort((a, b) => a - b));
   });
 
-  it.each(SEEDS)(
-    "a line that stands there twice, anywhere after itself, changes nothing (seed %i)",
-    (seed) => {
-      const random = new SeededRandom(seed);
-      const records = someRecords(random, 200);
-      const twice = records.map((record) => [record]);
-      for (let copy = 0; copy < 80; copy += 1) {
-        const from = random.below(records.length);
-        twice[from + random.below(records.length - from)]?.push(records[from] as JournalRecord);
-      }
-      expect(folded(twice.flat())).toEqual(folded(records));
-    },
-  );
+  it.each(SEEDS)("yield the same with duplicates anywhere after the original (seed %i)", (seed) => {
+    const random = new SeededRandom(seed);
+    const records = someRecords(random, 200);
+    const withDuplicates = records.map((record) => [record]);
+    for (let copy = 0; copy < 80; copy += 1) {
+      const from = random.below(records.length);
+      withDuplicates[from + random.below(records.length - from)]?.push(records[from] as JournalRecord);
+    }
+    expect(folded(withDuplicates.flat())).toEqual(folded(records));
+  });
 
-  it.each(SEEDS)("lost lines cost their own calls and invent none (seed %i)", (seed) => {
+  it.each(SEEDS)("with lost lines lack only their calls (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
     const records = someRecords(random, 200).filter(() => random.chance(0.9));
     const { ended, interrupted } = folded(records);
@@ -101,12 +98,12 @@ describe("over any records", () => {
     expect(interrupted.map((call) => call.callId)).toEqual(expected.interrupted);
   });
 
-  it.each(SEEDS)("the highest acknowledgement counts, in whatever order they came (seed %i)", (seed) => {
+  it.each(SEEDS)("are acknowledged up to the highest acknowledgement, in any order (seed %i)", (seed) => {
     const random = new SeededRandom(seed);
-    const marks = Array.from({ length: 10 }, () => random.below(500));
-    const acks = marks.map((upTo): JournalRecord => ({ t: "ack", upTo }));
-    expect(folded(acks).acknowledged).toBe(Math.max(...marks));
-    // They have no number of their own: calls after them are told all the same, those of two agents alike.
+    const seqs = Array.from({ length: 10 }, () => random.below(500));
+    const acks = seqs.map((upTo): JournalRecord => ({ t: "ack", upTo }));
+    expect(folded(acks).ackedSeq).toBe(Math.max(...seqs));
+    // An acknowledgement has no seq of its own, so it doesn't change the seqs of calls after it.
     const records = someRecords(random, 50);
     expect(folded([...acks, ...records])).toMatchObject({ ended: folded(records).ended });
     expect(folded([...records, ...acks]).interrupted).toEqual(folded(records).interrupted);

@@ -1,4 +1,4 @@
-// The journal where things go wrong for real: killed processes, disks that are full.
+// The journal with real faults: killed processes and full disks.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -25,9 +25,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(parent, { recursive: true, force: true }));
 
-/** Starts the program, through a shell where its limits are to be set first. */
+/** Starts the program in a shell, which can set limits first. */
 function runProgram(options: { calls?: number; everyMs?: number; limit?: string }): {
-  said: string[];
+  output: string[];
   kill: () => Promise<void>;
   until: (line: RegExp) => Promise<string>;
 } {
@@ -37,18 +37,18 @@ function runProgram(options: { calls?: number; everyMs?: number; limit?: string 
     stdio: ["ignore", "pipe", "inherit"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
-  const said: string[] = [];
+  const output: string[] = [];
   const lines = createInterface({ input: child.stdout });
-  lines.on("line", (line) => said.push(line));
+  lines.on("line", (line) => output.push(line));
   const ended = Promise.all([once(lines, "close"), once(child, "exit")]);
   return {
-    said,
+    output,
     async kill() {
       child.kill("SIGKILL");
       await ended;
     },
-    until(wanted) {
-      return until(() => said.find((line) => wanted.test(line)), `a line like ${wanted}`);
+    until(pattern) {
+      return until(() => output.find((line) => pattern.test(line)), `a line like ${pattern}`);
     },
   };
 }
@@ -63,43 +63,42 @@ async function allCalls(journal: UsageJournal): Promise<UsageCall[]> {
   }
 }
 
-const successor = (): UsageJournal =>
-  openUsageJournal({ folder, epoch: "successor", isAlive: isEpochAlive, now: Date.now });
+const successor = (): UsageJournal => openUsageJournal({ folder, epoch: "successor", isAlive: isEpochAlive });
 
 describe("kill -9", () => {
-  it.each(SEEDS.slice(0, 5))("loses no record whose write had returned (seed %i)", async (seed) => {
+  it.each(SEEDS.slice(0, 5))("loses no record whose write has returned (seed %i)", async (seed) => {
     const random = new SeededRandom(seed);
     const program = runProgram({ everyMs: random.below(2) });
     await program.until(/^end /);
     const next = successor();
     expect(await next.adopt()).toEqual([]);
-    const lines = program.said.length + random.below(500);
-    await until(() => program.said.length >= lines, "more calls");
+    const lines = program.output.length + random.below(500);
+    await until(() => program.output.length >= lines, "more calls");
     await program.kill();
     expect(await next.adopt()).toHaveLength(1);
     const calls = await allCalls(next);
-    const told = new Map(calls.map((call) => [call.callId, call.outcome]));
-    expect(told.size).toBe(calls.length);
-    const started = program.said.filter((line) => line.startsWith("start ")).map((line) => line.slice(6));
+    const outcomes = new Map(calls.map((call) => [call.callId, call.outcome]));
+    expect(outcomes.size).toBe(calls.length);
+    const started = program.output.filter((line) => line.startsWith("start ")).map((line) => line.slice(6));
     const ended = new Set(
-      program.said.filter((line) => line.startsWith("end ")).map((line) => line.slice(4)),
+      program.output.filter((line) => line.startsWith("end ")).map((line) => line.slice(4)),
     );
     expect(started.length).toBeGreaterThan(1);
-    // The write it was killed in the middle of may stand there too: one start or one end that it didn't say.
-    let unsaid = 0;
+    // The write during the kill may be there too: one start or one end that the program didn't print.
+    let unprinted = 0;
     for (const callId of started) {
-      const outcome = told.get(callId);
+      const outcome = outcomes.get(callId);
       if (ended.has(callId)) expect(outcome).toBe("complete");
-      else if (outcome === "complete") unsaid += 1;
+      else if (outcome === "complete") unprinted += 1;
       else expect(outcome).toBe("interrupted");
     }
-    unsaid += calls.length - started.length;
-    expect(unsaid).toBeLessThanOrEqual(1);
+    unprinted += calls.length - started.length;
+    expect(unprinted).toBeLessThanOrEqual(1);
   });
 });
 
 describe("a disk that is full", () => {
-  it("stops no call, cuts no line but its own, and is said to be (a real limit on the file)", async () => {
+  it("stops no call, truncates only the last line, and is reported (a real limit on the file size)", async () => {
     const program = runProgram({ calls: 200, limit: "ulimit -f 8" });
     const state = JSON.parse((await program.until(/^state /)).slice(6)) as object;
     expect(state).toMatchObject({ state: "failing", reason: "EFBIG", lost: 0 });
@@ -112,7 +111,7 @@ describe("a disk that is full", () => {
   });
 
   const canMount = spawnSync("unshare", ["-m", "true"]).status === 0;
-  it.skipIf(!canMount)("that has room again is written to again (a real one of 64 KiB)", async () => {
+  it.skipIf(!canMount)("that has free space again is written again (a real disk of 64 KiB)", async () => {
     mkdirSync(folder);
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "none", folder]);
     try {
@@ -120,11 +119,11 @@ describe("a disk that is full", () => {
       const filler = join(folder, "filler");
       journal.start(callStart("before"))(callEnd());
       for (let bytes = 65_536; bytes >= 1; bytes = Math.floor(bytes / 2)) fill(filler, bytes);
-      // The file's own page still takes a few records.
+      // The file's last page still has space for a few records.
       for (let at = 0; at < 60; at += 1) journal.start(callStart(`during-${at}`))(callEnd());
       expect(journal.state).toMatchObject({ state: "failing", reason: "ENOSPC", lost: 0 });
       rmSync(filler);
-      await until(() => journal.state.state === "ok", "what waited to be written");
+      await until(() => journal.state.state === "ok", "the pending records to be written");
       expect(journal.state).toMatchObject({ state: "ok", reason: null, lost: 0 });
       journal.start(callStart("after"))(callEnd());
       await journal.sync();
@@ -140,24 +139,23 @@ describe("a disk that is full", () => {
     }
   });
 
-  it("keeps what it can in memory, counts what it can't, and never lets a start go without its end", async () => {
+  it("leaves records in memory up to a limit, counts the rest as lost, and never separates a start from its end", async () => {
     const disk = failingDisk(folder);
     const journal = openUsageJournal({
       folder,
       epoch: "a-1",
       isAlive: () => true,
-      now: () => 7,
       files: disk,
     });
     const endOpen = journal.start(callStart("open"));
-    disk.broken = "ENOSPC";
+    disk.writeError = "ENOSPC";
     for (let at = 0; at < 3_000; at += 1) journal.start(callStart(`c${at}`))(callEnd());
     endOpen(callEnd());
     const { lost } = journal.state;
-    expect(journal.state).toMatchObject({ state: "failing", since: 7, reason: "ENOSPC" });
+    expect(journal.state).toMatchObject({ state: "failing", reason: "ENOSPC" });
     expect(lost).toBeGreaterThan(1_000);
-    disk.broken = null;
-    await until(() => journal.state.state === "ok", "what waited to be written");
+    disk.writeError = null;
+    await until(() => journal.state.state === "ok", "the pending records to be written");
     expect(journal.state).toMatchObject({ state: "ok", lost });
     await journal.sync();
     const calls = await allCalls(journal);
@@ -166,30 +164,29 @@ describe("a disk that is full", () => {
     await journal.close();
   });
 
-  it("that is never there at all leaves the agent serving", async () => {
+  it("that never exists doesn't stop the agent", async () => {
     writeFileSync(folder, "not a folder");
     const journal = successor();
     journal.start(callStart("x"))(callEnd());
     expect(journal.state).toMatchObject({ state: "failing", reason: "EEXIST" });
-    // Else it would make the folder once there is room for it, which is after this test.
+    // Otherwise it would create the folder later, after this test.
     await journal.close();
   });
 
-  it("that can't bring records to safety is said to be, and hands none of them out", async () => {
+  it("that can't sync is reported, and its records aren't returned", async () => {
     const disk = failingDisk(folder);
-    disk.unsafe = true;
+    disk.syncFails = true;
     const journal = openUsageJournal({
       folder,
       epoch: "a-1",
       isAlive: () => true,
-      now: () => 7,
       files: disk,
     });
     journal.start(callStart("x"))(callEnd());
     await until(() => journal.state.state === "failing", "a sync that fails");
     expect(journal.state).toMatchObject({ state: "failing", reason: "EIO" });
     expect(await journal.unacknowledged(10)).toBeNull();
-    disk.unsafe = false;
+    disk.syncFails = false;
     await until(() => journal.state.state === "ok", "a sync that succeeds");
     expect((await journal.unacknowledged(10))?.calls).toHaveLength(1);
   });
@@ -199,24 +196,24 @@ function fill(path: string, bytes: number): void {
   try {
     writeFileSync(path, Buffer.alloc(bytes), { flag: "a" });
   } catch {
-    // Full for a piece of this size; a smaller one is tried next.
+    // Too full for a piece of this size; a smaller one is next.
   }
 }
 
-/** A real folder that can be told to refuse, halfway through a record. */
-function failingDisk(path: string): JournalFiles & { broken: string | null; unsafe: boolean } {
+/** A real folder with switches for failed writes, in the middle of a record, and failed syncs. */
+function failingDisk(path: string): JournalFiles & { writeError: string | null; syncFails: boolean } {
   const real = journalFolder(path);
   const disk = {
     ...real,
-    broken: null as string | null,
-    unsafe: false,
+    writeError: null as string | null,
+    syncFails: false,
     write(fd: number, bytes: Buffer): number {
-      if (disk.broken === null) return real.write(fd, bytes);
+      if (disk.writeError === null) return real.write(fd, bytes);
       if (bytes.length > 100) return real.write(fd, bytes.subarray(0, 40));
-      throw Object.assign(new Error("the disk refused"), { code: disk.broken });
+      throw Object.assign(new Error("the write failed"), { code: disk.writeError });
     },
     async sync(fd: number): Promise<void> {
-      if (disk.unsafe) throw Object.assign(new Error("the disk failed"), { code: "EIO" });
+      if (disk.syncFails) throw Object.assign(new Error("the sync failed"), { code: "EIO" });
       return real.sync(fd);
     },
   };
