@@ -23,17 +23,17 @@ describe("code without its comments", () => {
 describe("the imports of a file", () => {
   it("are found in each of the ways there are", () => {
     const text = [
-      'import "../shared/for-its-effect.ts";',
-      'import one from "../shared/one.ts";',
+      'import "./for-its-effect.ts";',
+      'import one from "./one.ts";',
       'import * as z from "zod";',
-      'import type { Two } from "../shared/two.ts";',
-      'import { type Three } from "../shared/three.ts";',
+      'import type { Two } from "./two.ts";',
+      'import { type Three } from "./three.ts";',
       "import {",
       "  four,",
       '} from "../four.ts";',
-      'export { Five } from "../shared/five.ts";',
-      'export * from "../shared/six.ts";',
-      'const seven = await import("../shared/seven.ts");',
+      'export { Five } from "./five.ts";',
+      'export * from "./six.ts";',
+      'const seven = await import("./seven.ts");',
     ];
     expect(importsOf(text.join("\n")).map(({ specifier, typeOnly }) => `${specifier} ${typeOnly}`)).toEqual([
       "./for-its-effect.ts false",
@@ -50,8 +50,8 @@ describe("the imports of a file", () => {
 
   it("are not what a comment or an exported text says", () => {
     const text = [
-      '// import "../shared/a.ts";',
-      '/** @typedef {import("../shared/b.ts").B} B */',
+      '// import "./a.ts";',
+      '/** @typedef {import("./b.ts").B} B */',
       'export const text = "import from ./c.ts";',
       "export const other = [",
       "  'import \"./d.ts\";',",

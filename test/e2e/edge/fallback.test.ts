@@ -214,7 +214,11 @@ describe.concurrent("with a time of its own", () => {
     const locked = await startStack({ agentEnv: { LLAMA_API_KEY: "not-what-they-were-started-with" } });
     try {
       await until(
-        () => locked.logs("agent box1").join("\n").includes("LLAMA_API_KEY isn't what it was started with"),
+        () =>
+          locked
+            .logs("agent box1")
+            .join("\n")
+            .includes("LLAMA_API_KEY differs from the key it was started with"),
         "the log names the cause",
       );
       const url = locked.boxes[0]?.agentUrl ?? "";

@@ -78,7 +78,7 @@ describe("the README", () => {
   test("names this fleet's limits, ports and address", () => {
     const { perAddressPerSecond, perKeyPerSecond } = fleet.limits;
     expect(README).toContain(
-      `${perAddressPerSecond} requests a second for an address, ${perKeyPerSecond.toLocaleString("en")} for a key`,
+      `${perAddressPerSecond} requests/s per address, ${perKeyPerSecond.toLocaleString("en")} per key`,
     );
     expect(README).toContain(`https://${fleet.domain}`);
     for (const { port } of fleet.boxes.flatMap((box) => box.servers)) expect(README).toContain(String(port));

@@ -107,7 +107,7 @@ async function untilCallsGoTo(wanted: BoxName): Promise<void> {
 }
 
 /** What the edge's own refusals contain, and no agent's. */
-const EARLY = "and so is every place for waiting";
+const EARLY = "All slots and queue places of";
 
 /**
  * Until the edge refuses by itself, by a snapshot that has just come: a call that went by an older one, and was refused
