@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { causeText } from "../../../origin-agent/health/cause.ts";
 import type { HealthEvent, Pm2Evidence } from "../../../origin-agent/health/record.ts";
-import { ANSWERED, busy, readyAt, Timeline } from "../support/health-timeline.ts";
+import { ANSWERED, readyAt, Timeline } from "../support/health-timeline.ts";
 
 const PM2_ONLINE: Pm2Evidence = { status: "online", pid: 100, restarts: 0, uptimeMs: 60_000 };
 
