@@ -1,9 +1,9 @@
-// A program: reads a llama-server's output from standard input and writes the lines that a log may contain. Its arguments
-// are the server's own command line, for the names of its model. It ends with the server's output and ignores signals
-// before that: a process manager signals whole process groups, and the last lines matter most.
+// Filters a llama-server's output (a program of its own): reads standard input and writes the lines that a log may contain.
+// Its arguments are the server's command line, for the names of its model. It ends with the server's output and ignores
+// signals before that: a process manager signals whole process groups, and the last lines matter most.
 import { appendFileSync } from "node:fs";
-import { LogScreen } from "./screen.ts";
-import { lineJudge } from "./known-lines.ts";
+import { lineClassifier } from "./known-lines.ts";
+import { LineFilter } from "./line-filter.ts";
 import { LogSink } from "../telemetry/log-sink.ts";
 
 /**
@@ -13,37 +13,37 @@ import { LogSink } from "../telemetry/log-sink.ts";
  */
 const DELAY_MS = 50;
 
-/** PM2 notices the server's end within this time; after it no line is written twice. */
-const NOTICED_MS = 200;
+/** PM2 notices the server's exit within this time; after it no line is logged twice. */
+const EXIT_NOTICED_MS = 200;
 
-/** How long writing the last lines may take. */
+/** Limit for writing the last lines. */
 const LAST_LINES_MS = 2_000;
 
 /** PM2 sets the path of a program's log in its environment. */
 const LOG_FILE = process.env["pm_out_log_path"];
 
-const screen = new LogScreen(lineJudge(modelNames(process.argv.slice(2))));
+const filter = new LineFilter(lineClassifier(modelNames(process.argv.slice(2))));
 const sink = new LogSink(process.stdout.fd);
 const clock = (): number => performance.now();
 
-let held: { readonly at: number; readonly lines: readonly string[] }[] = [];
-let release: NodeJS.Timeout | null = null;
+let delayed: { readonly at: number; readonly lines: readonly string[] }[] = [];
+let releaseTimer: NodeJS.Timeout | null = null;
 let ended = false;
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
 
-const counting = setInterval(() => hold(screen.count(clock())), 1_000);
-process.stdin.on("data", (chunk: Buffer) => hold(screen.push(chunk, clock())));
+const counting = setInterval(() => delay(filter.count(clock())), 1_000);
+process.stdin.on("data", (chunk: Buffer) => delay(filter.push(chunk, clock())));
 process.stdin.on("end", finish);
 process.stdin.on("error", finish);
 
-function hold(lines: readonly string[]): void {
+function delay(lines: readonly string[]): void {
   if (LOG_FILE === undefined) sink.write(lines);
-  else if (lines.length > 0) held.push({ at: clock(), lines });
-  if (held.length > 0) release ??= setTimeout(releaseNext, DELAY_MS);
+  else if (lines.length > 0) delayed.push({ at: clock(), lines });
+  if (delayed.length > 0) releaseTimer ??= setTimeout(releaseNext, DELAY_MS);
 }
 
-/** A process that was late reads what has come meanwhile first: it may be the end. */
+/** If this process was late, it first reads the output that has arrived meanwhile, which may be the last. */
 function releaseNext(): void {
   setImmediate(releaseDue);
 }
@@ -51,44 +51,44 @@ function releaseNext(): void {
 function releaseDue(): void {
   if (ended) return;
   const due = clock() - DELAY_MS;
-  sink.write(held.filter(({ at }) => at <= due).flatMap(({ lines }) => lines));
-  held = held.filter(({ at }) => at > due);
-  release = held.length === 0 ? null : setTimeout(releaseNext, DELAY_MS / 2);
+  sink.write(delayed.filter(({ at }) => at <= due).flatMap(({ lines }) => lines));
+  delayed = delayed.filter(({ at }) => at > due);
+  releaseTimer = delayed.length === 0 ? null : setTimeout(releaseNext, DELAY_MS / 2);
 }
 
 function finish(): void {
   ended = true;
   clearInterval(counting);
-  if (release !== null) clearTimeout(release);
-  const last = [...held.flatMap(({ lines }) => lines), ...screen.end(clock())];
+  if (releaseTimer !== null) clearTimeout(releaseTimer);
+  const last = [...delayed.flatMap(({ lines }) => lines), ...filter.end(clock())];
   if (LOG_FILE === undefined) {
     sink.write(last);
-    leave();
+    exitWhenWritten();
     return;
   }
   setTimeout(() => {
-    // Who watches the log still gets them through the pipe.
+    // `pm2 logs` shows them from the pipe.
     sink.write(last);
-    keep(LOG_FILE, last);
-    leave();
-  }, NOTICED_MS);
+    appendToLog(LOG_FILE, last);
+    exitWhenWritten();
+  }, EXIT_NOTICED_MS);
 }
 
-function keep(file: string, lines: readonly string[]): void {
+function appendToLog(file: string, lines: readonly string[]): void {
   try {
     const now = new Date().toISOString();
     appendFileSync(file, lines.map((line) => `${now}: ${line}`).join(""));
   } catch {
-    // A log that can't be written ends nothing.
+    // A log that can't be written must not stop the exit.
   }
 }
 
-function leave(): void {
+function exitWhenWritten(): void {
   setTimeout(() => process.exit(0), LAST_LINES_MS).unref();
   void sink.idle().then(() => process.exit(0));
 }
 
-/** What stands after the flags that name the model. */
+/** The values of the flags that name the model. */
 function modelNames(args: readonly string[]): string[] {
   const flags = new Set(["-m", "--model", "-a", "--alias"]);
   return args.flatMap((arg, at) =>

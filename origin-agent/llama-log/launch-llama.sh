@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Becomes a llama-server when its turn comes, with its output behind the log filter. PM2 knows it by this process's own
-# id, before and after: signals reach llama-server itself, and nothing of ours stands between the two.
+# Becomes a llama-server when its turn comes, with its output piped through the log filter. The pid stays the same, so
+# PM2's signals reach llama-server directly.
 #
 #   launch-llama.sh PORT PROGRAM [ARGUMENT…]
 #
 # ISHA_NODE       the Node that runs the filter
-# ISHA_GPU_CHECK  a command that succeeds once the GPU can be used; empty where there is none
+# ISHA_GPU_CHECK  a command that succeeds once the GPU can be used; empty without a GPU
 set -u
 
-# One model loads at a time; whoever waits for a hung one waits this long, in seconds. 8B from a disk takes up to 40.
+# One model loads at a time. If it hangs, the next one starts after this time, in seconds. 8B from a disk takes up to 40.
 load_limit=60
 
 port=$1
 shift
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd) || exit 1
 
-say() { printf 'launch: %s\n' "$*"; }
+log() { printf 'launch: %s\n' "$*"; }
 
-# llama-server reads its flags from these too; what it does is said in its command line alone. PM2's channel is no
-# business of the programs started here.
+# llama-server also reads flags from LLAMA_ variables, but its command line alone must define them. PM2's channel is not
+# for the programs started here.
 unset -v "${!LLAMA_@}" NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE
 
 gpu_answers() {
@@ -33,8 +33,8 @@ answers_health() {
   [[ $status == "HTTP/1."[01]" 200"* ]]
 }
 
-# Holds the turn (file descriptor 9) until the server is ready, gone, or has taken too long.
-hold_turn() {
+# Keeps the turn (file descriptor 9) until the server is ready, has exited, or has reached the load limit.
+keep_turn() {
   local until=$((SECONDS + load_limit))
   while ((SECONDS < until)) && kill -0 "$1" 2>/dev/null; do
     answers_health && break
@@ -43,22 +43,22 @@ hold_turn() {
 }
 
 for needed in "$1" "${ISHA_NODE:?}"; do
-  [[ -x $needed ]] || { say "$needed can't be run: it isn't there or isn't a program"; exit 1; }
+  [[ -x $needed ]] || { log "$needed can't be run: it doesn't exist or isn't executable"; exit 1; }
 done
 
-# Without the GPU a server would load into the machine's own memory and answer a hundred times slower.
+# Without the GPU a server would load into main memory and answer a hundred times slower.
 waited=0
 until gpu_answers; do
-  ((waited % 15 == 0)) && say "waiting for the GPU: $ISHA_GPU_CHECK"
+  ((waited % 15 == 0)) && log "waiting for the GPU: $ISHA_GPU_CHECK"
   waited=$((waited + 1))
   sleep 2
 done
 
-# The turn is a lock on this file: the kernel gives it back whatever happens to its holder.
+# The turn is a lock on this file: the kernel releases it however its holder ends.
 if command -v flock >/dev/null; then
   exec 9<"${BASH_SOURCE[0]}"
-  flock --nonblock 9 || { say "waiting while another server loads"; flock 9; }
-  (hold_turn $$ </dev/null >/dev/null 2>&1 3>&- &)
+  flock --nonblock 9 || { log "waiting while another server loads"; flock 9; }
+  (keep_turn $$ </dev/null >/dev/null 2>&1 3>&- &)
   exec 9<&-
 fi
 

@@ -44,7 +44,7 @@ describe.skipIf(PM2 === undefined)("under the real PM2", () => {
   });
 
   it("a server's log has only lines without clients' data, and the number of withheld lines", async () => {
-    // The count is written after the first second.
+    // The count is written within 10 s.
     const log = await until(async () => {
       const text = await box.pm2("logs", "tiny", "--nostream", "--lines", "200");
       return text.includes("lines withheld)") && text;

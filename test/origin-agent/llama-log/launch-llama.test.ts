@@ -1,4 +1,4 @@
-// The launcher with simulators in llama-server's place.
+// The launcher with simulators instead of llama-server.
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ const SIMULATOR = fileURLToPath(new URL("../../sim/llama-server.ts", import.meta
 interface Launched {
   readonly child: ChildProcess;
   readonly port: number;
-  /** All that a log would hold. */
+  /** The log so far. */
   readonly log: () => string;
 }
 
@@ -26,8 +26,8 @@ let folder = "";
 let launched: Launched[] = [];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "isha-launch-"));
-  // Servers take turns by a lock on the launcher itself: each test has its own. Nothing here is a load that takes too
-  // long, whatever it takes on this machine.
+  // Servers take turns with a lock on the launcher itself, so each test has its own copy. No load here may time out,
+  // however slow this machine is.
   expect(LAUNCHER).toContain(LOAD_LIMIT);
   writeFileSync(join(folder, "launch-llama.sh"), LAUNCHER.replace(LOAD_LIMIT, "load_limit=3600\n"));
   symlinkSync(join(AGENT, "filter.ts"), join(folder, "filter.ts"));
@@ -41,7 +41,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Below the ports that systems give to outgoing connections, in a range of this process's own. */
+/** Below the ports of outgoing connections, in a range for this process only. */
 let lastPort = Promise.resolve(10_000 + (process.pid % 1_000) * 20);
 function freePort(): Promise<number> {
   lastPort = lastPort.then((port) => firstFree(port + 1));
@@ -75,7 +75,7 @@ async function launch(
 
 const simulator = (...flags: string[]): string[] => [process.execPath, SIMULATOR, ...flags];
 
-/** A program of the shell's in llama-server's place. */
+/** A shell script instead of llama-server. */
 function script(text: string): string[] {
   const path = join(folder, "server.sh");
   writeFileSync(path, `#!/usr/bin/env bash\n${text}\n`, { mode: 0o755 });
@@ -91,7 +91,7 @@ async function healthOf({ port }: Launched): Promise<number> {
 }
 
 describe("the launcher", () => {
-  it("becomes the server: its process id, its signals, its end", async () => {
+  it("becomes the server, with its pid, signals and exit code", async () => {
     const server = await launch(simulator());
     await until(async () => (await healthOf(server)) === 200);
     const commandLine = readFileSync(`/proc/${server.child.pid}/cmdline`, "utf8");
@@ -100,7 +100,7 @@ describe("the launcher", () => {
     expect(await once(server.child, "exit")).toEqual([0, null]);
   });
 
-  it("lets through to the log what the filter lets through, of both outputs, to the last line", async () => {
+  it("logs what the filter passes of stdout and stderr, up to the last line", async () => {
     const server = await launch(
       script(`echo 'main: loading model'; echo '${MARK}' >&2; echo 'CUDA error: out of memory' >&2; exit 3`),
     );
@@ -109,7 +109,7 @@ describe("the launcher", () => {
     expect(server.log()).toBe("main: loading model\n(… 1 line withheld)\nCUDA error: out of memory\n");
   });
 
-  it("gives the server no flags from the environment and no channel of PM2's", async () => {
+  it("removes flags and PM2's channel from the server's environment", async () => {
     const server = await launch(script(`env >"${folder}/env"`), {
       LLAMA_ARG_HOST: "0.0.0.0",
       NODE_CHANNEL_FD: "3",
@@ -129,23 +129,23 @@ describe("the launcher", () => {
       const server = await launch(command, { ISHA_NODE: node });
       const [code] = (await once(server.child, "close")) as [number];
       expect(code).toBe(1);
-      expect(server.log()).toBe(`launch: ${none} can't be run: it isn't there or isn't a program\n`);
+      expect(server.log()).toBe(`launch: ${none} can't be run: it doesn't exist or isn't executable\n`);
     }
   });
 
-  it("waits for the GPU, and says so", async () => {
+  it("waits for the GPU and logs it", async () => {
     const check = join(folder, "gpu-check.sh");
-    // Fails, then takes until the GPU is there.
+    // Fails once, then blocks until the GPU is there.
     const lines = [
       "#!/bin/sh",
-      `echo asked >>"${folder}/asked"`,
-      `[ "$(wc -l <"${folder}/asked")" -gt 1 ] || exit 1`,
+      `echo called >>"${folder}/calls"`,
+      `[ "$(wc -l <"${folder}/calls")" -gt 1 ] || exit 1`,
       `until [ -e "${folder}/gpu" ]; do sleep 0.05; done`,
     ];
     writeFileSync(check, lines.join("\n"), { mode: 0o755 });
     const server = await launch(simulator(), { ISHA_GPU_CHECK: check });
     await until(
-      () => readFileSync(join(folder, "asked"), "utf8").startsWith("asked\nasked\n"),
+      () => readFileSync(join(folder, "calls"), "utf8").startsWith("called\ncalled\n"),
       "the second check",
     );
     await until(() => server.log() === `launch: waiting for the GPU: ${check}\n`);
@@ -163,10 +163,10 @@ describe("the launcher", () => {
 });
 
 const canLock = spawnSync("flock", ["--version"]).status === 0;
-describe.skipIf(!canLock)("servers that are started together", () => {
+describe.skipIf(!canLock)("servers that start at the same time", () => {
   const WAITS = "launch: waiting while another server loads";
 
-  it("load one after another, each once the one before is ready", async () => {
+  it("load one after another, each when the previous one is ready", async () => {
     const waiting = new Set(await Promise.all([1, 2, 3].map(launchLoading)));
     for (let turn = 1; turn <= 3; turn += 1) {
       const [loading] = await until(async () => {
@@ -187,13 +187,13 @@ describe.skipIf(!canLock)("servers that are started together", () => {
     }
   });
 
-  it("don't wait for one that died while it loaded", async () => {
+  it("don't wait for one that died while loading", async () => {
     const first = await launchLoading();
     await until(async () => (await healthOf(first)) === 503);
     const second = await launch(simulator());
     await until(() => second.log().includes(WAITS));
     first.child.kill("SIGKILL");
-    // The first one's time to load is far from over.
+    // The first one's load limit is far from reached.
     await until(async () => (await healthOf(second)) === 200);
   });
 
@@ -204,7 +204,7 @@ describe.skipIf(!canLock)("servers that are started together", () => {
     const body = JSON.stringify({ loading: false });
     return {
       ...(await launch(simulator(...flags))),
-      // Its control port opens after its own.
+      // The control port opens after the server's own.
       loaded: () => until(() => fetch(`http://127.0.0.1:${control}/switches`, { method: "POST", body })),
     };
   }
