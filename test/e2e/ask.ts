@@ -63,7 +63,7 @@ export async function fetchEdge(url: string, init: RequestInit = {}): Promise<Re
 export async function askReady(
   stack: Pick<Stack, "edgeUrl" | "boxes">,
   body: unknown,
-  headers: Readonly<Record<string, string>> = {},
+  headers: HeaderChanges = {},
 ): Promise<Answer> {
   for (let repeats = 0; ; repeats += 1) {
     const answer = await ask(stack, body, headers);
@@ -73,15 +73,22 @@ export async function askReady(
   }
 }
 
+/** Further headers; null takes one away. */
+type HeaderChanges = Readonly<Record<string, string | null>>;
+
 /** POSTs to the chat route with the development key. */
 export async function ask(
   stack: Pick<Stack, "edgeUrl">,
   body: unknown,
-  headers: Readonly<Record<string, string>> = {},
+  headers: HeaderChanges = {},
 ): Promise<Answer> {
   const response = await fetchEdge(`${stack.edgeUrl}/v1/chat/completions`, {
     method: "POST",
-    headers: { "content-type": "application/json", authorization: "Bearer dev-key", ...headers },
+    headers: Object.entries({
+      "content-type": "application/json",
+      authorization: "Bearer dev-key",
+      ...headers,
+    }).filter((header): header is [string, string] => header[1] !== null),
     body: typeof body === "string" || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body),
   });
   return { status: response.status, headers: response.headers, text: await response.text() };

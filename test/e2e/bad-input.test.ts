@@ -206,6 +206,15 @@ test.each(keys)("%s is a 401", async (_, headers, code) => {
   expect(answer.headers.get("www-authenticate")).toBe('Bearer realm="isha"');
 });
 
+test.each([
+  `{"agent_type":"Clinical","model_port":8085,"messages":[{"role":"user","content":"Patient complaint: chest pain"}]}`,
+  `{"agent_type":"Claims","messages":[{"role":"user","content":"What is my coverage?"}]}`,
+])("the old system's %s is refused with a 401 that says how to send a key", async (body) => {
+  const answer = await ask(stack, body, { authorization: null });
+  expect([answer.status, errorOf(answer).code]).toEqual([401, "missing_key"]);
+  expect(errorOf(answer).message).toContain("Authorization: Bearer <key>");
+});
+
 test("x-api-key is as good as Authorization", async () => {
   const response = await fetchEdge(`${stack.edgeUrl}/v1/models`, { headers: { "x-api-key": "dev-key" } });
   expect(response.status).toBe(200);

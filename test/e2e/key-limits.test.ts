@@ -1,6 +1,6 @@
-// What holds a key back, asked for at the edge: how many calls it may have at once, its revocation, which travels over
+// What holds a key back, asked for at the edge: how many calls it may make in a second and have at once, its revocation, which travels over
 // the link to calls that wait, and its month, whose tokens come back from the box by way of the ledger.
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   ask,
   askReady,
@@ -16,6 +16,7 @@ import {
   type Stack,
 } from "./ask.ts";
 import { RATE_WINDOW_MS } from "../../shared/limits.ts";
+import { bySecond, flood, numberIn, resetMs, stretches, type Seen } from "./limits.ts";
 import { until } from "../support/until.ts";
 
 const PORT = 8085;
@@ -46,6 +47,7 @@ async function admin(method: string, path: string, body?: object): Promise<Respo
 }
 
 async function newKey(limits: {
+  readonly perSecond?: number;
   readonly concurrent?: number;
   readonly tokensPerMonth?: number;
 }): Promise<NewKey> {
@@ -150,4 +152,73 @@ test("an agent that was restarted is linked again, and calls of the edge find it
   expect(
     json(await askReady(stack, { messages: CHEST_PAIN }, { authorization: `Bearer ${key.key}` })),
   ).toHaveProperty("choices");
+});
+
+// How much of a limit can be used is `test/limits/lease-simulation.test.ts`'s.
+/** So few that any machine asks oftener, and two that a fast one exceeds and a slow one may not. */
+const QUOTAS = [3, 20, 200];
+const SMALLEST = 3;
+
+/** A flood is over when its limit has refused in this many seconds; a slow machine gives up on a higher limit. */
+const WINDOWS = 4;
+const MAX_CALLS = 600;
+
+async function floodOf(quota: number): Promise<[number, readonly Seen[]]> {
+  const { key } = await newKey({ perSecond: quota });
+  const isEnough = (seen: readonly Seen[]): boolean =>
+    (quota > SMALLEST && seen.length >= MAX_CALLS) || bySecond(seen).filter(wasReached).length >= WINDOWS;
+  const seen = await flood(stack.edgeUrl, key, isEnough);
+  const { admitted, seconds } = stretches(seen).reduce((all, one) => (one.seconds > all.seconds ? one : all));
+  console.log(`limit ${quota}: ${admitted} of ${seen.length} let in within ${seconds} s`);
+  return [quota, seen];
+}
+
+/** A second in which the limit refused. */
+const wasReached = (second: readonly Seen[]): boolean => second.some(({ admitted }) => !admitted);
+
+describe("calls a second", () => {
+  let floods: ReadonlyMap<number, readonly Seen[]>;
+  beforeAll(async () => {
+    floods = new Map(await Promise.all(QUOTAS.map(floodOf)));
+  });
+
+  describe.each(QUOTAS)("a key of %i a second, asked as often as the machine can", (quota) => {
+    const seen = (): readonly Seen[] => floods.get(quota) ?? [];
+
+    test("is let in no oftener than that in any second, or in any seconds together", () => {
+      for (const { seconds, admitted } of stretches(seen())) {
+        expect(admitted).toBeLessThanOrEqual(quota * seconds);
+      }
+    });
+
+    test("gets the limit in every answer, and never that more is left than is", () => {
+      for (const second of bySecond(seen())) {
+        const admitted = second.filter((one) => one.admitted);
+        for (const one of admitted) {
+          const before = admitted.filter(({ cameAt }) => cameAt < one.sentAt).length;
+          const left = numberIn(one, "x-ratelimit-remaining-requests");
+          expect(before + 1 + left).toBeLessThanOrEqual(quota);
+        }
+      }
+      for (const one of seen()) {
+        const remaining = one.headers["x-ratelimit-remaining-requests"];
+        expect(one.headers["ratelimit-policy"]).toBe(`"key";q=${quota};w=1`);
+        expect(one.headers["ratelimit"]).toBe(`"key";r=${String(remaining)};t=1`);
+        expect(one.headers["x-ratelimit-limit-requests"]).toBe(String(quota));
+        expect(resetMs(one)).toBeGreaterThan(0);
+        expect(resetMs(one)).toBeLessThanOrEqual(1_000);
+      }
+    });
+
+    test("gets in every refusal that nothing is left, and for how long", () => {
+      const refused = seen().filter(({ admitted }) => !admitted);
+      if (quota === SMALLEST) expect(refused.length).toBeGreaterThanOrEqual(WINDOWS);
+      for (const one of refused) {
+        expect(numberIn(one, "x-ratelimit-remaining-requests")).toBe(0);
+        expect(numberIn(one, "retry-after")).toBe(1);
+        expect(numberIn(one, "retry-after-ms")).toBeGreaterThan(0);
+        expect(numberIn(one, "retry-after-ms")).toBeLessThanOrEqual(1_000);
+      }
+    });
+  });
 });
