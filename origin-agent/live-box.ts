@@ -32,6 +32,8 @@ export interface LiveBoxOptions {
   readonly box: Box;
   readonly upstreams: ReadonlyMap<number, Upstream>;
   readonly llamaApiKey: string;
+  /** @see LiveServerOptions.healthTimeoutMs */
+  readonly healthTimeoutMs?: number;
   /** Null where this machine's card isn't the servers' (simulators on a developer's machine). */
   readonly gpu: GpuProbe | null;
   readonly pm2: Pm2Probe | null;
@@ -57,13 +59,14 @@ export class LiveBox {
 
   constructor(options: LiveBoxOptions) {
     this.#options = options;
-    const { upstreams, llamaApiKey: apiKey, clock } = options;
+    const { upstreams, llamaApiKey: apiKey, healthTimeoutMs, clock } = options;
     this.servers = new Map(
       [...upstreams].map(([port, upstream]) => [
         port,
         new LiveServer({
           upstream,
           apiKey,
+          healthTimeoutMs,
           clock,
           onChange: (server) => this.dispatch.changed(server),
           onHealth: (server, change) => this.#onHealth(server, change),

@@ -34,6 +34,8 @@ const LONGEST_PAUSE_MS = 250;
 export interface LiveServerOptions {
   readonly upstream: Upstream;
   readonly apiKey: string;
+  /** How long an answer of `/health` is waited for; `PROBE_TIMEOUT_MS` unless given. */
+  readonly healthTimeoutMs: number | undefined;
   /** Monotonic, milliseconds. */
   readonly clock: () => number;
   /** Whether it may be used changed, or slots came free. */
@@ -232,7 +234,7 @@ export class LiveServer {
 
   async #lookAtHealth(): Promise<void> {
     const askedAt = this.#options.clock();
-    const answer = await probeHealth(this.upstream.origin);
+    const answer = await probeHealth(this.upstream.origin, this.#options.healthTimeoutMs);
     if (this.#stopped) return;
     this.hear({ kind: "health", answer });
     // An answer to a question from before the break says nothing of what is there now.

@@ -9,12 +9,14 @@ export interface LlamaQuestion {
   /** Makes it a POST of this. */
   readonly body?: object;
   readonly signal?: AbortSignal | undefined;
+  /** `PROBE_TIMEOUT_MS` unless given. */
+  readonly timeoutMs?: number;
 }
 
 /** The JSON of a 200; undefined for anything else. Nothing of what went wrong is kept: bodies can echo prompts. */
 export async function llamaJson(url: string, apiKey: string, question: LlamaQuestion): Promise<unknown> {
-  const { maxBytes, body: asked, signal } = question;
-  const timeout = AbortSignal.timeout(PROBE_TIMEOUT_MS);
+  const { maxBytes, body: asked, signal, timeoutMs = PROBE_TIMEOUT_MS } = question;
+  const timeout = AbortSignal.timeout(timeoutMs);
   try {
     const { statusCode, body } = await request(url, {
       method: asked === undefined ? "GET" : "POST",

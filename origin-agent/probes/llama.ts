@@ -10,10 +10,10 @@ import { llamaJson } from "./llama-json.ts";
  * `health-loading`).
  * @param origin `http://127.0.0.1:9001`
  */
-export async function probeHealth(origin: string): Promise<HealthAnswer> {
+export async function probeHealth(origin: string, timeoutMs = PROBE_TIMEOUT_MS): Promise<HealthAnswer> {
   try {
     const { statusCode, body } = await request(`${origin}/health`, {
-      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
       method: "GET",
     });
     await body.dump();
@@ -31,10 +31,16 @@ const MAX_TOKENIZE_BYTES = 4 * 1024 * 1024;
 const Tokenized = z.object({ tokens: z.array(z.unknown()) });
 
 /** How many tokens a text is to this server (transcript `tokenize`); null where it doesn't say. Takes no slot. */
-export async function countTokens(origin: string, apiKey: string, text: string): Promise<number | null> {
+export async function countTokens(
+  origin: string,
+  apiKey: string,
+  text: string,
+  timeoutMs = PROBE_TIMEOUT_MS,
+): Promise<number | null> {
   const answer = await llamaJson(`${origin}/tokenize`, apiKey, {
     maxBytes: MAX_TOKENIZE_BYTES,
     body: { content: text },
+    timeoutMs,
   });
   const parsed = Tokenized.safeParse(answer);
   return parsed.success ? parsed.data.tokens.length : null;
