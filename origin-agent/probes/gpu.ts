@@ -9,7 +9,12 @@ import {
   type GpuProcess,
 } from "./gpu-csv.ts";
 import { lookOnce } from "./gpu-look.ts";
-import { LineProgram, type LineProgramOptions, type ProgramProblem } from "./line-program.ts";
+import {
+  LineProgram,
+  type LineProgramOptions,
+  type ProgramPaces,
+  type ProgramProblem,
+} from "./line-program.ts";
 import { LineReport } from "./line-report.ts";
 
 /** All in milliseconds; tests set shorter ones. */
@@ -99,11 +104,11 @@ export class GpuProbe {
     this.#options = options;
     this.#paces = options.paces ?? GPU_PACES;
     const { clock } = options;
-    const { silence, reportQuiet, gpuEvery, processEvery } = this.#paces;
+    const { reportQuiet, gpuEvery, processEvery } = this.#paces;
     this.#gpus = new LineReport(clock, reportQuiet, ({ index }) => String(index));
     // A process on two cards has a line for each.
     this.#processes = new LineReport(clock, reportQuiet, ({ pid, gpuUuid }) => `${pid} ${gpuUuid}`);
-    this.#cards = this.#program([...GPU_QUERY, ...loopArgs(gpuEvery)], silence, {
+    this.#cards = this.#program([...GPU_QUERY, ...loopArgs(gpuEvery)], this.#paces, {
       onLine: (line) => this.#takeCard(line),
       onProblem: (problem) => {
         // The cards it still told of are there.
@@ -112,7 +117,8 @@ export class GpuProbe {
         this.#tell();
       },
     });
-    this.#apps = this.#program([...PROCESS_QUERY, ...loopArgs(processEvery)], null, {
+    const withoutSilence = { ...this.#paces, silence: null };
+    this.#apps = this.#program([...PROCESS_QUERY, ...loopArgs(processEvery)], withoutSilence, {
       onLine: (line) => this.#takeProcess(line),
       onProblem: (problem) => {
         // Of a list that was cut off nobody knows who is missing from it.
@@ -159,12 +165,10 @@ export class GpuProbe {
 
   #program(
     args: readonly string[],
-    silence: number | null,
+    paces: ProgramPaces,
     listener: Pick<LineProgramOptions, "onLine" | "onProblem">,
   ): LineProgram {
     const { command, env } = this.#options;
-    const { firstPause, longestPause, missingPause } = this.#paces;
-    const paces = { silence, firstPause, longestPause, missingPause };
     return new LineProgram({ command, args, env, paces, ...listener });
   }
 

@@ -33,6 +33,14 @@ const PACES: GpuPaces = {
 };
 const IMPATIENT: Partial<GpuPaces> = { silence: 1_500, processSilence: 500, singleLook: 1_500 };
 const FORGETFUL: Partial<GpuPaces> = { gpuStale: 500, processStale: 500 };
+/** What hung answers again: from its next start on it has all the time it needs. */
+const PATIENT: Partial<GpuPaces> = {
+  silence: NEVER_MS,
+  processSilence: NEVER_MS,
+  singleLook: NEVER_MS,
+  gpuStale: NEVER_MS,
+  processStale: NEVER_MS,
+};
 
 const folder = mkdtempSync(join(tmpdir(), "gpu-probe-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -40,7 +48,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 class Bench {
   readonly problems: (ProgramProblem["kind"] | "well")[] = [];
   readonly details: ProgramProblem[] = [];
-  /** Read by the probe at each use, but for those of its programs. */
+  /** Read by the probe at each use, but for the intervals between reports. */
   readonly paces: { -readonly [Pace in keyof GpuPaces]: number };
   readonly probe: GpuProbe;
   readonly #file: string;
@@ -323,13 +331,20 @@ describe("a box in trouble", () => {
     expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });
     await until(() => first.every((pid) => !isAlive(pid)), "both ended");
     bench.set(ONE);
+    Object.assign(bench.paces, PATIENT);
     await bench.reading("both", (reading) => reading.available && reading.processes !== null);
   });
 
   it("where nvidia-smi hangs later forgets the old figures, and never says that no process is there", async () => {
-    const bench = new Bench(ONE, { ...IMPATIENT, ...FORGETFUL });
+    const bench = new Bench(ONE);
     await bench.reading("both", (reading) => reading.available && reading.processes !== null);
+    const readAt = (): number => performance.now() - (bench.probe.latest().gpusAgeMs ?? 0);
+    const before = readAt();
+    Object.assign(bench.paces, IMPATIENT);
+    // The new time for silence counts from the next line on; a machine that is late for it has made it silent already.
+    await until(() => readAt() > before + 1 || bench.problems.includes("silent"), "another report");
     bench.set({ hang: true });
+    Object.assign(bench.paces, FORGETFUL);
     let emptied = false;
     await until(() => {
       const reading = bench.probe.latest();
@@ -339,12 +354,13 @@ describe("a box in trouble", () => {
     await until(() => bench.problems.includes("silent"), "the word");
     expect(emptied).toBe(false);
     bench.set(ONE);
+    Object.assign(bench.paces, PATIENT);
     await bench.reading("both again", (reading) => reading.available && reading.processes?.length === 1);
   });
 
   it("where garbage comes keeps none of it", async () => {
-    const script = `setInterval(() => process.stdout.write("0, GPU-1, 24576, 12\\n\\u0000\\u0001, what\\n" + "9".repeat(9_000)), 10)`;
-    const bench = new Bench({}, IMPATIENT, [process.execPath, "-e", script, "--"]);
+    const script = String.raw`while :; do printf '0, GPU-1, 24576, 12\n\0\1, what\n%09000d' 9; sleep 0.01; done`;
+    const bench = new Bench({}, IMPATIENT, ["sh", "-c", script, "--"]);
     // Before it has printed anything it is silent.
     await until(() => bench.problems.includes("garbage"), "the word");
     expect(bench.probe.latest()).toMatchObject({ available: false, gpus: null, processes: null });

@@ -26,6 +26,17 @@ afterEach(async () => {
 
 /** Runs a Node program given as text; a line that begins with `ok` can be read. */
 function run(script: string, paces: Partial<ProgramPaces> = {}, program = process.execPath): Watched {
+  return runCommand([program, "-e", script], paces);
+}
+
+/** The shell's programs print at once: none is killed for its silence before it has begun. */
+const runShell = (script: string, paces: Partial<ProgramPaces>): Watched =>
+  runCommand(["sh", "-c", script], paces);
+
+function runCommand(
+  [program, ...args]: readonly [string, ...string[]],
+  paces: Partial<ProgramPaces>,
+): Watched {
   const watched = {
     lines: [] as string[],
     problems: [] as ProgramProblem[],
@@ -34,7 +45,7 @@ function run(script: string, paces: Partial<ProgramPaces> = {}, program = proces
   };
   const line = new LineProgram({
     command: [program],
-    args: ["-e", script],
+    args,
     paces: { ...PACES, ...paces },
     onLine: (text) => {
       watched.lines.push(text);
@@ -104,7 +115,7 @@ it("a program that isn't there is told as missing, and looked for again", async 
 });
 
 it("a program that hangs is ended and started again", async () => {
-  const { problems, pids } = run(`console.log("ok"); setInterval(() => undefined, 1_000);`, { silence: 500 });
+  const { problems, pids } = runShell("echo ok; exec sleep 1000", { silence: 500 });
   await until(() => pids.size >= 2, "a second process");
   expect(problems[0]).toEqual({ kind: "silent" });
   const [first = 0] = pids;
@@ -112,7 +123,7 @@ it("a program that hangs is ended and started again", async () => {
 });
 
 it("a program that prints nothing but garbage is ended, and its words are told", async () => {
-  const { problems } = run(`setInterval(() => console.log("what?"), 5);`, { silence: 500 });
+  const { problems } = runShell("while :; do echo 'what?'; sleep 0.01; done", { silence: 500 });
   // One that was killed before it printed anything was silent.
   await until(() => problems.some(({ kind }) => kind === "garbage"), "the problem");
   expect(problems).toContainEqual({ kind: "garbage", words: "what?" });
