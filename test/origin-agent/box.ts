@@ -1,4 +1,6 @@
-// A box for tests: simulated llama-servers for a fleet of our own, and a real agent in front of them.
+// A box for tests: simulated llama-servers for a fleet of our own, and a real agent in front of them. No pace of the
+// machine shows in what the agent does: its probes wait for as long as a test does, and silence toward clients is
+// measured by a clock that stands still unless the test moves it.
 import type { AddressInfo } from "node:net";
 import { pino } from "pino";
 import { callLog } from "../../origin-agent/call-log.ts";
@@ -19,7 +21,7 @@ import { MAX_RETAINED_BYTES } from "../../shared/limits.ts";
 import { fleetInput } from "../shared/fleet-input.ts";
 import { switchDefaults, type Switches } from "../sim/llama/switches.ts";
 import { startLlamaServer, type SimulatedServer, type State } from "../sim/start.ts";
-import { until } from "../support/until.ts";
+import { until, WAIT_MS } from "../support/until.ts";
 
 export const BOX_SECRET = "the-secret-of-the-tests";
 export const LLAMA_API_KEY = "the-key-of-the-tests";
@@ -85,12 +87,19 @@ export interface TestAgent {
   /** What was booked, in order: who was given a call, and what came of it. */
   readonly booked: readonly Booked[];
   drain(): void;
+  /** Moves the clock of the calls: of their silence, their queue times and the retry budget. */
+  later(ms: number): void;
   /** Until every call that has begun is booked. */
   allBooked(): Promise<unknown>;
-  /** Waits until the agent knows those servers to be well and all of their slots free. */
+  /**
+   * Waits until the agent knows those servers to be well and all of their slots free. From then on no earlier probe is
+   * under way, the agent sends no one-token call of its own for a minute, and a minute's retries are left.
+   */
   settled(...ports: number[]): Promise<void>;
   close(): Promise<void>;
 }
+
+const MINUTE_MS = 60_000;
 
 export interface Booked {
   readonly call: Call;
@@ -107,14 +116,15 @@ export async function startAgent(
   other: {
     readonly maxRetainedBytes?: number;
     readonly llamaApiKey?: string;
-    readonly clock?: () => number;
     readonly isHeld?: () => boolean;
     readonly countTokens?: (text: string) => Promise<number | null>;
   } = {},
 ): Promise<TestAgent> {
   const box = testBox();
   const lines: string[] = [];
-  const clock = other.clock ?? ((): number => performance.now());
+  const clock = (): number => performance.now();
+  // A day ahead: the deadline of a call never comes before the dispatch's own clock is there.
+  let callsNow = clock() + 24 * 60 * MINUTE_MS;
   const named = Object.keys(listening).map(Number);
   // Port 1 is nobody's: what isn't named is refused, whatever else runs on this machine.
   const ports = box.servers.map(({ port }) => [port, listening[port] ?? 1] as const);
@@ -135,6 +145,7 @@ export async function startAgent(
     box,
     upstreams,
     llamaApiKey,
+    healthTimeoutMs: WAIT_MS,
     gpu: null,
     pm2: null,
     onAbortProved: (port, tookMs) => metrics.abortProved(port, tookMs),
@@ -150,7 +161,7 @@ export async function startAgent(
     budget: new RetryBudget(),
     modelOf,
     countTokens: (grant, text) =>
-      other.countTokens?.(text) ?? countTokens(grant.upstream.origin, llamaApiKey, text),
+      other.countTokens?.(text) ?? countTokens(grant.upstream.origin, llamaApiKey, text, WAIT_MS),
     isEdge: await tokenCheck([BOX_SECRET], box.name, "edge-to-agent"),
     bodies,
     control: {
@@ -175,7 +186,7 @@ export async function startAgent(
       log.info(callLog(call, report, ms));
     },
     log,
-    clock,
+    clock: () => callsNow,
   });
   const { server } = made;
   live.start();
@@ -192,14 +203,23 @@ export async function startAgent(
     metrics,
     booked,
     drain: () => made.drain(),
+    later: (ms) => {
+      callsNow += ms;
+    },
     allBooked: () => made.booked(),
     settled: async (...of) => {
+      agent.later(MINUTE_MS);
       for (const port of of.length > 0 ? of : named) {
         const one = live.servers.get(port);
-        await until(
-          () => one?.usable === true && one.slots.total > 0 && one.slots.free === one.slots.total,
-        ).catch(() => {
-          throw new Error(`${port} never settled: ${JSON.stringify([one?.view(), one?.slots])}`);
+        // A call that breaks makes the agent ask for the server's health again: an answer from before counts no more.
+        one?.hear({ kind: "call", fate: "broken" });
+        await until(() => {
+          if (one === undefined || one.doubted) return false;
+          // Tokens prove that the server decodes: there is nothing left to find out with a call of its own.
+          one.hear({ kind: "tokens" });
+          return one.usable && one.slots.total > 0 && one.slots.free === one.slots.total;
+        }).catch((cause: unknown) => {
+          throw new Error(`${port} never settled: ${JSON.stringify([one?.view(), one?.slots])}`, { cause });
         });
       }
     },

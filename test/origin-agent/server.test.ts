@@ -229,9 +229,9 @@ describe("a body", () => {
     });
     upload.once("error", () => undefined);
     upload.write('{"messages":');
-    await expect.poll(() => agent.bodies.bytes).toBeGreaterThan(0);
+    await until(() => agent.bodies.bytes > 0);
     upload.destroy();
-    await expect.poll(() => agent.bodies.bytes).toBe(0);
+    await until(() => agent.bodies.bytes === 0);
     expect((await answered(agent.port)).status).toBe(200);
     expect(await receivedCount()).toBe(1);
   });
@@ -241,7 +241,7 @@ describe("a body", () => {
     await answered(agent.port, { body: "[]" });
     await simulator.set({ fault: "echo500" });
     await answered(agent.port, { call: { stream: true } });
-    await expect.poll(() => agent.bodies.bytes).toBe(0);
+    await until(() => agent.bodies.bytes === 0);
   });
 });
 
@@ -275,7 +275,7 @@ describe("the log", () => {
   it("has one line a call: who asked, who answered, how it ended and how long it took", async () => {
     const before = agent.calls().length;
     await answered(agent.port, { call: { requestId: "req-7", stream: true } });
-    await expect.poll(() => agent.calls().length).toBe(before + 1);
+    await until(() => agent.calls().length === before + 1);
     expect(agent.calls()[before]).toMatchObject({
       event: "call",
       request_id: "req-7",
@@ -293,7 +293,7 @@ describe("the log", () => {
   it("says a refusal's code and what only we may know of it", async () => {
     const before = agent.calls().length;
     await answered(agent.port, { body: { n: 9 } });
-    await expect.poll(() => agent.calls().length).toBe(before + 1);
+    await until(() => agent.calls().length === before + 1);
     expect(agent.calls()[before]).toMatchObject({
       outcome: "refused",
       code: "invalid_request",
@@ -331,7 +331,7 @@ describe("the log", () => {
     const left = ask(agent.port, { body: prompt });
     await simulator.until((state) => state.generating === 1);
     left.leave();
-    await expect.poll(() => agent.calls().length).toBe(before + 2 * 2 * streamed.length + 3);
+    await until(() => agent.calls().length === before + 2 * 2 * streamed.length + 3);
 
     const written = agent.log.join("");
     expect(written).toContain('"event":"call"');
@@ -341,14 +341,13 @@ describe("the log", () => {
 
 describe("an agent that drains", () => {
   it("still takes what connections from before bring, closing each; at its end 503 draining", async () => {
-    let skew = 0;
-    const going = await startAgent({ [WANTED]: simulator.port }, { clock: () => performance.now() + skew });
+    const going = await startAgent({ [WANTED]: simulator.port });
     await going.settled();
     going.drain();
     const taken = await answered(going.port);
     expect(taken.status).toBe(200);
     expect(taken.headers.connection).toBe("close");
-    skew = DRAIN_MS;
+    going.later(DRAIN_MS);
     const refused = await answered(going.port);
     expect(refused.status).toBe(503);
     expect(errorOf(refused).code).toBe("draining");
