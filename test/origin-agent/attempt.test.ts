@@ -212,7 +212,7 @@ describe("a server's refusal", () => {
 
 describe("while one call fails", () => {
   it("the others on that server go on and come to their end", async () => {
-    await simulator.set({ tokensPerSecond: 100 });
+    await simulator.set({ tokensPerSecond: 5 });
     const long = ask(agent.port, {
       call: { stream: true, set: { n_predict: 100 } },
       body: { ignore_eos: true },
@@ -222,7 +222,8 @@ describe("while one call fails", () => {
       await simulator.set({ fault });
       await answered(agent.port, { call: { stream: true }, body: PROMPT });
     }
-    await simulator.set({ fault: null });
+    expect(long.text()).not.toContain("[DONE]");
+    await simulator.set({ fault: null, tokensPerSecond: 0 });
     const answer = await long.answer;
     expect(answer.status).toBe(200);
     expect(dataOf(answer).at(-1)).toBe("[DONE]");

@@ -1,8 +1,9 @@
 // A client that goes away, or a deadline that passes: the work for it ends at the GPU, not only at the socket.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SimulatedServer, State } from "../sim/start.ts";
-import { answered, ask, dataOf, errorOf } from "./ask.ts";
-import { reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { ask, dataOf, errorOf, type Asked } from "./ask.ts";
+import { callsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { HELD_DEADLINE_MS, holdDeadlines } from "./held-deadlines.ts";
 import { until } from "../support/until.ts";
 
 let simulator: SimulatedServer;
@@ -25,12 +26,13 @@ const isIdle = (state: State): boolean => state.generating === 0 && state.deferr
 const callsIn = ({ finished }: State): State["finished"] =>
   finished.filter(({ route }) => route === "/v1/chat/completions");
 const isBusy = (state: State): boolean => state.generating > 0;
-/** An answer that would not end by itself in the time of a test. */
+/** An answer that takes minutes at the pace of `SLOWLY`. */
 const ENDLESS = { ignore_eos: true, max_tokens: 500 };
+const SLOWLY = { tokensPerSecond: 5 };
 
 describe("a client that leaves", () => {
   it.each(["openai", "mediczy"] as const)("in the middle of a stream frees its slot (%s)", async (format) => {
-    await simulator.set({ tokensPerSecond: 50 });
+    await simulator.set(SLOWLY);
     const asked = ask(agent.port, { call: { stream: true, format }, body: ENDLESS });
     await asked.came(/"content":"[^"]/);
     asked.leave();
@@ -49,7 +51,7 @@ describe("a client that leaves", () => {
   });
 
   it("of an answer that isn't streamed frees its slot", async () => {
-    await simulator.set({ tokensPerSecond: 50 });
+    await simulator.set(SLOWLY);
     const asked = ask(agent.port, { body: ENDLESS });
     await simulator.until(isBusy);
     asked.leave();
@@ -59,13 +61,13 @@ describe("a client that leaves", () => {
 
   it("while others wait for a slot lets the next one in, and the others don't notice", async () => {
     await simulator.set({ stall: true });
-    const calls = Array.from({ length: 4 }, () => ask(agent.port, { call: { stream: true } }));
+    const two = (): Asked[] => [1, 2].map(() => ask(agent.port, { call: { stream: true } }));
+    const running = two();
     await simulator.until((state) => state.generating === 2);
+    const others = two();
     await until(() => agent.live.dispatch.queued === 2);
     expect((await simulator.state()).deferred).toBe(0);
-    const [first, second, ...others] = calls;
-    first?.leave();
-    second?.leave();
+    for (const one of running) one.leave();
     await simulator.set({ stall: false });
     for (const other of others) expect(dataOf(await other.answer).at(-1)).toBe("[DONE]");
     await simulator.until(isIdle);
@@ -77,7 +79,8 @@ describe("a client that leaves", () => {
     const asked = ask(agent.port, { call: { stream: true } });
     await simulator.until(isBusy);
     asked.leave();
-    await expect.poll(() => agent.calls().length).toBe(before + 1);
+    await until(() => agent.calls().length > before);
+    expect(agent.calls()).toHaveLength(before + 1);
     const line = agent.calls()[before];
     expect(line).toMatchObject({ event: "call", outcome: "aborted", port: WANTED, level: 30 });
     expect(line).not.toHaveProperty("code");
@@ -89,16 +92,26 @@ describe("a client that leaves", () => {
     await simulator.until(isBusy);
     expect(agent.bodies.bytes).toBeGreaterThan(10_000);
     asked.leave();
-    await expect.poll(() => agent.bodies.bytes).toBe(0);
+    await until(() => agent.bodies.bytes === 0);
   });
 });
 
 describe("a call whose deadline passes", () => {
+  const deadlineMs = HELD_DEADLINE_MS;
+  let passDeadlines: () => void;
+  beforeEach(() => {
+    passDeadlines = holdDeadlines();
+  });
+  afterEach(() => void vi.restoreAllMocks());
+
   it.each([true, false])(
     "before a byte of its answer is a 504, and frees its slot (stream: %s)",
     async (stream) => {
       await simulator.set({ stall: true });
-      const answer = await answered(agent.port, { call: { stream, deadlineMs: 150 } });
+      const asked = ask(agent.port, { call: { stream, deadlineMs } });
+      await simulator.until(isBusy);
+      passDeadlines();
+      const answer = await asked.answer;
       expect(answer.status).toBe(504);
       expect(errorOf(answer)).toMatchObject({ code: "deadline_exceeded", type: "timeout_error" });
       expect(answer.headers["x-isha-started"]).toBe("1");
@@ -111,7 +124,10 @@ describe("a call whose deadline passes", () => {
     "in its stream ends it with one error event and no [DONE] (%s)",
     async (format) => {
       await simulator.set({ stallAfterTokens: 3 });
-      const answer = await answered(agent.port, { call: { stream: true, format, deadlineMs: 300 } });
+      const asked = ask(agent.port, { call: { stream: true, format, deadlineMs } });
+      await asked.came(/"content":"[^"]/);
+      passDeadlines();
+      const answer = await asked.answer;
       expect(answer.status).toBe(200);
       expect(answer.whole).toBe(true);
       expect(errorOf(answer).code).toBe("deadline_exceeded");
@@ -123,16 +139,20 @@ describe("a call whose deadline passes", () => {
 
   it("while its server loads says that nothing was begun", async () => {
     await simulator.set({ loading: true });
-    const answer = await answered(agent.port, {
-      call: { ports: [WANTED], fallbackPorts: [], deadlineMs: 250 },
-    });
+    await until(() => agent.live.servers.get(WANTED)?.view().state === "loading");
+    const asked = ask(agent.port, { call: { ports: [WANTED], fallbackPorts: [], deadlineMs } });
+    await until(() => agent.bodies.bytes > 0);
+    passDeadlines();
+    const answer = await asked.answer;
     expect(errorOf(answer).code).toBe("deadline_exceeded");
     expect(answer.headers["x-isha-started"]).toBe("0");
   });
 
   it("of a server that never answers is the same as of one that stalls", async () => {
     await simulator.set({ fault: "neverAnswer" });
-    const answer = await answered(agent.port, { call: { deadlineMs: 150 } });
-    expect(errorOf(answer).code).toBe("deadline_exceeded");
+    const asked = ask(agent.port, { call: { deadlineMs } });
+    await until(async () => (await callsOf(simulator)).length === 1);
+    passDeadlines();
+    expect(errorOf(await asked.answer).code).toBe("deadline_exceeded");
   });
 });

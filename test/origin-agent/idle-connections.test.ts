@@ -15,6 +15,8 @@ let sockets: Socket[];
 beforeEach(async () => {
   [now, asked, sockets] = [0, [], []];
   server = createServer((_, response) => void asked.push(response));
+  // Node itself closes none, however long a test takes.
+  server.keepAliveTimeout = 0;
   connections = new IdleConnections(server, () => now);
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
 });

@@ -7,6 +7,7 @@ import { GpuProbe } from "../../origin-agent/probes/gpu.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask } from "./ask.ts";
 import { startAgent, startSimulator, testBox, WANTED, type TestAgent } from "./box.ts";
+import { until } from "../support/until.ts";
 
 let simulator: SimulatedServer;
 let agent: TestAgent;
@@ -119,6 +120,7 @@ describe("/metrics", () => {
   it("counts calls, tokens and times, in Prometheus' own format", async () => {
     await answered(agent.port, { call: { stream: true } });
     await answered(agent.port, { body: { n: 9 } });
+    await until(() => agent.calls().length === 2);
     const samples = await metrics();
     expect(sum(samples, "isha_requests_total", { port: "9101", outcome: "complete", code: "none" })).toBe(1);
     expect(sum(samples, "isha_requests_total", { outcome: "refused", code: "invalid_request" })).toBe(1);
@@ -156,7 +158,7 @@ describe("/metrics", () => {
     const asked = ask(agent.port, { call: { stream: true } });
     await simulator.until((state) => state.generating === 1);
     asked.leave();
-    await expect.poll(async () => sum(await metrics(), "isha_abort_to_free_seconds_count")).toBe(1);
+    await until(async () => sum(await metrics(), "isha_abort_to_free_seconds_count") === 1);
     await simulator.set({ stall: false });
   });
 });

@@ -3,6 +3,7 @@ import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { RetainedBodies, type NotRetained, type RetainedBody } from "../../origin-agent/retained-bodies.ts";
 import { SEEDS, SeededRandom } from "../shared/seeded-random.ts";
+import { until } from "../support/until.ts";
 
 /** An upload under the test's control; `read` wants nothing of a request but its bytes. */
 const upload = (): PassThrough => new PassThrough();
@@ -59,7 +60,7 @@ describe("a body", () => {
     const stream = upload();
     const reading = read(bodies, stream);
     stream.write("half of");
-    await expect.poll(() => bodies.bytes).toBe(7);
+    await until(() => bodies.bytes === 7);
     stream.destroy(new Error("ECONNRESET"));
     expect(await reading).toBeNull();
     expect(bodies.bytes).toBe(0);
@@ -77,7 +78,7 @@ describe("a body", () => {
     const giveUp = new AbortController();
     const coming = outcome(bodies, slow, 100, giveUp.signal);
     slow.write("abc");
-    await expect.poll(() => bodies.bytes).toBe(3);
+    await until(() => bodies.bytes === 3);
     giveUp.abort();
     expect(await coming).toBe("broken");
     expect(bodies.bytes).toBe(0);
@@ -100,7 +101,7 @@ describe("all bodies together", () => {
     const stream = upload();
     const coming = read(bodies, stream);
     stream.write("a".repeat(15));
-    await expect.poll(() => bodies.bytes).toBe(15);
+    await until(() => bodies.bytes === 15);
     expect(await readAll(bodies, "123456")).toBeNull();
     expect(bodies.bytes).toBe(15);
     const small = await readAll(bodies, "12345");
