@@ -1,9 +1,9 @@
 // Calls whose server breaks, over real processes: finished by a replica, sent again, or ended honestly.
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Switches } from "../sim/llama/switches.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import { answered, dataOf, deltasOf, errorOf, eventsOf, jsonOf, type Answer, type Json } from "./ask.ts";
-import { REPLICA, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
+import { REPLICA, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./box.ts";
 import { until } from "../support/until.ts";
 
 const closing: (() => Promise<unknown>)[] = [];
@@ -17,10 +17,22 @@ interface Pair {
   readonly agent: TestAgent;
 }
 
+/** The replica of tests in which it doesn't break. */
+let healthy: SimulatedServer;
+beforeAll(async () => {
+  healthy = await startSimulator(REPLICA);
+});
+afterAll(() => healthy.stop());
+
 /** Two servers of one model; a call goes to the first while both are idle. */
-async function pair(first: Partial<Switches>, second: Partial<Switches> = {}): Promise<Pair> {
-  const servers = await Promise.all([startSimulator(WANTED, first), startSimulator(REPLICA, second)]);
-  for (const server of servers) closing.push(() => server.stop());
+async function pair(first: Partial<Switches>, second?: Partial<Switches>): Promise<Pair> {
+  const start = async (port: number, switches: Partial<Switches>): Promise<SimulatedServer> => {
+    const server = await startSimulator(port, switches);
+    closing.push(() => server.stop());
+    return server;
+  };
+  const replica = second === undefined ? reset(healthy).then(() => healthy) : start(REPLICA, second);
+  const servers = await Promise.all([start(WANTED, first), replica]);
   const agent = await startAgent({ [WANTED]: servers[0].port, [REPLICA]: servers[1].port });
   closing.push(() => agent.close());
   await agent.settled();

@@ -6,27 +6,32 @@ import {
   callsOf,
   endsOf,
   LLAMA_API_KEY,
+  OTHER,
   reset,
   startAgent,
   startSimulator,
   WANTED,
   type TestAgent,
 } from "./box.ts";
+import { startRecordedServer, type RecordedServer } from "./recorded-server.ts";
+import { recordedBody } from "./transcripts.ts";
+import { until } from "../support/until.ts";
 
 let simulator: SimulatedServer;
+let recorded: RecordedServer;
 let agent: TestAgent;
 
 beforeAll(async () => {
-  simulator = await startSimulator(WANTED);
-  agent = await startAgent({ [WANTED]: simulator.port });
+  [simulator, recorded] = await Promise.all([startSimulator(WANTED), startRecordedServer()]);
+  agent = await startAgent({ [WANTED]: simulator.port, [OTHER]: recorded.port });
 });
 beforeEach(async () => {
   await reset(simulator);
-  await agent.settled(WANTED);
+  await agent.settled();
 });
 afterAll(async () => {
   await agent.close();
-  await simulator.stop();
+  await Promise.all([simulator.stop(), recorded.close()]);
 });
 
 const ALLOWED = ["accept", "authorization", "connection", "content-length", "content-type", "host"];
@@ -100,10 +105,16 @@ describe("a kept connection that is gone", () => {
   });
 
   it("and a connection that is there is used again", async () => {
-    await answered(agent.port);
-    await answered(agent.port);
-    await answered(agent.port);
-    expect((await simulator.state()).openSockets).toBeLessThanOrEqual(3);
+    const call = { wantedPort: OTHER, ports: [OTHER], fallbackPorts: [] };
+    recorded.play("application/json", [recordedBody("chat")], { keepAlive: true });
+    for (let round = 0; round < 3; round += 1)
+      expect((await answered(agent.port, { call })).status).toBe(200);
+    expect(recorded.calls).toEqual({ count: 3, onNeedlessConnections: 0 });
+  });
+
+  it("and none is left open after calls but the one that is kept", async () => {
+    for (let round = 0; round < 3; round += 1) await answered(agent.port);
+    await until(async () => (await simulator.state()).openSockets <= 1);
     expect((await callsOf(simulator)).map(({ headers }) => headers["connection"])).toEqual(
       Array(3).fill("keep-alive"),
     );
