@@ -1,13 +1,14 @@
 // OpenAI's own SDK against the stack: what a client developer writes, unchanged.
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { until } from "../support/until.ts";
 import { CHEST_PAIN, startReady, switchServer, type Stack } from "./ask.ts";
 
 let stack: Stack;
 let client: OpenAI;
 beforeAll(async () => {
   stack = await startReady({ simulator: { tokensPerSecond: 2000, promptTokensPerSecond: 100_000 } });
-  client = new OpenAI({ apiKey: "dev-key", baseURL: `${stack.edgeUrl}/v1`, maxRetries: 0 });
+  client = new OpenAI({ apiKey: "dev-key", baseURL: `${stack.edgeUrl}/v1` });
 });
 afterAll(async () => {
   await stack?.stop();
@@ -44,10 +45,13 @@ test("the list of models, and one of them", async () => {
   const ids = (await client.models.list()).data.map((model) => model.id);
   expect(ids).toEqual(expect.arrayContaining(["BiMediX2-8B", "Qwen-0.6B", "Clinical", "Claims"]));
   expect(new Set(ids).size).toBe(ids.length);
-  expect(await client.models.retrieve("Clinical")).toMatchObject({
-    id: "Clinical",
-    isha: { model: "BiMediX2-8B", state: "ready" },
-  });
+  await until(async () => {
+    expect(await client.models.retrieve("Clinical")).toMatchObject({
+      id: "Clinical",
+      isha: { model: "BiMediX2-8B", state: "ready" },
+    });
+    return true;
+  }, "the edge reports the model ready");
 });
 
 test("errors are of the SDK's classes, with our code, field and request id", async () => {
@@ -71,7 +75,7 @@ test("errors are of the SDK's classes, with our code, field and request id", asy
   expect(wrong).toBeInstanceOf(OpenAI.BadRequestError);
   expect(wrong).toMatchObject({ code: "invalid_request", param: "temperature" });
 
-  const keyless = new OpenAI({ apiKey: "sk-not-ours", baseURL: `${stack.edgeUrl}/v1`, maxRetries: 0 });
+  const keyless = new OpenAI({ apiKey: "sk-not-ours", baseURL: `${stack.edgeUrl}/v1` });
   const refused = await failed(keyless.models.list());
   expect(refused).toBeInstanceOf(OpenAI.AuthenticationError);
   expect(refused).toMatchObject({ code: "invalid_key" });

@@ -9,10 +9,6 @@ export interface TornLink {
   tearAfter(bytes: number): Promise<void>;
   /** On the connections there are, lets everything toward the agent vanish and tells nobody: half-open links. */
   deafen(): void;
-  /** Resets every connection. */
-  tear(): void;
-  /** Connections that there are. */
-  readonly open: () => number;
   /** How often it was torn. */
   readonly tears: () => number;
   close(): Promise<void>;
@@ -73,8 +69,6 @@ export async function startTornLink(): Promise<TornLink> {
     deafen: () => {
       for (const [, edge] of pairs) deaf.add(edge);
     },
-    tear,
-    open: () => pairs.size,
     tears: () => tears,
     close: async () => {
       tear();
