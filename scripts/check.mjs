@@ -1,27 +1,33 @@
-// `npm run check`: what can be said about the sources without running the product. Every part runs, so that
-// all there is to mend shows at once.
+// `npm run check`: everything that can be checked without running the product. Every part runs, two at a time, so that
+// all there is to fix shows at once.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ROOT, SHIPPED_FLEET } from "./paths.mjs";
-import { runNode } from "./run-node.mjs";
+import { OFFLINE } from "./commands.mjs";
+import { watchInterrupt } from "./interrupt.mjs";
+import { PROJECT_NODE, ROOT, SHIPPED_FLEET } from "./paths.mjs";
+import { startProgram } from "./program.mjs";
 
 /** One TypeScript project a room, so that none sees another's runtime; the root's is the fleet file's. */
 const ROOMS =
   "shared . worker origin-agent cli console bench bench/floors/edge scripts test test/worker".split(" ");
 
-/** @typedef {{ name: string, args: string[] }} Part */
+/** Most of their time the parts use one core. */
+const PARTS_AT_ONCE = 2;
 
-/** @param {(file: string) => boolean} exists @returns {Part[]} */
+/** @typedef {{ name: string, args: string[] }} Part */
+/** @typedef {{ name: string, hasPassed: boolean, seconds: string, output: string[] }} PartResult */
+
+/** @param {(file: string) => boolean} exists @returns {Part[]} the longest ones first */
 export function checkParts(exists = (file) => existsSync(join(ROOT, file))) {
   const types = ROOMS.filter((room) => exists(join(room, "tsconfig.json"))).map((room) => ({
     name: `types of ${room === "." ? "fleet.config.ts" : `${room}/`}`,
     args: [tool("tsc"), "-p", room],
   }));
   return [
-    { name: "fleet", args: ["--eval", FLEET_CHECK, pathToFileURL(SHIPPED_FLEET).href] },
-    { name: "format", args: [tool("oxfmt"), "--check", "."] },
     { name: "lint", args: [tool("oxlint"), "--type-aware", "."] },
+    { name: "format", args: [tool("oxfmt"), "--check", "."] },
+    { name: "fleet", args: ["--eval", FLEET_CHECK, pathToFileURL(SHIPPED_FLEET).href] },
     ...types,
   ];
 }
@@ -30,18 +36,54 @@ export function checkParts(exists = (file) => existsSync(join(ROOT, file))) {
 const FLEET_CHECK =
   "import(process.argv[1]).catch((error) => { console.error(error.message); process.exitCode = 1; });";
 
-/** @returns {Promise<string[]>} the names of the parts that failed */
-export async function check() {
-  /** @type {string[]} */
+/**
+ * @param {object} options
+ * @param {(result: PartResult) => void} options.onEnd called as each part ends
+ * @param {AbortSignal} options.signal
+ * @param {readonly Part[]} [options.parts]
+ * @returns {Promise<PartResult[]>} those that failed
+ */
+export async function check({ onEnd, signal, parts = checkParts() }) {
+  const waiting = [...parts];
+  /** @type {PartResult[]} */
   const failed = [];
-  for (const { name, args } of checkParts()) {
-    const started = performance.now();
-    const code = await runNode(args);
-    const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    console.log(`${code === 0 ? "ok    " : "FAILED"}  ${name} (${seconds} s)`);
-    if (code !== 0) failed.push(name);
-  }
+  const work = async () => {
+    for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
+      const result = await runPart(part, signal);
+      // It was ended, and shows nothing.
+      if (signal.aborted) break;
+      if (!result.hasPassed) failed.push(result);
+      onEnd(result);
+    }
+  };
+  await Promise.all(Array.from({ length: PARTS_AT_ONCE }, work));
   return failed;
+}
+
+/** @param {Part} part @param {AbortSignal} signal @returns {Promise<PartResult>} */
+async function runPart({ name, args }, signal) {
+  const startedAt = performance.now();
+  /** @type {string[]} */
+  const output = [];
+  const env = { .../** @type {Record<string, string>} */ (process.env), ...OFFLINE };
+  const command = { command: PROJECT_NODE, args, env };
+  const program = startProgram(name, command, { cwd: ROOT, onLine: (line) => void output.push(line) });
+  const stop = () => void program.end();
+  signal.addEventListener("abort", stop, { once: true });
+  const { code } = await program.exited;
+  signal.removeEventListener("abort", stop);
+  return {
+    name,
+    hasPassed: code === 0,
+    seconds: ((performance.now() - startedAt) / 1000).toFixed(1),
+    output,
+  };
+}
+
+/** @param {PartResult} result */
+export function partText({ name, hasPassed, seconds, output }) {
+  const line = `${hasPassed ? "ok    " : "FAILED"}  ${name} (${seconds} s)`;
+  return hasPassed ? line : [line, ...output.map((text) => `  ${text}`)].join("\n");
 }
 
 /** @param {string} name */
@@ -50,7 +92,16 @@ function tool(name) {
 }
 
 if (import.meta.main) {
-  const failed = await check();
-  console.log(failed.length === 0 ? "All checks passed." : `Failed: ${failed.join(", ")}.`);
-  process.exitCode = failed.length === 0 ? 0 : 1;
+  const interrupt = watchInterrupt();
+  const failed = await check({ onEnd: (result) => console.log(partText(result)), signal: interrupt.signal });
+  interrupt.ignore();
+  if (interrupt.signal.aborted) {
+    console.log("Interrupted.");
+    process.exitCode = interrupt.exitCode();
+  } else {
+    console.log(
+      failed.length === 0 ? "All checks passed." : `Failed: ${failed.map(({ name }) => name).join(", ")}.`,
+    );
+    process.exitCode = failed.length === 0 ? 0 : 1;
+  }
 }

@@ -2,6 +2,7 @@
 // own children included. It knows nothing of what the program is for.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 
@@ -27,16 +28,21 @@ const GRACE_MS = 3_000;
 /**
  * @param {string} name what errors call it
  * @param {Command} command
- * @param {{ cwd: string, onLine?: ((line: string) => void) | undefined }} options
+ * @param {object} options
+ * @param {string} options.cwd
+ * @param {((line: string) => void) | undefined} [options.onLine]
+ * @param {(line: string) => void} [options.onEvent] lines that the program writes to file descriptor 3
  * @returns {Program}
  */
-export function startProgram(name, command, { cwd, onLine }) {
+export function startProgram(name, command, { cwd, onLine, onEvent }) {
+  // First, so that a program never runs without it.
+  startGuard();
   const child = spawn(command.command, command.args, {
     cwd,
     env: command.env,
     // A group of its own: it can be ended whole, and the terminal's Ctrl-C leaves the order to us.
     detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", ...(onEvent === undefined ? [] : [/** @type {const} */ ("pipe")])],
   });
   const pid = child.pid ?? -1;
   if (pid !== -1) tellGuard({ add: pid });
@@ -54,7 +60,13 @@ export function startProgram(name, command, { cwd, onLine }) {
     for (const listener of listeners) listener(line);
     onLine?.(line);
   };
-  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", take);
+  for (const input of [child.stdout, child.stderr]) {
+    if (input !== null) createInterface({ input }).on("line", take);
+  }
+  const events = child.stdio[3];
+  if (onEvent !== undefined && events instanceof Readable) {
+    createInterface({ input: events }).on("line", onEvent);
+  }
 
   let running = pid !== -1;
   /** @type {Promise<Exit>} */
@@ -149,18 +161,22 @@ function signalGroup(pid, signal) {
 /** @type {import("node:child_process").ChildProcess | null} */
 let guard = null;
 
-/** One guard serves all that this process starts. @param {{ add?: number, drop?: number, folder?: string }} message */
+/** @param {{ add?: number, drop?: number, folder?: string }} message */
 function tellGuard(message) {
-  if (guard === null) {
-    guard = spawn(process.execPath, [fileURLToPath(new URL("./guard.mjs", import.meta.url))], {
-      detached: true,
-      stdio: ["pipe", "ignore", "ignore"],
-    });
-    guard.unref();
-    /** @type {import("node:net").Socket} */ (guard.stdin).unref();
-    // Without it programs still end in the usual way, so its loss is no reason to fail.
-    guard.on("error", () => {});
-    guard.stdin?.on("error", () => {});
-  }
-  guard.stdin?.write(`${JSON.stringify(message)}\n`);
+  startGuard().stdin?.write(`${JSON.stringify(message)}\n`);
+}
+
+/** One guard serves all that this process starts. */
+function startGuard() {
+  if (guard !== null) return guard;
+  guard = spawn(process.execPath, [fileURLToPath(new URL("./guard.mjs", import.meta.url))], {
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  guard.unref();
+  /** @type {import("node:net").Socket} */ (guard.stdin).unref();
+  // Without it programs still end in the usual way, so its loss is no reason to fail.
+  guard.on("error", () => {});
+  guard.stdin?.on("error", () => {});
+  return guard;
 }

@@ -1,84 +1,121 @@
-// `npm test`: the steps in order, up to the first that fails. The last line has the counts, for CI to read.
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { check } from "./check.mjs";
-import { ROOT } from "./paths.mjs";
-import { runNode } from "./run-node.mjs";
-import { readTestArguments, TEST_USAGE } from "./test-arguments.mjs";
-import { addCounts, countsLine, countTests, NO_TESTS } from "./test-counts.mjs";
+// `npm test`: every stage in turn, whatever failed before; then what failed, and the counts in the last line, for CI.
+import { check, checkParts, partText } from "./check.mjs";
+import { CHROMIUM_ADVICE, ensureChromium } from "./chromium.mjs";
+import { watchInterrupt } from "./interrupt.mjs";
+import { runAgain } from "./test/again.mjs";
+import { readTestArguments, TEST_USAGE } from "./test/arguments.mjs";
+import { countsText, NO_TESTS } from "./test/counts.mjs";
+import { missingFolder } from "./test/preconditions.mjs";
+import { Progress } from "./test/progress.mjs";
+import { reportOf, stateOf } from "./test/report.mjs";
+import { RunRecord } from "./test/run-record.mjs";
+import { BROWSER_STAGES, PROJECTS } from "./test/stages.mjs";
+import { runVitest } from "./test/vitest-run.mjs";
 
-/** @typedef {import("./test-arguments.mjs").Step} Step */
-/** @typedef {import("./test-counts.mjs").Counts} Counts */
+/** @typedef {import("./test/stages.mjs").Stage} Stage */
+/** @typedef {import("./test/report.mjs").StageResult} StageResult */
 
-const HEADLINES = /** @type {const} */ ({
-  check: "check: fleet file, format, lint, types",
-  unit: "unit tests on Node",
-  worker: "tests of the edge in workerd",
-  e2e: "end-to-end tests",
-});
-
-/** Vitest's projects of a step; those of the last one follow each other. */
-const PROJECTS = /** @type {const} */ ({ unit: "node", worker: "worker", e2e: "e2e*" });
-
-const { steps, forVitest, help } = readTestArguments(process.argv.slice(2));
-if (help) console.log(TEST_USAGE);
-else process.exitCode = await main();
+const interrupt = watchInterrupt();
+const progress = new Progress();
+process.exitCode = await main();
+interrupt.ignore();
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
-  let counts = NO_TESTS;
+  const wanted = readTestArguments(process.argv.slice(2));
+  switch (wanted.kind) {
+    case "help":
+      console.log(TEST_USAGE);
+      return 0;
+    case "refused":
+      console.error(`${wanted.message}\n\n${TEST_USAGE}`);
+      return 1;
+    case "again": {
+      const missing = missingFolder();
+      if (missing !== null) return refuse(missing);
+      const hasPassed = await runAgain(wanted, { progress, signal: interrupt.signal });
+      return interrupt.exitCode() || (hasPassed ? 0 : 1);
+    }
+    case "stages":
+      return runStages(wanted.stages, wanted.forVitest);
+  }
+}
+
+/** @param {string} message @returns {number} the exit code */
+function refuse(message) {
+  console.log(`${message}\n\n${countsText({ ...NO_TESTS, failed: 1 })}`);
+  return 1;
+}
+
+/** @param {readonly Stage[]} stages @param {readonly string[]} forVitest @returns {Promise<number>} the exit code */
+async function runStages(stages, forVitest) {
+  const missing = stages.some((stage) => stage !== "check") ? missingFolder() : null;
+  if (missing !== null) return refuse(missing);
   /** @type {string[]} */
-  const summary = [];
-  let failure = "";
-  for (const step of steps) {
-    console.log(`\n── ${HEADLINES[step]}\n`);
-    const started = performance.now();
-    const result = await runStep(step);
-    counts = addCounts(counts, result.counts);
-    const seconds = ((performance.now() - started) / 1000).toFixed(0);
-    summary.push(`${result.failure === "" ? "ok    " : "FAILED"}  ${step} (${seconds} s)`);
-    failure = result.failure;
-    if (failure !== "") break;
+  const notes = [];
+  if (stages.some((stage) => BROWSER_STAGES.includes(stage))) {
+    const { path, problem } = await ensureChromium({
+      onInstall: () => progress.print("installing Chromium"),
+    });
+    if (problem !== null) return refuse(problem);
+    if (path === null)
+      notes.push(`Tests in a browser were not run: there is no Chromium. ${CHROMIUM_ADVICE}`);
   }
-  if (failure === "" && forVitest.length > 0 && counts.passed + counts.skipped === 0) {
-    failure = `no test matches ${forVitest.join(" ")}`;
+  /** @type {StageResult[]} */
+  const results = [];
+  for (const stage of stages) {
+    if (interrupt.signal.aborted) break;
+    results.push(stage === "check" ? await runCheck() : await runTests(stage, forVitest));
   }
-  const left = steps.slice(summary.length);
-  console.log(["", ...summary, ...left.map((step) => `not run ${step}`)].join("\n"));
-  if (failure !== "") console.log(`\nFailed: ${failure}. \`npm test -- STEP\` runs one step alone.`);
-  console.log(`\n${countsLine(failure !== "" && counts.failed === 0 ? { ...counts, failed: 1 } : counts)}`);
-  return failure === "" ? 0 : 1;
+  const { text, hasFailed } = reportOf({
+    stages,
+    results,
+    notes,
+    forVitest,
+    isInterrupted: interrupt.signal.aborted,
+  });
+  console.log(`\n${text}`);
+  return interrupt.exitCode() || (hasFailed ? 1 : 0);
 }
 
-/** @param {Step} step @returns {Promise<{ counts: Counts, failure: string }>} */
-async function runStep(step) {
-  if (step !== "check") return runVitest(step);
-  const failed = await check();
-  return { counts: NO_TESTS, failure: failed.length === 0 ? "" : failed.join(", ") };
+/** @returns {Promise<StageResult>} */
+async function runCheck() {
+  const total = checkParts().length;
+  let done = 0;
+  progress.start("check", () => `${done} of ${total} parts`);
+  const failed = await check({ onEnd: () => (done += 1), signal: interrupt.signal });
+  const counts = { ...NO_TESTS, failed: failed.length };
+  const names = failed.map(({ name }) => name).join(", ");
+  const stageSeconds = finish("check", failed.length, names === "" ? "" : `: ${names}`);
+  return {
+    stage: "check",
+    isComplete: !interrupt.signal.aborted,
+    seconds: stageSeconds,
+    counts,
+    failures: [],
+    output: failed.map(partText).join("\n"),
+  };
 }
 
-/** @param {Exclude<Step, "check">} step */
-async function runVitest(step) {
-  const folder = await mkdtemp(join(tmpdir(), "isha-test-"));
-  try {
-    const file = join(folder, "report.json");
-    const exitCode = await runNode([
-      join(ROOT, "node_modules", "vitest", "vitest.mjs"),
-      "run",
-      "--project",
-      PROJECTS[step],
-      "--reporter=default",
-      "--reporter=json",
-      `--outputFile.json=${file}`,
-      // A name may fit tests of another step only.
-      ...(forVitest.length > 0 ? ["--passWithNoTests"] : []),
-      ...forVitest,
-    ]);
-    const report = await readFile(file, "utf8").then(JSON.parse, () => null);
-    const failure = exitCode === 0 ? "" : `${step} tests (exit code ${exitCode})`;
-    return { counts: countTests(report, exitCode), failure };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+/** @param {Exclude<Stage, "check">} stage @param {readonly string[]} forVitest @returns {Promise<StageResult>} */
+async function runTests(stage, forVitest) {
+  const record = new RunRecord(performance.now());
+  progress.start(stage, () => record.state);
+  // A name may match tests of another stage only.
+  const mayBeEmpty = forVitest.length > 0 ? ["--passWithNoTests"] : [];
+  const args = ["--project", PROJECTS[stage], ...mayBeEmpty, ...forVitest];
+  await runVitest(args, { signal: interrupt.signal, record });
+  const { counts, failures } = record;
+  const seconds = finish(stage, counts.failed, `: ${countsText(counts)}`);
+  return { stage, isComplete: !interrupt.signal.aborted, seconds, counts, failures, output: "" };
+}
+
+/** @param {Stage} stage @param {number} failed @param {string} what @returns {string} the seconds it took */
+function finish(stage, failed, what) {
+  let took = "";
+  progress.finish(stage, (seconds) => {
+    took = seconds;
+    return `${stage.padEnd(8)} ${stateOf(failed, !interrupt.signal.aborted)}${what} (${seconds} s)`;
+  });
+  return took;
 }

@@ -4,7 +4,6 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import fleet from "../../fleet.config.ts";
-import { checkParts } from "../../scripts/check.mjs";
 import { agentCommand, edgeCommand, simulatorCommand } from "../../scripts/commands.mjs";
 import {
   configText,
@@ -18,8 +17,6 @@ import { anyFree, firstFree, isFree, withPort } from "../../scripts/ports.mjs";
 import { isLlamaHealth } from "../../scripts/real-servers.mjs";
 import { readPort, readStartArguments } from "../../scripts/start-arguments.mjs";
 import { exampleCurl, paint, startScreen } from "../../scripts/start-screen.mjs";
-import { readTestArguments } from "../../scripts/test-arguments.mjs";
-import { addCounts, countsLine, countTests } from "../../scripts/test-counts.mjs";
 import { until } from "../support/until.ts";
 
 describe("ports", () => {
@@ -323,49 +320,5 @@ describe("npm start's screen", () => {
   it("has no colour codes where there is no terminal", () => {
     expect(screen([box("box1", true)])).not.toContain("\u001B");
     expect(paint(true).bold("x")).toBe("\u001B[1mx\u001B[0m");
-  });
-});
-
-describe("npm test", () => {
-  it("runs every step where none is named, else those named, in their order", () => {
-    expect(readTestArguments([]).steps).toEqual(["check", "unit", "worker", "e2e"]);
-    expect(readTestArguments(["e2e", "check"]).steps).toEqual(["check", "e2e"]);
-  });
-
-  it("hands further arguments to vitest, and looks for them in all tests where no step is named", () => {
-    expect(readTestArguments(["unit", "-t", "a name"])).toMatchObject({
-      steps: ["unit"],
-      forVitest: ["-t", "a name"],
-    });
-    expect(readTestArguments(["test/a.test.ts"])).toMatchObject({
-      steps: ["unit", "worker", "e2e"],
-      forVitest: ["test/a.test.ts"],
-    });
-  });
-
-  it("counts tests over its runs and never says 0 failed of a run that failed", () => {
-    const report = {
-      numPassedTests: 5,
-      numFailedTests: 0,
-      numPendingTests: 1,
-      numTodoTests: 1,
-      testResults: [],
-    };
-    const unloadable = { ...report, testResults: [{ status: "failed", assertionResults: [] }] };
-    expect(countTests(report, 0)).toEqual({ passed: 5, failed: 0, skipped: 2 });
-    expect(countTests(report, 1).failed).toBe(1);
-    expect(countTests(unloadable, 1).failed).toBe(1);
-    expect(countTests(null, 137).failed).toBe(1);
-    expect(countsLine(addCounts(countTests(report, 0), countTests(report, 0)))).toBe(
-      "10 passed, 0 failed, 4 skipped",
-    );
-  });
-
-  it("type-checks every room that there is, with its own settings", () => {
-    const names = checkParts((file) => !file.startsWith("console")).map(({ name }) => name);
-    expect(names).toEqual(
-      expect.arrayContaining(["fleet", "format", "lint", "types of shared/", "types of fleet.config.ts"]),
-    );
-    expect(names).not.toContain("types of console/");
   });
 });

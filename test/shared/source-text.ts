@@ -28,6 +28,13 @@ export function withoutComments(text: string): string {
   );
 }
 
+const TEXT = new RegExp(`${STRINGS}|${REGEXES}`, "g");
+
+/** The text with what stands in strings and regular expressions blanked, and every line where it was. */
+export function withoutTexts(code: string): string {
+  return code.replace(TEXT, (whole) => whole.replace(/[^\n]/g, " "));
+}
+
 /** One import of a file: `import`, `import type`, `export … from`, or `import()`. */
 export interface Import {
   readonly specifier: string;

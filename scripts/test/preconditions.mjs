@@ -1,0 +1,38 @@
+// Checks what the tests need of the machine before they start, so that its lack is one message instead of many failures.
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ROOT } from "../paths.mjs";
+
+/** @typedef {{ name: string, folder: string, advice: string }} NeededFolder */
+
+/** @type {() => NeededFolder[]} */
+const neededFolders = () => [
+  {
+    name: "TMPDIR",
+    folder: tmpdir(),
+    advice: "Set TMPDIR to a folder that exists and can be written.",
+  },
+  {
+    name: "The repository",
+    folder: join(ROOT, ".wrangler"),
+    advice: "The tests keep their state in it: run them in a clone that can be written.",
+  },
+];
+
+/**
+ * @param {readonly NeededFolder[]} folders
+ * @returns {string | null} what to report; null: nothing is missing
+ */
+export function missingFolder(folders = neededFolders()) {
+  for (const { name, folder, advice } of folders) {
+    try {
+      if (name !== "TMPDIR") mkdirSync(folder, { recursive: true });
+      rmSync(mkdtempSync(join(folder, "isha-test-")), { recursive: true });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      return `${name} can't be written (${reason}). ${advice}`;
+    }
+  }
+  return null;
+}
