@@ -13,7 +13,8 @@ export interface Controlled {
 
 /** `GET /state`, `POST /switches`, `POST /forget`, `POST /die`. */
 export function controlServer(controlled: Controlled): Server {
-  return createServer((req, res) => {
+  // A connection is never closed on its own: after a pause of this process a test's request would meet a reset.
+  return createServer({ keepAliveTimeout: 0 }, (req, res) => {
     void answer(controlled, req, res);
   });
 }
