@@ -283,11 +283,22 @@ function leftBeforeKeptConnectionsEnd(agent: RunningAgent): boolean {
   return Number(stopped?.["time"]) - Number(draining?.["time"]) < AGENT_KEEP_ALIVE_MS;
 }
 
-describe.each(["SIGTERM", "SIGINT"] as const)("on %s the program", (signal) => {
-  it("takes no more, finishes the stream that runs, and ends with 0, though cloudflared keeps the connection", async () => {
+describe("after a signal the program", () => {
+  const SIGNALS = ["SIGTERM", "SIGINT"] as const;
+  /** The connections of a client that keeps them, as cloudflared does. */
+  const kept = new Agent({ keepAlive: true });
+  afterAll(() => kept.destroy());
+  // Each takes its two seconds to go: those that nobody waits for yet go meanwhile.
+  beforeAll(async () => {
+    for (const signal of SIGNALS) {
+      await answered(await readyPortOf(idle[signal]), { agent: kept });
+      idle[signal].child.kill(signal);
+    }
+  });
+
+  it.each(SIGNALS)("takes no more, and finishes the stream that runs: %s", async (signal) => {
     const agent = busy[signal];
     const port = await readyPortOf(agent);
-    const kept = new Agent({ keepAlive: true });
     await simulator.set({ stallAfterTokens: 5 });
     const asked = ask(port, { call: { stream: true, format: "mediczy" }, agent: kept });
     await asked.came(/"content":"[^"]/);
@@ -300,19 +311,18 @@ describe.each(["SIGTERM", "SIGINT"] as const)("on %s the program", (signal) => {
     const answer = await asked.answer;
     expect(answer.whole).toBe(true);
     expect(dataOf(answer).at(-1)).toBe("[DONE]");
-    expect(await agent.exited).toEqual({ code: 0, signal: null });
-    expect(leftBeforeKeptConnectionsEnd(agent)).toBe(true);
-    kept.destroy();
   });
 
-  it("ends without waiting where nothing runs, though a client keeps its connection", async () => {
-    const agent = idle[signal];
-    const kept = new Agent({ keepAlive: true });
-    await answered(await readyPortOf(agent), { agent: kept });
-    agent.child.kill(signal);
+  it.each([
+    ["where nothing runs", "SIGTERM", (): RunningAgent => idle.SIGTERM],
+    ["where nothing runs", "SIGINT", (): RunningAgent => idle.SIGINT],
+    ["once its last stream is over", "SIGTERM", (): RunningAgent => busy.SIGTERM],
+    ["once its last stream is over", "SIGINT", (): RunningAgent => busy.SIGINT],
+  ])("ends with 0 %s, though cloudflared keeps its connection: %s", async (_when, _signal, agentOf) => {
+    const agent = agentOf();
     expect(await agent.exited).toEqual({ code: 0, signal: null });
+    expect(lineOf(agent, "stopped")).toBeDefined();
     expect(leftBeforeKeptConnectionsEnd(agent)).toBe(true);
-    kept.destroy();
   });
 });
 
