@@ -7,9 +7,6 @@ import { buildConsole } from "./scripts/build-console.mjs";
 // wrangler.toml names the folder, which must be there wherever it is read.
 await buildConsole();
 
-/** End-to-end tests that keep the machine busy by themselves: nothing else runs beside them. */
-const ALONE = ["test/e2e/agent/chaos.test.ts", "test/e2e/agent/abort.test.ts"];
-
 /** The console's pages in Chromium, whose own processes keep a core busy for each file. */
 const PAGES = "test/console/**/*.page.test.ts";
 
@@ -57,21 +54,10 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
-          exclude: ALONE,
           testTimeout: TEST_MS,
           hookTimeout: TEST_MS,
           maxWorkers: 3,
           sequence: { groupOrder: 3 },
-        },
-      },
-      {
-        test: {
-          name: "e2e-alone",
-          include: ALONE,
-          testTimeout: TEST_MS,
-          hookTimeout: TEST_MS,
-          fileParallelism: false,
-          sequence: { groupOrder: 4 },
         },
       },
     ],

@@ -1,10 +1,10 @@
-// Chaos over real processes, under the real PM2, in the real box's shape: whatever befalls the servers, every call
-// ends whole or says that it isn't. ISHA_TEST_SEED makes another storm.
+// Chaos over real processes, under the real PM2, on a box like the real one with twice the slots: whatever happens to the servers, every call
+// ends whole or with an error. ISHA_TEST_SEED makes another storm.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { callAgent, callFor, codeOf, figure, print, readStream } from "./agent-call.ts";
 import { takeReferences, Verdicts } from "./chaos-verdict.ts";
 import { HARM_KINDS, storm } from "./chaos.ts";
-import { expectCalm, leftOver, PACE } from "./harmed-box.ts";
+import { expectCalm, PACE } from "./harmed-box.ts";
 import { allUp, startPm2Box, type Pm2Box } from "./pm2-box.ts";
 import { until } from "../../support/until.ts";
 
@@ -14,24 +14,22 @@ const POISON = "zyanide";
 let box: Pm2Box;
 beforeAll(async () => {
   box = await startPm2Box({
-    fleet: "shipped",
-    switches: { ...PACE, sigtermGraceMs: 700, dieOnWord: POISON },
+    fleet: "wide",
+    // Several tokens an event, so that 64 streams are no load that a slow machine can't bear.
+    switches: { ...PACE, tokensPerEvent: [1, 2, 5], sigtermGraceMs: 700, dieOnWord: POISON },
   });
 });
 afterAll(() => box?.stop());
 
-/** How often PM2 has started a server anew. */
+/** How often PM2 has restarted a server. */
 async function restarts(): Promise<number> {
   return (await box.apps()).reduce((sum, { restarts }) => sum + restarts, 0);
 }
 
 test("64 streams through a storm: each whole and right, or with one permitted error; nothing leaks", async () => {
   const verdicts = new Verdicts(await takeReferences(box));
-  const since = performance.now();
-  await storm(box, { seed: SEED, lastMs: 40_000, stallMs: 16_500 }, verdicts);
-  const stormMs = Math.round(performance.now() - since);
+  await storm(box, { seed: SEED, callsAHarm: 20 }, verdicts);
   print(`chaos, seed ${SEED}`, {
-    stormMs,
     completeShare: verdicts.completeShare,
     ...verdicts.counts,
     continuations: await figure(box, "isha_recoveries_total", 'kind="continuation"'),
@@ -45,20 +43,18 @@ test("64 streams through a storm: each whole and right, or with one permitted er
   expect(struck).toEqual(HARM_KINDS);
   await until(() => allUp(box), "every server is back");
   await expectCalm(box);
-  print("chaos, afterwards", {
-    idleMs: Math.round(performance.now() - since) - stormMs,
-    free: await figure(box, "isha_slots", 'use="free"'),
-    ...(await leftOver(box)),
-  });
-  expect(await figure(box, "isha_slots", 'use="free"')).toBe(10);
-}, 180_000);
+  expect(await figure(box, "isha_slots", 'use="free"')).toBe(20);
+});
 
-test("a prompt that kills its servers takes down two, once, and is told so", async () => {
+test("a prompt that kills its servers takes down two, once, and its client gets an error", async () => {
   const before = await restarts();
   const body = { messages: [{ role: "user", content: `Patient complaint: ${POISON}` }] };
-  const told = await callAgent(box, callFor(8080, { ports: [8080, 8082], fallbackPorts: [8081] }), { body });
-  const codes = told.status === 200 ? readStream(told.text).errors : [codeOf(told)];
+  const answer = await callAgent(box, callFor(8080, { ports: [8080, 8082], fallbackPorts: [8081] }), {
+    body,
+  });
+  const codes = answer.status === 200 ? readStream(answer.text).errors : [codeOf(answer)];
   expect(codes).toEqual(["upstream_failed"]);
+  await until(async () => (await restarts()) >= before + 2, "PM2 has restarted both");
   await until(() => allUp(box), "both are back");
   const fine = { messages: [{ role: "user", content: "Patient complaint: cough" }] };
   const next = await callAgent(box, callFor(8080, { ports: [8080, 8082] }), { body: fine });

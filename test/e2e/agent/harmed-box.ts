@@ -10,13 +10,13 @@ export interface HarmedBox extends AgentAddress {
   readonly ports: readonly number[];
   url(port: number): string;
   controlUrl(port: number): string;
-  /** Sends a signal to a server; something starts another in its place, which must load. */
-  signal(port: number, signal: NodeJS.Signals): Promise<void>;
+  /** Sends a signal to a server, of which PM2 starts another, which must load. @returns the process it was sent to */
+  signal(port: number, signal: NodeJS.Signals): Promise<number>;
   /** How long a server loads from its next start on, milliseconds. */
   loadIn(port: number, ms: number): Promise<void>;
 }
 
-/** Twice a real 8B's, so that ten slots serve 64 clients in a test's time: no queue may outlast its 60 s. */
+/** Twice a real 8B's, so that 64 clients are served soon even on a slow machine: no queue may outlast its 60 s. */
 export const PACE = { tokensPerSecond: 90, promptTokensPerSecond: 4_000 } as const;
 
 /** Servers that the agent uses. */

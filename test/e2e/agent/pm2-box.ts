@@ -1,15 +1,14 @@
 // A box under the real PM2, from the generated file: simulators in the place of the binary, an agent in
 // cluster mode, a daemon of its own in a folder of its own.
 import { execFile } from "node:child_process";
-import { once } from "node:events";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
+import { chmod, copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { ecosystemText } from "../../../cli/generate/ecosystem.ts";
 import shipped from "../../../fleet.config.ts";
 import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
+import { firstFree } from "../../../scripts/ports.mjs";
 import wide from "../../fixtures/wide-fleet.ts";
 import type { Switches } from "../../sim/llama/switches.ts";
 import { readyPorts, type HarmedBox } from "./harmed-box.ts";
@@ -27,8 +26,8 @@ export interface Pm2Box extends HarmedBox {
   pm2(...args: string[]): Promise<string>;
   /** Every process PM2 runs, those that drain among them. */
   apps(): Promise<Pm2App[]>;
-  /** The pid of a server's process. */
-  pidOf(port: number): Promise<number>;
+  /** The pids of the servers' processes, by port. */
+  pids(): Promise<ReadonlyMap<number, number>>;
   /** How long a server loads from its next start on, milliseconds. At the box's own start they take none. */
   loadIn(port: number, ms: number): Promise<void>;
   /** Ends everything and removes the folder. */
@@ -72,7 +71,8 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
   const binary = join(folder, "llama-server");
   await writeFile(binary, BINARY);
   await chmod(binary, 0o755);
-  const text = ecosystemText(box, {
+  const launcher = await ownLauncher(folder);
+  const generated = ecosystemText(box, {
     root: ROOT,
     fleetFile: join(ROOT, fleetFile),
     agentEnv: {
@@ -94,7 +94,10 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
     },
   });
   const file = join(folder, "ecosystem.config.cjs");
-  await writeFile(file, text);
+  await writeFile(
+    file,
+    generated.replaceAll('join(root, "origin-agent/launch-llama.sh")', JSON.stringify(launcher)),
+  );
 
   const environment = {
     PATH: process.env["PATH"] ?? "",
@@ -123,11 +126,13 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
     }));
   };
   const url = (port: number): string => `http://127.0.0.1:${ports.get(port)}`;
-  const pidOf = async (port: number): Promise<number> => {
-    const name = servers.find((server) => server.port === port)?.pm2;
-    const found = (await apps()).find((app) => app.name === name && app.status === "online");
-    if (found === undefined) throw new Error(`${port} isn't running`);
-    return found.pid;
+  const pids = async (): Promise<Map<number, number>> => {
+    const online = (await apps()).filter(({ status }) => status === "online");
+    return new Map(
+      servers.flatMap(({ port, pm2: name }) =>
+        online.filter((app) => app.name === name).map(({ pid }): [number, number] => [port, pid]),
+      ),
+    );
   };
   const made: Pm2Box = {
     folder,
@@ -138,10 +143,15 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
     ports: servers.map(({ port }) => port),
     url,
     controlUrl: (port) => `http://127.0.0.1:${controls.get(port)}`,
-    signal: async (port, signal) => void process.kill(await pidOf(port), signal),
+    signal: async (port, signal) => {
+      const pid = (await pids()).get(port);
+      if (pid === undefined) throw new Error(`${port} isn't running`);
+      process.kill(pid, signal);
+      return pid;
+    },
     pm2,
     apps,
-    pidOf,
+    pids,
     loadIn,
     async stop() {
       await pm2("kill");
@@ -168,10 +178,30 @@ export async function allUp(box: Pm2Box): Promise<boolean> {
   return (await readyPorts(box)).length === box.ports.length;
 }
 
+/**
+ * The launch script on its own path: it lets one server load at a time by a lock on itself, and a box of another test
+ * must not wait for this one's servers.
+ */
+async function ownLauncher(folder: string): Promise<string> {
+  const own = join(folder, "launch");
+  await mkdir(own);
+  const script = join(own, "launch-llama.sh");
+  await copyFile(join(ROOT, "origin-agent/launch-llama.sh"), script);
+  await symlink(join(ROOT, "origin-agent/log-filter.ts"), join(own, "log-filter.ts"));
+  return script;
+}
+
+/** Ports from here on are below those that systems give to outgoing connections, which come and go at any moment. */
+const FIRST_PORT = 10_000;
+
+/** Free ports of this process's own range: boxes that start at the same time take different ones. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
+  const found: number[] = [];
+  let from = FIRST_PORT + (process.pid % 1_000) * 20;
+  while (found.length < count) {
+    const port = await firstFree(from);
+    found.push(port);
+    from = port + 1;
+  }
+  return found;
 }

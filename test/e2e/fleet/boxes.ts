@@ -50,10 +50,15 @@ export function agentOf(stack: Stack, box: string): AgentAddress {
 }
 
 /** The box as its agent knows it now. */
-export async function ownView(stack: Stack, box: string): Promise<OwnView> {
-  const token = await boxToken(hmac, stack.boxSecret, box, "edge-to-agent");
-  const { agentUrl } = handleOf(stack, box);
-  const response = await fetch(`${agentUrl}/fleet`, { headers: { [TOKEN_HEADER]: token } });
+export const ownView = (stack: Stack, box: string): Promise<OwnView> => viewAt(agentOf(stack, box));
+
+/** Names the agent's process: while one takes over from another, the one that gets new connections. */
+export const epochOf = async (agent: AgentAddress): Promise<string> => (await viewAt(agent)).epoch;
+
+async function viewAt({ agentUrl, box, boxSecret }: AgentAddress): Promise<OwnView> {
+  const token = await boxToken(hmac, boxSecret, box, "edge-to-agent");
+  const headers = { [TOKEN_HEADER]: token, connection: "close" };
+  const response = await fetch(`${agentUrl}/fleet`, { headers });
   if (!response.ok) throw new Error(`${box}'s agent answered ${response.status}`);
   return (await response.json()) as OwnView;
 }
