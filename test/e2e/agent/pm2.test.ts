@@ -1,6 +1,6 @@
 // What only PM2 can show: `pm2 reload isha-agent` under load, where the new agent takes over on the same port while
 // the old one finishes what it has, and no client may notice; and which server holds how much memory on the card.
-import { writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
@@ -33,7 +33,10 @@ async function writeCard(heldMiB: (port: number) => number): Promise<void> {
   const pids = await box.pids();
   expect([...pids.keys()]).toEqual(box.ports);
   const processes = [...pids].map(([port, pid]) => ({ pid, memoryMiB: heldMiB(port) }));
-  await writeFile(join(box.folder, "card.json"), JSON.stringify({ processes }));
+  // Replaced as a whole, since the simulator may read it at any moment.
+  const file = join(box.folder, "card.json");
+  await writeFile(`${file}.new`, JSON.stringify({ processes }));
+  await rename(`${file}.new`, file);
 }
 
 test("a server whose weights aren't on the card, by nvidia-smi, is slow, and its replica is preferred", async () => {
@@ -81,9 +84,9 @@ async function stream(
 test("three reloads with twenty-four streams open: each stream is whole, and no client asks twice", async () => {
   const failures: string[] = [];
   let quick = 0;
-  let isOver = false;
+  const load = { isOver: false };
   const quickClients = Array.from({ length: QUICK_CLIENTS }, async (_, number) => {
-    while (!isOver) {
+    while (!load.isOver) {
       const wrong = await stream(QUICK, `quick-${number}`, 40);
       if (wrong === null) quick += 1;
       else failures.push(wrong);
@@ -129,7 +132,7 @@ test("three reloads with twenty-four streams open: each stream is whole, and no 
     await reloading;
     print("reload", { open: long.length + QUICK_CLIENTS, quickMeanwhile: quick - before });
   }
-  isOver = true;
+  load.isOver = true;
   await Promise.all(quickClients);
   expect(failures).toEqual([]);
   expect(epochs.size).toBe(RELOADS + 1);

@@ -1,9 +1,8 @@
 // What may happen to the links of two boxes under load, in an order drawn from a seed: cuts in mid-frame, links that
-// only seem to be there, frames said twice, an edge that is killed and comes back. Whenever the links are whole again
-// the edge soon sees what the agents see, and in the end every call is in the ledger, once and to the token.
+// only seem to be there, frames that arrive twice, an edge that is killed and comes back. Whenever the links are whole
+// again the edge sees what the agents see, and in the end every call is in the ledger, once and to the token.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
-import { LINK_PING_MS, LINK_PONG_MS, LINK_RETRY_MAX_MS } from "../../../shared/limits.ts";
 import { UsageReport, type UsageSums } from "../../../shared/usage-report.ts";
 import { SeededRandom } from "../../shared/seeded-random.ts";
 import { callAgent, callFor, print, readStream } from "../agent/agent-call.ts";
@@ -19,14 +18,9 @@ type BoxName = (typeof BOXES)[number];
 const LOADED = [8080, 8081, 8082];
 const CHANGED = [8084, 8085];
 
-/** The edge's state is promised so soon after a link is whole, milliseconds; a busy machine is given five times it. */
-const PROMISED_MS = 2_000;
-const WITHIN_MS = 5 * PROMISED_MS;
-
-/** How long a link may take to be whole again: noticed as silent, and dialled after the longest pause, milliseconds. */
-const WHOLE_WITHIN_MS = LINK_PING_MS + LINK_PONG_MS + 2 * LINK_RETRY_MAX_MS;
-
 const CLIENTS_A_BOX = 3;
+/** Calls that each torture meets at least. */
+const CALLS_A_TORTURE = 40;
 
 let stack: Stack;
 let links: BoxLinks;
@@ -47,7 +41,7 @@ afterAll(async () => {
   await links?.close();
 });
 
-/** By key, of which each call has one of its own: the tokens its answer said. */
+/** By key, of which each call has one of its own: the tokens its answer reported. */
 const made = new Map<string, number>();
 
 const failed: string[] = [];
@@ -62,16 +56,16 @@ function startLoad(): { stop(): Promise<void> } {
         keyId: key,
         set: { n_predict: 10 + ((7 * turn) % 40) },
       });
-      const told = await callAgent(agentOf(stack, box), call, {
+      const answer = await callAgent(agentOf(stack, box), call, {
         body: {
           messages: [{ role: "user", content: "Patient: cough" }],
           ignore_eos: true,
           stream_options: { include_usage: true },
         },
       });
-      const { usage, dones } = readStream(told.text);
-      if (told.status !== 200 || dones !== 1)
-        failed.push(`${key}: ${told.status} ${told.text.slice(0, 300)}`);
+      const { usage, dones } = readStream(answer.text);
+      if (answer.status !== 200 || dones !== 1)
+        failed.push(`${key}: ${answer.status} ${answer.text.slice(0, 300)}`);
       made.set(key, usage?.completion_tokens ?? -1);
     }
   };
@@ -140,21 +134,19 @@ async function differs(): Promise<string[]> {
   return found;
 }
 
-/** How long after the later link was whole both sides agreed, milliseconds. */
-async function converged(since: number): Promise<number> {
+/** Until the links that were opened after `since` (monotonic) are whole, and both sides agree. */
+async function converged(since: number): Promise<void> {
   const opened = (): number => Math.min(...BOXES.map((box) => links.open(box).openedAt));
   const isWhole = async (): Promise<boolean> =>
     opened() > since &&
     (await Promise.all(BOXES.map((box) => ownView(stack, box)))).every(({ linked }) => linked);
   await until(isWhole, "the links are whole again");
-  const whole = Math.max(since, ...BOXES.map((box) => links.open(box).openedAt));
   let apart: string[] = [];
   await until(async () => (apart = await differs()).length === 0, "the edge sees what the agents see").catch(
     (error: unknown) => {
       throw new Error(`${String(error)}\n${apart.join("\n")}`);
     },
   );
-  return Math.round(performance.now() - whole);
 }
 
 /** Tears a box's link in mid-frame, so many times as it comes back. */
@@ -167,7 +159,7 @@ async function halfOpen(box: BoxName, isDeafAlone: boolean): Promise<void> {
   const before = links.open(box).openedAt;
   if (isDeafAlone) links.of(box).deafen();
   else links.silence(box);
-  await until(async () => links.open(box).openedAt > before, `${box} dials anew`);
+  await until(async () => links.open(box).openedAt > before, `${box} dials again`);
 }
 
 const TORTURES: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -180,18 +172,20 @@ const TORTURES: Readonly<Record<string, () => Promise<unknown>>> = {
   },
 };
 
-test("after each torture the edge soon sees what the agents see, and the ledger has every call once", async () => {
+test("after each torture the edge sees what the agents see, and the ledger has every call once", async () => {
   links.double(0.5, () => random.next());
   await until(async () => (await differs()).length === 0, "the links are there");
   for (const [torture, inflict] of Object.entries(TORTURES)) {
     const load = startLoad();
     const begun = performance.now();
+    const callsBefore = made.size;
     const tearing = inflict();
     const changes = await Promise.all(BOXES.map((box) => change(box)));
     await tearing;
+    await until(() => made.size >= callsBefore + CALLS_A_TORTURE, "enough calls have met the torture");
     await load.stop();
-    const convergedMs = await converged(begun);
-    print(torture, { changes: changes.map(({ what }) => what), convergedMs, promisedMs: PROMISED_MS });
+    await converged(begun);
+    print(torture, { changes: changes.map(({ what }) => what), calls: made.size - callsBefore });
     await Promise.all(changes.map((one) => one.undo()));
   }
   expect(failed).toEqual([]);
@@ -220,7 +214,6 @@ async function ledgerEqualsCalls(): Promise<void> {
     return isRight ? [] : [`${key}: ${tokens} tokens, booked ${JSON.stringify(found)}`];
   });
   expect(wrong).toEqual([]);
-  expect(made.size).toBeGreaterThan(100);
   expect(links.doubled()).toBeGreaterThan(0);
   const tokens = [...made.values()].reduce((sum, one) => sum + one, 0);
   print("ledger", { calls: made.size, tokens, framesDoubled: links.doubled() });

@@ -1,5 +1,5 @@
 // A restart that an operator orders at the edge, to its end: the link carries it to the box's agent, PM2 restarts
-// that one process, and the edge tells in words what happened.
+// that one process, and the edge shows an event that says so.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStack } from "../../../scripts/stack.mjs";
 import { print } from "../agent/agent-call.ts";
@@ -44,7 +44,7 @@ test("a restart ordered at the edge restarts that server under PM2, and no other
     (await edgeView(edge))?.events.find(
       ({ port, text }) => port === PORT && text.includes("restarted by PM2"),
     )?.text;
-  await until(async () => (await event()) !== undefined, "the edge tells of it");
+  await until(async () => (await event()) !== undefined, "the edge shows it");
   await until(async () => {
     const server = (await edgeBox(edge, box.box))?.servers.find(({ port }) => port === PORT);
     return server?.state === "ready";
@@ -62,7 +62,7 @@ test("a restart ordered at the edge restarts that server under PM2, and no other
     entries: { action: string; target: string }[];
   };
   expect(entries[0]).toMatchObject({ action: "server.restart", target: `${box.box}:${PORT}` });
-  print("restart", { restarted, told: await event() });
+  print("restart", { restarted, event: await event() });
 });
 
 test("a restart of a port that the box lacks is refused, and nothing is restarted", async () => {
