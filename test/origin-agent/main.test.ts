@@ -185,7 +185,7 @@ describe("the program", () => {
   });
 
   it("books each call in its journal, its start and how it ended, and nothing of its words", async () => {
-    // Without an edge: what an edge has acknowledged is deleted.
+    // One without an edge: calls that an edge has acknowledged are not read again.
     const port = await readyPortOf(hurried);
     const whole = jsonOf(await answered(port, { call: { requestId: "req-a" }, body: PROMPT }));
     await answered(port, { call: { requestId: "req-b", stream: true, format: "mediczy" }, body: PROMPT });
