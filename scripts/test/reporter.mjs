@@ -18,6 +18,8 @@ const MAX_CAUSES = 3;
 export default class EventReporter {
   /** The last lines that each running test printed. @type {Map<string, string[]>} */
   #output = new Map();
+  /** The tests and modules whose end was sent, by id. @type {Set<string>} */
+  #ended = new Set();
 
   /** @param {readonly unknown[]} specifications */
   onTestRunStart(specifications) {
@@ -52,6 +54,8 @@ export default class EventReporter {
   /** @param {TestCase} test */
   onTestCaseResult(test) {
     const { state, errors = [] } = test.result();
+    if (this.#ended.has(test.id)) return;
+    this.#ended.add(test.id);
     const output = this.#output.get(test.id) ?? [];
     this.#output.delete(test.id);
     send({
@@ -71,6 +75,8 @@ export default class EventReporter {
 
   /** @param {TestModule} module */
   onTestModuleEnd(module) {
+    if (this.#ended.has(module.id)) return;
+    this.#ended.add(module.id);
     sendFaults(fileOf(module), null, module.errors());
     send({ type: "file-end", file: fileOf(module) });
   }
@@ -85,8 +91,15 @@ export default class EventReporter {
     this.#output.set(taskId, lines.slice(-MAX_OUTPUT_LINES));
   }
 
-  /** @param {readonly unknown[]} _modules @param {readonly VitestError[]} unhandled */
-  onTestRunEnd(_modules, unhandled) {
+  /** @param {readonly TestModule[]} modules @param {readonly VitestError[]} unhandled */
+  onTestRunEnd(modules, unhandled) {
+    // Vitest handles the batches of a worker's events concurrently: the end of a file may be behind the run's.
+    for (const module of modules.filter(({ id }) => !this.#ended.has(id))) {
+      for (const test of module.children.allTests()) {
+        if (!this.#ended.has(test.id) && test.result().state !== "pending") this.onTestCaseResult(test);
+      }
+      if (!["queued", "pending"].includes(module.state())) this.onTestModuleEnd(module);
+    }
     sendFaults(null, null, unhandled);
     send({ type: "end" });
   }

@@ -26,10 +26,11 @@ export class RunRecord {
   /** @type {Failure[]} */
   #failures = [];
   #files = 0;
-  #filesDone = 0;
   #hasEnded = false;
   /** @type {Map<string, { doing: string | null, at: number }>} */
   #running = new Map();
+  /** Events of a file may come after its end. @type {Set<string>} */
+  #ended = new Set();
   #lastAt;
 
   /** @param {number} now the run's start, in ms of a monotonic clock */
@@ -45,20 +46,20 @@ export class RunRecord {
         this.#files = event.files;
         break;
       case "file":
-        this.#running.set(event.file, { doing: "loading the file", at: now });
+        this.#see(event.file, "loading the file", now);
         break;
       case "step":
-        this.#running.set(event.file, { doing: event.name, at: now });
+        this.#see(event.file, event.name, now);
         break;
       case "test":
-        this.#running.set(event.file, { doing: `after ${event.name}`, at: now });
+        this.#see(event.file, `after ${event.name}`, now);
         this.#takeTest(event);
         break;
       case "fault":
         this.#failures.push(faultOf(event.file, event.name, event.error));
         break;
       case "file-end":
-        this.#filesDone += 1;
+        this.#ended.add(event.file);
         this.#running.delete(event.file);
         break;
       case "end":
@@ -67,6 +68,11 @@ export class RunRecord {
         this.#running.clear();
         break;
     }
+  }
+
+  /** @param {string} file @param {string} doing @param {number} now */
+  #see(file, doing, now) {
+    if (!this.#ended.has(file)) this.#running.set(file, { doing, at: now });
   }
 
   /** @param {Extract<TestEvent, { type: "test" }>} event */
@@ -98,15 +104,17 @@ export class RunRecord {
    * Ends the record of a run that was killed because parts of it hung.
    * @param {readonly Silence[]} hung
    * @param {number} limitMs
+   * @param {readonly string[]} lines the last ones that vitest printed
    */
-  endHung(hung, limitMs) {
+  endHung(hung, limitMs, lines) {
     for (const { file, doing } of hung) {
       const last = doing === null ? "" : `; last seen: ${doing}`;
       const message = `no sign of life for ${Math.round(limitMs / 1000)} s${last}`;
-      this.#failures.push(faultOf(file, null, { message, at: null, details: [] }));
+      const details = file === null && lines.length > 0 ? ["vitest's last lines:", ...lines] : [];
+      this.#failures.push(faultOf(file, null, { message, at: null, details }));
       if (file !== null) this.#running.delete(file);
     }
-    const left = this.#files - this.#filesDone - hung.filter(({ file }) => file !== null).length;
+    const left = this.#files - this.#ended.size - hung.filter(({ file }) => file !== null).length;
     if (left > 0) this.addFault(`${left} more files were not finished, because the run was ended`);
     this.#hasEnded = true;
   }
@@ -131,7 +139,7 @@ export class RunRecord {
   /** What to show while it runs. */
   get state() {
     const { failed } = this.counts;
-    const files = this.#files === 0 ? "" : `, ${this.#filesDone} of ${this.#files} files`;
+    const files = this.#files === 0 ? "" : `, ${this.#ended.size} of ${this.#files} files`;
     return `${this.tests} tests${files}${failed === 0 ? "" : `, ${failed} failed`}`;
   }
 }

@@ -47,7 +47,7 @@ export async function runVitest(args, options) {
   const watch = setInterval(() => {
     const hung = record.findHung(performance.now(), hungMs);
     if (isEnding || hung.length === 0) return;
-    record.endHung(hung, hungMs);
+    record.endHung(hung, hungMs, program.lines(SHOWN_LINES));
     end();
   }, WATCH_MS);
   signal.addEventListener("abort", end, { once: true });

@@ -20,12 +20,6 @@ interface Allowed {
 /** Uses that hold on any machine. */
 const ALLOWED: readonly Allowed[] = [
   {
-    file: "test/e2e/agent/chaos.ts",
-    pattern: "sleep",
-    count: 1,
-    why: "the pace at which the seeded storm does harm; no assertion waits for a moment of it",
-  },
-  {
     file: "test/e2e/keys.test.ts",
     pattern: "wall clock",
     count: 1,

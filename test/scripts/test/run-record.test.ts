@@ -50,6 +50,16 @@ describe("a run's record", () => {
     expect(record.failures[0]?.errors[0]?.message).toBe("the file did not finish; last seen: one");
   });
 
+  it("has no failure for a file whose last events come after its end", () => {
+    const record = recordOf(
+      { type: "file", file: FILE },
+      { type: "file-end", file: FILE },
+      ended("one", "passed"),
+      { type: "end" },
+    );
+    expect(record.counts).toEqual({ passed: 1, failed: 0, skipped: 0 });
+  });
+
   it("finds the file that is silent while others go on", () => {
     const record = new RunRecord(0);
     record.take({ type: "run", files: 5 }, 0);
@@ -59,7 +69,7 @@ describe("a run's record", () => {
     expect(record.findHung(1_010, 1_000)).toEqual([]);
     const hung = record.findHung(1_011, 1_000);
     expect(hung).toEqual([{ file: FILE, doing: "a loop" }]);
-    record.endHung(hung, 1_000);
+    record.endHung(hung, 1_000, []);
     expect(record.failures.map(({ file, errors }) => [file, errors[0]?.message])).toEqual([
       [FILE, "no sign of life for 1 s; last seen: a loop"],
       [null, "4 more files were not finished, because the run was ended"],
@@ -70,6 +80,12 @@ describe("a run's record", () => {
     const record = new RunRecord(0);
     expect(record.findHung(1_000, 1_000)).toEqual([]);
     expect(record.findHung(1_001, 1_000)).toEqual([{ file: null, doing: null }]);
+    record.endHung([{ file: null, doing: null }], 1_000, ["a line"]);
+    expect(record.failures[0]?.errors[0]).toEqual({
+      message: "no sign of life for 1 s",
+      at: null,
+      details: ["vitest's last lines:", "a line"],
+    });
     record.take({ type: "end" }, 1_001);
     expect(record.findHung(2_002, 1_000)).toEqual([{ file: null, doing: null }]);
   });
