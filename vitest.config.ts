@@ -15,6 +15,8 @@ const TEST_MS = 300_000;
 
 export default defineConfig({
   test: {
+    // A slow machine ends vitest's own processes slowly. The runner ends one that hangs.
+    teardownTimeout: 120_000,
     projects: [
       {
         test: {
