@@ -5,7 +5,7 @@ import { watchInterrupt } from "./interrupt.mjs";
 import { runAgain } from "./test/again.mjs";
 import { readTestArguments, TEST_USAGE } from "./test/arguments.mjs";
 import { countsText, NO_TESTS } from "./test/counts.mjs";
-import { missingFolder } from "./test/preconditions.mjs";
+import { missingFile, missingFolder } from "./test/preconditions.mjs";
 import { Progress } from "./test/progress.mjs";
 import { reportOf, stateOf } from "./test/report.mjs";
 import { RunRecord } from "./test/run-record.mjs";
@@ -31,7 +31,7 @@ async function main() {
       console.error(`${wanted.message}\n\n${TEST_USAGE}`);
       return 1;
     case "again": {
-      const missing = missingFolder();
+      const missing = missingFile(wanted.files) ?? missingFolder();
       if (missing !== null) return refuse(missing);
       const hasPassed = await runAgain(wanted, { progress, signal: interrupt.signal });
       return interrupt.exitCode() || (hasPassed ? 0 : 1);

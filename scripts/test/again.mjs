@@ -52,8 +52,9 @@ async function runOnce(file, forVitest, { progress, signal, label }) {
     signal,
     record,
   });
-  if (record.tests === 0 && record.failures.length === 0 && !signal.aborted) {
-    record.addFault(`no test matches ${[file, ...forVitest].join(" ")}`);
+  const { passed, failed } = record.counts;
+  if (passed + failed === 0 && !signal.aborted) {
+    record.addFault(`no test ran of ${[file, ...forVitest].join(" ")}`);
   }
   progress.finish(label, (seconds) => `${label}  ${file}: ${countsText(record.counts)} in ${seconds} s`);
   return record;

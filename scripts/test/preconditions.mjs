@@ -1,8 +1,14 @@
 // Checks what the tests need of the machine before they start, so that its lack is one message instead of many failures.
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "../paths.mjs";
+
+/** @param {readonly string[]} files @returns {string | null} what to report; null: all of them are there */
+export function missingFile(files) {
+  const missing = files.find((file) => !existsSync(join(ROOT, file)));
+  return missing === undefined ? null : `There is no test file ${missing}.`;
+}
 
 /** @typedef {{ name: string, folder: string, advice: string }} NeededFolder */
 

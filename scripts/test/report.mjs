@@ -27,7 +27,8 @@ const SECONDS_WIDTH = 4;
  */
 export function reportOf({ stages, results, notes, forVitest, isInterrupted }) {
   const counts = sumOf(results.map(({ counts }) => counts));
-  const isEmpty = forVitest.length > 0 && counts.passed + counts.failed + counts.skipped === 0;
+  // Tests that were left out for a reason match, though none ran.
+  const isEmpty = forVitest.length > 0 && counts.passed + counts.failed === 0 && notes.length === 0;
   const problems = [];
   if (isInterrupted) problems.push("Interrupted.");
   else if (isEmpty) problems.push(`No test matches ${forVitest.join(" ")}.`);

@@ -108,10 +108,13 @@ describe("the report", () => {
   });
 
   it("never says 0 failed of a run that failed", () => {
-    const empty = resultOf({ counts: { passed: 0, failed: 0, skipped: 0 } });
+    const empty = resultOf({ counts: { passed: 0, failed: 0, skipped: 4 } });
     const unmatched = reportOf({ ...run, results: [empty], forVitest: ["nothing"] });
     expect(unmatched.text).toContain("No test matches nothing.");
-    expect(lastLine(unmatched.text)).toBe("0 passed, 1 failed, 0 skipped");
+    expect(lastLine(unmatched.text)).toBe("0 passed, 1 failed, 4 skipped");
+    expect(reportOf({ ...run, results: [empty], forVitest: ["pages"], notes: ["why"] }).hasFailed).toBe(
+      false,
+    );
     const interrupted = reportOf({ ...run, results: [resultOf({ isComplete: false })], isInterrupted: true });
     expect(interrupted.text).toMatch(/^ended +unit/);
     expect(lastLine(interrupted.text)).toBe("3 passed, 1 failed, 1 skipped");
