@@ -33,7 +33,8 @@ async function main() {
     case "again": {
       const missing = missingFile(wanted.files) ?? missingFolder();
       if (missing !== null) return refuse(missing);
-      const hasPassed = await runAgain(wanted, { progress, signal: interrupt.signal });
+      const { text, hasPassed } = await runAgain(wanted, { progress, signal: interrupt.signal });
+      console.log(`\n${text}`);
       return interrupt.exitCode() || (hasPassed ? 0 : 1);
     }
     case "stages":

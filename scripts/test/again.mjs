@@ -12,12 +12,21 @@ import { runVitest } from "./vitest-run.mjs";
 /** @typedef {import("./progress.mjs").Progress} Progress */
 
 /**
- * @param {{ times: number, files: readonly string[], forVitest: readonly string[] }} wanted
- * @param {{ progress: Progress, signal: AbortSignal }} options
- * @returns {Promise<boolean>} whether every run passed
+ * @typedef {object} AgainOptions
+ * @property {Progress} progress
+ * @property {AbortSignal} signal
+ * @property {typeof runVitest} [run]
+ * @property {() => { end: (graceMs: number) => Promise<void> }[]} [startLoops]
  */
-export async function runAgain({ times, files, forVitest }, { progress, signal }) {
-  const loops = startBusyLoops();
+
+/**
+ * @param {{ times: number, files: readonly string[], forVitest: readonly string[] }} wanted
+ * @param {AgainOptions} options
+ * @returns {Promise<{ text: string, hasPassed: boolean }>}
+ */
+export async function runAgain({ times, files, forVitest }, options) {
+  const { signal, startLoops = startBusyLoops } = options;
+  const loops = startLoops();
   /** @type {FileRuns[]} */
   const all = [];
   try {
@@ -26,32 +35,32 @@ export async function runAgain({ times, files, forVitest }, { progress, signal }
       const runs = { file, records: [] };
       all.push(runs);
       for (let run = 1; run <= times && !signal.aborted; run += 1) {
-        const record = await runOnce(file, forVitest, { progress, signal, label: `${run} of ${times}` });
+        const record = await runOnce(file, forVitest, `${run} of ${times}`, options);
         if (!signal.aborted) runs.records.push(record);
       }
     }
   } finally {
     await Promise.all(loops.map((loop) => loop.end(0)));
   }
-  console.log(
-    `\n${againText(all)}\n\n${countsText(sumOf(all.flatMap(({ records }) => records.map(({ counts }) => counts))))}`,
-  );
-  return all.every(({ records }) => records.every(({ failures }) => failures.length === 0));
+  const records = all.flatMap(({ records }) => records);
+  const counts = countsText(sumOf(records.map(({ counts }) => counts)));
+  const texts = [againText(all), ...(signal.aborted ? ["Interrupted."] : []), counts];
+  const hasPassed = records.every(({ failures }) => failures.length === 0) && !signal.aborted;
+  return { text: texts.join("\n\n"), hasPassed };
 }
 
 /**
  * @param {string} file
  * @param {readonly string[]} forVitest
- * @param {{ progress: Progress, signal: AbortSignal, label: string }} options
+ * @param {string} label
+ * @param {AgainOptions} options
  */
-async function runOnce(file, forVitest, { progress, signal, label }) {
+async function runOnce(file, forVitest, label, { progress, signal, run = runVitest }) {
   const record = new RunRecord(performance.now());
   const [stage = "unit"] = stagesOf(file);
   progress.start(label, () => `${file}: ${record.state}`);
-  await runVitest(["--project", PROJECTS[stage], "--passWithNoTests", file, ...forVitest], {
-    signal,
-    record,
-  });
+  const args = ["--project", PROJECTS[stage], "--passWithNoTests", file, ...forVitest];
+  await run(args, { signal, record });
   const { passed, failed } = record.counts;
   if (passed + failed === 0 && !signal.aborted) {
     record.addFault(`no test ran of ${[file, ...forVitest].join(" ")}`);

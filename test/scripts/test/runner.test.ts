@@ -132,12 +132,4 @@ describe("npm test -- --again", () => {
     const { code, text } = await startRunner(["--again", "5", A_TEST, "test/no-such.test.ts"]).ended;
     expect([code, text]).toEqual([1, `There is no test file test/no-such.test.ts.${NOT_ONE_PASSED}`]);
   });
-
-  it("fails if one run does", async () => {
-    const { code, text } = await startRunner(["--again", "1", A_TEST, "-t", "no such name"]).ended;
-    expect(code).toBe(1);
-    expect(text).toMatch(/\n +1 +0 +1 {2}test\/shared\/thrown-name\.test\.ts\n/);
-    expect(text).toContain("no test ran of test/shared/thrown-name.test.ts -t no such name");
-    expect(text).toMatch(/\n\n0 passed, 1 failed, \d+ skipped\n$/);
-  });
 });
