@@ -133,7 +133,10 @@ interface Running {
   readonly ended: Promise<Streamed[]>;
 }
 
-/** Begins a stream for each slot of both boxes: each once the edge has learned of those before it. */
+/**
+ * Begins streams until each box has one, the next once the edge has learned of those before it. Three are enough, and
+ * none waits, unless the machine is so slow that the edge knew nothing for a moment.
+ */
 async function running(): Promise<Running> {
   for (const box of BOXES) await pace(box, SLOW);
   onTestFinished(async () => {
@@ -141,14 +144,16 @@ async function running(): Promise<Running> {
   });
   const on: BoxName[] = [];
   const calls: Promise<Streamed>[] = [];
-  for (let begun = 1; begun <= SLOTS * BOXES.length; begun += 1) {
+  while (!BOXES.every((box) => on.includes(box))) {
     calls.push(callEdge(stack, { tokens: LONG, onText: (box) => void on.push(box as BoxName) }));
     await until(async () => {
       const servers = ((await edgeView(stack))?.boxes ?? []).flatMap((box) => box.servers);
-      return on.length === begun && servers.reduce((sum, { busy }) => sum + busy, 0) === begun;
-    }, `${begun} streams have begun, and the edge knows of them`);
+      const busy = servers.reduce((sum, server) => sum + server.busy, 0);
+      const waiting = servers.reduce((sum, server) => sum + server.waiting, 0);
+      return on.length === busy && busy + waiting === calls.length;
+    }, `${calls.length} streams have begun or wait, and the edge knows of them`);
   }
-  return { on, ended: Promise.all(calls) };
+  return { on: [...on], ended: Promise.all(calls) };
 }
 
 test("calls are spread over equal boxes", async () => {
@@ -229,7 +234,6 @@ test("if both boxes are full the edge refuses at once, and asks neither", async 
 
 test("a drained box gets no new call, what runs there finishes, and a restart of its agent changes nothing", async () => {
   const before = await running();
-  expect(byBox(before.on.map((box) => ({ box })))).toEqual({ north: SLOTS, south: SLOTS });
   onTestFinished(async () => void (await admin(stack, "POST", "/boxes/north/resume")));
   expect((await admin(stack, "POST", "/boxes/north/drain")).status).toBe(202);
   await until(async () => (await ownView(stack, "north")).draining, "the agent has heard of it");
@@ -279,13 +283,12 @@ test("a drained box gets no new call, what runs there finishes, and a restart of
 
 test("a lost box ends the streams it was sending with one error event, and nothing else; once back it is used again", async () => {
   const before = await running();
-  expect(byBox(before.on.map((box) => ({ box })))).toEqual({ north: SLOTS, south: SLOTS });
   let isNorthUp = false;
   onTestFinished(async () => {
     if (!isNorthUp) await stack.startAgent("north");
   });
   await stack.killAgent("north");
-  // Fewer than a key's half of south's places: both of its slots are taken.
+  // Fewer than a key's half of south's places.
   const calls = callsOf(12);
   await pace("south", QUICK);
   const after = await calls;
@@ -300,7 +303,7 @@ test("a lost box ends the streams it was sending with one error event, and nothi
       finishes: [],
     });
   }
-  expect(lost).toHaveLength(SLOTS);
+  expect(lost).toHaveLength(before.on.filter((box) => box === "north").length);
   expectWhole([...ended.filter((call) => !lost.includes(call)), ...after]);
   expect(byBox(after)).toEqual({ south: 12 });
 
