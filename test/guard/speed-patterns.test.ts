@@ -56,6 +56,12 @@ describe("over all tests", () => {
     expect(findingsOf(checked)).toEqual([]);
   });
 
+  it("no script measures a duration by the machine's date, which may be set while it runs", () => {
+    const scripts = [...sourceFiles(["scripts/**/*.{mjs,cjs}", "test/support/*.ts"])];
+    expect(scripts.length).toBeGreaterThan(20);
+    expect(scripts.filter(([, text]) => text.includes("Date.now")).map(([path]) => path)).toEqual([]);
+  });
+
   it("no allowance is left without its use", () => {
     for (const { file, pattern, count, why } of ALLOWED) {
       const found = speedFindings(files.get(file) ?? "").filter((finding) => finding.pattern === pattern);
