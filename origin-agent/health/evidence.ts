@@ -21,9 +21,6 @@ const HURRY_MS = 2_000;
 /** Least tokens for a decode speed; fewer are mostly the first token's overhead. */
 const DECODE_SAMPLE_TOKENS = 8;
 
-/** Least tokens for a prompt speed; fewer fit into one micro-batch of any size. */
-const PROMPT_SAMPLE_TOKENS = 32;
-
 /** A server with less than this share of its weights on the card keeps them elsewhere. */
 const HELD_SHARE = 1 / 2;
 
@@ -88,7 +85,6 @@ function ofNewProcess(record: HealthRecord): HealthRecord {
     stall: null,
     progress: NOTHING_WATCHED,
     decode: forgetRecent(record.decode),
-    prompt: forgetRecent(record.prompt),
     memory: { ...NO_MEMORY_EVIDENCE, readAt: record.memory.readAt },
     oneToken: { ...record.oneToken, failures: 0, rightInARow: 0 },
     provingSince: null,
@@ -151,11 +147,7 @@ function applySpeeds(
   now: number,
 ): HealthRecord {
   const decode = perSecond(fate.decodedTokens, fate.decodeMs, DECODE_SAMPLE_TOKENS);
-  const prompt = perSecond(fate.promptTokens, fate.promptMs, PROMPT_SAMPLE_TOKENS);
-  const noted = decode === null ? record : applyDecodeSpeed(record, decode, now);
-  return prompt === null
-    ? noted
-    : { ...noted, prompt: noteSpeed(noted.prompt, prompt, noted.state === "ready", now) };
+  return decode === null ? record : applyDecodeSpeed(record, decode, now);
 }
 
 function perSecond(tokens: number | null, ms: number | null, least: number): number | null {

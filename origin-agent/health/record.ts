@@ -76,7 +76,6 @@ export interface HealthRecord {
   readonly stall: { readonly cause: StallCause; readonly at: number } | null;
   readonly progress: DecodeProgress;
   readonly decode: LearnedSpeed;
-  readonly prompt: LearnedSpeed;
   readonly memory: MemoryEvidence;
   readonly oneToken: OneTokenEvidence;
   readonly pm2: (Pm2Evidence & { readonly at: number }) | null;
@@ -138,7 +137,6 @@ export function newServerHealth(weightsGib: number | null, now: number): HealthR
     stall: null,
     progress: NOTHING_WATCHED,
     decode: NO_SPEED,
-    prompt: NO_SPEED,
     memory: NO_MEMORY_EVIDENCE,
     oneToken: { sentAt: null, endedAt: null, failures: 0, times: [], rightInARow: 0 },
     pm2: null,

@@ -197,7 +197,6 @@ export interface HealthView {
   readonly usualLoadMs: number | null;
   readonly decodePerSecond: number | null;
   readonly usualDecodePerSecond: number | null;
-  readonly usualPromptPerSecond: number | null;
   readonly gpuGib: number | null;
   readonly stuckSlots: readonly number[];
   readonly restarts: number | null;
@@ -219,7 +218,6 @@ export function viewOf(record: HealthRecord, now: number): HealthView {
     usualLoadMs: usualTime(record.loads),
     decodePerSecond: record.decode.recent,
     usualDecodePerSecond: record.decode.usual,
-    usualPromptPerSecond: record.prompt.usual,
     gpuGib: record.memory.gib,
     stuckSlots: stuckSlots(record.progress),
     restarts: pm2Evidence(record, now)?.restarts ?? null,

@@ -2,7 +2,7 @@
 // failures; the calls decide what a failure means.
 import type { Dispatcher, Pool as PoolType } from "undici";
 import type { Box, Server } from "../../shared/fleet.ts";
-import { CONNECT_TIMEOUT_MS, QUEUE_PER_SLOT, UPSTREAM_KEEP_ALIVE_MS } from "../../shared/limits.ts";
+import { CONNECT_TIMEOUT_MS, UPSTREAM_KEEP_ALIVE_MS } from "../../shared/limits.ts";
 import { Client, Pool } from "../probes/undici-parts.ts";
 
 /**
@@ -49,16 +49,13 @@ class CountedClient extends Client {
 export class Exchange implements Dispatcher.DispatchHandler {
   connectionUse: () => ConnectionUse = () => ({ requests: 0 });
   readonly #listener: AnswerListener;
-  readonly #onOver: () => void;
   #controller: Dispatcher.DispatchController | null = null;
   #reused = false;
   #answered = false;
   #over = false;
 
-  /** @param onOver called once, when the request has ended. */
-  constructor(listener: AnswerListener, onOver: () => void) {
+  constructor(listener: AnswerListener) {
     this.#listener = listener;
-    this.#onOver = onOver;
   }
 
   /** Ends the request; llama-server frees the slot once it sees the socket closed. */
@@ -110,7 +107,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #finish(): boolean {
     if (this.#over) return false;
     this.#over = true;
-    this.#onOver();
     return true;
   }
 }
@@ -132,8 +128,6 @@ export class Upstream {
   readonly origin: string;
   readonly #pool: PoolType;
   readonly #authorization: string;
-  readonly #places: number;
-  #taken = 0;
 
   constructor(
     server: Server,
@@ -142,17 +136,11 @@ export class Upstream {
     this.server = server;
     this.simulated = address.simulated;
     this.origin = `http://127.0.0.1:${address.port}`;
-    this.#places = server.slots * (1 + QUEUE_PER_SLOT);
     this.#authorization = `Bearer ${address.apiKey}`;
     this.#pool = new Pool(this.origin, {
       ...connectionOptions(),
       factory: (origin, options) => new CountedClient(origin, options),
     });
-  }
-
-  /** Whether one more call may wait here: llama-server itself would queue without end and without a word. */
-  get hasRoom(): boolean {
-    return this.#taken < this.#places;
   }
 
   /**
@@ -169,10 +157,7 @@ export class Upstream {
     },
     listener: AnswerListener,
   ): Exchange {
-    this.#taken += 1;
-    const exchange = new Exchange(listener, () => {
-      this.#taken -= 1;
-    });
+    const exchange = new Exchange(listener);
     const options: Dispatcher.DispatchOptions = {
       method: "POST",
       path: request.path,

@@ -359,12 +359,7 @@ describe("whatever is heard, in whatever order", () => {
         expect(stateChanges).toHaveLength(next.state === record.state ? 0 : 1);
         expect(next.since).toBe(next.state === record.state ? record.since : now);
         const view = viewOf(next, now);
-        for (const figure of [
-          view.remainingMs,
-          view.usualLoadMs,
-          view.decodePerSecond,
-          view.usualPromptPerSecond,
-        ]) {
+        for (const figure of [view.remainingMs, view.usualLoadMs, view.decodePerSecond]) {
           if (figure !== null) expect(Number.isFinite(figure) && figure >= 0).toBe(true);
         }
         const due = nextProbeAt(next, now);
