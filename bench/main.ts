@@ -6,9 +6,9 @@ import { ROWS, type Row } from "./rows.ts";
 import { Stage } from "./stage.ts";
 import { isKept, renderTable, type Result } from "./table.ts";
 
-/** Ways to be told to end; the last one means that the parent process has exited. */
+/** Events that end the bench; the last one means that the parent process has exited. */
 const ENDINGS = ["SIGINT", "SIGTERM", "SIGHUP", "disconnect"];
-/** As a shell says it of Ctrl-C. */
+/** The exit code of shells after Ctrl-C. */
 const INTERRUPTED = 130;
 
 process.exitCode = await main(process.argv.slice(2));

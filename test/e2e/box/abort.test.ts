@@ -6,7 +6,15 @@ import { SeededRandom } from "../../support/seeded-random.ts";
 import type { Finished } from "../../sim/llama/ledger.ts";
 import { until } from "../../support/until.ts";
 import { ask, stateOf, switchServer, type Stack } from "../support/ask.ts";
-import { addressOf, callAgent, callFor, codeOf, figure, print, type Told } from "../support/agent-call.ts";
+import {
+  addressOf,
+  callAgent,
+  callFor,
+  codeOf,
+  figure,
+  print,
+  type CallAnswer,
+} from "../support/agent-call.ts";
 
 const SEED = 4;
 /** A minute and a half of text. */
@@ -77,7 +85,7 @@ async function looks(count: number): Promise<void> {
 test("calls left while they wait reach no server; calls left in their prompt give their slots back", async () => {
   await pace({ promptTokensPerSecond: 20 });
   const before = await proofs();
-  const send = (name: string, count: number): { leave(): void; readonly ended: Promise<Told[]> } => {
+  const send = (name: string, count: number): { leave(): void; readonly ended: Promise<CallAnswer[]> } => {
     const leaving = new AbortController();
     const calls = Array.from({ length: count }, (_, number) => {
       const call = callFor(PORTS[number % PORTS.length] ?? 0, {

@@ -42,7 +42,7 @@ const talker = (name: string, keyId: string, scope: string | null, asksForCache 
 
 async function turn(who: Talker, words: string): Promise<void> {
   who.messages.push({ role: "user", content: words });
-  const told = await callAgent(
+  const received = await callAgent(
     addressOf(stack),
     callFor(8085, { keyId: who.keyId, scope: who.scope, set: { n_predict: 24 }, requestId: randomUUID() }),
     {
@@ -53,7 +53,7 @@ async function turn(who: Talker, words: string): Promise<void> {
       },
     },
   );
-  const { text, usage, dones } = readStream(told.text);
+  const { text, usage, dones } = readStream(received.text);
   expect(dones).toBe(1);
   who.messages.push({ role: "assistant", content: text });
   who.cached.push(usage?.prompt_tokens_details?.cached_tokens ?? -1);

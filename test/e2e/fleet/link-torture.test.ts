@@ -124,12 +124,12 @@ async function differs(): Promise<string[]> {
   const found: string[] = [];
   for (const box of BOXES) {
     const own = await ownView(stack, box);
-    const told = view?.boxes.find(({ name }) => name === box);
+    const received = view?.boxes.find(({ name }) => name === box);
     const [theirs, ours] = [
-      seen(told?.state !== "up", told?.servers ?? []),
+      seen(received?.state !== "up", received?.servers ?? []),
       seen(own.draining, own.servers),
     ].map((one) => JSON.stringify(one));
-    if (told === undefined || theirs !== ours) found.push(`${box}: ${theirs} but it reports ${ours}`);
+    if (received === undefined || theirs !== ours) found.push(`${box}: ${theirs} but it reports ${ours}`);
   }
   return found;
 }

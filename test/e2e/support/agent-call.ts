@@ -12,7 +12,7 @@ export interface AgentAddress {
   readonly box: string;
 }
 
-export interface Told {
+export interface CallAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
@@ -58,15 +58,15 @@ export function callFor(port: number, other: Partial<Call> = {}): Call {
 }
 
 /** Makes one call; what goes wrong on the way is in what it gives back. It never asks twice. */
-export async function callAgent(at: AgentAddress, call: Call, asked: Asked): Promise<Told> {
+export async function callAgent(at: AgentAddress, call: Call, asked: Asked): Promise<CallAnswer> {
   const token = await boxToken(hmac, at.boxSecret, at.box, "edge-to-agent");
   const body = JSON.stringify({ temperature: 0, stream: call.stream, ...asked.body });
   return new Promise((resolve) => {
     let text = "";
     let status = 0;
-    let headers: Told["headers"] = {};
+    let headers: CallAnswer["headers"] = {};
     let settled = false;
-    const settle = (ended: Told["ended"]): void => {
+    const settle = (ended: CallAnswer["ended"]): void => {
       if (settled) return;
       settled = true;
       resolve({ status, headers, text, ended: asked.signal?.aborted === true ? "left" : ended });
@@ -117,7 +117,7 @@ interface Chunk {
 }
 
 /** The content of a stream as its client received it. */
-export interface StreamTold {
+export interface StreamAnswer {
   readonly text: string;
   readonly ids: readonly string[];
   readonly models: readonly string[];
@@ -128,7 +128,7 @@ export interface StreamTold {
   readonly usage: Usage | null;
 }
 
-export function readStream(text: string): StreamTold {
+export function readStream(text: string): StreamAnswer {
   const chunks: Chunk[] = [];
   let dones = 0;
   for (const event of text.split("\n\n")) {
@@ -150,9 +150,9 @@ export function readStream(text: string): StreamTold {
 }
 
 /** The code of an error answer, in any shape; null if it is none of ours. */
-export function codeOf(told: Told): string | null {
+export function codeOf(received: CallAnswer): string | null {
   try {
-    return (JSON.parse(told.text) as { error?: { code?: string } }).error?.code ?? null;
+    return (JSON.parse(received.text) as { error?: { code?: string } }).error?.code ?? null;
   } catch {
     return null;
   }

@@ -1,6 +1,6 @@
 // Judges each call of a storm by the answer the same model gives when nothing is wrong.
 import fleet from "../../../fleet.config.ts";
-import { codeOf, readStream, type Told, type Usage } from "./agent-call.ts";
+import { codeOf, readStream, type CallAnswer, type Usage } from "./agent-call.ts";
 import { PACE, switchOn, type HarmedBox } from "./harmed-box.ts";
 
 /** What the design lets a call end with that a broken box can't serve. */
@@ -87,7 +87,7 @@ export class Verdicts {
   }
 
   /** Judges one call that its client stayed for. */
-  judge(answer: Told, prompt: string, cap: number): void {
+  judge(answer: CallAnswer, prompt: string, cap: number): void {
     const verdict = answer.status === 200 ? this.#ofStream(answer, prompt, cap) : ofRefusal(answer);
     if ("is" in verdict) return add(this.counts, verdict.is);
     this.wrong[verdict.wrong] += 1;
@@ -105,7 +105,7 @@ export class Verdicts {
     return of("complete") / (of("complete", "refused", "error event") + this.wrongs.length);
   }
 
-  #ofStream(answer: Told, prompt: string, cap: number): Verdict {
+  #ofStream(answer: CallAnswer, prompt: string, cap: number): Verdict {
     const stream = readStream(answer.text);
     const [file = ""] = stream.models;
     const whole = this.#references.get(referenceName(file, prompt, cap));
@@ -139,7 +139,7 @@ export class Verdicts {
 type Verdict = { readonly is: string } | { readonly wrong: Wrong; readonly why: string };
 const no = (wrong: Wrong, why: string): Verdict => ({ wrong, why });
 
-function ofRefusal(answer: Told): Verdict {
+function ofRefusal(answer: CallAnswer): Verdict {
   const code = codeOf(answer);
   if (answer.ended === "whole" && code !== null && PERMITTED.has(code)) return { is: `refused ${code}` };
   return no("another error", `status ${answer.status}`);

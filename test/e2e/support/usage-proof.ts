@@ -4,7 +4,7 @@ import { expect } from "vitest";
 import type { Call } from "../../../shared/call-headers.ts";
 import { UsageReport, type UsageSums } from "../../../shared/usage-report.ts";
 import type { Finished } from "../../sim/llama/ledger.ts";
-import { callAgent, callFor, readStream, type Told } from "./agent-call.ts";
+import { callAgent, callFor, readStream, type CallAnswer } from "./agent-call.ts";
 import { stateOf, type Stack } from "./ask.ts";
 import { until } from "../../support/until.ts";
 
@@ -14,7 +14,7 @@ const COLLECT_EVERY = 40;
 export interface Made {
   readonly name: string;
   readonly port: number;
-  readonly told: Told;
+  readonly received: CallAnswer;
   /** Events with text; of a server that puts 0, 2 or 3 tokens in one, this is no count of tokens. */
   readonly events: number;
 }
@@ -60,7 +60,7 @@ export class UsageProof {
     const name = `call-${(this.#calls += 1)}`;
     this.#begun.add(name);
     let seen = "";
-    const told = await callAgent(
+    const received = await callAgent(
       { agentUrl: box.agentUrl, boxSecret, box: box.name },
       callFor(port, { keyId: name, requestId: `${name}.id`, set: { n_predict: tokens }, ...call }),
       {
@@ -72,7 +72,7 @@ export class UsageProof {
         },
       },
     );
-    const made = { name, port, told, events: eventsWithText(told.text) };
+    const made = { name, port, received, events: eventsWithText(received.text) };
     this.made.push(made);
     return made;
   }
@@ -81,13 +81,13 @@ export class UsageProof {
   async callLetIn(port: number, options: CallOptions): Promise<Made> {
     return until(async () => {
       const made = await this.call(port, options);
-      return made.told.status === 200 ? made : null;
+      return made.received.status === 200 ? made : null;
     }, `${port} takes a call`);
   }
 
   /** Waits until this many more calls have had an answer. */
   async answered(count: number): Promise<void> {
-    const answers = (): number => this.made.filter(({ told }) => told.status === 200).length;
+    const answers = (): number => this.made.filter(({ received }) => received.status === 200).length;
     const before = answers();
     await until(() => answers() >= before + count, `${count} more calls are answered`);
   }
@@ -105,11 +105,11 @@ export class UsageProof {
     const one = async (number: number): Promise<void> => {
       const port = this.ports[number % this.ports.length] ?? 0;
       for (let turn = 0; !over(); turn += 1) {
-        const { told } = await this.call(port, {
+        const { received } = await this.call(port, {
           tokens: 20 + ((7 * turn) % 40),
           call: { stream: turn % 3 !== 2, format: turn % 2 === 0 ? "openai" : "mediczy" },
         });
-        if (told.status === 0) await until(() => over() || this.#isListening(), "the agent listens");
+        if (received.status === 0) await until(() => over() || this.#isListening(), "the agent listens");
         await this.#collectInTime();
       }
     };
@@ -180,7 +180,7 @@ export class UsageProof {
         ),
       "the servers are idle",
     );
-    const letIn = this.made.filter(({ told }) => told.status === 200);
+    const letIn = this.made.filter(({ received }) => received.status === 200);
     const generated = await until(async () => {
       const known = await this.generated();
       return letIn.every(({ name }) => known.has(name)) ? known : null;
@@ -217,7 +217,7 @@ function judge(
 ): Settled {
   const wrongs: string[] = [];
   let [whole, estimated, tokens, tokensBooked, mostOff, calls] = [0, 0, 0, 0, 0, 0];
-  for (const { name, told } of made) {
+  for (const { name, received } of made) {
     const sums = booked.get(name);
     const did = generated.get(name) ?? [];
     if (sums === undefined) {
@@ -227,7 +227,7 @@ function judge(
     calls += 1;
     if (sums.calls !== 1) wrongs.push(`${name}: booked ${sums.calls} times`);
     const really = did.reduce((sum, { generatedTokens }) => sum + generatedTokens, 0);
-    if (isWhole(told) && !(cut.has(name) && sums.complete === 0)) {
+    if (isWhole(received) && !(cut.has(name) && sums.complete === 0)) {
       whole += 1;
       tokens += really;
       tokensBooked += sums.completionTokens;
@@ -260,8 +260,8 @@ function eventsWithText(text: string): number {
   return text.split("\n\n").filter((event) => /"(content|text)":"[^"]/.test(event)).length;
 }
 
-function isWhole(told: Told): boolean {
-  if (told.status !== 200 || told.ended !== "whole") return false;
-  const isStream = String(told.headers["content-type"]).startsWith("text/event-stream");
-  return isStream ? readStream(told.text).dones === 1 : !told.text.includes('"error"');
+function isWhole(received: CallAnswer): boolean {
+  if (received.status !== 200 || received.ended !== "whole") return false;
+  const isStream = String(received.headers["content-type"]).startsWith("text/event-stream");
+  return isStream ? readStream(received.text).dones === 1 : !received.text.includes('"error"');
 }
