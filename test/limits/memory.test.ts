@@ -5,10 +5,9 @@ import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
 import { plainRecord } from "../../shared/principal.ts";
 import { AddressState } from "../../worker/limits/address-state.ts";
-import { KeyState } from "../../worker/limits/key-state.ts";
-import { LeaseTable } from "../../worker/limits/lease-table.ts";
+import { KeyState, RefusedKeys } from "../../worker/limits/key-limit.ts";
+import { LeaseTable } from "../../worker/limits/lease.ts";
 import type { LeaseGrant } from "../../worker/limits/lease-request.ts";
-import { RefusedKeys } from "../../worker/limits/refused-key-cache.ts";
 
 const NOW = 1_790_000_000_000;
 const LEASE: LeaseGrant = { granted: 5, remaining: 50, endsInMs: 500 };
@@ -29,7 +28,7 @@ function fillAddresses(): LeaseTable<AddressState> {
   for (let at = 0; at < 140_000; at += 1) {
     const address = addresses.at(`10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`, NOW);
     if (address.availability(NOW, 100) === "free") address.take("free", NOW);
-    address.receive(address.request(NOW, 100), { lease: LEASE, keysRefusedForMs: 0 }, NOW);
+    address.receive(address.request(NOW, 100), { lease: LEASE, suspectForMs: 0 }, NOW);
   }
   return addresses;
 }

@@ -5,12 +5,7 @@ import { DurableObject } from "cloudflare:workers";
 import { backoffMs, type Backoff } from "../../shared/backoff.ts";
 import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { KeyView } from "../../shared/keys.ts";
-import {
-  builtInRecordOf,
-  type FirstKeyUse,
-  type KeyLeaseAnswer,
-  type KeyLeaseRequest,
-} from "../limits/lease-request.ts";
+import type { FirstKeyUse, KeyLeaseAnswer, KeyLeaseRequest } from "../limits/lease-request.ts";
 import type { KeyRecord, RecordChange } from "../../shared/principal.ts";
 import type { Bindings } from "../env.ts";
 import {
@@ -20,7 +15,6 @@ import {
   builtInVerdict,
   identify,
   leaseUntil,
-  fromStorage,
   hasPending,
   revokedKey,
   rotatedKey,
@@ -66,14 +60,12 @@ export class ApiKey extends DurableObject<Bindings> {
 
   constructor(ctx: DurableObjectState, env: Bindings) {
     super(ctx, env);
-    const stored = ctx.storage.kv.get<StoredKey>(KEY);
-    this.#key = stored === undefined ? null : fromStorage(stored);
+    this.#key = ctx.storage.kv.get<StoredKey>(KEY) ?? null;
   }
 
   /** Returns permission and tokens in one round trip. */
   lease(request: KeyLeaseRequest): KeyLeaseAnswer | Promise<KeyLeaseAnswer> {
-    const { secretHash, first } = request;
-    const builtIn = builtInRecordOf(request);
+    const { secretHash, builtInRecord: builtIn, first } = request;
     if (builtIn !== null && first !== null) return this.#leaseFirst(request, builtIn, first);
     const now = Date.now();
     const verdict = builtIn === null ? identify(this.#key, secretHash, now) : builtInVerdict(builtIn, now);

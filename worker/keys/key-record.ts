@@ -45,12 +45,6 @@ interface PendingReports {
   readonly superseded: string | null;
 }
 
-/** Reads a stored key; earlier versions stored the pending reports as `owed`. */
-export function fromStorage(stored: StoredKey & { readonly owed?: PendingReports }): StoredKey {
-  const { owed, ...key } = stored;
-  return owed === undefined ? key : { ...key, pending: owed };
-}
-
 /** The admin key and the request of a change. */
 export interface By {
   readonly actor: string;

@@ -3,10 +3,10 @@
 import type { Refusal } from "../../shared/errors.ts";
 import { addressObject } from "../stubs.ts";
 import { AddressState } from "./address-state.ts";
-import { callObject } from "./call-object.ts";
 import type { Caller } from "./caller.ts";
-import { LeaseTable } from "./lease-table.ts";
-import type { PendingLease, Token } from "./lease.ts";
+import { CheckTurns } from "./failed-keys.ts";
+import { callObject } from "./lease-request.ts";
+import { LeaseTable, type PendingLease, type Token } from "./lease.ts";
 import type { LimitStatus } from "./rate-headers.ts";
 import * as refusals from "./refusals.ts";
 import type { LimitRefusal } from "./refusals.ts";
@@ -48,6 +48,11 @@ export class AddressLimits {
   /** Reports failed keys to the address's object, because other isolates count them too. */
   report(caller: Caller, state: AddressState, now: number): void {
     caller.context.waitUntil(this.#send(caller, state, state.report(now)));
+  }
+
+  /** Turns for the checks of keys that the isolate doesn't know, if the address is suspect. */
+  checkTurns(state: AddressState, now: number): CheckTurns | null {
+    return state.isSuspect(now) ? (state.checkTurns ??= new CheckTurns(this.#clock)) : null;
   }
 
   status(state: AddressState, now: number): LimitStatus {

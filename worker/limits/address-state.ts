@@ -1,7 +1,7 @@
 // State of one client address in this isolate: free passes, lease, failed keys, and whether the platform's shield
 // blocks it. Most addresses need only the passes. Pure, the clock is passed in.
 import { ADDRESS_FREE_PER_SECOND, RATE_WINDOW_MS } from "../../shared/limits.ts";
-import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "./failed-key-count.ts";
+import { NO_FAILED_KEYS, noteFailedKeys, suspectForMs, type CheckTurns } from "./failed-keys.ts";
 import type { AddressLeaseAnswer, AddressLeaseRequest } from "./lease-request.ts";
 import { Lease, type PendingLease, type Token, type TokenAvailability } from "./lease.ts";
 import type { LimitStatus } from "./rate-headers.ts";
@@ -21,7 +21,9 @@ export class AddressState {
   #lease: Lease | null = null;
   #failedKeys = NO_FAILED_KEYS;
   #unreportedKeys = 0;
-  #keysRefusedUntil = 0;
+  #suspectUntil = 0;
+  /** Null until the address was suspect and sent a key that the isolate doesn't know. */
+  checkTurns: CheckTurns | null = null;
   #shieldedUntil = 0;
 
   availability(now: number, perSecond: number): AddressAvailability {
@@ -83,7 +85,7 @@ export class AddressState {
   /** @returns the token of the request that waited, or one that another answer left here. */
   receive(pending: PendingLease, answer: AddressLeaseAnswer, now: number): Token | null {
     const lease = this.#leased();
-    this.#keysRefusedUntil = Math.max(this.#keysRefusedUntil, now + answer.keysRefusedForMs);
+    this.#suspectUntil = Math.max(this.#suspectUntil, now + answer.suspectForMs);
     const token = lease.receive(pending, answer.lease, now);
     const isRescued = token === null && pending.waiting > 0 && lease.availability(now) === "token";
     return isRescued ? lease.take(now) : token;
@@ -94,9 +96,9 @@ export class AddressState {
     this.#unreportedKeys += 1;
   }
 
-  /** How long keys that aren't known to be good are refused; 0 if they are accepted. */
-  keysRefusedForMs(now: number): number {
-    return Math.max(keysRefusedForMs(this.#failedKeys, now), this.#keysRefusedUntil - now, 0);
+  /** Whether keys that the isolate doesn't know are checked one at a time. */
+  isSuspect(now: number): boolean {
+    return now < this.#suspectUntil || suspectForMs(this.#failedKeys, now) > 0;
   }
 
   raiseShield(now: number): void {

@@ -9,8 +9,7 @@ import { CredentialCache } from "../auth/credential-cache.ts";
 import { anonymousRecord, MISSING, readCredential, resolveClaim, type ShownKey } from "../auth/credential.ts";
 import type { EdgeEnv } from "../context.ts";
 import { showRefusal } from "../http/errors.ts";
-import { addressName } from "./client-address.ts";
-import type { Caller } from "./caller.ts";
+import { addressName, type Caller } from "./caller.ts";
 import type { Admission, Limiter } from "./limiter.ts";
 import { setRateHeaders, type LimitStatuses } from "./rate-headers.ts";
 import { LIMITER_UNAVAILABLE } from "./refusals.ts";
@@ -179,7 +178,7 @@ function callerOf(c: Context<EdgeEnv>, isModelCall: boolean): Caller {
     bindings: c.env,
     isModelCall,
     requestId: c.get("requestId"),
-    address: addressName(c.req.header("cf-connecting-ip")),
+    address: addressName(c.req.header("cf-connecting-ip"), c.req.header("cf-worker")),
     context: c.executionCtx,
   };
 }

@@ -3,7 +3,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { Bindings } from "../env.ts";
-import { keysRefusedForMs, NO_FAILED_KEYS, noteFailedKeys } from "./failed-key-count.ts";
+import { NO_FAILED_KEYS, noteFailedKeys, suspectForMs } from "./failed-keys.ts";
 import type { AddressLeaseAnswer, AddressLeaseRequest } from "./lease-request.ts";
 import { grant, NO_WINDOW } from "./rate-window.ts";
 
@@ -17,6 +17,6 @@ export class ClientAddress extends DurableObject<Bindings> {
     const granted = grant(this.#window, limit, request, now);
     this.#window = granted.window;
     this.#failedKeys = noteFailedKeys(this.#failedKeys, request.failedKeys, now);
-    return { lease: granted.grant, keysRefusedForMs: keysRefusedForMs(this.#failedKeys, now) };
+    return { lease: granted.grant, suspectForMs: suspectForMs(this.#failedKeys, now) };
   }
 }

@@ -1,32 +1,101 @@
 // The key limit in this isolate: admits requests by leased tokens and sends the lease requests to the keys' objects.
 // An answer of an object is permission and tokens in one (design.md, 7).
-import { RATE_WINDOW_MS } from "../../shared/limits.ts";
+import { BoundedMap } from "../../shared/bounded-map.ts";
+import { RATE_WINDOW_MS, UNKNOWN_KEY_MS } from "../../shared/limits.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import type { ShownKey } from "../auth/credential.ts";
 import { keyObject } from "../stubs.ts";
-import { callObject } from "./call-object.ts";
 import type { Caller } from "./caller.ts";
-import { KeyState } from "./key-state.ts";
-import type { KeyLeaseAnswer, KeyLeaseRequest } from "./lease-request.ts";
-import { LeaseTable } from "./lease-table.ts";
-import { LEASE_LIFE_MS, type PendingLease, type Token } from "./lease.ts";
+import { callObject, type KeyLeaseAnswer, type KeyLeaseRequest } from "./lease-request.ts";
+import { Lease, LEASE_LIFE_MS, LeaseTable, type PendingLease, type Token } from "./lease.ts";
 import type { LimitStatus } from "./rate-headers.ts";
 import * as refusals from "./refusals.ts";
-import type { LimitRefusal } from "./refusals.ts";
-import { RefusedKeys, type KeyFault } from "./refused-key-cache.ts";
+import type { KeyFault, LimitRefusal } from "./refusals.ts";
 
 /** For how many keys an isolate has leases and remembers refusals: under 1 KiB each, of 128 MiB. */
 const MAX_KEYS = 10_000;
 
-/** A key is known to be good for this long after its object's last answer: failed keys of others don't affect it. */
-const KNOWN_GOOD_MS = 5 * 60_000;
+/** Keys without an answer of their object yet: more than an isolate has requests in progress. */
+const MAX_UNCONFIRMED_KEYS = 1_000;
+
+/** A failed key counts once in the time for which failed keys are added up (failed-keys.ts). */
+const COUNTED_MS = 60_000;
+
+interface KeySnapshot {
+  readonly record: KeyRecord;
+  /** The month's tokens are used up. */
+  readonly quotaSpent: boolean;
+}
+
+/** State of one key and secret in this isolate: its lease, and the key as its object last reported it. */
+export class KeyState {
+  readonly lease = new Lease();
+  #snapshot: KeySnapshot | null = null;
+  #snapshotAt = -Infinity;
+
+  /** Null before the first answer. */
+  get snapshot(): KeySnapshot | null {
+    return this.#snapshot;
+  }
+
+  /** @param sentAt when the lease request was sent whose answer this is */
+  note(snapshot: KeySnapshot, sentAt: number): void {
+    if (sentAt < this.#snapshotAt) return;
+    this.#snapshot = snapshot;
+    this.#snapshotAt = sentAt;
+  }
+
+  isNewerThan(ms: number, now: number): boolean {
+    return now < this.#snapshotAt + ms;
+  }
+}
+
+/** Keys that an object has reported as unknown or expired: a client that keeps sending one costs no object call. */
+export class RefusedKeys {
+  readonly #countedAt: BoundedMap<string, number>;
+  readonly #keys: BoundedMap<string, { readonly fault: KeyFault; readonly notedAt: number }>;
+
+  constructor(maxKeys: number) {
+    this.#countedAt = new BoundedMap(maxKeys);
+    this.#keys = new BoundedMap(maxKeys);
+  }
+
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /** @param name of the key and the secret that was sent */
+  note(name: string, fault: KeyFault, now: number): void {
+    this.#keys.set(name, { fault, notedAt: now });
+  }
+
+  /** Whether a failed key is to be counted: once a minute, or one forgotten device would make its whole address suspect. */
+  counts(name: string, now: number): boolean {
+    const countedAt = this.#countedAt.get(name);
+    if (countedAt !== undefined && now >= countedAt && now < countedAt + COUNTED_MS) return false;
+    this.#countedAt.set(name, now);
+    return true;
+  }
+
+  /** Null if the key wasn't refused, or too long ago. */
+  find(name: string, now: number): KeyFault | null {
+    const known = this.#keys.get(name);
+    if (known === undefined) return null;
+    // After a step back of the clock, the time of the note can lie in the future.
+    if (now >= known.notedAt && now < known.notedAt + UNKNOWN_KEY_MS) return known.fault;
+    this.#keys.delete(name);
+    return null;
+  }
+}
 
 export type KeyAdmission =
   | LimitRefusal
   | { readonly ok: true; readonly record: KeyRecord; readonly token: Token };
 
 export class KeyLimits {
-  readonly #states = new LeaseTable(MAX_KEYS, () => new KeyState());
+  /** Keys that their object has confirmed; those that it doesn't know evict none of them. */
+  readonly #known = new LeaseTable(MAX_KEYS, () => new KeyState());
+  readonly #unconfirmed = new LeaseTable(MAX_UNCONFIRMED_KEYS, () => new KeyState());
   readonly #refused = new RefusedKeys(MAX_KEYS);
   readonly #perSecond: number;
   readonly #clock: () => number;
@@ -38,7 +107,7 @@ export class KeyLimits {
   }
 
   at(key: ShownKey, now: number): KeyState {
-    return this.#states.at(key.name, now);
+    return this.#known.find(key.name, now) ?? this.#unconfirmed.at(key.name, now);
   }
 
   /** The reason for which the key was refused a moment ago. */
@@ -51,8 +120,9 @@ export class KeyLimits {
     return this.#refused.counts(key.name, now);
   }
 
-  isKnownGood({ claim }: ShownKey, state: KeyState, now: number): boolean {
-    return claim.builtInRecord !== null || state.isNewerThan(KNOWN_GOOD_MS, now);
+  /** Whether the key is known to be good: failed keys of others don't affect it. */
+  isKnown({ claim }: ShownKey, { snapshot }: KeyState): boolean {
+    return claim.builtInRecord !== null || snapshot !== null;
   }
 
   /** Whether the key is exempt from the address limit, by the newest record known. */
@@ -102,7 +172,6 @@ export class KeyLimits {
       waiting,
       secretHash,
       builtInRecord,
-      standing: builtInRecord,
       first: first ? { keyId, requestId: caller.requestId } : null,
     };
     const admission = await callObject<KeyAdmission>(async () => {
@@ -123,13 +192,14 @@ export class KeyLimits {
   ): KeyAdmission | null {
     const now = this.#clock();
     if (answer.kind !== "known") {
-      this.#states.delete(key.name);
+      for (const states of [this.#known, this.#unconfirmed]) states.delete(key.name);
       this.#refused.note(key.name, answer.kind, now);
       return { ok: false, refusal: refusals.keyFault(answer.kind), status: null };
     }
     const { record, quotaSpent } = answer;
     const { lease } = state;
     state.note({ record, quotaSpent }, sent.sentAt);
+    this.#confirm(key, state, now);
     const token = lease.receive(sent, answer.lease, now);
     if (quotaSpent && caller.isModelCall) {
       if (token !== null) lease.giveBack(token, now);
@@ -140,6 +210,13 @@ export class KeyLimits {
     if (sent.waiting > 0 && lease.availability(now) === "token")
       return { ok: true, record, token: lease.take(now) };
     return this.#windowSpent(state, record, now);
+  }
+
+  /** Unless the table was cleared while the object was called (12). */
+  #confirm({ name }: ShownKey, state: KeyState, now: number): void {
+    if (this.#unconfirmed.find(name, now) !== state) return;
+    this.#unconfirmed.delete(name);
+    this.#known.set(name, state);
   }
 
   #monthSpent(state: KeyState, record: KeyRecord, now: number): LimitRefusal {

@@ -1,6 +1,8 @@
-// The RPC contract between an isolate and a limiter object. Objects and isolates can be one release apart: a field that
-// is added is optional, a field that is removed is still sent for one release (design.md, 9).
+// Calls to a limiter object: the RPC contract, the time limit and the retry. Objects and isolates can be one release
+// apart: a field that is added is optional, a field that is removed is still sent for one release (design.md, 9).
+import { LIMITER_TIMEOUT_MS } from "../../shared/limits.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
+import { withTimeout } from "../http/timeout.ts";
 
 export interface LeaseRequest {
   /** Tokens requested of the current window; the object may grant fewer. */
@@ -16,8 +18,6 @@ export interface LeaseGrant {
   /** Tokens left in the window after the grant. */
   readonly remaining: number;
   readonly endsInMs: number;
-  /** Read by isolates of the previous release only, which fail without it. */
-  readonly next?: null;
 }
 
 export interface KeyLeaseRequest extends LeaseRequest {
@@ -25,15 +25,8 @@ export interface KeyLeaseRequest extends LeaseRequest {
   readonly secretHash: string;
   /** The record of a key that the fleet file or the environment defines; the object stores nothing of it. */
   readonly builtInRecord: KeyRecord | null;
-  /** The same for objects of the previous release, which read it under this name. */
-  readonly standing?: KeyRecord | null;
   /** Set for the deployment's first admin key, which is valid until another admin key replaces it. */
   readonly first: FirstKeyUse | null;
-}
-
-/** Isolates of the previous release send the record as `standing` only. */
-export function builtInRecordOf({ builtInRecord, standing }: Partial<KeyLeaseRequest>): KeyRecord | null {
-  return builtInRecord ?? standing ?? null;
 }
 
 /** A use of the first admin key, for the audit. */
@@ -65,6 +58,35 @@ export interface AddressLeaseRequest extends LeaseRequest {
 
 export interface AddressLeaseAnswer {
   readonly lease: LeaseGrant;
-  /** How long keys that aren't known to be good are refused from this address; 0 if they are accepted. */
-  readonly keysRefusedForMs: number;
+  /** How long keys that an isolate doesn't know are checked one at a time; 0 if this address sent few invalid keys. */
+  readonly suspectForMs: number;
+}
+
+/**
+ * Calls a limiter object: at most twice, within LIMITER_TIMEOUT_MS in total (design.md, 8).
+ * @param attempt makes a stub of its own, because a broken one can stay broken; resolves with null if the answer came
+ * too late to be used
+ * @returns null if no attempt brought a usable answer in time
+ */
+export async function callObject<T>(attempt: () => Promise<T | null>): Promise<T | null> {
+  try {
+    return await withTimeout(upToTwice(attempt), LIMITER_TIMEOUT_MS);
+  } catch {
+    return null;
+  }
+}
+
+async function upToTwice<T>(attempt: () => Promise<T | null>): Promise<T | null> {
+  try {
+    const result = await attempt();
+    if (result !== null) return result;
+  } catch (error) {
+    if (isOverloaded(error)) throw error;
+  }
+  return attempt();
+}
+
+/** The platform's mark on an error of an object that has too much to do: a second call would make it worse. */
+function isOverloaded(error: unknown): boolean {
+  return error instanceof Error && "overloaded" in error && error.overloaded === true;
 }

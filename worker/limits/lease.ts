@@ -1,5 +1,6 @@
 // Rate-limit tokens leased by this isolate for one key or address: spends them and sizes its lease requests. Pure: the
 // isolate's clock is passed in and need not agree with the object's. Numbers in comments are decisions of design.md.
+import { BoundedMap } from "../../shared/bounded-map.ts";
 import { LEASE_MARGIN_MS, RATE_WINDOW_MS } from "../../shared/limits.ts";
 import type { LeaseGrant, LeaseRequest } from "./lease-request.ts";
 import { MAX_SHARE } from "./rate-window.ts";
@@ -167,4 +168,53 @@ export class Lease {
 
 function secondOf(ms: number): number {
   return Math.floor(ms / RATE_WINDOW_MS);
+}
+
+/** Leases by name, for up to `max` keys or addresses; the one used longest ago is evicted. */
+export class LeaseTable<T> {
+  readonly #entries: BoundedMap<string, T>;
+  readonly #make: () => T;
+  #latest = 0;
+
+  constructor(max: number, make: () => T) {
+    this.#entries = new BoundedMap(max);
+    this.#make = make;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  find(name: string, now: number): T | undefined {
+    this.#watchClock(now);
+    return this.#entries.get(name);
+  }
+
+  /** The name's entry; a new one if there is none. */
+  at(name: string, now: number): T {
+    const known = this.find(name, now);
+    if (known !== undefined) return known;
+    const made = this.#make();
+    this.#entries.set(name, made);
+    return made;
+  }
+
+  set(name: string, entry: T): void {
+    this.#entries.set(name, entry);
+  }
+
+  delete(name: string): void {
+    this.#entries.delete(name);
+  }
+
+  /**
+   * (12) After a step back of the clock, leases would live past their windows: all entries are dropped, and answers that
+   * are still to come change entries that nothing reads. A request's clock stands still while it is worked on, so it
+   * may lag behind another's by less than the margin.
+   */
+  #watchClock(now: number): void {
+    if (now < this.#latest - LEASE_MARGIN_MS) this.#entries.clear();
+    else if (now <= this.#latest) return;
+    this.#latest = now;
+  }
 }

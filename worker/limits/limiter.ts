@@ -9,8 +9,8 @@ import type { ShownKey } from "../auth/credential.ts";
 import { AddressLimits, type AddressAdmission } from "./address-limit.ts";
 import type { AddressState } from "./address-state.ts";
 import type { Caller } from "./caller.ts";
-import { KeyLimits, type KeyAdmission } from "./key-limit.ts";
-import type { KeyState } from "./key-state.ts";
+import type { CheckTurns } from "./failed-keys.ts";
+import { KeyLimits, type KeyAdmission, type KeyState } from "./key-limit.ts";
 import type { LimitStatus, LimitStatuses } from "./rate-headers.ts";
 import * as refusals from "./refusals.ts";
 import type { LimitRefusal } from "./refusals.ts";
@@ -44,8 +44,6 @@ export class Limiter {
     return this.#atAddress(caller, (address, limits) => {
       if (refusal.code !== "invalid_key") return { ok: false, refusal, limits };
       const now = this.#clock();
-      const refusedForMs = address.keysRefusedForMs(now);
-      if (refusedForMs > 0) return { ok: false, refusal: refusals.tooManyFailedKeys(refusedForMs), limits };
       if (key === null || this.#keys.countsAsFailed(key, now)) address.noteFailedKey(now);
       return { ok: false, refusal, limits };
     });
@@ -63,21 +61,34 @@ export class Limiter {
     const known = this.#keys.refusal(caller, state, now);
     if (known !== null) return refused(known.refusal, known.status, null);
     const address = this.#keys.isExempt(key, state) ? null : this.#addresses.at(caller, now);
-    if (state.lease.availability(now) !== "token") {
-      const fault = this.#keys.fault(key, now);
-      const isSuspect = address !== null && address.keysRefusedForMs(now) > 0;
-      if (fault !== null || (isSuspect && !this.#keys.isKnownGood(key, state, now)))
-        return this.reject(caller, refusals.keyFault(fault ?? "unknown"), key);
-    }
+    const fault = state.lease.availability(now) === "token" ? null : this.#keys.fault(key, now);
+    if (fault !== null) return this.reject(caller, refusals.keyFault(fault), key);
     // (11) The address comes first: if it is at its limit, the key's object isn't called.
     const byAddress = address === null ? null : this.#addresses.admit(caller, address, now);
     if (byAddress !== null && "ok" in byAddress && !byAddress.ok)
       return refused(byAddress.refusal, this.#keys.status(state, now), byAddress.status);
-    const byKey = this.#keys.admit(caller, key, state, now);
     const attempt = { caller, key, state, address };
+    const isKnown = address === null || this.#keys.isKnown(key, state);
+    const turns = isKnown ? null : this.#addresses.checkTurns(address, now);
+    const byKey =
+      turns === null ? this.#keys.admit(caller, key, state, now) : this.#checkInTurn(turns, attempt);
     return byKey instanceof Promise || byAddress instanceof Promise
       ? this.#admitLater(attempt, byKey, byAddress)
       : this.#decide(attempt, byKey, byAddress);
+  }
+
+  /** (13) Calls the key's object when the turn of this request has come. */
+  async #checkInTurn(turns: CheckTurns, { caller, key }: Attempt): Promise<KeyAdmission> {
+    if (!(await turns.begin())) return { ok: false, refusal: refusals.TOO_MANY_FAILED_KEYS, status: null };
+    try {
+      const now = this.#clock();
+      // Another request may have had the same key checked.
+      const fault = this.#keys.fault(key, now);
+      if (fault !== null) return { ok: false, refusal: refusals.keyFault(fault), status: null };
+      return await this.#keys.admit(caller, key, this.#keys.at(key, now), now);
+    } finally {
+      turns.end();
+    }
   }
 
   /** (11) The objects of the key and the address are called in parallel. */

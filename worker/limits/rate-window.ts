@@ -45,7 +45,6 @@ export function grant(
       granted,
       remaining: available - granted,
       endsInMs: current.startedAt + limit.windowMs - current.latest,
-      next: null,
     },
   };
 }

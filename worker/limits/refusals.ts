@@ -1,11 +1,13 @@
 // Refusals of the limits, with the codes of the error table and a text that states what the client can do.
 import { dayName, nextMonthStart } from "../../shared/calendar.ts";
 import type { Refusal } from "../../shared/errors.ts";
-import { FAILED_KEYS_A_MINUTE } from "../../shared/limits.ts";
+import { FAILED_KEYS_A_MINUTE, KEY_CHECK_WAIT_MS } from "../../shared/limits.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import { INVALID } from "../auth/credential.ts";
 import type { LimitStatus } from "./rate-headers.ts";
-import type { KeyFault } from "./refused-key-cache.ts";
+
+/** The reason for which a key's object refused it. */
+export type KeyFault = "unknown" | "expired";
 
 /** A refusal of one limit, with its state for the headers; null if nothing is known of it. */
 export interface LimitRefusal {
@@ -54,13 +56,11 @@ export function addressShielded(retryAfterMs: number): Refusal {
   };
 }
 
-export function tooManyFailedKeys(retryAfterMs: number): Refusal {
-  return {
-    code: "too_many_failed_keys",
-    message: `Your address has sent ${FAILED_KEYS_A_MINUTE} or more invalid API keys within a minute. Correct the key, then wait as long as Retry-After states.`,
-    retryAfterMs,
-  };
-}
+export const TOO_MANY_FAILED_KEYS: Refusal = {
+  code: "too_many_failed_keys",
+  message: `Your address has sent ${FAILED_KEYS_A_MINUTE} or more invalid API keys within a minute, so its keys are checked one at a time, and this key's turn did not come. Find the program that sends the invalid keys, then try again.`,
+  retryAfterMs: KEY_CHECK_WAIT_MS,
+};
 
 export function quotaExceeded({ limits }: KeyRecord, now: number): Refusal {
   return {

@@ -2,8 +2,7 @@
 // else generated from a seed. It records what was granted and admitted in each of the object's windows.
 import { RATE_WINDOW_MS } from "../../../shared/limits.ts";
 import type { LeaseGrant } from "../../../worker/limits/lease-request.ts";
-import { LeaseTable } from "../../../worker/limits/lease-table.ts";
-import { Lease, type PendingLease } from "../../../worker/limits/lease.ts";
+import { Lease, LeaseTable, type PendingLease } from "../../../worker/limits/lease.ts";
 import { grant, NO_WINDOW, type RateWindow } from "../../../worker/limits/rate-window.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { Timeline } from "./timeline.ts";

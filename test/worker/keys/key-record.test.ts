@@ -9,7 +9,6 @@ import {
   deliveredKey,
   identify,
   leaseUntil,
-  fromStorage,
   hasPending,
   revokedKey,
   rotatedKey,
@@ -263,12 +262,6 @@ const withoutPending = (key: StoredKey): StoredKey => {
   const delivered = deliveredKey(key, key);
   return { ...delivered, pending: { ...delivered.pending, ledger: false } };
 };
-
-it("a key that an earlier version stored has its pending reports under another name", () => {
-  const { pending, ...rest } = keyOf();
-  expect(fromStorage({ ...rest, owed: pending } as unknown as StoredKey)).toEqual(keyOf());
-  expect(fromStorage(keyOf())).toEqual(keyOf());
-});
 
 describe("any sequence of changes", () => {
   it("leaves at most two secrets, never undoes a revocation, and never shows a hash", () => {

@@ -62,14 +62,15 @@ describe("an address", () => {
     expect(address.status(NOON + 400, QUOTA)).toMatchObject({ remaining: 30, resetMs: 600 });
   });
 
-  it("is refused keys that aren't known to be good after its own failures, or those that its object counted", () => {
+  it("is suspect after its own failures, or those that its object counted", () => {
     const own = new AddressState();
     for (let key = 0; key < FAILED_KEYS_A_MINUTE; key += 1) own.noteFailedKey(NOON);
-    expect(own.keysRefusedForMs(NOON)).toBe(60_000);
+    expect(own.isSuspect(NOON + 59_999)).toBe(true);
+    expect(own.isSuspect(NOON + 60_000)).toBe(false);
     const other = new AddressState();
     other.receive(other.report(NOON), counted(lease(0), 12_000), NOON);
-    expect(other.keysRefusedForMs(NOON + 2_000)).toBe(10_000);
-    expect(other.keysRefusedForMs(NOON + 12_000)).toBe(0);
+    expect(other.isSuspect(NOON + 11_999)).toBe(true);
+    expect(other.isSuspect(NOON + 12_000)).toBe(false);
   });
 
   it("reports failed keys to its object, each once", () => {

@@ -17,6 +17,7 @@ import { fleetOf } from "../support/fleets.ts";
 import { watched } from "../support/limiters.ts";
 import { healthAnswer, fakeFetch } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
+import { noJitter } from "../../support/no-jitter.ts";
 
 /** The middle of a window. */
 const NOON = 1_790_000_000_500;
@@ -135,6 +136,7 @@ describe("an address", () => {
 
   it("that is at its limit is refused with the reason and for how long", async () => {
     quiet();
+    noJitter();
     stopClock(NOON + 160);
     const edge = edgeOf(fleetWith(1, 1000));
     await edge("/livez");
@@ -167,6 +169,7 @@ describe("a key", () => {
 
   it("that is at its limit is refused with the reason and for how long", async () => {
     quiet();
+    noJitter();
     stopClock(NOON);
     const key = await newLegacyKey();
     const edge = edgeOf(fleetWith(1000, 1, [key]));

@@ -17,6 +17,7 @@ import { fleetOf } from "../support/fleets.ts";
 import { counted, fakeAddresses, fakeKeys, known, lease } from "../support/limiters.ts";
 import { agentAnswer, healthAnswer, fakeFetch } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
+import { noJitter } from "../../support/no-jitter.ts";
 
 function quiet(): void {
   captureLog();
@@ -264,6 +265,7 @@ describe("if a limiter doesn't answer, nothing is admitted", () => {
     };
     const edge = edgeOf(fleetOf({ legacy: { keys: [key.line], anonymous: null } }), { bindings });
     await useFreePasses(edge);
+    noJitter();
     const answer = await edge(path, { key: key.text });
     expect(answer.status).toBe(503);
     expect(answer.headers.get("retry-after")).toBe("1");

@@ -1,7 +1,7 @@
 // The leases of many names: bounded, and dropped when the clock steps back.
 import { describe, expect, it } from "vitest";
 import { LEASE_MARGIN_MS } from "../../../shared/limits.ts";
-import { LeaseTable } from "../../../worker/limits/lease-table.ts";
+import { LeaseTable } from "../../../worker/limits/lease.ts";
 
 const table = (max: number): LeaseTable<object> => new LeaseTable(max, () => ({}));
 

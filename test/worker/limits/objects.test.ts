@@ -36,18 +36,18 @@ describe("ClientAddress", () => {
     expect(stored).toBe(0);
   });
 
-  it("refuses keys once too many failed within a minute, until the minute ends", async () => {
+  it("is suspect once too many keys failed within a minute, until the minute ends", async () => {
     const clock = stopClock(NOON);
     const object = env.CLIENT_ADDRESS.getByName(newAddress());
-    const refused = async (failedKeys: number): Promise<number> =>
-      (await object.lease(requesting({ failedKeys }))).keysRefusedForMs;
-    expect(await refused(1)).toBe(0);
+    const suspect = async (failedKeys: number): Promise<number> =>
+      (await object.lease(requesting({ failedKeys }))).suspectForMs;
+    expect(await suspect(1)).toBe(0);
     clock.to(NOON + 10_000);
-    expect(await refused(FAILED_KEYS_A_MINUTE - 2)).toBe(0);
-    expect(await refused(1)).toBe(50_000);
+    expect(await suspect(FAILED_KEYS_A_MINUTE - 2)).toBe(0);
+    expect(await suspect(1)).toBe(50_000);
     clock.to(NOON + 59_999);
-    expect(await refused(0)).toBe(1);
+    expect(await suspect(0)).toBe(1);
     clock.to(NOON + 60_000);
-    expect(await refused(0)).toBe(0);
+    expect(await suspect(0)).toBe(0);
   });
 });

@@ -64,8 +64,8 @@ export function known(
 }
 
 /** The answer of an address's object. */
-export function counted(granted: LeaseGrant, keysRefusedForMs = 0): AddressLeaseAnswer {
-  return { lease: granted, keysRefusedForMs };
+export function counted(granted: LeaseGrant, suspectForMs = 0): AddressLeaseAnswer {
+  return { lease: granted, suspectForMs };
 }
 
 export function record(more: Partial<KeyRecord> = {}): KeyRecord {

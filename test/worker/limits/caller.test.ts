@@ -1,6 +1,6 @@
 // The name an address is counted under: one for each customer, however the address is spelled.
 import { describe, expect, it } from "vitest";
-import { addressName } from "../../../worker/limits/client-address.ts";
+import { addressName } from "../../../worker/limits/caller.ts";
 import { seeded, type Random } from "../support/random.ts";
 
 describe("an address is counted", () => {
@@ -48,6 +48,30 @@ describe("an address is counted", () => {
   });
 });
 
+describe("the address that Cloudflare's Workers share", () => {
+  const EGRESS = "2a06:98c0:3600::103";
+
+  it("is counted by the Worker's zone: one customer's Worker blocked those of all others", () => {
+    expect(addressName(EGRESS, "clinic.example")).toBe("worker clinic.example");
+    expect(addressName(EGRESS, "Clinic.Example")).toBe("worker clinic.example");
+    expect(addressName(EGRESS, "other.example")).toBe("worker other.example");
+  });
+
+  it.each([undefined, "", "no zone", "-", "x".repeat(300), "a.example, b.example"])(
+    "is counted by its /64 if CF-Worker is no zone: %s",
+    (worker) => {
+      expect(addressName(EGRESS, worker)).toBe("2a06:98c0:3600:0::/64");
+    },
+  );
+
+  it.each(["192.0.2.1", "2001:db8:1:2::1", "2a06:98c0:3601::1"])(
+    "is no other: CF-Worker can be a client's own text at %s",
+    (address) => {
+      expect(addressName(address, "clinic.example")).toBe(addressName(address));
+    },
+  );
+});
+
 describe("a text that isn't an address", () => {
   it.each([undefined, ""])("is counted under one name if it is missing: %j", (nothing) => {
     expect(addressName(nothing)).toBe("none");
@@ -75,7 +99,7 @@ describe("a text that isn't an address", () => {
 
   it("is counted under the same name if it has none, so that no client can create objects at will", () => {
     const malformed = ["hello", "1.2.3", "1.2.3.4.5", "999.1.1.1", "1.2.3.4, 5.6.7.8", "x".repeat(5_000)];
-    expect(malformed.map(addressName)).toEqual(malformed.map(() => "none"));
+    expect(malformed.map((text) => addressName(text))).toEqual(malformed.map(() => "none"));
   });
 
   it("becomes a name and no exception, whatever it is", () => {
