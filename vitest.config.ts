@@ -2,7 +2,7 @@
 // Objects), the console's pages in Chromium, and end to end. None mocks another's runtime.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
-import { buildConsole } from "./scripts/build-console.mjs";
+import { buildConsole } from "./scripts/build.ts";
 
 // wrangler.toml names the folder, which must be there wherever it is read.
 await buildConsole();

@@ -1,6 +1,6 @@
 // First program of every npm script: checks Node's version, installs what is missing, goes on under the
 // project's own Node. Any old Node must be able to read this file to its end, so it keeps to ES5; what
-// comes after the version check stands in install.cjs.
+// comes after the version check stands in install/.
 "use strict";
 
 /** npm and our installer need this much; everything else runs under the newer Node that gets installed. */
@@ -26,7 +26,7 @@ module.exports = { versionComplaint: versionComplaint };
 if (require.main === module) {
   var complaint = versionComplaint(process.version);
   if (complaint === null) {
-    void require("./install.cjs").run(process.argv.slice(2));
+    void require("./install/install.cjs").run(process.argv.slice(2));
   } else {
     console.error(complaint);
     process.exitCode = 1;

@@ -116,9 +116,10 @@ const ROOMS: readonly Room[] = [
     may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//, "fleet.config.ts", /^bench\//],
   },
   {
-    rule: "scripts/ starts programs and imports node:, its packages and itself",
+    rule: "scripts/ starts programs and imports node:, its packages, itself and types of shared/fleet",
     files: /^scripts\//,
     may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//],
+    mayTypes: ["shared/fleet.ts"],
   },
 ];
 

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { beforeAll, expect, it } from "vitest";
-import { ASSETS, buildConsole } from "../../scripts/build-console.mjs";
+import { ASSETS, buildConsole } from "../../scripts/build.ts";
 import { PAGE_HEADERS } from "../../worker/pages/console-headers.ts";
 
 /** The design's limit for the gzipped script. */

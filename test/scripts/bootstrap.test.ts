@@ -6,8 +6,8 @@ import { delimiter, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import bootstrap from "../../scripts/bootstrap.cjs";
-import install from "../../scripts/install.cjs";
-import lock from "../../scripts/lock.cjs";
+import install from "../../scripts/install/install.cjs";
+import lock from "../../scripts/install/lock.cjs";
 import { until } from "../support/until.ts";
 
 const run = promisify(execFile);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { check, checkParts, partText } from "../../scripts/check.mjs";
+import { check, checkParts, partText } from "../../scripts/check.ts";
 
 it("type-checks every room that there is, with its own settings", () => {
   const names = checkParts((file) => !file.startsWith("console")).map(({ name }) => name);

@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
-const START = resolve("scripts/start.mjs");
+const START = resolve("scripts/start.ts");
 
 const server = createServer();
 let port: number;

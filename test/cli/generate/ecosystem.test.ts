@@ -9,7 +9,7 @@ import {
 } from "../../../cli/generate/ecosystem.ts";
 import fleet from "../../../fleet.config.ts";
 import type { Box } from "../../../shared/fleet.ts";
-import { agentCommand } from "../../../scripts/commands.mjs";
+import { agentCommand } from "../../../scripts/stack/commands.ts";
 import { CALL_DEADLINE_MS } from "../../../shared/limits.ts";
 import secondFleet from "../../fixtures/second-fleet.ts";
 import { readSource } from "../../support/source-text.ts";

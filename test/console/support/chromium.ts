@@ -1,6 +1,6 @@
 // Finds and starts the browser of the page tests.
 import { chromium, type Browser, type BrowserServer } from "playwright-core";
-import { CHROMIUM_ADVICE, ensureChromium } from "../../../scripts/chromium.mjs";
+import { CHROMIUM_ADVICE, ensureChromium } from "../../../scripts/install/chromium.ts";
 import { WAIT_MS } from "../../support/until.ts";
 
 /** Keep it from sending requests of its own. */

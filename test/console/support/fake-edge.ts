@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
-import { ASSETS } from "../../../scripts/build-console.mjs";
+import { ASSETS } from "../../../scripts/build.ts";
 import { ERRORS, errorBody, type ErrorCode } from "../../../shared/errors.ts";
 import { FailedRequest } from "../../../shared/failures.ts";
 import { USAGE_GROUPS } from "../../../shared/usage-report.ts";

@@ -1,7 +1,7 @@
 // Clients that leave, at any moment: every slot they had is proved idle, and nothing of them stays. The servers are so
 // slow that no call ends by itself before its client leaves it.
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { startStack } from "../../../scripts/stack.mjs";
+import { startStack } from "../../../scripts/stack/stack.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import type { Finished } from "../../sim/llama/ledger.ts";
 import { until } from "../../support/until.ts";

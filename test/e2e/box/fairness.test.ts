@@ -1,6 +1,6 @@
 // One key's flood is that key's own trouble: another key's call waits for what runs, not for what waits.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startStack } from "../../../scripts/stack.mjs";
+import { startStack } from "../../../scripts/stack/stack.ts";
 import { until } from "../../support/until.ts";
 import { stateOf, switchServer, type Stack } from "../support/ask.ts";
 import { addressOf, callAgent, callFor, codeOf, figure, print, readStream } from "../support/agent-call.ts";

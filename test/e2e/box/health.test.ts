@@ -1,7 +1,7 @@
 // Health that can't be fooled: a server that hangs although its `/health` says ok, one whose `/health` hangs, one
 // that has become slow. Each is noticed, and calls go to a server that can serve them.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startStack } from "../../../scripts/stack.mjs";
+import { startStack } from "../../../scripts/stack/stack.ts";
 import { until } from "../../support/until.ts";
 import { switchServer, type Stack } from "../support/ask.ts";
 import { addressOf, callAgent, callFor, figure, print, readStream } from "../support/agent-call.ts";

@@ -1,7 +1,7 @@
 // No call meets another scope's cache: whose words a slot holds decides whether they may be read again.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startStack } from "../../../scripts/stack.mjs";
+import { startStack } from "../../../scripts/stack/stack.ts";
 import { stateOf, type Stack } from "../support/ask.ts";
 import { addressOf, callAgent, callFor, figure, print, readStream } from "../support/agent-call.ts";
 import { until } from "../../support/until.ts";

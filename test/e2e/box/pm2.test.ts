@@ -3,7 +3,7 @@
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { PROJECT_NODE, ROOT } from "../../../scripts/paths.mjs";
+import { PROJECT_NODE, ROOT } from "../../../scripts/paths.ts";
 import { until } from "../../support/until.ts";
 import { epochOf } from "../support/boxes.ts";
 import { callAgent, callFor, codeOf, figure, print, readStream } from "../support/agent-call.ts";

@@ -1,7 +1,7 @@
 // The answer when a server is down: a replica, another model with its label, or a refusal that states the reason.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { LOAD_WAIT_MS } from "../../../shared/limits.ts";
-import { startStack } from "../../../scripts/stack.mjs";
+import { startStack } from "../../../scripts/stack/stack.ts";
 import {
   ask,
   CHEST_PAIN,

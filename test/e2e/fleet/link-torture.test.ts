@@ -2,7 +2,7 @@
 // only seem to be there, frames that arrive twice, an edge that is killed and comes back. Whenever the links are whole
 // again the edge sees what the agents see, and in the end every call is in the ledger, once and to the token.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startStack } from "../../../scripts/stack.mjs";
+import { startStack } from "../../../scripts/stack/stack.ts";
 import { UsageReport, type UsageSums } from "../../../shared/usage-report.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { callAgent, callFor, print, readStream } from "../support/agent-call.ts";

@@ -1,7 +1,7 @@
 // A restart that an operator orders at the edge, to its end: the link carries it to the box's agent, PM2 restarts
 // that one process, and the edge shows an event that says so.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startStack } from "../../../scripts/stack.mjs";
+import { startStack } from "../../../scripts/stack/stack.ts";
 import { print } from "../support/agent-call.ts";
 import { startPm2Box, type Pm2Box } from "../support/pm2-box.ts";
 import { type Stack } from "../support/ask.ts";

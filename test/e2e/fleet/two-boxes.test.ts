@@ -1,7 +1,7 @@
 // Two equal boxes, as clients and operators see them: calls are spread, spill over, pass by a box that is drained, lost
 // or silent, and come back to it.
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
-import { startStack } from "../../../scripts/stack.mjs";
+import { startStack } from "../../../scripts/stack/stack.ts";
 import { BoxHealth } from "../../../shared/health.ts";
 import { figure, print, readStream } from "../support/agent-call.ts";
 import { type Stack } from "../support/ask.ts";

@@ -1,7 +1,8 @@
 // Asks a running stack as a client would, and reads what comes back to the byte.
 import { BoxHealth } from "../../../shared/health.ts";
 import type { State } from "../../sim/start.ts";
-import { startStack, type StackOptions } from "../../../scripts/stack.mjs";
+import type { StackOptions } from "../../../scripts/stack/run.ts";
+import { startStack } from "../../../scripts/stack/stack.ts";
 import { until } from "../../support/until.ts";
 
 export type Stack = Awaited<ReturnType<typeof startStack>>;

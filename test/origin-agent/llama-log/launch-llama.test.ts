@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { firstFree } from "../../../scripts/ports.mjs";
+import { firstFree } from "../../../scripts/stack/ports.ts";
 import { until } from "../../support/until.ts";
 import { MARK, MODEL } from "../support/llama-log.ts";
 

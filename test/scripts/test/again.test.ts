@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { runAgain } from "../../../scripts/test/again.mjs";
-import { Progress } from "../../../scripts/test/progress.mjs";
-import { RunRecord, type TestEvent } from "../../../scripts/test/run-record.mjs";
+import { runAgain } from "../../../scripts/test/again.ts";
+import { Progress } from "../../../scripts/test/progress.ts";
+import { RunRecord, type TestEvent } from "../../../scripts/test/run-record.ts";
 
 const FILES = ["test/a.test.ts", "test/worker/b.test.ts"];
 const error = { message: "no", at: null, details: [] };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { readTestArguments, TEST_USAGE } from "../../../scripts/test/arguments.mjs";
-import { STAGES, stagesOf } from "../../../scripts/test/stages.mjs";
+import { readTestArguments, TEST_USAGE } from "../../../scripts/test/arguments.ts";
+import { STAGES, stagesOf } from "../../../scripts/test/stages.ts";
 
 describe("npm test's stages", () => {
   it("are all run if none is named, else those named, in their order", () => {

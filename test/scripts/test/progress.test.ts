@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Progress } from "../../../scripts/test/progress.mjs";
+import { Progress } from "../../../scripts/test/progress.ts";
 
 describe("progress", () => {
   beforeEach(() => void vi.useFakeTimers());

@@ -2,10 +2,10 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { againText } from "../../../scripts/test/again-table.mjs";
-import { commandOf, failureText, failuresText } from "../../../scripts/test/failures.mjs";
-import { reportOf, type StageResult } from "../../../scripts/test/report.mjs";
-import type { Failure } from "../../../scripts/test/run-record.mjs";
+import { againText } from "../../../scripts/test/again-table.ts";
+import { commandOf, failureText, failuresText } from "../../../scripts/test/failures.ts";
+import { reportOf, type StageResult } from "../../../scripts/test/report.ts";
+import type { Failure } from "../../../scripts/test/run-record.ts";
 
 const failureOf = (more: Partial<Failure> = {}): Failure => ({
   file: "test/a.test.ts",

@@ -1,6 +1,6 @@
 // The record of a run: every failure must appear in it.
 import { describe, expect, it } from "vitest";
-import { RunRecord, type ErrorReport, type TestEvent } from "../../../scripts/test/run-record.mjs";
+import { RunRecord, type ErrorReport, type TestEvent } from "../../../scripts/test/run-record.ts";
 
 const FILE = "test/a.test.ts";
 const error: ErrorReport = { message: "no", at: "test/a.test.ts:3:1", details: [] };

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { until } from "../../support/until.ts";
 
-const RUNNER = resolve("scripts/test.mjs");
+const RUNNER = resolve("scripts/test.ts");
 const A_TEST = "test/shared/backoff.test.ts";
 const NOT_ONE_PASSED = "\n\n0 passed, 1 failed, 0 skipped\n";
 

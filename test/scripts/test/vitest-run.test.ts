@@ -2,9 +2,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { titleOf } from "../../../scripts/test/failures.mjs";
-import { RunRecord, type TestEvent } from "../../../scripts/test/run-record.mjs";
-import { runVitest } from "../../../scripts/test/vitest-run.mjs";
+import { titleOf } from "../../../scripts/test/failures.ts";
+import { RunRecord, type TestEvent } from "../../../scripts/test/run-record.ts";
+import { runVitest } from "../../../scripts/test/vitest-run.ts";
 
 let folder: string;
 beforeEach(async () => {

@@ -1,0 +1,104 @@
+// Describes one stack: what it may be started with, what its caller gets, and what its parts share.
+import type { FleetConfig } from "../../shared/fleet.ts";
+import type { Pace } from "./commands.ts";
+import type { PortRequest } from "./ports.ts";
+import type { ProgramSet, UnexpectedExit } from "./program-set.ts";
+
+/** Far beyond what a start takes on a starved machine: only a hang reaches it. */
+export const READY_MS = 120_000;
+
+/** The edge's name among the stack's programs. */
+export const EDGE = "edge";
+
+export interface StackOptions {
+  /** the project's own if not given */
+  fleetFile?: string;
+  /** wrangler.toml's, or for another fleet file one made from it */
+  workerEntry?: string;
+  /** false: none is started */
+  edge?: boolean;
+  /** false: none is started */
+  agents?: boolean;
+  /** any free one if not given */
+  edgePort?: PortRequest;
+  /** of the first box; any free one if not given */
+  agentPort?: PortRequest;
+  /** use llama-servers that answer on the fleet's ports */
+  real?: boolean;
+  /** false: the edge doesn't know them */
+  devKeys?: boolean;
+  /** for every simulated server */
+  simulator?: Pace;
+  /** on top of it, by port or `box:port` */
+  perServer?: Record<string, Pace>;
+  boxSecret?: string;
+  llamaApiKey?: string;
+  /** further variables of the Worker */
+  vars?: Record<string, string>;
+  /** where the edge finds boxes, other than their agents here */
+  boxOrigins?: Record<string, string>;
+  /** further environment of every agent */
+  agentEnv?: Record<string, string>;
+  onProgress?: (line: string) => void;
+  /** everything the programs say */
+  onLine?: (name: string, line: string) => void;
+  /** a program exited unexpectedly */
+  onExit?: (exit: UnexpectedExit) => void;
+  /** gives up and ends everything */
+  signal?: AbortSignal;
+}
+
+export interface ServerHandle {
+  port: number;
+  url: string;
+  controlUrl: string | null;
+  pid: number | null;
+  simulated: boolean;
+  model: string;
+}
+
+export interface BoxHandle {
+  name: string;
+  agentUrl: string;
+  agentPid: number;
+  servers: ServerHandle[];
+}
+
+export interface Stack {
+  fleet: FleetConfig;
+  /** empty without an edge */
+  edgeUrl: string;
+  boxSecret: string;
+  llamaApiKey: string;
+  boxes: BoxHandle[];
+  /** last lines of `edge`, `agent <box>` or `server <box>:<port>` */
+  logs: (name: string) => string[];
+  /** by port or `box:port` */
+  killServer: (port: number | string, signal?: NodeJS.Signals) => Promise<void>;
+  /** restarts a killed one on its port */
+  startServer: (port: number | string) => Promise<void>;
+  /** on the same port */
+  restartAgent: (box: string, options?: { graceMs?: number }) => Promise<void>;
+  /** as by kill -9 */
+  killAgent: (box: string) => Promise<void>;
+  /** restarts a killed one on its port */
+  startAgent: (box: string) => Promise<void>;
+  /** as by kill -9 */
+  stopEdge: () => Promise<void>;
+  /** restarts the stopped one on its port, with its stored state */
+  startEdge: () => Promise<void>;
+  stop: () => Promise<void>;
+}
+
+/** What the parts of one stack share. `edgePort`: 0 if there is none */
+export interface Run {
+  options: StackOptions;
+  fleet: FleetConfig;
+  fleetFile: string;
+  folder: string;
+  programs: ProgramSet;
+  boxSecret: string;
+  llamaApiKey: string;
+  boxes: BoxHandle[];
+  edgePort: number;
+}
