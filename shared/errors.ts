@@ -1,5 +1,7 @@
 // The one table of error codes and the one format of error answers. A refusal is a value with a public message (what is
 // wrong, what to do) and a separate internal text for the log.
+import { retryAfterMs } from "./backoff.ts";
+import { RETRY_AFTER_MIN_S } from "./limits.ts";
 
 /** Whether a retry can help: after the stated time, never, or at any time. */
 type Retry = "later" | "never" | "any";
@@ -67,6 +69,8 @@ export interface Refusal {
   readonly message: string;
   /** Path of the wrong field: `messages[0].content`. */
   readonly param?: string | undefined;
+  /** Set if a retry can't help although the code's row allows one. */
+  readonly retry?: "never" | undefined;
   /** When a retry makes sense, counted from now. */
   readonly retryAfterMs?: number | undefined;
   /** For the log only: ids, ports, counts; never a part of a prompt. */
@@ -134,18 +138,16 @@ export function errorEvent(refusal: Refusal, requestId: string): string {
 
 /**
  * Headers that control whether a client retries. OpenAI's and Anthropic's SDKs read `retry-after-ms` and `x-should-retry`
- * before they apply their own rule (retry 408, 409, 429 and ≥ 500).
+ * before they apply their own rule (retry 408, 409, 429 and ≥ 500). The time is jittered, so that clients which were
+ * refused together don't return together.
+ * @param random from 0 to below 1
  */
-export function retryHeaders(
-  refusal: Refusal,
-  bounds: { readonly minS: number; readonly maxS: number },
-): Record<string, string> {
-  const { retry } = ERRORS[refusal.code];
+export function retryHeaders(refusal: Refusal, random: number): Record<string, string> {
+  const retry = refusal.retry ?? ERRORS[refusal.code].retry;
   if (retry === "never") return { "x-should-retry": "false" };
   if (refusal.retryAfterMs === undefined) return {};
-  const maxMs = bounds.maxS * 1000;
-  const ms = Math.min(Math.max(Math.ceil(refusal.retryAfterMs), 1), maxMs);
-  const seconds = Math.max(Math.ceil(ms / 1000), bounds.minS);
+  const ms = retryAfterMs(refusal.retryAfterMs, random);
+  const seconds = Math.max(Math.ceil(ms / 1000), RETRY_AFTER_MIN_S);
   return { "retry-after": String(seconds), "retry-after-ms": String(ms) };
 }
 

@@ -15,8 +15,6 @@ import {
   COMMENT_INTERVAL_MS,
   JSON_HEADERS_AFTER_MS,
   JSON_SPACE_INTERVAL_MS,
-  RETRY_AFTER_MAX_S,
-  RETRY_AFTER_MIN_S,
   STREAM_HEADERS_AFTER_MS,
 } from "../../shared/limits.ts";
 import type { AnswerFacts } from "./format.ts";
@@ -134,7 +132,7 @@ export class ClientAnswer {
       [AGENT_HEADER]: this.#box,
       [STARTED_HEADER]: started ? "1" : "0",
       [CODE_HEADER]: refusal.code,
-      ...retryHeaders(refusal, { minS: RETRY_AFTER_MIN_S, maxS: RETRY_AFTER_MAX_S }),
+      ...retryHeaders(refusal, Math.random()),
     } satisfies OutgoingHttpHeaders);
     this.#response.end(body);
   }

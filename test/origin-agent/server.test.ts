@@ -10,6 +10,7 @@ import type { SimulatedServer } from "../sim/start.ts";
 import { answered, ask, errorOf, headersOf, jsonOf, TOKEN, type Answer, type Json } from "./support/ask.ts";
 import { callsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "./support/box.ts";
 import { until } from "../support/until.ts";
+import { noJitter } from "../support/no-jitter.ts";
 
 let simulator: SimulatedServer;
 let agent: TestAgent;
@@ -174,6 +175,7 @@ describe("a body", () => {
   it("without memory left for it gets a 503 with Retry-After", async () => {
     const small = await startAgent({ [WANTED]: simulator.port }, { maxRetainedBytes: 1000 });
     await small.settled();
+    noJitter();
     const answer = await answered(small.port, { body: padded(2000) });
     expect(answer.status).toBe(503);
     expect(errorOf(answer).code).toBe("overloaded");
@@ -348,6 +350,7 @@ describe("a draining agent", () => {
     expect(taken.status).toBe(200);
     expect(taken.headers.connection).toBe("close");
     going.later(DRAIN_MS);
+    noJitter();
     const refused = await answered(going.port);
     expect(refused.status).toBe(503);
     expect(errorOf(refused).code).toBe("draining");

@@ -2,7 +2,6 @@
 // answer contains none of its text.
 import type { Context } from "hono";
 import { ERRORS, errorBody, RefusedError, retryHeaders, type Refusal } from "../../shared/errors.ts";
-import { RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S } from "../../shared/limits.ts";
 import type { Principal } from "../../shared/principal.ts";
 import type { EdgeEnv } from "../context.ts";
 import { SettingsError } from "../env.ts";
@@ -27,7 +26,7 @@ export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
     headers: {
       "content-type": "application/json; charset=utf-8",
       ...(status === 401 ? { "www-authenticate": 'Bearer realm="isha"' } : {}),
-      ...retryHeaders(refusal, { minS: RETRY_AFTER_MIN_S, maxS: RETRY_AFTER_MAX_S }),
+      ...retryHeaders(refusal, Math.random()),
     },
   });
 }

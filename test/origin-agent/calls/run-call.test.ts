@@ -15,6 +15,7 @@ import {
 } from "../support/ask.ts";
 import { OTHER, REPLICA, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
 import { until } from "../../support/until.ts";
+import { noJitter } from "../../support/no-jitter.ts";
 
 let wanted: SimulatedServer;
 let replica: SimulatedServer;
@@ -174,6 +175,7 @@ describe("a loading server", () => {
   });
 
   it("is not waited for as a fallback", async () => {
+    noJitter();
     await Promise.all([
       wanted.set({ refuse: true }),
       replica.set({ refuse: true }),
@@ -196,6 +198,7 @@ describe("if no server is left", () => {
   it.each([true, false])(
     "a call gets a 503 with Retry-After and is marked as not started (stream: %s)",
     async (stream) => {
+      noJitter();
       const answer = await answered(agent.port, { call: { stream } });
       expect(answer.status).toBe(503);
       expect(errorOf(answer)).toMatchObject({ code: "model_unavailable", request_id: "req-1" });

@@ -3,6 +3,7 @@ import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest } from "../su
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
 import { agentAnswer, boxOf, connectionLost, fakeFetch, streamOf, callIn } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
+import { noJitter } from "../../support/no-jitter.ts";
 
 describe("a call", () => {
   it("is forwarded unchanged, and so is its answer", async () => {
@@ -201,6 +202,7 @@ describe("with several boxes", () => {
   });
 
   it("the refusal has a retry time if none can be reached", async () => {
+    noJitter();
     const log = captureLog();
     fakeFetch(connectionLost);
     const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
