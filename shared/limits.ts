@@ -114,8 +114,11 @@ export const MAX_NAME_LENGTH = 128;
 /** Requests per second of an address that an isolate admits without a token; its next lease request counts them. Most addresses never cost an object call. */
 export const ADDRESS_FREE_PER_SECOND = 10;
 
-/** Invalid keys of an address in a minute before its unknown keys are refused: enough for typing errors, too few for a search. */
+/** Invalid keys of an address in a minute before its unknown keys are checked one at a time: more than typing errors. */
 export const FAILED_KEYS_A_MINUTE = 20;
+
+/** How long such a key waits for its check; each takes a round trip to an object. */
+export const KEY_CHECK_WAIT_MS = 2_000;
 
 /** How long an isolate remembers that a key is unknown. */
 export const UNKNOWN_KEY_MS = 10_000;
