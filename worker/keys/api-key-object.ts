@@ -120,7 +120,7 @@ export class ApiKey extends DurableObject<Bindings> {
     return { kind: "done", view: viewOf(revoked, Date.now()) };
   }
 
-  /** Called by the ledger with the month's total so far. */
+  /** Called by the ledger with the month's total once it has reached the quota. */
   used(month: string, tokens: number): void {
     if (this.#key === null) return;
     const key = usedKey(this.#key, { month, tokens });
@@ -208,8 +208,9 @@ export class ApiKey extends DurableObject<Bindings> {
     const key = this.#key;
     if (key === null || !key.pending.ledger) return;
     const ledger = ledgerObject(this.env);
-    const isWatched = key.revokedAt === null && key.record.limits.tokensPerMonth !== null;
-    const reported = isWatched ? await ledger.watch(key.id) : await ledger.unwatch(key.id).then(() => null);
+    const quota = key.revokedAt === null ? key.record.limits.tokensPerMonth : null;
+    const reported =
+      quota === null ? await ledger.unwatch(key.id).then(() => null) : await ledger.watch(key.id, quota);
     const now = this.#key;
     if (now === null || now.version !== key.version) return;
     const delivered = { ...now, pending: { ...now.pending, ledger: false } };

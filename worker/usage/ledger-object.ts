@@ -1,5 +1,5 @@
 // The deployment's ledger: sums up what every call cost. Each batch is booked in one transaction with the epoch's last
-// seq, so that a batch which is sent twice counts once. The month totals of keys with a quota are pushed to those keys.
+// seq, so that a batch which is sent twice counts once. Keys that reach their monthly quota are informed.
 import { DurableObject } from "cloudflare:workers";
 import { DAY_MS, dayStart } from "../../shared/calendar.ts";
 import { QUOTA_PUSH_MS } from "../../shared/limits.ts";
@@ -7,13 +7,13 @@ import type { UsageCall } from "../../shared/usage.ts";
 import type { UsageReport } from "../../shared/usage-report.ts";
 import type { Bindings } from "../env.ts";
 import { LedgerTables } from "./ledger-tables.ts";
-import { QuotaWatch } from "./quota.ts";
+import { QuotaWatch, type MonthTotal } from "./quota.ts";
 import { bookBatch } from "./booking.ts";
-import { monthTotal, usageReport, type UsageRequest } from "./query.ts";
+import { usageReport, type UsageRequest } from "./query.ts";
 import { keyObject } from "../stubs.ts";
 
-/** Half of the time that a key's total may be behind: the other half is for a push that has to be tried again. */
-const PUSH_AFTER_MS = QUOTA_PUSH_MS / 2;
+/** Pause before a failed push is tried again: half of the time that a key may be behind. */
+const PUSH_RETRY_MS = QUOTA_PUSH_MS / 2;
 
 /** How long new sums stay in `recent`: the interval at which the same rows of the other tables are written again. */
 const ROLL_UP_AFTER_MS = 10 * 60 * 1000;
@@ -21,17 +21,9 @@ const ROLL_UP_AFTER_MS = 10 * 60 * 1000;
 /** Pause between two steps of pruning, for queries and batches. */
 const PRUNE_PAUSE_MS = 1_000;
 
-/** A key's tokens of a month (`2026-11`, UTC), prompt and completion together. */
-interface MonthTotal {
-  readonly month: string;
-  readonly tokens: number;
-}
-
 interface BatchResult {
   /** Every call of the epoch up to this seq is booked. */
   readonly lastSeq: number;
-  /** The same for the previous release, which sends and reads it under this name. */
-  readonly upTo: number;
   /** Calls of the batch that were dated so far off that they are booked under the hour of their arrival. */
   readonly misdated: number;
 }
@@ -59,27 +51,26 @@ export class Ledger extends DurableObject<Bindings> {
     calls: readonly UsageCall[],
   ): Promise<BatchResult> {
     const now = Date.now();
-    const { booking, isWatched } = this.ctx.storage.transactionSync(() => {
+    const { lastSeq, misdated, entries } = this.ctx.storage.transactionSync(() => {
       const lastSeq = this.#tables.lastSeq(box, epoch);
       const booking = bookBatch(lastSeq, { ackedSeq, calls }, now);
-      if (booking.lastSeq === lastSeq) return { booking, isWatched: false };
+      if (booking.lastSeq === lastSeq) return booking;
       this.#tables.add(booking.entries, now);
       this.#tables.setLastSeq(box, epoch, booking.lastSeq, booking.misdated, now);
-      return { booking, isWatched: this.#watch.changed(booking.entries.map(({ key }) => key)) };
+      return booking;
     });
-    await this.#wakeBy(now + (isWatched ? PUSH_AFTER_MS : ROLL_UP_AFTER_MS));
-    const { lastSeq, misdated } = booking;
-    return { lastSeq, upTo: lastSeq, misdated };
+    const isPushDue = this.#watch.booked(entries, now);
+    await this.#wakeBy(isPushDue ? now : now + ROLL_UP_AFTER_MS);
+    return { lastSeq, misdated };
   }
 
   usage(request: UsageRequest): UsageReport {
     return usageReport(this.ctx.storage.sql, request, Date.now());
   }
 
-  /** From now on the key's object gets each new month total; the result is the current one. */
-  watch(keyId: string): MonthTotal {
-    this.#watch.add(keyId);
-    return monthTotal(this.ctx.storage.sql, keyId, Date.now());
+  /** From now on the key's object gets the month's total once it reaches the quota; the result is the current total. */
+  watch(keyId: string, quota: number): MonthTotal {
+    return this.#watch.add(keyId, quota, Date.now());
   }
 
   unwatch(keyId: string): void {
@@ -99,21 +90,15 @@ export class Ledger extends DurableObject<Bindings> {
         if (more) pause = PRUNE_PAUSE_MS;
         else this.#nextAt("prune", dayStart(now) + DAY_MS);
       }
-      if (await this.#pushMonths(now)) pause = Math.min(pause, PUSH_AFTER_MS);
+      const isLeft = await this.#watch.push(now, async (keyId, { month, tokens }) =>
+        keyObject(this.env, keyId).used(month, tokens),
+      );
+      if (isLeft) pause = Math.min(pause, PUSH_RETRY_MS);
     } finally {
       // With nothing to roll up and nothing to push, only the daily pruning is left.
       const isIdle = pause === ROLL_UP_AFTER_MS && this.#tables.recentRows() === 0;
       await this.#wakeBy(isIdle ? dayStart(now) + DAY_MS : now + pause);
     }
-  }
-
-  /** @returns whether a push is left: there were many keys, one failed, or calls came in the meantime. */
-  async #pushMonths(now: number): Promise<boolean> {
-    const { sql } = this.ctx.storage;
-    return this.#watch.push(async (keyId) => {
-      const { month, tokens } = monthTotal(sql, keyId, now);
-      await keyObject(this.env, keyId).used(month, tokens);
-    });
   }
 
   #isDue(what: "rollup" | "prune", now: number): boolean {

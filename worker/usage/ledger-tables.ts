@@ -4,7 +4,6 @@
 import { DAY_MS, dayStart, monthStart } from "../../shared/calendar.ts";
 import { DAYS_KEPT_DAYS, HOURS_KEPT_DAYS } from "../../shared/usage-report.ts";
 import type { Entry } from "./booking.ts";
-import { renameOldTables } from "./ledger-migration.ts";
 import { oldestDay, oldestHour, type Granularity } from "./time-ranges.ts";
 
 /** The columns of sums; every table has the same. */
@@ -51,14 +50,12 @@ export class LedgerTables {
   }
 
   create(): void {
-    renameOldTables(this.#sql);
     for (const table of [
       "watermarks (box TEXT, epoch TEXT, last_seq INTEGER NOT NULL, misdated INTEGER NOT NULL, day INTEGER NOT NULL, PRIMARY KEY (box, epoch))",
       `recent (hour INTEGER, month INTEGER, key TEXT, model TEXT, agent TEXT, ${DECLARED}, PRIMARY KEY (hour, key, model, agent))`,
       `usage (granularity TEXT, key TEXT, at INTEGER, model TEXT, agent TEXT, ${DECLARED}, PRIMARY KEY (granularity, key, at, model, agent))`,
       `rollups (granularity TEXT, dimension TEXT, at INTEGER, name TEXT, ${DECLARED}, PRIMARY KEY (granularity, dimension, at, name))`,
       "pairs (model TEXT, agent TEXT, day INTEGER NOT NULL, PRIMARY KEY (model, agent))",
-      "watched (key TEXT PRIMARY KEY, changes INTEGER NOT NULL, pushed INTEGER NOT NULL)",
       "meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ])
       this.#sql.exec(`CREATE TABLE IF NOT EXISTS ${table} WITHOUT ROWID`);

@@ -30,7 +30,7 @@ async function sendInvalidKeys(stage: LimiterStage): Promise<void> {
 /** A stage whose key objects answer when the test lets them, in the order of their calls. */
 function heldStage(more: Answers = {}): {
   readonly stage: LimiterStage;
-  answerNext(answer: KeyLeaseAnswer): Promise<void>;
+  readonly answerNext: (answer: KeyLeaseAnswer) => Promise<void>;
 } {
   const calls: ((answer: KeyLeaseAnswer) => void)[] = [];
   const stage = limiterStage({ ...more, key: () => new Promise((resolve) => calls.push(resolve)) });

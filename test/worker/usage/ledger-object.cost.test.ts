@@ -64,14 +64,18 @@ async function fill(ledger: LedgerStub, today: number): Promise<void> {
   });
 }
 
-/** Rows that the ledger reads for an answer, as the platform counts and bills them. */
-async function rowsRead(ledger: LedgerStub, request: UsageRequest): Promise<number> {
-  return runInDurableObject(ledger, (object: Ledger, { storage }) => {
+/** Rows that the ledger reads or writes, as the platform counts and bills them. */
+async function rowsOf(
+  ledger: LedgerStub,
+  which: "rowsRead" | "rowsWritten",
+  work: (object: Ledger) => unknown,
+): Promise<number> {
+  return runInDurableObject(ledger, async (object: Ledger, { storage }) => {
     const executed = vi.spyOn(storage.sql, "exec");
     try {
-      object.usage(request);
+      await work(object);
       return executed.mock.results.reduce(
-        (sum, { value }) => sum + (value as SqlStorageCursor<Record<string, SqlStorageValue>>).rowsRead,
+        (sum, { value }) => sum + (value as SqlStorageCursor<Record<string, SqlStorageValue>>)[which],
         0,
       );
     } finally {
@@ -106,13 +110,69 @@ describe("a query of 90 days with 1,000 keys", () => {
       ["one key by hour", { by: "hour", key: "key-7", from, to }, DAYS * 24 * PAIRS],
     ];
     for (const [name, request, rows] of requests) {
-      const read = await rowsRead(ledger, request);
+      const read = await rowsOf(ledger, "rowsRead", (object) => object.usage(request));
       expect.soft(read, name).toBeGreaterThan(0);
       expect.soft(read, name).toBeLessThan(rows + ENDS);
     }
     const { total, rows } = await ledger.usage({ from, to, by: "key", key: null });
     expect(rows).toHaveLength(KEYS);
     expect(total.calls).toBe(KEYS * DAYS * PAIRS);
+  });
+});
+
+describe("a monthly quota", () => {
+  const CALLS = 200;
+  const batchOf = (batch: number) =>
+    Array.from({ length: CALLS }, (_, n) => call(batch * CALLS + n + 1, { keyId: `key-${n % 100}` }));
+
+  it("costs no row while it isn't reached, and one row once it is: each batch wrote a row for each key", async () => {
+    const now = TODAY + 12 * HOUR_MS;
+    stopClock(now);
+    const written: Record<string, number[]> = {};
+    for (const quota of [null, 1_000_000, 15 * 5]) {
+      const ledger = newLedger();
+      await runInDurableObject(ledger, (object: Ledger) => {
+        for (let key = 0; key < 100; key += 1) if (quota !== null) object.watch(`key-${key}`, quota);
+      });
+      const rows: number[] = [];
+      for (let batch = 0; batch < 4; batch += 1)
+        rows.push(
+          await rowsOf(ledger, "rowsWritten", async (object) =>
+            object.apply("north", "epoch-1", batch * CALLS, batchOf(batch)),
+          ),
+        );
+      rows.push(await rowsOf(ledger, "rowsWritten", async (object) => object.alarm()));
+      written[quota ?? "none"] = rows;
+    }
+    console.log(`rows written by 4 batches of ${CALLS} calls of 100 keys and an alarm, by quota:`, written);
+    const [none = [], unreached = [], reached = []] = ["none", "1000000", "75"].map(
+      (quota) => written[quota],
+    );
+    expect(unreached).toEqual(none);
+    expect(reached.slice(0, 4)).toEqual(none.slice(0, 4));
+    expect((reached[4] ?? 0) - (none[4] ?? 0)).toBe(100);
+  });
+
+  it("reads up to three rows for each key with a quota when the ledger starts, and none for each batch", async () => {
+    stopClock(TODAY + 12 * HOUR_MS);
+    const ledger = newLedger();
+    await fill(ledger, TODAY);
+    await runInDurableObject(ledger, (_, { storage: { sql } }) => {
+      for (let key = 0; key < KEYS; key += 1)
+        sql.exec("INSERT INTO quotas VALUES (?, 1000000, 0)", `key-${key}`);
+    });
+    const read: number[] = [];
+    for (let batch = 0; batch < 3; batch += 1)
+      read.push(
+        await rowsOf(ledger, "rowsRead", async (object) =>
+          object.apply("north", "epoch-1", batch * CALLS, batchOf(batch)),
+        ),
+      );
+    console.log(`rows read by 3 batches of ${CALLS} calls, with ${KEYS} quotas:`, read);
+    const [first = 0, second = 0, third = 0] = read;
+    expect(first).toBeLessThanOrEqual(3 * KEYS + 3 * CALLS);
+    expect([second, third]).toEqual([second, second]);
+    expect(second).toBeLessThan(2 * CALLS);
   });
 });
 

@@ -1,9 +1,10 @@
 // The ledger under everything that can happen to a link: batches are split differently, sent twice, overtaken, and fail
 // in the middle of their booking, from two boxes with two epochs each. In the end every call counts exactly once.
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { UsageCall } from "../../../shared/usage.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
+import { ApiKey } from "../../../worker/keys/api-key-object.ts";
 import type { Ledger } from "../../../worker/usage/ledger-object.ts";
 import { NOTHING, plus, sumsOf } from "../../../worker/usage/booking.ts";
 import { call, newLedger, sumsBy, type LedgerStub } from "../support/usage.ts";
@@ -71,6 +72,46 @@ async function step(random: SeededRandom, ledger: LedgerStub, sender: Sender): P
   // Some acknowledgements are lost with the link; that of a stray batch arrives like any other.
   if (lastSeq !== null && random.chance(0.8)) sender.ackedSeq = Math.max(sender.ackedSeq, lastSeq);
 }
+
+/** The totals that key objects get until the test ends; some fail to accept theirs. */
+function pushedTotals(random: SeededRandom): number[] {
+  const totals: number[] = [];
+  const spy = vi.spyOn(ApiKey.prototype, "used").mockImplementation((_, tokens) => {
+    if (random.chance(0.3)) throw new Error("restarting");
+    totals.push(tokens);
+  });
+  onTestFinished(() => spy.mockRestore());
+  return totals;
+}
+
+describe("a quota", () => {
+  it.each(SEEDS.slice(0, 8))("is pushed once it is reached, and never before (seed %i)", async (seed) => {
+    const random = new SeededRandom(seed);
+    const pushed = pushedTotals(random);
+    const ledger = newLedger();
+    const quota = 1 + random.below(60_000);
+    const sender = senderOf(random, "north", "one");
+    const total = (): number =>
+      sender.calls
+        .filter(({ seq, keyId }) => seq <= sender.ackedSeq && keyId === "key-a")
+        .reduce((sum, each) => sum + (each.promptTokens ?? 0) + (each.completionTokens ?? 0), 0);
+    // All calls in one month, far ahead of the real clock.
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.parse("2096-11-23T12:20:00Z") });
+    onTestFinished(() => void vi.useRealTimers());
+    const calls = sender.calls.map((each) => ({ ...each, startedAt: Date.now() }));
+    expect((await ledger.watch("key-a", quota)).tokens).toBe(0);
+    while (sender.ackedSeq < (calls.at(-1)?.seq ?? 0)) {
+      const batch = calls.filter(({ seq }) => seq > sender.ackedSeq).slice(0, 1 + random.below(25));
+      sender.ackedSeq = (await ledger.apply("north", "one", sender.ackedSeq, batch)).lastSeq;
+      if (total() < quota) expect(pushed).toEqual([]);
+      if (random.chance(0.3)) await runDurableObjectAlarm(ledger);
+      if (random.chance(0.2)) await evictDurableObject(ledger);
+    }
+    for (let round = 0; round < 20 && pushed.length === 0; round += 1) await runDurableObjectAlarm(ledger);
+    expect(pushed).toHaveLength(total() >= quota ? 1 : 0);
+    for (const tokens of pushed) expect(tokens).toBeGreaterThanOrEqual(quota);
+  });
+});
 
 describe("the ledger", () => {
   it.each(SEEDS.slice(0, 8))("counts every call exactly once (seed %i)", async (seed) => {

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { DAY_MS } from "../../../shared/calendar.ts";
 import { QUOTA_PUSH_MS } from "../../../shared/limits.ts";
 import { DAYS_KEPT_DAYS, HOURS_KEPT_DAYS } from "../../../shared/usage-report.ts";
+import type { Ledger } from "../../../worker/usage/ledger-object.ts";
 import { stopClock } from "../support/edge.ts";
 import { call, newLedger, report, sumsBy, type LedgerStub } from "../support/usage.ts";
 
@@ -23,7 +24,7 @@ describe("the ledger", () => {
     const ledger = newLedger();
     const calls = [call(3), call(5)];
     for (let time = 0; time < 3; time += 1)
-      expect(await ledger.apply("north", "epoch-1", 0, calls)).toEqual({ lastSeq: 5, upTo: 5, misdated: 0 });
+      expect(await ledger.apply("north", "epoch-1", 0, calls)).toEqual({ lastSeq: 5, misdated: 0 });
     expect((await report(ledger, "key")).total).toMatchObject({ calls: 2, promptTokens: 20 });
   });
 
@@ -39,7 +40,7 @@ describe("the ledger", () => {
     const ledger = newLedger();
     await ledger.apply("north", "epoch-1", 0, [call(1)]);
     const refused = await ledger.apply("north", "epoch-1", 4, [call(5)]);
-    expect(refused).toEqual({ lastSeq: 1, upTo: 1, misdated: 0 });
+    expect(refused).toEqual({ lastSeq: 1, misdated: 0 });
     expect(await ledger.apply("north", "epoch-1", refused.lastSeq, [call(5)])).toMatchObject({ lastSeq: 5 });
     expect((await report(ledger, "key")).total.calls).toBe(2);
   });
@@ -89,7 +90,7 @@ describe("the ledger", () => {
       call(1, { startedAt: NOON + DAY_MS }),
       call(2, { startedAt: 5 }),
     ]);
-    expect(answer).toEqual({ lastSeq: 2, upTo: 2, misdated: 2 });
+    expect(answer).toEqual({ lastSeq: 2, misdated: 2 });
     expect(await sumsBy(ledger, "hour")).toMatchObject({ "2096-11-23T12:00Z": { calls: 2 } });
   });
 
@@ -182,53 +183,100 @@ describe("the quota watch", () => {
     });
   }
 
-  it("returns the month's total, and pushes each new total of a watched key, as an absolute value", async () => {
+  it("returns the month's total, and pushes nothing before the quota is reached: each new total was pushed", async () => {
     stopClock(NOON);
     const ledger = newLedger();
     await ledger.apply("north", "epoch-1", 0, [call(1), call(2, { keyId: "key-b" })]);
-    expect(await ledger.watch("key-a")).toEqual({ month: "2096-11", tokens: 15 });
+    expect(await ledger.watch("key-a", 31)).toEqual({ month: "2096-11", tokens: 15 });
     await withKeys(ledger, async () => {});
-    await runDurableObjectAlarm(ledger);
-    expect(pushed).toEqual([]);
     await ledger.apply("north", "epoch-1", 2, [call(3), call(4, { keyId: "key-b" })]);
     await runDurableObjectAlarm(ledger);
-    expect(pushed).toEqual([["key-a", "2096-11", 30]]);
+    expect(pushed).toEqual([]);
+    await ledger.apply("north", "epoch-1", 4, [call(5)]);
+    await runDurableObjectAlarm(ledger);
+    expect(pushed).toEqual([["key-a", "2096-11", 45]]);
+    await ledger.apply("north", "epoch-1", 5, [call(6)]);
     await runDurableObjectAlarm(ledger);
     expect(pushed).toHaveLength(1);
+  });
+
+  it("pushes at once when a quota is reached", async () => {
+    stopClock(NOON);
+    const ledger = newLedger();
+    await ledger.watch("key-a", 15);
+    await ledger.apply("north", "epoch-1", 0, [call(1)]);
+    const next = await runInDurableObject(ledger, async (_, { storage }) => storage.getAlarm());
+    expect(next).toBe(NOON);
+  });
+
+  it("pushes in the first round to 1,000 keys that reach their quotas together: 100 keys every 5 s took 50 s", async () => {
+    stopClock(NOON);
+    const ledger = newLedger();
+    await runInDurableObject(ledger, (object: Ledger) => {
+      for (let key = 0; key < 1_000; key += 1) object.watch(`key-${key}`, 30);
+    });
+    await withKeys(ledger, async () => {});
+    const callsOf = (first: number) =>
+      Array.from({ length: 200 }, (_, at) => call(first + at + 1, { keyId: `key-${(first + at) % 1_000}` }));
+    for (let first = 0; first < 1_000; first += 200)
+      await ledger.apply("north", "epoch-1", first, callsOf(first));
+    await runDurableObjectAlarm(ledger);
+    expect(pushed).toEqual([]);
+    for (let first = 1_000; first < 2_000; first += 200)
+      await ledger.apply("north", "epoch-1", first, callsOf(first));
+    await runDurableObjectAlarm(ledger);
+    expect(new Set(pushed.map(([key]) => key)).size).toBe(1_000);
+    expect(pushed).toHaveLength(1_000);
   });
 
   it("pushes again after a key's object failed, also after an eviction, without delaying other keys", async () => {
     stopClock(NOON);
     const ledger = newLedger();
-    for (const key of ["key-a", "key-b"]) await ledger.watch(key);
+    for (const key of ["key-a", "key-b"]) await ledger.watch(key, 15);
     await ledger.apply("north", "epoch-1", 0, [call(1), call(2, { keyId: "key-b" })]);
     await withKeys(ledger, async (key) => {
       if (key === "key-a") throw new Error("restarting");
     });
     await runDurableObjectAlarm(ledger);
     expect(pushed.map(([key]) => key)).toEqual(["key-b"]);
+    const next = await runInDurableObject(ledger, async (_, { storage }) => storage.getAlarm());
+    expect(next).toBe(NOON + QUOTA_PUSH_MS / 2);
     await evictDurableObject(ledger);
     await withKeys(ledger, async () => {});
     expect(await runDurableObjectAlarm(ledger)).toBe(true);
     expect(pushed.map(([key, , tokens]) => [key, tokens])).toEqual([["key-a", 15]]);
   });
 
-  it("has its alarm within half of the time that a key may be behind", async () => {
-    stopClock(NOON);
+  it("pushes again when another quota is reached, and when the quota is reached in another month", async () => {
+    const clock = stopClock(NOON);
     const ledger = newLedger();
-    await ledger.watch("key-a");
-    await ledger.apply("north", "epoch-1", 0, [call(1)]);
-    const next = await runInDurableObject(ledger, async (_, { storage }) => storage.getAlarm());
-    expect(next).toBe(NOON + QUOTA_PUSH_MS / 2);
-  });
-
-  it("pushes nothing to a key that is no longer watched", async () => {
-    stopClock(NOON);
-    const ledger = newLedger();
-    await ledger.watch("key-a");
-    await ledger.unwatch("key-a");
+    await ledger.watch("key-a", 15);
     await withKeys(ledger, async () => {});
     await ledger.apply("north", "epoch-1", 0, [call(1)]);
+    await runDurableObjectAlarm(ledger);
+    expect(await ledger.watch("key-a", 30)).toEqual({ month: "2096-11", tokens: 15 });
+    await ledger.apply("north", "epoch-1", 1, [call(2)]);
+    await runDurableObjectAlarm(ledger);
+    clock.to(Date.parse("2096-12-01T00:00:01Z"));
+    await ledger.apply("north", "epoch-1", 2, [call(3)]);
+    await runDurableObjectAlarm(ledger);
+    await ledger.apply("north", "epoch-1", 3, [call(4)]);
+    await runDurableObjectAlarm(ledger);
+    expect(pushed).toEqual([
+      ["key-a", "2096-11", 15],
+      ["key-a", "2096-11", 30],
+      ["key-a", "2096-12", 30],
+    ]);
+  });
+
+  it("pushes nothing to a key that is no longer watched, or that already got the total", async () => {
+    stopClock(NOON);
+    const ledger = newLedger();
+    for (const key of ["key-a", "key-b"]) await ledger.watch(key, 15);
+    await ledger.unwatch("key-a");
+    await withKeys(ledger, async () => {});
+    await ledger.apply("north", "epoch-1", 0, [call(1), call(2, { keyId: "key-b" })]);
+    expect(await ledger.watch("key-b", 10)).toEqual({ month: "2096-11", tokens: 15 });
     await runDurableObjectAlarm(ledger);
     expect(pushed).toEqual([]);
   });
@@ -239,6 +287,12 @@ describe("the quota watch", () => {
     await ledger.apply("north", "epoch-1", 0, [call(1)]);
     clock.to(Date.parse("2096-12-01T00:00:01Z"));
     await ledger.apply("north", "epoch-1", 1, [call(2)]);
-    expect(await ledger.watch("key-a")).toEqual({ month: "2096-12", tokens: 15 });
+    expect(await ledger.watch("key-a", 20)).toEqual({ month: "2096-12", tokens: 15 });
+    await withKeys(ledger, async () => {});
+    // Still in November.
+    const late = call(3, { startedAt: Date.parse("2096-11-30T23:59:58Z") });
+    await ledger.apply("north", "epoch-1", 2, [late]);
+    await runDurableObjectAlarm(ledger);
+    expect(pushed).toEqual([]);
   });
 });
