@@ -5,8 +5,19 @@ import { connect, createServer } from "node:net";
 const LOOPBACK = "127.0.0.1";
 const HIGHEST = 65_535;
 
-/** A port to use: exactly this one (0: any free one), or the first free one from there on. */
-export type PortRequest = number | { from: number };
+/**
+ * Ports from here on, up to 32,767, are below those that systems give to outgoing connections. No connection takes one
+ * while the program that listened there restarts.
+ */
+const FIRST_OWN = 10_000;
+const OWN_RANGES = 350;
+const OWN_RANGE = 64;
+
+/** Processes that start at the same time have different ranges; this one never takes a port twice. */
+let nextOwn = FIRST_OWN + (process.pid % OWN_RANGES) * OWN_RANGE;
+
+/** A port to use: exactly this one, one that is free, or the first free one from there on. */
+export type PortRequest = number | "free" | { from: number };
 
 export async function isFree(port: number) {
   // Listening alone doesn't tell: some systems let a loopback socket in beside one that listens everywhere.
@@ -23,16 +34,13 @@ export async function firstFree(
   throw new Error(`no free port from ${from} on`);
 }
 
-/** A port that is free at this moment, any. */
-export function anyFree(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen({ host: LOOPBACK, port: 0 }, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
+/** A port that is free at this moment, of this process's range. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = nextOwn;
+    nextOwn += 1;
+    if (await isFree(port)) return port;
+  }
 }
 
 /** Calls `launch` with a port to use, and again with the next free one if another program took it meanwhile. */
@@ -43,13 +51,13 @@ export async function withPort<T>(
   free: (port: number) => boolean | Promise<boolean> = isFree,
 ): Promise<T> {
   if (typeof request === "number") return launch(request);
-  for (let from = request.from; ;) {
-    const port = await firstFree(from, free);
+  for (let from = request === "free" ? null : request.from; ;) {
+    const port = from === null ? await freePort() : await firstFree(from, free);
     try {
       return await launch(port);
     } catch (error) {
       if (!wasTaken(error)) throw error;
-      from = port + 1;
+      if (from !== null) from = port + 1;
     }
   }
 }

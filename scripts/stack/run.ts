@@ -19,9 +19,9 @@ export interface StackOptions {
   edge?: boolean;
   /** false: none is started */
   agents?: boolean;
-  /** any free one if not given */
+  /** a free one if not given */
   edgePort?: PortRequest;
-  /** of the first box; any free one if not given */
+  /** of the first box; a free one if not given */
   agentPort?: PortRequest;
   /** use llama-servers that answer on the fleet's ports */
   real?: boolean;

@@ -9,7 +9,7 @@ import type { FleetConfig } from "../../shared/fleet.ts";
 import { ROOT, SHIPPED_FLEET } from "../paths.ts";
 import { agentCommand, simulatorCommand, type Pace } from "./commands.ts";
 import { startEdge } from "./edge.ts";
-import { anyFree, firstFree, withPort, type PortRequest } from "./ports.ts";
+import { firstFree, freePort, withPort, type PortRequest } from "./ports.ts";
 import { ProgramSet } from "./program-set.ts";
 import { guardFolder } from "./program.ts";
 import { realServerAt } from "./real-servers.ts";
@@ -50,7 +50,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     run.boxes = await planBoxes(run);
     await startSimulators(run);
     // Agents get the edge's address before it listens: they dial until it does.
-    if (options.edge !== false) run.edgePort = await plannedPort(options.edgePort ?? 0);
+    if (options.edge !== false) run.edgePort = await plannedPort(options.edgePort ?? "free");
     if (options.agents !== false) await startAgents(run);
     const edgeUrl = options.edge === false ? "" : await startFirstEdge(run);
     return handles(run, edgeUrl, stop);
@@ -161,7 +161,7 @@ async function startSimulators(run: Run) {
   await Promise.all(simulated.map(({ box, server }) => startSimulator(run, box, server)));
 }
 
-/** On any free ports the first time, on the same ones after that. */
+/** On free ports the first time, on the same ones after that. */
 async function startSimulator(run: Run, box: BoxHandle, handle: ServerHandle) {
   const name = serverName(box.name, handle.port);
   const described = run.fleet.boxes.find(({ name }) => name === box.name)?.servers;
@@ -171,19 +171,18 @@ async function startSimulator(run: Run, box: BoxHandle, handle: ServerHandle) {
   }
   const { simulator, perServer } = run.options;
   const pace = paceOf(simulator, perServer?.[handle.port] ?? perServer?.[`${box.name}:${handle.port}`]);
-  const port = portOf(handle.url);
-  const controlPort = portOf(handle.controlUrl ?? "");
-  const command = simulatorCommand({ server, keyFile: keyFile(run), port, controlPort, pace });
-  await run.programs.launch(name, command, async (program) => {
-    const ready = await program.waitFor((line) => {
-      const said = jsonLine(line);
-      return said?.["sim"] === "llama-server" ? said : undefined;
-    }, READY_MS);
-    handle.url = loopback(Number(ready["port"]));
-    handle.controlUrl = loopback(Number(ready["control"]));
-    handle.pid = program.pid;
-    void program.exited.then(() => (handle.pid = null));
-  });
+  const launch = async (port: number) => {
+    const controlPort = handle.controlUrl === null ? await freePort() : portOf(handle.controlUrl);
+    const command = simulatorCommand({ server, keyFile: keyFile(run), port, controlPort, pace });
+    await run.programs.launch(name, command, async (program) => {
+      await program.waitFor((line) => jsonLine(line)?.["sim"] === "llama-server" || undefined, READY_MS);
+      handle.url = loopback(port);
+      handle.controlUrl = loopback(controlPort);
+      handle.pid = program.pid;
+      void program.exited.then(() => (handle.pid = null));
+    });
+  };
+  await withPort(handle.url === "" ? "free" : portOf(handle.url), launch, says("EADDRINUSE"));
 }
 
 function paceOf(general: Pace = {}, special: Pace = {}): Pace {
@@ -198,7 +197,7 @@ async function startAgents(run: Run) {
   );
   const start = (box: BoxHandle, request: PortRequest) =>
     withPort(request, (port) => startAgent(run, box, port), says("EADDRINUSE"));
-  await Promise.all(boxes.map((box, index) => start(box, index === 0 ? (options.agentPort ?? 0) : 0)));
+  await Promise.all(boxes.map((box, index) => start(box, (index === 0 && options.agentPort) || "free")));
 }
 
 async function startAgent(run: Run, box: BoxHandle, port: number) {
@@ -216,25 +215,22 @@ async function startAgent(run: Run, box: BoxHandle, port: number) {
     further: run.options.agentEnv ?? {},
   });
   await run.programs.launch(agentName(box.name), command, async (program) => {
-    const ready = await program.waitFor((line) => {
-      const said = jsonLine(line);
-      return said?.["event"] === "listening" ? said : undefined;
-    }, READY_MS);
-    box.agentUrl = loopback(Number(ready["port"]));
+    await program.waitFor((line) => jsonLine(line)?.["event"] === "listening" || undefined, READY_MS);
+    box.agentUrl = loopback(port);
     box.agentPid = program.pid;
   });
 }
 
 async function plannedPort(request: PortRequest): Promise<number> {
-  if (typeof request === "number") return request === 0 ? anyFree() : request;
-  return firstFree(request.from);
+  if (request === "free") return freePort();
+  return typeof request === "number" ? request : firstFree(request.from);
 }
 
 /** @returns its URL */
 async function startFirstEdge(run: Run): Promise<string> {
   const { options, boxes } = run;
   options.onProgress?.("starting the edge");
-  const isFixed = typeof options.edgePort === "number" && options.edgePort !== 0;
+  const isFixed = typeof options.edgePort === "number";
   const launch = async (port: number) => {
     if (port !== run.edgePort && options.agents !== false) {
       // Another program took the planned port meanwhile: the agents need the new one.

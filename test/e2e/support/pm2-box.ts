@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { ecosystemText } from "../../../cli/generate/ecosystem.ts";
 import shipped from "../../../fleet.config.ts";
 import { PROJECT_NODE, ROOT } from "../../../scripts/paths.ts";
-import { firstFree } from "../../../scripts/stack/ports.ts";
+import { freePort } from "../../../scripts/stack/ports.ts";
 import wide from "../../fixtures/wide-fleet.ts";
 import type { Switches } from "../../sim/llama/switches.ts";
 import { readyPorts, type HarmedBox } from "./harmed-box.ts";
@@ -62,7 +62,8 @@ export async function startPm2Box(options: Pm2BoxOptions): Promise<Pm2Box> {
   await secret("llama-api-key", `${llamaApiKey}\n`);
 
   const { servers } = box;
-  const [agentPort = 0, ...free] = await freePorts(1 + 2 * servers.length);
+  const agentPort = await freePort();
+  const free = await Promise.all([...servers, ...servers].map(freePort));
   const ports = new Map(servers.map(({ port }, at) => [port, free[at] ?? 0]));
   const controls = new Map(servers.map(({ port }, at) => [port, free[servers.length + at] ?? 0]));
   const loadFile = (port: number): string => join(folder, `load-ms-${port}`);
@@ -189,19 +190,4 @@ async function ownLauncher(folder: string): Promise<string> {
   await copyFile(join(ROOT, "origin-agent/llama-log/launch-llama.sh"), script);
   await symlink(join(ROOT, "origin-agent/llama-log/filter.ts"), join(own, "filter.ts"));
   return script;
-}
-
-/** Ports from here on are below those that systems give to outgoing connections, which come and go at any moment. */
-const FIRST_PORT = 10_000;
-
-/** Free ports of this process's own range: boxes that start at the same time take different ones. */
-async function freePorts(count: number): Promise<number[]> {
-  const found: number[] = [];
-  let from = FIRST_PORT + (process.pid % 1_000) * 20;
-  while (found.length < count) {
-    const port = await firstFree(from);
-    found.push(port);
-    from = port + 1;
-  }
-  return found;
 }

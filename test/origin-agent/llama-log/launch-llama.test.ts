@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { firstFree } from "../../../scripts/stack/ports.ts";
+import { freePort } from "../../../scripts/stack/ports.ts";
 import { until } from "../../support/until.ts";
 import { MARK, MODEL } from "../support/llama-log.ts";
 
@@ -40,13 +40,6 @@ afterEach(async () => {
   launched = [];
   rmSync(folder, { recursive: true, force: true });
 });
-
-/** Below the ports of outgoing connections, in a range for this process only. */
-let lastPort = Promise.resolve(10_000 + (process.pid % 1_000) * 20);
-function freePort(): Promise<number> {
-  lastPort = lastPort.then((port) => firstFree(port + 1));
-  return lastPort;
-}
 
 async function launch(
   command: readonly string[],

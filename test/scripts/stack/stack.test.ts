@@ -13,7 +13,7 @@ import {
   sortVariables,
   undeclared,
 } from "../../../scripts/stack/edge-files.ts";
-import { anyFree, firstFree, isFree, withPort } from "../../../scripts/stack/ports.ts";
+import { firstFree, freePort, isFree, withPort } from "../../../scripts/stack/ports.ts";
 import { isLlamaHealth } from "../../../scripts/stack/real-servers.ts";
 import { until } from "../../support/until.ts";
 
@@ -36,9 +36,12 @@ describe("ports", () => {
     await until(() => isFree(port));
   });
 
-  it("any free one is free", async () => {
+  it("a free one is given out once, and below those that outgoing connections get", async () => {
+    const ports = await Promise.all([freePort(), freePort(), freePort()]);
+    expect(new Set(ports).size).toBe(3);
+    expect(Math.max(...ports)).toBeLessThan(32_768);
     // Another program may take it in between.
-    await until(async () => isFree(await anyFree()));
+    await until(async () => isFree(await freePort()));
   });
 
   it("the next free one is taken if the usual one is busy", async () => {
