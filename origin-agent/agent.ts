@@ -8,6 +8,7 @@ import { thrownName } from "../shared/errors.ts";
 import { fleetText } from "../shared/wire.ts";
 import { lateFailure } from "./calls/late-failure.ts";
 import type { CallObserver } from "./calls/report.ts";
+import { PoisonedBodies } from "./calls/poisoned-bodies.ts";
 import { RetainedBodies } from "./calls/request-bodies.ts";
 import { RetryBudget } from "./calls/retry-budget.ts";
 import type { CallInput } from "./calls/run-call.ts";
@@ -163,6 +164,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     box: box.name,
     dispatch: live.dispatch,
     budget: new RetryBudget(),
+    poisoned: new PoisonedBodies(parts.boxSecrets[0]),
     modelOf,
     countTokens:
       parts.countTokens ?? ((grant, text) => countTokens(grant.upstream.origin, llamaApiKey, text)),

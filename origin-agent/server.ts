@@ -35,7 +35,7 @@ export interface ControlAnswer {
 
 export interface ServerParts extends Pick<
   CallInput,
-  "box" | "dispatch" | "budget" | "modelOf" | "countTokens" | "clock"
+  "box" | "dispatch" | "budget" | "poisoned" | "modelOf" | "countTokens" | "clock"
 > {
   readonly isEdge: (token: string | undefined) => boolean;
   readonly bodies: RetainedBodies;
@@ -237,7 +237,7 @@ class Calls {
       if ("code" in body) return answer.fail(body, false);
       let booked: ((report: CallReport, ms: number) => void) | null = null;
       try {
-        const { box, dispatch, budget, modelOf, countTokens, clock } = parts;
+        const { box, dispatch, budget, poisoned, modelOf, countTokens, clock } = parts;
         const report = await runCall({
           call,
           body: body.bytes,
@@ -246,6 +246,7 @@ class Calls {
           box,
           dispatch,
           budget,
+          poisoned,
           modelOf,
           countTokens,
           signal: ending.signal,

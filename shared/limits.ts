@@ -71,12 +71,6 @@ export const RETRY_BUDGET_SHARE = 0.1;
 /** How long `/health` of a llama-server may take: it is answered during generation too. */
 export const PROBE_TIMEOUT_MS = 1_000;
 
-/** Largest answer of a call that isn't streamed: 20 log-probabilities for each of 2,048 tokens are 4 MiB. */
-export const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
-
-/** Largest streamed event. The last event with log-probabilities of 2,048 tokens stays under it. */
-export const MAX_EVENT_BYTES = 1024 * 1024;
-
 /** Memory of the agent for request bodies that are kept for a retry, all calls together. Above it a call gets no retry. */
 export const MAX_RETAINED_BYTES = 64 * 1024 * 1024;
 

@@ -30,8 +30,9 @@ export interface Timings {
   readonly decodeMs: number | null;
   /** Tokens that were processed, without those from the cache. */
   readonly promptTokens: number | null;
-  readonly promptMs: number | null;
 }
+
+export const NO_TIMINGS: Timings = { decodedTokens: null, decodeMs: null, promptTokens: null };
 
 /** @returns null if the data isn't JSON or doesn't have the shape of an answer. */
 export function parseAnswer(data: string): AnswerJson | null {
@@ -85,7 +86,6 @@ export function readTimings({ timings }: AnswerJson): Timings | null {
     decodedTokens: number(timings["predicted_n"]),
     decodeMs: number(timings["predicted_ms"]),
     promptTokens: number(timings["prompt_n"]),
-    promptMs: number(timings["prompt_ms"]),
   };
 }
 

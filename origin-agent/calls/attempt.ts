@@ -3,7 +3,6 @@
 import type { ServerResponse } from "node:http";
 import { DIALECT_PATHS, type Call } from "../../shared/call-headers.ts";
 import type { Refusal } from "../../shared/errors.ts";
-import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES } from "../../shared/limits.ts";
 import { parseAnswer, readCounts, readTimings, type Counts, type Timings } from "../answers/answer-json.ts";
 import type { AnswerStream } from "../answers/stream.ts";
 import type { AnswerSource, ClientAnswer } from "../answers/client-answer.ts";
@@ -12,13 +11,16 @@ import type { Grant } from "../servers/running-call.ts";
 import { EventSplitter } from "../answers/sse.ts";
 import { otherChoiceTexts } from "../answers/choice-tokens.ts";
 import type { AnswerFacts, AnswerFormat } from "../answers/format.ts";
-import type { BreakCause } from "./recovery.ts";
+import type { Failure } from "./next-try.ts";
 import { spliceFields } from "./body-fields.ts";
 import { readUpstreamError } from "./upstream-errors.ts";
 import type { AnswerListener, Exchange, UpstreamFailure } from "../servers/upstream-sockets.ts";
 
 /** Limit for reading an error body; llama-server's are a few hundred bytes unless they echo the request. */
 const MAX_ERROR_BYTES = 64 * 1024;
+
+/** A reused connection that the server had closed before fails within a round trip of the write. */
+const STALE_MS = 50;
 
 /** The result of one try. */
 export type AttemptEnd =
@@ -29,15 +31,17 @@ export type AttemptEnd =
       /** The texts of the choices that `counts` doesn't cover; null if they weren't kept. */
       readonly otherChoiceTexts: readonly string[] | null;
     }
-  /** The port can't take calls now; no work was begun. */
-  | { readonly kind: "not-up"; readonly fate: "refused" | "loading" }
-  /** The connection died before the server read anything: send again on a new one. */
-  | { readonly kind: "stale" }
   /** The server understood the request and rejected it. */
-  | { readonly kind: "refused"; readonly refusal: Refusal }
-  | { readonly kind: "broken"; readonly cause: BreakCause; readonly why: string }
+  | { readonly kind: "rejected"; readonly refusal: Refusal }
   /** Ended from outside; the reason is the signal's. */
-  | { readonly kind: "aborted" };
+  | { readonly kind: "aborted" }
+  | { readonly kind: "failed"; readonly failure: TryFailure; readonly why: string };
+
+/**
+ * `stale`: a reused connection was closed so soon after the write that the server had probably closed it before. `broke`:
+ * the connection broke; whether the server died isn't known yet.
+ */
+export type TryFailure = Exclude<Failure, "died" | "cut" | "uncounted"> | "stale" | "broke";
 
 export interface AttemptInput {
   readonly call: Call;
@@ -52,6 +56,10 @@ export interface AttemptInput {
   /** Null if the call isn't streamed. */
   readonly stream: AnswerStream | null;
   readonly continued: ContinuedEvents | null;
+  /** The largest valid answer, and so the largest event of a stream. */
+  readonly maxAnswerBytes: number;
+  /** Called when the request is written: the server may work on it from then on. */
+  readonly onSent: () => void;
   /** Called when bytes of an answer arrive. */
   readonly onFirstByte: () => void;
   readonly signal: AbortSignal;
@@ -65,17 +73,18 @@ export interface AttemptInput {
  */
 export function attempt(input: AttemptInput, connection: "kept" | "fresh"): Promise<AttemptEnd> {
   const body = spliceFields(input.body, input.fields);
-  if (body === null) return Promise.resolve({ kind: "refused", refusal: NOT_AN_OBJECT });
-  return new Promise((resolve) => {
-    new Attempt(input, resolve).send(body, connection === "fresh");
+  if (body === null) return Promise.resolve({ kind: "rejected", refusal: NOT_AN_OBJECT });
+  return new Promise((resolve, reject) => {
+    new Attempt(input, resolve, reject).send(body, connection === "fresh");
   });
 }
 
 class Attempt implements AnswerListener {
   readonly #input: AttemptInput;
   readonly #resolve: (end: AttemptEnd) => void;
-  readonly #sentAt: number;
-  readonly #events = new EventSplitter(MAX_EVENT_BYTES);
+  readonly #reject: (error: unknown) => void;
+  readonly #events: EventSplitter;
+  #sentAt: number;
   #exchange: Exchange | null = null;
   #status = 0;
   /** The body of an error or of an unstreamed answer. */
@@ -83,9 +92,11 @@ class Attempt implements AnswerListener {
   #bodyBytes = 0;
   #settled = false;
 
-  constructor(input: AttemptInput, resolve: (end: AttemptEnd) => void) {
+  constructor(input: AttemptInput, resolve: (end: AttemptEnd) => void, reject: (error: unknown) => void) {
     this.#input = input;
     this.#resolve = resolve;
+    this.#reject = reject;
+    this.#events = new EventSplitter(input.maxAnswerBytes);
     this.#sentAt = input.clock();
   }
 
@@ -97,8 +108,13 @@ class Attempt implements AnswerListener {
     );
     response.on("drain", this.#resume);
     signal.addEventListener("abort", this.#abort, { once: true });
-    grant.watch(() => this.#break("stalled", "no token for too long"));
+    grant.watch(() => this.#break("stalled", "no answer, byte or token for too long"));
     if (signal.aborted) this.#abort();
+  }
+
+  sent(): void {
+    this.#sentAt = this.#input.clock();
+    this.#input.onSent();
   }
 
   head(status: number, contentType: string): void {
@@ -120,7 +136,7 @@ class Attempt implements AnswerListener {
     onFirstByte();
     if (stream === null) return this.#keep(chunk);
     const events = this.#events.push(chunk);
-    if (events === "too-long") return this.#break("malformed", `an event of over ${MAX_EVENT_BYTES} bytes`);
+    if (events === "too-long") return this.#break("oversized", "an event is too large");
     if (events.length === 0) return true;
     const pushed = stream.push(events, continued, now);
     return pushed.kind === "passed" ? pushed.more : this.#break("malformed", pushed.why);
@@ -139,23 +155,26 @@ class Attempt implements AnswerListener {
         timings,
         otherChoiceTexts: stream.recorder.otherChoiceTexts(),
       });
-    } else this.#break("died", "the stream closed before its end");
+    } else this.#break("broke", "the stream closed before its end");
   }
 
   failed(failure: UpstreamFailure): void {
-    if (failure === "refused") this.#settle({ kind: "not-up", fate: "refused" });
-    else if (failure === "stale") this.#settle({ kind: "stale" });
-    else this.#break("died", "the connection broke");
+    if (failure === "refused") this.#break("refused", "the connection was refused");
+    else if (failure === "unconnected") this.#break("unconnected", "no connection was made");
+    else if (failure === "unanswered" && this.#input.clock() - this.#sentAt <= STALE_MS)
+      this.#break("stale", "a reused connection was closed");
+    else this.#break("broke", "the connection broke");
+  }
+
+  threw(error: unknown): void {
+    if (this.#detach()) this.#reject(error);
   }
 
   #endError(): void {
     const { port } = this.#input.grant.upstream.server;
     const verdict = readUpstreamError(this.#status, Buffer.concat(this.#body), port);
-    this.#settle(
-      verdict.kind === "loading"
-        ? { kind: "not-up", fate: "loading" }
-        : { kind: "refused", refusal: verdict.refusal },
-    );
+    if (verdict.kind === "loading") this.#break("loading", "the server is loading");
+    else this.#settle({ kind: "rejected", refusal: verdict.refusal });
   }
 
   #endJson(): void {
@@ -180,8 +199,8 @@ class Attempt implements AnswerListener {
 
   #keep(chunk: Buffer): boolean {
     this.#bodyBytes += chunk.length;
-    if (this.#bodyBytes > MAX_ANSWER_BYTES)
-      return this.#break("malformed", `an answer of over ${MAX_ANSWER_BYTES} bytes`);
+    if (this.#bodyBytes > this.#input.maxAnswerBytes)
+      return this.#break("oversized", "the answer is too large");
     this.#body.push(chunk);
     return true;
   }
@@ -211,18 +230,23 @@ class Attempt implements AnswerListener {
     this.#settle({ kind: "aborted" });
   };
 
-  #break(cause: BreakCause, why: string): true {
+  #break(failure: TryFailure, why: string): true {
     this.#exchange?.abort();
-    this.#settle({ kind: "broken", cause, why });
+    this.#settle({ kind: "failed", failure, why });
     return true;
   }
 
   #settle(end: AttemptEnd): void {
-    if (this.#settled) return;
+    if (this.#detach()) this.#resolve(end);
+  }
+
+  /** Stops watching the client and the call. @returns false if the try had ended before */
+  #detach(): boolean {
+    if (this.#settled) return false;
     this.#settled = true;
     this.#input.signal.removeEventListener("abort", this.#abort);
     this.#input.response.removeListener("drain", this.#resume);
-    this.#resolve(end);
+    return true;
   }
 }
 

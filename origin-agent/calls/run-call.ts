@@ -1,36 +1,38 @@
 // Runs one call: finds it a server, sends it, recovers from breaks, and ends in exactly one of three ways: answered,
 // refused, or left by its client. It makes no decision itself: the edge chooses the ports, admission the moment, and
-// recovery whether to try again.
+// `next-try.ts` what follows a failure.
 import type { ServerResponse } from "node:http";
 import type { Call } from "../../shared/call-headers.ts";
-import type { Refusal } from "../../shared/errors.ts";
+import { thrownName, type Refusal } from "../../shared/errors.ts";
 import type { Counts } from "../answers/answer-json.ts";
 import { AnswerStream } from "../answers/stream.ts";
-import { attempt, type AttemptEnd, type AttemptInput } from "./attempt.ts";
+import { attempt, type AttemptEnd, type AttemptInput, type TryFailure } from "./attempt.ts";
 import { closingEvents, continuationRequest } from "../answers/continuation.ts";
-import type { AnswerFacts, AnswerFormat } from "../answers/format.ts";
+import type { AnswerFormat } from "../answers/format.ts";
 import { mediczy } from "../answers/mediczy.ts";
 import { unavailable } from "./unavailable.ts";
 import { openai } from "../answers/openai.ts";
 import { estimateChoiceTokens, countChoiceTokens } from "../answers/choice-tokens.ts";
-import { continuation, generatedText, replay, type NextTry, type TryInput } from "./next-try.ts";
-import { BROKE_OFF, recover, type BreakCause } from "./recovery.ts";
+import { continuation, generatedText, replay, type TryInput, type TryRequest } from "./try-request.ts";
+import { BROKE_OFF, nextTry, POISONED, type Failure } from "./next-try.ts";
 import { CLIENT_LEFT, type CallReport } from "./report.ts";
+import type { PoisonedBodies } from "./poisoned-bodies.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { Grant } from "../servers/running-call.ts";
-import { raceAbort } from "./race-abort.ts";
+import { doneWithin } from "./done-within.ts";
 import { ServerSearch, type SearchInput } from "./server-search.ts";
 
 const FORMATS: Readonly<Record<Call["format"], AnswerFormat>> = { openai, mediczy };
 
-/** How often a server may fail to count the text that it should continue. */
-const MAX_UNCOUNTED = 3;
+/** How long a replay waits for the proof that the earlier try has ended: an abort takes a tenth of a second. */
+const PROOF_WAIT_MS = 2_000;
 
 export interface CallInput extends SearchInput {
   readonly body: Buffer;
   readonly response: ServerResponse;
   readonly box: string;
   readonly budget: RetryBudget;
+  readonly poisoned: PoisonedBodies;
   /** Counts a text's tokens at the granted server; null if the server doesn't report a count. */
   readonly countTokens: (grant: Grant, text: string) => Promise<number | null>;
   /** Called when a server gets the call: from then on it may have used the GPU. */
@@ -42,7 +44,11 @@ export function runCall(input: CallInput): Promise<CallReport> {
   return new CallRunner(input).run();
 }
 
-type Outcome = { readonly over: CallReport } | { readonly again: "replay" | "continue" };
+/** What the next try does; `avoidPort`: where the earlier one may still be running, or couldn't connect. */
+interface Plan {
+  readonly kind: "replay" | "continue";
+  readonly avoidPort: number | null;
+}
 
 class CallRunner {
   readonly #input: CallInput;
@@ -50,6 +56,7 @@ class CallRunner {
   readonly #stream: AnswerStream | null;
   readonly #search: ServerSearch;
   readonly #arrivedAt: number;
+  /** Whether a server may have begun the call: then no other box may get it. */
   #started = false;
   #port: number | null = null;
   #queueMs: number | null = null;
@@ -69,76 +76,89 @@ class CallRunner {
   }
 
   async run(): Promise<CallReport> {
-    const { signal, budget, clock } = this.#input;
-    budget.called(clock());
-    let next: "replay" | "continue" = "replay";
-    for (;;) {
-      const placed =
-        next === "continue"
-          ? await this.#search.sameModel(this.#port, this.#started)
-          : await this.#search.anyServer(this.#started);
-      if (placed.kind === "refused") return this.#refuse(placed.refusal);
-      if (placed.kind === "none")
-        return this.#refuse(unavailable(this.#input.call, placed, next === "continue"));
-      if (placed.kind === "aborted") return this.#refuse(signal.reason as Refusal);
-      const outcome = await this.#try(placed.grant, next);
-      if ("over" in outcome) return outcome.over;
-      next = outcome.again;
+    try {
+      return await this.#run();
+    } catch (error) {
+      return this.#refuse({ ...FAILED, internal: thrownName(error) });
     }
   }
 
-  async #try(grant: Grant, how: "replay" | "continue"): Promise<Outcome> {
-    const { call, answer, clock, onDispatch, box, response, signal } = this.#input;
-    const { port } = grant.upstream.server;
-    this.#queueMs ??= Math.round(clock() - this.#arrivedAt);
-    const next = await this.#nextTry(grant, how);
-    if (next.kind !== "send") {
+  async #run(): Promise<CallReport> {
+    const { body, signal, budget, poisoned, clock } = this.#input;
+    if (poisoned.has(body, clock())) {
+      // A server had these bytes before: another box must not get them either.
+      this.#started = true;
+      return this.#refuse({ ...POISONED, internal: "two servers died on the same body" });
+    }
+    budget.called(clock());
+    let plan: Plan = { kind: "replay", avoidPort: null };
+    for (;;) {
+      const placed =
+        plan.kind === "continue"
+          ? await this.#search.sameModel(this.#port, this.#started)
+          : await this.#search.anyServer(this.#started, plan.avoidPort);
+      if (placed.kind === "refused") return this.#refuse(placed.refusal);
+      if (placed.kind === "none")
+        return this.#refuse(unavailable(this.#input.call, placed, plan.kind === "continue"));
+      if (placed.kind === "aborted") return this.#refuse(signal.reason as Refusal);
+      const { grant } = placed;
+      try {
+        const next = await this.#try(grant, plan);
+        if ("outcome" in next) return next;
+        plan = next;
+      } finally {
+        grant.close();
+      }
+    }
+  }
+
+  /** Tries the call once at a server. @returns the call's end, or what to do next. */
+  async #try(grant: Grant, plan: Plan): Promise<CallReport | Plan> {
+    const { answer, clock, signal } = this.#input;
+    if (this.#retries === 0) this.#queueMs = Math.round(clock() - this.#arrivedAt);
+    const request = await this.#request(grant, plan.kind);
+    if (request === "uncounted" || request.kind !== "send") {
       grant.refused(null);
-      if (next.kind === "refuse") return { over: this.#refuse(next.refusal) };
-      if (next.kind === "close") return { over: this.#close(next.events) };
-      return this.#afterUncounted();
+      if (request === "uncounted") return this.#recover("uncounted", "no count", NOTHING_TO_PROVE);
+      return request.kind === "refuse" ? this.#refuse(request.refusal) : this.#close(request.events);
     }
     answer.accept(clock());
-    this.#port = port;
-    this.#started = true;
-    onDispatch(port);
-    const facts: AnswerFacts = {
-      box,
-      port,
-      queueMs: this.#queueMs,
-      fallbackFrom: port === call.wantedPort ? null : call.wantedPort,
-    };
-    const input: AttemptInput = {
-      call,
-      body: next.body,
-      grant,
-      fields: next.fields,
-      response,
-      answer,
-      format: this.#format,
-      facts,
-      stream: this.#stream,
-      continued: next.continued,
-      onFirstByte: () => {
-        this.#firstByteAt ??= clock();
-      },
-      signal,
-      clock,
-    };
+    this.#port = grant.upstream.server.port;
+    const input = this.#attemptInput(grant, request);
+    const wasStarted = this.#started;
     let end = await attempt(input, "kept");
-    // The connection died before the server could read anything: use the same slot on a new connection.
-    if (end.kind === "stale") end = await attempt(input, "fresh");
-    return this.#after(grant, end);
+    const isResent = end.kind === "failed" && end.failure === "stale";
+    if (isResent) end = await attempt(input, "fresh");
+    switch (end.kind) {
+      case "answered":
+        grant.finish(end.timings);
+        return this.#answered(grant, end);
+      case "rejected":
+        grant.refused(null);
+        return this.#refuse(end.refusal);
+      case "aborted":
+        this.#decoded = grant.decoded();
+        void grant.abandon(null);
+        return this.#refuse(signal.reason as Refusal);
+      case "failed": {
+        this.#decoded = grant.decoded();
+        const proved = endGrant(grant, end.failure);
+        // A loading server states that it began nothing, so another box may still get the call.
+        if (end.failure === "loading" && !isResent) this.#started = wasStarted;
+        return this.#recover(await judge(grant, end.failure, isResent), end.why, proved);
+      }
+    }
   }
 
   /** Decides what to send. For a continuation, the server that will continue the text counts its tokens first. */
-  async #nextTry(grant: Grant, how: "replay" | "continue"): Promise<NextTry> {
+  async #request(grant: Grant, how: Plan["kind"]): Promise<TryRequest | "uncounted"> {
     const { call, body, countTokens } = this.#input;
     const input: TryInput = {
       body,
       set: call.set,
       formatFields: this.#format.requestFields(call.stream),
       maxTokens: grant.upstream.server.maxTokens,
+      choices: call.choices,
       slot: grant.slot,
       cachePrompt: grant.cachePrompt,
     };
@@ -149,93 +169,71 @@ class CallRunner {
     const generated = generatedText(body, text);
     if (generated === null) return { kind: "refuse", refusal: BROKE_OFF };
     const tokens = generated === "" ? 0 : await countTokens(grant, generated);
-    return tokens === null ? { kind: "uncounted" } : continuation(input, { identity, text, tokens });
+    return tokens === null ? "uncounted" : continuation(input, { identity, text, tokens });
   }
 
-  /** The server that should continue the answer is down too, or busy: searches for another one, a few times. */
-  #afterUncounted(): Outcome {
-    this.#uncounted += 1;
-    if (this.#uncounted <= MAX_UNCOUNTED) return this.#ifAborted() ?? { again: "continue" };
-    return { over: this.#refuse({ ...BROKE_OFF, internal: "the text so far could not be counted" }) };
+  #attemptInput(grant: Grant, request: TryRequest & { readonly kind: "send" }): AttemptInput {
+    const { call, answer, box, response, signal, clock, onDispatch } = this.#input;
+    const { port } = grant.upstream.server;
+    return {
+      call,
+      ...request,
+      grant,
+      response,
+      answer,
+      format: this.#format,
+      facts: {
+        box,
+        port,
+        queueMs: this.#queueMs ?? 0,
+        fallbackFrom: port === call.wantedPort ? null : call.wantedPort,
+      },
+      stream: this.#stream,
+      onSent: () => {
+        this.#started = true;
+        onDispatch(port);
+      },
+      onFirstByte: () => {
+        this.#firstByteAt ??= clock();
+      },
+      signal,
+      clock,
+    };
   }
 
-  async #after(grant: Grant, end: AttemptEnd): Promise<Outcome> {
-    switch (end.kind) {
-      case "answered":
-        grant.finish({
-          fate: "answered",
-          decodedTokens: end.timings?.decodedTokens ?? null,
-          decodeMs: end.timings?.decodeMs ?? null,
-          promptTokens: end.timings?.promptTokens ?? null,
-          promptMs: end.timings?.promptMs ?? null,
-        });
-        return { over: await this.#answered(grant, end) };
-      case "refused":
-        grant.refused(null);
-        return { over: this.#refuse(end.refusal) };
-      case "not-up":
-        grant.refused(end.fate);
-        // This server began nothing; if an earlier one did, the call stays started.
-        if (this.#replays + this.#continuations === 0) [this.#started, this.#queueMs] = [false, null];
-        return this.#ifAborted() ?? { again: this.#stream?.delivered === "part" ? "continue" : "replay" };
-      case "aborted":
-        this.#decoded = grant.decoded();
-        void grant.abandon(null);
-        return { over: this.#refuse(this.#input.signal.reason as Refusal) };
-      case "stale":
-      case "broken":
-        return this.#recover(
-          grant,
-          end.kind === "stale" ? "died" : end.cause,
-          end.kind === "stale" ? "stale twice" : end.why,
-        );
-    }
-  }
-
-  async #recover(grant: Grant, cause: BreakCause, why: string): Promise<Outcome> {
-    const { call, budget, clock, signal } = this.#input;
-    this.#decoded = grant.decoded();
-    const proved = grant.abandon(cause === "stalled" ? "stalled" : "broken");
-    if (cause === "died") this.#deaths += 1;
+  async #recover(failure: Failure, why: string, proved: Promise<unknown>): Promise<CallReport | Plan> {
+    const { call, body, budget, poisoned, clock, signal } = this.#input;
+    if (failure === "died") this.#deaths += 1;
+    if (failure === "uncounted") this.#uncounted += 1;
     const known = this.#stream?.delivered ?? "nothing";
-    // If the call has several choices, one has its finish reason; the others may not.
-    const delivered = known === "text" && call.choices > 1 ? "part" : known;
-    const decision = recover({
-      cause,
-      delivered,
+    const next = nextTry(failure, {
+      // If the call has several choices, one has its finish reason; the others may not.
+      delivered: known === "text" && call.choices > 1 ? "part" : known,
       continuable: call.continuable,
       plain: this.#stream?.recorder.plain ?? true,
       deaths: this.#deaths,
-      retries: this.#replays + this.#continuations,
+      retries: this.#retries,
+      uncounted: this.#uncounted,
       budget: budget.left(clock()),
     });
-    switch (decision.kind) {
-      case "close":
-        return { over: this.#close(null) };
-      case "give-up":
-        return {
-          over: this.#refuse({
-            ...decision.refusal,
-            internal: `${decision.refusal.internal ?? ""} (${why})`,
-          }),
-        };
-      case "replay":
-        budget.spend(clock());
-        // Two tries at once would double the work unnoticed: the first try must have ended on the GPU.
-        await raceAbort(proved, signal);
-        this.#replays += 1;
-        return this.#ifAborted() ?? { again: "replay" };
-      case "continue":
-        budget.spend(clock());
-        this.#continuations += 1;
-        return this.#ifAborted() ?? { again: "continue" };
+    if (next.kind === "close") return this.#close(null);
+    if (next.kind === "give-up") {
+      if (next.isPoison) poisoned.add(body, clock());
+      return this.#refuse({ ...next.refusal, internal: `${next.refusal.internal ?? ""} (${why})` });
     }
+    if (next.isRetry) {
+      budget.spend(clock());
+      if (next.kind === "replay") this.#replays += 1;
+      else this.#continuations += 1;
+    }
+    if (next.kind === "continue") return { kind: "continue", avoidPort: null };
+    // Two tries at once would double the work unnoticed.
+    const isProved = await doneWithin(proved, PROOF_WAIT_MS, signal);
+    return { kind: "replay", avoidPort: isProved && failure !== "unconnected" ? null : this.#port };
   }
 
-  /** Ends the call if it was aborted while other work was running. */
-  #ifAborted(): Outcome | null {
-    const { signal } = this.#input;
-    return signal.aborted ? { over: this.#refuse(signal.reason as Refusal) } : null;
+  get #retries(): number {
+    return this.#replays + this.#continuations;
   }
 
   /** Ends a stream whose whole text has reached the client: only the closing events are missing. */
@@ -303,3 +301,48 @@ class CallRunner {
     };
   }
 }
+
+const NOTHING_TO_PROVE = Promise.resolve();
+
+/** Ends a failed try's use of its slot. @returns once the try has provably ended on the GPU. */
+function endGrant(grant: Grant, failure: TryFailure): Promise<void> {
+  switch (failure) {
+    case "refused":
+    case "loading":
+    case "unconnected":
+      grant.refused(failure === "unconnected" ? null : failure);
+      return NOTHING_TO_PROVE;
+    case "oversized":
+      // The server did as it was asked.
+      return grant.abandon(null);
+    case "stalled":
+      return grant.abandon("stalled");
+    case "stale":
+    case "broke":
+    case "malformed":
+      return grant.abandon("broken");
+  }
+}
+
+/** Finds out whether the server died. @param isResent after a reused connection was closed. */
+async function judge(grant: Grant, failure: TryFailure, isResent: boolean): Promise<Failure> {
+  switch (failure) {
+    case "refused":
+    case "loading":
+    case "unconnected":
+      // Its process had the first connection, and is gone.
+      return isResent ? "died" : failure;
+    case "stale":
+    case "broke":
+      return (await grant.isUp()) ? "cut" : "died";
+    case "stalled":
+    case "malformed":
+    case "oversized":
+      return failure;
+  }
+}
+
+const FAILED: Refusal = {
+  code: "internal",
+  message: "The origin agent failed on this request. Search its log for the request id.",
+};

@@ -33,15 +33,18 @@ export class ServerSearch {
    * Tries the ports that the edge named and waits for one that is loading; then tries the fallbacks in order, and takes
    * the first that is up and has room.
    * @param started whether a server may have begun the call.
+   * @param avoidPort a port that gets the call only if no other one may; null for none.
    */
-  async anyServer(started: boolean): Promise<Placement> {
+  async anyServer(started: boolean, avoidPort: number | null): Promise<Placement> {
     const { call, clock } = this.#input;
+    const hasOthers = [...call.ports, ...call.fallbackPorts].some((port) => port !== avoidPort);
+    const allowed = (port: number): boolean => !hasOthers || port !== avoidPort;
     for (;;) {
-      const first = await this.#place(call.ports, LOAD_WAIT_MS, { patient: false, started });
+      const first = await this.#place(call.ports.filter(allowed), LOAD_WAIT_MS, { patient: false, started });
       if (first.kind !== "none") return first;
       const searchedAt = clock();
       let full: Placement | null = null;
-      for (const port of call.fallbackPorts) {
+      for (const port of call.fallbackPorts.filter(allowed)) {
         const placed = await this.#place([port], 0, { patient: false, started });
         if (placed.kind === "refused" && clock() - searchedAt < SEARCH_AGAIN_AFTER_MS) full ??= placed;
         else if (placed.kind !== "none") return placed;

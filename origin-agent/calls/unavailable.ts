@@ -2,7 +2,7 @@
 import type { Call } from "../../shared/call-headers.ts";
 import type { Refusal } from "../../shared/errors.ts";
 import type { Placement } from "../servers/dispatch.ts";
-import { BROKE_OFF } from "./recovery.ts";
+import { BROKE_OFF } from "./next-try.ts";
 
 /** When to retry if the remaining load time is unknown, and if no server is even loading. */
 const LOADING_RETRY_MS = 5_000;

@@ -16,7 +16,6 @@ export type CallFate =
       readonly decodeMs: number | null;
       /** Processed prompt tokens, without those from the cache. */
       readonly promptTokens: number | null;
-      readonly promptMs: number | null;
     }
   /** ECONNREFUSED; a connect timeout doesn't count. */
   | { readonly fate: "refused" }

@@ -1,6 +1,6 @@
 // A call that has slots of a server, from the lease to its end: passes on what it observes of the server while it runs and
 // at its end.
-import type { CallFate } from "../health/record.ts";
+import { NO_TIMINGS, type Timings } from "../answers/answer-json.ts";
 import type { LiveServer } from "./server.ts";
 import type { SlotLease } from "../slots/slot-lease.ts";
 import type { Upstream } from "./upstream-sockets.ts";
@@ -21,10 +21,14 @@ export interface Grant {
   decoded(): number | null;
   /** Sets the function that is called if the server stops decoding this call. */
   watch(onStall: () => void): void;
-  finish(fate: Extract<CallFate, { readonly fate: "answered" }>): void;
+  /** Whether the server now answers `/health` with 200 on a fresh connection. */
+  isUp(): Promise<boolean>;
+  finish(timings: Timings | null): void;
   refused(fate: "refused" | "loading" | null): void;
   /** @returns once the call has provably ended on the GPU. */
   abandon(fate: "broken" | "stalled" | null): Promise<void>;
+  /** Abandons whatever an exception left of it, for a `finally`; without effect after one of the three. */
+  close(): void;
 }
 
 export class RunningCall implements Grant {
@@ -90,10 +94,14 @@ export class RunningCall implements Grant {
     this.#onStall?.();
   }
 
-  finish(fate: Extract<CallFate, { readonly fate: "answered" }>): void {
+  isUp(): Promise<boolean> {
+    return this.#server.answersHealth();
+  }
+
+  finish(timings: Timings | null): void {
     this.#others.delete(this);
     this.#onServed();
-    this.#server.observe({ kind: "call", ...fate });
+    this.#server.observe({ kind: "call", fate: "answered", ...(timings ?? NO_TIMINGS) });
     this.#server.finish(this.#lease);
   }
 
@@ -108,5 +116,9 @@ export class RunningCall implements Grant {
     const proved = this.#server.abandon(this.#lease);
     if (fate !== null) this.#server.observe({ kind: "call", fate });
     return proved;
+  }
+
+  close(): void {
+    void this.abandon(null);
   }
 }

@@ -163,6 +163,11 @@ export class LiveServer {
     return new Promise((resolve) => this.#proofs.set(lease, resolve));
   }
 
+  /** Whether it answers `/health` with 200 now: asked after a break, apart from the scheduled probes. */
+  async answersHealth(): Promise<boolean> {
+    return (await probeHealth(this.upstream.origin, this.#options.healthTimeoutMs)) === "ok";
+  }
+
   /** Sets whether another agent process leases the same slots; then no cache is reused. */
   share(shared: boolean): void {
     this.#slots.share(shared);

@@ -1,5 +1,5 @@
 // The sockets to the llama-servers: one undici pool per server, and the outcome of each request. It handles bytes and
-// failures; the calls decide what a failure means.
+// failures; `calls/` decides what a failure means.
 import type { Dispatcher, Pool as PoolType } from "undici";
 import type { Box, Server } from "../../shared/fleet.ts";
 import { CONNECT_TIMEOUT_MS, UPSTREAM_KEEP_ALIVE_MS } from "../../shared/limits.ts";
@@ -7,20 +7,25 @@ import { Client, Pool } from "../probes/undici-parts.ts";
 
 /**
  * How a request ended without a whole answer.
- * - `refused`: no connection was made; the server saw nothing.
- * - `stale`: a kept-alive connection was closed before a byte of the answer. llama-server closes connections that it
- *   announced as keep-alive after each streamed answer; a retry on a fresh connection is safe.
+ * - `refused`: nothing listens on the port.
+ * - `unconnected`: no connection was made for another reason, such as a timeout; the server saw nothing either.
+ * - `unanswered`: a reused connection was closed before a byte of the answer. llama-server closes connections that it
+ *   announced as keep-alive after each streamed answer, so the server may have seen nothing.
  * - `broken`: the connection broke on a request that the server may have begun.
  */
-export type UpstreamFailure = "refused" | "stale" | "broken";
+export type UpstreamFailure = "refused" | "unconnected" | "unanswered" | "broken";
 
-/** Receives an answer in order: one `head`, any `data`, then `end`; or `failed` at any point. */
+/** Receives `sent`, then an answer in order: one `head`, any `data`, then `end`; or `failed` or `threw` at any point. */
 export interface AnswerListener {
+  /** The request is being written: from then on the server may work on it. */
+  sent(): void;
   head(status: number, contentType: string): void;
   /** @returns false to pause until `resume()`. */
   data(chunk: Buffer): boolean;
   end(): void;
   failed(failure: UpstreamFailure): void;
+  /** One of the listener's own methods threw this; the request was aborted. */
+  threw(error: unknown): void;
 }
 
 /** Number of requests on a connection; a connection's first request can't be stale. */
@@ -74,6 +79,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#reused = use.requests > 0;
     use.requests += 1;
     if (this.#over) controller.abort(new Error("aborted"));
+    else this.#pass(() => this.#listener.sent());
   }
 
   /** The first byte of the answer arrived, before its headers: the server has worked on the request. */
@@ -86,22 +92,45 @@ export class Exchange implements Dispatcher.DispatchHandler {
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
-    if (this.#over) return;
-    this.#listener.head(status, String(headers["content-type"] ?? ""));
+    if (!this.#over) this.#pass(() => this.#listener.head(status, String(headers["content-type"] ?? "")));
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#over && !this.#listener.data(chunk)) controller.pause();
+    if (this.#over) return;
+    // Not through `#pass`: this runs for every event of a stream.
+    try {
+      if (!this.#listener.data(chunk)) controller.pause();
+    } catch (error) {
+      this.#threw(error);
+    }
   }
 
   onResponseEnd(): void {
-    if (this.#finish()) this.#listener.end();
+    if (this.#finish()) this.#pass(() => this.#listener.end());
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    if (!this.#finish()) return;
-    if (neverConnected(error)) this.#listener.failed("refused");
-    else this.#listener.failed(this.#reused && !this.#answered ? "stale" : "broken");
+    if (this.#finish()) this.#pass(() => this.#listener.failed(this.#failure(error)));
+  }
+
+  #failure(error: Error): UpstreamFailure {
+    if (this.#controller === null) {
+      return "code" in error && error.code === "ECONNREFUSED" ? "refused" : "unconnected";
+    }
+    return this.#reused && !this.#answered ? "unanswered" : "broken";
+  }
+
+  #pass(event: () => void): void {
+    try {
+      event();
+    } catch (error) {
+      this.#threw(error);
+    }
+  }
+
+  #threw(error: unknown): void {
+    this.abort();
+    this.#listener.threw(error);
   }
 
   #finish(): boolean {
@@ -109,16 +138,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#over = true;
     return true;
   }
-}
-
-function neverConnected(error: Error): boolean {
-  const code = "code" in error ? error.code : undefined;
-  return (
-    code === "ECONNREFUSED" ||
-    code === "UND_ERR_CONNECT_TIMEOUT" ||
-    code === "EHOSTUNREACH" ||
-    code === "EADDRNOTAVAIL"
-  );
 }
 
 /** One llama-server of this box. */
@@ -190,6 +209,7 @@ export class Upstream {
       const exchange = this.send(
         { path, body: Buffer.from(JSON.stringify(body)), stream: false, fresh: true },
         {
+          sent: () => undefined,
           head: (code) => {
             status = code;
           },
@@ -200,8 +220,9 @@ export class Upstream {
           },
           failed: (failure) => {
             clearTimeout(timer);
-            resolve(failure === "refused" ? "refused" : "broken");
+            resolve(failure === "refused" ? "refused" : failure === "unconnected" ? "timeout" : "broken");
           },
+          threw: () => resolve("broken"),
         },
       );
       const timer = setTimeout(() => {

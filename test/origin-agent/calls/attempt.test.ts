@@ -170,7 +170,7 @@ describe("a server that fails in its answer", () => {
     ["hugeEvent", "mediczy"],
     ["invalidUtf8", "mediczy"],
   ] as const)("ends the stream with one error event and no [DONE]: %s (%s)", async (fault, format) => {
-    await simulator.set({ fault });
+    await simulator.set({ fault, hugeEventBytes: 9_000_000 });
     const answer = await answered(agent.port, { call: { stream: true, format }, body: PROMPT });
     // If the first event can't be read, the error may be sent as a status.
     if (answer.status === 200) expect(answer.headers["content-type"]).toBe("text/event-stream");

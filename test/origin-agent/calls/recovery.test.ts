@@ -1,104 +1,142 @@
-// Checks the decisions after a server breaks off, and the box's retry budget.
-import { describe, expect, it } from "vitest";
-import { recover, type BrokenCall } from "../../../origin-agent/calls/recovery.ts";
-import { RetryBudget } from "../../../origin-agent/calls/retry-budget.ts";
-import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
+// Breaks servers under running calls, with real processes: a replica finishes them, or they are retried or end with an error.
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { Switches } from "../../sim/llama/switches.ts";
+import type { SimulatedServer } from "../../sim/start.ts";
+import {
+  answered,
+  dataOf,
+  deltasOf,
+  errorOf,
+  eventsOf,
+  jsonOf,
+  type Answer,
+  type Json,
+} from "../support/ask.ts";
+import { REPLICA, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import { until } from "../../support/until.ts";
 
-const CALL: BrokenCall = {
-  cause: "died",
-  delivered: "nothing",
-  continuable: true,
-  plain: true,
-  deaths: 1,
-  retries: 0,
-  budget: true,
-};
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
 
-/** Spends a retry if one is left. */
-function take(budget: RetryBudget, now: number): boolean {
-  const left = budget.left(now);
-  if (left) budget.spend(now);
-  return left;
+interface Pair {
+  readonly first: SimulatedServer;
+  readonly second: SimulatedServer;
+  readonly agent: TestAgent;
 }
 
-describe("a call whose server broke off", () => {
-  it.each<[string, Partial<BrokenCall>, string]>([
-    ["with nothing delivered is sent again", {}, "replay"],
-    ["after a stall is sent again too", { cause: "stalled", deaths: 0 }, "replay"],
-    ["after a malformed answer is sent again too, once", { cause: "malformed", deaths: 0 }, "replay"],
-    ["with nothing delivered needn't be continuable", { continuable: false }, "replay"],
-    ["with a part delivered is continued", { delivered: "part" }, "continue"],
-    [
-      "with a part delivered of a stalled one too",
-      { delivered: "part", cause: "stalled", deaths: 0 },
-      "continue",
-    ],
-    [
-      "with a part of what can't be continued is given up",
-      { delivered: "part", continuable: false },
-      "give-up",
-    ],
-    ["with a part that wasn't plain text is given up", { delivered: "part", plain: false }, "give-up"],
-    ["with malformed data in mid-answer is given up", { delivered: "part", cause: "malformed" }, "give-up"],
-    ["with its whole text delivered is closed", { delivered: "text" }, "close"],
-    [
-      "with all of its text is closed, whatever else",
-      { delivered: "text", deaths: 2, retries: 2, budget: false, plain: false },
-      "close",
-    ],
-    ["at two deaths is never sent again", { deaths: 2 }, "give-up"],
-    ["at two deaths is never continued", { deaths: 2, delivered: "part" }, "give-up"],
-    ["is sent again a second time", { retries: 1 }, "replay"],
-    ["is not sent again a third time", { retries: 2 }, "give-up"],
-    ["is not sent again if the budget is used up", { budget: false }, "give-up"],
-  ])("%s", (_what, other, kind) => {
-    const decision = recover({ ...CALL, ...other });
-    expect(decision.kind).toBe(kind);
-    if (decision.kind === "give-up") expect(decision.refusal).toMatchObject({ code: "upstream_failed" });
+/** The replica in tests in which it doesn't break. */
+let healthy: SimulatedServer;
+beforeAll(async () => {
+  healthy = await startSimulator(REPLICA);
+});
+afterAll(() => healthy.stop());
+
+/** Two servers of one model; the first gets the call if both are idle. */
+async function pair(first: Partial<Switches>, second?: Partial<Switches>): Promise<Pair> {
+  const start = async (port: number, switches: Partial<Switches>): Promise<SimulatedServer> => {
+    const server = await startSimulator(port, switches);
+    closing.push(() => server.stop());
+    return server;
+  };
+  const replica = second === undefined ? reset(healthy).then(() => healthy) : start(REPLICA, second);
+  const servers = await Promise.all([start(WANTED, first), replica]);
+  const agent = await startAgent({ [WANTED]: servers[0].port, [REPLICA]: servers[1].port });
+  closing.push(() => agent.close());
+  await agent.settled();
+  return { first: servers[0], second: servers[1], agent };
+}
+
+/** The complete answer of a server that doesn't break. */
+async function wholeText({ second, agent }: Pair): Promise<string> {
+  const answer = await answered(agent.port, { call: { wantedPort: REPLICA, ports: [REPLICA] } });
+  const [choice] = jsonOf(answer)["choices"] as [{ message: { content: string } }];
+  await second.forget();
+  return choice.message.content;
+}
+
+/** The counts of retries in `/metrics`, by kind. */
+async function recoveriesOf({ agent }: Pair, kind: "replay" | "continuation"): Promise<number> {
+  const lines = (await agent.metrics.text())
+    .split("\n")
+    .filter((line) => line.startsWith("isha_recoveries_total{"));
+  const counted = lines.filter(
+    (line) => line.includes(`kind="${kind}"`) && line.includes(`port="${REPLICA}"`),
+  );
+  return counted.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+}
+
+const choicesOf = (answer: Answer): { delta?: Json; finish_reason: string | null }[] =>
+  eventsOf(answer).flatMap((event) => event["choices"] as { delta?: Json; finish_reason: string | null }[]);
+
+describe("a stream whose server dies in mid-answer", () => {
+  it("is finished by its replica: no character lost or repeated, one id, one role, one finish reason", async () => {
+    const box = await pair({ dieAfterTokens: 6, tokensPerSecond: 500 });
+    const expected = await wholeText(box);
+    const answer = await answered(box.agent.port, {
+      call: { stream: true },
+      body: { stream_options: { include_usage: true } },
+    });
+    expect(deltasOf(answer)).toBe(expected);
+    expect(dataOf(answer).at(-1)).toBe("[DONE]");
+    expect(new Set(eventsOf(answer).map(({ id }) => id)).size).toBe(1);
+    expect(choicesOf(answer).filter(({ delta }) => delta?.["role"] !== undefined)).toHaveLength(1);
+    expect(choicesOf(answer).flatMap(({ finish_reason }) => finish_reason ?? [])).toEqual(["stop"]);
+    await until(() => box.agent.calls().length === 2);
+    expect(box.agent.calls()[1]).toMatchObject({ outcome: "complete", continuations: 1, port: REPLICA });
+    expect(box.agent.booked[1]?.end).toMatchObject({ outcome: "complete", estimated: true });
+    expect([await recoveriesOf(box, "continuation"), await recoveriesOf(box, "replay")]).toEqual([1, 0]);
   });
 
-  it.each<[string, Partial<BrokenCall>]>([
-    ["a call that can't be continued", { delivered: "part", continuable: false }],
-    ["a call without retries left", { retries: 2 }],
-    ["a box without retry budget", { budget: false }],
-  ])("after a stall, for %s, gets a timeout error", (_what, other) => {
-    const decision = recover({ ...CALL, deaths: 0, cause: "stalled", ...other });
-    expect(decision).toMatchObject({ kind: "give-up", refusal: { code: "upstream_timeout" } });
+  it("and whose replica dies too is not sent to a third: one error event, no [DONE]", async () => {
+    const { agent } = await pair(
+      { dieAfterTokens: 6, tokensPerSecond: 500 },
+      { dieAfterTokens: 3, tokensPerSecond: 500 },
+    );
+    const answer = await answered(agent.port, { call: { stream: true } });
+    expect(errorOf(answer).code).toBe("upstream_failed");
+    expect(answer.text.match(/"error"/g)).toHaveLength(1);
+    expect(answer.text).not.toContain("[DONE]");
   });
 });
 
-describe("the retry budget", () => {
-  it("is 20 per minute for a quiet box and is restored a minute later", () => {
-    const budget = new RetryBudget();
-    const spent = (now: number): number =>
-      Array.from({ length: 50 }, () => take(budget, now)).filter(Boolean).length;
-    expect(spent(5_500)).toBe(20);
-    expect(spent(64_999)).toBe(0);
-    expect(spent(65_000)).toBe(20);
-  });
-
-  it.each(SEEDS.slice(0, 5))(
-    "never allows more than a tenth of a minute's calls, or 20 (seed %i)",
-    (seed) => {
-      const random = new SeededRandom(seed);
-      const budget = new RetryBudget();
-      const calls: number[] = [];
-      const retries: number[] = [];
-      let now = 1_000_000;
-      const within = (times: number[]): number =>
-        times.filter((at) => Math.floor(at / 1000) > Math.floor(now / 1000) - 60).length;
-      for (let step = 0; step < 5_000; step += 1) {
-        now += random.below(random.pick([3, 30, 300]));
-        if (random.chance(0.7)) {
-          budget.called(now);
-          calls.push(now);
-        } else {
-          const may = within(retries) < Math.max(20, within(calls) * 0.1);
-          expect(take(budget, now)).toBe(may);
-          if (may) retries.push(now);
-        }
-      }
-      expect(retries.length).toBeGreaterThan(20);
+describe("a call whose server dies before anything was delivered", () => {
+  it.each([true, false])(
+    "is answered by its replica, unnoticed by the client (stream: %s)",
+    async (stream) => {
+      const box = await pair({ dieOnWord: "chest" });
+      const expected = await wholeText(box);
+      const answer = await answered(box.agent.port, { call: { stream } });
+      expect(answer.status).toBe(200);
+      const text = stream
+        ? deltasOf(answer)
+        : (jsonOf(answer)["choices"] as [{ message: { content: string } }])[0].message.content;
+      expect(text).toBe(expected);
+      await until(() => box.agent.calls().length === 2);
+      expect(box.agent.calls()[1]).toMatchObject({ outcome: "complete", replays: 1, port: REPLICA });
+      expect([await recoveriesOf(box, "continuation"), await recoveriesOf(box, "replay")]).toEqual([0, 1]);
     },
   );
+
+  it("and that kills the replica too is not sent to a third server", async () => {
+    const { first, second, agent } = await pair({ dieOnWord: "chest" }, { dieOnWord: "chest" });
+    const answer = await answered(agent.port, { call: { fallbackPorts: [] } });
+    expect(errorOf(answer).code).toBe("upstream_failed");
+    expect(answer.headers["x-isha-started"]).toBe("1");
+    await Promise.all([first.exited, second.exited]);
+  });
+});
+
+describe("a stream cut by a server that stays up", () => {
+  it("is finished too", async () => {
+    const box = await pair({ cutAfterTokens: 5, faultTimes: 1, tokensPerSecond: 500 });
+    const expected = await wholeText(box);
+    const answer = await answered(box.agent.port, { call: { stream: true, format: "mediczy" } });
+    const texts = eventsOf(answer).flatMap((event) =>
+      (event["choices"] as { text?: string }[]).map(({ text }) => text),
+    );
+    expect(texts.join("")).toBe(expected);
+    expect(eventsOf(answer).at(-1)).toHaveProperty("isha");
+  });
 });

@@ -245,7 +245,6 @@ it("a server far slower than it used to be is slow, and ready once it is as befo
       decodedTokens: timings.predicted_n,
       decodeMs: timings.predicted_ms,
       promptTokens: null,
-      promptMs: null,
     });
   };
   for (let calls = 0; calls < 10; calls += 1) await call();

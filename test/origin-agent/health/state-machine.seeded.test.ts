@@ -201,7 +201,6 @@ class Agent {
         decodedTokens,
         decodeMs,
         promptTokens: 64,
-        promptMs: 200,
       });
     } else if (!world.callRuns && now >= this.#nextCallAt && isUsable(this.record)) {
       this.#nextCallAt = now + 2_000 + random.below(20_000);
@@ -294,7 +293,6 @@ describe("whatever is heard, in whatever order", () => {
           decodedTokens,
           decodeMs: odd(random),
           promptTokens: odd(random),
-          promptMs: odd(random),
         };
       case 4:
         return { kind: "call", fate: random.pick(["refused", "loading", "broken", "stalled"]) };

@@ -26,7 +26,6 @@ export const ANSWERED: Extract<CallFate, { fate: "answered" }> = {
   decodedTokens: null,
   decodeMs: null,
   promptTokens: null,
-  promptMs: null,
 };
 
 /** A busy slot's look. */
