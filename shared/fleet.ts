@@ -79,6 +79,10 @@ const LegacyKeySchema = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits: printf %s "$KEY" | sha256sum'),
   agents: z.array(name).nullable().default(null),
+  /** From the start of this day on (UTC) the key is refused as expired. */
+  until: z.iso.date(
+    "must be the day from which the key is refused, such as 2027-01-31; its client needs a new key before",
+  ),
 });
 
 const FleetSchema = z.strictObject({

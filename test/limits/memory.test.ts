@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
 import { plainRecord } from "../../shared/principal.ts";
 import { AddressState } from "../../worker/limits/address-state.ts";
-import { KeyState, RefusedKeys } from "../../worker/limits/key-limit.ts";
+import { KeyState, RefusedKeys } from "../../worker/limits/key-state.ts";
 import { LeaseTable } from "../../worker/limits/lease.ts";
 import type { LeaseGrant } from "../../worker/limits/lease-request.ts";
 

@@ -122,7 +122,8 @@ const CROSS_CHECKS: readonly Fault[] = [
   },
   {
     what: "an old key for an agent type that no server lists",
-    change: (fleet) => (fleet.legacy.keys = [{ name: "old", sha256: SHA256, agents: ["Dermatology"] }]),
+    change: (fleet) =>
+      (fleet.legacy.keys = [{ name: "old", sha256: SHA256, agents: ["Dermatology"], until: "2027-01-31" }]),
     message: ["legacy.keys[0].agents: ", 'the agent type "Dermatology"', "the agent types are: "],
   },
   {
@@ -207,8 +208,20 @@ describe("an invalid fleet file is refused with the field, the reason and the fi
     ]);
   });
 
+  it.each([undefined, "", "soon", "2027-02-30", "31.01.2027"])(
+    "an old key without an end date (%s): it was valid for ever",
+    (until) => {
+      const keys = [{ name: "old", sha256: SHA256, ...(until === undefined ? {} : { until }) }];
+      expect(faultsOf((fleet) => Object.assign(fleet.legacy, { keys }))).toEqual([
+        expect.stringContaining("legacy.keys[0].until: must be the day from which the key is refused"),
+      ]);
+    },
+  );
+
   it("an old key that is not a SHA-256, with the command that computes one", () => {
-    const [fault] = faultsOf((fleet) => (fleet.legacy.keys = [{ name: "old", sha256: "dev-key" }]));
+    const [fault] = faultsOf(
+      (fleet) => (fleet.legacy.keys = [{ name: "old", sha256: "dev-key", until: "2027-01-31" }]),
+    );
     expect(fault).toContain("legacy.keys[0].sha256: ");
     expect(fault).toContain("sha256sum");
     expect(fault).not.toContain("dev-key");

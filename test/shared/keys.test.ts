@@ -15,7 +15,7 @@ import {
   ROTATION_GRACE_S,
 } from "../../shared/keys.ts";
 import { keyView, legacyKeyView, viewAt } from "../../worker/keys/key-view.ts";
-import { LEGACY_PREFIX, legacyKeys } from "../../worker/auth/built-in-keys.ts";
+import { LEGACY_PREFIX, legacyKeys } from "../../worker/auth/credential.ts";
 import { plainRecord } from "../../shared/principal.ts";
 
 const NOW = Date.parse("2026-11-23T12:00:00Z");
@@ -92,9 +92,12 @@ describe("a key's view", () => {
     expect(viewAt(revoked, NOW + 20)).toMatchObject({ state: "revoked", oldSecretUntil: null });
   });
 
-  it("of the fleet file has no times, and the id that names its object", () => {
+  it("of the fleet file has no times but its end, and the id that names its object", () => {
     const sha256 = "0123456789abcdef".repeat(4);
-    const legacy = { keys: [{ name: "old", sha256, agents: ["Alpha"] }], anonymous: null };
+    const legacy = {
+      keys: [{ name: "old", sha256, agents: ["Alpha"], until: "2027-01-31" }],
+      anonymous: null,
+    };
     const [key] = legacyKeys({ legacy, limits: { perAddressPerSecond: 1, perKeyPerSecond: 7 } });
     expect(key?.keyId).toBe(`${LEGACY_PREFIX}0123456789abcdef`);
     const shown = legacyKeyView(key?.keyId ?? "", key?.record ?? plainRecord("", 0), NOW);
@@ -102,6 +105,7 @@ describe("a key's view", () => {
       state: "legacy",
       limits: { perSecond: 7 },
       createdAt: null,
+      expiresAt: "2027-01-31T00:00:00.000Z",
     });
   });
 });

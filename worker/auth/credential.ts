@@ -3,7 +3,6 @@
 import { apiKeyId } from "../../shared/api-key.ts";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
-import { legacyKey } from "./built-in-keys.ts";
 import { plainRecord, type KeyRecord } from "../../shared/principal.ts";
 import { ANONYMOUS, DEV_ADMIN_KEY, DEV_KEY } from "../../shared/keys.ts";
 
@@ -88,7 +87,7 @@ export function resolveClaim(
   const line = fleet.legacy.keys.find(({ sha256 }) => sha256 === hash);
   if (line !== undefined) {
     const { keyId, record } = legacyKey(line, fleet);
-    const warning = "this key is from the old system and will stop working; ask for a new one";
+    const warning = `this key is from the old system and is refused from ${line.until} on; ask for a new one`;
     return ok({ ...plain, keyId, builtInRecord: record, warning });
   }
   const devScopes = devKeys && Object.hasOwn(DEV_KEYS, key) ? DEV_KEYS[key] : undefined;
@@ -104,13 +103,36 @@ export function resolveClaim(
   return ok({ ...plain, keyId, builtInRecord, first: true });
 }
 
+/** Prefix of the ids of legacy keys. No other key can have such an id: the ids that the service creates contain no `_`. */
+export const LEGACY_PREFIX = "legacy_";
+
+interface LegacyKey {
+  readonly keyId: string;
+  readonly record: KeyRecord;
+}
+
+/** Keys of the old system that the fleet file keeps valid until a date. No object stores anything of them. */
+export function legacyKeys(fleet: Pick<FleetConfig, "legacy" | "limits">): LegacyKey[] {
+  return fleet.legacy.keys.map((line) => legacyKey(line, fleet));
+}
+
+function legacyKey(
+  { name, sha256, agents, until }: FleetConfig["legacy"]["keys"][number],
+  { limits }: Pick<FleetConfig, "limits">,
+): LegacyKey {
+  return {
+    keyId: `${LEGACY_PREFIX}${sha256.slice(0, 16)}`,
+    record: plainRecord(name, limits.perKeyPerSecond, { agents, expiresAt: Date.parse(until) }),
+  };
+}
+
 /** The principal of calls without a key; null if the fleet file doesn't accept them, or no longer. */
 export function anonymousRecord(
   fleet: Pick<FleetConfig, "legacy" | "limits">,
   now: number,
 ): { record: KeyRecord; warning: string } | null {
   const { anonymous } = fleet.legacy;
-  if (anonymous === null || now >= Date.parse(`${anonymous.until}T00:00:00Z`)) return null;
+  if (anonymous === null || now >= Date.parse(anonymous.until)) return null;
   return {
     record: plainRecord(ANONYMOUS, fleet.limits.perKeyPerSecond, { agents: anonymous.agents }),
     warning: `calls without an API key are refused from ${anonymous.until} on; ask for a key`,

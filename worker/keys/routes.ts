@@ -15,7 +15,7 @@ import {
   type KeyWithSecret,
 } from "../../shared/keys.ts";
 import { legacyKeyView } from "./key-view.ts";
-import { LEGACY_PREFIX, legacyKeys } from "../auth/built-in-keys.ts";
+import { LEGACY_PREFIX, legacyKeys } from "../auth/credential.ts";
 import { MAX_KEYS } from "../../shared/limits.ts";
 import type { EdgeEnv } from "../context.ts";
 import { logTrouble } from "../log.ts";

@@ -60,7 +60,10 @@ describe("readCredential", () => {
 describe("resolveClaim", () => {
   const fleet = fleetOf({
     limits: { perAddressPerSecond: 10, perKeyPerSecond: 77 },
-    legacy: { keys: [{ name: "old-app", sha256: HASH, agents: ["Alpha"] }], anonymous: null },
+    legacy: {
+      keys: [{ name: "old-app", sha256: HASH, agents: ["Alpha"], until: "2027-01-31" }],
+      anonymous: null,
+    },
   });
   const other = "f".repeat(64);
 
@@ -75,8 +78,9 @@ describe("resolveClaim", () => {
           agents: ["Alpha"],
           limits: { perSecond: 77 },
           addressExempt: false,
+          expiresAt: Date.parse("2027-01-31T00:00:00Z"),
         },
-        warning: expect.stringContaining("old system") as string,
+        warning: expect.stringMatching(/old system.*2027-01-31/) as string,
       },
     });
   });

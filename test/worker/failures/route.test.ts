@@ -20,7 +20,7 @@ describe("GET /admin/requests/:id", () => {
     await flushesEnd();
     // A separate key: other keys of this suite have dozens of failures, of which most are only counted.
     const key = `old-key-${crypto.randomUUID()}`;
-    const keys = [{ name: "old", sha256: await sha256Hex(key) }];
+    const keys = [{ name: "old", sha256: await sha256Hex(key), until: "2999-12-31" }];
     const edge = edgeOf(fleetOf({ legacy: { keys, anonymous: null } }));
     const refused = await edge(`${CHAT}?name=${encodeURIComponent(WORDS)}`, {
       body: chat({ max_tokens: WORDS }),

@@ -319,7 +319,13 @@ describe("the list", () => {
     const { edge, admin } = deployment(fleetOf({ legacy: { keys: [old.line], anonymous: null } }));
     const path = `${KEYS}/legacy_${old.line.sha256.slice(0, 16)}`;
     const shown = KeyView.parse(await (await admin(path)).json());
-    expect(shown).toMatchObject({ name: "old", state: "legacy", agents: ["Alpha"], createdAt: null });
+    expect(shown).toMatchObject({
+      name: "old",
+      state: "legacy",
+      agents: ["Alpha"],
+      createdAt: null,
+      expiresAt: "2999-12-31T00:00:00.000Z",
+    });
     const attempts: [string, TestRequest][] = [
       [path, { method: "PATCH", body: { name: "x" } }],
       [path, { method: "DELETE" }],

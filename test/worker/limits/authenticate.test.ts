@@ -147,7 +147,9 @@ describe("a key of the old system", () => {
     quiet();
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode("dev-key")));
     const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    const fleet = fleetOf({ legacy: { keys: [{ name: "old-dev-key", sha256: hash }], anonymous: null } });
+    const fleet = fleetOf({
+      legacy: { keys: [{ name: "old-dev-key", sha256: hash, until: "2999-12-31" }], anonymous: null },
+    });
     const answer = await edgeOf(fleet, { bindings: { DEV_KEYS: "" } })("/v1/models", {
       host: "edge.example",
     });
@@ -164,6 +166,24 @@ describe("a key of the old system", () => {
     expect(refused.status).toBe(403);
     expect(refused.headers.get("x-should-retry")).toBe("false");
     expect(await errorOf(refused)).toMatchObject({ code: "agent_not_allowed" });
+  });
+
+  it("is refused as expired from its end date on: it was valid for ever", async () => {
+    quiet();
+    const clock = stopClock(Date.parse("2096-12-30T23:59:59Z"));
+    const key = await newLegacyKey(null, "2096-12-31");
+    const edge = edgeOf(fleetOf({ legacy: { keys: [key.line], anonymous: null } }));
+    const answer = await edge("/v1/models", { key: key.text });
+    expect([answer.status, answer.headers.get("warning")]).toEqual([
+      200,
+      expect.stringContaining("2096-12-31"),
+    ]);
+    clock.to(Date.parse("2096-12-31T00:00:00Z"));
+    const refused = await edge("/v1/models", { key: key.text });
+    expect(refused.status).toBe(401);
+    const { code, message } = await errorOf(refused);
+    expect(code).toBe("expired_key");
+    expect(message).toContain("Ask the service operator for a new one");
   });
 
   it("is the only one with a warning", async () => {

@@ -1,7 +1,7 @@
 // Keys that were refused a moment ago cost no object call: for a bounded time, and a bounded number of them.
 import { describe, expect, it } from "vitest";
 import { UNKNOWN_KEY_MS } from "../../../shared/limits.ts";
-import { RefusedKeys } from "../../../worker/limits/key-limit.ts";
+import { RefusedKeys } from "../../../worker/limits/key-state.ts";
 
 describe("a key that was refused", () => {
   it.each(["unknown", "expired"] as const)("is remembered as %s for its time, and no longer", (fault) => {

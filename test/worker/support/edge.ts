@@ -86,11 +86,15 @@ export function newAddress(): string {
 /** An unused key of the old system, and its line in a fleet file. */
 export async function newLegacyKey(
   agents: string[] | null = null,
-): Promise<{ text: string; line: { name: string; sha256: string; agents: string[] | null } }> {
+  until = "2999-12-31",
+): Promise<{
+  text: string;
+  line: { name: string; sha256: string; agents: string[] | null; until: string };
+}> {
   const text = `old-${crypto.randomUUID()}`;
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
   const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return { text, line: { name: "old", sha256, agents } };
+  return { text, line: { name: "old", sha256, agents, until } };
 }
 
 export const CHAT = "/v1/chat/completions";
