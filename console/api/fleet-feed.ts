@@ -3,7 +3,7 @@ import { backoffMs, jittered, type Backoff } from "../../shared/backoff.ts";
 import { FleetView } from "../../shared/fleet-view.ts";
 import { EventReader } from "./sse.ts";
 import { GIVE_UP_AFTER_MS, NO_LINK, type Link } from "../model/freshness.ts";
-import { NETWORK, UNREADABLE, type Problem } from "../model/problem.ts";
+import { NETWORK, pageProblem, UNREADABLE, type Problem } from "../model/problem.ts";
 import type { EdgeClient } from "./edge-client.ts";
 
 /** Short for a brief outage, long enough for an edge that is down. */
@@ -82,10 +82,9 @@ async function readStream(
   }
 }
 
-const streamProblem = (code: string): Problem => ({ code, message: "", requestId: null, retryAfterMs: null });
-const ENDED = streamProblem("ended");
-const SILENT = streamProblem("silent");
-const BROKEN = streamProblem("broken");
+const ENDED = pageProblem("ended", "");
+const SILENT = pageProblem("silent", "");
+const BROKEN = pageProblem("broken", "");
 
 /** For the middle of a sentence. */
 function shortText(problem: Problem): string {

@@ -67,8 +67,11 @@ function optionsOf(
   { chart, syncKey, rangeS }: Omit<ChartProps, "at">,
   onPoint: (index: number | null) => void,
 ): uPlot.Options {
-  const style = getComputedStyle(element);
-  const of = (name: string): string => style.getPropertyValue(name).trim();
+  // A canvas needs a plain colour; the variable holds those of both themes.
+  const of = (name: string): string => {
+    element.style.color = `var(${name})`;
+    return getComputedStyle(element).color;
+  };
   const axis: uPlot.Axis = {
     stroke: of("--chart-text"),
     font: "11px system-ui, sans-serif",

@@ -1,4 +1,5 @@
-// A confirmation before an action that affects others. An action that can't be undone requires typing a name.
+// A dialog with a form: sends one request, and stays open with the reason if the edge refuses it. An action that can't
+// be undone requires typing a name.
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { Outcome } from "../api/edge-client.ts";
@@ -7,35 +8,41 @@ import { Dialog } from "./dialog.tsx";
 import { Field } from "./field.tsx";
 import { ProblemNote } from "./problem-note.tsx";
 
-interface ConfirmProps {
+interface ConfirmProps<T> {
   readonly title: string;
   /** The button's label. */
   readonly action: string;
   readonly danger?: boolean;
+  readonly wide?: boolean;
   /** The name that must be typed first; null for none. */
   readonly typed?: string | null;
-  readonly run: () => Promise<Outcome<unknown>>;
-  readonly onDone: () => void;
+  /** Null if there is nothing to send yet: the dialog stays as it is. */
+  readonly run: () => Promise<Outcome<T>> | null;
+  readonly onDone: (value: T) => void;
   readonly onClose: () => void;
   readonly children: ComponentChildren;
 }
 
-export function Confirm(props: ConfirmProps) {
-  const { title, action, danger = false, typed = null, run, onDone, onClose, children } = props;
+export function Confirm<T>(props: ConfirmProps<T>) {
+  const { title, action, danger = false, wide = false, typed = null, run, onDone, onClose, children } = props;
   const [input, setInput] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
   const ready = typed === null || input.trim() === typed.trim();
   const confirm = async (): Promise<void> => {
+    const running = run();
+    if (running === null) return;
     setBusy(true);
-    const outcome = await run();
+    setProblem(null);
+    const outcome = await running;
     setBusy(false);
-    if (outcome.ok) onDone();
+    if (outcome.ok) onDone(outcome.value);
     else setProblem(outcome.problem);
   };
   return (
-    <Dialog title={title} onClose={onClose}>
+    <Dialog title={title} onClose={onClose} wide={wide}>
       <form
+        noValidate
         onSubmit={(event) => {
           event.preventDefault();
           if (ready && !busy) void confirm();

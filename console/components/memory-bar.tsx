@@ -5,6 +5,9 @@ import type { MemoryBar as Model } from "../model/memory-bar.ts";
 /** Server colours in colours.css; further servers reuse them. */
 export const SERVER_COLOURS = 8;
 
+/** @param index of the server in its box. */
+export const serverColour = (index: number): string => `var(--series-${index % SERVER_COLOURS})`;
+
 export function MemoryBar({ bar }: { readonly bar: Model }) {
   return (
     <figure class="memory">
@@ -18,8 +21,10 @@ export function MemoryBar({ bar }: { readonly bar: Model }) {
             <div
               key={key}
               class={overBudget ? "memory-segment over" : "memory-segment"}
-              data-colour={colour === null ? "rest" : colour % SERVER_COLOURS}
-              style={{ width: `${(share * 100).toFixed(2)}%` }}
+              style={{
+                width: `${(share * 100).toFixed(2)}%`,
+                backgroundColor: colour === null ? "var(--quiet)" : serverColour(colour),
+              }}
               title={`${label}: ${gib(used)}`}
             >
               {colour !== null ? <span>{key}</span> : null}

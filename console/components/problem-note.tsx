@@ -1,6 +1,6 @@
 // The reason why a request failed, with its code and request id.
 import type { Problem } from "../model/problem.ts";
-import { LevelIcon } from "./icon.tsx";
+import { Note } from "./note.tsx";
 
 export function ProblemNote({
   problem,
@@ -12,21 +12,18 @@ export function ProblemNote({
   return (
     <div role="alert">
       {problem === null ? null : (
-        <p class="problem">
-          <LevelIcon level="bad" />
-          <span>
-            {message ?? problem.message}{" "}
-            <span class="problem-code">
-              <code>{problem.code}</code>
-              {problem.requestId === null ? null : (
-                <>
-                  {" "}
-                  · <code>{problem.requestId}</code>
-                </>
-              )}
-            </span>
+        <Note level="bad">
+          {message ?? problem.message}{" "}
+          <span class="problem-code">
+            <code>{problem.code}</code>
+            {problem.requestId === null ? null : (
+              <>
+                {" "}
+                · <code>{problem.requestId}</code>
+              </>
+            )}
           </span>
-        </p>
+        </Note>
       )}
     </div>
   );

@@ -1,7 +1,7 @@
 // The playground's answer while it streams: text, route and times. Pure functions add each event, in either format.
 import * as z from "zod";
 import type { StreamEvent } from "../api/sse.ts";
-import { errorIn, UNREADABLE, type Problem } from "./problem.ts";
+import { errorIn, pageProblem, UNREADABLE, type Problem } from "./problem.ts";
 
 export interface Route {
   readonly box: string | null;
@@ -138,12 +138,7 @@ export function ended(answer: ChatAnswer, atMs: number): ChatAnswer {
   return broken(answer, INCOMPLETE, atMs);
 }
 
-const INCOMPLETE: Problem = {
-  code: "cut",
-  message: "The stream ended early: this answer is incomplete.",
-  requestId: null,
-  retryAfterMs: null,
-};
+const INCOMPLETE = pageProblem("cut", "The stream ended early: this answer is incomplete.");
 
 /** Tokens per second after the first token; null if too little is known. */
 export function tokenRate({ completionTokens, firstTokenMs, totalMs }: ChatAnswer): number | null {

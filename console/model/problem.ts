@@ -35,19 +35,20 @@ export function refusal(status: number, headers: Headers, body: unknown): Proble
   };
 }
 
-export const NETWORK: Problem = {
-  code: "network",
-  message: "The edge can't be reached. Check that this machine is online.",
-  requestId: null,
-  retryAfterMs: null,
-};
+/** A problem that the page itself found. */
+export function pageProblem(code: string, message: string): Problem {
+  return { code, message, requestId: null, retryAfterMs: null };
+}
 
-export const UNREADABLE: Problem = {
-  code: "unreadable",
-  message: "This page can't read the edge's answer: their versions differ. Reload the page.",
-  requestId: null,
-  retryAfterMs: null,
-};
+export const NETWORK = pageProblem(
+  "network",
+  "The edge can't be reached. Check that this machine is online.",
+);
+
+export const UNREADABLE = pageProblem(
+  "unreadable",
+  "This page can't read the edge's answer: their versions differ. Reload the page.",
+);
 
 /** Explains why a key was refused at sign-in. */
 export function signInText(problem: Problem): string {

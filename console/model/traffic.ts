@@ -10,6 +10,8 @@ export interface BarRow {
   /** Share of the largest row, 0 to 1. */
   readonly share: number;
   readonly note: string;
+  /** For a code: whether the fleet, not the caller, caused it. */
+  readonly fleetFailure?: boolean;
 }
 
 /** A short meaning of each code. */
@@ -47,7 +49,7 @@ export function agentRows(traffic: FleetTraffic): BarRow[] {
     }));
 }
 
-export function codeRows(traffic: FleetTraffic): (BarRow & { readonly fleetFailure: boolean })[] {
+export function codeRows(traffic: FleetTraffic): BarRow[] {
   const max = Math.max(0, ...traffic.byCode.map(({ count }) => count));
   return traffic.byCode
     .toSorted((a, b) => b.count - a.count)

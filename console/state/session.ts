@@ -5,7 +5,7 @@ import { FleetView } from "../../shared/fleet-view.ts";
 import { edgeClient, isSendable, type EdgeClient } from "../api/edge-client.ts";
 import { followFleet } from "../api/fleet-feed.ts";
 import { NO_LINK, type Link } from "../model/freshness.ts";
-import { signInText } from "../model/problem.ts";
+import { NETWORK, signInText } from "../model/problem.ts";
 
 export interface Session {
   readonly edge: EdgeClient;
@@ -38,6 +38,10 @@ export async function signIn(key: string): Promise<void> {
   fleet.value = { view: answer.value, receivedAt: Date.now() };
   session.value = { edge, keyId: apiKeyId(key) };
 }
+
+/** Sends a request with the operator's key. */
+export const send: EdgeClient["send"] = async (...request) =>
+  (await session.peek()?.edge.send(...request)) ?? { ok: false, problem: NETWORK };
 
 export function signOut(why = ""): void {
   session.value = null;

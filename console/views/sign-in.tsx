@@ -1,7 +1,8 @@
 // The sign-in form. The admin key is kept only in this tab's memory.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Field } from "../components/field.tsx";
-import { LevelIcon, Logo } from "../components/icon.tsx";
+import { Logo } from "../components/icon.tsx";
+import { Note } from "../components/note.tsx";
 import { signIn, signInProblem } from "../state/session.ts";
 
 export function SignIn() {
@@ -47,12 +48,7 @@ export function SignIn() {
           )}
         </Field>
         <div role="alert">
-          {signInProblem.value === "" ? null : (
-            <p class="problem">
-              <LevelIcon level="bad" />
-              <span>{signInProblem.value}</span>
-            </p>
-          )}
+          {signInProblem.value === "" ? null : <Note level="bad">{signInProblem.value}</Note>}
         </div>
         <button type="submit" class="button primary wide" disabled={busy}>
           {busy ? "Signing in…" : "Sign in"}

@@ -1,7 +1,8 @@
 // The fields of a key's form.
-import { FALLBACK_POLICIES, PRIORITIES } from "../../../shared/fleet.ts";
 import type { FieldErrors, KeyFields } from "../../model/key-form.ts";
+import { Check } from "../../components/check.tsx";
 import { Field } from "../../components/field.tsx";
+import { Select } from "../../components/select.tsx";
 
 interface KeyFieldsetProps {
   readonly fields: KeyFields;
@@ -10,6 +11,11 @@ interface KeyFieldsetProps {
   readonly isNew: boolean;
   readonly onChange: (change: Partial<KeyFields>) => void;
 }
+
+const PRIORITY_LABELS = { high: "high", normal: "normal", low: "low" } as const satisfies Record<
+  KeyFields["priority"],
+  string
+>;
 
 const FALLBACK_LABELS = {
   auto: "any model",
@@ -63,34 +69,18 @@ export function KeyFieldset({ fields, errors, agents, isNew, onChange }: KeyFiel
         />
       </div>
       <div class="field-row">
-        <Field label="Priority">
-          {(props) => (
-            <select
-              {...props}
-              value={fields.priority}
-              onChange={(event) => onChange({ priority: event.currentTarget.value as KeyFields["priority"] })}
-            >
-              {PRIORITIES.map((priority) => (
-                <option key={priority}>{priority}</option>
-              ))}
-            </select>
-          )}
-        </Field>
-        <Field label="When a model is down">
-          {(props) => (
-            <select
-              {...props}
-              value={fields.fallback}
-              onChange={(event) => onChange({ fallback: event.currentTarget.value as KeyFields["fallback"] })}
-            >
-              {FALLBACK_POLICIES.map((policy) => (
-                <option key={policy} value={policy}>
-                  {FALLBACK_LABELS[policy]}
-                </option>
-              ))}
-            </select>
-          )}
-        </Field>
+        <Select
+          label="Priority"
+          options={PRIORITY_LABELS}
+          value={fields.priority}
+          onChoose={(priority) => onChange({ priority })}
+        />
+        <Select
+          label="When a model is down"
+          options={FALLBACK_LABELS}
+          value={fields.fallback}
+          onChoose={(fallback) => onChange({ fallback })}
+        />
         <Field label="Valid until" hint="Empty: no expiry.">
           {(props) => (
             <input
@@ -169,20 +159,5 @@ function CountField({ label, hint, name, fields, errors, onChange }: CountFieldP
         />
       )}
     </Field>
-  );
-}
-
-interface CheckProps {
-  readonly label: string;
-  readonly checked: boolean;
-  readonly onChange: (checked: boolean) => void;
-}
-
-function Check({ label, checked, onChange }: CheckProps) {
-  return (
-    <label class="check">
-      <input type="checkbox" checked={checked} onChange={(event) => onChange(event.currentTarget.checked)} />
-      <span>{label}</span>
-    </label>
   );
 }

@@ -1,9 +1,8 @@
 // The dialog that revokes a key; it requires typing the key's name, because this can't be undone.
 import { KeyView } from "../../../shared/keys.ts";
-import type { Outcome } from "../../api/edge-client.ts";
 import { Confirm } from "../../components/confirm.tsx";
-import { LevelIcon } from "../../components/icon.tsx";
-import { session } from "../../state/session.ts";
+import { Note } from "../../components/note.tsx";
+import { send } from "../../state/session.ts";
 
 interface RevokeDialogProps {
   readonly target: KeyView;
@@ -14,28 +13,18 @@ interface RevokeDialogProps {
 }
 
 export function RevokeDialog({ target, own, onDone, onClose }: RevokeDialogProps) {
-  const run = async (): Promise<Outcome<unknown>> => {
-    const edge = session.value?.edge;
-    if (edge === undefined) return { ok: true, value: null };
-    return edge.send("DELETE", `/admin/keys/${encodeURIComponent(target.id)}`, null, KeyView);
-  };
   return (
     <Confirm
       title={`Revoke “${target.name}”?`}
       action="Revoke it"
       danger
       typed={target.name}
-      run={run}
+      run={() => send("DELETE", `/admin/keys/${encodeURIComponent(target.id)}`, null, KeyView)}
       onDone={onDone}
       onClose={onClose}
     >
       <p>Within seconds no new call with this key is admitted; running calls finish. This can't be undone.</p>
-      {own ? (
-        <p class="problem">
-          <LevelIcon level="warn" />
-          <span>This is the key you signed in with. You will be signed out.</span>
-        </p>
-      ) : null}
+      {own ? <Note level="warn">This is the key you signed in with. You will be signed out.</Note> : null}
     </Confirm>
   );
 }

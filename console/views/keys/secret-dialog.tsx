@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { KeyWithSecret } from "../../../shared/keys.ts";
 import { CopyButton } from "../../components/copy-button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
-import { LevelIcon } from "../../components/icon.tsx";
+import { Note } from "../../components/note.tsx";
 
 interface SecretDialogProps {
   readonly made: KeyWithSecret;
@@ -33,10 +33,7 @@ export function SecretDialog({ made, rotated, onClose }: SecretDialogProps) {
         </div>
         <div role="alert">
           {warned && !copied ? (
-            <p class="problem">
-              <LevelIcon level="warn" />
-              <span>You haven't copied it. If you close again, it is lost.</span>
-            </p>
+            <Note level="warn">You haven't copied it. If you close again, it is lost.</Note>
           ) : null}
         </div>
       </div>

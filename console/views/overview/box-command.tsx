@@ -1,11 +1,10 @@
 // Drain, resume and restart: dialogs that explain each command before it is sent.
 import * as z from "zod";
 import type { FleetBoxView } from "../../../shared/fleet-view.ts";
-import type { Outcome } from "../../api/edge-client.ts";
 import { quantityText } from "../../model/format.ts";
 import { Confirm } from "../../components/confirm.tsx";
 import { showNotice } from "../../state/notice.ts";
-import { session } from "../../state/session.ts";
+import { send } from "../../state/session.ts";
 
 export type Command =
   | { readonly kind: "drain" | "resume" }
@@ -19,17 +18,19 @@ interface BoxCommandProps {
 
 export function BoxCommand({ box, command, onClose }: BoxCommandProps) {
   const { title, action, danger, path, text, done } = textOf(box, command);
-  const run = async (): Promise<Outcome<unknown>> => {
-    const edge = session.value?.edge;
-    if (edge === undefined) return { ok: true, value: null };
-    return edge.send("POST", path, null, z.unknown());
-  };
   const finish = (): void => {
     showNotice(done);
     onClose();
   };
   return (
-    <Confirm title={title} action={action} danger={danger} run={run} onDone={finish} onClose={onClose}>
+    <Confirm
+      title={title}
+      action={action}
+      danger={danger}
+      run={() => send("POST", path, null, z.unknown())}
+      onDone={finish}
+      onClose={onClose}
+    >
       {text.map((line) => (
         <p key={line}>{line}</p>
       ))}

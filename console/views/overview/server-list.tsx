@@ -4,7 +4,7 @@ import { forText } from "../../model/duration.ts";
 import { figure, gib, latency, UNKNOWN } from "../../model/format.ts";
 import { SERVER_STATE_TEXT } from "../../model/server-state.ts";
 import { Icon } from "../../components/icon.tsx";
-import { SERVER_COLOURS } from "../../components/memory-bar.tsx";
+import { serverColour } from "../../components/memory-bar.tsx";
 import { Slots } from "../../components/slots.tsx";
 import { StateLabel } from "../../components/state-label.tsx";
 import { edgeNow } from "../../state/clock.ts";
@@ -46,7 +46,7 @@ export function ServerList({ box, onRestart }: ServerListProps) {
             <ServerRow
               key={server.port}
               server={server}
-              colour={index % SERVER_COLOURS}
+              colour={serverColour(index)}
               reachable={box.state !== "silent"}
               onRestart={() => onRestart(server.port)}
             />
@@ -59,7 +59,7 @@ export function ServerList({ box, onRestart }: ServerListProps) {
 
 interface ServerRowProps {
   readonly server: FleetServerView;
-  readonly colour: number;
+  readonly colour: string;
   readonly reachable: boolean;
   readonly onRestart: () => void;
 }
@@ -71,7 +71,7 @@ function ServerRow({ server, colour, reachable, onRestart }: ServerRowProps) {
     <tr data-level={state.level}>
       <th scope="row">
         <span class="server">
-          <span class="swatch" data-colour={colour} aria-hidden="true" />
+          <span class="swatch" style={{ backgroundColor: colour }} aria-hidden="true" />
           <span class="server-name">
             <span class="server-port">{server.port}</span> <span class="server-model">{server.model}</span>
             <span class="server-agents">

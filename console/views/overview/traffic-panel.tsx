@@ -1,7 +1,7 @@
 // Calls by agent type, refusals and failures by code, fallbacks and recoveries.
 import type { FleetTraffic } from "../../../shared/fleet-view.ts";
 import { figure } from "../../model/format.ts";
-import { agentRows, totalCalls, codeRows, windowText } from "../../model/traffic.ts";
+import { agentRows, totalCalls, codeRows, windowText, type BarRow } from "../../model/traffic.ts";
 import { Bar } from "../../components/bar.tsx";
 
 export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
@@ -22,42 +22,30 @@ export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
       <div class="traffic-columns">
         <div>
           <h3>By agent type</h3>
-          {agents.length === 0 ? (
-            <p class="empty">No calls.</p>
-          ) : (
-            <ul class="bars">
-              {agents.map(({ name, count, share, note }) => (
-                <li key={name}>
-                  <span class="bar-name">{name}</span>
-                  <span class="bar-count">{figure(count)}</span>
-                  <Bar share={share} />
-                  <span class="bar-note">{note}</span>
-                </li>
-              ))}
-            </ul>
-          )}
+          <Bars rows={agents} empty="No calls." />
         </div>
         <div>
           <h3>Refusals and failures</h3>
-          {codes.length === 0 ? (
-            <p class="empty">None.</p>
-          ) : (
-            <ul class="bars">
-              {codes.map(({ name, count, share, note, fleetFailure }) => (
-                <li key={name}>
-                  <span class="bar-name">
-                    <code>{name}</code>
-                  </span>
-                  <span class="bar-count">{figure(count)}</span>
-                  <Bar share={share} level={fleetFailure ? "bad" : "warn"} />
-                  <span class="bar-note">{note}</span>
-                </li>
-              ))}
-            </ul>
-          )}
+          <Bars rows={codes} empty="None." />
         </div>
       </div>
     </section>
+  );
+}
+
+function Bars({ rows, empty }: { readonly rows: readonly BarRow[]; readonly empty: string }) {
+  if (rows.length === 0) return <p class="empty">{empty}</p>;
+  return (
+    <ul class="bars">
+      {rows.map(({ name, count, share, note, fleetFailure }) => (
+        <li key={name}>
+          <span class="bar-name">{fleetFailure === undefined ? name : <code>{name}</code>}</span>
+          <span class="bar-count">{figure(count)}</span>
+          <Bar share={share} level={fleetFailure === undefined ? "plain" : fleetFailure ? "bad" : "warn"} />
+          <span class="bar-note">{note}</span>
+        </li>
+      ))}
+    </ul>
   );
 }
 

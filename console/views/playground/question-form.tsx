@@ -1,6 +1,7 @@
 // The playground's form: target, prompt and options.
 import type { Question } from "../../model/chat-question.ts";
 import { targetGroups, targetOf } from "../../model/targets.ts";
+import { Check } from "../../components/check.tsx";
 import { Field } from "../../components/field.tsx";
 import { fleet } from "../../state/session.ts";
 
@@ -73,22 +74,12 @@ export function QuestionForm({ question, busy, onChange, onAsk, onStop }: Questi
         )}
       </Field>
       <div class="checks">
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={stream}
-            onChange={(event) => onChange({ stream: event.currentTarget.checked })}
-          />
-          <span>stream the answer</span>
-        </label>
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={fallback}
-            onChange={(event) => onChange({ fallback: event.currentTarget.checked })}
-          />
-          <span>another model may answer</span>
-        </label>
+        <Check label="stream the answer" checked={stream} onChange={(stream) => onChange({ stream })} />
+        <Check
+          label="another model may answer"
+          checked={fallback}
+          onChange={(fallback) => onChange({ fallback })}
+        />
       </div>
       <div class="button-row">
         <button type="submit" class="button primary" disabled={!ready || busy}>

@@ -14,8 +14,8 @@ import {
 } from "../../model/usage-table.ts";
 import { Bar } from "../../components/bar.tsx";
 import { Choice } from "../../components/choice.tsx";
-import { Field } from "../../components/field.tsx";
 import { ProblemNote } from "../../components/problem-note.tsx";
+import { Select } from "../../components/select.tsx";
 import { useAnswer } from "../../state/request.ts";
 import { now } from "../../state/clock.ts";
 
@@ -37,21 +37,7 @@ export function Usage() {
       <header class="view-head">
         <h1>Usage</h1>
         <Choice label="Grouped by" options={GROUP_LABELS} value={by} onChoose={setBy} />
-        <Field label="Time range">
-          {(props) => (
-            <select
-              {...props}
-              value={range}
-              onChange={(event) => setRange(event.currentTarget.value as TimeRange)}
-            >
-              {Object.entries(RANGES).map(([name, label]) => (
-                <option key={name} value={name}>
-                  {label}
-                </option>
-              ))}
-            </select>
-          )}
-        </Field>
+        <Select label="Time range" options={RANGES} value={range} onChoose={setRange} />
       </header>
       <ProblemNote problem={problem} />
       {report === null ? (
