@@ -157,7 +157,7 @@ function importFaults(tree: ReadonlyMap<string, string>): string[] {
     if (
       path.startsWith("worker/") &&
       path !== "worker/stubs.ts" &&
-      /\.(getByName|idFromName|idFromString)\(/.test(withoutComments(text))
+      /\.(getByName|idFromName|idFromString|newUniqueId)\(/.test(withoutComments(text))
     )
       faults.push(`${path}: reaches an object without worker/stubs.ts`);
     if (/^export\s*\*/m.test(withoutComments(text))) faults.push(`${path}: is a barrel (export *)`);

@@ -62,7 +62,7 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   const snapshots = new SnapshotCache(clock);
 
   // Each chain runs from left to right.
-  const edge: Chain = [requestId(), securityHeaders(), settings()];
+  const edge: Chain = [requestId(), securityHeaders(), settings(fleet.boxes)];
   const anyone: Chain = [limitAddress(limiter)];
   const admit = (access: RouteAccess): Chain => [authenticate(fleet, limiter, clock, access)];
   const infer = admit({ scope: "infer", isModelCall: false, prefetch: null });

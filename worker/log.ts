@@ -19,6 +19,17 @@ export function logRefused(context: RequestContext, line: RefusedLine): void {
   noteFailure(context, { requestId: request_id, at: Date.now(), ...rest });
 }
 
+/** A setting that works and is dangerous. */
+export interface WarningLine {
+  readonly code: "access_not_set";
+  readonly boxes: readonly string[];
+}
+
+/** Called once for each isolate. */
+export function logWarning(line: WarningLine): void {
+  console.warn(JSON.stringify({ event: "warning", ...line }));
+}
+
 /** A side effect that failed although the request was answered. */
 export interface TroubleLine {
   readonly request_id: string;

@@ -7,6 +7,7 @@ import type { AuditEntry } from "../../shared/keys.ts";
 import type { BoxCommand } from "../../shared/wire.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readAdminQuery } from "../http/admin-input.ts";
+import { boxesWithoutAccess } from "../http/settings.ts";
 import { encodeEvent, EVENT_STREAM_HEADERS } from "../http/sse.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 import { fleetView, hasChanged } from "./view.ts";
@@ -60,7 +61,7 @@ async function isStillAdmin(c: Context<EdgeEnv>): Promise<boolean> {
 async function readView(c: Context<EdgeEnv>, index: FleetIndex, clock: Clock): Promise<View> {
   const names = index.boxes.map(({ name }) => name);
   const state = await fleetObject(c.env).state(names, portsByBox(index.fleet));
-  return fleetView(state, index, clock());
+  return fleetView(state, index, clock(), boxesWithoutAccess(c.get("settings"), index.boxes));
 }
 
 async function streamViews(

@@ -16,10 +16,18 @@ import type { FleetIndex } from "./fleet-index.ts";
 /** A change of `lastSeenAt` below this isn't a change: two objects' clocks and the network jitter. */
 const SEEN_STEP_MS = 2_000;
 
-export function fleetView(state: FleetState, index: FleetIndex, now: number): FleetView {
+/** @param withoutAccess names of the boxes that Cloudflare Access doesn't protect */
+export function fleetView(
+  state: FleetState,
+  index: FleetIndex,
+  now: number,
+  withoutAccess: readonly string[] = [],
+): FleetView {
   const boxes = index.boxes.map((box) => {
     const report = state.reports.find((one) => one.box === box.name) ?? null;
-    return boxView(box, report, state.since[box.name] ?? {}, index, now);
+    const view = boxView(box, report, state.since[box.name] ?? {}, index, now);
+    if (!withoutAccess.includes(box.name)) return view;
+    return { ...view, warning: view.warning === null ? NO_ACCESS : `${view.warning}; ${NO_ACCESS}` };
   });
   return {
     at: now,
@@ -30,6 +38,9 @@ export function fleetView(state: FleetState, index: FleetIndex, now: number): Fl
     alarms: [...state.alarms],
   };
 }
+
+const NO_ACCESS =
+  "the internet reaches its agent without Cloudflare Access; set ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET (SECURITY.md)";
 
 /** Whether a console that has `before` needs `after`. The times of the two views don't count. */
 export function hasChanged(before: FleetView, after: FleetView): boolean {

@@ -1,11 +1,30 @@
-// Sets the edge's settings on a request; each isolate validates them once.
+// Sets the edge's settings on a request. Each isolate validates them once, and logs once what is dangerous about them.
 import { createMiddleware } from "hono/factory";
+import type { Box } from "../../shared/fleet.ts";
 import type { EdgeEnv } from "../context.ts";
-import { readSettings } from "../env.ts";
+import { readSettings, type Settings } from "../env.ts";
+import { logWarning } from "../log.ts";
 
-export function settings() {
+export function settings(boxes: readonly Box[]) {
+  let isChecked = false;
   return createMiddleware<EdgeEnv>(async function readEnvironment(c, next) {
-    c.set("settings", readSettings(c.env));
+    const settings = readSettings(c.env);
+    c.set("settings", settings);
+    if (!isChecked) {
+      isChecked = true;
+      const open = boxesWithoutAccess(settings, boxes);
+      if (open.length > 0) logWarning({ code: "access_not_set", boxes: open });
+    }
     await next();
   });
 }
+
+/** Names of the boxes that are on the internet without Cloudflare Access: only their tokens protect their agents. */
+export function boxesWithoutAccess({ access, boxOrigins }: Settings, boxes: readonly Box[]): string[] {
+  if (access !== null) return [];
+  return boxes
+    .filter(({ name, origin }) => !LOOPBACK.has(new URL(boxOrigins[name] ?? origin).hostname))
+    .map(({ name }) => name);
+}
+
+const LOOPBACK: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);

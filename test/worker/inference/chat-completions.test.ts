@@ -44,6 +44,8 @@ describe("a call", () => {
     const out = sent[0];
     expect(JSON.stringify([...(out?.headers ?? [])])).not.toMatch(/jane|bearer|192\.0\.2\.1|198\.18/i);
     expect([...(out?.headers.keys() ?? [])].filter((name) => !name.startsWith("x-isha-"))).toEqual([
+      "cf-access-client-id",
+      "cf-access-client-secret",
       "content-type",
     ]);
     expect(callIn(out).ports).toEqual([9001]);

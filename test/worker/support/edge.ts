@@ -44,7 +44,15 @@ export function edgeOf(fleet: FleetConfig, { bindings = {}, context }: EdgeOptio
   if (!vi.isFakeTimers()) stopClock(Date.now());
   const worker = createWorker(fleet);
   const contexts: ExecutionContext[] = [];
-  const bound: Bindings = { ...env, BOX_SECRET, DEV_KEYS: "1", BOX_ORIGINS: "", ...bindings };
+  const bound: Bindings = {
+    ...env,
+    BOX_SECRET,
+    DEV_KEYS: "1",
+    BOX_ORIGINS: "",
+    ACCESS_CLIENT_ID: "edge",
+    ACCESS_CLIENT_SECRET: "a token of this suite alone",
+    ...bindings,
+  };
   const address = newAddress();
   const request = async (path: string, init: TestRequest = {}): Promise<Response> => {
     const running = context ?? createExecutionContext();
