@@ -152,7 +152,7 @@ class CallRunner {
 
   /** Decides what to send. For a continuation, the server that will continue the text counts its tokens first. */
   async #request(grant: Grant, how: Plan["kind"]): Promise<TryRequest | "uncounted"> {
-    const { call, body, countTokens } = this.#input;
+    const { call, body } = this.#input;
     const input: TryInput = {
       body,
       set: call.set,
@@ -168,7 +168,7 @@ class CallRunner {
     const text = recorder.text();
     const generated = generatedText(body, text);
     if (generated === null) return { kind: "refuse", refusal: BROKE_OFF };
-    const tokens = generated === "" ? 0 : await countTokens(grant, generated);
+    const tokens = generated === "" ? 0 : await this.#countTokens(grant, generated);
     return tokens === null ? "uncounted" : continuation(input, { identity, text, tokens });
   }
 
@@ -276,10 +276,21 @@ class CallRunner {
   async #answered(grant: Grant, end: AttemptEnd & { readonly kind: "answered" }): Promise<CallReport> {
     const report = this.#report("answered", null, end.counts);
     if (this.#input.call.choices === 1) return report;
-    const others = await countChoiceTokens(end.otherChoiceTexts, (text) =>
-      this.#input.countTokens(grant, text),
-    );
+    const others = await countChoiceTokens(end.otherChoiceTexts, (text) => this.#countTokens(grant, text));
     return others === null ? report : { ...report, otherChoiceTokens: others };
+  }
+
+  /** Counts a text's tokens at the granted server, in its turn; null if the server doesn't report a count. */
+  async #countTokens(grant: Grant, text: string): Promise<number | null> {
+    const placed = await this.#search.tokenTurn(grant.upstream.server.port);
+    if (placed.kind !== "granted") return null;
+    try {
+      const tokens = await this.#input.countTokens(grant, text);
+      placed.grant.finish(null);
+      return tokens;
+    } finally {
+      placed.grant.close();
+    }
   }
 
   #report(outcome: CallReport["outcome"], refusal: Refusal | null, counts: Counts | null): CallReport {

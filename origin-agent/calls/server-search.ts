@@ -20,6 +20,13 @@ export interface SearchInput {
   readonly clock: () => number;
 }
 
+interface PlaceOptions {
+  readonly patient: boolean;
+  /** Whether a server may have begun the call. */
+  readonly started: boolean;
+  readonly takesSlot?: boolean;
+}
+
 export class ServerSearch {
   readonly #input: SearchInput;
   readonly #arrivedAt: number;
@@ -67,15 +74,21 @@ export class ServerSearch {
     return this.#place(ports, RESUME_WAIT_MS, { patient: ports.length > 0, started });
   }
 
+  /** Waits for room to send a request to one of a server's token routes. */
+  tokenTurn(port: number): Promise<Placement> {
+    return this.#place([port], 0, { patient: false, started: true, takesSlot: false });
+  }
+
   #place(
     ports: readonly number[],
     waitMs: number,
-    { patient, started }: { readonly patient: boolean; readonly started: boolean },
+    { patient, started, takesSlot = true }: PlaceOptions,
   ): Promise<Placement> {
     const { call, dispatch, signal, clock, answer } = this.#input;
     return dispatch.place({
       call,
       ports,
+      takesSlot,
       waitMs,
       patient,
       deadlineAt: this.#arrivedAt + call.deadlineMs,

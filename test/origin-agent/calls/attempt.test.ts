@@ -190,6 +190,29 @@ describe("a server that fails in its answer", () => {
   });
 });
 
+describe("an answer larger than its tokens can be", () => {
+  it.each([true, false])("is generated once, and is no fault of its server (stream: %s)", async (stream) => {
+    await simulator.set({ fault: "hugeEvent", hugeEventBytes: 9_000_000 });
+    const before = agent.log.filter((line) => line.includes('"event":"health"')).length;
+    for (let round = 1; round <= 3; round += 1) {
+      const answer = await answered(agent.port, { call: { stream }, body: PROMPT });
+      expect(errorOf(answer).code).toBe("upstream_failed");
+      if (answer.status !== 200) expect(answer.headers["x-should-retry"]).toBe("false");
+      expect(await callsOf(simulator)).toHaveLength(round);
+    }
+    expect(agent.log.filter((line) => line.includes('"event":"health"'))).toHaveLength(before);
+    await simulator.set({ fault: null });
+    expect((await answered(agent.port)).headers["x-isha-port"]).toBe(String(WANTED));
+  });
+
+  it("has a bound that follows the token limit, with room for log-probabilities", async () => {
+    const limit = (tokens: number): Question => ({ call: { set: { n_predict: tokens } }, body: PROMPT });
+    await simulator.set({ fault: "hugeEvent", hugeEventBytes: 400_000 });
+    expect((await answered(agent.port, limit(100))).status).toBe(200);
+    expect((await answered(agent.port, limit(50))).status).toBe(502);
+  });
+});
+
 describe("a server's refusal", () => {
   it.each([
     ["a field of a wrong type", { temperature: "hot" }, 400, "invalid_request"],

@@ -1,9 +1,11 @@
 // Breaks servers under running calls, with real processes: a replica finishes them, or they are retried or end with an error.
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { Exchange, Upstream } from "../../../origin-agent/servers/upstream-sockets.ts";
 import type { Switches } from "../../sim/llama/switches.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
 import {
   answered,
+  ask,
   dataOf,
   deltasOf,
   errorOf,
@@ -12,7 +14,16 @@ import {
   type Answer,
   type Json,
 } from "../support/ask.ts";
-import { REPLICA, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import {
+  callsOf,
+  REPLICA,
+  reset,
+  startAgent,
+  startSimulator,
+  WANTED,
+  type TestAgent,
+} from "../support/box.ts";
+import { interceptDeadlines } from "../support/manual-deadlines.ts";
 import { until } from "../../support/until.ts";
 
 const closing: (() => Promise<unknown>)[] = [];
@@ -125,6 +136,44 @@ describe("a call whose server dies before anything was delivered", () => {
     expect(errorOf(answer).code).toBe("upstream_failed");
     expect(answer.headers["x-isha-started"]).toBe("1");
     await Promise.all([first.exited, second.exited]);
+  });
+});
+
+describe("a call that stalls", () => {
+  it.each([true, false])(
+    "and whose slot stays busy goes to the replica after two seconds; the slot stays taken (stream: %s)",
+    async (stream) => {
+      const { first, second, agent } = await pair({ stall: true, busyAfterAbortMs: 3_600_000 });
+      const passWaits = interceptDeadlines(2_000);
+      const asked = ask(agent.port, { call: { stream, fallbackPorts: [] } });
+      await first.until((state) => state.generating === 1);
+      agent.live.dispatch.stalled(WANTED, null);
+      await until(() => {
+        passWaits();
+        return agent.calls().length === 1;
+      });
+      vi.restoreAllMocks();
+      const answer = await asked.answer;
+      expect(answer.status).toBe(200);
+      expect(await callsOf(second)).toHaveLength(1);
+      expect(await callsOf(first)).toHaveLength(1);
+      expect(agent.live.servers.get(WANTED)?.slots).toMatchObject({ awaiting: 1, free: 1 });
+    },
+  );
+});
+
+describe("a server that no connection reaches in time", () => {
+  it("is passed by for its replica, and is not taken for one that refuses", async () => {
+    const { first, second, agent } = await pair({});
+    vi.spyOn(Upstream.prototype, "send").mockImplementationOnce((_request, listener) => {
+      queueMicrotask(() => listener.failed("unconnected"));
+      return new Exchange(listener);
+    });
+    const answer = await answered(agent.port);
+    vi.restoreAllMocks();
+    expect(answer.headers["x-isha-port"]).toBe(String(REPLICA));
+    expect([(await callsOf(first)).length, (await callsOf(second)).length]).toEqual([0, 1]);
+    expect(agent.live.servers.get(WANTED)?.view().state).toBe("ready");
   });
 });
 

@@ -1,5 +1,6 @@
 // The requests that reach a llama-server: headers, connections, number of calls at the same time.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { Exchange } from "../../../origin-agent/servers/upstream-sockets.ts";
 import { MAX_RETRIES_A_CALL } from "../../../shared/limits.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered } from "../support/ask.ts";
@@ -119,5 +120,20 @@ describe("a kept connection that is gone", () => {
     expect((await callsOf(simulator)).map(({ headers }) => headers["connection"])).toEqual(
       Array(3).fill("keep-alive"),
     );
+  });
+});
+
+describe("a request that was never written", () => {
+  it.each([
+    ["ECONNREFUSED", "refused"],
+    ["UND_ERR_CONNECT_TIMEOUT", "unconnected"],
+    ["EHOSTUNREACH", "unconnected"],
+    ["EMFILE", "unconnected"],
+  ])("after %s is %s: only a refusal proves that no process listens", (code, failure) => {
+    const failed = vi.fn();
+    const listener = { sent: vi.fn(), head: vi.fn(), data: vi.fn(), end: vi.fn(), failed, threw: vi.fn() };
+    const exchange = new Exchange(listener);
+    exchange.onResponseError(null as never, Object.assign(new Error("no connection"), { code }));
+    expect(failed.mock.calls).toEqual([[failure]]);
   });
 });
