@@ -7,19 +7,19 @@ import { MAX_RETAINED_BYTES } from "../shared/limits.ts";
 import { thrownName } from "../shared/errors.ts";
 import { fleetText } from "../shared/wire.ts";
 import { lateFailure } from "./calls/late-failure.ts";
-import type { CallObserver } from "./calls/report.ts";
 import { PoisonedBodies } from "./calls/poisoned-bodies.ts";
 import { RetainedBodies } from "./calls/request-bodies.ts";
 import { RetryBudget } from "./calls/retry-budget.ts";
 import type { CallInput } from "./calls/run-call.ts";
 import { tokenCheck, tokenForEdge } from "./edge-token.ts";
+import { DrainState } from "./link/drain-state.ts";
 import { EdgeCommands } from "./link/edge-commands.ts";
 import { Link } from "./link/link.ts";
 import { SnapshotSource } from "./link/snapshot-source.ts";
 import type { GpuProbe } from "./probes/gpu.ts";
 import { countTokens } from "./probes/llama.ts";
 import type { Pm2Probe } from "./probes/pm2.ts";
-import { createAgentServer, type AgentServer, type ServerParts } from "./server.ts";
+import { createAgentServer, type AgentServer, type ControlAnswer, type ServerParts } from "./server.ts";
 import { LiveBox } from "./servers/box.ts";
 import { OperatorRestarts } from "./servers/operator-restarts.ts";
 import type { Upstream } from "./servers/upstream-sockets.ts";
@@ -50,6 +50,8 @@ export interface AgentParts {
   readonly boxSecrets: readonly [string, ...string[]];
   /** The URL to which the link connects; null for no link. */
   readonly edgeUrl: string | null;
+  /** Where the newest drain or resume is stored; null for memory only. */
+  readonly drainFile: string | null;
   readonly journal: UsageJournal;
   /** Null if this machine has no GPU. */
   readonly gpu: GpuProbe | null;
@@ -83,31 +85,17 @@ export interface Agent extends AgentServer {
 }
 
 export async function createAgent(parts: AgentParts): Promise<Agent> {
-  const { box, fleet, version, epoch, upstreams, llamaApiKey, journal, gpu, pm2, log, clock, wallClock } =
-    parts;
-  const modelOf = (port: number): string | null => upstreams.get(port)?.server.model ?? null;
-  const agentTypes = [
-    ...fleet.boxes.flatMap((one) => one.servers.flatMap(({ agents }) => agents)),
-    DEFAULT_AGENT,
-  ];
+  const { box, fleet, journal, gpu, log, clock } = parts;
+  const agentTypes = [...fleet.boxes.flatMap(agentTypesOf), DEFAULT_AGENT];
   const metrics = new Metrics(box, agentTypes);
   const traffic = new RecentTraffic(agentTypes);
-  const live = new LiveBox({
-    box,
-    upstreams,
-    llamaApiKey,
-    healthTimeoutMs: parts.healthTimeoutMs,
-    gpu,
-    pm2,
-    onAbortProved: (port, tookMs) => metrics.abortProved(port, tookMs),
-    isShared: parts.isShared,
-    log,
-    clock,
-  });
+  const live = new LiveBox({ ...parts, onAbortProved: (port, tookMs) => metrics.abortProved(port, tookMs) });
   metrics.observe(live, gpu);
 
+  const drain = new DrainState(parts.drainFile, log);
   const commands = new EdgeCommands({
-    restarts: new OperatorRestarts(box, pm2, clock),
+    drain,
+    restarts: new OperatorRestarts(box, parts.pm2, clock),
     revoke: (keyId) => live.dispatch.revoke(keyId),
     log,
   });
@@ -116,79 +104,27 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     gpu,
     journal,
     recent: traffic,
-    isDraining: () => server.draining || commands.drained,
+    isDraining: () => server.draining || drain.drained,
     clock,
   });
-  const link = new Link({
-    edgeUrl: parts.edgeUrl ?? "",
-    box: box.name,
-    token: await tokenForEdge(parts.boxSecrets[0], box.name),
-    hello: () => ({
-      box: box.name,
-      epoch,
-      version,
-      fleetHash: createHash("sha256").update(fleetText(fleet)).digest("hex"),
-      now: wallClock(),
-      servers: box.servers.map(({ port, model }) => ({ port, model })),
-    }),
-    snapshot: (usageBehindMs) => source.snapshot(usageBehindMs),
-    journal,
-    onCommand: commands.handle,
-    log,
-    clock,
-    wallClock,
-    random: parts.random,
-  });
-
-  const observers: readonly CallObserver[] = [
-    (call, report, ms) => metrics.ended(call, report, ms),
-    (_call, report) => source.callEnded(report.port, answerTokens(report)),
-    (call, report) => traffic.ended(call, report, answerTokens(report), clock()),
-    (call, report, ms) => {
-      const failed = lateFailure(call, report, ms);
-      if (failed !== null) link.callFailed(failed);
-    },
-    (call, report, ms) => log.info(callLog(call, report, ms)),
-  ];
-  const onDispatch: ServerParts["onDispatch"] = (call, port, bodyBytes) => {
-    const { requestId: callId, keyId, agentType } = call;
-    const model = modelOf(port) ?? "none";
-    const end = journal.start({ callId, keyId, agentType, model, port, startedAt: wallClock() });
-    return (report, ms) => {
-      end(callEnd(call, report, bodyBytes, ms));
-      link.callRecorded();
-    };
-  };
+  const link = await createLink(parts, source, drain, commands);
   const bodies = new RetainedBodies(parts.maxRetainedBytes ?? MAX_RETAINED_BYTES);
   const server = createAgentServer({
-    box: box.name,
-    dispatch: live.dispatch,
-    budget: new RetryBudget(),
-    poisoned: new PoisonedBodies(parts.boxSecrets[0]),
-    modelOf,
-    countTokens:
-      parts.countTokens ?? ((grant, text) => countTokens(grant.upstream.origin, llamaApiKey, text)),
+    ...callParts(parts, live, link),
     isEdge: await tokenCheck(parts.boxSecrets, box.name, "edge-to-agent"),
     bodies,
-    control: {
-      // Reports only which ports are up, so it needs no token: `npm start -- --real` and operators on the box use it.
-      "/healthz": async () => ({
-        contentType: JSON_TYPE,
-        body: JSON.stringify(boxHealth(box.name, version, live.servers, commands.drained)),
-      }),
-      "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
-    },
-    guarded: {
-      "/fleet": async () => ({
-        contentType: JSON_TYPE,
-        body: JSON.stringify({ box: box.name, version, epoch, linked: link.isOpen, ...link.snapshot() }),
-      }),
-    },
-    isDrained: () => commands.drained,
-    onDispatch,
-    observers,
-    log,
-    clock: parts.callClock ?? clock,
+    ...controlRoutes(parts, live, drain, metrics, link),
+    isDrained: () => drain.drained,
+    observers: [
+      (call, report, ms) => metrics.ended(call, report, ms),
+      (_call, report) => source.callEnded(report.port, answerTokens(report)),
+      (call, report) => traffic.ended(call, report, answerTokens(report), clock()),
+      (call, report, ms) => {
+        const failed = lateFailure(call, report, ms);
+        if (failed !== null) link.callFailed(failed);
+      },
+      (call, report, ms) => log.info(callLog(call, report, ms)),
+    ],
   });
 
   const adopt = (): Promise<unknown> =>
@@ -216,4 +152,82 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
       await journal.close();
     },
   });
+}
+
+const agentTypesOf = ({ servers }: Box): string[] => servers.flatMap(({ agents }) => agents);
+
+async function createLink(
+  parts: AgentParts,
+  source: SnapshotSource,
+  drain: DrainState,
+  commands: EdgeCommands,
+): Promise<Link> {
+  const { box, fleet, epoch, version, wallClock } = parts;
+  return new Link({
+    ...parts,
+    edgeUrl: parts.edgeUrl ?? "",
+    box: box.name,
+    token: await tokenForEdge(parts.boxSecrets[0], box.name),
+    hello: () => ({
+      box: box.name,
+      epoch,
+      version,
+      fleetHash: createHash("sha256").update(fleetText(fleet)).digest("hex"),
+      now: wallClock(),
+      servers: box.servers.map(({ port, model }) => ({ port, model })),
+      drain: drain.newest,
+    }),
+    snapshot: (usageBehindMs) => source.snapshot(usageBehindMs),
+    onCommand: commands.handle,
+  });
+}
+
+/** What the server needs to run calls and to book them. */
+function callParts(
+  parts: AgentParts,
+  live: LiveBox,
+  link: Link,
+): Omit<ServerParts, "isEdge" | "bodies" | "control" | "guarded" | "isDrained" | "observers"> {
+  const { box, upstreams, llamaApiKey, journal, wallClock, log, clock } = parts;
+  const modelOf = (port: number): string | null => upstreams.get(port)?.server.model ?? null;
+  return {
+    box: box.name,
+    dispatch: live.dispatch,
+    budget: new RetryBudget(),
+    poisoned: new PoisonedBodies(parts.boxSecrets[0]),
+    modelOf,
+    countTokens:
+      parts.countTokens ?? ((grant, text) => countTokens(grant.upstream.origin, llamaApiKey, text)),
+    onDispatch: (call, port, bodyBytes) => {
+      const { requestId: callId, keyId, agentType } = call;
+      const model = modelOf(port) ?? "none";
+      const end = journal.start({ callId, keyId, agentType, model, port, startedAt: wallClock() });
+      return (report, ms) => {
+        end(callEnd(call, report, bodyBytes, ms));
+        link.callRecorded();
+      };
+    },
+    log,
+    clock: parts.callClock ?? clock,
+  };
+}
+
+function controlRoutes(
+  { box, version, epoch }: AgentParts,
+  live: LiveBox,
+  drain: DrainState,
+  metrics: Metrics,
+  link: Link,
+): Pick<ServerParts, "control" | "guarded"> {
+  const json = (value: unknown): ControlAnswer => ({ contentType: JSON_TYPE, body: JSON.stringify(value) });
+  return {
+    control: {
+      // Reports only which ports are up, so it needs no token: `npm start -- --real` and the edge use it.
+      "/healthz": async () => json(boxHealth(box.name, version, live.servers, drain.drained)),
+    },
+    guarded: {
+      "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
+      "/fleet": async () => json({ box: box.name, version, epoch, linked: link.isOpen, ...link.snapshot() }),
+    },
+  };
 }

@@ -1,5 +1,5 @@
-// Checks that a request comes from the edge: its token is an HMAC that requires the box's secret. Also makes the token
-// that this box sends to the edge.
+// Checks that a request comes from the edge (its token is an HMAC that requires the box's secret) or from a program on
+// this machine. Also makes the token that this box sends to the edge.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { boxToken, type Direction } from "../shared/box-token.ts";
 
@@ -30,4 +30,16 @@ export async function tokenCheck(
       .map((token) => token.length === bytes.length && timingSafeEqual(token, bytes))
       .includes(true);
   };
+}
+
+/** Headers of proxies. cloudflared, which connects from loopback too, always sends several of them. */
+const PROXY_HEADER = /^(cf-.*|x-forwarded-.*|x-real-ip|forwarded|via|cdn-loop)$/;
+
+/** Whether a request comes from a program on this machine, and not through a proxy on it. */
+export function isLocal(
+  remoteAddress: string | undefined,
+  headers: Readonly<Record<string, unknown>>,
+): boolean {
+  const isLoopback = /^(::1|(::ffff:)?127(\.\d{1,3}){3})$/.test(remoteAddress ?? "");
+  return isLoopback && !Object.keys(headers).some((name) => PROXY_HEADER.test(name));
 }

@@ -51,6 +51,7 @@ async function start(): Promise<void> {
     llamaApiKey: settings.llamaApiKey,
     boxSecrets: settings.boxSecrets,
     edgeUrl: settings.edgeUrl === "" ? null : (settings.edgeUrl ?? `https://${fleet.domain}`),
+    drainFile: join(settings.stateFolder, "drain.json"),
     journal: openUsageJournal({ folder, epoch, isAlive: isEpochAlive }),
     gpu: new GpuProbe({
       command: settings.nvidiaSmi,

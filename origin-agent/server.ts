@@ -9,6 +9,7 @@ import { thrownName, type Refusal } from "../shared/errors.ts";
 import { ClientAnswer } from "./answers/client-answer.ts";
 import { CLIENT_LEFT, type CallObserver, type CallReport } from "./calls/report.ts";
 import { runCall, type CallInput } from "./calls/run-call.ts";
+import { isLocal } from "./edge-token.ts";
 import { IdleConnections } from "./idle-connections.ts";
 import type { RetainedBodies, RetainedBody, NotRetained } from "./calls/request-bodies.ts";
 
@@ -39,9 +40,9 @@ export interface ServerParts extends Pick<
 > {
   readonly isEdge: (token: string | undefined) => boolean;
   readonly bodies: RetainedBodies;
-  /** `GET` routes without a token. */
+  /** `GET` routes for any client. */
   readonly control: Readonly<Record<string, () => Promise<ControlAnswer>>>;
-  /** `GET` routes that require the edge's token. */
+  /** `GET` routes for the edge, by its token, and for programs on this machine. */
   readonly guarded: Readonly<Record<string, () => Promise<ControlAnswer>>>;
   /** Whether an operator has drained the box: it accepts no new calls but keeps running. */
   readonly isDrained: () => boolean;
@@ -72,7 +73,7 @@ export function createAgentServer(parts: ServerParts): AgentServer {
   const control = IttyRouter();
   for (const [path, answer] of Object.entries(parts.control)) control.get(path, answer);
   for (const [path, answer] of Object.entries(parts.guarded)) {
-    control.get(path, ({ isEdge }: ControlRequest) => (isEdge ? answer() : NOT_THE_EDGE));
+    control.get(path, ({ isTrusted }: ControlRequest) => (isTrusted ? answer() : NOT_LOCAL));
   }
   const calls = new Calls(parts);
 
@@ -108,7 +109,7 @@ export function createAgentServer(parts: ServerParts): AgentServer {
 interface ControlRequest {
   readonly method: string;
   readonly url: string;
-  readonly isEdge: boolean;
+  readonly isTrusted: boolean;
 }
 
 const CALL_PATHS: ReadonlySet<string> = new Set(Object.values(DIALECT_PATHS));
@@ -124,7 +125,7 @@ async function answerControl(
   const controlRequest: ControlRequest = {
     method: request.method ?? "GET",
     url: `http://agent.invalid${path}`,
-    isEdge: isFromEdge(parts, request),
+    isTrusted: isFromEdge(parts, request) || isLocal(request.socket.remoteAddress, request.headers),
   };
   const answer = path.startsWith("//")
     ? undefined
@@ -156,7 +157,7 @@ class Calls {
     this.#parts = parts;
     this.#timer = setInterval(() => {
       const now = parts.clock();
-      for (const answer of this.#open.keys()) answer.tick(now);
+      for (const answer of this.#open.keys()) this.#guarded(() => answer.tick(now));
     }, TICK_MS);
     this.#timer.unref();
   }
@@ -175,6 +176,15 @@ class Calls {
 
   booked(): Promise<unknown> {
     return Promise.allSettled(this.#open.values());
+  }
+
+  /** A fault in one step is logged; the steps after it run all the same. */
+  #guarded(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#parts.log.error({ event: "internal", reason: thrownName(error) });
+    }
   }
 
   /** The time left for draining; null if the agent isn't draining. */
@@ -257,7 +267,7 @@ class Calls {
         });
         const ms = parts.clock() - arrivedAt;
         (booked as ((report: CallReport, ms: number) => void) | null)?.(report, ms);
-        for (const observe of parts.observers) observe(call, report, ms);
+        for (const observe of parts.observers) this.#guarded(() => observe(call, report, ms));
       } finally {
         body.release();
       }
@@ -303,6 +313,10 @@ const NO_ROUTE: Refusal = { code: "not_found", message: "The origin agent has no
 const NOT_THE_EDGE: Refusal = {
   code: "scope_missing",
   message: "The origin agent accepts calls only from its edge. Use the service's public address.",
+};
+const NOT_LOCAL: Refusal = {
+  code: "scope_missing",
+  message: "The origin agent shows this only to its edge and to programs on its own machine.",
 };
 const VERSION_SKEW: Refusal = {
   code: "internal",

@@ -5,9 +5,13 @@ import * as z from "zod";
 import { BoundedMap } from "./bounded-map.ts";
 import { PRIORITIES } from "./fleet.ts";
 import { CALL_DEADLINE_MS, MAX_NAME_LENGTH } from "./limits.ts";
+import { adjacentTo } from "./versions.ts";
 
-/** Raised when a field changes its meaning; an agent refuses unknown versions. New optional fields don't raise it. */
-const CALL_VERSION = 2;
+/**
+ * Raised when a field changes its meaning; new optional fields don't raise it. An agent accepts the adjacent versions too:
+ * agents are deployed first, and either side can be taken back.
+ */
+export const CALL_VERSION = 2;
 
 /** A call's fields, as JSON in ASCII. */
 const CALL_HEADER = "x-isha-call";
@@ -38,7 +42,7 @@ const MAX_CALL_LENGTH = 8192;
 
 /** The contract of a call between the edge and the agent. */
 const CallFields = z.object({
-  v: z.literal(CALL_VERSION),
+  v: adjacentTo(CALL_VERSION),
   dialect: z.enum(DIALECTS),
   format: z.enum(FORMATS),
   /** The port that the request resolved to; if another one serves the call, `fallback_from` names this one. */

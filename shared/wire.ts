@@ -4,10 +4,12 @@ import * as z from "zod";
 import type { FleetConfig } from "./fleet.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 import { recordName, UsageCall } from "./usage.ts";
+import { adjacentTo } from "./versions.ts";
 
 /**
- * Raised when a field changes its meaning; a peer of another version gets a warning and a close frame. New optional
- * fields don't raise it.
+ * Raised when a field changes its meaning; new optional fields and new types of frames don't raise it. Both sides accept
+ * the adjacent versions, so that agents and edge can be deployed one after the other, and back. An agent of any other
+ * version gets a warning and a close frame.
  */
 export const WIRE_VERSION = 1;
 
@@ -61,11 +63,6 @@ export const fleetText = (fleet: FleetConfig): string => JSON.stringify(fleet);
 export const LINK_STATES = ["down", "loading", "ready", "slow", "stalled"] as const;
 export type LinkState = (typeof LINK_STATES)[number];
 
-/** Agents of an older release could report `draining`: such a server takes no calls, which is `down` to the edge. */
-const serverState = z
-  .enum([...LINK_STATES, "draining"])
-  .transform((state): LinkState => (state === "draining" ? "down" : state));
-
 const text = (max: number) => z.string().max(max);
 const figure = z.number().min(0).max(1e12).nullable();
 const count = z.int().min(0).max(1e9);
@@ -74,9 +71,13 @@ const largeInt = z.int().min(0).max(1e15);
 const port = z.int().min(1).max(65_535);
 const epoch = recordName;
 
+/** An operator's drain (or its end, a resume), and when it was ordered by the edge's clock. The newest one holds. */
+export const Drain = z.object({ drained: z.boolean(), at: largeInt });
+export type Drain = z.infer<typeof Drain>;
+
 const Hello = z.object({
   t: z.literal("hello"),
-  v: z.literal(WIRE_VERSION),
+  v: adjacentTo(WIRE_VERSION),
   box: recordName,
   /** Identifies one process of the agent; during a reload two are running. */
   epoch,
@@ -87,11 +88,13 @@ const Hello = z.object({
   /** The box's wall clock, in milliseconds since 1970. Only used to report how far off it is. */
   now: largeInt,
   servers: z.array(z.object({ port, model: recordName })).max(64),
+  /** The newest one that reached the box; null if none did. */
+  drain: Drain.nullable(),
 });
 
 export const LinkServer = z.object({
   port,
-  state: serverState,
+  state: z.enum(LINK_STATES),
   /** The reason for the state, as text for operators; empty if the state needs none. */
   why: text(200),
   slots: count,
@@ -105,10 +108,10 @@ export const LinkServer = z.object({
   /** Over the last ten seconds, all slots together. */
   tokensPerSecond: figure,
   /** Time to the first token over the last five minutes. */
-  firstTokenP50Ms: figure.default(null),
-  firstTokenP95Ms: figure.default(null),
+  firstTokenP50Ms: figure,
+  firstTokenP95Ms: figure,
   /** Streams that it continued after their earlier try had ended, since the agent's start. */
-  continued: count.default(0),
+  continued: count,
   /** GPU memory of its process. */
   gpuGib: figure,
   /** Restarts, as counted by PM2. */
@@ -124,15 +127,6 @@ export const LinkGpu = z.object({
   powerWatts: figure,
 });
 export type LinkGpu = z.infer<typeof LinkGpu>;
-
-const NO_TRAFFIC = {
-  windowS: 0,
-  byAgent: { agents: [], calls: [], tokens: [] },
-  calls: 0,
-  failed: 0,
-  fallbacks: 0,
-  recoveries: 0,
-};
 
 /** The calls that ended recently. */
 const Traffic = z.object({
@@ -165,7 +159,7 @@ const Snapshot = z.object({
   servers: z.array(LinkServer).max(64),
   /** Null if no GPU driver answers on the box. */
   gpus: z.array(LinkGpu).max(64).nullable(),
-  traffic: Traffic.default(NO_TRAFFIC),
+  traffic: Traffic,
   journal: z.object({
     /** `full` and `failing`: calls are served but may not be booked. */
     state: z.enum(["ok", "full", "failing"]),
@@ -179,12 +173,11 @@ const Usage = z.object({
   /** The epoch of these calls: the sender's own, or one that it adopted. */
   epoch,
   /**
-   * The acknowledged seq: the last one that the edge acknowledged to the sender, 0 before the first. The calls have
-   * higher, ascending numbers. If it is above the ledger's own last seq (only after the ledger was restored to an
-   * earlier state), nothing is booked and `ack` names that seq; the sender continues from there with the calls it
-   * still has.
+   * The last seq that the edge acknowledged to the sender, 0 before the first. The calls have higher, ascending seqs. If
+   * it is above the ledger's own last seq (only after the ledger was restored to an earlier state), nothing is booked
+   * and `ack` names that seq; the sender continues from there with the calls it still has.
    */
-  after: largeInt,
+  ackedSeq: largeInt,
   calls: z.array(UsageCall).min(1).max(MAX_BATCH_CALLS),
 });
 
@@ -223,10 +216,10 @@ export type UsageFrame = z.infer<typeof Usage>;
 /** The frames that the edge sends. */
 export const EdgeFrame = z.discriminatedUnion("t", [
   /** Every call of the epoch up to this seq is in the ledger. Lower than before if the ledger was restored. */
-  z.object({ t: z.literal("ack"), epoch, upTo: largeInt }),
-  /** The agent takes no new calls until `resume`; running calls finish. */
-  z.object({ t: z.literal("drain") }),
-  z.object({ t: z.literal("resume") }),
+  z.object({ t: z.literal("ack"), epoch, lastSeq: largeInt }),
+  /** The agent takes no new calls until `resume`; running calls finish. `at`: see `Drain`. */
+  z.object({ t: z.literal("drain"), at: largeInt }),
+  z.object({ t: z.literal("resume"), at: largeInt }),
   /** Makes PM2 restart a server. */
   z.object({ t: z.literal("restart"), port }),
   /** A key was revoked: its queued calls are refused, its running calls finish. */
@@ -236,22 +229,30 @@ export const EdgeFrame = z.discriminatedUnion("t", [
 ]);
 export type EdgeFrame = z.infer<typeof EdgeFrame>;
 /** A command that an operator sends to a box. */
-export type BoxCommand = Extract<EdgeFrame, { t: "drain" | "resume" | "restart" }>;
+export type BoxCommand = { readonly t: "drain" | "resume" } | Extract<EdgeFrame, { t: "restart" }>;
 
-/** Parses a frame. A failure's reason contains nothing of the frame's content. */
-export function readFrame<T>(
-  schema: z.ZodType<T>,
-  frame: string,
-): { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string } {
-  if (frame.length > MAX_FRAME_BYTES) return { ok: false, reason: "the frame is too large" };
+export type ReadFrame<T> =
+  | { readonly kind: "frame"; readonly frame: T }
+  /** A frame of a type that this release doesn't have: the other side is newer. It is ignored. */
+  | { readonly kind: "unknown" }
+  /** `reason` contains nothing of the frame's content. `t` is its type, `field` the invalid field; empty if it has none. */
+  | { readonly kind: "invalid"; readonly reason: string; readonly t: string; readonly field: string };
+
+/** Parses a frame of either side. */
+export function readFrame<T>(schema: z.ZodType<T>, text: string): ReadFrame<T> {
+  const invalid = { kind: "invalid", t: "", field: "" } as const;
+  if (text.length > MAX_FRAME_BYTES) return { ...invalid, reason: "the frame is too large" };
   let value: unknown;
   try {
-    value = JSON.parse(frame);
+    value = JSON.parse(text);
   } catch {
-    return { ok: false, reason: "the frame isn't JSON" };
+    return { ...invalid, reason: "the frame isn't JSON" };
   }
   const parsed = schema.safeParse(value);
-  if (parsed.success) return { ok: true, value: parsed.data };
-  const path = parsed.error.issues[0]?.path.map(String).join(".") ?? "";
-  return { ok: false, reason: `the frame's field "${path}" is invalid` };
+  if (parsed.success) return { kind: "frame", frame: parsed.data };
+  const field = parsed.error.issues[0]?.path.map(String).join(".") ?? "";
+  const t = z.object({ t: z.string() }).safeParse(value).data?.t ?? "";
+  // A known type's own fields are the ones that are invalid.
+  if (field === "t" && t !== "") return { kind: "unknown" };
+  return { kind: "invalid", reason: `the frame's field "${field}" is invalid`, t, field };
 }

@@ -1,12 +1,14 @@
-// Executes the edge's commands on this box. The drained state is kept only in this process: the edge sends it again
-// after every hello (design.md, 9).
+// Executes the edge's commands on this box. Each can arrive twice, so each is idempotent (design.md, 9).
 import type { Logger } from "pino";
+import { thrownName } from "../../shared/errors.ts";
 import type { EdgeFrame } from "../../shared/wire.ts";
 import type { OperatorRestarts } from "../servers/operator-restarts.ts";
+import type { DrainState } from "./drain-state.ts";
 
 export type EdgeCommand = Exclude<EdgeFrame, { t: "ack" }>;
 
 export interface EdgeCommandsOptions {
+  readonly drain: Pick<DrainState, "apply">;
   readonly restarts: Pick<OperatorRestarts, "restart">;
   /** Refuses a key's queued calls. @returns the number of refused calls */
   readonly revoke: (keyId: string) => number;
@@ -15,24 +17,18 @@ export interface EdgeCommandsOptions {
 
 export class EdgeCommands {
   readonly #options: EdgeCommandsOptions;
-  #drained = false;
 
   constructor(options: EdgeCommandsOptions) {
     this.#options = options;
   }
 
-  /** Whether the box refuses new calls until the edge sends `resume`. */
-  get drained(): boolean {
-    return this.#drained;
-  }
-
   readonly handle = (command: EdgeCommand): void => {
-    const { log, revoke } = this.#options;
+    const { drain, log, revoke } = this.#options;
     switch (command.t) {
       case "drain":
       case "resume":
-        if (this.#drained !== (command.t === "drain")) log.warn({ event: command.t, by: "edge" });
-        this.#drained = command.t === "drain";
+        if (drain.apply({ drained: command.t === "drain", at: command.at }))
+          log.warn({ event: command.t, by: "edge" });
         return;
       case "restart":
         return void this.#restart(command.port);
@@ -45,6 +41,7 @@ export class EdgeCommands {
 
   async #restart(port: number): Promise<void> {
     const { restarts, log } = this.#options;
-    log.warn({ event: "restart-requested", port, outcome: await restarts.restart(port) });
+    const outcome = await restarts.restart(port).catch(thrownName);
+    log.warn({ event: "restart-requested", port, outcome });
   }
 }

@@ -15,6 +15,7 @@ import {
   PING,
   PONG,
   readFrame,
+  WIRE_VERSION,
   type AgentFrame,
   type FailedCall,
   type Hello,
@@ -38,6 +39,8 @@ const MAX_LOGGED_FAULTS = 8;
 const MAX_PENDING_FAILURES = 200;
 
 const NORMAL_CLOSE = 1_000;
+
+const NOT_TEXT = { kind: "invalid", reason: "the frame isn't text" } as const;
 
 /** The connection ended without a close frame. */
 const ABNORMAL_CLOSE = 1_006;
@@ -64,6 +67,8 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #machine: LinkStateMachine;
   #socket: WebSocket | null = null;
+  /** The last fault of our own that was logged: a repeated one is logged once. */
+  #loggedFault = "";
   /** Failures that aren't sent yet, with their times. */
   readonly #failures: (Omit<FailedCall, "agoMs"> & { readonly at: number })[] = [];
   #timer: NodeJS.Timeout | null = null;
@@ -113,9 +118,22 @@ export class Link {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
+  /** A fault in one action ends that action only: the link, and the process, continue. */
   #run(actions: readonly LinkAction[]): void {
-    for (const action of actions) this.#perform(action);
+    for (const action of actions) {
+      try {
+        this.#perform(action);
+      } catch (error) {
+        this.#logFault(`${action.kind}: ${thrownName(error)}`);
+      }
+    }
     this.#arm();
+  }
+
+  #logFault(reason: string): void {
+    if (reason === this.#loggedFault) return;
+    this.#loggedFault = reason;
+    this.#options.log.error({ event: "link-fault", reason });
   }
 
   /** Sets the one timer, for the next due time; it keeps no process alive. */
@@ -143,7 +161,7 @@ export class Link {
       case "disconnect":
         return this.#disconnect();
       case "send-hello":
-        return this.#send({ t: "hello", v: 1, ...hello() });
+        return this.#send({ t: "hello", v: WIRE_VERSION, ...hello() });
       case "send-ping":
         this.#socket?.send(PING, ignore);
         return;
@@ -213,12 +231,12 @@ export class Link {
       this.#machine.pongReceived(dial);
       return this.#arm();
     }
-    const frame =
-      text === null ? { ok: false as const, reason: "the frame isn't text" } : readFrame(EdgeFrame, text);
-    if (frame.ok) return this.#run(this.#machine.frameReceived(dial, frame.value, clock()));
-    if (faults.size >= MAX_LOGGED_FAULTS || faults.has(frame.reason)) return;
-    faults.add(frame.reason);
-    log.warn({ event: "link-frame", reason: frame.reason });
+    const read = text === null ? NOT_TEXT : readFrame(EdgeFrame, text);
+    if (read.kind === "unknown") return;
+    if (read.kind === "frame") return this.#run(this.#machine.frameReceived(dial, read.frame, clock()));
+    if (faults.size >= MAX_LOGGED_FAULTS || faults.has(read.reason)) return;
+    faults.add(read.reason);
+    log.warn({ event: "link-frame", reason: read.reason });
   }
 
   #send(frame: AgentFrame): void {

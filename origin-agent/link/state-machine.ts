@@ -138,7 +138,7 @@ export class LinkStateMachine {
     if (this.#state.kind !== "open" || this.#state.dial !== dial) return [];
     this.pongReceived(dial);
     if (frame.t !== "ack") return [{ kind: "command", command: frame }];
-    return this.#finishedAfter(this.#usage.edgeAcknowledged(frame.epoch, frame.upTo, now));
+    return this.#finishedAfter(this.#usage.edgeAcknowledged(frame.epoch, frame.lastSeq, now));
   }
 
   /** (5) Sends the snapshot if it is due or differs from the last one. */

@@ -126,20 +126,20 @@ export class UsageSender {
     return this.#send(this.#inFlight, now);
   }
 
-  /** The edge acknowledged every call of the epoch up to this seq. */
-  edgeAcknowledged(epoch: string, seq: number, now: number): readonly UsageAction[] {
+  /** The edge has every call of the epoch up to this seq. */
+  edgeAcknowledged(epoch: string, lastSeq: number, now: number): readonly UsageAction[] {
     const inFlight = this.#inFlight;
     // A duplicate, or about a batch of an earlier link.
     if (inFlight === null || inFlight.batch.epoch !== epoch) return [];
     const ackedSeq = this.#ackedSeq(epoch);
     // A duplicate for the previous batch, or a refusal that changes nothing; the batch is sent again after the timeout.
-    if (seq === ackedSeq) return [];
-    if (seq < ackedSeq) {
-      this.#ackedSeqs.set(epoch, seq);
-      return [{ kind: "ledger-behind", epoch, calls: ackedSeq - seq }, ...this.#send(inFlight, now)];
+    if (lastSeq === ackedSeq) return [];
+    if (lastSeq < ackedSeq) {
+      this.#ackedSeqs.set(epoch, lastSeq);
+      return [{ kind: "ledger-behind", epoch, calls: ackedSeq - lastSeq }, ...this.#send(inFlight, now)];
     }
     // Never beyond the last call that was sent: the journal must not delete a call that the edge can't have.
-    const accepted = Math.min(seq, inFlight.lastSeq);
+    const accepted = Math.min(lastSeq, inFlight.lastSeq);
     this.#ackedSeqs.set(epoch, accepted);
     this.#hasMore = accepted < inFlight.lastSeq || inFlight.batch.calls.length >= MAX_BATCH_CALLS;
     this.#inFlight = null;
@@ -157,7 +157,7 @@ export class UsageSender {
   #send(inFlight: InFlight, now: number): readonly UsageAction[] {
     inFlight.sentAt = now;
     const { epoch, calls } = inFlight.batch;
-    const frame: UsageFrame = { t: "usage", epoch, after: this.#ackedSeq(epoch), calls: [...calls] };
+    const frame: UsageFrame = { t: "usage", epoch, ackedSeq: this.#ackedSeq(epoch), calls: [...calls] };
     return [{ kind: "send-usage", frame }];
   }
 

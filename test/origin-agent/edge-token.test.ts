@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { tokenCheck } from "../../origin-agent/edge-token.ts";
+import { isLocal, tokenCheck } from "../../origin-agent/edge-token.ts";
 import { boxToken, type Direction } from "../../shared/box-token.ts";
 
 const tokenOf = (secret: string, box = "north", direction: Direction = "edge-to-agent"): Promise<string> =>
@@ -57,5 +57,35 @@ describe("the token check", () => {
     const isEdge = await tokenCheck([], "north", "edge-to-agent");
     expect(isEdge("")).toBe(false);
     expect(isEdge(undefined)).toBe(false);
+  });
+});
+
+describe("a request from this machine", () => {
+  it.each(["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])("comes from loopback: %s", (address) => {
+    expect(isLocal(address, { host: "a", accept: "*/*", connection: "close" })).toBe(true);
+  });
+
+  it.each(["192.0.2.1", "::ffff:192.0.2.1", "fe80::1", "127.0.0.1.example", "", undefined])(
+    "comes from no other address: %s",
+    (address) => {
+      expect(isLocal(address, {})).toBe(false);
+    },
+  );
+
+  it.each([
+    "cf-connecting-ip",
+    "cf-ray",
+    "cf-visitor",
+    "cf-worker",
+    "cdn-loop",
+    "forwarded",
+    "via",
+    "x-real-ip",
+  ])("has no header of a proxy: %s", (name) => {
+    expect(isLocal("127.0.0.1", { host: "a", [name]: "b" })).toBe(false);
+  });
+
+  it.each(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"])("nor %s", (name) => {
+    expect(isLocal("::1", { [name]: "" })).toBe(false);
   });
 });

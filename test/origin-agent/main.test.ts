@@ -225,11 +225,12 @@ describe("the program", () => {
     expect(bytes.toString("latin1")).not.toMatch(/marker|simulated/i);
   });
 
-  it("reports the box's state only to a request with the edge's token", async () => {
+  it("reports the box's state to the edge, by its token, and not through a tunnel without it", async () => {
     const url = `http://127.0.0.1:${await readyPortOf(idle.SIGTERM)}/fleet`;
-    expect((await fetch(url)).status).toBe(403);
+    const tunnelled = { "cf-ray": "1-FRA" };
+    expect((await fetch(url, { headers: tunnelled })).status).toBe(403);
     const fleet = await until(async () => {
-      const response = await fetch(url, { headers: { "x-isha-token": TOKEN } });
+      const response = await fetch(url, { headers: { ...tunnelled, "x-isha-token": TOKEN } });
       const answer = (await response.json()) as { servers: { state: string; busy: number }[] };
       const [first] = answer.servers;
       // A probe call of this agent or of another agent in this file may be running for a moment.
@@ -252,12 +253,12 @@ describe("the program", () => {
     expect((await answered(port, { call: { requestId: "req-linked" } })).status).toBe(200);
     const booked = await until(() => [...edge.booked.values()].find(({ callId }) => callId === "req-linked"));
     expect(booked.outcome).toBe("complete");
-    edge.send({ t: "drain" });
+    edge.send({ t: "drain", at: 1 });
     await until(async () => {
       const answer = await answered(port);
       return answer.status === 503 && errorOf(answer).code === "draining";
     });
-    edge.send({ t: "resume" });
+    edge.send({ t: "resume", at: 2 });
     await until(async () => (await answered(port)).status === 200);
     expect(edge.faults).toEqual([]);
   });

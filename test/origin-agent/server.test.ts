@@ -93,6 +93,19 @@ describe("the routes", () => {
     });
   });
 
+  it.each(["/metrics", "/fleet"])("GET %s is for the edge and for programs on this machine", async (path) => {
+    const statusWith = async (headers: Record<string, string | undefined>): Promise<number> =>
+      (await answered(agent.port, { path, method: "GET", body: "", headers })).status;
+    const none = { [TOKEN_HEADER]: undefined };
+    expect(await statusWith(none)).toBe(200);
+    // cloudflared connects from loopback; these are the headers that it adds.
+    const tunnelled = { "cf-connecting-ip": "192.0.2.7", "cf-ray": "1-FRA", "x-forwarded-for": "192.0.2.7" };
+    for (const [name, value] of Object.entries(tunnelled))
+      expect([name, await statusWith({ ...none, [name]: value })]).toEqual([name, 403]);
+    expect(await statusWith({ ...tunnelled, [TOKEN_HEADER]: "wrong" })).toBe(403);
+    expect(await statusWith({ ...tunnelled, [TOKEN_HEADER]: TOKEN })).toBe(200);
+  });
+
   it.each([
     "/",
     "/v1/models",
@@ -125,7 +138,7 @@ describe("the routes", () => {
 
 describe("call headers", () => {
   it.each([
-    ["another version", { "x-isha-call": '{"v":1}' }, "x-isha-call.v"],
+    ["another version", { "x-isha-call": '{"v":4}' }, "x-isha-call.v"],
     ["none", { "x-isha-call": undefined }, "x-isha-call"],
     [
       "no ports",

@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { ANSWER_HEADERS, callDecoder, encodeCall, FORMATS, type Call } from "../../shared/call-headers.ts";
+import {
+  ANSWER_HEADERS,
+  CALL_VERSION,
+  callDecoder,
+  encodeCall,
+  FORMATS,
+  type Call,
+} from "../../shared/call-headers.ts";
 import { PRIORITIES } from "../../shared/fleet.ts";
 import { CALL_DEADLINE_MS } from "../../shared/limits.ts";
 import { SEEDS, SeededRandom } from "../support/seeded-random.ts";
@@ -107,6 +114,17 @@ describe("a call in headers", () => {
   });
 });
 
+it.each([CALL_VERSION - 1, CALL_VERSION + 1])(
+  "a call of the adjacent version %i is read: agents and edge are deployed one after the other",
+  (v) => {
+    expect(decodeCall(withField("v", v))).toEqual({ ok: true, call: CALL });
+  },
+);
+
+it("a field of the next release is ignored", () => {
+  expect(decodeCall(withField("later", ["unread"]))).toEqual({ ok: true, call: CALL });
+});
+
 describe("a wrong header is named:", () => {
   it.each(["x-isha-call", "x-isha-request-id"])("%s is missing", (name) => {
     expect(rejected({ ...encodeCall(CALL), [name]: undefined })).toBe(name);
@@ -136,8 +154,10 @@ describe("a wrong header is named:", () => {
   });
 
   it.each([
-    ["v", 1],
-    ["v", "2"],
+    ["v", CALL_VERSION - 2],
+    ["v", CALL_VERSION + 2],
+    ["v", CALL_VERSION + 0.5],
+    ["v", String(CALL_VERSION)],
     ["dialect", "poem"],
     ["format", "OpenAI"],
     ["wantedPort", "eighty"],

@@ -1,7 +1,11 @@
 // The effects of the edge's commands on a box, without a link: restarts, drains, revoked keys and log lines.
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { pino } from "pino";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { OperatorRestarts, RESTART_AGAIN_MS } from "../../../origin-agent/servers/operator-restarts.ts";
+import { DrainState } from "../../../origin-agent/link/drain-state.ts";
 import { EdgeCommands } from "../../../origin-agent/link/edge-commands.ts";
 import { RevokedKeys } from "../../../origin-agent/queue/revoked-keys.ts";
 import { testBox, WANTED } from "../support/box.ts";
@@ -67,17 +71,19 @@ describe("an edge command", () => {
     const log: Record<string, unknown>[] = [];
     const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
     const revoked: string[] = [];
+    const drain = new DrainState(null, pino({}, lines));
     const commands = new EdgeCommands({
+      drain,
       restarts: restartsOf(() => 0).restarts,
       revoke: (keyId) => revoked.push(keyId),
       log: pino({}, lines),
     });
-    expect(commands.drained).toBe(false);
-    commands.handle({ t: "drain" });
-    commands.handle({ t: "drain" });
-    expect(commands.drained).toBe(true);
-    commands.handle({ t: "resume" });
-    expect(commands.drained).toBe(false);
+    expect(drain.drained).toBe(false);
+    commands.handle({ t: "drain", at: 1 });
+    commands.handle({ t: "drain", at: 1 });
+    expect(drain.drained).toBe(true);
+    commands.handle({ t: "resume", at: 2 });
+    expect(drain.drained).toBe(false);
     commands.handle({ t: "revoke", keyId: "key-7" });
     commands.handle({ t: "warning", message: "another fleet file" });
     commands.handle({ t: "restart", port: WANTED });
@@ -90,6 +96,81 @@ describe("an edge command", () => {
       { event: "edge-warning", message: "another fleet file" },
       { event: "restart-requested", port: WANTED, outcome: "restarted" },
     ]);
+  });
+});
+
+it("a restart that fails with an exception is logged, and the process continues", async () => {
+  const log: Record<string, unknown>[] = [];
+  const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
+  const commands = new EdgeCommands({
+    drain: new DrainState(null, pino({}, lines)),
+    restarts: { restart: () => Promise.reject(new RangeError("marker")) },
+    revoke: () => 0,
+    log: pino({}, lines),
+  });
+  commands.handle({ t: "restart", port: WANTED });
+  await until(() => log.length === 1);
+  expect(log[0]).toMatchObject({ event: "restart-requested", port: WANTED, outcome: "RangeError" });
+});
+
+describe("a drain", () => {
+  let folder: string;
+  let log: Record<string, unknown>[];
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "isha-drain-"));
+    log = [];
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+  const path = (): string => join(folder, "state", "drain.json");
+  const started = (at = path()): DrainState =>
+    new DrainState(
+      at,
+      pino({}, { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) }),
+    );
+
+  it("is kept for the next process of the agent, until a resume", async () => {
+    expect(started().apply({ drained: true, at: 5 })).toBe(true);
+    const next = started();
+    expect([next.drained, next.newest]).toEqual([true, { drained: true, at: 5 }]);
+    expect(log).toMatchObject([{ event: "drain", by: path(), since: 5 }]);
+    expect((await stat(path())).mode & 0o777).toBe(0o600);
+    next.apply({ drained: false, at: 6 });
+    expect(started().drained).toBe(false);
+    expect(await readdir(join(folder, "state"))).toEqual(["drain.json"]);
+  });
+
+  it("that is older than the newest command changes nothing, whichever arrives last", () => {
+    const drain = started();
+    drain.apply({ drained: true, at: 5 });
+    drain.apply({ drained: false, at: 7 });
+    expect(drain.apply({ drained: true, at: 6 })).toBe(false);
+    expect([drain.drained, started().drained]).toEqual([false, false]);
+  });
+
+  it.each([
+    ["unreadable", "{", "SyntaxError"],
+    ["another program's", '{"drained":"yes"}', "ZodError"],
+  ])(
+    "whose file is %s is logged with the fix, and the next command replaces the file",
+    async (_, text, reason) => {
+      await mkdir(join(folder, "state"));
+      await writeFile(path(), text);
+      const drain = started();
+      expect(drain.drained).toBe(false);
+      expect(log).toMatchObject([
+        { event: "drain-file", reason, advice: expect.stringContaining(path()) as string },
+      ]);
+      drain.apply({ drained: true, at: 1 });
+      expect(started().drained).toBe(true);
+    },
+  );
+
+  it("that can't be stored holds in this process, and is logged", async () => {
+    await writeFile(join(folder, "state"), "a file where the folder should be");
+    const drain = started();
+    drain.apply({ drained: true, at: 1 });
+    expect(drain.drained).toBe(true);
+    expect(log.at(-1)).toMatchObject({ event: "drain-file" });
   });
 });
 

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { EdgeCommand } from "../../../origin-agent/link/edge-commands.ts";
-import { Link } from "../../../origin-agent/link/link.ts";
+import { Link, type LinkOptions } from "../../../origin-agent/link/link.ts";
 import { openUsageJournal, type UsageJournal } from "../../../origin-agent/usage/journal.ts";
 import { LINK_BOX_HEADER, MAX_BATCH_CALLS, MAX_FRAME_BYTES } from "../../../shared/wire.ts";
 import { startEdgeDouble, type EdgeDouble } from "../support/edge-double.ts";
 import { idleBox, usageCall } from "../support/link-samples.ts";
+import { helloFrame } from "../../shared/support/frames.ts";
 import { until } from "../../support/until.ts";
 
 const TOKEN = "f".repeat(64);
@@ -37,20 +38,16 @@ function clock(): number {
 const openJournal = (epoch: string, alive: boolean): UsageJournal =>
   openUsageJournal({ folder, epoch, isAlive: () => alive });
 
-function makeLink(epoch = "epoch-1", draining = false): Link {
+function makeLink(epoch = "epoch-1", draining = false, faults: Partial<LinkOptions> = {}): Link {
   const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
   return new Link({
     edgeUrl: edge.url,
     box: "north",
     token: TOKEN,
-    hello: () => ({
-      box: "north",
-      epoch,
-      version: "1.2.3",
-      fleetHash: "0".repeat(64),
-      now: Date.now(),
-      servers: [{ port: 9101, model: "Heron-3B" }],
-    }),
+    hello: () => {
+      const { t: _t, v: _v, ...hello } = helloFrame({ epoch });
+      return hello;
+    },
     snapshot: () => ({ ...idleBox(), draining }),
     journal,
     onCommand: (command) => void commands.push(command),
@@ -58,6 +55,7 @@ function makeLink(epoch = "epoch-1", draining = false): Link {
     clock,
     wallClock: Date.now,
     random: () => 0,
+    ...faults,
   });
 }
 
@@ -152,13 +150,14 @@ describe("a link", () => {
   it("passes the edge's commands on, and logs the fault of an invalid frame without its content", async () => {
     link.start();
     await edge.received("hello");
-    edge.send({ t: "drain" });
+    edge.send({ t: "drain", at: 1 });
     edge.send({ t: "revoke", keyId: "key-1" });
     edge.send({ t: "restart", port: 9101 });
     edge.send('{"t":"restart","port":"marker-a"}');
+    edge.send('{"t":"marker-of-the-next-release","port":1}');
     edge.send("marker-b");
     edge.send(Buffer.from("marker-c"));
-    edge.send({ t: "resume" });
+    edge.send({ t: "resume", at: 2 });
     await until(() => commands.length === 4);
     expect(commands.map(({ t }) => t)).toEqual(["drain", "revoke", "restart", "resume"]);
     expect(linesOf("link-frame").map(({ reason }) => reason)).toEqual([
@@ -197,6 +196,46 @@ describe("a link", () => {
     await edge.received("hello", 2);
     await until(() => linesOf("link").length === 3);
     expect(linesOf("link").map(({ state }) => state)).toEqual(["open", "lost", "open"]);
+  });
+});
+
+describe("an exception", () => {
+  const fail = (): never => {
+    throw new RangeError("marker");
+  };
+
+  it("in a snapshot or a command ends that step: usage is still sent, later frames are handled, each fault is logged once", async () => {
+    let commandsSeen = 0;
+    link = makeLink("epoch-1", false, {
+      snapshot: fail,
+      onCommand: (command) => {
+        commandsSeen += 1;
+        if (command.t === "drain") fail();
+        commands.push(command);
+      },
+    });
+    link.start();
+    await edge.received("hello");
+    edge.send({ t: "drain", at: 1 });
+    edge.send({ t: "revoke", keyId: "key-1" });
+    endCalls(3);
+    await until(() => edge.booked.size === 3 && commandsSeen === 2);
+    expect(commands.map(({ t }) => t)).toEqual(["revoke"]);
+    expect(new Set(linesOf("link-fault").map(({ reason }) => reason))).toEqual(
+      new Set(["take-snapshot: RangeError", "command: RangeError"]),
+    );
+    expect(JSON.stringify(log)).not.toContain("marker");
+  });
+
+  it("in the hello doesn't keep the link from being dialled again", async () => {
+    let isFaulty = true;
+    const { t: _t, v: _v, ...hello } = helloFrame();
+    link = makeLink("epoch-1", false, { hello: () => (isFaulty ? fail() : hello) });
+    link.start();
+    await until(() => linesOf("link-fault").length === 1);
+    isFaulty = false;
+    edge.cut();
+    await edge.received("hello");
   });
 });
 

@@ -54,9 +54,9 @@ class ModelLedger {
   readonly #lastSeqs = new Map<string, number>();
   readonly booked = new Map<string, number>();
 
-  apply({ epoch, after, calls }: UsageFrame): number {
+  apply({ epoch, ackedSeq, calls }: UsageFrame): number {
     const lastSeq = this.#lastSeqs.get(epoch) ?? 0;
-    if (after > lastSeq) return lastSeq;
+    if (ackedSeq > lastSeq) return lastSeq;
     for (const { seq } of calls) {
       if (seq <= (this.#lastSeqs.get(epoch) ?? 0)) continue;
       this.booked.set(`${epoch} ${seq}`, (this.booked.get(`${epoch} ${seq}`) ?? 0) + 1);
@@ -183,14 +183,14 @@ class BadNetwork {
     const lastSeq = this.ledger.apply(frame);
     // The edge dies after booking, before it can acknowledge.
     if (!this.calm && random.chance(0.1)) return;
-    this.#reply({ t: "ack", epoch: frame.epoch, upTo: lastSeq });
+    this.#reply({ t: "ack", epoch: frame.epoch, lastSeq });
     if (this.calm) return;
-    if (random.chance(0.1)) this.#reply({ t: "ack", epoch: frame.epoch, upTo: lastSeq });
+    if (random.chance(0.1)) this.#reply({ t: "ack", epoch: frame.epoch, lastSeq });
     if (random.chance(0.05))
-      this.#reply({ t: "ack", epoch: random.pick(EPOCHS), upTo: random.below(lastSeq + 1) });
-    if (random.chance(0.05)) this.#reply({ t: "ack", epoch: "unknown", upTo: 1e12 });
+      this.#reply({ t: "ack", epoch: random.pick(EPOCHS), lastSeq: random.below(lastSeq + 1) });
+    if (random.chance(0.05)) this.#reply({ t: "ack", epoch: "unknown", lastSeq: 1e12 });
     // Acknowledges calls that it never received.
-    if (random.chance(0.02)) this.#reply({ t: "ack", epoch: frame.epoch, upTo: lastSeq + 1_000 });
+    if (random.chance(0.02)) this.#reply({ t: "ack", epoch: frame.epoch, lastSeq: lastSeq + 1_000 });
   }
 
   #answerDial(dial: number): void {

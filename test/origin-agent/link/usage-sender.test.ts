@@ -19,7 +19,7 @@ const batch = (from: number, count = 3, epoch = "epoch-1"): UsageBatch => ({
 function withAckedBatch(): UsageSender {
   const sender = new UsageSender();
   expect(sender.connected(0)).toEqual([{ kind: "read-journal" }]);
-  expect(sender.batchRead(batch(1), 0, 0)).toMatchObject([{ kind: "send-usage", frame: { after: 0 } }]);
+  expect(sender.batchRead(batch(1), 0, 0)).toMatchObject([{ kind: "send-usage", frame: { ackedSeq: 0 } }]);
   expect(sender.edgeAcknowledged("epoch-1", 3, 0)).toEqual([
     { kind: "acknowledge", epoch: "epoch-1", seq: 3 },
   ]);
@@ -31,7 +31,7 @@ function withAckedBatch(): UsageSender {
 function withBatchInFlight(): UsageSender {
   const sender = withAckedBatch();
   sender.tick(READ_INTERVAL_MS);
-  expect(sender.batchRead(batch(4), 0, 500)).toMatchObject([{ kind: "send-usage", frame: { after: 3 } }]);
+  expect(sender.batchRead(batch(4), 0, 500)).toMatchObject([{ kind: "send-usage", frame: { ackedSeq: 3 } }]);
   return sender;
 }
 
@@ -44,7 +44,7 @@ describe("usage over a link", () => {
     const sender = withBatchInFlight();
     expect(sender.edgeAcknowledged("epoch-1", 1, 600)).toMatchObject([
       { kind: "ledger-behind", epoch: "epoch-1", calls: 2 },
-      { kind: "send-usage", frame: { after: 1, calls: [{ seq: 4 }, { seq: 5 }, { seq: 6 }] } },
+      { kind: "send-usage", frame: { ackedSeq: 1, calls: [{ seq: 4 }, { seq: 5 }, { seq: 6 }] } },
     ]);
     expect(sender.edgeAcknowledged("epoch-1", 6, 700)).toEqual([
       { kind: "acknowledge", epoch: "epoch-1", seq: 6 },
@@ -54,7 +54,7 @@ describe("usage over a link", () => {
   it("sends a batch without an acknowledgement again, unchanged", () => {
     const sender = withBatchInFlight();
     expect(sender.tick(500 + ACK_TIMEOUT_MS - 1)).toEqual([]);
-    expect(sender.tick(500 + ACK_TIMEOUT_MS)).toMatchObject([{ kind: "send-usage", frame: { after: 3 } }]);
+    expect(sender.tick(500 + ACK_TIMEOUT_MS)).toMatchObject([{ kind: "send-usage", frame: { ackedSeq: 3 } }]);
   });
 
   it("acknowledges the part of a batch that the edge has, and sends the rest", () => {
@@ -64,7 +64,7 @@ describe("usage over a link", () => {
     ]);
     expect(sender.journalAcknowledged(600)).toEqual([{ kind: "read-journal" }]);
     expect(sender.batchRead(batch(6, 1), 0, 600)).toMatchObject([
-      { kind: "send-usage", frame: { after: 5 } },
+      { kind: "send-usage", frame: { ackedSeq: 5 } },
     ]);
   });
 

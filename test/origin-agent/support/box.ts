@@ -10,6 +10,7 @@ import type { UsageJournal } from "../../../origin-agent/usage/journal.ts";
 import { DIALECT_PATHS } from "../../../shared/call-headers.ts";
 import { defineFleet, type Box, type FleetConfig } from "../../../shared/fleet.ts";
 import type { CallEnd } from "../../../shared/usage.ts";
+import type { BoxCommand, EdgeFrame } from "../../../shared/wire.ts";
 import { fleetInput } from "../../shared/support/fleet-input.ts";
 import { switchDefaults, type Switches } from "../../sim/llama/switches.ts";
 import { startLlamaServer, type SimulatedServer, type State } from "../../sim/start.ts";
@@ -84,8 +85,8 @@ export interface TestAgent {
   readonly metrics: Agent["metrics"];
   /** The usage records, in the order in which their calls were dispatched. */
   readonly booked: readonly Booked[];
-  /** Passes on a command as if from the edge. */
-  command(command: Parameters<Agent["commands"]["handle"]>[0]): void;
+  /** Passes on a command as if from the edge; each is newer than the one before. */
+  command(command: BoxCommand | Extract<EdgeFrame, { t: "revoke" }>): void;
   drain(): void;
   /** Moves the clock of the calls: of their silence, their queue times and the retry budget. */
   later(ms: number): void;
@@ -143,6 +144,7 @@ export async function startAgent(
   const lines: string[] = [];
   const clock = (): number => performance.now();
   // A day ahead, so that no call's deadline passes by the dispatch's own clock.
+  let commands = 0;
   let callsNow = clock() + 24 * 60 * MINUTE_MS;
   const named = Object.keys(listening).map(Number);
   // Nothing listens on port 1: connections to the other servers are refused, whatever else runs on this machine.
@@ -164,6 +166,7 @@ export async function startAgent(
     llamaApiKey,
     boxSecrets: [BOX_SECRET],
     edgeUrl: null,
+    drainFile: null,
     journal: memoryJournal(booked),
     gpu: null,
     pm2: null,
@@ -192,7 +195,11 @@ export async function startAgent(
     live,
     metrics,
     booked,
-    command: (command) => made.commands.handle(command),
+    command: (command) => {
+      commands += 1;
+      const isTimed = !("port" in command) && !("keyId" in command);
+      made.commands.handle(isTimed ? { t: command.t, at: commands } : command);
+    },
     drain: () => made.drain(),
     later: (ms) => {
       callsNow += ms;

@@ -98,13 +98,14 @@ function onMessage(
 ): void {
   if (text === PING) return client.send(PONG);
   const read = readFrame(AgentFrame, text);
-  if (!read.ok) return void double.faults.push(read.reason);
-  const frame = read.value;
+  if (read.kind !== "frame")
+    return void double.faults.push(read.kind === "invalid" ? read.reason : "unknown");
+  const { frame } = read;
   double.frames.push(frame);
   if (frame.t !== "usage" || double.switches.usage === "ignored") return;
-  const { epoch, after, calls } = frame;
+  const { epoch, ackedSeq, calls } = frame;
   const before = lastSeqs.get(epoch) ?? 0;
-  for (const call of after > before ? [] : calls) {
+  for (const call of ackedSeq > before ? [] : calls) {
     if (call.seq <= (lastSeqs.get(epoch) ?? 0)) continue;
     const name = `${epoch} ${call.seq}`;
     if (double.booked.has(name)) double.twice.push(name);
@@ -112,5 +113,5 @@ function onMessage(
     lastSeqs.set(epoch, call.seq);
   }
   if (double.switches.usage === "unacknowledged") return;
-  client.send(JSON.stringify({ t: "ack", epoch, upTo: lastSeqs.get(epoch) ?? 0 } satisfies EdgeFrame));
+  client.send(JSON.stringify({ t: "ack", epoch, lastSeq: lastSeqs.get(epoch) ?? 0 } satisfies EdgeFrame));
 }

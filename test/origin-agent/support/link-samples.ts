@@ -6,6 +6,7 @@ import {
   type ServerInput,
 } from "../../../origin-agent/link/snapshot.ts";
 import type { UsageCall } from "../../../shared/usage.ts";
+import { NO_TRAFFIC } from "../../shared/support/frames.ts";
 
 export const serverInput = (other: Partial<ServerInput> = {}): ServerInput => ({
   port: 9101,
@@ -30,14 +31,7 @@ export const snapshotInput = (other: Partial<SnapshotInput> = {}): SnapshotInput
   draining: false,
   servers: [serverInput()],
   gpus: null,
-  traffic: {
-    windowS: 300,
-    byAgent: { agents: [], calls: [], tokens: [] },
-    calls: 0,
-    failed: 0,
-    fallbacks: 0,
-    recoveries: 0,
-  },
+  traffic: NO_TRAFFIC,
   journal: { state: "ok", reason: null },
   usageBehindMs: null,
   ...other,

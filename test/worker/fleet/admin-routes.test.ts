@@ -146,15 +146,15 @@ describe("a command", () => {
     const other = await linked(fleet, "another-box");
     const drained = await edge(`/admin/boxes/${north}/drain`, POST);
     expect([drained.status, await drained.json()]).toEqual([202, { box: north, agents: 1 }]);
-    await untilHolds(() => expect(agent.frames).toEqual([{ t: "drain" }]));
+    await untilHolds(() => expect(agent.frames).toMatchObject([{ t: "drain" }]));
     const late = await linked(fleet, north, "epoch-2");
-    await untilHolds(() => expect(late.frames).toEqual([{ t: "drain" }]));
+    await untilHolds(() => expect(late.frames).toMatchObject([{ t: "drain" }]));
     expect(await (await edge(`/admin/boxes/${north}/resume`, POST)).json()).toEqual({
       box: north,
       agents: 2,
     });
     for (const each of [agent, late])
-      await untilHolds(() => expect(each.frames.at(-1)).toEqual({ t: "resume" }));
+      await untilHolds(() => expect(each.frames.at(-1)).toMatchObject({ t: "resume" }));
     expect(other.frames).toEqual([]);
     expect(await audited(edge, north)).toMatchObject([
       { action: "box.resume", actor: "dev-admin" },
@@ -179,7 +179,10 @@ describe("a command", () => {
     }
     const agent = await linked(fleet, north);
     await fleet.revoke("key-a");
-    await untilHolds(() => expect(agent.frames).toEqual([{ t: "revoke", keyId: "key-a" }]));
+    // The resume is sent again: the box may still have the drain in its file.
+    await untilHolds(() =>
+      expect(agent.frames).toMatchObject([{ t: "resume" }, { t: "revoke", keyId: "key-a" }]),
+    );
     expect(await audited(edge, north)).toHaveLength(4);
   });
 

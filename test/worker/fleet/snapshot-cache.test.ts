@@ -2,42 +2,12 @@
 import { describe, expect, it } from "vitest";
 import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
-import type { Snapshot } from "../../../shared/wire.ts";
 import { SnapshotCache, fleetSnapshot } from "../../../worker/fleet/snapshot-cache.ts";
 import { UNKNOWN_FLEET } from "../../../worker/fleet/snapshot.ts";
+import { serverFrame, snapshotFrame } from "../../shared/support/frames.ts";
 
-const SERVER: Snapshot["servers"][number] = {
-  port: 9001,
-  state: "ready",
-  why: "",
-  slots: 4,
-  busy: 1,
-  waiting: 2,
-  places: 64,
-  waitMs: 500,
-  tokensPerSecond: null,
-  firstTokenP50Ms: null,
-  firstTokenP95Ms: null,
-  continued: 0,
-  gpuGib: null,
-  restarts: null,
-};
-const SNAPSHOT: Snapshot = {
-  t: "snapshot",
-  seq: 1,
-  draining: false,
-  servers: [SERVER],
-  gpus: null,
-  traffic: {
-    windowS: 300,
-    byAgent: { agents: [], calls: [], tokens: [] },
-    calls: 0,
-    failed: 0,
-    fallbacks: 0,
-    recoveries: 0,
-  },
-  journal: { state: "ok", behindMs: null },
-};
+const SERVER = serverFrame({ port: 9001, slots: 4, busy: 1, waiting: 2, places: 64, waitMs: 500 });
+const SNAPSHOT = snapshotFrame({ servers: [SERVER] });
 const AGENT: LinkedAgent = {
   epoch: "e1",
   version: "1",

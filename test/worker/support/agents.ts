@@ -7,10 +7,10 @@ import {
   EdgeFrame,
   LINK_BOX_HEADER,
   LINK_FLEET_HEADER,
-  WIRE_VERSION,
   type Snapshot,
 } from "../../../shared/wire.ts";
 import type { Fleet } from "../../../worker/fleet/object/fleet-object.ts";
+import { helloFrame, serverFrame, snapshotFrame } from "../../shared/support/frames.ts";
 import { untilHolds } from "./until.ts";
 
 export type FleetStub = DurableObjectStub<Fleet>;
@@ -75,60 +75,20 @@ export async function linked(fleet: FleetStub, box = "north", epoch = "epoch-1")
 }
 
 export function hello(more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
-  return {
-    t: "hello",
-    v: WIRE_VERSION,
-    box: "north",
-    epoch: "epoch-1",
-    version: "1.2.3",
-    fleetHash: FLEET_HASH,
-    now: Date.now(),
-    servers: [{ port: 9000, model: "Model-1" }],
-    ...more,
-  };
+  return { ...helloFrame({ fleetHash: FLEET_HASH }), ...more };
 }
 
+/** A busy server. */
 export function linkServer(
   port: number,
   more: Readonly<Record<string, unknown>> = {},
 ): Record<string, unknown> {
-  return {
-    port,
-    state: "ready",
-    why: "",
-    slots: 2,
-    busy: 1,
-    waiting: 0,
-    places: 32,
-    waitMs: 0,
-    tokensPerSecond: 31.5,
-    firstTokenP50Ms: 120,
-    firstTokenP95Ms: 480,
-    continued: 0,
-    gpuGib: 6.25,
-    restarts: 0,
-    ...more,
-  };
+  const figures = { waitMs: 0, tokensPerSecond: 31.5, firstTokenP50Ms: 120, firstTokenP95Ms: 480 };
+  return { ...serverFrame({ port, busy: 1, ...figures, gpuGib: 6.25, restarts: 0 }), ...more };
 }
 
 export function snapshot(seq: number, more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
-  return {
-    t: "snapshot",
-    seq,
-    draining: false,
-    servers: [linkServer(9000)],
-    gpus: null,
-    traffic: {
-      windowS: 300,
-      byAgent: { agents: [], calls: [], tokens: [] },
-      calls: 0,
-      failed: 0,
-      fallbacks: 0,
-      recoveries: 0,
-    },
-    journal: { state: "ok", behindMs: null },
-    ...more,
-  };
+  return { ...snapshotFrame({ seq }), servers: [linkServer(9000)], ...more };
 }
 
 /** A snapshot as the edge parses it. */

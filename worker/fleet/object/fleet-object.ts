@@ -138,9 +138,12 @@ export class Fleet extends DurableObject<Bindings> {
 
   /** Sends an operator's command to a box's agents; returns the number of agents that it was sent to. */
   command(box: string, frame: BoxCommand): number {
-    if (frame.t !== "restart") this.#links.setDrained(box, frame.t === "drain");
     const sockets = this.#sockets.openOf(box);
-    for (const socket of sockets) send(socket, frame);
+    const sent =
+      frame.t === "restart"
+        ? frame
+        : { t: frame.t, at: this.#links.setDrained(box, frame.t === "drain", Date.now()).at };
+    for (const socket of sockets) send(socket, sent);
     // A drain or resume is stored for agents that dial later; a restart that no agent receives is not.
     if (frame.t === "restart" && sockets.length === 0) return 0;
     const port = frame.t === "restart" ? frame.port : null;
@@ -148,14 +151,6 @@ export class Fleet extends DurableObject<Bindings> {
     const text = `${name}: ${COMMAND_TEXT[frame.t]} by an operator`;
     this.#watch.addEvent(box, { port, level: "info", text }, Date.now());
     return sockets.length;
-  }
-
-  /** The names of `state` and `command` until this release: a Worker that isn't replaced yet calls them. */
-  async words(expected: readonly string[], ports: PortsByBox | null = null): Promise<FleetState> {
-    return this.state(expected, ports);
-  }
-  order(box: string, frame: BoxCommand): number {
-    return this.command(box, frame);
   }
 
   async testAlert(): Promise<Posted> {
@@ -226,7 +221,7 @@ export class Fleet extends DurableObject<Bindings> {
       case "close":
         return end(socket, action.code, action.reason);
       case "greet":
-        return this.#sockets.greet(socket, session, action.epoch, Date.now());
+        return this.#sockets.greet(socket, session, action.epoch, action.drain, Date.now());
       case "note-failed": {
         const now = Date.now();
         return this.noteFailures(
@@ -249,12 +244,10 @@ export class Fleet extends DurableObject<Bindings> {
   async #book(socket: WebSocket, box: string, batch: UsageFrame): Promise<void> {
     if (this.#booking.has(socket)) return;
     this.#booking.add(socket);
-    const { epoch, after: ackedSeq, calls } = batch;
+    const { epoch, ackedSeq, calls } = batch;
     try {
-      const ledger = ledgerObject(this.env);
-      // A ledger of the previous release has no `lastSeq` yet.
-      const { upTo: lastSeq, misdated } = await ledger.apply(box, epoch, ackedSeq, calls);
-      send(socket, { t: "ack", epoch, upTo: lastSeq });
+      const { lastSeq, misdated } = await ledgerObject(this.env).apply(box, epoch, ackedSeq, calls);
+      send(socket, { t: "ack", epoch, lastSeq });
       const session = this.#sockets.sessionOf(socket);
       if (misdated > 0 && session !== null)
         await this.#apply(socket, session, warnOfMisdated(session, misdated));

@@ -1,8 +1,9 @@
 // Stores what must outlive a box's sockets: when it was last seen, whether an operator drained it, and the recent
 // revocations, which an agent that is dialling again has missed.
 //
-// Tables: `boxes` has a row for each box that was ever linked; `held` has the boxes that an operator drained;
+// Tables: `boxes` has a row for each box that was ever linked; `drains` has the newest drain or resume of each box;
 // `revocations` has the keys revoked within the last two minutes. A few rows each.
+import type { Drain } from "../../../shared/wire.ts";
 
 /** A revocation matters for as long as a call can be queued on a box, plus the time to dial again. */
 const REVOCATION_MS = 120_000;
@@ -24,16 +25,18 @@ export class LinkStore {
   constructor(sql: SqlStorage) {
     this.#sql = sql;
     sql.exec(
-      "CREATE TABLE IF NOT EXISTS boxes (box TEXT PRIMARY KEY, heard_at INTEGER, version TEXT) WITHOUT ROWID",
+      "CREATE TABLE IF NOT EXISTS boxes (box TEXT PRIMARY KEY, seen_at INTEGER, version TEXT) WITHOUT ROWID",
     );
-    sql.exec("CREATE TABLE IF NOT EXISTS held (box TEXT PRIMARY KEY) WITHOUT ROWID");
+    sql.exec(
+      "CREATE TABLE IF NOT EXISTS drains (box TEXT PRIMARY KEY, drained INTEGER, at INTEGER) WITHOUT ROWID",
+    );
     sql.exec("CREATE TABLE IF NOT EXISTS revocations (key TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID");
   }
 
   noteSeen(box: string, at: number, version: string): void {
     this.#sql.exec(
       `INSERT INTO boxes VALUES (?, ?, ?) ON CONFLICT DO UPDATE
-       SET heard_at = max(heard_at, excluded.heard_at), version = excluded.version`,
+       SET seen_at = max(seen_at, excluded.seen_at), version = excluded.version`,
       box,
       at,
       version,
@@ -43,19 +46,36 @@ export class LinkStore {
   boxes(): BoxRow[] {
     return this.#sql
       .exec<BoxRow>(
-        "SELECT box, heard_at AS seenAt, version, box IN (SELECT box FROM held) AS drained FROM boxes ORDER BY box",
+        `SELECT box, seen_at AS seenAt, version, coalesce(drained, 0) AS drained
+         FROM boxes LEFT JOIN drains USING (box) ORDER BY box`,
       )
       .toArray();
   }
 
-  /** A drain holds until a resume: an agent that dials again receives it then. */
-  setDrained(box: string, drained: boolean): void {
-    const statement = drained ? "INSERT OR IGNORE INTO held VALUES (?)" : "DELETE FROM held WHERE box = ?";
-    this.#sql.exec(statement, box);
+  /** Stores an operator's command, as newer than every earlier one, also if the clock was set back. */
+  setDrained(box: string, drained: boolean, now: number): Drain {
+    const drain = { drained, at: Math.max(now, (this.drainOf(box)?.at ?? 0) + 1) };
+    this.#storeDrain(box, drain);
+    return drain;
   }
 
-  isDrained(box: string): boolean {
-    return this.#sql.exec("SELECT 1 FROM held WHERE box = ?", box).toArray().length > 0;
+  /** Takes over what the box knows if it is newer: this store was created later, or restored to an earlier state. */
+  newestDrain(box: string, known: Drain | null): Drain | null {
+    const stored = this.drainOf(box);
+    if (known === null || known.at <= (stored?.at ?? -1)) return stored;
+    this.#storeDrain(box, known);
+    return known;
+  }
+
+  drainOf(box: string): Drain | null {
+    const [row] = this.#sql
+      .exec<{ drained: number; at: number }>("SELECT drained, at FROM drains WHERE box = ?", box)
+      .toArray();
+    return row === undefined ? null : { drained: row.drained === 1, at: row.at };
+  }
+
+  #storeDrain(box: string, { drained, at }: Drain): void {
+    this.#sql.exec("INSERT OR REPLACE INTO drains VALUES (?, ?, ?)", box, drained ? 1 : 0, at);
   }
 
   noteRevoked(key: string, now: number): void {

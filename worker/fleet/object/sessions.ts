@@ -8,8 +8,10 @@ import {
   MAX_FRAME_BYTES,
   readFrame,
   WIRE_VERSION,
+  type Drain,
   type FailedCall,
   type Hello,
+  type ReadFrame,
   type Snapshot,
   type UsageFrame,
 } from "../../../shared/wire.ts";
@@ -39,8 +41,8 @@ export interface Session {
 export type LinkAction =
   | { readonly kind: "warn"; readonly message: string }
   | { readonly kind: "close"; readonly code: number; readonly reason: string }
-  /** It sent its hello: older sockets of the same process are closed. */
-  | { readonly kind: "greet"; readonly epoch: string }
+  /** It sent its hello: older sockets of the same process are closed, and the box and the edge agree on its drain. */
+  | { readonly kind: "greet"; readonly epoch: string; readonly drain: Drain | null }
   | { readonly kind: "book"; readonly batch: UsageFrame }
   | { readonly kind: "note-failed"; readonly calls: readonly FailedCall[] };
 
@@ -65,14 +67,20 @@ export function newSession(box: string, fleetHash: string, now: number): Session
   };
 }
 
+/** Compares the sessions of a box's agents; every caller takes the same one of two that linked at the same time. */
+export function newestFirst(a: Session, b: Session): number {
+  return b.linkedAt - a.linkedAt || (b.hello?.epoch ?? "").localeCompare(a.hello?.epoch ?? "");
+}
+
 export function handleFrame(before: Session, text: string | ArrayBuffer, now: number): Handled {
   const session = { ...before, lastSeenAt: now, rate: nextRate(before.rate, now) };
   if (session.rate.frames > MAX_FRAMES_A_SECOND) return { session, actions: [] };
   if (typeof text !== "string") return close(session, "protocol", "frames are text");
   if (text.length > MAX_FRAME_BYTES) return close(session, "protocol", "the frame is too large");
   const read = readFrame(AgentFrame, text);
-  if (!read.ok) return handleInvalid(session, text, read.reason);
-  const frame = read.value;
+  if (read.kind === "unknown") return { session, actions: [] };
+  if (read.kind === "invalid") return handleInvalid(session, read);
+  const { frame } = read;
   if (frame.t === "hello") return handleHello(session, frame, now);
   if (session.hello === null) return close(session, "protocol", "the first frame must be hello");
   switch (frame.t) {
@@ -81,7 +89,7 @@ export function handleFrame(before: Session, text: string | ArrayBuffer, now: nu
     case "usage":
       return isAscending(frame)
         ? { session, actions: [{ kind: "book", batch: frame }] }
-        : warn(session, "the calls of a usage frame must be in order of their seq, all above its after");
+        : warn(session, "the calls of a usage frame must be in order of their seq, all above its ackedSeq");
     case "failed":
       return { session, actions: [{ kind: "note-failed", calls: frame.calls }] };
     case "bye":
@@ -103,7 +111,7 @@ function handleHello(session: Session, hello: Hello, now: number): Handled {
     hello: { epoch: hello.epoch, version: hello.version, servers: hello.servers },
     warning,
   };
-  const greet: LinkAction = { kind: "greet", epoch: hello.epoch };
+  const greet: LinkAction = { kind: "greet", epoch: hello.epoch, drain: hello.drain };
   if (warning === null) return { session: greeted, actions: [greet] };
   const warned = warn(greeted, warning);
   return { session: warned.session, actions: [greet, ...warned.actions] };
@@ -134,26 +142,18 @@ function handleSnapshot(session: Session, snapshot: Snapshot, now: number): Hand
 }
 
 /** A known frame with an invalid field is ignored with a warning; anything outside this protocol closes the link. */
-function handleInvalid(session: Session, text: string, reason: string): Handled {
-  const { t, v } = outline(text);
-  if (t === "hello" && v !== WIRE_VERSION)
+function handleInvalid(
+  session: Session,
+  { reason, t, field }: ReadFrame<AgentFrame> & { readonly kind: "invalid" },
+): Handled {
+  if (t === "hello" && field === "v")
     return close(
       session,
       "version",
-      `the edge has version ${WIRE_VERSION} of the link; deploy the same release on both sides`,
+      `the edge accepts version ${WIRE_VERSION} of the link and the adjacent ones; deploy the same release on both sides`,
     );
-  const isKnown = t === "snapshot" || t === "usage" || t === "failed" || t === "bye";
-  return isKnown && session.hello !== null ? warn(session, reason) : close(session, "protocol", reason);
-}
-
-/** The type and version of an invalid frame, as far as they can be read. */
-function outline(text: string): { readonly t?: unknown; readonly v?: unknown } {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? value : {};
-  } catch {
-    return {};
-  }
+  const isFrame = t !== "" && t !== "hello" && session.hello !== null;
+  return isFrame ? warn(session, reason) : close(session, "protocol", reason);
 }
 
 function close(session: Session, cause: keyof typeof LINK_CLOSE, reason: string): Handled {
@@ -176,6 +176,6 @@ function nextRate(rate: Session["rate"], now: number): Session["rate"] {
   return second === rate.second ? { ...rate, frames: rate.frames + 1 } : { second, frames: 1, snapshots: 0 };
 }
 
-function isAscending({ after: ackedSeq, calls }: UsageFrame): boolean {
+function isAscending({ ackedSeq, calls }: UsageFrame): boolean {
   return calls.every(({ seq }, at) => seq > (at === 0 ? ackedSeq : (calls[at - 1]?.seq ?? 0)));
 }

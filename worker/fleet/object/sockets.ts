@@ -2,10 +2,10 @@
 // survives hibernation; its text is read once per wake-up. Sends and closes never throw: connections break, and the
 // agent dials again.
 import type { BoxReport } from "../../../shared/box-report.ts";
-import { LINK_CLOSE, type EdgeFrame } from "../../../shared/wire.ts";
+import { LINK_CLOSE, type Drain, type EdgeFrame } from "../../../shared/wire.ts";
 import { boxReports, type Link } from "./box-reports.ts";
 import type { LinkStore } from "./link-store.ts";
-import { newSession, type Session } from "./sessions.ts";
+import { newestFirst, newSession, type Session } from "./sessions.ts";
 import { sessionOf, sessionText } from "./session-text.ts";
 
 /** Sockets of one box: two during a reload, and a few half-open ones that nothing has detected yet. */
@@ -67,24 +67,25 @@ export class LinkSockets {
     return servers.find((server) => server.port === port)?.model;
   }
 
-  /** Whether this session describes its box: of two agents during a reload, the one that takes calls does. */
+  /** Whether this session describes its box: of several agents, the newest that takes calls does. */
   reportsForBox(session: Session): boolean {
-    if (takesCalls(session)) return true;
     return !this.openOf(session.box).some((socket) => {
       const other = this.sessionOf(socket);
-      return other !== null && takesCalls(other);
+      if (other === null || other.hello?.epoch === session.hello?.epoch || !takesCalls(other)) return false;
+      return !takesCalls(session) || newestFirst(other, session) < 0;
     });
   }
 
   /** Closes older links of a process that dialled again, and sends the new link what it has missed. */
-  greet(socket: WebSocket, session: Session, epoch: string, now: number): void {
+  greet(socket: WebSocket, session: Session, epoch: string, drain: Drain | null, now: number): void {
     for (const other of this.#state.getWebSockets(session.box)) {
       if (other === socket || this.sessionOf(other)?.hello?.epoch !== epoch) continue;
       send(other, { t: "warning", message: "a newer link of the same process replaced this one" });
       end(other, LINK_CLOSE.replaced, "replaced by a newer link of the same process");
     }
     this.#store.noteSeen(session.box, session.lastSeenAt, session.hello?.version ?? "");
-    if (this.#store.isDrained(session.box)) send(socket, { t: "drain" });
+    const newest = this.#store.newestDrain(session.box, drain);
+    if (newest !== null) send(socket, { t: newest.drained ? "drain" : "resume", at: newest.at });
     for (const keyId of this.#store.revocations(now)) send(socket, { t: "revoke", keyId });
   }
 

@@ -24,12 +24,12 @@ const named = () => ({
 const usage = (epoch: string, ackedSeq: number, seqs: readonly number[], keyId = "key-a") => ({
   t: "usage",
   epoch,
-  after: ackedSeq,
+  ackedSeq,
   calls: seqs.map((seq) => call(seq, { keyId })),
 });
 
 const acks = (agent: Agent): number[] =>
-  agent.frames.flatMap((frame) => (frame.t === "ack" ? [frame.upTo] : []));
+  agent.frames.flatMap((frame) => (frame.t === "ack" ? [frame.lastSeq] : []));
 
 async function booked(key: string): Promise<number> {
   return (await sumsBy(ledgerObject(env), "key", { key }))[key]?.calls ?? 0;
@@ -124,10 +124,10 @@ describe("the report of a box", () => {
     await evictDurableObject(fleet, { webSockets: "hibernate" });
     expect((await fleet.boxes())[0]?.drained).toBe(true);
     const next = await linked(fleet, "north", "epoch-2");
-    await untilHolds(() => expect(next.frames).toContainEqual({ t: "drain" }));
+    await untilHolds(() => expect(next.frames).toContainEqual({ t: "drain", at: START }));
     await fleet.command("north", { t: "resume" });
     expect((await fleet.boxes())[0]?.drained).toBe(false);
-    await untilHolds(() => expect(next.frames.at(-1)).toEqual({ t: "resume" }));
+    await untilHolds(() => expect(next.frames.at(-1)).toEqual({ t: "resume", at: START + 1 }));
   });
 
   it("has a warning about another fleet file, and the link continues", async () => {
@@ -291,13 +291,13 @@ describe("a batch of calls", () => {
   it("is acknowledged once the ledger has it, however often it is sent, for an adopted epoch too", async () => {
     const { box, epoch, key } = named();
     const agent = await linked(newFleet(), box, epoch);
-    for (const after of [0, 0]) {
-      agent.send(usage(epoch, after, [1, 3], key));
+    for (const ackedSeq of [0, 0]) {
+      agent.send(usage(epoch, ackedSeq, [1, 3], key));
       await untilHolds(() => expect(acks(agent).at(-1)).toBe(3));
       agent.frames.length = 0;
     }
     agent.send(usage("adopted", 0, [8], key));
-    await untilHolds(() => expect(agent.frames).toContainEqual({ t: "ack", epoch: "adopted", upTo: 8 }));
+    await untilHolds(() => expect(agent.frames).toContainEqual({ t: "ack", epoch: "adopted", lastSeq: 8 }));
     expect(await booked(key)).toBe(3);
   });
 
@@ -333,7 +333,7 @@ describe("a batch of calls", () => {
     const { box, epoch } = named();
     const fleet = newFleet();
     const agent = await linked(fleet, box, epoch);
-    agent.send({ t: "usage", epoch, after: 0, calls: [call(1, { startedAt: 5 })] });
+    agent.send({ t: "usage", epoch, ackedSeq: 0, calls: [call(1, { startedAt: 5 })] });
     await untilHolds(() => expect(agent.frames.map(({ t }) => t)).toEqual(["ack", "warning"]));
     await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.warning).toContain("clock"));
   });

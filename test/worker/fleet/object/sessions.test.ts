@@ -1,6 +1,6 @@
 // The frames of one agent's link, and its session as text for hibernation.
 import { describe, expect, it } from "vitest";
-import { LINK_CLOSE, MAX_FRAME_BYTES } from "../../../../shared/wire.ts";
+import { LINK_CLOSE, MAX_FRAME_BYTES, WIRE_VERSION } from "../../../../shared/wire.ts";
 import { SEEDS, SeededRandom } from "../../../support/seeded-random.ts";
 import {
   handleFrame,
@@ -20,14 +20,14 @@ const greeted = (): Session => handle(fresh(), hello({ now: NOON })).session;
 const usage = (ackedSeq: number, seqs: readonly number[]) => ({
   t: "usage",
   epoch: "epoch-1",
-  after: ackedSeq,
+  ackedSeq,
   calls: seqs.map((seq) => call(seq)),
 });
 
 describe("an agent's hello", () => {
   it("that matches the edge is greeted without a warning", () => {
     const { session, actions } = handle(fresh(), hello({ now: NOON }));
-    expect(actions).toEqual([{ kind: "greet", epoch: "epoch-1" }]);
+    expect(actions).toEqual([{ kind: "greet", epoch: "epoch-1", drain: null }]);
     expect(session).toMatchObject({ warning: null, hello: { epoch: "epoch-1", version: "1.2.3" } });
   });
 
@@ -45,7 +45,16 @@ describe("an agent's hello", () => {
     expect(handle(fresh(), hello({ box: "south" })).actions.at(-1)).toMatchObject({ code: LINK_CLOSE.box });
   });
 
-  it.each([0, 2, "1", null, undefined])(
+  it.each([WIRE_VERSION - 1, WIRE_VERSION + 1])(
+    "of the adjacent version %s is greeted: agents and edge are deployed one after the other",
+    (v) => {
+      const { session, actions } = handle(fresh(), hello({ now: NOON, v, later: "unread" }));
+      expect(actions.map(({ kind }) => kind)).toEqual(["greet"]);
+      expect(handle(session, snapshot(1, { later: "unread" })).session.snapshot?.seq).toBe(1);
+    },
+  );
+
+  it.each([WIRE_VERSION - 2, WIRE_VERSION + 2, 1.5, "1", null, undefined])(
     "of version %s closes the link and states the edge's version",
     (v) => {
       const { actions } = handle(fresh(), hello({ v }));
@@ -66,8 +75,6 @@ describe("anything outside this protocol closes the link with a reason and a cod
     ["a number", "7"],
     ["null", "null"],
     ["a list", "[]"],
-    ["an unknown frame", '{"t":"sing"}'],
-    ["one of the edge's frames", '{"t":"ack","epoch":"a","upTo":1}'],
     ["a frame that is too large", JSON.stringify({ ...snapshot(1), more: "x".repeat(MAX_FRAME_BYTES) })],
     ["nesting that is too deep", "[".repeat(100_000)],
   ])("%s", (_, frame) => {
@@ -81,6 +88,15 @@ describe("anything outside this protocol closes the link with a reason and a cod
   it.each([snapshot(1), usage(0, [1]), { t: "bye" }])("a valid frame before hello", (frame) => {
     expect(handle(fresh(), frame).actions.at(-1)).toMatchObject({ kind: "close", code: LINK_CLOSE.protocol });
   });
+});
+
+it.each([
+  ["of the next release", { t: "sing" }],
+  ["of the edge", { t: "ack", epoch: "a", lastSeq: 1 }],
+])("a frame %s is ignored, and the link continues", (_, frame) => {
+  const { session, actions } = handle(greeted(), frame);
+  expect(actions).toEqual([]);
+  expect(handle(session, snapshot(1)).session.snapshot?.seq).toBe(1);
 });
 
 describe("a known frame with an invalid field is ignored by itself:", () => {
