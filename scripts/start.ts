@@ -1,7 +1,9 @@
 // `npm start`: the whole product on this machine until Ctrl-C. It prints; stack/ does the work.
+import { once } from "node:events";
 import { resolve } from "node:path";
 import { describeExit } from "./stack/program.ts";
 import { ROOT, SHIPPED_FLEET } from "./paths.ts";
+import { watchInterrupt } from "./stack/interrupt.ts";
 import { isFree } from "./stack/ports.ts";
 import { agentAt } from "./stack/real-servers.ts";
 import { readPort, readStartArguments, START_USAGE } from "./start/arguments.ts";
@@ -20,8 +22,6 @@ const STATE_MS = 1_000;
 const WATCH_MS = 5_000;
 const TOLD_LINES = 2;
 const TOLD_LENGTH = 200;
-/** One Ctrl-C arrives up to three times, passed on by npm and by the bootstrap; a second one comes later. */
-const SAME_CTRL_C_MS = 1_000;
 
 const colours = process.stdout.isTTY && (process.env["NO_COLOR"] ?? "") === "";
 const style = paint(colours);
@@ -42,21 +42,21 @@ async function main(argv: string[]) {
   await refuseTaken("EDGE_PORT", edgePort);
   await refuseTaken("AGENT_PORT", agentPort);
 
-  const stopper = new AbortController();
-  const stopped = onStopSignal(stopper);
+  const { signal } = watchInterrupt();
+  signal.addEventListener("abort", () => console.log("\nStopping …"));
   const stack = await startStack({
     // npm changes to the project's folder; a file is named relative to the user's folder.
     fleetFile: wanted.fleet === null ? SHIPPED_FLEET : resolve(process.env["INIT_CWD"] ?? ".", wanted.fleet),
     edgePort: edgePort.fixed ? edgePort.port : { from: edgePort.port },
     agentPort: agentPort.fixed ? agentPort.port : { from: agentPort.port },
     real: wanted.real,
-    ...optional("llamaApiKey", process.env["LLAMA_API_KEY"] || undefined),
-    signal: stopper.signal,
+    llamaApiKey: process.env["LLAMA_API_KEY"] || undefined,
+    signal,
     onProgress: (line) => console.log(style.dim(`${line} …`)),
     onExit: (exit) => console.error(style.warn(exitText(exit))),
-    ...optional("onLine", wanted.verbose ? printLine : undefined),
+    onLine: wanted.verbose ? printLine : undefined,
   }).catch((error: unknown) => {
-    if (!stopper.signal.aborted) throw error;
+    if (!signal.aborted) throw error;
     return null;
   });
   if (stack === null) return console.log("Stopped.");
@@ -71,36 +71,10 @@ async function main(argv: string[]) {
   ];
   console.log(startScreen({ stack, stateOf: (url) => states.get(url) ?? "down", notes, paint: style }));
   const watch = watchEdge(stack.edgeUrl);
-  await stopped;
+  if (!signal.aborted) await once(signal, "abort");
   clearInterval(watch);
   await stack.stop();
   console.log("Stopped.");
-}
-
-/** Resolves when it is time to go: a signal, or the end of the parent process. */
-function onStopSignal(stopper: AbortController) {
-  return new Promise((resolve) => {
-    let since: number | null = null;
-    const stop = () => {
-      if (since === null) {
-        since = performance.now();
-        console.log("\nStopping …");
-        stopper.abort();
-        resolve(undefined);
-      } else if (performance.now() - since > SAME_CTRL_C_MS) {
-        // The guard ends what is left.
-        process.exit(1);
-      }
-    };
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, stop);
-    process.on("disconnect", stop);
-    // The handler must not keep this process alive.
-    process.channel?.unref();
-    // A closed terminal or pipe is no reason to leave programs behind.
-    for (const stream of [process.stdout, process.stderr]) {
-      stream.on("error", () => stopper.signal.aborted || stop());
-    }
-  });
 }
 
 /** wrangler outlives a crash of the Worker's runtime, and not always with a runtime that answers. */
@@ -164,9 +138,4 @@ function exitText({ name, exit, lines }: UnexpectedExit) {
 
 function printLine(name: string, line: string) {
   console.log(`${style.dim(`[${name}]`)} ${line.replaceAll(ROOT, ".")}`);
-}
-
-/** A property only if there is a value. */
-function optional<K extends string, V>(key: K, value: V | undefined): { [key in K]?: V } {
-  return value === undefined ? {} : ({ [key]: value } as { [key in K]?: V });
 }

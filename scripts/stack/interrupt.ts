@@ -7,13 +7,13 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 interface Interrupt {
   signal: AbortSignal;
-  /** as a shell reports the death by this signal */
+  /** As a shell reports the death by this signal. */
   exitCode: () => number;
-  /** stops watching */
+  /** Stops watching. */
   ignore: () => void;
 }
 
-/** @returns a second signal ends the process at once, and the guard then ends what it started */
+/** A second signal ends the process at once, and the guard then ends what it started. */
 export function watchInterrupt(): Interrupt {
   const stopper = new AbortController();
   let exitCode = 0;
@@ -30,6 +30,8 @@ export function watchInterrupt(): Interrupt {
   const onDisconnect = () => stop("SIGTERM");
   for (const signal of SIGNALS) process.on(signal, stop);
   process.on("disconnect", onDisconnect);
+  // A closed terminal or pipe is no reason to leave programs behind.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => stop("SIGHUP"));
   // The channel must not keep this process from ending.
   process.channel?.unref();
   return {

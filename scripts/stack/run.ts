@@ -32,7 +32,7 @@ export interface StackOptions {
   /** on top of it, by port or `box:port` */
   perServer?: Record<string, Pace>;
   boxSecret?: string;
-  llamaApiKey?: string;
+  llamaApiKey?: string | undefined;
   /** further variables of the Worker */
   vars?: Record<string, string>;
   /** where the edge finds boxes, other than their agents here */
@@ -41,7 +41,7 @@ export interface StackOptions {
   agentEnv?: Record<string, string>;
   onProgress?: (line: string) => void;
   /** everything the programs say */
-  onLine?: (name: string, line: string) => void;
+  onLine?: ((name: string, line: string) => void) | undefined;
   /** a program exited unexpectedly */
   onExit?: (exit: UnexpectedExit) => void;
   /** gives up and ends everything */
