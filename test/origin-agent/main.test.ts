@@ -363,3 +363,38 @@ describe("a second signal", () => {
     await simulator.until((state) => state.generating === 0);
   });
 });
+
+/** Fails like JSON.parse does on a prompt, whose words are in the message, in code that no caller can catch. */
+const FAULTS = {
+  "an uncaught exception": `throw new SyntaxError(MESSAGE)`,
+  "an unhandled rejection": `void Promise.reject(new TypeError(MESSAGE))`,
+} as const;
+const MESSAGE = "Marker-Of-The-Prompt\n    at Marker-Of-The-Prompt (file:///x.js:1:1)";
+
+/** A module that makes a program fail on SIGUSR2. */
+const failing = (fault: string): string =>
+  `process.on("SIGUSR2", () => void setImmediate(() => { ${fault.replace("MESSAGE", JSON.stringify(MESSAGE))}; }));`;
+
+describe("after", () => {
+  it.each(Object.entries(FAULTS))(
+    "%s the program logs its name and frames only, finishes its calls and exits with 1",
+    async (_what, fault) => {
+      const module = join(folder, "failing.mjs");
+      await writeFile(module, failing(fault));
+      const agent = start({ NODE_OPTIONS: `--import=${module}` });
+      const port = await readyPortOf(agent);
+      await simulator.set({ stallAfterTokens: 5 });
+      const call = ask(port, { call: { stream: true }, body: PROMPT });
+      await call.arrived(/"content":"[^"]/);
+      agent.child.kill("SIGUSR2");
+      const line = await until(() => lineOf(agent, "uncaught"));
+      expect(line).toMatchObject({ name: expect.stringMatching(/^(Syntax|Type)Error$/) as string });
+      expect(line["frames"]).toEqual(expect.arrayContaining([expect.stringMatching(/^at /)]));
+      await until(() => failsWith(answered(port), "ECONNREFUSED"));
+      await simulator.set({ stallAfterTokens: null });
+      expect(dataOf(await call.answer).at(-1)).toBe("[DONE]");
+      expect(await agent.exited).toEqual({ code: 1, signal: null });
+      expect(agent.output()).not.toContain("Marker");
+    },
+  );
+});
