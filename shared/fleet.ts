@@ -2,7 +2,7 @@
 // current state of servers is not its concern.
 import * as z from "zod";
 import { gpuMemoryGib, type ServerMemory } from "./gpu-memory.ts";
-import { MAX_NAME_LENGTH } from "./limits.ts";
+import { MAX_NAME_LENGTH, QUEUE_SHARE_PER_KEY } from "./limits.ts";
 
 /** A call that needs a capability which its model lacks is refused with 501 before it reaches a box. */
 const CAPABILITIES = ["chat", "vision", "audio", "embeddings", "rerank"] as const;
@@ -104,6 +104,8 @@ const FleetSchema = z.strictObject({
     perAddressPerSecond: count,
     perKeyPerSecond: count,
   }),
+  /** The share of a queue's places that one key may take. If one key sends all calls, 1 gives it every place. */
+  queueSharePerKey: z.number().gt(0).max(1).default(QUEUE_SHARE_PER_KEY),
   legacy: z.strictObject({
     keys: z.array(LegacyKeySchema),
     /** Admits calls without a key until a date, for old clients. */

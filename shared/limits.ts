@@ -37,6 +37,12 @@ export const CONNECT_TIMEOUT_MS = 1_000;
 /** Calls that may wait for one slot: at 5 s per call that is 80 s, longer than most callers wait. */
 export const QUEUE_PER_SLOT = 16;
 
+/** The share of the queue's places that one key may take: the other half is left for other keys. The fleet file sets it. */
+export const QUEUE_SHARE_PER_KEY = 0.5;
+
+/** Requests to a server's token routes at once: it answers `/health` from the same few threads. */
+export const TOKEN_REQUESTS_PER_SERVER = 2;
+
 /** A stream's headers are sent within this time after it was accepted, so that Cloudflare doesn't end it as dead. */
 export const STREAM_HEADERS_AFTER_MS = 2_000;
 

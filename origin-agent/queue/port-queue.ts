@@ -1,10 +1,22 @@
-// Orders the calls that one port may serve (by priority, then by fair turns), counts the port's queue places and
-// measures how long its calls take. It starts and refuses no call.
+// Orders the calls that wait for one port and measures how long its calls take. It starts and refuses no call.
+//
+// The rule: the highest priority that waits goes first, but a lower one is passed over at most PASSED_OVER_MAX times.
+// Within a priority, the key that was given the fewest slots goes next; within the key, the scope that was given the
+// fewest; within the scope, the earliest call. A key or scope that begins to wait starts with the count of the one that
+// had the last turn, or with its own if that is higher: it is behind at most one call of any other, and neither a pause
+// nor a return earns a turn. A call that needs more slots than are free keeps the free ones until it has enough, leaves
+// or expires. A call that several ports may serve waits at each of them as an equal, and counts only where it begins.
+//
+// Everything is found by a scan of the waiting calls, which are few: 16 places per slot.
 import { PRIORITIES, type Priority } from "../../shared/fleet.ts";
-import { Backlog, PASSED_OVER_MAX, type BacklogCall } from "./backlog.ts";
-import { FairQueue, type FairCall } from "./fair-queue.ts";
+import { Turns, type Flow } from "./turns.ts";
 
-export interface PortCall extends FairCall, BacklogCall {}
+/**
+ * How many turns a port gives to higher priorities before a waiting call goes first. With two slots and 5 s per call,
+ * 16 turns take 40 s, so even a low-priority call starts within its queue deadline of 60 s, and higher priorities
+ * keep at least 15 of 17 turns.
+ */
+export const PASSED_OVER_MAX: Readonly<Record<Priority, number>> = { high: Infinity, normal: 8, low: 16 };
 
 /** Assumed service time before the port's first call has ended: the middle of the observed 2 to 10 s. */
 export const SERVICE_PRIOR_MS = 5_000;
@@ -19,78 +31,83 @@ const SERVICE_WEIGHT_MIN = 0.1;
 const SERVICE_MS_MIN = 1;
 const SERVICE_MS_MAX = 300_000;
 
+export interface PortCall {
+  readonly keyId: string;
+  readonly scope: string | null;
+  readonly priority: Priority;
+  /** Slots it uses: the cost of its turn. */
+  readonly choices: number;
+}
+
+interface Seat<T> {
+  readonly call: T;
+  /** Its arrival at the box. */
+  readonly order: number;
+  readonly key: Flow;
+  readonly scope: Flow;
+}
+
 export class PortQueue<T extends PortCall> {
-  /** Calls that take a queue place here. A call that several ports may serve is in all their orders, but takes one place. */
-  readonly placed = new Backlog();
+  readonly port: number;
   slots = 0;
-  /** The last reported number of free slots, minus those taken since. */
-  free = 0;
-  readonly #turns: Readonly<Record<Priority, FairQueue<T>>> = {
-    high: new FairQueue<T>(),
-    normal: new FairQueue<T>(),
-    low: new FairQueue<T>(),
-  };
+  /** Calls that take a place here. A call that several ports may serve is in all their orders, but takes one place. */
+  placed = 0;
+  /** How long one call uses a slot, by the calls that ended recently. */
+  serviceMs = SERVICE_PRIOR_MS;
+  /** By arrival. */
+  readonly #seats: Seat<T>[] = [];
+  readonly #turns = { high: new Turns(), normal: new Turns(), low: new Turns() } as const;
   readonly #passedOver: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
-  readonly #placesPerSlot: number;
-  #serviceMs = SERVICE_PRIOR_MS;
   #measured = 0;
 
-  constructor(placesPerSlot: number) {
-    this.#placesPerSlot = placesPerSlot;
+  constructor(port: number) {
+    this.port = port;
   }
 
-  /** How long one call uses a slot, by the calls that ended recently. */
-  get serviceMs(): number {
-    return this.#serviceMs;
-  }
-
-  get places(): number {
-    return this.slots * this.#placesPerSlot;
-  }
-
-  /** Negative if the port has lost slots. */
-  get placesLeft(): number {
-    return this.places - this.placed.calls;
-  }
-
-  /** Whether no call waits for a slot of this port, at whichever port it takes its place. */
+  /** Whether no call waits for a slot of this port. */
   get idle(): boolean {
-    return this.#turns.high.size === 0 && this.#turns.normal.size === 0 && this.#turns.low.size === 0;
+    return this.#seats.length === 0;
   }
 
-  enter(call: T): void {
-    this.#turns[call.priority].add(call);
+  enter(call: T, order: number): void {
+    const key = this.#turns[call.priority].enter(call.keyId);
+    const seat = { call, order, key, scope: key.scopes.enter(call.scope) };
+    // A call that was queued elsewhere keeps its place among those that arrived after it.
+    const later = this.#seats.findIndex((other) => other.order > order);
+    this.#seats.splice(later === -1 ? this.#seats.length : later, 0, seat);
   }
 
+  /** Removes a call that has left or began elsewhere: no flow is charged. */
   withdraw(call: T): void {
-    this.#turns[call.priority].remove(call);
-    this.#settle(call.priority);
+    const at = this.#seats.findIndex((seat) => seat.call === call);
+    const [seat] = at === -1 ? [] : this.#seats.splice(at, 1);
+    if (seat === undefined) return;
+    seat.key.scopes.leave(seat.scope);
+    this.#turns[call.priority].leave(seat.key);
+    if (!this.#waits(call.priority)) this.#passedOver[call.priority] = 0;
   }
 
-  /** The next call, whether it fits or not; from now on no other call of its priority is placed before it. */
+  /** The next call, whether it fits or not; no call that begins to wait from now on is placed before it. */
   head(): T | null {
-    const priority = this.#turnOf();
-    if (priority === null) return null;
-    const queue = this.#turns[priority];
-    queue.hold();
-    return queue.peek() ?? null;
+    const seat = this.#next();
+    if (seat === null) return null;
+    this.#turns[seat.call.priority].hold(seat.key);
+    seat.key.scopes.hold(seat.scope);
+    return seat.call;
   }
 
-  /** The call begins here: its key and scope are charged, and waiting lower priorities were overtaken once more. */
+  /** The call begins here: its key and scope are charged, and waiting lower priorities were passed over once more. */
   take(call: T): void {
-    const rank = PRIORITIES.indexOf(call.priority);
-    this.#turns[call.priority].take(call);
-    this.#passedOver[call.priority] = 0;
-    for (const lower of PRIORITIES.slice(rank + 1)) {
-      this.#passedOver[lower] += 1;
-      this.#settle(lower);
+    const seat = this.#seats.find((other) => other.call === call);
+    if (seat === undefined) return;
+    const { priority, choices } = call;
+    this.#turns[priority].charge(seat.key, choices);
+    seat.key.scopes.charge(seat.scope, choices);
+    this.#passedOver[priority] = 0;
+    for (const lower of PRIORITIES.slice(PRIORITIES.indexOf(priority) + 1)) {
+      if (this.#waits(lower)) this.#passedOver[lower] += 1;
     }
-    this.occupy(call.choices);
-  }
-
-  /** Subtracts slots that were taken. */
-  occupy(slots: number): void {
-    this.free = Math.max(0, this.free - slots);
+    this.withdraw(call);
   }
 
   /**
@@ -102,18 +119,31 @@ export class PortQueue<T extends PortCall> {
     const believed = Math.min(Math.max(serviceMs, SERVICE_MS_MIN), SERVICE_MS_MAX);
     const weight = Math.max(1 / (this.#measured + 2), SERVICE_WEIGHT_MIN);
     this.#measured += 1;
-    this.#serviceMs += (1 - (1 - weight) ** choices) * (believed - this.#serviceMs);
+    this.serviceMs += (1 - (1 - weight) ** choices) * (believed - this.serviceMs);
   }
 
-  #turnOf(): Priority | null {
-    const waiting = PRIORITIES.filter((priority) => this.#turns[priority].size > 0);
-    // The lowest first: it has been overtaken longest, and it gets only one turn.
+  #next(): Seat<T> | null {
+    const first: Partial<Record<Priority, Seat<T>>> = {};
+    for (const seat of this.#seats) {
+      const { priority, choices } = seat.call;
+      // The port may have lost slots meanwhile: such a call must not block those that can run here.
+      if (choices <= this.slots && precedes(seat, first[priority])) first[priority] = seat;
+    }
+    const waiting = PRIORITIES.filter((priority) => first[priority] !== undefined);
+    // The lowest first: it has been passed over longest, and it gets only one turn.
     const due = waiting.findLast((priority) => this.#passedOver[priority] >= PASSED_OVER_MAX[priority]);
-    return due ?? waiting[0] ?? null;
+    const priority = due ?? waiting[0];
+    return (priority === undefined ? undefined : first[priority]) ?? null;
   }
 
-  /** Resets the count if no call of this priority waits. */
-  #settle(priority: Priority): void {
-    if (this.#turns[priority].size === 0) this.#passedOver[priority] = 0;
+  #waits(priority: Priority): boolean {
+    return this.#seats.some(({ call }) => call.priority === priority);
   }
+}
+
+/** Whether a call goes before the best of those that arrived before it. */
+function precedes<T>(seat: Seat<T>, best: Seat<T> | undefined): boolean {
+  if (best === undefined) return true;
+  if (seat.key !== best.key) return seat.key.given < best.key.given;
+  return seat.scope.given < best.scope.given;
 }

@@ -15,7 +15,7 @@ const WHY_FULL: Readonly<Record<RefusalReason, string>> = {
   full: "All places in the queue for this model are taken. Retry after Retry-After.",
   "too-long": "The queue for this model is longer than this call may wait. Retry after Retry-After.",
   "key-share":
-    "This API key already has half of the queue for this model. Wait for its calls to be answered.",
+    "This API key already has its share of the queue for this model. Wait for its calls to be answered.",
   "too-wide": "No server of this model can give that many answers at once. Request fewer (n).",
 };
 

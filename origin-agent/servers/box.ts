@@ -2,7 +2,7 @@
 // servers' health and restarts a server whose slot is stuck.
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { Box } from "../../shared/fleet.ts";
+import type { Box, FleetConfig } from "../../shared/fleet.ts";
 import { causeText } from "../health/cause.ts";
 import type { HealthChange } from "../health/state-machine.ts";
 import { Dispatch } from "./dispatch.ts";
@@ -32,6 +32,7 @@ export interface LiveBoxOptions {
   readonly box: Box;
   readonly upstreams: ReadonlyMap<number, Upstream>;
   readonly llamaApiKey: string;
+  readonly fleet: Pick<FleetConfig, "queueSharePerKey">;
   /** @see LiveServerOptions.healthTimeoutMs */
   readonly healthTimeoutMs?: number | undefined;
   /** Null if the servers don't use this machine's card (simulators on a developer's machine). */
@@ -75,7 +76,7 @@ export class LiveBox {
         }),
       ]),
     );
-    this.dispatch = new Dispatch(this.servers, clock);
+    this.dispatch = new Dispatch(this.servers, options.fleet.queueSharePerKey, clock);
     this.#timer = setInterval(() => void this.#watch(), PM2_FAST_MS);
     this.#timer.unref();
   }

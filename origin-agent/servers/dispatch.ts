@@ -1,24 +1,21 @@
-// Finds a server and a slot for a call: queues it in admission's order, or returns immediately if waiting can't help. Slots
-// are leased for calls and released only here.
+// Finds a server for a call: gives it room at once, queues it in admission's order, or returns immediately if waiting can't
+// help. A call that waits for a server to load waits in the same queue. Room is given and waiting calls end only here.
 import type { Call } from "../../shared/call-headers.ts";
-import { Admission, type AdmissionCall, type PortView } from "../queue/admission.ts";
+import type { Admission, AdmissionCall, PortView } from "../queue/admission.ts";
 import type { Refusal } from "../../shared/errors.ts";
 import { KeyConcurrency } from "../queue/key-concurrency.ts";
+import { SlotLane, TokenLane, type Lane, type Servers } from "./lanes.ts";
 import type { LiveServer } from "./server.ts";
 import { queueRefusal, REVOKED, tooManyCalls, WAITED_TOO_LONG } from "../queue/refusals.ts";
 import { RevokedKeys } from "../queue/revoked-keys.ts";
-import { RunningCall, type Grant } from "./running-call.ts";
-import type { SlotLease } from "../slots/slot-lease.ts";
+import type { Grant } from "./running-call.ts";
 
 /** Interval at which the deadlines of waiting calls are checked. */
 const SWEEP_MS = 250;
 
-/** Longest time that the probe of a doubted server takes. */
-const DOUBT_MS = 1_000;
-
 export type Placement =
   | { readonly kind: "granted"; readonly grant: Grant }
-  /** None of the ports can take the call, and waiting can't help or didn't. */
+  /** None of the ports can take the call, and waiting can't help or didn't. `remainingMs`: until one is loaded. */
   | { readonly kind: "none"; readonly loading: boolean; readonly remainingMs: number | null }
   | { readonly kind: "refused"; readonly refusal: Refusal }
   | { readonly kind: "aborted" };
@@ -26,54 +23,55 @@ export type Placement =
 export interface PlaceRequest {
   readonly call: Call;
   readonly ports: readonly number[];
-  /** How long to wait for a server that is coming up, in milliseconds. */
+  /** Whether the call needs slots; a request to a token route doesn't. */
+  readonly takesSlot: boolean;
+  /** How long to wait while no server is up but one is coming up. */
   readonly waitMs: number;
   /** Whether to wait for a server even without a sign that it is coming up: no other server can serve the call. */
   readonly patient: boolean;
   /** The deadline of the whole call. */
   readonly deadlineAt: number;
-  /** Whether a server has already had the call: it then continues even if its key is revoked. */
+  /** Whether a server has already had the call: it then continues even if its key is revoked or the queue is full. */
   readonly begun: boolean;
   readonly signal: AbortSignal;
   /** Called if the call must wait. */
   readonly onWait: () => void;
 }
 
-type Turn =
-  | { readonly kind: "granted"; readonly grant: Grant }
-  /** A usable server has appeared or gone: choose again. */
-  | { readonly kind: "changed" }
-  | { readonly kind: "expired" }
-  | { readonly kind: "aborted" };
-
 interface Waiter {
   readonly id: string;
+  readonly lane: Lane;
   readonly request: PlaceRequest;
-  readonly queuedFor: readonly number[];
-  readonly resolve: (turn: Turn) => void;
+  queuedFor: readonly number[];
+  /** Since when none of its servers has been up; null if one is. */
+  noneUpSince: number | null;
+  readonly resolve: (placement: Placement) => void;
 }
 
 export class Dispatch {
-  readonly #servers: ReadonlyMap<number, LiveServer>;
+  readonly #servers: Servers;
   readonly #clock: () => number;
-  readonly #admission = new Admission();
+  readonly #slots: SlotLane;
+  readonly #tokens: TokenLane;
   readonly #waiters = new Map<string, Waiter>();
-  readonly #running = new Map<number, Set<RunningCall>>();
-  /** Calls that wait for a server to come up. */
-  readonly #onChange = new Set<() => void>();
+  /** What waiting depends on, by port, at the last change. */
+  readonly #states = new Map<number, string>();
   readonly #sweep: NodeJS.Timeout;
   readonly #keys = new KeyConcurrency();
   readonly #revoked = new RevokedKeys();
   #queuedSoFar = 0;
 
-  constructor(servers: ReadonlyMap<number, LiveServer>, clock: () => number) {
+  /** @param sharePerKey the share of a queue's places that one key may take. */
+  constructor(servers: Servers, sharePerKey: number, clock: () => number) {
     this.#servers = servers;
     this.#clock = clock;
+    const onRoom = (port: number): void => this.#pump(this.#tokens, port);
+    this.#slots = new SlotLane({ servers, sharePerKey, clock, onRoom });
+    this.#tokens = new TokenLane({ servers, sharePerKey, clock, onRoom });
     for (const [port, { upstream }] of servers) {
-      this.#admission.resize(port, upstream.server.slots);
-      this.#running.set(port, new Set());
+      for (const lane of this.#lanes) lane.resize(port, upstream.server.slots);
     }
-    this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
+    this.#sweep = setInterval(() => this.#check(), SWEEP_MS);
     this.#sweep.unref();
   }
 
@@ -81,12 +79,13 @@ export class Dispatch {
     clearInterval(this.#sweep);
   }
 
-  get queued(): number {
-    return this.#waiters.size;
+  get #lanes(): readonly Lane[] {
+    return [this.#slots, this.#tokens];
   }
 
-  snapshot(): ReturnType<Admission["snapshot"]> {
-    return this.#admission.snapshot();
+  /** Counts the calls that wait for a slot. */
+  waiting(): ReturnType<Admission["waiting"]> {
+    return this.#slots.admission.waiting();
   }
 
   /**
@@ -96,7 +95,7 @@ export class Dispatch {
   admit(call: Pick<Call, "keyId" | "concurrent" | "wantedPort">): (() => void) | Refusal {
     const { keyId, concurrent, wantedPort } = call;
     const leave = this.#keys.enter(keyId, concurrent);
-    return leave ?? tooManyCalls(concurrent ?? 0, this.#admission.serviceMs(wantedPort));
+    return leave ?? tooManyCalls(concurrent ?? 0, this.#slots.admission.serviceMs(wantedPort));
   }
 
   /** Refuses a key's waiting calls; running ones continue. @returns how many were queued */
@@ -105,82 +104,89 @@ export class Dispatch {
     const queued = [...this.#waiters.values()].filter(
       ({ request }) => request.call.keyId === keyId && !request.begun,
     );
-    for (const waiter of queued) this.#end(waiter, { kind: "changed" });
-    for (const wake of this.#onChange) wake();
+    for (const waiter of queued) this.#end(waiter, { kind: "refused", refusal: REVOKED });
     return queued.length;
   }
 
-  /** One port's queue, as admission sees it. */
+  /** One port's queue for its slots, as admission sees it. */
   queueOf(port: number): PortView | null {
-    return this.#admission.portView(port);
+    return this.#slots.admission.portView(port);
   }
 
   /** Tokens of the calls that run on a port, as far as observed. */
   decoding(port: number): number {
     let tokens = 0;
-    for (const running of this.#running.get(port) ?? []) tokens += running.decoded() ?? 0;
+    for (const running of this.#slots.running(port)) tokens += running.decoded() ?? 0;
     return tokens;
   }
 
   /** Handles a change of a server's usability or slots. */
   changed(server: LiveServer): void {
+    const { port } = server;
     const { total } = server.slots;
-    if (total > 0) this.#admission.resize(server.port, total);
-    for (const wake of this.#onChange) wake();
-    for (const waiter of this.#waiters.values()) {
-      const wants = waiter.request.ports.includes(server.port);
-      const queued = waiter.queuedFor.includes(server.port);
-      const better = wants && !queued && server.preferred;
-      const stranded = queued && waiter.queuedFor.every((port) => this.#servers.get(port)?.usable !== true);
-      if (better || stranded) this.#end(waiter, { kind: "changed" });
+    if (total > 0) this.#slots.resize(port, total);
+    const { usable, preferred, doubted, waitable } = server;
+    const state = [usable, preferred, doubted, waitable].join();
+    // Most changes are of slots alone.
+    if (state !== this.#states.get(port)) {
+      this.#states.set(port, state);
+      for (const waiter of this.#waiters.values()) {
+        if (waiter.request.ports.includes(port)) this.#follow(waiter);
+      }
     }
-    this.#pump(server.port);
+    for (const lane of this.#lanes) this.#pump(lane, port);
   }
 
   /** Reports a stall to all calls of a server, or to the one in a slot. */
   stalled(port: number, slot: number | null): void {
-    for (const running of this.#running.get(port) ?? []) {
+    for (const running of this.#slots.running(port)) {
       if (slot === null || running.slot === slot) running.stalled();
     }
   }
 
-  /** Finds a slot for a call; waits as long as the call may. */
+  /** Finds room for a call; waits as long as the call may. */
   async place(request: PlaceRequest): Promise<Placement> {
-    const since = this.#clock();
-    while (!request.signal.aborted) {
-      if (!request.begun && this.#revoked.has(request.call.keyId, this.#clock()))
-        return { kind: "refused", refusal: REVOKED };
-      const ports = this.#usable(request.ports);
-      if (ports.length === 0) {
-        if (request.ports.some((port) => this.#servers.get(port)?.doubted === true)) {
-          await this.#nextChange(DOUBT_MS, request.signal);
-          continue;
-        }
-        const left = request.waitMs - (this.#clock() - since);
-        const coming = request.ports.filter((port) => this.#servers.get(port)?.waitable === true);
-        if ((coming.length === 0 && !request.patient) || left <= 0) return this.#none(request.ports);
-        request.onWait();
-        await this.#nextChange(left, request.signal);
-        continue;
-      }
-      const passed = this.#pass(request, ports);
-      if (passed !== null) return { kind: "granted", grant: passed };
-      const turn = await this.#turn(request, ports);
-      if ("code" in turn) return { kind: "refused", refusal: turn };
-      if (turn.kind === "granted") return turn;
-      if (turn.kind === "expired") return { kind: "refused", refusal: WAITED_TOO_LONG };
+    const { call, begun, signal, deadlineAt } = request;
+    if (signal.aborted) return { kind: "aborted" };
+    const now = this.#clock();
+    if (!begun && this.#revoked.has(call.keyId, now)) return { kind: "refused", refusal: REVOKED };
+    const ports = this.#portsFor(request);
+    if (ports.length === 0) return this.#none(request);
+    const lane = request.takesSlot ? this.#slots : this.#tokens;
+    // The common case: a free slot and no waiting call.
+    for (const port of ports) {
+      const mayPass = lane.admission.mayPass(port, { choices: choicesOf(request), deadlineAt }, now);
+      const server = mayPass ? this.#servers.get(port) : undefined;
+      const grant = server === undefined ? null : lane.acquire(server, call);
+      if (grant !== null) return { kind: "granted", grant };
     }
-    return { kind: "aborted" };
+    return this.#queue(request, lane, ports);
   }
 
-  /** The ports that can take calls; only the preferred ones, if there are any. */
-  #usable(ports: readonly number[]): number[] {
-    const usable = ports.filter((port) => this.#servers.get(port)?.usable === true);
-    const preferred = usable.filter((port) => this.#servers.get(port)?.preferred === true);
-    return preferred.length > 0 ? preferred : usable;
+  /**
+   * The ports for which a call may wait, the best first: those that are up, ready ones before slow ones; else those that
+   * are coming up. Empty if it isn't worth to wait.
+   */
+  #portsFor({ call, ports, waitMs, patient }: PlaceRequest): number[] {
+    const servers = ports.flatMap((port) => this.#servers.get(port) ?? []);
+    const up = servers.filter((server) => server.usable);
+    const ready = up.filter((server) => server.preferred);
+    const coming = servers.filter((server) => (waitMs > 0 ? patient || server.waitable : server.doubted));
+    const best = ready.length > 0 ? ready : up.length > 0 ? up : coming;
+    // A conversation's next turn goes to the server that still has the earlier ones in a slot's cache.
+    const holding = best.filter((server) => call.scope !== null && server.holdsCache(call.scope));
+    return [...new Set([...holding, ...best])].map(({ port }) => port);
   }
 
-  #none(ports: readonly number[]): Placement {
+  #isUp(ports: readonly number[]): boolean {
+    return ports.some((port) => this.#servers.get(port)?.usable === true);
+  }
+
+  #isDoubted(ports: readonly number[]): boolean {
+    return ports.some((port) => this.#servers.get(port)?.doubted === true);
+  }
+
+  #none({ ports }: PlaceRequest): Placement & { readonly kind: "none" } {
     const servers = ports.flatMap((port) => this.#servers.get(port) ?? []);
     const remaining = servers.flatMap((server) => server.remainingLoadMs ?? []);
     return {
@@ -190,104 +196,88 @@ export class Dispatch {
     };
   }
 
-  async #nextChange(withinMs: number, signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#onChange.delete(done);
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, withinMs);
-      this.#onChange.add(done);
-      signal.addEventListener("abort", done, { once: true });
-    });
-  }
-
-  /** The common case: a free slot and no waiting call. */
-  #pass({ call, deadlineAt }: PlaceRequest, ports: readonly number[]): Grant | null {
-    const { scope, choices } = call;
-    const now = this.#clock();
-    for (const port of ports) {
-      const server = this.#servers.get(port);
-      const free = server?.available ?? 0;
-      if (server === undefined || free < choices || !this.#admission.mayPass(port, deadlineAt, now)) continue;
-      const lease = server.acquire({ scope, choices, pinned: true });
-      // The call must be sent alone, and the earlier calls haven't been seen yet: it waits for its turn.
-      if (lease === null) continue;
-      this.#admission.passed(port, choices, free);
-      return this.#grant(server, lease, choices);
-    }
-    return null;
-  }
-
-  async #turn(request: PlaceRequest, ports: readonly number[]): Promise<Turn | Refusal> {
-    const { call, deadlineAt, signal } = request;
+  #queue(request: PlaceRequest, lane: Lane, ports: readonly number[]): Promise<Placement> | Placement {
+    const { call, deadlineAt, begun, signal, waitMs } = request;
     // An id of our own: two calls with the same request id must stay distinct in admission.
     const id = `${call.requestId}~${this.#queuedSoFar++}`;
-    const asked: AdmissionCall = {
-      id,
-      keyId: call.keyId,
-      scope: call.scope,
-      priority: call.priority,
-      ports,
-      choices: call.choices,
-      deadlineAt,
-    };
-    const offer = this.#admission.offer(asked, this.#clock());
-    if (offer.kind === "refused") return queueRefusal(offer.reason, offer.retryAfterMs);
-    return new Promise<Turn>((resolve) => {
-      const onAbort = (): void => {
-        const waiter = this.#waiters.get(id);
-        if (waiter !== undefined) this.#end(waiter, { kind: "aborted" });
+    const { keyId, scope, priority } = call;
+    const choices = choicesOf(request);
+    const asked: AdmissionCall = { id, keyId, scope, priority, ports, choices, deadlineAt, admitted: begun };
+    const now = this.#clock();
+    const isUp = this.#isUp(ports);
+    const isLoading = !isUp && !this.#isDoubted(ports);
+    const none = this.#none(request);
+    const offer = lane.admission.offer(asked, now, isLoading ? (none.remainingMs ?? waitMs) : 0);
+    if (offer.kind === "refused") {
+      // The reason is the load, so another model may serve the call.
+      if (isLoading && offer.retryAfterMs !== null) return { ...none, remainingMs: offer.retryAfterMs };
+      return { kind: "refused", refusal: queueRefusal(offer.reason, offer.retryAfterMs) };
+    }
+    return new Promise<Placement>((resolve) => {
+      const onAbort = (): void => this.#end(waiter, { kind: "aborted" });
+      const waiter: Waiter = {
+        id,
+        lane,
+        request,
+        queuedFor: ports,
+        noneUpSince: isUp ? null : now,
+        resolve: (placement) => {
+          signal.removeEventListener("abort", onAbort);
+          resolve(placement);
+        },
       };
-      const settle = (turn: Turn): void => {
-        signal.removeEventListener("abort", onAbort);
-        resolve(turn);
-      };
-      this.#waiters.set(id, { id, request, queuedFor: ports, resolve: settle });
-      for (const port of ports) this.#pump(port);
+      this.#waiters.set(id, waiter);
+      for (const port of ports) this.#pump(lane, port);
       if (!this.#waiters.has(id)) return;
       signal.addEventListener("abort", onAbort, { once: true });
       request.onWait();
     });
   }
 
-  #end(waiter: Waiter, turn: Turn): void {
-    this.#admission.leave(waiter.id);
-    this.#waiters.delete(waiter.id);
-    waiter.resolve(turn);
+  /** Lets a waiting call wait for other servers if those that are up have changed; ends it if none is left. */
+  #follow(waiter: Waiter): void {
+    const { request, lane, queuedFor } = waiter;
+    const ports = this.#portsFor(request);
+    const now = this.#clock();
+    waiter.noneUpSince = this.#isUp(ports) ? null : (waiter.noneUpSince ?? now);
+    const isLate = waiter.noneUpSince !== null && now - waiter.noneUpSince >= request.waitMs;
+    if (ports.length === 0 || (isLate && !this.#isDoubted(ports)))
+      return this.#end(waiter, this.#none(request));
+    if (ports.length === queuedFor.length && ports.every((port) => queuedFor.includes(port))) return;
+    waiter.queuedFor = ports;
+    lane.admission.move(waiter.id, ports);
+    for (const port of ports) this.#pump(lane, port);
   }
 
-  #expire(): void {
-    for (const id of this.#admission.expire(this.#clock())) {
+  #end(waiter: Waiter, placement: Placement): void {
+    waiter.lane.admission.leave(waiter.id);
+    this.#waiters.delete(waiter.id);
+    waiter.resolve(placement);
+  }
+
+  /** Ends the calls whose deadline has passed, or that have waited long enough for a server to come up. */
+  #check(): void {
+    for (const waiter of this.#waiters.values()) if (waiter.noneUpSince !== null) this.#follow(waiter);
+    for (const id of this.#lanes.flatMap(({ admission }) => admission.expire(this.#clock()))) {
       const waiter = this.#waiters.get(id);
-      this.#waiters.delete(id);
-      waiter?.resolve({ kind: "expired" });
+      if (waiter !== undefined) this.#end(waiter, { kind: "refused", refusal: WAITED_TOO_LONG });
     }
   }
 
-  /** Gives a port's free slots to the next calls. */
-  #pump(port: number): void {
+  /** Gives a port's room to the next calls. */
+  #pump(lane: Lane, port: number): void {
     const server = this.#servers.get(port);
     if (server === undefined) return;
     for (;;) {
-      const next = this.#admission.head(port, server.available, this.#clock());
+      const next = lane.admission.head(port, this.#clock());
       const waiter = next === null ? undefined : this.#waiters.get(next.id);
-      if (next === null || waiter === undefined) return;
-      const lease = server.acquire({ scope: next.scope, choices: next.choices, pinned: true });
-      if (lease === null) return;
-      this.#admission.take(next.id, port);
-      this.#waiters.delete(next.id);
-      waiter.resolve({ kind: "granted", grant: this.#grant(server, lease, next.choices) });
+      const grant = waiter === undefined ? null : lane.acquire(server, waiter.request.call);
+      if (waiter === undefined || grant === null) return;
+      lane.admission.take(waiter.id, port);
+      this.#waiters.delete(waiter.id);
+      waiter.resolve({ kind: "granted", grant });
     }
   }
-
-  #grant(server: LiveServer, lease: SlotLease, choices: number): Grant {
-    const { port } = server;
-    const since = this.#clock();
-    const running = this.#running.get(port) ?? new Set();
-    const served = (): void => this.#admission.served(port, this.#clock() - since, choices);
-    return new RunningCall(server, lease, running, served, since);
-  }
 }
+
+const choicesOf = ({ takesSlot, call }: PlaceRequest): number => (takesSlot ? call.choices : 1);

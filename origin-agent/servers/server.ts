@@ -110,6 +110,11 @@ export class LiveServer {
     return this.#slots.counts;
   }
 
+  /** Whether a call of this scope would get a slot that has its earlier turns in the cache. */
+  holdsCache(scope: string): boolean {
+    return this.usable && this.#slots.holdsCache(scope);
+  }
+
   /** Number of slots that a call can get now. */
   get available(): number {
     return this.usable ? this.#slots.available : 0;

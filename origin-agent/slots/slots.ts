@@ -51,6 +51,14 @@ export class ServerSlots {
     return this.#search === null ? this.#slots.free : 0;
   }
 
+  /** Whether the cache of a slot that is free now holds this scope's text. */
+  holdsCache(scope: string): boolean {
+    return (
+      this.#search === null &&
+      this.#slots.all.some((slot) => slot.use.kind === "free" && slot.scope === scope)
+    );
+  }
+
   get counts(): SlotCounts {
     return { ...this.#slots.counts, locked: this.#search !== null };
   }

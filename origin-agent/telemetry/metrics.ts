@@ -82,7 +82,7 @@ export class Metrics {
       }
     });
     gauge("isha_queued", "Calls waiting for a slot by priority", ["priority"], (set) => {
-      for (const [priority, count] of Object.entries(live.dispatch.snapshot().byPriority))
+      for (const [priority, count] of Object.entries(live.dispatch.waiting()))
         set.set({ priority }, count);
     });
     gauge(

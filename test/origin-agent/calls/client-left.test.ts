@@ -2,7 +2,15 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SimulatedServer, State } from "../../sim/start.ts";
 import { ask, dataOf, errorOf, type OpenCall } from "../support/ask.ts";
-import { callsOf, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import {
+  callsOf,
+  queuedCalls,
+  reset,
+  startAgent,
+  startSimulator,
+  WANTED,
+  type TestAgent,
+} from "../support/box.ts";
 import { MANUAL_DEADLINE_MS, interceptDeadlines } from "../support/manual-deadlines.ts";
 import { until } from "../../support/until.ts";
 
@@ -65,7 +73,7 @@ describe("a client that disconnects", () => {
     const running = two();
     await simulator.until((state) => state.generating === 2);
     const others = two();
-    await until(() => agent.live.dispatch.queued === 2);
+    await until(() => queuedCalls(agent) === 2);
     expect((await simulator.state()).deferred).toBe(0);
     for (const one of running) one.leave();
     await simulator.set({ stall: false });

@@ -13,7 +13,16 @@ import {
   type Answer,
   type Question,
 } from "../support/ask.ts";
-import { OTHER, REPLICA, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import {
+  OTHER,
+  REPLICA,
+  queuedCalls,
+  reset,
+  startAgent,
+  startSimulator,
+  WANTED,
+  type TestAgent,
+} from "../support/box.ts";
 import { until } from "../../support/until.ts";
 import { noJitter } from "../../support/no-jitter.ts";
 
@@ -90,7 +99,7 @@ describe("a call is answered by", () => {
         call: { keyId: `key-${number % 5}`, wantedPort: REPLICA, ports: [REPLICA], fallbackPorts: [] },
       }),
     );
-    await until(() => agent.live.dispatch.queued === 2 * QUEUE_PER_SLOT);
+    await until(() => queuedCalls(agent) === 2 * QUEUE_PER_SLOT);
     const call = { ports: [WANTED], keyId: "another" };
     const answer = await inMediczy({ call: { ...call, fallbackPorts: [REPLICA, OTHER] } });
     expect(saidToBe(answer)).toEqual({ port: OTHER, from: WANTED, model: "Wren-1B.gguf" });
@@ -98,7 +107,7 @@ describe("a call is answered by", () => {
     const refused = await answered(agent.port, { call: { ...call, fallbackPorts: [REPLICA] } });
     expect(errorOf(refused).code).toBe("overloaded");
     for (const asked of waiting) asked.leave();
-    await until(() => agent.live.dispatch.queued === 0);
+    await until(() => queuedCalls(agent) === 0);
   });
 
   it("its own server again as soon as that is up", async () => {

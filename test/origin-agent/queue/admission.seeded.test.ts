@@ -1,11 +1,12 @@
 // Runs admission under random traffic: a box of three ports that starts the calls it is given. Checks the invariants
 // at every step and every call's result.
 import { describe, expect, it } from "vitest";
-import { Admission, QUEUE_DEADLINE_MS, type AdmissionCall } from "../../../origin-agent/queue/admission.ts";
+import { QUEUE_DEADLINE_MS, type AdmissionCall } from "../../../origin-agent/queue/admission.ts";
 import { SERVICE_PRIOR_MS } from "../../../origin-agent/queue/port-queue.ts";
 import { PRIORITIES, type Priority } from "../../../shared/fleet.ts";
 import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
+import { TestAdmission } from "../support/test-admission.ts";
 
 const STEPS = 20_000;
 const SLOTS: ReadonlyMap<number, number> = new Map([
@@ -36,7 +37,7 @@ const placesOf = (ports: readonly number[]): number =>
   ports.reduce((sum, port) => sum + QUEUE_PER_SLOT * (SLOTS.get(port) ?? 0), 0);
 
 class Box {
-  readonly admission = new Admission();
+  readonly admission = new TestAdmission();
   /** Waiting calls by id. */
   readonly known = new Map<string, Known>();
   /** The results of the others. */
@@ -83,7 +84,7 @@ class Box {
       choices: random.chance(0.15) ? 1 + random.below(4) : 1,
       deadlineAt: this.#now + (random.chance(0.2) ? random.below(20_000) : 300_000),
     };
-    const before = this.admission.snapshot().queued;
+    const before = this.admission.queued;
     const { held, places } = this.#share(call);
     const offer = this.admission.offer(call, this.#now);
     if (offer.kind === "refused") {
@@ -94,7 +95,7 @@ class Box {
         "a refusal for load says when to ask again",
       );
       must(retryAfterMs === null || Number.isFinite(retryAfterMs), "and that is some time");
-      must(this.admission.snapshot().queued === before, "a refused call takes no place");
+      must(this.admission.queued === before, "a refused call takes no place");
       return;
     }
     must(call.choices > 1 || held * 2 < places, `a key with ${held} of ${places} places gets another`);
@@ -125,8 +126,6 @@ class Box {
 
   #expire(): void {
     const due = this.waiting.filter(({ expiresAt }) => expiresAt <= this.#now);
-    const next = this.admission.nextDeadline();
-    must(due.length === 0 || (next !== null && next <= this.#now), "the next deadline is known");
     const expired = this.admission.expire(this.#now);
     must(
       expired.length === due.length && due.every(({ call }) => expired.includes(call.id)),
@@ -182,16 +181,17 @@ class Box {
   #check(): void {
     for (const port of SLOTS.keys()) must(this.#free(port) >= 0, "never more at work than slots");
     const waiting = this.waiting.filter(({ expiresAt }) => expiresAt > this.#now);
-    const { queued, keys, byPriority, byPorts } = this.admission.snapshot();
+    const { queued } = this.admission;
     must(queued === waiting.length, `${queued} wait in the queue, ${waiting.length} in truth`);
-    must(keys === new Set(waiting.map(({ call }) => call.keyId)).size, "keys are counted");
+    const byPriority = this.admission.waiting();
     const count = (priority: Priority): number =>
       waiting.filter(({ call }) => call.priority === priority).length;
     must(
       PRIORITIES.every((priority) => byPriority[priority] === count(priority)),
       "priorities are counted",
     );
-    must(Object.values(byPorts).reduce((sum, value) => sum + value, 0) === queued, "ports are counted");
+    const placed = [...SLOTS.keys()].map((port) => this.admission.portView(port)?.waiting ?? 0);
+    must(placed.reduce((sum, count) => sum + count, 0) === queued, "each call takes one port's place");
     for (const ports of this.#random.chance(0.1) ? PORT_SETS : []) {
       // A call that may use only these ports has no place elsewhere.
       const within = waiting.filter(({ call }) => call.ports.every((port) => ports.includes(port)));
@@ -214,13 +214,7 @@ describe("admission, under random traffic", () => {
       }
       for (let step = 0; step < 20_000 && box.waiting.length > 0; step += 1) box.step(false);
       expect(box.waiting).toEqual([]);
-      expect(box.admission.snapshot()).toEqual({
-        queued: 0,
-        keys: 0,
-        byPriority: { high: 0, normal: 0, low: 0 },
-        byPorts: {},
-      });
-      expect(box.admission.nextDeadline()).toBeNull();
+      expect(box.admission.waiting()).toEqual({ high: 0, normal: 0, low: 0 });
       for (const fate of Object.keys(fates) as (keyof typeof fates)[]) fates[fate] += box.fates[fate];
       for (const reason of Object.keys(refused) as (keyof typeof refused)[]) {
         refused[reason] += box.refused[reason];
@@ -236,7 +230,7 @@ describe("admission, under random traffic", () => {
 
 /** One port of two busy slots; calls take between half a service time and a full one. */
 class OnePort {
-  readonly admission = new Admission();
+  readonly admission = new TestAdmission();
   readonly #random: SeededRandom;
   readonly #endsAt: number[] = [];
   readonly begun = new Map<string, number>();
@@ -330,7 +324,7 @@ describe("the estimate", () => {
     (seed) => {
       const random = new SeededRandom(seed);
       for (let round = 0; round < 50; round += 1) {
-        const admission = new Admission();
+        const admission = new TestAdmission();
         admission.resize(8080, 3);
         const endsAt = [1, 1, 1].map(() => random.below(SERVICE_PRIOR_MS));
         let [id, estimateMs] = ["", 0];

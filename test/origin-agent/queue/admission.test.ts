@@ -1,22 +1,17 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import {
-  Admission,
-  QUEUE_DEADLINE_MS,
-  type AdmissionCall,
-  type Offer,
-} from "../../../origin-agent/queue/admission.ts";
-import { PASSED_OVER_MAX } from "../../../origin-agent/queue/backlog.ts";
-import { SERVICE_PRIOR_MS } from "../../../origin-agent/queue/port-queue.ts";
+import { QUEUE_DEADLINE_MS, type AdmissionCall, type Offer } from "../../../origin-agent/queue/admission.ts";
+import { PASSED_OVER_MAX, SERVICE_PRIOR_MS } from "../../../origin-agent/queue/port-queue.ts";
 import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
+import { TestAdmission } from "../support/test-admission.ts";
 
 const NEVER = 1e9;
-let admission: Admission;
+let admission: TestAdmission;
 let ids = 0;
 
 /** Two replicas of two slots each, and a port of another model with four. */
 beforeEach(() => {
   ids = 0;
-  admission = new Admission();
+  admission = new TestAdmission();
   admission.resize(8080, 2);
   admission.resize(8082, 2);
   admission.resize(8084, 4);
@@ -57,7 +52,7 @@ describe("an offer", () => {
 
   it("returns the same object that was offered", () => {
     const mine = { ...call("a"), body: Symbol("body") };
-    const typed = new Admission<typeof mine>();
+    const typed = new TestAdmission<typeof mine>();
     typed.resize(8080, 1);
     typed.offer(mine, 0);
     expect(typed.next(8080, 1, 1)).toBe(mine);
@@ -276,12 +271,13 @@ describe("the next call", () => {
     const first = call("a");
     admission.offer(first, 0);
     offer("b");
-    expect(admission.head(8080, 1, 1)).toBe(first);
+    admission.setFree(8080, 1);
+    expect(admission.head(8080, 1)).toBe(first);
     offer("c");
-    expect(admission.head(8080, 1, 2)).toBe(first);
+    expect(admission.head(8080, 2)).toBe(first);
     admission.take(first.id, 8080);
     admission.take(first.id, 8080);
-    expect(admission.snapshot().queued).toBe(2);
+    expect(admission.queued).toBe(2);
     expect(taken(8080, 3)).toEqual(["b", "c", undefined]);
   });
 
@@ -304,7 +300,7 @@ describe("a waiting call", () => {
       false,
     ]);
     expect(admission.next(8080, 1, 1)).toBeNull();
-    expect(admission.nextDeadline()).toBeNull();
+    expect(admission.expire(NEVER)).toEqual([]);
   });
 
   it("expires at its deadline or 60 s after its arrival, whichever is first, and is reported once", () => {
@@ -312,13 +308,11 @@ describe("a waiting call", () => {
     const hasty = call("b", { deadlineAt: 10_000 });
     admission.offer(patient, 5);
     admission.offer(hasty, 6);
-    expect(admission.nextDeadline()).toBe(10_000);
     expect(admission.expire(9_999)).toEqual([]);
     expect(admission.expire(10_000)).toEqual([hasty.id]);
-    expect(admission.nextDeadline()).toBe(5 + QUEUE_DEADLINE_MS);
+    expect(admission.expire(4 + QUEUE_DEADLINE_MS)).toEqual([]);
     expect(admission.expire(5 + QUEUE_DEADLINE_MS)).toEqual([patient.id]);
     expect(admission.expire(NEVER)).toEqual([]);
-    expect(admission.nextDeadline()).toBeNull();
   });
 
   it("never starts after its deadline, even if the timer is late, and is still reported", () => {
@@ -327,7 +321,6 @@ describe("a waiting call", () => {
     admission.offer(late, 0);
     admission.offer(left, 0);
     expect(admission.next(8080, 2, 6_000)).toBeNull();
-    expect(admission.nextDeadline()).toBe(6_000);
     expect(admission.leave(left.id)).toBe(true);
     expect(admission.expire(6_001)).toEqual([late.id]);
   });
@@ -337,9 +330,9 @@ describe("one port's queue", () => {
   it("reports the waiting calls, the places and a new call's wait, and changes nothing", () => {
     expect(admission.portView(9999)).toBeNull();
     const places = admission.portView(8080)?.places;
-    admission.head(8080, 2, 0);
+    admission.setFree(8080, 2);
     expect(admission.portView(8080)).toEqual({ waiting: 0, places, newcomerMs: 0 });
-    admission.head(8080, 0, 0);
+    admission.setFree(8080, 0);
     offer("a");
     offer("b");
     const estimate = offer("c");
@@ -350,36 +343,15 @@ describe("one port's queue", () => {
   });
 });
 
-describe("the snapshot", () => {
-  it("counts waiting calls by priority and by the ports that may serve them", () => {
+describe("the waiting calls", () => {
+  it("are counted by priority", () => {
     offer("a", REPLICAS);
     offer("a", { ports: [8082, 8080], priority: "low" });
     const gone = call("b", { priority: "high" });
     admission.offer(gone, 0);
-    const all = { high: 1, normal: 1, low: 1 };
-    expect(admission.snapshot()).toEqual({
-      queued: 3,
-      keys: 2,
-      byPriority: all,
-      byPorts: { "8080,8082": 2, "8080": 1 },
-    });
+    expect(admission.waiting()).toEqual({ high: 1, normal: 1, low: 1 });
     admission.leave(gone.id);
     admission.next(8082, 1, 1);
-    expect(admission.snapshot()).toEqual({
-      queued: 1,
-      keys: 1,
-      byPriority: { high: 0, normal: 0, low: 1 },
-      byPorts: { "8080,8082": 1 },
-    });
-  });
-
-  it("lists a limited number of port sets and sums up the others", () => {
-    const wide = new Admission();
-    const ports = Array.from({ length: 40 }, (_, at) => 9_000 + at);
-    for (const port of ports) wide.resize(port, 1);
-    for (const port of ports) wide.offer(call("a", { ports: [port] }), 0);
-    const { byPorts } = wide.snapshot();
-    expect(Object.keys(byPorts)).toHaveLength(33);
-    expect(byPorts["other"]).toBe(8);
+    expect(admission.waiting()).toEqual({ high: 0, normal: 0, low: 1 });
   });
 });

@@ -4,6 +4,7 @@ import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, dataOf, errorOf } from "../support/ask.ts";
 import {
   callsOf,
+  queuedCalls,
   reset,
   startAgent,
   startSimulator,
@@ -32,7 +33,7 @@ afterAll(async () => {
 
 const SLOTS = testBox().servers[0]?.slots ?? 0;
 const ONE = { ports: [WANTED], fallbackPorts: [] };
-const queued = (): number => agent.live.dispatch.queued;
+const queued = (): number => queuedCalls(agent);
 let keys = 0;
 const newKey = (): string => `key-of-${(keys += 1)}`;
 

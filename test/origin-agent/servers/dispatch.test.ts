@@ -8,6 +8,7 @@ import {
   callsOf,
   endsOf,
   REPLICA,
+  queuedCalls,
   reset,
   startAgent,
   startSimulator,
@@ -36,7 +37,7 @@ afterAll(async () => {
 
 const SLOTS = testBox().servers[0]?.slots ?? 0;
 const PLACES = SLOTS * (1 + QUEUE_PER_SLOT);
-const queued = (): number => agent.live.dispatch.queued;
+const queued = (): number => queuedCalls(agent);
 const ONE = { ports: [WANTED], fallbackPorts: [] };
 
 describe("a call beyond the slots", () => {

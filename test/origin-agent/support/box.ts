@@ -34,6 +34,10 @@ export function testBox(): Box {
   return box;
 }
 
+/** The agent's waiting calls, as its metrics count them. */
+export const queuedCalls = ({ live }: Pick<TestAgent, "live">): number =>
+  Object.values(live.dispatch.waiting()).reduce((sum, count) => sum + count, 0);
+
 /** A simulated server at full speed; `reset` restores this. */
 const QUICK: Partial<Switches> = { tokensPerSecond: 0, promptTokensPerSecond: 0 };
 
@@ -136,6 +140,7 @@ export async function startAgent(
   listening: Readonly<Record<number, number>>,
   other: {
     readonly maxRetainedBytes?: number;
+    readonly queueSharePerKey?: number;
     readonly llamaApiKey?: string;
     readonly countTokens?: (text: string) => Promise<number | null>;
   } = {},
@@ -146,6 +151,7 @@ export async function startAgent(
   // A day ahead, so that no call's deadline passes by the dispatch's own clock.
   let commands = 0;
   let callsNow = clock() + 24 * 60 * MINUTE_MS;
+  const fleet = testFleet();
   const named = Object.keys(listening).map(Number);
   // Nothing listens on port 1: connections to the other servers are refused, whatever else runs on this machine.
   const ports = box.servers.map(({ port }) => [port, listening[port] ?? 1] as const);
@@ -158,7 +164,7 @@ export async function startAgent(
   const booked: Booked[] = [];
   const { countTokens: counted } = other;
   const made = await createAgent({
-    fleet: testFleet(),
+    fleet: { ...fleet, queueSharePerKey: other.queueSharePerKey ?? fleet.queueSharePerKey },
     box,
     version: "1.2.3",
     epoch: "epoch-of-the-tests",

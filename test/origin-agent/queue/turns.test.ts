@@ -1,23 +1,71 @@
+// Checks whose turn it is: the calls of one priority at one port that always has room.
 import { describe, expect, it } from "vitest";
-import { FairQueue, type FairCall } from "../../../origin-agent/queue/fair-queue.ts";
+import type { AdmissionCall } from "../../../origin-agent/queue/admission.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
+import { TestAdmission } from "../support/test-admission.ts";
+
+const PORT = 8080;
+const SLOTS = 4;
 
 let arrived = 0;
-const call = (keyId: string, scope: string | null = null, choices = 1): FairCall => ({
+const call = (keyId: string, scope: string | null = null, choices = 1): AdmissionCall => ({
+  id: String(arrived++),
   keyId,
   scope,
   choices,
-  order: arrived++,
+  priority: "normal",
+  ports: [PORT],
+  deadlineAt: Infinity,
 });
 
-function queueOf(...calls: readonly FairCall[]): FairQueue<FairCall> {
-  const queue = new FairQueue<FairCall>();
+class FairQueue {
+  readonly #admission = new TestAdmission({
+    queuePerSlot: 1e6,
+    queueDeadlineMs: Infinity,
+    sharePerKey: 1,
+  });
+
+  constructor() {
+    this.#admission.resize(PORT, SLOTS);
+    this.#admission.setFree(PORT, SLOTS);
+  }
+
+  get size(): number {
+    return this.#admission.queued;
+  }
+
+  add(one: AdmissionCall): void {
+    expect(this.#admission.offer(one, 0).kind).toBe("queued");
+  }
+
+  peek(): AdmissionCall | undefined {
+    return this.#admission.head(PORT, 0) ?? undefined;
+  }
+
+  take(one: AdmissionCall): void {
+    this.#admission.take(one.id, PORT);
+  }
+
+  remove(one: AdmissionCall): void {
+    this.#admission.leave(one.id);
+  }
+
+  /** Keeps free slots for the next call, which needs more of them. */
+  hold(): void {
+    this.#admission.setFree(PORT, 1);
+    expect(this.peek()).toBeUndefined();
+    this.#admission.setFree(PORT, SLOTS);
+  }
+}
+
+function queueOf(...calls: readonly AdmissionCall[]): FairQueue {
+  const queue = new FairQueue();
   for (const one of calls) queue.add(one);
   return queue;
 }
 
 /** Takes the next `count` calls and returns their keys, or keys and scopes. */
-function taken(queue: FairQueue<FairCall>, count: number): string {
+function taken(queue: FairQueue, count: number): string {
   const names: string[] = [];
   for (let at = 0; at < count; at += 1) {
     const next = queue.peek();
@@ -28,7 +76,8 @@ function taken(queue: FairQueue<FairCall>, count: number): string {
   return names.join(" ");
 }
 
-const times = (count: number, make: () => FairCall): FairCall[] => Array.from({ length: count }, make);
+const times = (count: number, make: () => AdmissionCall): AdmissionCall[] =>
+  Array.from({ length: count }, make);
 
 describe("turns", () => {
   it("rotate over the keys, however many calls each has", () => {
@@ -132,11 +181,11 @@ describe("fairness, over random traffic", () => {
     "keeps keys that always wait within one call of each other, and serves every call (seed %i)",
     (seed) => {
       const random = new SeededRandom(seed);
-      const queue = new FairQueue<FairCall>();
+      const queue = new FairQueue();
       const always = ["a", "b", "c"].slice(0, 2 + random.below(2));
       const waiting = new Map<string, number>();
       const had = new Map<string, number>();
-      const inside = new Set<FairCall>();
+      const inside = new Set<AdmissionCall>();
       let widest = 1;
       const add = (keyId: string): void => {
         const choices = 1 + random.below(3);
@@ -180,8 +229,8 @@ describe("fairness, over random traffic", () => {
     "passes no waiting call over more often than the number of others times their widest call (seed %i)",
     (seed) => {
       const random = new SeededRandom(seed);
-      const queue = new FairQueue<FairCall>();
-      const since = new Map<FairCall, number>();
+      const queue = new FairQueue();
+      const since = new Map<AdmissionCall, number>();
       const keys = 6;
       for (let step = 0; step < 20_000; step += 1) {
         const keyId = `key ${random.below(keys)}`;

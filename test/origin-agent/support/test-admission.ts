@@ -1,0 +1,35 @@
+// Admission with a number of free slots that the test sets, and the two steps of dispatch in one.
+import {
+  Admission,
+  type AdmissionCall,
+  type AdmissionSettings,
+} from "../../../origin-agent/queue/admission.ts";
+
+export class TestAdmission<C extends AdmissionCall = AdmissionCall> extends Admission<C> {
+  readonly #free: Map<number, number>;
+
+  constructor(settings: Partial<AdmissionSettings> = {}) {
+    const free = new Map<number, number>();
+    super({ freeSlots: (port) => free.get(port) ?? 0, ...settings });
+    this.#free = free;
+  }
+
+  setFree(port: number, slots: number): void {
+    this.#free.set(port, slots);
+  }
+
+  /** Begins the next call as the dispatch does: `head`, a lease, `take`. */
+  next(port: number, freeSlots: number, now: number): C | null {
+    this.setFree(port, freeSlots);
+    const call = this.head(port, now);
+    if (call === null) return null;
+    this.take(call.id, port);
+    this.setFree(port, freeSlots - call.choices);
+    return call;
+  }
+
+  /** Waiting calls of all priorities. */
+  get queued(): number {
+    return Object.values(this.waiting()).reduce((sum, count) => sum + count, 0);
+  }
+}
