@@ -18,7 +18,6 @@ import { settings } from "./http/settings.ts";
 import { fleetHealth } from "./fleet/box-health.ts";
 import { indexFleet } from "./fleet/fleet-index.ts";
 import { SnapshotCache } from "./fleet/snapshot-cache.ts";
-import { showAudit } from "./keys/audit-route.ts";
 import {
   drainBox,
   fleetEvents,
@@ -28,7 +27,7 @@ import {
   showFleet,
   testAlerts,
 } from "./fleet/admin-routes.ts";
-import { changeKey, createKey, listKeys, revokeKey, rotateKey, showKey } from "./keys/routes.ts";
+import { changeKey, createKey, listKeys, revokeKey, rotateKey, showAudit, showKey } from "./keys/routes.ts";
 import { showRequest } from "./failures/route.ts";
 import { showUsage } from "./usage/route.ts";
 import { chatCompletions } from "./inference/chat-completions.ts";

@@ -8,7 +8,6 @@ import { viewAt } from "./key-view.ts";
 import type { Bindings } from "../env.ts";
 import { FirstKeys } from "./first-keys.ts";
 import { entryName } from "./key-record.ts";
-import { pageOf, rowOf, STATE_CLAUSES, type KeyCopy } from "./registry-index.ts";
 
 const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS keys (
@@ -19,6 +18,21 @@ const SCHEMA = [
     place INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, target TEXT NOT NULL, entry TEXT NOT NULL)`,
   `CREATE INDEX IF NOT EXISTS audit_targets ON audit (target, place)`,
 ];
+
+/** A key as its object reports it. */
+export interface KeyCopy {
+  readonly view: KeyView;
+  /** Increases with each change of the key; the newer of two copies is valid. */
+  readonly version: number;
+}
+
+/** SQL conditions for a state; the parameter is the time. Legacy keys are only in the fleet file. */
+const STATE_CLAUSES: Readonly<Record<KeyView["state"], string>> = {
+  active: "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
+  expired: "revoked_at IS NULL AND expires_at <= ?",
+  revoked: "revoked_at IS NOT NULL AND ? IS NOT NULL",
+  legacy: "? IS NULL",
+};
 
 export class KeyRegistry extends DurableObject<Bindings> {
   readonly #sql: SqlStorage;
@@ -122,19 +136,18 @@ export class KeyRegistry extends DurableObject<Bindings> {
     return freed.rowsWritten > 0;
   }
 
-  #write(copy: KeyCopy): void {
-    const { id, version, admin, revokedAt, expiresAt, view } = rowOf(copy);
+  #write({ view, version }: KeyCopy): void {
     this.#sql.exec(
       `INSERT INTO keys (id, version, admin, revoked_at, expires_at, view) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET version = excluded.version, admin = excluded.admin,
          revoked_at = excluded.revoked_at, expires_at = excluded.expires_at, view = excluded.view
        WHERE excluded.version >= keys.version`,
-      id,
+      view.id,
       version,
-      admin,
-      revokedAt,
-      expiresAt,
-      view,
+      view.scopes.includes("admin") ? 1 : 0,
+      milliseconds(view.revokedAt),
+      milliseconds(view.expiresAt),
+      JSON.stringify(view),
     );
   }
 
@@ -147,4 +160,22 @@ export class KeyRegistry extends DurableObject<Bindings> {
     );
     this.#sql.exec("DELETE FROM audit WHERE place <= (SELECT max(place) FROM audit) - ?", AUDIT_ENTRIES_KEPT);
   }
+}
+
+/**
+ * A page of a list.
+ * @param found up to `limit` entries, and one more if there is one
+ */
+function pageOf<T>(
+  found: readonly T[],
+  limit: number,
+  cursorOf: (entry: T) => string,
+): { readonly entries: T[]; readonly next: string | null } {
+  const entries = found.slice(0, limit);
+  const last = entries.at(-1);
+  return { entries, next: found.length > limit && last !== undefined ? cursorOf(last) : null };
+}
+
+function milliseconds(time: string | null): number | null {
+  return time === null ? null : Date.parse(time);
 }

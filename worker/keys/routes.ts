@@ -1,10 +1,11 @@
 // /admin/keys: creates, lists, shows, changes, rotates and revokes keys. A key's object is authoritative; the registry
-// lists. Only the answer that creates a secret contains the key.
+// lists. Only the answer that creates a secret contains the key. /admin/audit: the actions of operators, newest first.
 import type { Context } from "hono";
 import { formatApiKey, KEY_ID_BYTES, KEY_SECRET_BYTES, newKeyId } from "../../shared/api-key.ts";
 import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import {
+  AuditQuery,
   KeyChange,
   KeyId,
   KeyListQuery,
@@ -98,6 +99,12 @@ export function revokeKey(fleet: FleetConfig, clock: Clock) {
     const view = viewOfOutcome(outcome);
     c.executionCtx.waitUntil(sendRevocation(c, id));
     return c.json(view);
+  };
+}
+
+export function showAudit() {
+  return async function answerAudit(c: Context<EdgeEnv>): Promise<Response> {
+    return c.json(await registryObject(c.env).audit(unwrap(readAdminQuery(c.req.url, AuditQuery))));
   };
 }
 

@@ -1,12 +1,12 @@
 // Middleware that admits requests: `limitAddress` for routes without a key, `authenticate` for routes with one. If
 // nothing has to be waited for, neither creates a promise before the handler runs.
 import type { Context, MiddlewareHandler } from "hono";
-import { RefusedError, type Refusal, type Result } from "../../shared/errors.ts";
+import { RefusedError, type Refusal } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import type { KeyRecord, Scope } from "../../shared/principal.ts";
 import { ANONYMOUS } from "../../shared/keys.ts";
-import { CredentialCache } from "../auth/credential-cache.ts";
-import { anonymousRecord, MISSING, readCredential, resolveClaim, type ShownKey } from "../auth/credential.ts";
+import { anonymousRecord, MISSING } from "../auth/credential.ts";
+import { keyReader, type Shown } from "../auth/key-reader.ts";
 import type { EdgeEnv } from "../context.ts";
 import { showRefusal } from "../http/errors.ts";
 import { addressName, type Caller } from "./caller.ts";
@@ -99,10 +99,6 @@ function knownKey(shown: Shown, { code }: Refusal): string | null {
   return code === "invalid_key" || code === "too_many_failed_keys" ? null : shown.value.claim.keyId;
 }
 
-/** The key of a request, null without one, or the reason for which its text can't be a key. */
-type Shown = Result<ShownKey | null>;
-
-const NO_KEY: Shown = { ok: true, value: null };
 const KEY_MISSING: Refusal = { code: "missing_key", message: MISSING };
 
 function admit(
@@ -139,38 +135,6 @@ function identityOf(
   // Its end date can pass while the address's object is called.
   if (anonymous === null) throw new RefusedError(KEY_MISSING);
   return { ...anonymous, keyId: ANONYMOUS };
-}
-
-/** Reads the key of a request: at once if its text was read before. */
-function keyReader(fleet: FleetConfig): (c: Context<EdgeEnv>) => Shown | Promise<Shown> {
-  // A text's meaning depends on whether development keys are accepted, and on the environment, one for each isolate.
-  let caches: {
-    readonly sha256: string | null;
-    readonly withDevKeys: CredentialCache;
-    readonly plain: CredentialCache;
-  } | null = null;
-  return function readKey(c) {
-    const text = readCredential(c.req.header("authorization"), c.req.header("x-api-key"));
-    if (!text.ok) return text;
-    if (text.value === null) return NO_KEY;
-    const { devKeys, firstAdminSha256 } = c.get("settings");
-    if (caches === null || caches.sha256 !== firstAdminSha256) {
-      const cache = (dev: boolean): CredentialCache =>
-        new CredentialCache((key, hash) =>
-          resolveClaim(key, hash, fleet, { devKeys: dev, firstAdminSha256 }),
-        );
-      caches = { sha256: firstAdminSha256, withDevKeys: cache(true), plain: cache(false) };
-    }
-    const cache = devKeys && isLoopback(c.req.url) ? caches.withDevKeys : caches.plain;
-    return cache.find(text.value) ?? cache.read(text.value);
-  };
-}
-
-/** Matches the request's own URL, which the runtime has normalized; a URL object for each call would cost more than everything else here. */
-const LOOPBACK = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?\//;
-
-function isLoopback(url: string): boolean {
-  return LOOPBACK.test(url);
 }
 
 function callerOf(c: Context<EdgeEnv>, isModelCall: boolean): Caller {

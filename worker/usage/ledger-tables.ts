@@ -3,11 +3,11 @@
 // by one name over all keys. So a call costs about one written row instead of fourteen, and a query reads few rows.
 import { DAY_MS, dayStart, monthStart } from "../../shared/calendar.ts";
 import { DAYS_KEPT_DAYS, HOURS_KEPT_DAYS } from "../../shared/usage-report.ts";
-import type { Entry } from "./booking.ts";
+import { NOTHING, type Entry } from "./booking.ts";
 import { oldestDay, oldestHour, type Granularity } from "./time-ranges.ts";
 
-/** The columns of sums; every table has the same. */
-const SUMS = ["calls", "complete", "prompt", "cached", "completion", "estimated"] as const;
+/** The columns of sums, which every table has; they are the fields of `UsageSums`. */
+export const SUMS = Object.keys(NOTHING) as (keyof typeof NOTHING)[];
 const ADDED = SUMS.map((sum) => `sum(${sum})`).join(", ");
 const MERGED = SUMS.map((sum) => `${sum} = ${sum} + excluded.${sum}`).join(", ");
 const DECLARED = SUMS.map((sum) => `${sum} INTEGER NOT NULL`).join(", ");
@@ -87,19 +87,14 @@ export class LedgerTables {
     for (const entry of entries) {
       const [model, agent] = this.#countedPair(entry.model, entry.agent, dayStart(now));
       this.#sql.exec(
-        `INSERT INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        `INSERT INTO recent VALUES (?, ?, ?, ?, ?${", ?".repeat(SUMS.length)})
          ON CONFLICT (hour, key, model, agent) DO UPDATE SET ${MERGED}`,
         entry.hour,
         monthStart(entry.hour),
         entry.key,
         model,
         agent,
-        entry.calls,
-        entry.complete,
-        entry.promptTokens,
-        entry.cachedTokens,
-        entry.completionTokens,
-        entry.estimatedCalls,
+        ...SUMS.map((sum) => entry[sum]),
       );
     }
     this.#recentAtMost = (this.#recentAtMost ?? this.recentRows()) + entries.length;

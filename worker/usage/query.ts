@@ -1,7 +1,7 @@
 // Builds the answer to `/admin/usage` from the ledger's rows: the sums of a time range, grouped in one of five ways.
 import { DAY_MS, dayName, monthName, monthStart } from "../../shared/calendar.ts";
 import type { UsageGroup, UsageReport, UsageSums } from "../../shared/usage-report.ts";
-import type { Dimension } from "./ledger-tables.ts";
+import { SUMS, type Dimension } from "./ledger-tables.ts";
 import { NOTHING, plus } from "./booking.ts";
 import { cover, widened, type Granularity, type TimeRange } from "./time-ranges.ts";
 
@@ -14,19 +14,9 @@ export interface UsageRequest {
   readonly key: string | null;
 }
 
-interface Row extends Record<string, SqlStorageValue> {
-  group: string | number;
-  calls: number;
-  complete: number;
-  prompt: number;
-  cached: number;
-  completion: number;
-  estimated: number;
-}
+type Row = UsageSums & { readonly group: string | number } & Record<string, SqlStorageValue>;
 
-const ADDED = ["calls", "complete", "prompt", "cached", "completion", "estimated"]
-  .map((sum) => `sum(${sum}) AS ${sum}`)
-  .join(", ");
+const ADDED = SUMS.map((sum) => `sum(${sum}) AS ${sum}`).join(", ");
 
 export function usageReport(sql: SqlStorage, request: UsageRequest, now: number): UsageReport {
   const { by, key } = request;
@@ -38,7 +28,7 @@ export function usageReport(sql: SqlStorage, request: UsageRequest, now: number)
     ...fromRecent(sql, by, from, to, key),
   ];
   const groups = new Map<string | number, UsageSums>();
-  for (const row of found) groups.set(row.group, plus(groups.get(row.group) ?? NOTHING, sumsOf(row)));
+  for (const row of found) groups.set(row.group, plus(groups.get(row.group) ?? NOTHING, row));
   const isTime = by === "day" || by === "hour";
   const order = isTime ? earliestFirst : largestFirst;
   return {
@@ -58,7 +48,7 @@ export function monthTotal(sql: SqlStorage, key: string, now: number): { month: 
   const month = monthStart(now);
   const [rollup] = sql
     .exec<{ tokens: number }>(
-      `SELECT prompt + completion AS tokens FROM rollups
+      `SELECT promptTokens + completionTokens AS tokens FROM rollups
        WHERE granularity = 'm' AND dimension = 'key' AND at = ? AND name = ?`,
       month,
       key,
@@ -66,7 +56,7 @@ export function monthTotal(sql: SqlStorage, key: string, now: number): { month: 
     .toArray();
   const recent = sql
     .exec<{ tokens: number | null }>(
-      "SELECT sum(prompt + completion) AS tokens FROM recent WHERE month = ? AND key = ?",
+      "SELECT sum(promptTokens + completionTokens) AS tokens FROM recent WHERE month = ? AND key = ?",
       month,
       key,
     )
@@ -128,17 +118,6 @@ function fromRecent(sql: SqlStorage, by: UsageGroup, from: number, to: number, k
 function groupOf(by: UsageGroup, at: "at" | "hour"): string {
   if (by === "hour") return at;
   return by === "day" ? `${at} - ${at} % ${DAY_MS}` : by;
-}
-
-function sumsOf(row: Row): UsageSums {
-  return {
-    calls: row.calls,
-    complete: row.complete,
-    promptTokens: row.prompt,
-    cachedTokens: row.cached,
-    completionTokens: row.completion,
-    estimatedCalls: row.estimated,
-  };
 }
 
 type Group = readonly [name: string | number, sums: UsageSums];

@@ -113,8 +113,8 @@ export class QuotaWatch {
     const month = monthStart(now);
     if (month === this.#month) return false;
     const rows = this.#sql.exec<StoredQuota>(
-      `WITH unrolled AS MATERIALIZED (SELECT key, sum(prompt + completion) AS tokens FROM recent WHERE month = ?1 GROUP BY key)
-       SELECT quotas.key, quota, pushed, coalesce(prompt + completion, 0) + coalesce(unrolled.tokens, 0) AS tokens
+      `WITH unrolled AS MATERIALIZED (SELECT key, sum(promptTokens + completionTokens) AS tokens FROM recent WHERE month = ?1 GROUP BY key)
+       SELECT quotas.key, quota, pushed, coalesce(promptTokens + completionTokens, 0) + coalesce(unrolled.tokens, 0) AS tokens
        FROM quotas LEFT JOIN unrolled ON unrolled.key = quotas.key
        LEFT JOIN rollups ON granularity = 'm' AND dimension = 'key' AND at = ?1 AND name = quotas.key`,
       month,
