@@ -113,6 +113,8 @@ const common = {
   vizion: false,
 };
 
+const llamaServer = ${object(commonServerApp(options.simulated), 0)};
+
 module.exports = {
   apps: [
 ${apps.map((app) => `${object(app, 4)},`).join("\n")}
@@ -180,19 +182,30 @@ function serverApp(box: Box, server: Server, options: EcosystemOptions): App {
   const command = simulated === undefined ? [box.llamaServerBin] : simulated.command;
   const extra = simulated?.extra?.(server) ?? [];
   return {
-    "...": "common",
+    "...": "llamaServer",
     name: quoted(server.pm2),
+    // A flag and its value to a line.
+    args: `${array(
+      [[String(port), ...command], ...flags, ...(extra.length === 0 ? [] : [extra])].map((line) =>
+        array(
+          line.map((argument) => (argument === KEY_FILE ? KEY_FILE_PATH : quoted(argument))),
+          0,
+          8,
+        ),
+      ),
+      "args: ".length,
+      6,
+    )}.flat()`,
+  };
+}
+
+/** What the box's llama-servers have in common. */
+function commonServerApp(simulated: SimulatedServers | undefined): App {
+  return {
+    "...": "common",
     script: 'join(root, "origin-agent/llama-log/launch-llama.sh")',
     interpreter: quoted("bash"),
     exec_mode: quoted("fork"),
-    args: [
-      quoted(String(port)),
-      ...command.map(quoted),
-      ...flags
-        .flat()
-        .map((argument) => (argument === KEY_FILE ? 'secretFile("llama-api-key")' : quoted(argument))),
-      ...extra.map(quoted),
-    ],
     kill_timeout: String(SERVER_KILL_TIMEOUT_MS),
     log_date_format: quoted("YYYY-MM-DDTHH:mm:ss.SSSZ"),
     env: {
@@ -205,6 +218,7 @@ function serverApp(box: Box, server: Server, options: EcosystemOptions): App {
 
 /** Placeholder for the key file's path, which is known only on the box. */
 const KEY_FILE = "\0llama-api-key";
+const KEY_FILE_PATH = 'secretFile("llama-api-key")';
 
 /** Maximum line width: the project's formatter checks the generated file too. */
 const WIDTH = 110;
