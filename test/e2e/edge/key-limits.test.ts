@@ -1,5 +1,6 @@
 // A key's limits, set at the edge: how many calls it may make in a second and have at once, its revocation, which travels over
 // the link to calls that wait, and its month, whose tokens come back from the box by way of the ledger.
+import { randomBytes, randomInt } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   ask,
@@ -15,7 +16,8 @@ import {
   type Answer,
   type Stack,
 } from "../support/ask.ts";
-import { RATE_WINDOW_MS } from "../../../shared/limits.ts";
+import { formatApiKey, KEY_SECRET_BYTES } from "../../../shared/api-key.ts";
+import { FAILED_KEYS_A_MINUTE, RATE_WINDOW_MS } from "../../../shared/limits.ts";
 import { bySecond, flood, numberIn, resetMs, stretches, type Seen } from "../support/limits.ts";
 import { until } from "../../support/until.ts";
 
@@ -143,6 +145,25 @@ test("a key whose month is spent calls no model until the next one, and may stil
     expect(models.status).toBe(200);
   }
   expect(errorOf(await callOf(key)).code).toBe("quota_exceeded");
+});
+
+test("a good key is admitted while its address sends many invalid ones: it was refused for a minute", async () => {
+  const statusOf = async (key: string): Promise<number> => {
+    const headers = { authorization: `Bearer ${key}` };
+    return (await fetchEdge(`${stack.edgeUrl}/v1/models`, { headers })).status;
+  };
+  const send = async (invalid: number): Promise<number[]> =>
+    Promise.all(
+      Array.from({ length: invalid }, async () =>
+        statusOf(formatApiKey(`Unknown${randomInt(1e9)}`, randomBytes(KEY_SECRET_BYTES))),
+      ),
+    );
+  const { key } = await newKey({});
+  expect(new Set(await send(FAILED_KEYS_A_MINUTE + 5))).toEqual(new Set([401]));
+  // The edge doesn't know the key yet: its check waits for its turn among the others.
+  const [invalid, good] = await Promise.all([send(20), statusOf(key)]);
+  expect(good).toBe(200);
+  expect(new Set(invalid)).toEqual(new Set([401]));
 });
 
 test("an agent that was restarted is linked again, and calls of the edge find it", async () => {
