@@ -138,7 +138,7 @@ export const LINK_PONG_MS = 5_000;
 export const LINK_RETRY_MIN_MS = 250;
 export const LINK_RETRY_MAX_MS = 15_000;
 
-/** How far a key's month total may be behind the ledger: together with the calls in flight, the overshoot of `tokensPerMonth`. */
+/** How late a key may learn that its month's tokens are used up: a push that failed is tried again after half of it. */
 export const QUOTA_PUSH_MS = 10_000;
 
 /** Keys of a deployment, revoked ones included: ten times what it is designed for. If it is full, the keys revoked first are deleted. */

@@ -60,11 +60,6 @@ export class KeyLimits {
     return (claim.builtInRecord ?? snapshot?.record)?.addressExempt ?? false;
   }
 
-  /** Whether the key's object confirmed it so recently that it can't have been revoked for more than a second. */
-  isFresh(key: ShownKey, now: number): boolean {
-    return this.at(key, now).isNewerThan(LEASE_LIFE_MS, now);
-  }
-
   /** Null until the key's object has confirmed it. */
   status({ lease, snapshot }: KeyState, now: number): LimitStatus | null {
     if (snapshot === null) return null;
@@ -77,7 +72,7 @@ export class KeyLimits {
   refusal(caller: Caller, state: KeyState, now: number): LimitRefusal | null {
     const { snapshot } = state;
     if (snapshot === null) return null;
-    if (snapshot.quotaSpent && caller.isModelCall && state.isNewerThan(LEASE_LIFE_MS, now))
+    if (snapshot.quotaSpent && caller.isModelCall && state.isFresh(now))
       return this.#monthSpent(state, snapshot.record, now);
     return state.lease.availability(now) === "spent" ? this.#windowSpent(state, snapshot.record, now) : null;
   }

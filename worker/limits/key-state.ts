@@ -3,7 +3,7 @@
 import { BoundedMap } from "../../shared/bounded-map.ts";
 import { UNKNOWN_KEY_MS } from "../../shared/limits.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
-import { Lease } from "./lease.ts";
+import { Lease, LEASE_LIFE_MS } from "./lease.ts";
 import type { KeyFault } from "./refusals.ts";
 
 /** A failed key counts once in the time for which failed keys are added up (failed-keys.ts). */
@@ -33,8 +33,9 @@ export class KeyState {
     this.#snapshotAt = sentAt;
   }
 
-  isNewerThan(ms: number, now: number): boolean {
-    return now < this.#snapshotAt + ms;
+  /** Whether the object confirmed the key so recently that it can't have been revoked for more than a second (7). */
+  isFresh(now: number): boolean {
+    return now < this.#snapshotAt + LEASE_LIFE_MS;
   }
 }
 

@@ -52,7 +52,8 @@ export class Limiter {
 
   /** Whether the key's object confirmed it less than a lease's life ago. */
   isFresh(key: ShownKey): boolean {
-    return this.#keys.isFresh(key, this.#clock());
+    const now = this.#clock();
+    return this.#keys.at(key, now).isFresh(now);
   }
 
   /** Admits a request by its key's limit and its address's. */
