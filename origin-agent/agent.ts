@@ -105,6 +105,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     journal,
     recent: traffic,
     isDraining: () => server.draining || drain.drained,
+    log,
     clock,
   });
   const link = await createLink(parts, source, drain, commands);

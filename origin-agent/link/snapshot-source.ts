@@ -1,5 +1,7 @@
 // Takes snapshots of the box for the edge and for `/fleet`: collects the current state of the servers, cards, queue and
 // journal, and measures how fast the servers decode.
+import type { Logger } from "pino";
+import { thrownName } from "../../shared/errors.ts";
 import type { LiveBox } from "../servers/box.ts";
 import { boxSnapshot, type BoxSnapshot, type ServerInput } from "./snapshot.ts";
 import type { LiveServer } from "../servers/server.ts";
@@ -16,6 +18,7 @@ export interface SnapshotSourceOptions {
   readonly recent: RecentTraffic;
   /** Whether the agent is shutting down or an operator drained the box. */
   readonly isDraining: () => boolean;
+  readonly log: Pick<Logger, "error">;
   /** Monotonic, milliseconds. */
   readonly clock: () => number;
 }
@@ -69,7 +72,11 @@ export class SnapshotSource {
   }
 
   #sample(): void {
-    const { live, clock } = this.#options;
-    for (const [port, rate] of this.#rates) rate.sample(live.dispatch.decoding(port), clock());
+    const { live, clock, log } = this.#options;
+    try {
+      for (const [port, rate] of this.#rates) rate.sample(live.dispatch.decoding(port), clock());
+    } catch (error) {
+      log.error({ event: "token-rate", reason: thrownName(error) });
+    }
   }
 }

@@ -26,6 +26,7 @@ interface RunningAgent {
   readonly child: ChildProcess;
   /** Its own folder, so that the agents don't detect each other as one box. */
   readonly state: string;
+  readonly environment: Readonly<Record<string, string>>;
   /** Everything written to stdout and stderr. */
   output(): string;
   /** Its log lines. */
@@ -115,7 +116,7 @@ function start(environment: Record<string, string> = {}, fleet = "one.ts"): Runn
       .slice(0, -1)
       .filter((line) => line.startsWith("{"))
       .map((line) => JSON.parse(line) as Json);
-  const agent = { child, state, output: () => written.stdout + written.stderr, lines, exited };
+  const agent = { child, state, environment, output: () => written.stdout + written.stderr, lines, exited };
   started.push(agent);
   return agent;
 }
@@ -261,6 +262,42 @@ describe("the program", () => {
     edge.send({ t: "resume", at: 2 });
     await until(async () => (await answered(port)).status === 200);
     expect(edge.faults).toEqual([]);
+  });
+
+  it("stays drained in its next process, without a link and with one, until the edge sends a newer resume", async () => {
+    const own = await startEdgeDouble();
+    const state = join(folder, "state-drained");
+    const restarted = async (environment: Record<string, string>): Promise<RunningAgent> => {
+      for (const agent of started.filter((one) => one.environment["ISHA_STATE"] === state)) {
+        agent.child.kill("SIGKILL");
+        await agent.exited;
+      }
+      return start({ ISHA_STATE: state, ...environment });
+    };
+    const code = async (agent: RunningAgent): Promise<string | null> => {
+      const answer = await answered(await portOf(agent));
+      return answer.status === 200 ? null : errorOf(answer).code;
+    };
+    const first = await restarted({ EDGE_URL: own.url });
+    await own.received("snapshot");
+    own.send({ t: "drain", at: 7 });
+    await until(async () => (await code(first)) === "draining");
+
+    const unlinked = await restarted({});
+    expect(await code(unlinked)).toBe("draining");
+    expect(lineOf(unlinked, "drain")).toMatchObject({ since: 7 });
+
+    const last = await restarted({ EDGE_URL: own.url });
+    const [, hello] = await own.received("hello", 2);
+    expect(hello?.drain).toEqual({ drained: true, at: 7 });
+    own.send({ t: "resume", at: 6 });
+    own.send({ t: "revoke", keyId: "after-the-old-resume" });
+    await until(() => lineOf(last, "revoked"));
+    expect(await code(last)).toBe("draining");
+    own.send({ t: "resume", at: 8 });
+    await until(async () => (await code(last)) === null);
+    expect(own.faults).toEqual([]);
+    await own.close();
   });
 
   it("sends bye to its edge when it stops, and never writes a prompt, an answer or a secret to stdout or stderr", async () => {
