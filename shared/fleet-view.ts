@@ -1,7 +1,6 @@
 // The fleet as operators see it: `GET /admin/fleet`, its events and its history. The edge builds it from the boxes'
 // latest snapshots and the fleet file; an unknown figure is null, never 0.
 import * as z from "zod";
-import type { BoxReport } from "./box-report.ts";
 import { Failure } from "./failures.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 import { LINK_STATES, LinkGpu } from "./wire.ts";
@@ -137,14 +136,29 @@ export const FleetHistory = z
   .meta({ id: "FleetHistory" });
 export type FleetHistory = z.infer<typeof FleetHistory>;
 
-/** What the fleet object returns for the view. */
-export interface FleetState {
-  readonly reports: readonly BoxReport[];
-  /** When each server entered its state, in milliseconds since 1970, by box and port. */
-  readonly since: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  readonly events: readonly FleetEvent[];
-  readonly alarms: readonly FleetAlarm[];
-  readonly failures: readonly Failure[];
-  /** Refusals and failures of the last five minutes at the edge. */
-  readonly byCode: readonly { readonly code: string; readonly count: number }[];
+/** A reading as the wire has it. */
+type GpuReading = Omit<LinkGpu, "name">;
+
+/**
+ * A box's cards as one reading: a server's memory is the sum over all cards, so it must be compared with the sum.
+ * Ignores cards without a figure; null if no card has it.
+ *
+ * @param gpus null if the box has no driver that answers
+ */
+export function allCards(gpus: readonly LinkGpu[] | null): GpuReading {
+  const known = (figure: keyof GpuReading): number[] => (gpus ?? []).flatMap((card) => card[figure] ?? []);
+  const utilization = known("utilizationPercent");
+  const temperatures = known("temperatureC");
+  return {
+    memoryUsedGib: sum(known("memoryUsedGib")),
+    memoryTotalGib: sum(known("memoryTotalGib")),
+    utilizationPercent: utilization.length === 0 ? null : (sum(utilization) ?? 0) / utilization.length,
+    // The hottest card matters.
+    temperatureC: temperatures.length === 0 ? null : Math.max(...temperatures),
+    powerWatts: sum(known("powerWatts")),
+  };
+}
+
+function sum(figures: readonly number[]): number | null {
+  return figures.length === 0 ? null : figures.reduce((total, figure) => total + figure, 0);
 }

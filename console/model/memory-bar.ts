@@ -1,6 +1,5 @@
 // GPU memory of a box as a stacked bar: a segment for each server, then other processes, out of all its cards.
-import type { FleetBoxView } from "../../shared/fleet-view.ts";
-import { allCards } from "../../shared/gpu-cards.ts";
+import { allCards, type FleetBoxView } from "../../shared/fleet-view.ts";
 import { gib, share } from "./format.ts";
 
 export interface MemorySegment {

@@ -1,6 +1,6 @@
 // Caches the fleet snapshot in an isolate; refreshes it in the background, so that hardly any call waits for it.
 // Without a snapshot, calls follow the fleet file: losing the link, or the object, never stops inference.
-import { reportingAgent, type ActiveAgent, type BoxReport } from "../../shared/box-report.ts";
+import { reportingAgent, type ActiveAgent, type BoxReport } from "./object/box-reports.ts";
 import { withTimeout } from "../http/timeout.ts";
 import { UNKNOWN_FLEET, type BoxSnapshot, type FleetSnapshot, type ServerSnapshot } from "./snapshot.ts";
 
@@ -100,7 +100,7 @@ export function fleetSnapshot(reports: readonly BoxReport[]): CachedSnapshot {
 
 /** Null if nothing is known of the box: it is silent, or was linked a moment ago. */
 function cachedBox(report: BoxReport): CachedBox | null {
-  const { drained = false } = report;
+  const { drained } = report;
   const reporting = reportingAgent(report);
   // An operator's drain applies to a silent box too, and before its agent has received the command.
   if (reporting === null) return drained ? { draining: true, servers: new Map() } : null;

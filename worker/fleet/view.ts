@@ -1,17 +1,11 @@
 // Builds the operators' view of the fleet from the fleet file and the fleet object's state, so that a box or a server
 // that never reported is shown too. Pure.
-import { activeAgents, reportingAgent, type BoxReport } from "../../shared/box-report.ts";
 import { DEFAULT_AGENT, type Box, type Server } from "../../shared/fleet.ts";
-import type {
-  FleetBoxView,
-  FleetServerView,
-  FleetTraffic,
-  FleetView,
-  FleetState,
-} from "../../shared/fleet-view.ts";
+import type { FleetBoxView, FleetServerView, FleetTraffic, FleetView } from "../../shared/fleet-view.ts";
 import { gpuMemoryGib } from "../../shared/gpu-memory.ts";
 import type { Snapshot } from "../../shared/wire.ts";
 import type { FleetIndex } from "./fleet-index.ts";
+import { activeAgents, reportingAgent, type BoxReport, type FleetState } from "./object/box-reports.ts";
 
 /** A change of `lastSeenAt` below this isn't a change: two objects' clocks and the network jitter. */
 const SEEN_STEP_MS = 2_000;

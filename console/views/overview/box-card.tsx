@@ -1,7 +1,6 @@
 // One box: GPU memory, servers, charts, and the operator's commands.
 import { useState } from "preact/hooks";
-import type { FleetBoxView } from "../../../shared/fleet-view.ts";
-import { allCards } from "../../../shared/gpu-cards.ts";
+import { allCards, type FleetBoxView } from "../../../shared/fleet-view.ts";
 import { durationText } from "../../../shared/duration.ts";
 import { figure } from "../../model/format.ts";
 import { boxLevel } from "../../model/headline.ts";

@@ -1,7 +1,6 @@
 // The charts of a box for the last 15 minutes or 24 hours, refreshed as often as they change.
 import { useMemo, useState } from "preact/hooks";
-import { FleetHistory, type FleetBoxView } from "../../../shared/fleet-view.ts";
-import { allCards } from "../../../shared/gpu-cards.ts";
+import { allCards, FleetHistory, type FleetBoxView } from "../../../shared/fleet-view.ts";
 import { historyCharts } from "../../model/history-charts.ts";
 import { Chart } from "../../components/chart.tsx";
 import { Choice } from "../../components/choice.tsx";

@@ -1,6 +1,6 @@
 // An isolate's fleet snapshot: how old it may be, which calls wait for it, and what happens without it.
 import { describe, expect, it } from "vitest";
-import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
+import type { BoxReport, LinkedAgent } from "../../../worker/fleet/object/box-reports.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
 import { SnapshotCache, fleetSnapshot } from "../../../worker/fleet/snapshot-cache.ts";
 import { UNKNOWN_FLEET } from "../../../worker/fleet/snapshot.ts";
@@ -25,6 +25,7 @@ const reportOf = (...agents: Partial<LinkedAgent>[]): BoxReport => ({
   box: "north",
   lastSeenAgoMs: 0,
   version: "1",
+  drained: false,
   agents: agents.map((more) => ({ ...AGENT, ...more })),
 });
 

@@ -1,7 +1,7 @@
 // The operators' view of the fleet: the fleet file's boxes and servers, with what their agents reported.
 import { describe, expect, it } from "vitest";
-import type { BoxReport, LinkedAgent } from "../../../shared/box-report.ts";
-import { FleetView, type FleetState } from "../../../shared/fleet-view.ts";
+import { FleetView } from "../../../shared/fleet-view.ts";
+import type { BoxReport, FleetState, LinkedAgent } from "../../../worker/fleet/object/box-reports.ts";
 import { gpuMemoryGib } from "../../../shared/gpu-memory.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
@@ -24,6 +24,7 @@ const report = (agents: readonly LinkedAgent[], lastSeenAgoMs = 1_000, box = "no
   box,
   lastSeenAgoMs,
   version: "1.2.3",
+  drained: false,
   agents,
 });
 

@@ -1,7 +1,7 @@
 // The agent's side of the link for tests: a real WebSocket into the real fleet object, and the frames that it received.
 import { env } from "cloudflare:workers";
 import { expect, onTestFinished } from "vitest";
-import type { LinkedAgent } from "../../../shared/box-report.ts";
+import type { LinkedAgent } from "../../../worker/fleet/object/box-reports.ts";
 import {
   AgentFrame,
   EdgeFrame,

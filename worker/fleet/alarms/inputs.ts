@@ -1,7 +1,7 @@
 // Derives the input of the alarm conditions from the boxes' latest reports, all agents of a box together. Pure.
-import { activeAgents, reportingAgent, type BoxReport } from "../../../shared/box-report.ts";
+import { activeAgents, reportingAgent, type BoxReport } from "../object/box-reports.ts";
 import type { PortsByBox } from "../../../shared/fleet.ts";
-import { allCards } from "../../../shared/gpu-cards.ts";
+import { allCards } from "../../../shared/fleet-view.ts";
 import type { WatchedBox } from "./conditions.ts";
 
 /**
@@ -37,7 +37,7 @@ function notReporting(name: string, lastSeenAt: number | null): WatchedBox {
 
 /** @param ports null if the edge hasn't sent them */
 function watched(report: BoxReport, ports: readonly number[] | null, now: number): WatchedBox {
-  const { box: name, drained = false } = report;
+  const { box: name, drained } = report;
   const lastSeenAt = now - report.lastSeenAgoMs;
   const reporting = reportingAgent(report);
   if (reporting === null) return notReporting(name, lastSeenAt);

@@ -2,10 +2,9 @@
 // the alarms. It has no timer and no pending call of its own, so it hibernates between frames. A session is stored in
 // its socket's attachment; the platform's alarm runs the object's own evaluation of the fleet.
 import { DurableObject } from "cloudflare:workers";
-import type { BoxReport } from "../../../shared/box-report.ts";
 import type { Failure, FailureFlood } from "../../../shared/failures.ts";
 import type { PortsByBox } from "../../../shared/fleet.ts";
-import type { FleetHistory, FleetState } from "../../../shared/fleet-view.ts";
+import type { FleetHistory } from "../../../shared/fleet-view.ts";
 import {
   LINK_BOX_HEADER,
   LINK_BOXES_HEADER,
@@ -24,6 +23,7 @@ import { watchedBoxes } from "../alarms/inputs.ts";
 import { postAlert, TEST_MESSAGE, type Posted } from "../alarms/delivery.ts";
 import { FailureSampler } from "../../failures/sampling.ts";
 import { FailureStore } from "../../failures/store.ts";
+import type { BoxReport, FleetState } from "./box-reports.ts";
 import { BoxWatch } from "./box-watch.ts";
 import { serverName } from "./events.ts";
 import { handleFrame, warnOfMisdated, type Handled, type LinkAction, type Session } from "./sessions.ts";
@@ -78,9 +78,8 @@ export class Fleet extends DurableObject<Bindings> {
     const { 0: client, 1: server } = new WebSocketPair();
     this.#sockets.accept(server, box, request.headers.get(LINK_FLEET_HEADER) ?? "", Date.now());
     const boxes = request.headers.get(LINK_BOXES_HEADER);
-    const ports = request.headers.get(LINK_PORTS_HEADER);
-    if (boxes !== null)
-      this.#watch.expect(boxes.split(","), ports === null ? null : (JSON.parse(ports) as PortsByBox));
+    const ports = request.headers.get(LINK_PORTS_HEADER) ?? "{}";
+    if (boxes !== null) this.#watch.expect(boxes.split(","), JSON.parse(ports) as PortsByBox);
     await this.#scheduleEvaluation();
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -116,9 +115,9 @@ export class Fleet extends DurableObject<Bindings> {
   /**
    * Everything that is known about the fleet.
    * @param expected the boxes of the edge's fleet file
-   * @param ports their servers; an edge of an older release doesn't send them
+   * @param ports their servers
    */
-  async state(expected: readonly string[], ports: PortsByBox | null = null): Promise<FleetState> {
+  async state(expected: readonly string[], ports: PortsByBox = {}): Promise<FleetState> {
     const now = Date.now();
     this.#watch.expect(expected, ports);
     await this.#scheduleEvaluation();

@@ -4,8 +4,7 @@
 // Table `history`, by box and time: `gpu_gib`, `utilization`, `temperature`, `power` of all cards together; `tokens`
 // (per second), `busy` and `waiting` of all servers together; `servers`, the GPU memory of each server as JSON by port.
 import { DAY_MS } from "../../../shared/calendar.ts";
-import type { FleetHistory } from "../../../shared/fleet-view.ts";
-import { allCards } from "../../../shared/gpu-cards.ts";
+import { allCards, type FleetHistory } from "../../../shared/fleet-view.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
 
 /** Interval between two rows of a box. */

@@ -1,9 +1,8 @@
 // Owns the agents' hibernating sockets and each one's session. A session is stored in its socket's attachment, so it
 // survives hibernation; its text is read once per wake-up. Sends and closes never throw: connections break, and the
 // agent dials again.
-import type { BoxReport } from "../../../shared/box-report.ts";
 import { LINK_CLOSE, type Drain, type EdgeFrame } from "../../../shared/wire.ts";
-import { boxReports, type Link } from "./box-reports.ts";
+import { boxReports, type BoxReport, type Link } from "./box-reports.ts";
 import type { LinkStore } from "./link-store.ts";
 import { newestFirst, newSession, type Session } from "./sessions.ts";
 import { sessionOf, sessionText } from "./session-text.ts";

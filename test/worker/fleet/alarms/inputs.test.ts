@@ -1,6 +1,6 @@
 // The input of the alarm conditions: each box of the fleet file, described by its reporting agent.
 import { describe, expect, it } from "vitest";
-import type { BoxReport, LinkedAgent } from "../../../../shared/box-report.ts";
+import type { BoxReport, LinkedAgent } from "../../../../worker/fleet/object/box-reports.ts";
 import type { PortsByBox } from "../../../../shared/fleet.ts";
 import { LINK_SILENT_MS } from "../../../../shared/limits.ts";
 import type { Snapshot } from "../../../../shared/wire.ts";
@@ -15,6 +15,7 @@ const report = (agents: readonly LinkedAgent[], lastSeenAgoMs = 1_000): BoxRepor
   box: "north",
   lastSeenAgoMs,
   version: "1.2.3",
+  drained: false,
   agents,
 });
 

@@ -1,6 +1,6 @@
 // A box's cards as one reading: sums, the hottest card, the mean of the known figures.
 import { describe, expect, it } from "vitest";
-import { allCards } from "../../shared/gpu-cards.ts";
+import { allCards } from "../../shared/fleet-view.ts";
 import type { LinkGpu } from "../../shared/wire.ts";
 
 const CARD: LinkGpu = {
