@@ -1,7 +1,7 @@
 // Remembers what happened to the boxes: their history, events, and alarms. Everything is in SQLite, because the Fleet
 // object hibernates between frames; what a console reads twice a second is cached, because SQLite bills every row read.
 //
-// Tables: `events` has the newest events; `courses` has each box's last status as JSON (`BoxHistory`); `alarms` has
+// Tables: `events` has the newest events; `statuses` has each box's last status as JSON (`BoxHistory`); `alarms` has
 // the expected boxes, their ports and the alarm state as JSON, by name; `outbox` has the alarm messages that are still
 // to be delivered.
 import type { PortsByBox } from "../../../shared/fleet.ts";
@@ -54,17 +54,21 @@ export class BoxWatch {
       `CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, box TEXT,
         port INTEGER, level TEXT NOT NULL, text TEXT NOT NULL)`,
     );
-    sql.exec("CREATE TABLE IF NOT EXISTS courses (box TEXT PRIMARY KEY, course TEXT NOT NULL) WITHOUT ROWID");
+    sql.exec(
+      "CREATE TABLE IF NOT EXISTS statuses (box TEXT PRIMARY KEY, status TEXT NOT NULL) WITHOUT ROWID",
+    );
     sql.exec("CREATE TABLE IF NOT EXISTS alarms (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID");
-    sql.exec("CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, news TEXT NOT NULL)");
-    for (const { box, course } of sql.exec<{ box: string; course: string }>("SELECT * FROM courses"))
-      this.#histories.set(box, JSON.parse(course) as BoxHistory);
+    sql.exec(
+      "CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, message TEXT NOT NULL)",
+    );
+    for (const { box, status } of sql.exec<{ box: string; status: string }>("SELECT * FROM statuses"))
+      this.#histories.set(box, JSON.parse(status) as BoxHistory);
   }
 
-  /** Sets the boxes of the edge's fleet file. @param ports their servers; null if the edge doesn't send them */
-  expect(boxes: readonly string[], ports: PortsByBox | null = null): void {
+  /** Sets the boxes of the edge's fleet file. @param ports their servers */
+  expect(boxes: readonly string[], ports: PortsByBox): void {
     if (JSON.stringify(boxes) !== JSON.stringify(this.expected())) this.#store("expected", boxes);
-    if (ports !== null && JSON.stringify(ports) !== JSON.stringify(this.ports())) this.#store("ports", ports);
+    if (JSON.stringify(ports) !== JSON.stringify(this.ports())) this.#store("ports", ports);
   }
 
   expected(): readonly string[] {
@@ -89,7 +93,7 @@ export class BoxWatch {
     const text = JSON.stringify(history);
     if (before !== null && text === JSON.stringify(before)) return;
     this.#histories.set(box, history);
-    this.#sql.exec("INSERT OR REPLACE INTO courses VALUES (?, ?)", box, text);
+    this.#sql.exec("INSERT OR REPLACE INTO statuses VALUES (?, ?)", box, text);
   }
 
   addEvent(box: string | null, { port, level, text }: NewEvent, now: number): void {
@@ -135,7 +139,7 @@ export class BoxWatch {
     // A healthy fleet costs no write.
     if (JSON.stringify(state) !== JSON.stringify(before)) this.#store("state", state);
     for (const message of messages) {
-      this.#sql.exec("INSERT INTO outbox (news) VALUES (?)", JSON.stringify(message));
+      this.#sql.exec("INSERT INTO outbox (message) VALUES (?)", JSON.stringify(message));
       const isRaised = message.state === "raised";
       const text = `${isRaised ? "alarm" : "recovered"}: ${message.text}`;
       this.addEvent(null, { port: null, level: isRaised ? "bad" : "good", text }, now);
@@ -146,9 +150,9 @@ export class BoxWatch {
   /** Oldest first. */
   outbox(): { readonly id: number; readonly message: AlarmMessage }[] {
     return this.#sql
-      .exec<{ id: number; news: string }>("SELECT id, news FROM outbox ORDER BY id")
+      .exec<{ id: number; message: string }>("SELECT id, message FROM outbox ORDER BY id")
       .toArray()
-      .map(({ id, news }) => ({ id, message: JSON.parse(news) as AlarmMessage }));
+      .map(({ id, message }) => ({ id, message: JSON.parse(message) as AlarmMessage }));
   }
 
   markDelivered(id: number): void {
@@ -160,8 +164,7 @@ export class BoxWatch {
   }
 
   #alarms(): AlarmState {
-    // A state that an older release stored has no `active`: its alarms are raised again.
-    return { ...NO_ALARMS, ...(this.#read("state") as AlarmState | null) };
+    return (this.#read("state") as AlarmState | null) ?? NO_ALARMS;
   }
 
   #store(name: StoredName, value: unknown): void {
