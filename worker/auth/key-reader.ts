@@ -14,7 +14,7 @@ const MAX_KEYS = 1_000;
 /** The key of a request, null without one, or the reason for which its text can't be a key. */
 export type Shown = Result<ShownKey | null>;
 
-const NO_KEY: Shown = { ok: true, value: null };
+export const NO_KEY: Shown = { ok: true, value: null };
 
 /** @returns a function that reads the key of a request: at once if its text was read before */
 export function keyReader(fleet: FleetConfig): (c: Context<EdgeEnv>) => Shown | Promise<Shown> {

@@ -32,18 +32,13 @@ import { registryObject, ledgerObject } from "../stubs.ts";
 /** Storage key of the record. */
 const KEY = "key";
 
-/** How long a first admin key stays refused without another check; it can become valid again when the last admin key ends. */
-const REFUSED_FIRST_MS = 1_000;
-
 /** Pauses between attempts to deliver pending reports to other objects. */
 const REPORT_RETRY: Backoff = { minMs: 5_000, maxMs: 600_000 };
 
 /** The result of a change; `revoked` and `expired` keys can't be changed. */
-type KeyOutcome =
-  | { readonly kind: "done"; readonly view: KeyView }
-  | { readonly kind: "missing" }
-  | { readonly kind: "revoked"; readonly view: KeyView }
-  | { readonly kind: "expired"; readonly view: KeyView };
+export type KeyOutcome =
+  | { readonly kind: "done" | "revoked" | "expired"; readonly view: KeyView }
+  | { readonly kind: "missing" };
 
 /** `taken`: another key has this id. `full`: the deployment has its maximum of keys. */
 type KeyCreation =
@@ -54,7 +49,6 @@ type KeyCreation =
 export class ApiKey extends DurableObject<Bindings> {
   #key: StoredKey | null;
   #window = NO_WINDOW;
-  #refusedFirst = { secretHash: "", until: 0 };
   #retries = 0;
   #creating = false;
 
@@ -150,14 +144,9 @@ export class ApiKey extends DurableObject<Bindings> {
 
   /** Asks the registry each time whether the first admin key is still valid: once replaced, it is refused within a lease's life. */
   async #leaseFirst(request: KeyLeaseRequest, builtIn: KeyRecord, use: FirstKeyUse): Promise<KeyLeaseAnswer> {
-    const { secretHash } = request;
-    const requestedAt = Date.now();
-    const refused = this.#refusedFirst;
-    if (refused.secretHash === secretHash && requestedAt < refused.until) return UNKNOWN;
-    const isValid = await registryObject(this.env).admitFirstKey(secretHash, use);
-    if (isValid) return this.#grant(builtInVerdict(builtIn, Date.now()), request, Date.now());
-    this.#refusedFirst = { secretHash, until: requestedAt + REFUSED_FIRST_MS };
-    return UNKNOWN;
+    const isValid = await registryObject(this.env).admitFirstKey(request.secretHash, use);
+    const now = Date.now();
+    return isValid ? this.#grant(builtInVerdict(builtIn, now), request, now) : UNKNOWN;
   }
 
   async #apply(step: (key: StoredKey, now: number) => StoredKey): Promise<KeyOutcome> {

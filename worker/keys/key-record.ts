@@ -1,6 +1,7 @@
 // A key as its object stores it, and every change to it. Pure; the clock is passed in.
 import { monthName } from "../../shared/calendar.ts";
 import type { AuditEntry, AuditValue, KeyView } from "../../shared/keys.ts";
+import { isSameText } from "../auth/keyed-hash.ts";
 import { keyView } from "./key-view.ts";
 import type { LeaseGrant } from "../limits/lease-request.ts";
 import type { KeyRecord, RecordChange } from "../../shared/principal.ts";
@@ -69,8 +70,8 @@ export const UNKNOWN = { kind: "unknown" } as const satisfies KeyVerdict;
 /** Only a caller with a valid secret learns that the key has expired. */
 export function identify(key: StoredKey | null, secretHash: string, now: number): KeyVerdict {
   if (key === null || key.revokedAt !== null) return UNKNOWN;
-  const secret = matchingSecret(key.secrets, secretHash);
-  if (secret === null || (secret.until !== null && secret.until <= now)) return UNKNOWN;
+  const secret = key.secrets.find(({ hash }) => isSameText(secretHash, hash));
+  if (secret === undefined || (secret.until !== null && secret.until <= now)) return UNKNOWN;
   const verdict = builtInVerdict(key.record, now);
   if (verdict.kind !== "known") return verdict;
   return { ...verdict, quotaSpent: quotaSpent(key, now), until: earlier(verdict.until, secret.until) };
@@ -85,19 +86,6 @@ export function builtInVerdict(record: KeyRecord, now: number): KeyVerdict {
 /** Shortens a lease that would outlast `until`: no token of an expired key is spent. */
 export function leaseUntil(lease: LeaseGrant, until: number | null, now: number): LeaseGrant {
   return until === null ? lease : { ...lease, endsInMs: Math.min(lease.endsInMs, until - now) };
-}
-
-/** Compares every character of every secret, so that the time reveals nothing about the stored ones. */
-function matchingSecret(secrets: readonly StoredSecret[], hash: string): StoredSecret | null {
-  let found: StoredSecret | null = null;
-  for (const secret of secrets) {
-    let differences = secret.hash.length ^ hash.length;
-    for (let at = 0; at < secret.hash.length; at += 1) {
-      differences |= secret.hash.charCodeAt(at) ^ hash.charCodeAt(at % hash.length);
-    }
-    if (differences === 0) found = secret;
-  }
-  return found;
 }
 
 function quotaSpent({ record, month }: StoredKey, now: number): boolean {

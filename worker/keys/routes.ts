@@ -15,6 +15,7 @@ import {
   type KeyView,
   type KeyWithSecret,
 } from "../../shared/keys.ts";
+import type { KeyOutcome } from "./api-key-object.ts";
 import { legacyKeyView } from "./key-view.ts";
 import { LEGACY_PREFIX, legacyKeys } from "../auth/credential.ts";
 import { MAX_KEYS } from "../../shared/limits.ts";
@@ -147,11 +148,7 @@ async function refuseLastAdmin(c: Context<EdgeEnv>, id: string, ends: number): P
   );
 }
 
-type Outcome =
-  | { readonly kind: "done" | "revoked" | "expired"; readonly view: KeyView }
-  | { readonly kind: "missing" };
-
-function viewOfOutcome(outcome: Outcome): KeyView {
+function viewOfOutcome(outcome: KeyOutcome): KeyView {
   switch (outcome.kind) {
     case "done":
       return outcome.view;

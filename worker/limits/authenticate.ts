@@ -1,12 +1,12 @@
 // Middleware that admits requests: `limitAddress` for routes without a key, `authenticate` for routes with one. If
 // nothing has to be waited for, neither creates a promise before the handler runs.
 import type { Context, MiddlewareHandler } from "hono";
-import { RefusedError, type Refusal } from "../../shared/errors.ts";
+import type { Refusal } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import type { KeyRecord, Scope } from "../../shared/principal.ts";
 import { ANONYMOUS } from "../../shared/keys.ts";
-import { anonymousRecord, MISSING } from "../auth/credential.ts";
-import { keyReader, type Shown } from "../auth/key-reader.ts";
+import { anonymousRecord, MISSING, type ShownKey } from "../auth/credential.ts";
+import { keyReader, NO_KEY, type Shown } from "../auth/key-reader.ts";
 import type { EdgeEnv } from "../context.ts";
 import { showRefusal } from "../http/errors.ts";
 import { addressName, type Caller } from "./caller.ts";
@@ -17,7 +17,7 @@ import { LIMITER_UNAVAILABLE } from "./refusals.ts";
 /** Applies the address limit only. */
 export function limitAddress(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
   return async function limitClientAddress(c, next) {
-    const pending = limiter.admitAddress(callerOf(c, false));
+    const pending = limiter.admitAddress(callerOf(c, false), null);
     const admission = pending instanceof Promise ? await pending : pending;
     if (!admission.ok) return showLimited(c, admission.refusal, admission.limits);
     await next();
@@ -61,23 +61,23 @@ export function authenticate(
     const reading = readKey(c);
     const shown = reading instanceof Promise ? await reading : reading;
     const caller = callerOf(c, isModelCall);
+    const key = shown.ok ? shown.value : null;
+    const anonymous = shown === NO_KEY ? anonymousRecord(fleet, clock()) : null;
+    const keyId = key?.claim.keyId ?? ANONYMOUS;
     let limits: LimitStatuses = { key: null, address: null };
-    let warning: string | null = null;
     for (let admissions = 1; ; admissions += 1) {
-      const pending = admit(limiter, caller, shown, fleet, clock);
+      const pending = admit(limiter, caller, shown, anonymous?.record ?? null);
       if (pending instanceof Promise) prefetch?.begin(c);
       const admission = pending instanceof Promise ? await pending : pending;
       ({ limits } = admission);
-      if (!admission.ok) return showLimited(c, admission.refusal, limits, knownKey(shown, admission.refusal));
-      const admitted = identityOf(admission.value, shown, fleet, clock);
-      const { record, keyId } = admitted;
-      ({ warning } = admitted);
+      if (!admission.ok) return showLimited(c, admission.refusal, limits, knownKey(key, admission.refusal));
+      const record = admission.value;
       if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), limits, keyId);
       if (prefetch !== null) {
         prefetch.begin(c);
         await prefetch.ready(c);
       }
-      if (!shown.ok || shown.value === null || limiter.isFresh(shown.value)) {
+      if (key === null || limiter.isFresh(key)) {
         c.set("principal", { ...record, keyId });
         break;
       }
@@ -88,15 +88,15 @@ export function authenticate(
     const { headers } = c.res;
     setRateHeaders(headers, limits);
     // RFC 9111 dropped the header, but operators still look for it; 299 is "miscellaneous persistent warning".
+    const warning = key?.claim.warning ?? anonymous?.warning ?? null;
     if (warning !== null) headers.set("warning", `299 - "${warning}"`);
     return undefined;
   };
 }
 
 /** The id of the key that was refused, if such a key exists. */
-function knownKey(shown: Shown, { code }: Refusal): string | null {
-  if (!shown.ok || shown.value === null) return null;
-  return code === "invalid_key" || code === "too_many_failed_keys" ? null : shown.value.claim.keyId;
+function knownKey(key: ShownKey | null, { code }: Refusal): string | null {
+  return code === "invalid_key" || code === "too_many_failed_keys" ? null : (key?.claim.keyId ?? null);
 }
 
 const KEY_MISSING: Refusal = { code: "missing_key", message: MISSING };
@@ -105,36 +105,11 @@ function admit(
   limiter: Limiter,
   caller: Caller,
   shown: Shown,
-  fleet: FleetConfig,
-  clock: () => number,
-): Admission<KeyRecord | null> | Promise<Admission<KeyRecord | null>> {
+  anonymous: KeyRecord | null,
+): Admission<KeyRecord> | Promise<Admission<KeyRecord>> {
   if (!shown.ok) return limiter.reject(caller, shown.refusal);
   if (shown.value !== null) return limiter.admit(caller, shown.value);
-  if (anonymousRecord(fleet, clock()) !== null) return limiter.admitAddress(caller);
-  return limiter.reject(caller, KEY_MISSING);
-}
-
-interface Identity {
-  readonly record: KeyRecord;
-  readonly keyId: string;
-  readonly warning: string | null;
-}
-
-/** The key that a request was admitted for; without a key, what the fleet file allows. */
-function identityOf(
-  record: KeyRecord | null,
-  shown: Shown,
-  fleet: FleetConfig,
-  clock: () => number,
-): Identity {
-  if (record !== null && shown.ok && shown.value !== null) {
-    const { keyId, warning } = shown.value.claim;
-    return { record, keyId, warning };
-  }
-  const anonymous = anonymousRecord(fleet, clock());
-  // Its end date can pass while the address's object is called.
-  if (anonymous === null) throw new RefusedError(KEY_MISSING);
-  return { ...anonymous, keyId: ANONYMOUS };
+  return anonymous === null ? limiter.reject(caller, KEY_MISSING) : limiter.admitAddress(caller, anonymous);
 }
 
 function callerOf(c: Context<EdgeEnv>, isModelCall: boolean): Caller {

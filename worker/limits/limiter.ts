@@ -35,9 +35,9 @@ export class Limiter {
     this.#clock = clock;
   }
 
-  /** Admits a request without a key, by its address's limit alone. */
-  admitAddress(caller: Caller): Soon<Admission<null>> {
-    return this.#atAddress(caller, (_, limits) => ({ ok: true, value: null, limits }));
+  /** Admits a request without a key, by its address's limit alone. @param value what it is admitted as */
+  admitAddress<T>(caller: Caller, value: T): Soon<Admission<T>> {
+    return this.#atAddress(caller, (_, limits) => ({ ok: true, value, limits }));
   }
 
   /** Refuses a request whose key is missing or invalid, after counting it against its address. */

@@ -150,15 +150,15 @@ describe("an address's limit", () => {
   it("is leased from its own object once the free passes are used", async () => {
     const stage = limiterStage({ ...ten, address: () => counted(lease(0, 120)) });
     for (let request = 0; request < 10; request += 1)
-      expect(await stage.limiter.admitAddress(stage.caller)).toMatchObject({ ok: true });
+      expect(await stage.limiter.admitAddress(stage.caller, null)).toMatchObject({ ok: true });
     expect(stage.addresses.requests).toEqual([]);
-    expect(await stage.limiter.admitAddress(stage.caller)).toMatchObject({
+    expect(await stage.limiter.admitAddress(stage.caller, null)).toMatchObject({
       ok: false,
       refusal: { code: "rate_limited_ip", retryAfterMs: 120 },
     });
     expect(stage.addresses.stubs).toEqual(["192.0.2.1"]);
     expect(stage.addresses.requests).toMatchObject([{ want: 1, passed: 10, perSecond: 10, failedKeys: 0 }]);
-    await stage.limiter.admitAddress(stage.caller);
+    await stage.limiter.admitAddress(stage.caller, null);
     expect(stage.addresses.requests.length).toBe(1);
   });
 
@@ -179,7 +179,7 @@ describe("an address's limit", () => {
   it("isn't spent by a request that its key's limit refuses", async () => {
     const stage = limiterStage({ key: () => known(lease(0)) });
     for (let request = 0; request < 30; request += 1) await stage.admit();
-    expect(await stage.limiter.admitAddress(stage.caller)).toMatchObject({
+    expect(await stage.limiter.admitAddress(stage.caller, null)).toMatchObject({
       limits: { address: { remaining: 99 } },
     });
     expect(stage.addresses.requests).toEqual([]);
@@ -189,7 +189,7 @@ describe("an address's limit", () => {
     const stage = limiterStage({ perAddress: 1, key: () => known(lease(9), EXEMPT) });
     for (let request = 0; request < 9; request += 1)
       expect(await stage.admit()).toMatchObject({ ok: true, limits: { address: null } });
-    expect(await stage.limiter.admitAddress(stage.caller)).toMatchObject({ ok: true });
+    expect(await stage.limiter.admitAddress(stage.caller, null)).toMatchObject({ ok: true });
   });
 });
 
@@ -232,16 +232,16 @@ describe("the platform's shield", () => {
   it("isn't called for free passes", async () => {
     const { calls, shield } = shieldOf(true);
     const stage = limiterStage({ shield });
-    for (let request = 0; request < 10; request += 1) await stage.limiter.admitAddress(stage.caller);
+    for (let request = 0; request < 10; request += 1) await stage.limiter.admitAddress(stage.caller, null);
     expect(calls).toEqual([]);
-    await stage.limiter.admitAddress(stage.caller);
+    await stage.limiter.admitAddress(stage.caller, null);
     expect(calls).toEqual(["192.0.2.1"]);
   });
 
   it("blocks an address before all limits of ours, once it is raised", async () => {
     const { calls, shield } = shieldOf(false);
     const stage = limiterStage({ shield });
-    for (let request = 0; request < 11; request += 1) await stage.limiter.admitAddress(stage.caller);
+    for (let request = 0; request < 11; request += 1) await stage.limiter.admitAddress(stage.caller, null);
     await stage.settled();
     const sent = stage.addresses.requests.length;
     stage.clock.now += 999;
@@ -256,7 +256,7 @@ describe("the platform's shield", () => {
   ])("admits every address if it %s", async (_, shield) => {
     const stage = limiterStage({ shield, address: () => counted(lease(9, 500, { remaining: 50 })) });
     for (let request = 0; request < 15; request += 1)
-      expect(await stage.limiter.admitAddress(stage.caller)).toMatchObject({ ok: true });
+      expect(await stage.limiter.admitAddress(stage.caller, null)).toMatchObject({ ok: true });
     await stage.settled();
   });
 });
