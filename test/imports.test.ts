@@ -43,7 +43,7 @@ const ROOMS: readonly Room[] = [
   { rule: "shared/ imports zod and itself", files: /^shared\//, may: ["zod", /^shared\//] },
   {
     rule: "a file that defines an object imports shared/, stubs, its folder and the cores of limits/ and failures/",
-    files: /^worker\/(.*\/)?(?!call-)[a-z-]+-object\.ts$/,
+    files: /^worker\/(.*\/)?[a-z-]+-object\.ts$/,
     may: [
       "cloudflare:workers",
       /^shared\//,

@@ -117,7 +117,7 @@ function callerOf(c: Context<EdgeEnv>, isModelCall: boolean): Caller {
     bindings: c.env,
     isModelCall,
     requestId: c.get("requestId"),
-    address: addressName(c.req.header("cf-connecting-ip"), c.req.header("cf-worker")),
+    address: addressName(c.req.header("cf-connecting-ip"), () => c.req.header("cf-worker")),
     context: c.executionCtx,
   };
 }

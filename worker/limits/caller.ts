@@ -25,9 +25,9 @@ const ZONE = /^[a-z0-9][a-z0-9.-]{0,252}$/i;
  * An IPv4 address names itself, an IPv6 address its /64, because one customer has at least that much. A Worker is named
  * by its zone, or one customer's flood would block the Workers of all others. Requests without an address share one
  * name: outside Cloudflare there is none.
- * @param worker the value of CF-Worker
+ * @param worker reads CF-Worker
  */
-export function addressName(connectingIp: string | undefined, worker?: string): string {
+export function addressName(connectingIp: string | undefined, worker: () => string | undefined): string {
   if (connectingIp === undefined) return "none";
   if (!connectingIp.includes(":")) return isIpv4(connectingIp) ? connectingIp : "none";
   const groups = ipv6Groups(connectingIp.toLowerCase());
@@ -38,8 +38,8 @@ export function addressName(connectingIp: string | undefined, worker?: string): 
     .slice(0, 4)
     .map((group) => group.toString(16))
     .join(":");
-  const isWorker = network.startsWith(SHARED_EGRESS) && worker !== undefined && ZONE.test(worker);
-  return isWorker ? `worker ${worker.toLowerCase()}` : `${network}::/64`;
+  const zone = network.startsWith(SHARED_EGRESS) ? worker() : undefined;
+  return zone !== undefined && ZONE.test(zone) ? `worker ${zone.toLowerCase()}` : `${network}::/64`;
 }
 
 /** Four numbers up to 255; nothing else may name an object, or a client could create objects at will. */

@@ -1,7 +1,9 @@
 // The name an address is counted under: one for each customer, however the address is spelled.
 import { describe, expect, it } from "vitest";
-import { addressName } from "../../../worker/limits/caller.ts";
+import { addressName as nameOf } from "../../../worker/limits/caller.ts";
 import { seeded, type Random } from "../support/random.ts";
+
+const addressName = (address: string | undefined, worker?: string): string => nameOf(address, () => worker);
 
 describe("an address is counted", () => {
   it.each(["192.0.2.1", "10.0.0.255", "255.255.255.255"])("by itself if it is IPv4: %s", (address) => {
