@@ -4,7 +4,7 @@
 //
 // A call takes one place, at one of its ports. It is accepted or refused immediately; once accepted, only its deadline
 // ends it. Each operation scans the waiting calls, of which there are at most as many as places.
-import { PRIORITIES, type Priority } from "../../shared/fleet.ts";
+import type { Priority } from "../../shared/fleet.ts";
 import { QUEUE_PER_SLOT, QUEUE_SHARE_PER_KEY } from "../../shared/limits.ts";
 import { PortQueue, SERVICE_PRIOR_MS, type PortCall } from "./port-queue.ts";
 import { workAhead } from "./work-ahead.ts";

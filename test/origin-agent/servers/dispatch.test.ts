@@ -165,6 +165,40 @@ describe("a slot's cache", () => {
   });
 });
 
+describe("a conversation's next turn", () => {
+  it("goes to the free server that holds its cache, not to the first one", async () => {
+    const say = (scope: string): ReturnType<typeof answered> =>
+      answered(agent.port, {
+        call: { keyId: "key-1", scope, fallbackPorts: [] },
+        body: { messages: [{ role: "user", content: "A long beginning ".repeat(40) }] },
+      });
+    await wanted.set({ stall: true });
+    const busy = Array.from({ length: SLOTS }, () => ask(agent.port, { call: { ...ONE, stream: true } }));
+    await wanted.until((state) => state.generating === SLOTS);
+    expect((await say("patient-f")).headers["x-isha-port"]).toBe(String(REPLICA));
+    for (const one of busy) one.leave();
+    await wanted.set({ stall: false });
+    await agent.settled(WANTED);
+    expect((await say("patient-f")).headers["x-isha-port"]).toBe(String(REPLICA));
+    expect((await endsOf(replica)).at(-1)?.cachedTokens).toBeGreaterThan(0);
+    // Another conversation goes to the first port.
+    expect((await say("patient-g")).headers["x-isha-port"]).toBe(String(WANTED));
+  });
+});
+
+describe("a key with a larger share of the queue", () => {
+  it("may take every place, as the fleet file says", async () => {
+    const shared = await startAgent({ [WANTED]: wanted.port }, { queueSharePerKey: 1 });
+    await serveShortCalls(shared.port, ONE);
+    await wanted.set({ stall: true });
+    const calls = Array.from({ length: PLACES }, () => ask(shared.port, { call: ONE }));
+    await until(() => queuedCalls(shared) === PLACES - SLOTS);
+    for (const one of calls) one.leave();
+    await until(() => queuedCalls(shared) === 0);
+    await shared.close();
+  });
+});
+
 describe("a call that is left", () => {
   it("is booked with what it had, not with what the call before it in its slot had", async () => {
     await wanted.set({ stallAfterTokens: 100 });
