@@ -134,6 +134,17 @@ describe("an address", () => {
     expect((await edge("/livez")).status).toBe(429);
   });
 
+  it("that Cloudflare's Workers share has a limit for each Worker's zone: one used up that of all", async () => {
+    quiet();
+    stopClock(NOON);
+    const edge = edgeOf(fleetWith(3, 1000));
+    const zones = [crypto.randomUUID(), crypto.randomUUID()].map((name) => `${name}.example`);
+    for (const zone of zones) {
+      const request = { address: "2a06:98c0:3600::103", headers: { "cf-worker": zone } };
+      expect(admitted(await statuses(edge, "/livez", 5, request))).toBe(3);
+    }
+  });
+
   it("that is at its limit is refused with the reason and for how long", async () => {
     quiet();
     noJitter();
