@@ -83,19 +83,11 @@ export function nextTry(failure: Failure, call: CallSoFar): NextTry {
   if (call.deaths >= POISON_DEATHS) {
     return { kind: "give-up", refusal: { ...POISONED, internal: "two servers died on it" }, isPoison: true };
   }
-  switch (failure) {
-    case "refused":
-    case "loading":
-      return { kind, isRetry: false };
-    case "uncounted":
-      return call.uncounted <= MAX_UNCOUNTED
-        ? { kind, isRetry: false }
-        : giveUp(BROKE_OFF, "the text so far could not be counted");
-    case "oversized":
-      return giveUp(OVERSIZED, "an answer larger than its tokens can be");
-    case "malformed":
-      if (isPart) return giveUp(BROKE_OFF, "malformed data in mid-answer");
-  }
+  if (failure === "refused" || failure === "loading") return { kind, isRetry: false };
+  if (failure === "oversized") return giveUp(OVERSIZED, "an answer larger than its tokens can be");
+  if (failure === "uncounted" && call.uncounted <= MAX_UNCOUNTED) return { kind, isRetry: false };
+  if (failure === "uncounted") return giveUp(BROKE_OFF, "the text so far could not be counted");
+  if (failure === "malformed" && isPart) return giveUp(BROKE_OFF, "malformed data in mid-answer");
   const ended = failure === "stalled" ? STALLED : BROKE_OFF;
   if (isPart && !(call.continuable && call.plain))
     return giveUp(failure === "stalled" ? STALLED : NOT_CONTINUABLE, "not continuable");

@@ -4,21 +4,22 @@
 import type { ServerResponse } from "node:http";
 import type { Call } from "../../shared/call-headers.ts";
 import { thrownName, type Refusal } from "../../shared/errors.ts";
-import type { Counts } from "../answers/answer-json.ts";
 import { AnswerStream } from "../answers/stream.ts";
-import { attempt, type AttemptEnd, type AttemptInput, type TryFailure } from "./attempt.ts";
+import { attempt, type AttemptEnd, type AttemptInput } from "./attempt.ts";
 import { closingEvents, continuationRequest } from "../answers/continuation.ts";
 import type { AnswerFormat } from "../answers/format.ts";
 import { mediczy } from "../answers/mediczy.ts";
 import { unavailable } from "./unavailable.ts";
 import { openai } from "../answers/openai.ts";
-import { estimateChoiceTokens, countChoiceTokens } from "../answers/choice-tokens.ts";
+import { countChoiceTokens } from "../answers/choice-tokens.ts";
 import { continuation, generatedText, replay, type TryInput, type TryRequest } from "./try-request.ts";
 import { BROKE_OFF, nextTry, POISONED, type Failure } from "./next-try.ts";
 import { CLIENT_LEFT, type CallReport } from "./report.ts";
 import type { PoisonedBodies } from "./poisoned-bodies.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { Grant } from "../servers/running-call.ts";
+import { CallProgress } from "./call-progress.ts";
+import { endFailedTry, judge } from "./failed-try.ts";
 import { doneWithin } from "./done-within.ts";
 import { ServerSearch, type SearchInput } from "./server-search.ts";
 
@@ -54,25 +55,16 @@ class CallRunner {
   readonly #input: CallInput;
   readonly #format: AnswerFormat;
   readonly #stream: AnswerStream | null;
+  readonly #progress: CallProgress;
   readonly #search: ServerSearch;
-  readonly #arrivedAt: number;
-  /** Whether a server may have begun the call: then no other box may get it. */
-  #started = false;
-  #port: number | null = null;
-  #queueMs: number | null = null;
-  #firstByteAt: number | null = null;
-  #deaths = 0;
-  #replays = 0;
-  #continuations = 0;
-  #uncounted = 0;
-  #decoded: number | null = null;
 
   constructor(input: CallInput) {
+    const { call, answer, clock } = input;
     this.#input = input;
-    this.#format = FORMATS[input.call.format];
-    this.#stream = input.call.stream ? new AnswerStream(this.#format, input.answer) : null;
-    this.#arrivedAt = input.clock();
-    this.#search = new ServerSearch(input, this.#arrivedAt);
+    this.#format = FORMATS[call.format];
+    this.#stream = call.stream ? new AnswerStream(this.#format, answer) : null;
+    this.#progress = new CallProgress(call, this.#stream, clock);
+    this.#search = new ServerSearch(input, this.#progress.arrivedAt);
   }
 
   async run(): Promise<CallReport> {
@@ -84,22 +76,22 @@ class CallRunner {
   }
 
   async #run(): Promise<CallReport> {
-    const { body, signal, budget, poisoned, clock } = this.#input;
+    const { call, body, signal, budget, poisoned, clock } = this.#input;
     if (poisoned.has(body, clock())) {
       // A server had these bytes before: another box must not get them either.
-      this.#started = true;
+      this.#progress.started = true;
       return this.#refuse({ ...POISONED, internal: "two servers died on the same body" });
     }
     budget.called(clock());
     let plan: Plan = { kind: "replay", avoidPort: null };
     for (;;) {
-      const placed =
-        plan.kind === "continue"
-          ? await this.#search.sameModel(this.#port, this.#started)
-          : await this.#search.anyServer(this.#started, plan.avoidPort);
+      const { started, port } = this.#progress;
+      const isContinued = plan.kind === "continue";
+      const placed = isContinued
+        ? await this.#search.sameModel(port, started)
+        : await this.#search.anyServer(started, plan.avoidPort);
       if (placed.kind === "refused") return this.#refuse(placed.refusal);
-      if (placed.kind === "none")
-        return this.#refuse(unavailable(this.#input.call, placed, plan.kind === "continue"));
+      if (placed.kind === "none") return this.#refuse(unavailable(call, placed, isContinued));
       if (placed.kind === "aborted") return this.#refuse(signal.reason as Refusal);
       const { grant } = placed;
       try {
@@ -115,17 +107,18 @@ class CallRunner {
   /** Tries the call once at a server. @returns the call's end, or what to do next. */
   async #try(grant: Grant, plan: Plan): Promise<CallReport | Plan> {
     const { answer, clock, signal } = this.#input;
-    if (this.#retries === 0) this.#queueMs = Math.round(clock() - this.#arrivedAt);
+    const progress = this.#progress;
+    progress.granted();
     const request = await this.#request(grant, plan.kind);
     if (request === "uncounted" || request.kind !== "send") {
       grant.refused(null);
-      if (request === "uncounted") return this.#recover("uncounted", "no count", NOTHING_TO_PROVE);
+      if (request === "uncounted") return this.#recover("uncounted", "no count", null);
       return request.kind === "refuse" ? this.#refuse(request.refusal) : this.#close(request.events);
     }
     answer.accept(clock());
-    this.#port = grant.upstream.server.port;
+    progress.port = grant.upstream.server.port;
+    const wasStarted = progress.started;
     const input = this.#attemptInput(grant, request);
-    const wasStarted = this.#started;
     let end = await attempt(input, "kept");
     const isResent = end.kind === "failed" && end.failure === "stale";
     if (isResent) end = await attempt(input, "fresh");
@@ -137,14 +130,14 @@ class CallRunner {
         grant.refused(null);
         return this.#refuse(end.refusal);
       case "aborted":
-        this.#decoded = grant.decoded();
+        progress.decoded = grant.decoded();
         void grant.abandon(null);
         return this.#refuse(signal.reason as Refusal);
       case "failed": {
-        this.#decoded = grant.decoded();
-        const proved = endGrant(grant, end.failure);
+        progress.decoded = grant.decoded();
+        const proved = endFailedTry(grant, end.failure);
         // A loading server states that it began nothing, so another box may still get the call.
-        if (end.failure === "loading" && !isResent) this.#started = wasStarted;
+        if (end.failure === "loading" && !isResent) progress.started = wasStarted;
         return this.#recover(await judge(grant, end.failure, isResent), end.why, proved);
       }
     }
@@ -175,6 +168,7 @@ class CallRunner {
   #attemptInput(grant: Grant, request: TryRequest & { readonly kind: "send" }): AttemptInput {
     const { call, answer, box, response, signal, clock, onDispatch } = this.#input;
     const { port } = grant.upstream.server;
+    const progress = this.#progress;
     return {
       call,
       ...request,
@@ -185,37 +179,26 @@ class CallRunner {
       facts: {
         box,
         port,
-        queueMs: this.#queueMs ?? 0,
+        queueMs: progress.queueMs,
         fallbackFrom: port === call.wantedPort ? null : call.wantedPort,
       },
       stream: this.#stream,
       onSent: () => {
-        this.#started = true;
+        progress.started = true;
         onDispatch(port);
       },
-      onFirstByte: () => {
-        this.#firstByteAt ??= clock();
-      },
+      onFirstByte: () => progress.firstByte(),
       signal,
       clock,
     };
   }
 
-  async #recover(failure: Failure, why: string, proved: Promise<unknown>): Promise<CallReport | Plan> {
-    const { call, body, budget, poisoned, clock, signal } = this.#input;
-    if (failure === "died") this.#deaths += 1;
-    if (failure === "uncounted") this.#uncounted += 1;
-    const known = this.#stream?.delivered ?? "nothing";
-    const next = nextTry(failure, {
-      // If the call has several choices, one has its finish reason; the others may not.
-      delivered: known === "text" && call.choices > 1 ? "part" : known,
-      continuable: call.continuable,
-      plain: this.#stream?.recorder.plain ?? true,
-      deaths: this.#deaths,
-      retries: this.#retries,
-      uncounted: this.#uncounted,
-      budget: budget.left(clock()),
-    });
+  /** @param proved resolves once the try has provably ended on the GPU; null if it never began. */
+  async #recover(failure: Failure, why: string, proved: Promise<void> | null): Promise<CallReport | Plan> {
+    const { body, budget, poisoned, clock, signal } = this.#input;
+    const progress = this.#progress;
+    progress.failed(failure);
+    const next = nextTry(failure, progress.soFar(budget.left(clock())));
     if (next.kind === "close") return this.#close(null);
     if (next.kind === "give-up") {
       if (next.isPoison) poisoned.add(body, clock());
@@ -223,17 +206,12 @@ class CallRunner {
     }
     if (next.isRetry) {
       budget.spend(clock());
-      if (next.kind === "replay") this.#replays += 1;
-      else this.#continuations += 1;
+      progress.retried(next.kind);
     }
     if (next.kind === "continue") return { kind: "continue", avoidPort: null };
     // Two tries at once would double the work unnoticed.
-    const isProved = await doneWithin(proved, PROOF_WAIT_MS, signal);
-    return { kind: "replay", avoidPort: isProved && failure !== "unconnected" ? null : this.#port };
-  }
-
-  get #retries(): number {
-    return this.#replays + this.#continuations;
+    const isProved = proved === null || (await doneWithin(proved, PROOF_WAIT_MS, signal));
+    return { kind: "replay", avoidPort: isProved && failure !== "unconnected" ? null : progress.port };
   }
 
   /** Ends a stream whose whole text has reached the client: only the closing events are missing. */
@@ -248,7 +226,7 @@ class CallRunner {
     const events = closing ?? closingEvents(first, recorder.finish, usage);
     this.#stream.push(events, null, clock());
     answer.endStream();
-    return this.#report("answered", null, recorder.counts);
+    return this.#progress.report("answered", null);
   }
 
   #wantsUsage(): boolean {
@@ -257,24 +235,18 @@ class CallRunner {
   }
 
   #refuse(refusal: Refusal): CallReport {
+    const { answer } = this.#input;
     if (refusal === CLIENT_LEFT) {
-      this.#input.answer.leave();
-      return this.#report("left", null, this.#stream?.recorder.counts ?? null);
+      answer.leave();
+      return this.#progress.report("left", null);
     }
-    this.#input.answer.fail(refusal, this.#started);
-    return this.#report("refused", refusal, this.#stream?.recorder.counts ?? null);
-  }
-
-  /** Tokens decoded so far: the last count from `/slots` or the number of streamed text events, whichever is larger. */
-  #estimate(): number | null {
-    const passed = this.#stream?.recorder.textEvents ?? null;
-    if (this.#decoded === null) return passed;
-    return Math.max(this.#decoded, passed ?? 0);
+    answer.fail(refusal, this.#progress.started);
+    return this.#progress.report("refused", refusal);
   }
 
   /** Counts the other choices' text. No client waits for it: the slot is free and the answer is complete. */
   async #answered(grant: Grant, end: AttemptEnd & { readonly kind: "answered" }): Promise<CallReport> {
-    const report = this.#report("answered", null, end.counts);
+    const report = this.#progress.report("answered", null, end.counts);
     if (this.#input.call.choices === 1) return report;
     const others = await countChoiceTokens(end.otherChoiceTexts, (text) => this.#countTokens(grant, text));
     return others === null ? report : { ...report, otherChoiceTokens: others };
@@ -291,65 +263,6 @@ class CallRunner {
     } finally {
       placed.grant.close();
     }
-  }
-
-  #report(outcome: CallReport["outcome"], refusal: Refusal | null, counts: Counts | null): CallReport {
-    return {
-      outcome,
-      port: this.#port,
-      refusal,
-      queueMs: this.#queueMs ?? Math.round(this.#input.clock() - this.#arrivedAt),
-      firstByteMs: this.#firstByteAt === null ? null : Math.round(this.#firstByteAt - this.#arrivedAt),
-      replays: this.#replays,
-      continuations: this.#continuations,
-      counts,
-      otherChoiceTokens: estimateChoiceTokens(
-        this.#input.call.choices,
-        counts,
-        this.#stream?.recorder ?? null,
-      ),
-      estimate: this.#estimate(),
-    };
-  }
-}
-
-const NOTHING_TO_PROVE = Promise.resolve();
-
-/** Ends a failed try's use of its slot. @returns once the try has provably ended on the GPU. */
-function endGrant(grant: Grant, failure: TryFailure): Promise<void> {
-  switch (failure) {
-    case "refused":
-    case "loading":
-    case "unconnected":
-      grant.refused(failure === "unconnected" ? null : failure);
-      return NOTHING_TO_PROVE;
-    case "oversized":
-      // The server did as it was asked.
-      return grant.abandon(null);
-    case "stalled":
-      return grant.abandon("stalled");
-    case "stale":
-    case "broke":
-    case "malformed":
-      return grant.abandon("broken");
-  }
-}
-
-/** Finds out whether the server died. @param isResent after a reused connection was closed. */
-async function judge(grant: Grant, failure: TryFailure, isResent: boolean): Promise<Failure> {
-  switch (failure) {
-    case "refused":
-    case "loading":
-    case "unconnected":
-      // Its process had the first connection, and is gone.
-      return isResent ? "died" : failure;
-    case "stale":
-    case "broke":
-      return (await grant.isUp()) ? "cut" : "died";
-    case "stalled":
-    case "malformed":
-    case "oversized":
-      return failure;
   }
 }
 

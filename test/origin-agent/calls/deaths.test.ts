@@ -1,7 +1,7 @@
 // Checks that a request which was in flight at two deaths is never sent again, whatever the sockets looked like, and
 // that a connection which breaks late is judged by the server's `/health`.
 import { describe, expect, it, vi } from "vitest";
-import { Upstream } from "../../../origin-agent/servers/upstream-sockets.ts";
+import { Exchange } from "../../../origin-agent/servers/upstream-sockets.ts";
 import type { Call } from "../../../shared/call-headers.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { until } from "../../support/until.ts";
@@ -107,14 +107,11 @@ describe("a reused connection that breaks", () => {
     const agent = await own.agent({ [WANTED]: server });
     await warm(agent, { [WANTED]: server });
     await server.set({ staleKeepAlive: true });
-    const { send } = Upstream.prototype;
-    vi.spyOn(Upstream.prototype, "send").mockImplementationOnce(function late(this: Upstream, call, to) {
-      const failed = to.failed.bind(to);
-      to.failed = (failure) => {
-        agent.later(LATE_MS);
-        failed(failure);
-      };
-      return send.call(this, call, to);
+    const ended = vi.spyOn(Exchange.prototype, "onResponseError");
+    ended.mockImplementationOnce(function late(this: Exchange, ...event) {
+      agent.later(LATE_MS);
+      // The mock is used up: this is the real method.
+      this.onResponseError(...event);
     });
     const answer = await answered(agent.port, { call: only(WANTED) });
     vi.restoreAllMocks();
