@@ -22,11 +22,8 @@ export const MAX_LOGPROBS = 20;
 /** How long a call may take from its arrival at the edge, queueing and recovery included. */
 export const CALL_DEADLINE_MS = 300_000;
 
-/**
- * How much longer than a call's deadline the edge waits for a box: at the deadline a live agent answers with an error that
- * names the cause, so the edge's own timeout only fires if the agent is gone.
- */
-export const EDGE_DEADLINE_MARGIN_MS = 5_000;
+/** How long the edge waits for the headers of a box's answer. A live agent sends them within 50 s, so this one is frozen. */
+export const BOX_HEADERS_WAIT_MS = 60_000;
 
 /** How long a call waits for a loading server before it falls back: an 8B model loads in 5 to 20 s from the page cache. */
 export const LOAD_WAIT_MS = 20_000;

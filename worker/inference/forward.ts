@@ -9,7 +9,7 @@ import {
 } from "../../shared/call-headers.ts";
 import { errorEvent, ok, refuse, type ErrorCode, type Refusal, type Result } from "../../shared/errors.ts";
 import type { Box } from "../../shared/fleet.ts";
-import { CALL_DEADLINE_MS, EDGE_DEADLINE_MARGIN_MS } from "../../shared/limits.ts";
+import { BOX_HEADERS_WAIT_MS, CALL_DEADLINE_MS } from "../../shared/limits.ts";
 import type { Principal } from "../../shared/principal.ts";
 import type { Settings } from "../env.ts";
 import type { BoxChoice } from "./box-order.ts";
@@ -95,7 +95,7 @@ async function send(
     path: DIALECT_PATHS[forwarding.call.dialect],
     headers: { "content-type": "application/json", ...callHeaders(forwarding, choice, scope) },
     body: forwarding.body,
-    timeoutMs: CALL_DEADLINE_MS + EDGE_DEADLINE_MARGIN_MS,
+    timeoutMs: BOX_HEADERS_WAIT_MS,
     signal: forwarding.signal,
   });
 }

@@ -1,10 +1,7 @@
 // An edge between two releases of the agent, as during an upgrade (agents first, the edge after) and on the way back: one
 // box runs the next version of both contracts, the other the previous one.
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { PROJECT_NODE, ROOT } from "../../../scripts/paths.ts";
-import { agentCommand } from "../../../scripts/stack/commands.ts";
+import { ROOT } from "../../../scripts/paths.ts";
 import { freePort } from "../../../scripts/stack/ports.ts";
 import { ProgramSet } from "../../../scripts/stack/program-set.ts";
 import { startStack } from "../../../scripts/stack/stack.ts";
@@ -13,6 +10,7 @@ import { WIRE_VERSION } from "../../../shared/wire.ts";
 import { print, readStream } from "../support/agent-call.ts";
 import type { Stack } from "../support/ask.ts";
 import { admin, byBox, callEdge, edgeBox, edgeView, FLEET_FILE, type Streamed } from "../support/boxes.ts";
+import { AGENT_PARTS, changedCopy, startCopiedAgent, type ChangedCopy } from "../support/changed-copy.ts";
 import { until } from "../../support/until.ts";
 
 const RELEASES = [
@@ -21,12 +19,10 @@ const RELEASES = [
 ] as const;
 
 let stack: Stack;
-let folder: string;
+const copies: ChangedCopy[] = [];
 const agents = new ProgramSet({ cwd: ROOT, onLine: undefined, onExit: undefined });
 
 beforeAll(async () => {
-  // Inside the tree, so that the copies find its packages.
-  folder = await mkdtemp(join(ROOT, ".wrangler", "releases-"));
   const ports = new Map<string, number>();
   for (const { box } of RELEASES) ports.set(box, await freePort());
   const boxOrigins = Object.fromEntries([...ports].map(([box, port]) => [box, `http://127.0.0.1:${port}`]));
@@ -41,54 +37,30 @@ beforeAll(async () => {
 afterAll(async () => {
   await agents.endAll();
   await stack?.stop();
-  await rm(folder, { recursive: true, force: true });
+  for (const copy of copies) await copy.remove();
 });
 
 /** Starts a copy of the agent whose contracts have other versions, and whose hello has a field that the edge lacks. */
 async function startRelease(box: string, step: number, port: number): Promise<void> {
-  const root = join(folder, box);
-  for (const part of ["origin-agent", "shared", "package.json"])
-    await cp(join(ROOT, part), join(root, part), { recursive: true });
-  await patch(
-    join(root, "shared/wire.ts"),
-    `WIRE_VERSION = ${WIRE_VERSION};`,
-    `WIRE_VERSION = ${WIRE_VERSION + step};`,
-  );
-  await patch(
-    join(root, "shared/call-headers.ts"),
-    `CALL_VERSION = ${CALL_VERSION};`,
-    `CALL_VERSION = ${CALL_VERSION + step};`,
-  );
-  await patch(
-    join(root, "origin-agent/link/link.ts"),
-    "v: WIRE_VERSION,",
-    `v: WIRE_VERSION, later: ["a field"],`,
-  );
-  const servers = stack.boxes.find(({ name }) => name === box)?.servers ?? [];
-  const command = agentCommand({
-    fleetFile: join(ROOT, FLEET_FILE),
-    box,
-    port,
-    boxSecret: stack.boxSecret,
-    llamaApiKey: stack.llamaApiKey,
-    upstreamPorts: Object.fromEntries(
-      servers.map((server) => [server.port, Number(new URL(server.url).port)]),
-    ),
-    simulatedPorts: servers.map((server) => server.port),
-    edgeUrl: stack.edgeUrl,
-    stateFolder: folder,
-    further: {},
-  });
-  const args = [join(root, "origin-agent/main.ts")];
-  await agents.launch(box, { ...command, command: PROJECT_NODE, args }, (program) =>
-    program.waitFor((line) => (line.includes('"event":"listening"') ? true : undefined), 120_000),
-  );
-}
-
-async function patch(file: string, from: string, to: string): Promise<void> {
-  const text = await readFile(file, "utf8");
-  if (!text.includes(from)) throw new Error(`${file} has no ${from}`);
-  await writeFile(file, text.replace(from, to));
+  const copy = await changedCopy(AGENT_PARTS, [
+    {
+      file: "shared/wire.ts",
+      from: `WIRE_VERSION = ${WIRE_VERSION};`,
+      to: `WIRE_VERSION = ${WIRE_VERSION + step};`,
+    },
+    {
+      file: "shared/call-headers.ts",
+      from: `CALL_VERSION = ${CALL_VERSION};`,
+      to: `CALL_VERSION = ${CALL_VERSION + step};`,
+    },
+    {
+      file: "origin-agent/link/link.ts",
+      from: "v: WIRE_VERSION,",
+      to: `v: WIRE_VERSION, later: ["a field"],`,
+    },
+  ]);
+  copies.push(copy);
+  await startCopiedAgent(agents, stack, { copy, box, port });
 }
 
 test("calls, snapshots, usage and commands pass between an edge and agents of the adjacent releases", async () => {
