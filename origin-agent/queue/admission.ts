@@ -51,22 +51,20 @@ export interface AdmissionSettings {
   readonly sharePerKey: number;
 }
 
-interface Waiting<C> extends PortCall {
+type Ports<C extends PortCall> = readonly PortQueue<C>[];
+
+interface Waiting<C extends PortCall> {
   readonly call: C;
   readonly order: number;
   readonly expiresAt: number;
-  ports: readonly PortQueue<Waiting<C>>[];
+  ports: Ports<C>;
   /** The port whose place it takes. */
-  home: PortQueue<Waiting<C>>;
+  home: PortQueue<C>;
 }
-
-type LoadRefusal = Extract<Offer, { readonly kind: "refused" }> & { readonly retryAfterMs: number };
-
-type Ports<C> = readonly PortQueue<Waiting<C>>[];
 
 export class Admission<C extends AdmissionCall = AdmissionCall> {
   readonly #settings: AdmissionSettings;
-  readonly #ports = new Map<number, PortQueue<Waiting<C>>>();
+  readonly #ports = new Map<number, PortQueue<C>>();
   readonly #waiting = new Map<string, Waiting<C>>();
   /** Expired calls that `expire` has not returned yet. */
   readonly #overdue = new Set<string>();
@@ -87,7 +85,7 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
    * number serves no call.
    */
   resize(port: number, slots: number): void {
-    const known = this.#ports.get(port) ?? new PortQueue<Waiting<C>>(port);
+    const known = this.#ports.get(port) ?? new PortQueue<C>(port);
     known.slots = slots;
     this.#ports.set(port, known);
   }
@@ -105,21 +103,20 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
     const home = this.#roomiest(ports);
     if (home === null) return { kind: "refused", reason: "too-wide", retryAfterMs: null };
     const expiresAt = Math.min(now + this.#settings.queueDeadlineMs, call.deadlineAt);
-    const placed = this.#placed(ports);
-    const estimateMs = loadMs + this.#estimateMs(call, ports, placed);
-    const refused = call.admitted === true ? null : this.#refusal(call, ports, placed);
-    if (refused !== null) return { ...refused, retryAfterMs: loadMs + refused.retryAfterMs };
+    const estimateMs = loadMs + this.#estimateMs(call, ports);
+    const refused = call.admitted === true ? null : this.#refusal(call, ports);
+    if (refused !== null) {
+      return { kind: "refused", reason: refused.reason, retryAfterMs: loadMs + refused.retryAfterMs };
+    }
     const late = now + estimateMs - expiresAt;
     if (now >= expiresAt || (late > 0 && call.admitted !== true)) {
       // After that time, the remaining work fits before the same deadline.
       return { kind: "refused", reason: "too-long", retryAfterMs: Math.max(loadMs, turnMs(ports), late) };
     }
-    const { id, keyId, scope, priority, choices } = call;
     const order = this.#arrived++;
-    const waiting = { call, keyId, scope, priority, choices, order, expiresAt, ports, home };
-    this.#waiting.set(id, waiting);
+    this.#waiting.set(call.id, { call, order, expiresAt, ports, home });
     home.placed += 1;
-    for (const port of ports) port.enter(waiting, order);
+    for (const port of ports) port.enter(call, order);
     return { kind: "queued", estimateMs };
   }
 
@@ -127,9 +124,10 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   move(id: string, ports: readonly number[]): void {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
-    const others = this.#portsFor(waiting, ports);
-    for (const port of waiting.ports) if (!others.includes(port)) port.withdraw(waiting);
-    for (const port of others) if (!waiting.ports.includes(port)) port.enter(waiting, waiting.order);
+    const { call, order } = waiting;
+    const others = this.#portsFor(call, ports);
+    for (const port of waiting.ports) if (!others.includes(port)) port.withdraw(call);
+    for (const port of others) if (!waiting.ports.includes(port)) port.enter(call, order);
     waiting.ports = others;
     if (others.includes(waiting.home)) return;
     waiting.home.placed -= 1;
@@ -154,14 +152,14 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
     this.#sweep(now);
     const free = this.#settings.freeSlots(port);
     const next = free > 0 ? this.#ports.get(port)?.head() : null;
-    return next != null && next.choices <= free ? next.call : null;
+    return next != null && next.choices <= free ? next : null;
   }
 
   /** Takes a waiting call out of the queue because it begins at this port, and charges its key and scope there. */
   take(id: string, port: number): void {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
-    this.#ports.get(port)?.take(waiting);
+    this.#ports.get(port)?.take(waiting.call);
     this.#remove(waiting);
   }
 
@@ -194,48 +192,43 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   portView(port: number): PortView | null {
     const queue = this.#ports.get(port);
     if (queue === undefined) return null;
-    const newcomerMs = this.#estimateMs(NEWCOMER, [queue], this.#placed([queue]));
+    const newcomerMs = this.#estimateMs(NEWCOMER, [queue]);
     return { waiting: queue.placed, places: this.#places([queue]), newcomerMs };
   }
 
   /** Counts the waiting calls. */
   waiting(): Readonly<Record<Priority, number>> {
     const counts = { high: 0, normal: 0, low: 0 };
-    for (const { priority } of this.#waiting.values()) counts[priority] += 1;
+    for (const { call } of this.#waiting.values()) counts[call.priority] += 1;
     return counts;
   }
 
-  #refusal(call: C, ports: Ports<C>, placed: readonly Waiting<C>[]): LoadRefusal | null {
+  #refusal(
+    call: C,
+    ports: Ports<C>,
+  ): { readonly reason: "key-share" | "full"; readonly retryAfterMs: number } | null {
+    const placed = this.#placed(ports);
     const share = this.#places(ports) * this.#settings.sharePerKey;
     const used = placed.filter(({ keyId }) => keyId === call.keyId).length;
     if (used >= share) {
       // Its calls take turns with those of other keys until it has room again.
       const keys = new Set(placed.map(({ keyId }) => keyId)).size;
       const over = used - Math.ceil(share) + 1;
-      return { kind: "refused", reason: "key-share", retryAfterMs: over * keys * turnMs(ports) };
+      return { reason: "key-share", retryAfterMs: over * keys * turnMs(ports) };
     }
     const isFull = ports.every((port) => this.#placesLeft(port) <= 0);
-    return isFull ? { kind: "refused", reason: "full", retryAfterMs: turnMs(ports) } : null;
+    return isFull ? { reason: "full", retryAfterMs: turnMs(ports) } : null;
   }
 
   /**
    * The longest wait of a new call if no other call arrives: from the work before it and the speed of the ports, as if
    * they were one. Exact for replicas; close enough if some waiting calls want just one of them.
    */
-  #estimateMs(call: PortCall, ports: Ports<C>, placed: readonly Waiting<C>[]): number {
+  #estimateMs(call: PortCall, ports: Ports<C>): number {
     const free = ports.map(({ port }) => this.#settings.freeSlots(port));
-    const isNext = ports.some((port, at) => {
-      const hasRoom = (free[at] ?? 0) >= call.choices;
-      return (
-        hasRoom &&
-        workAhead(
-          call,
-          placed.filter(({ home }) => home === port),
-        ) === 0
-      );
-    });
-    if (isNext) return 0;
-    const work = workAhead(call, placed) + call.choices - Math.max(...free);
+    const isNext = (port: PortQueue<C>): boolean => workAhead(call, this.#placed([port])) === 0;
+    if (ports.some((port, at) => (free[at] ?? 0) >= call.choices && isNext(port))) return 0;
+    const work = workAhead(call, this.#placed(ports)) + call.choices - Math.max(...free);
     return Math.max(1, work) * turnMs(ports);
   }
 
@@ -248,8 +241,8 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
    * The port that gives a new call its place: the one with the most places left, so that calls for just one of the
    * ports find room. Null if there are no ports.
    */
-  #roomiest(ports: Ports<C>): PortQueue<Waiting<C>> | null {
-    let found: PortQueue<Waiting<C>> | null = null;
+  #roomiest(ports: Ports<C>): PortQueue<C> | null {
+    let found: PortQueue<C> | null = null;
     for (const port of ports) {
       if (found === null || this.#placesLeft(port) > this.#placesLeft(found)) found = port;
     }
@@ -257,7 +250,7 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   }
 
   /** Negative if the port has lost slots. */
-  #placesLeft(port: PortQueue<Waiting<C>>): number {
+  #placesLeft(port: PortQueue<C>): number {
     return this.#places([port]) - port.placed;
   }
 
@@ -266,14 +259,14 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
   }
 
   /** The calls that take a place at one of the ports. */
-  #placed(ports: Ports<C>): Waiting<C>[] {
-    return [...this.#waiting.values()].filter(({ home }) => ports.includes(home));
+  #placed(ports: Ports<C>): C[] {
+    return [...this.#waiting.values()].flatMap(({ home, call }) => (ports.includes(home) ? call : []));
   }
 
-  #remove(waiting: Waiting<C>): void {
-    this.#waiting.delete(waiting.call.id);
-    waiting.home.placed -= 1;
-    for (const port of waiting.ports) port.withdraw(waiting);
+  #remove({ call, home, ports }: Waiting<C>): void {
+    this.#waiting.delete(call.id);
+    home.placed -= 1;
+    for (const port of ports) port.withdraw(call);
   }
 
   /** Removes expired calls, so that none is chosen even if the timer that calls `expire` is late. */

@@ -31,6 +31,7 @@ describe("a valid fleet file", () => {
     const fleet = defineFleet(fleetInput());
     expect(fleet.unknownModel).toBe("refuse");
     expect(fleet.fallback).toEqual({});
+    expect(fleet.queueSharePerKey).toBe(0.5);
     expect(fleet.boxes[0]?.servers.map(({ flags }) => flags)).toEqual([[], [], []]);
   });
 
@@ -44,6 +45,14 @@ describe("a valid fleet file", () => {
 
   it("may name the default server by the agent type Default", () => {
     expect(faultsOf((fleet) => (fleet.fallback = { Default: "none", Radiology: "same-model" }))).toEqual([]);
+  });
+
+  it("may give one key any share of a queue, but not none and not more than all of it", () => {
+    for (const share of [0.01, 1]) expect(faultsOf((fleet) => (fleet.queueSharePerKey = share))).toEqual([]);
+    for (const share of [0, 1.01]) {
+      const faults = faultsOf((fleet) => (fleet.queueSharePerKey = share));
+      expect(faults.join()).toContain("queueSharePerKey: ");
+    }
   });
 
   it("may allow an answer of one token less than a slot", () => {
