@@ -58,10 +58,6 @@ export class ClientAnswer {
     return this.#response.headersSent;
   }
 
-  get over(): boolean {
-    return this.#over;
-  }
-
   /** Marks the call as accepted: it will be served unless something breaks. */
   accept(now: number): void {
     this.#acceptedAt ??= now;

@@ -40,7 +40,6 @@ export class ChatRecorder {
   #finish: string | null = null;
   #counts: Counts | null = null;
   #timings: Timings | null = null;
-  #done = false;
   #textEvents = 0;
 
   /** @param maxBytes limit of the kept text; above it the answer can't be continued and its choices can't be counted. */
@@ -73,11 +72,6 @@ export class ChatRecorder {
 
   get timings(): Timings | null {
     return this.#timings;
-  }
-
-  /** Whether `[DONE]` has arrived. */
-  get done(): boolean {
-    return this.#done;
   }
 
   /** The first choice's text so far. Joined and unescaped only when needed: after a break, or for an estimate. */
@@ -157,10 +151,7 @@ export class ChatRecorder {
   }
 
   #recordEvent(event: ReadEvent): void {
-    for (const part of event) {
-      if (part === DONE) this.#done = true;
-      else this.#recordPart(part);
-    }
+    for (const part of event) this.#recordPart(part);
   }
 
   #recordPart(event: AnswerJson): void {
@@ -194,15 +185,14 @@ export class ChatRecorder {
 }
 
 /** The parts of one event, in order. */
-type ReadEvent = readonly (AnswerJson | typeof DONE)[];
-
-const DONE = "[DONE]";
+type ReadEvent = readonly AnswerJson[];
 
 /** @returns null if the event isn't valid. */
 function readEvent(event: Buffer): ReadEvent | null {
-  const parts: (AnswerJson | typeof DONE)[] = [];
+  const parts: AnswerJson[] = [];
   for (const data of eventData(event)) {
-    const part = data === DONE ? DONE : parseAnswer(data);
+    if (data === "[DONE]") continue;
+    const part = parseAnswer(data);
     if (part === null) return null;
     parts.push(part);
   }

@@ -1,5 +1,5 @@
-// What has happened to one call so far: its tries, their failures and its times. The decisions after a failure and the
-// report at the call's end are based on it.
+// Records the course of one call: its tries, their failures and its times. The decisions after a failure and the report
+// at the call's end are based on it.
 import type { Call } from "../../shared/call-headers.ts";
 import type { Refusal } from "../../shared/errors.ts";
 import type { Counts } from "../answers/answer-json.ts";

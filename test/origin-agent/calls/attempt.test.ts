@@ -1,33 +1,11 @@
 // Checks one try at one server: what is sent, and what the client gets for each way in which a server can fail.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Fault } from "../../sim/llama/switches.ts";
-import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, bodyOf, dataOf, errorOf, jsonOf, type Json, type Question } from "../support/ask.ts";
-import {
-  callsOf,
-  endsOf,
-  reset,
-  startAgent,
-  startSimulator,
-  WANTED,
-  type TestAgent,
-} from "../support/box.ts";
+import { callsOf, endsOf, startAgent, startSimulator, WANTED } from "../support/box.ts";
+import { oneServer } from "./support/servers.ts";
 
-let simulator: SimulatedServer;
-let agent: TestAgent;
-
-beforeAll(async () => {
-  simulator = await startSimulator(WANTED);
-  agent = await startAgent({ [WANTED]: simulator.port });
-});
-beforeEach(async () => {
-  await reset(simulator);
-  await agent.settled(WANTED);
-});
-afterAll(async () => {
-  await agent.close();
-  await simulator.stop();
-});
+const { simulator, agent } = await oneServer();
 
 /** The body that llama-server received. */
 async function sentBody(question: Question): Promise<string> {

@@ -1,34 +1,13 @@
 // Checks that work ends on the GPU, not only at the socket, when a client disconnects or a deadline passes.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import type { SimulatedServer, State } from "../../sim/start.ts";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { State } from "../../sim/start.ts";
 import { ask, dataOf, errorOf, type OpenCall } from "../support/ask.ts";
-import {
-  callsOf,
-  queuedCalls,
-  reset,
-  startAgent,
-  startSimulator,
-  WANTED,
-  type TestAgent,
-} from "../support/box.ts";
+import { callsOf, queuedCalls, WANTED } from "../support/box.ts";
 import { MANUAL_DEADLINE_MS, interceptDeadlines } from "../support/manual-deadlines.ts";
 import { until } from "../../support/until.ts";
+import { oneServer } from "./support/servers.ts";
 
-let simulator: SimulatedServer;
-let agent: TestAgent;
-
-beforeAll(async () => {
-  simulator = await startSimulator(WANTED);
-  agent = await startAgent({ [WANTED]: simulator.port });
-});
-beforeEach(async () => {
-  await reset(simulator);
-  await agent.settled(WANTED);
-});
-afterAll(async () => {
-  await agent.close();
-  await simulator.stop();
-});
+const { simulator, agent } = await oneServer();
 
 const isIdle = (state: State): boolean => state.generating === 0 && state.deferred === 0;
 const callsIn = ({ finished }: State): State["finished"] =>

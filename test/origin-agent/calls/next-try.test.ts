@@ -19,9 +19,11 @@ const CONTINUE: NextTry = { kind: "continue", isRetry: true };
 const CLOSE: NextTry = { kind: "close" };
 const SEARCH: NextTry = { kind: "replay", isRetry: false };
 const SEARCH_MODEL: NextTry = { kind: "continue", isRetry: false };
+/** Of a refusal after which no client may send the request again. */
+const retry = "never";
 const GIVE_UP = { kind: "give-up", isPoison: false, refusal: { code: "upstream_failed" } };
-const NEVER_AGAIN = { kind: "give-up", isPoison: false, refusal: { retry: "never" } };
-const POISON = { kind: "give-up", isPoison: true, refusal: { code: "upstream_failed", retry: "never" } };
+const NEVER_AGAIN = { kind: "give-up", isPoison: false, refusal: { retry } };
+const POISON = { kind: "give-up", isPoison: true, refusal: { code: "upstream_failed", retry } };
 const TIMED_OUT = { kind: "give-up", isPoison: false, refusal: { code: "upstream_timeout" } };
 
 /** Spends a retry if one is left. */

@@ -1,5 +1,5 @@
 // Breaks servers under running calls, with real processes: a replica finishes them, or they are retried or end with an error.
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { Exchange, Upstream } from "../../../origin-agent/servers/upstream-sockets.ts";
 import type { Switches } from "../../sim/llama/switches.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
@@ -14,22 +14,12 @@ import {
   type Answer,
   type Json,
 } from "../support/ask.ts";
-import {
-  callsOf,
-  REPLICA,
-  reset,
-  startAgent,
-  startSimulator,
-  WANTED,
-  type TestAgent,
-} from "../support/box.ts";
+import { callsOf, REPLICA, reset, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import { ownServers } from "./support/servers.ts";
 import { interceptDeadlines } from "../support/manual-deadlines.ts";
 import { until } from "../../support/until.ts";
 
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const own = ownServers();
 
 interface Pair {
   readonly first: SimulatedServer;
@@ -46,16 +36,9 @@ afterAll(() => healthy.stop());
 
 /** Two servers of one model; the first gets the call if both are idle. */
 async function pair(first: Partial<Switches>, second?: Partial<Switches>): Promise<Pair> {
-  const start = async (port: number, switches: Partial<Switches>): Promise<SimulatedServer> => {
-    const server = await startSimulator(port, switches);
-    closing.push(() => server.stop());
-    return server;
-  };
-  const replica = second === undefined ? reset(healthy).then(() => healthy) : start(REPLICA, second);
-  const servers = await Promise.all([start(WANTED, first), replica]);
-  const agent = await startAgent({ [WANTED]: servers[0].port, [REPLICA]: servers[1].port });
-  closing.push(() => agent.close());
-  await agent.settled();
+  const replica = second === undefined ? reset(healthy).then(() => healthy) : own.server(REPLICA, second);
+  const servers = await Promise.all([own.server(WANTED, first), replica]);
+  const agent = await own.agent({ [WANTED]: servers[0], [REPLICA]: servers[1] });
   return { first: servers[0], second: servers[1], agent };
 }
 

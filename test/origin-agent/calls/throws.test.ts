@@ -1,6 +1,6 @@
 // Checks that a fault of our own in any step of a call becomes the client's error, and leaves no slot, memory or usage
 // record behind.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { ClientAnswer } from "../../../origin-agent/answers/client-answer.ts";
 import { ChatRecorder } from "../../../origin-agent/answers/recorder.ts";
 import { AnswerStream } from "../../../origin-agent/answers/stream.ts";
@@ -8,27 +8,13 @@ import { RetryBudget } from "../../../origin-agent/calls/retry-budget.ts";
 import { RunningCall } from "../../../origin-agent/servers/running-call.ts";
 import { Upstream } from "../../../origin-agent/servers/upstream-sockets.ts";
 import type { Switches } from "../../sim/llama/switches.ts";
-import type { SimulatedServer } from "../../sim/start.ts";
 import { until } from "../../support/until.ts";
 import { answered, errorOf } from "../support/ask.ts";
-import { reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import { WANTED } from "../support/box.ts";
+import { oneServer } from "./support/servers.ts";
 
-let simulator: SimulatedServer;
-let agent: TestAgent;
-
-beforeAll(async () => {
-  simulator = await startSimulator(WANTED);
-  agent = await startAgent({ [WANTED]: simulator.port });
-});
-beforeEach(async () => {
-  await reset(simulator);
-  await agent.settled(WANTED);
-});
+const { simulator, agent } = await oneServer();
 afterEach(() => void vi.restoreAllMocks());
-afterAll(async () => {
-  await agent.close();
-  await simulator.stop();
-});
 
 /** Text that only an exception's message contains. */
 const MARKER = "Marker-Words-Of-A-Patient";

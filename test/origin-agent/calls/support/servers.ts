@@ -1,8 +1,26 @@
-// Starts servers and an agent for one test, and stops them after it.
-import { afterEach } from "vitest";
+// Starts servers and an agent: one pair for all tests of a file, or a test's own, which are stopped after it.
+import { afterAll, afterEach, beforeEach } from "vitest";
 import type { Switches } from "../../../sim/llama/switches.ts";
 import type { SimulatedServer } from "../../../sim/start.ts";
-import { startAgent, startSimulator, type TestAgent } from "../../support/box.ts";
+import { reset, startAgent, startSimulator, WANTED, type TestAgent } from "../../support/box.ts";
+
+/** One server with an agent in front of it, for the whole file; both are reset before each test. */
+export async function oneServer(): Promise<{
+  readonly simulator: SimulatedServer;
+  readonly agent: TestAgent;
+}> {
+  const simulator = await startSimulator(WANTED);
+  const agent = await startAgent({ [WANTED]: simulator.port });
+  beforeEach(async () => {
+    await reset(simulator);
+    await agent.settled(WANTED);
+  });
+  afterAll(async () => {
+    await agent.close();
+    await simulator.stop();
+  });
+  return { simulator, agent };
+}
 
 export interface OwnServers {
   /** Starts a server that is stopped after the test. */
