@@ -1,4 +1,5 @@
 // The servers of a box as a table; a list of cards on a phone.
+import type { ComponentChildren } from "preact";
 import type { FleetBoxView, FleetServerView } from "../../../shared/fleet-view.ts";
 import { forText } from "../../model/duration.ts";
 import { figure, gib, latency, UNKNOWN } from "../../model/format.ts";
@@ -18,24 +19,18 @@ export function ServerList({ box, onRestart }: ServerListProps) {
   if (box.servers.length === 0) return <p class="empty">The fleet file lists no servers for this box.</p>;
   return (
     <div class="servers">
-      <table aria-label={`Servers of ${box.name}`}>
+      <table class="stacking" aria-label={`Servers of ${box.name}`}>
         <thead>
           <tr>
             <th scope="col">Server</th>
             <th scope="col">State</th>
             <th scope="col">Slots</th>
-            <th scope="col" class="number">
-              Waiting
-            </th>
-            <th scope="col" class="number">
-              Tokens/s
-            </th>
-            <th scope="col" class="number">
+            <Figure>Waiting</Figure>
+            <Figure>Tokens/s</Figure>
+            <Figure>
               First token <span class="of">p50 / p95</span>
-            </th>
-            <th scope="col" class="number">
-              Memory
-            </th>
+            </Figure>
+            <Figure>Memory</Figure>
             <th scope="col">
               <span class="visually-hidden">Actions</span>
             </th>
@@ -54,6 +49,14 @@ export function ServerList({ box, onRestart }: ServerListProps) {
         </tbody>
       </table>
     </div>
+  );
+}
+
+function Figure({ children }: { readonly children: ComponentChildren }) {
+  return (
+    <th scope="col" class="number">
+      {children}
+    </th>
   );
 }
 
