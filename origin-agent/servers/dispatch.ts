@@ -1,14 +1,15 @@
 // Finds a server for a call: gives it room at once, queues it in admission's order, or returns immediately if waiting can't
 // help. A call that waits for a server to load waits in the same queue. Room is given and waiting calls end only here.
 import type { Call } from "../../shared/call-headers.ts";
-import type { Admission, AdmissionCall, PortView } from "../queue/admission.ts";
+import { Admission, type AdmissionCall, type PortView } from "../queue/admission.ts";
 import type { Refusal } from "../../shared/errors.ts";
+import { TOKEN_REQUESTS_PER_SERVER } from "../../shared/limits.ts";
 import { KeyConcurrency } from "../queue/key-concurrency.ts";
-import { SlotLane, TokenLane, type Lane, type Servers } from "./lanes.ts";
 import type { LiveServer } from "./server.ts";
 import { queueRefusal, REVOKED, tooManyCalls, WAITED_TOO_LONG } from "../queue/refusals.ts";
 import { RevokedKeys } from "../queue/revoked-keys.ts";
-import type { Grant } from "./running-call.ts";
+import { RunningCall, type Grant } from "./running-call.ts";
+import { TokenCall } from "./token-call.ts";
 
 /** Interval at which the deadlines of waiting calls are checked. */
 const SWEEP_MS = 250;
@@ -40,7 +41,7 @@ export interface PlaceRequest {
 
 interface Waiter {
   readonly id: string;
-  readonly lane: Lane;
+  readonly queue: Admission;
   readonly request: PlaceRequest;
   queuedFor: readonly number[];
   /** Since when none of its servers has been up; null if one is. */
@@ -49,10 +50,13 @@ interface Waiter {
 }
 
 export class Dispatch {
-  readonly #servers: Servers;
+  readonly #servers: ReadonlyMap<number, LiveServer>;
   readonly #clock: () => number;
-  readonly #slots: SlotLane;
-  readonly #tokens: TokenLane;
+  /** The queue for the servers' slots, and the one for their token routes, which take none. */
+  readonly #slots: Admission;
+  readonly #tokens: Admission;
+  readonly #running = new Map<number, Set<RunningCall>>();
+  readonly #tokenCalls = new Map<number, number>();
   readonly #waiters = new Map<string, Waiter>();
   /** What waiting depends on, by port, at the last change. */
   readonly #states = new Map<number, string>();
@@ -62,14 +66,15 @@ export class Dispatch {
   #queuedSoFar = 0;
 
   /** @param sharePerKey the share of a queue's places that one key may take. */
-  constructor(servers: Servers, sharePerKey: number, clock: () => number) {
+  constructor(servers: ReadonlyMap<number, LiveServer>, sharePerKey: number, clock: () => number) {
     this.#servers = servers;
     this.#clock = clock;
-    const onRoom = (port: number): void => this.#pump(this.#tokens, port);
-    this.#slots = new SlotLane({ servers, sharePerKey, clock, onRoom });
-    this.#tokens = new TokenLane({ servers, sharePerKey, clock, onRoom });
+    this.#slots = new Admission({ sharePerKey, freeSlots: (port) => servers.get(port)?.available ?? 0 });
+    this.#tokens = new Admission({ sharePerKey, freeSlots: (port) => this.#tokenRoom(port) });
     for (const [port, { upstream }] of servers) {
-      for (const lane of this.#lanes) lane.resize(port, upstream.server.slots);
+      this.#slots.resize(port, upstream.server.slots);
+      this.#tokens.resize(port, TOKEN_REQUESTS_PER_SERVER);
+      this.#running.set(port, new Set());
     }
     this.#sweep = setInterval(() => this.#check(), SWEEP_MS);
     this.#sweep.unref();
@@ -79,13 +84,9 @@ export class Dispatch {
     clearInterval(this.#sweep);
   }
 
-  get #lanes(): readonly Lane[] {
-    return [this.#slots, this.#tokens];
-  }
-
   /** Counts the calls that wait for a slot. */
   waiting(): ReturnType<Admission["waiting"]> {
-    return this.#slots.admission.waiting();
+    return this.#slots.waiting();
   }
 
   /**
@@ -95,7 +96,7 @@ export class Dispatch {
   admit(call: Pick<Call, "keyId" | "concurrent" | "wantedPort">): (() => void) | Refusal {
     const { keyId, concurrent, wantedPort } = call;
     const leave = this.#keys.enter(keyId, concurrent);
-    return leave ?? tooManyCalls(concurrent ?? 0, this.#slots.admission.serviceMs(wantedPort));
+    return leave ?? tooManyCalls(concurrent ?? 0, this.#slots.serviceMs(wantedPort));
   }
 
   /** Refuses a key's waiting calls; running ones continue. @returns how many were queued */
@@ -110,13 +111,13 @@ export class Dispatch {
 
   /** One port's queue for its slots, as admission sees it. */
   queueOf(port: number): PortView | null {
-    return this.#slots.admission.portView(port);
+    return this.#slots.portView(port);
   }
 
   /** Tokens of the calls that run on a port, as far as observed. */
   decoding(port: number): number {
     let tokens = 0;
-    for (const running of this.#slots.running(port)) tokens += running.decoded() ?? 0;
+    for (const running of this.#running.get(port) ?? []) tokens += running.decoded() ?? 0;
     return tokens;
   }
 
@@ -134,12 +135,13 @@ export class Dispatch {
         if (waiter.request.ports.includes(port)) this.#follow(waiter);
       }
     }
-    for (const lane of this.#lanes) this.#pump(lane, port);
+    this.#pump(this.#slots, port);
+    this.#pump(this.#tokens, port);
   }
 
   /** Reports a stall to all calls of a server, or to the one in a slot. */
   stalled(port: number, slot: number | null): void {
-    for (const running of this.#slots.running(port)) {
+    for (const running of this.#running.get(port) ?? []) {
       if (slot === null || running.slot === slot) running.stalled();
     }
   }
@@ -152,15 +154,15 @@ export class Dispatch {
     if (!begun && this.#revoked.has(call.keyId, now)) return { kind: "refused", refusal: REVOKED };
     const ports = this.#portsFor(request);
     if (ports.length === 0) return this.#none(request);
-    const lane = request.takesSlot ? this.#slots : this.#tokens;
+    const queue = request.takesSlot ? this.#slots : this.#tokens;
     // The common case: a free slot and no waiting call.
     for (const port of ports) {
-      const mayPass = lane.admission.mayPass(port, { choices: choicesOf(request), deadlineAt }, now);
+      const mayPass = queue.mayPass(port, { choices: choicesOf(request), deadlineAt }, now);
       const server = mayPass ? this.#servers.get(port) : undefined;
-      const grant = server === undefined ? null : lane.acquire(server, call);
+      const grant = server === undefined ? null : this.#acquire(queue, server, call);
       if (grant !== null) return { kind: "granted", grant };
     }
-    return this.#queue(request, lane, ports);
+    return this.#wait(request, queue, ports);
   }
 
   /**
@@ -196,7 +198,7 @@ export class Dispatch {
     };
   }
 
-  #queue(request: PlaceRequest, lane: Lane, ports: readonly number[]): Promise<Placement> | Placement {
+  #wait(request: PlaceRequest, queue: Admission, ports: readonly number[]): Promise<Placement> | Placement {
     const { call, deadlineAt, begun, signal, waitMs } = request;
     // An id of our own: two calls with the same request id must stay distinct in admission.
     const id = `${call.requestId}~${this.#queuedSoFar++}`;
@@ -207,7 +209,7 @@ export class Dispatch {
     const isUp = this.#isUp(ports);
     const isLoading = !isUp && !this.#isDoubted(ports);
     const none = this.#none(request);
-    const offer = lane.admission.offer(asked, now, isLoading ? (none.remainingMs ?? waitMs) : 0);
+    const offer = queue.offer(asked, now, isLoading ? (none.remainingMs ?? waitMs) : 0);
     if (offer.kind === "refused") {
       // The reason is the load, so another model may serve the call.
       if (isLoading && offer.retryAfterMs !== null) return { ...none, remainingMs: offer.retryAfterMs };
@@ -217,7 +219,7 @@ export class Dispatch {
       const onAbort = (): void => this.#end(waiter, { kind: "aborted" });
       const waiter: Waiter = {
         id,
-        lane,
+        queue,
         request,
         queuedFor: ports,
         noneUpSince: isUp ? null : now,
@@ -227,7 +229,7 @@ export class Dispatch {
         },
       };
       this.#waiters.set(id, waiter);
-      for (const port of ports) this.#pump(lane, port);
+      for (const port of ports) this.#pump(queue, port);
       if (!this.#waiters.has(id)) return;
       signal.addEventListener("abort", onAbort, { once: true });
       request.onWait();
@@ -236,7 +238,7 @@ export class Dispatch {
 
   /** Lets a waiting call wait for other servers if those that are up have changed; ends it if none is left. */
   #follow(waiter: Waiter): void {
-    const { request, lane, queuedFor } = waiter;
+    const { request, queue, queuedFor } = waiter;
     const ports = this.#portsFor(request);
     const now = this.#clock();
     waiter.noneUpSince = this.#isUp(ports) ? null : (waiter.noneUpSince ?? now);
@@ -245,12 +247,12 @@ export class Dispatch {
       return this.#end(waiter, this.#none(request));
     if (ports.length === queuedFor.length && ports.every((port) => queuedFor.includes(port))) return;
     waiter.queuedFor = ports;
-    lane.admission.move(waiter.id, ports);
-    for (const port of ports) this.#pump(lane, port);
+    queue.move(waiter.id, ports);
+    for (const port of ports) this.#pump(queue, port);
   }
 
   #end(waiter: Waiter, placement: Placement): void {
-    waiter.lane.admission.leave(waiter.id);
+    waiter.queue.leave(waiter.id);
     this.#waiters.delete(waiter.id);
     waiter.resolve(placement);
   }
@@ -258,26 +260,52 @@ export class Dispatch {
   /** Ends the calls whose deadline has passed, or that have waited long enough for a server to come up. */
   #check(): void {
     for (const waiter of this.#waiters.values()) if (waiter.noneUpSince !== null) this.#follow(waiter);
-    for (const id of this.#lanes.flatMap(({ admission }) => admission.expire(this.#clock()))) {
+    const now = this.#clock();
+    for (const id of [...this.#slots.expire(now), ...this.#tokens.expire(now)]) {
       const waiter = this.#waiters.get(id);
       if (waiter !== undefined) this.#end(waiter, { kind: "refused", refusal: WAITED_TOO_LONG });
     }
   }
 
   /** Gives a port's room to the next calls. */
-  #pump(lane: Lane, port: number): void {
+  #pump(queue: Admission, port: number): void {
     const server = this.#servers.get(port);
     if (server === undefined) return;
     for (;;) {
-      const next = lane.admission.head(port, this.#clock());
+      const next = queue.head(port, this.#clock());
       const waiter = next === null ? undefined : this.#waiters.get(next.id);
-      const grant = waiter === undefined ? null : lane.acquire(server, waiter.request.call);
+      const grant = waiter === undefined ? null : this.#acquire(queue, server, waiter.request.call);
       if (waiter === undefined || grant === null) return;
-      lane.admission.take(waiter.id, port);
+      queue.take(waiter.id, port);
       this.#waiters.delete(waiter.id);
       waiter.resolve({ kind: "granted", grant });
     }
   }
+
+  /** Null if the server can't give the room now: the call must be sent alone, and waits for its turn. */
+  #acquire(queue: Admission, server: LiveServer, { scope, choices }: Call): Grant | null {
+    const { port } = server;
+    const since = this.#clock();
+    if (queue === this.#tokens) {
+      this.#tokenCalls.set(port, (this.#tokenCalls.get(port) ?? 0) + 1);
+      return new TokenCall(server, (isServed) => {
+        this.#tokenCalls.set(port, (this.#tokenCalls.get(port) ?? 0) - 1);
+        if (isServed) queue.served(port, this.#clock() - since, 1);
+        this.#pump(queue, port);
+      });
+    }
+    const lease = server.acquire({ scope, choices, pinned: true });
+    if (lease === null) return null;
+    const served = (): void => queue.served(port, this.#clock() - since, choices);
+    return new RunningCall(server, lease, this.#running.get(port) ?? new Set(), served, since);
+  }
+
+  /** Requests that a server's token routes can take now. */
+  #tokenRoom(port: number): number {
+    if (this.#servers.get(port)?.usable !== true) return 0;
+    return TOKEN_REQUESTS_PER_SERVER - (this.#tokenCalls.get(port) ?? 0);
+  }
 }
 
+/** What a call takes of a server's room at once. */
 const choicesOf = ({ takesSlot, call }: PlaceRequest): number => (takesSlot ? call.choices : 1);
