@@ -53,7 +53,7 @@ export async function check({
   signal,
   parts = checkParts(),
 }: {
-  /** called as each part ends */
+  /** Called as each part ends. */
   onEnd: (result: PartResult) => void;
   signal: AbortSignal;
   parts?: readonly Part[];

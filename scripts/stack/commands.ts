@@ -5,12 +5,12 @@ import { PROJECT_NODE, ROOT } from "../paths.ts";
 import type { Command } from "./program.ts";
 import type { Server } from "../../shared/fleet.ts";
 
-/** how a simulated llama-server behaves from its start on */
+/** How a simulated llama-server behaves from its start on. */
 export interface Pace {
   loadMs?: number;
   tokensPerSecond?: number;
   promptTokensPerSecond?: number;
-  /** any of test/sim's */
+  /** Any of test/sim's. */
   switches?: Record<string, unknown>;
 }
 
@@ -89,10 +89,10 @@ export function agentCommand(options: {
   port: number;
   boxSecret: string;
   llamaApiKey: string;
-  /** the fleet's port → where that server is */
+  /** The fleet's port → where that server is. */
   upstreamPorts: Record<string, number>;
   simulatedPorts: number[];
-  /** where it dials the link; `off` for nowhere */
+  /** Where it dials the link; `off` for nowhere. */
   edgeUrl: string;
   stateFolder: string;
   further: Record<string, string>;

@@ -26,7 +26,7 @@ export class ProgramSet {
   }: {
     cwd: string;
     onLine: ((name: string, line: string) => void) | undefined;
-    /** only unexpected exits */
+    /** Only unexpected exits. */
     onExit: ((exit: UnexpectedExit) => void) | undefined;
   }) {
     this.#cwd = cwd;

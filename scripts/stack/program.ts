@@ -28,9 +28,9 @@ export interface Program {
   pid: number;
   running: () => boolean;
   exited: Promise<Exit>;
-  /** the last ones of stdout and stderr */
+  /** The last ones of stdout and stderr. */
   lines: (count?: number) => string[];
-  /** to the program itself, not its children */
+  /** To the program itself, not its children. */
   signal: (signal: NodeJS.Signals) => void;
   waitFor: <T>(find: (line: string) => T | undefined, timeoutMs: number) => Promise<T>;
   end: (graceMs?: number) => Promise<void>;
@@ -47,7 +47,7 @@ export function startProgram(
   }: {
     cwd: string;
     onLine?: ((line: string) => void) | undefined;
-    /** lines that the program writes to file descriptor 3 */
+    /** Lines that the program writes to file descriptor 3. */
     onEvent?: (line: string) => void;
   },
 ): Program {

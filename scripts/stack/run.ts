@@ -11,40 +11,40 @@ export const READY_MS = 120_000;
 export const EDGE = "edge";
 
 export interface StackOptions {
-  /** the project's own if not given */
+  /** The project's own if not given. */
   fleetFile?: string;
-  /** wrangler.toml's, or for another fleet file one made from it */
+  /** If not given, the one that wrangler.toml names, or for another fleet file one made from it. */
   workerEntry?: string;
-  /** false: none is started */
+  /** False: none is started. */
   edge?: boolean;
-  /** false: none is started */
+  /** False: none is started. */
   agents?: boolean;
-  /** a free one if not given */
+  /** A free one if not given. */
   edgePort?: PortRequest;
-  /** of the first box; a free one if not given */
+  /** Of the first box; a free one if not given. */
   agentPort?: PortRequest;
-  /** use llama-servers that answer on the fleet's ports */
+  /** Use llama-servers that answer on the fleet's ports. */
   real?: boolean;
-  /** false: the edge doesn't know them */
+  /** False: the edge doesn't know them. */
   devKeys?: boolean;
-  /** for every simulated server */
+  /** For every simulated server. */
   simulator?: Pace;
-  /** on top of it, by port or `box:port` */
+  /** On top of it, by port or `box:port`. */
   perServer?: Record<string, Pace>;
   boxSecret?: string;
   llamaApiKey?: string | undefined;
-  /** further variables of the Worker */
+  /** Further variables of the Worker. */
   vars?: Record<string, string>;
-  /** where the edge finds boxes, other than their agents here */
+  /** Where the edge finds boxes, other than their agents here. */
   boxOrigins?: Record<string, string>;
-  /** further environment of every agent */
+  /** Further environment of every agent. */
   agentEnv?: Record<string, string>;
   onProgress?: (line: string) => void;
-  /** everything the programs say */
+  /** Everything the programs say. */
   onLine?: ((name: string, line: string) => void) | undefined;
-  /** a program exited unexpectedly */
+  /** A program exited unexpectedly. */
   onExit?: (exit: UnexpectedExit) => void;
-  /** gives up and ends everything */
+  /** Gives up and ends everything. */
   signal?: AbortSignal;
 }
 
@@ -66,26 +66,26 @@ export interface BoxHandle {
 
 export interface Stack {
   fleet: FleetConfig;
-  /** empty without an edge */
+  /** Empty without an edge. */
   edgeUrl: string;
   boxSecret: string;
   llamaApiKey: string;
   boxes: BoxHandle[];
-  /** last lines of `edge`, `agent <box>` or `server <box>:<port>` */
+  /** Last lines of `edge`, `agent <box>` or `server <box>:<port>`. */
   logs: (name: string) => string[];
-  /** by port or `box:port` */
+  /** By port or `box:port`. */
   killServer: (port: number | string, signal?: NodeJS.Signals) => Promise<void>;
-  /** restarts a killed one on its port */
+  /** Restarts a killed one on its port. */
   startServer: (port: number | string) => Promise<void>;
-  /** on the same port */
+  /** On the same port. */
   restartAgent: (box: string, options?: { graceMs?: number }) => Promise<void>;
-  /** as by kill -9 */
+  /** As by kill -9. */
   killAgent: (box: string) => Promise<void>;
-  /** restarts a killed one on its port */
+  /** Restarts a killed one on its port. */
   startAgent: (box: string) => Promise<void>;
-  /** as by kill -9 */
+  /** As by kill -9. */
   stopEdge: () => Promise<void>;
-  /** restarts the stopped one on its port, with its stored state */
+  /** Restarts the stopped one on its port, with its stored state. */
   startEdge: () => Promise<void>;
   stop: () => Promise<void>;
 }

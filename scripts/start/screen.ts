@@ -23,9 +23,9 @@ export function startScreen({
   paint,
 }: {
   stack: Stack;
-  /** what the server there says it is */
+  /** What the server there says it is. */
   stateOf: (url: string) => string;
-  /** what is not as usual, such as another port */
+  /** What is not as usual, such as another port. */
   notes: string[];
   paint: Paint;
 }) {

@@ -10,7 +10,7 @@ interface Screen {
   write: (text: string) => void;
   isTerminal: boolean;
   columns: () => number;
-  /** ms of a monotonic clock */
+  /** Milliseconds of a monotonic clock. */
   now: () => number;
 }
 

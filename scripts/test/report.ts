@@ -9,12 +9,12 @@ const SECONDS_WIDTH = 4;
 
 export interface StageResult {
   stage: Stage;
-  /** false: it was interrupted */
+  /** False: it was interrupted. */
   isComplete: boolean;
   seconds: string;
   counts: Counts;
   failures: readonly Failure[];
-  /** of the failed parts of the check */
+  /** Of the failed parts of the check. */
   output: string;
 }
 
@@ -25,7 +25,7 @@ export function reportOf({
   forVitest,
   isInterrupted,
 }: {
-  /** all that were to run */
+  /** All that were to run. */
   stages: readonly Stage[];
   results: readonly StageResult[];
   notes: readonly string[];

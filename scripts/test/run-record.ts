@@ -16,13 +16,13 @@ export type TestEvent =
   | { type: "end" };
 
 export interface Failure {
-  /** null: outside any test file */
+  /** Null: outside any test file. */
   file: string | null;
-  /** of the test, else of the suite; null: outside both */
+  /** Of the test, else of the suite; null: outside both. */
   name: string | null;
   isTest: boolean;
   errors: ErrorReport[];
-  /** the last lines that the test printed */
+  /** The last lines that the test printed. */
   output: string[];
 }
 

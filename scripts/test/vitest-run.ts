@@ -18,7 +18,7 @@ export async function runVitest(
   args: readonly string[],
   options: {
     signal: AbortSignal;
-    /** filled while the run goes on */
+    /** Filled while the run goes on. */
     record?: RunRecord;
     hungMs?: number;
     cwd?: string;
