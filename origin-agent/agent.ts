@@ -57,7 +57,7 @@ export interface AgentParts {
   readonly gpu: GpuProbe | null;
   readonly pm2: Pm2Probe | null;
   /** Whether another agent process uses the same slots. */
-  readonly isShared: () => Promise<boolean>;
+  readonly isShared: () => boolean;
   readonly log: Logger;
   /** Monotonic, in ms. */
   readonly clock: () => number;

@@ -7,13 +7,13 @@ import { pathToFileURL } from "node:url";
 import { pino } from "pino";
 import type { Box, FleetConfig } from "../shared/fleet.ts";
 import { createAgent } from "./agent.ts";
+import { Presence } from "./presence.ts";
 import { GpuProbe } from "./probes/gpu.ts";
 import { Pm2Probe } from "./probes/pm2.ts";
 import { openUpstreams } from "./servers/upstream-sockets.ts";
 import { readSettings } from "./settings.ts";
 import { stopOnSignals } from "./shutdown.ts";
 import { LogLines } from "./telemetry/log-lines.ts";
-import { journalFolder } from "./usage/files.ts";
 import { openUsageJournal } from "./usage/journal.ts";
 import { isEpochAlive, ownEpoch } from "./usage/process-epoch.ts";
 
@@ -42,6 +42,8 @@ async function start(): Promise<void> {
   const clock = (): number => performance.now();
   const wallClock = (): number => Date.now();
   const folder = join(settings.stateFolder, "journal");
+  const presence = new Presence(join(settings.stateFolder, "agents"), epoch);
+  presence.announce(log);
   const agent = await createAgent({
     fleet,
     box,
@@ -63,7 +65,7 @@ async function start(): Promise<void> {
       onProblem: (problem) => log.warn({ event: "pm2", problem }),
       wallClock,
     }),
-    isShared: () => isAnotherAlive(folder, epoch),
+    isShared: () => presence.isShared(),
     log,
     clock,
     wallClock,
@@ -82,16 +84,6 @@ async function start(): Promise<void> {
     agent.startLink();
   });
   stopOnSignals(agent, () => agent.stop(), log);
-}
-
-/** Whether another agent process of this box is running: the previous one, still draining, or the next one. */
-async function isAnotherAlive(folder: string, epoch: string): Promise<boolean> {
-  try {
-    const segments = await journalFolder(folder).list();
-    return segments.some((segment) => segment.epoch !== epoch && isEpochAlive(segment.epoch));
-  } catch {
-    return false;
-  }
 }
 
 function boxNamed(all: FleetConfig, name: string | null): Box {

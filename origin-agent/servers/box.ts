@@ -40,7 +40,7 @@ export interface LiveBoxOptions {
   readonly pm2: Pm2Probe | null;
   readonly onAbortProved: (port: number, tookMs: number) => void;
   /** Whether another agent process of ours leases the same slots. */
-  readonly isShared: () => Promise<boolean>;
+  readonly isShared: () => boolean;
   readonly log: Logger;
   /** Monotonic milliseconds. */
   readonly clock: () => number;
@@ -135,18 +135,18 @@ export class LiveBox {
     this.#watching = true;
     try {
       await this.#readPm2();
-      await this.#checkShared();
+      this.#checkShared();
       for (const server of this.servers.values()) await this.#restartIfStuck(server);
     } finally {
       this.#watching = false;
     }
   }
 
-  async #checkShared(): Promise<void> {
+  #checkShared(): void {
     const { isShared, clock } = this.#options;
     if (clock() - this.#sharedCheckedAt < SHARED_MS) return;
     this.#sharedCheckedAt = clock();
-    const shared = await isShared();
+    const shared = isShared();
     for (const server of this.servers.values()) server.share(shared);
   }
 

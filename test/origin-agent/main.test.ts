@@ -1,12 +1,13 @@
 // Runs the agent as the program that PM2 starts: its environment, its first log line, and how it stops. All programs of
 // this file start at once; each test uses its own.
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Presence } from "../../origin-agent/presence.ts";
 import { journalFolder } from "../../origin-agent/usage/files.ts";
 import { JournalReader } from "../../origin-agent/usage/reader.ts";
 import { AGENT_KEEP_ALIVE_MS } from "../../shared/limits.ts";
@@ -262,6 +263,24 @@ describe("the program", () => {
     edge.send({ t: "resume", at: 2 });
     await until(async () => (await answered(port)).status === 200);
     expect(edge.faults).toEqual([]);
+  });
+
+  it("is visible to the box's other agent from its start, not from its first call, until it exits", async () => {
+    const state = join(folder, "state-shared");
+    const [old, next] = [start({ ISHA_STATE: state }), start({ ISHA_STATE: state })];
+    const agents = [old, next];
+    await Promise.all(agents.map(portOf));
+    const epochs = agents.map((agent) => String(lineOf(agent, "listening")?.["epoch"]));
+    const sees = (epoch: string | undefined): boolean =>
+      new Presence(join(state, "agents"), epoch ?? "").isShared();
+    expect(epochs.map(sees)).toEqual([true, true]);
+    old.child.kill("SIGKILL");
+    await old.exited;
+    expect(epochs.map(sees)).toEqual([true, false]);
+    const third = start({ ISHA_STATE: state });
+    await portOf(third);
+    // The file of the exited process is gone.
+    expect(await readdir(join(state, "agents"))).toHaveLength(2);
   });
 
   it("stays drained in its next process, without a link and with one, until the edge sends a newer resume", async () => {

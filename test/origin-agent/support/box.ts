@@ -176,7 +176,7 @@ export async function startAgent(
     journal: memoryJournal(booked),
     gpu: null,
     pm2: null,
-    isShared: () => Promise.resolve(false),
+    isShared: () => false,
     log: pino({ level: "debug" }, { write: (line: string) => void lines.push(line) }),
     clock,
     callClock: () => callsNow,
