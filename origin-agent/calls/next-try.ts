@@ -24,8 +24,8 @@
 // | two retries spent, or the box's budget is used up   | error                                                  |
 //
 // A replay waits up to 2 s for the proof that the earlier try has ended on the GPU. Without the proof it goes to another
-// port, and the unproved slot stays taken. A continuation goes to a server of the same model only. "Never again" adds
-// `x-should-retry: false`, because SDKs resend a 502.
+// port if one can take it, and the unproved slot stays taken. A continuation goes to a server of the same model only.
+// "Never again" adds `x-should-retry: false`, because SDKs resend a 502.
 import type { Refusal } from "../../shared/errors.ts";
 import { MAX_RETRIES_A_CALL } from "../../shared/limits.ts";
 import type { Delivered } from "../answers/stream.ts";

@@ -40,12 +40,11 @@ export class ServerSearch {
    * Tries the ports that the edge named and waits for one that is loading; then tries the fallbacks in order, and takes
    * the first that is up and has room.
    * @param started whether a server may have begun the call.
-   * @param avoidPort a port that gets the call only if no other one may; null for none.
+   * @param avoidPort a port that gets the call only if no other one can take it; null for none.
    */
   async anyServer(started: boolean, avoidPort: number | null): Promise<Placement> {
     const { call, clock } = this.#input;
-    const hasOthers = [...call.ports, ...call.fallbackPorts].some((port) => port !== avoidPort);
-    const allowed = (port: number): boolean => !hasOthers || port !== avoidPort;
+    const allowed = (port: number): boolean => port !== avoidPort;
     for (;;) {
       const first = await this.#place(call.ports.filter(allowed), LOAD_WAIT_MS, { patient: false, started });
       if (first.kind !== "none") return first;
@@ -56,6 +55,7 @@ export class ServerSearch {
         if (placed.kind === "refused" && clock() - searchedAt < SEARCH_AGAIN_AFTER_MS) full ??= placed;
         else if (placed.kind !== "none") return placed;
       }
+      if (full === null && avoidPort !== null) return this.anyServer(started, null);
       if (full !== null || clock() - searchedAt < SEARCH_AGAIN_AFTER_MS) return full ?? first;
     }
   }

@@ -145,6 +145,24 @@ describe("a call that stalls", () => {
   );
 });
 
+describe("a call that stalls on the only server", () => {
+  it("goes to its other slot after two seconds", async () => {
+    const first = await own.server(WANTED, { stall: true, busyAfterAbortMs: 3_600_000 });
+    const agent = await own.agent({ [WANTED]: first });
+    const passWaits = interceptDeadlines(2_000);
+    const asked = ask(agent.port);
+    await first.until((state) => state.generating === 1);
+    agent.live.dispatch.stalled(WANTED, null);
+    await until(async () => {
+      passWaits();
+      return (await callsOf(first)).length === 2;
+    });
+    vi.restoreAllMocks();
+    await first.set({ stall: false });
+    expect((await asked.answer).status).toBe(200);
+  });
+});
+
 describe("the calls of a frozen process", () => {
   it("are finished by the replica as soon as it counts as stalled: a stream continues, a JSON answer is replayed", async () => {
     const box = await pair({ stallAfterTokens: 5 });
