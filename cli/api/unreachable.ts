@@ -18,36 +18,25 @@ export function explainUnreachable(error: unknown, url: string, timeoutMs: numbe
     };
   }
   const code = causeCode(error);
+  const unsent = (message: string, advice: string): Unreachable => ({ message, advice, sent: false });
   switch (code) {
     case "ECONNREFUSED":
-      return {
-        message: `Nothing listens at ${url}.`,
-        advice: `${URL_ADVICE} On this machine, npm start prints it.`,
-        sent: false,
-      };
+      return unsent(`Nothing listens at ${url}.`, `${URL_ADVICE} On this machine, npm start prints it.`);
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return {
-        message: `The host name of ${url} can't be resolved (${code}).`,
-        advice: `${URL_ADVICE} Check the network.`,
-        sent: false,
-      };
+      return unsent(
+        `The host name of ${url} can't be resolved (${code}).`,
+        `${URL_ADVICE} Check the network.`,
+      );
     case "EHOSTUNREACH":
     case "ENETUNREACH":
     case "ETIMEDOUT":
     case "UND_ERR_CONNECT_TIMEOUT":
-      return {
-        message: `${url} can't be reached (${code}).`,
-        advice: "Check the network, the VPN and the firewall.",
-        sent: false,
-      };
+      return unsent(`${url} can't be reached (${code}).`, "Check the network, the VPN and the firewall.");
     default:
       if (/CERT|SSL|TLS|SELF_SIGNED|ISSUER/.test(code)) {
-        return {
-          message: `The certificate of ${url} isn't trusted (${code}).`,
-          advice: `${URL_ADVICE} A proxy may be answering in its place.`,
-          sent: false,
-        };
+        const advice = `${URL_ADVICE} A proxy may be answering in its place.`;
+        return unsent(`The certificate of ${url} isn't trusted (${code}).`, advice);
       }
       return { message: `The connection to ${url} broke (${code}).`, advice: "Try again.", sent: true };
   }
