@@ -1,8 +1,10 @@
 // Calls that wait for a server to load: they wait in the agent's queue, like those that wait for a slot.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { LiveServer } from "../../../origin-agent/servers/server.ts";
 import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
 import type { Priority } from "../../../shared/fleet.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
+import { noJitter } from "../../support/no-jitter.ts";
 import { until } from "../../support/until.ts";
 import { ask, dataOf, errorOf, serveShortCalls, type Answer } from "../support/ask.ts";
 import {
@@ -99,6 +101,24 @@ describe("150 streams that arrive while their server loads", () => {
     const answer = await ask(agent.port, { call: { ...call, fallbackPorts: [OTHER] } }).answer;
     expect(answer.status).toBe(200);
     expect(answer.headers["x-isha-fallback-from"]).toBe(String(WANTED));
+    for (const one of waiting) one.leave();
+    await until(() => queuedCalls(agent) === 0);
+  });
+});
+
+describe("a call that is refused while its server loads", () => {
+  it("gets the learned load time in Retry-After", async () => {
+    noJitter();
+    const remaining = vi.spyOn(LiveServer.prototype, "remainingLoadMs", "get").mockReturnValue(9_000);
+    onTestFinished(() => remaining.mockRestore());
+    await load();
+    const call = { ...ONE, keyId: "key-1" };
+    const waiting = Array.from({ length: PLACES / 2 }, () => ask(agent.port, { call }));
+    await until(() => queuedCalls(agent) === PLACES / 2);
+    const refused = await ask(agent.port, { call }).answer;
+    expect(errorOf(refused).code).toBe("model_loading");
+    // The load, and then its key's turn.
+    expect(Number(refused.headers["retry-after-ms"])).toBeGreaterThanOrEqual(9_000);
     for (const one of waiting) one.leave();
     await until(() => queuedCalls(agent) === 0);
   });
