@@ -1,41 +1,30 @@
 // Runs the agent as the program that PM2 starts: its environment, its first log line, and how it stops. All programs of
 // this file start at once; each test uses its own.
-import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { Agent } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { Presence } from "../../origin-agent/presence.ts";
 import { journalFolder } from "../../origin-agent/usage/files.ts";
 import { JournalReader } from "../../origin-agent/usage/reader.ts";
 import { AGENT_KEEP_ALIVE_MS } from "../../shared/limits.ts";
 import type { UsageCall } from "../../shared/usage.ts";
-import { boxInput, fleetInput } from "../shared/support/fleet-input.ts";
 import type { SimulatedServer } from "../sim/start.ts";
+import {
+  agentPrograms,
+  lineOf,
+  portOf,
+  readyPortOf,
+  type AgentPrograms,
+  type RunningAgent,
+} from "./support/agent-programs.ts";
 import { answered, ask, dataOf, errorOf, jsonOf, TOKEN, type Answer, type Json } from "./support/ask.ts";
-import { BOX_SECRET, LLAMA_API_KEY, OTHER, REPLICA, reset, startSimulator, WANTED } from "./support/box.ts";
+import { BOX_SECRET, LLAMA_API_KEY, reset, startSimulator, WANTED } from "./support/box.ts";
 import { startEdgeDouble, type EdgeDouble } from "./support/edge-double.ts";
 import { until } from "../support/until.ts";
 
-const PROGRAM = fileURLToPath(new URL("../../origin-agent/main.ts", import.meta.url));
-const SHARED_FLEET = new URL("../../shared/fleet.ts", import.meta.url).href;
 const NEW_SECRET = "another-secret-of-the-tests";
 
-interface RunningAgent {
-  readonly child: ChildProcess;
-  /** Its own folder, so that the agents don't detect each other as one box. */
-  readonly state: string;
-  readonly environment: Readonly<Record<string, string>>;
-  /** Everything written to stdout and stderr. */
-  output(): string;
-  /** Its log lines. */
-  lines(): Json[];
-  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
-}
-
-let folder: string;
+let programs: AgentPrograms;
 let simulator: SimulatedServer;
 let edge: EdgeDouble;
 /** Linked to its edge, during a rotation of its secret. */
@@ -47,18 +36,12 @@ let west: RunningAgent;
 let idle: Readonly<Record<"SIGTERM" | "SIGINT", RunningAgent>>;
 let busy: Readonly<Record<"SIGTERM" | "SIGINT", RunningAgent>>;
 let hurried: RunningAgent;
-const started: RunningAgent[] = [];
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "isha-agent-"));
-  const write = (name: string, fleet: object): Promise<void> =>
-    writeFile(
-      join(folder, name),
-      `import { defineFleet } from ${JSON.stringify(SHARED_FLEET)};\nexport default defineFleet(${JSON.stringify(fleet)});\n`,
-    );
-  await write("one.ts", fleetInput());
-  await write("two.ts", { ...fleetInput(), boxes: [boxInput("north"), boxInput("south")] });
   [simulator, edge] = await Promise.all([startSimulator(WANTED), startEdgeDouble()]);
+  programs = await agentPrograms(simulator.port);
+  const start = (environment?: Record<string, string>, fleet?: string): RunningAgent =>
+    programs.start(environment, fleet);
   linked = start({
     EDGE_URL: edge.url,
     LOG_LEVEL: "debug",
@@ -75,69 +58,10 @@ beforeAll(async () => {
 });
 beforeEach(() => reset(simulator));
 afterAll(async () => {
-  for (const { child, exited } of started) {
-    child.kill("SIGKILL");
-    await exited;
-  }
+  await programs.end();
   await edge.close();
   await simulator.stop();
-  await rm(folder, { recursive: true, force: true });
 });
-
-function start(environment: Record<string, string> = {}, fleet = "one.ts"): RunningAgent {
-  const state = join(folder, `state-${started.length}`);
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", PROGRAM], {
-    env: {
-      PATH: process.env["PATH"],
-      ISHA_FLEET: join(folder, fleet),
-      AGENT_PORT: "0",
-      BOX_SECRET,
-      LLAMA_API_KEY,
-      // Nothing listens on port 1, so the other two servers are down whatever else runs on this machine.
-      UPSTREAM_PORTS: JSON.stringify({ [WANTED]: simulator.port, [REPLICA]: 1, [OTHER]: 1 }),
-      SIMULATED_PORTS: String(WANTED),
-      ISHA_STATE: state,
-      PM2_HOME: join(folder, "pm2"),
-      NVIDIA_SMI: join(folder, "no-nvidia-smi"),
-      EDGE_URL: "off",
-      ...environment,
-    },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const written = { stdout: "", stderr: "" };
-  child.stdout.setEncoding("utf8").on("data", (chunk: string) => void (written.stdout += chunk));
-  child.stderr.setEncoding("utf8").on("data", (chunk: string) => void (written.stderr += chunk));
-  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
-    child.once("close", (code, signal) => resolve({ code, signal })),
-  );
-  const lines = (): Json[] =>
-    written.stdout
-      .split("\n")
-      // The last element is incomplete or empty.
-      .slice(0, -1)
-      .filter((line) => line.startsWith("{"))
-      .map((line) => JSON.parse(line) as Json);
-  const agent = { child, state, environment, output: () => written.stdout + written.stderr, lines, exited };
-  started.push(agent);
-  return agent;
-}
-
-const lineOf = (agent: RunningAgent, event: string): Json | undefined =>
-  agent.lines().find((line) => line["event"] === event);
-
-/** The port on which an agent listens, from its log. */
-const portOf = async (agent: RunningAgent): Promise<number> =>
-  Number((await until(() => lineOf(agent, "listening")))["port"]);
-
-/** The same, once the agent reports its server as ready: a slow probe may have failed at first. */
-async function readyPortOf(agent: RunningAgent): Promise<number> {
-  const port = await portOf(agent);
-  await until(async () => {
-    const health = await (await fetch(`http://127.0.0.1:${port}/healthz`)).json();
-    return (health as { servers: { state: string }[] }).servers[0]?.state === "ready";
-  });
-  return port;
-}
 
 const failsWith = (attempt: Promise<unknown>, code: string): Promise<boolean> =>
   attempt.then(
@@ -265,60 +189,6 @@ describe("the program", () => {
     expect(edge.faults).toEqual([]);
   });
 
-  it("is visible to the box's other agent from its start, not from its first call, until it exits", async () => {
-    const state = join(folder, "state-shared");
-    const [old, next] = [start({ ISHA_STATE: state }), start({ ISHA_STATE: state })];
-    const agents = [old, next];
-    await Promise.all(agents.map(portOf));
-    const epochs = agents.map((agent) => String(lineOf(agent, "listening")?.["epoch"]));
-    const sees = (epoch: string | undefined): boolean =>
-      new Presence(join(state, "agents"), epoch ?? "").isShared();
-    expect(epochs.map(sees)).toEqual([true, true]);
-    old.child.kill("SIGKILL");
-    await old.exited;
-    expect(epochs.map(sees)).toEqual([true, false]);
-    const third = start({ ISHA_STATE: state });
-    await portOf(third);
-    // The file of the exited process is gone.
-    expect(await readdir(join(state, "agents"))).toHaveLength(2);
-  });
-
-  it("stays drained in its next process, without a link and with one, until the edge sends a newer resume", async () => {
-    const own = await startEdgeDouble();
-    const state = join(folder, "state-drained");
-    const restarted = async (environment: Record<string, string>): Promise<RunningAgent> => {
-      for (const agent of started.filter((one) => one.environment["ISHA_STATE"] === state)) {
-        agent.child.kill("SIGKILL");
-        await agent.exited;
-      }
-      return start({ ISHA_STATE: state, ...environment });
-    };
-    const code = async (agent: RunningAgent): Promise<string | null> => {
-      const answer = await answered(await portOf(agent));
-      return answer.status === 200 ? null : errorOf(answer).code;
-    };
-    const first = await restarted({ EDGE_URL: own.url });
-    await own.received("snapshot");
-    own.send({ t: "drain", at: 7 });
-    await until(async () => (await code(first)) === "draining");
-
-    const unlinked = await restarted({});
-    expect(await code(unlinked)).toBe("draining");
-    expect(lineOf(unlinked, "drain")).toMatchObject({ since: 7 });
-
-    const last = await restarted({ EDGE_URL: own.url });
-    const [, hello] = await own.received("hello", 2);
-    expect(hello?.drain).toEqual({ drained: true, at: 7 });
-    own.send({ t: "resume", at: 6 });
-    own.send({ t: "revoke", keyId: "after-the-old-resume" });
-    await until(() => lineOf(last, "revoked"));
-    expect(await code(last)).toBe("draining");
-    own.send({ t: "resume", at: 8 });
-    await until(async () => (await code(last)) === null);
-    expect(own.faults).toEqual([]);
-    await own.close();
-  });
-
   it("sends bye to its edge when it stops, and never writes a prompt, an answer or a secret to stdout or stderr", async () => {
     await answered(await readyPortOf(linked), { call: { requestId: "req-y", stream: true }, body: PROMPT });
     await simulator.set({ fault: "echo500" });
@@ -435,9 +305,9 @@ describe("after", () => {
   it.each(Object.entries(FAULTS))(
     "%s the program logs its name and frames only, finishes its calls and exits with 1",
     async (_what, fault) => {
-      const module = join(folder, "failing.mjs");
+      const module = join(programs.folder, "failing.mjs");
       await writeFile(module, failing(fault));
-      const agent = start({ NODE_OPTIONS: `--import=${module}` });
+      const agent = programs.start({ NODE_OPTIONS: `--import=${module}` });
       const port = await readyPortOf(agent);
       await simulator.set({ stallAfterTokens: 5 });
       const call = ask(port, { call: { stream: true }, body: PROMPT });
