@@ -8,6 +8,7 @@ import { thrownName } from "../shared/errors.ts";
 import { fleetText } from "../shared/wire.ts";
 import { lateFailure } from "./calls/late-failure.ts";
 import { PoisonedBodies } from "./calls/poisoned-bodies.ts";
+import type { CallObserver } from "./calls/report.ts";
 import { RetainedBodies } from "./calls/request-bodies.ts";
 import { RetryBudget } from "./calls/retry-budget.ts";
 import type { CallInput } from "./calls/run-call.ts";
@@ -116,27 +117,21 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     bodies,
     ...controlRoutes(parts, live, drain, metrics, link),
     isDrained: () => drain.drained,
-    observers: [
-      (call, report, ms) => metrics.ended(call, report, ms),
-      (_call, report) => source.callEnded(report.port, answerTokens(report)),
-      (call, report) => traffic.ended(call, report, answerTokens(report), clock()),
-      (call, report, ms) => {
-        const failed = lateFailure(call, report, ms);
-        if (failed !== null) link.callFailed(failed);
-      },
-      (call, report, ms) => log.info(callLog(call, report, ms)),
-    ],
+    observers: callObservers(parts, metrics, traffic, source, link),
   });
+  return Object.assign(server, { live, metrics, bodies, commands, ...lifecycle(parts, live, source, link) });
+}
 
+function lifecycle(
+  { journal, log, edgeUrl }: AgentParts,
+  live: LiveBox,
+  source: SnapshotSource,
+  link: Link,
+): Pick<Agent, "start" | "startLink" | "stop"> {
   const adopt = (): Promise<unknown> =>
     journal.adopt().catch((error: unknown) => log.error({ event: "journal", reason: thrownName(error) }));
   const adopting = setInterval(() => void adopt(), ADOPT_MS).unref();
-
-  return Object.assign(server, {
-    live,
-    metrics,
-    bodies,
-    commands,
+  return {
     start: async () => {
       await adopt();
       live.start();
@@ -144,7 +139,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
       await live.known(FIRST_PROBES_MS);
     },
     startLink: () => {
-      if (parts.edgeUrl !== null) link.start();
+      if (edgeUrl !== null) link.start();
     },
     stop: async () => {
       clearInterval(adopting);
@@ -152,7 +147,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
       await Promise.all([live.stop(), link.finish()]);
       await journal.close();
     },
-  });
+  };
 }
 
 const agentTypesOf = ({ servers }: Box): string[] => servers.flatMap(({ agents }) => agents);
@@ -211,6 +206,25 @@ function callParts(
     log,
     clock: parts.callClock ?? clock,
   };
+}
+
+function callObservers(
+  { log, clock }: AgentParts,
+  metrics: Metrics,
+  traffic: RecentTraffic,
+  source: SnapshotSource,
+  link: Link,
+): readonly CallObserver[] {
+  return [
+    (call, report, ms) => metrics.ended(call, report, ms),
+    (_call, report) => source.callEnded(report.port, answerTokens(report)),
+    (call, report) => traffic.ended(call, report, answerTokens(report), clock()),
+    (call, report, ms) => {
+      const failed = lateFailure(call, report, ms);
+      if (failed !== null) link.callFailed(failed);
+    },
+    (call, report, ms) => log.info(callLog(call, report, ms)),
+  ];
 }
 
 function controlRoutes(

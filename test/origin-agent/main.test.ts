@@ -17,7 +17,7 @@ import {
   type AgentPrograms,
   type RunningAgent,
 } from "./support/agent-programs.ts";
-import { answered, ask, dataOf, errorOf, jsonOf, TOKEN, type Answer, type Json } from "./support/ask.ts";
+import { answered, ask, dataOf, errorOf, jsonOf, TOKEN, type Answer } from "./support/ask.ts";
 import { BOX_SECRET, LLAMA_API_KEY, reset, startSimulator, WANTED } from "./support/box.ts";
 import { startEdgeDouble, type EdgeDouble } from "./support/edge-double.ts";
 import { until } from "../support/until.ts";
