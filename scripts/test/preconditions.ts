@@ -10,13 +10,7 @@ export function missingFile(files: readonly string[]): string | null {
   return missing === undefined ? null : `There is no test file ${missing}.`;
 }
 
-interface NeededFolder {
-  name: string;
-  folder: string;
-  advice: string;
-}
-
-const neededFolders: () => NeededFolder[] = () => [
+const NEEDED_FOLDERS = [
   {
     name: "TMPDIR",
     folder: tmpdir(),
@@ -30,8 +24,8 @@ const neededFolders: () => NeededFolder[] = () => [
 ];
 
 /** @returns what to report; null: nothing is missing */
-export function missingFolder(folders: readonly NeededFolder[] = neededFolders()): string | null {
-  for (const { name, folder, advice } of folders) {
+export function missingFolder(): string | null {
+  for (const { name, folder, advice } of NEEDED_FOLDERS) {
     try {
       if (name !== "TMPDIR") mkdirSync(folder, { recursive: true });
       rmSync(mkdtempSync(join(folder, "isha-test-")), { recursive: true });
