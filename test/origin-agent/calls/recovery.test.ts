@@ -92,6 +92,10 @@ describe("a stream whose server dies in mid-answer", () => {
     expect(errorOf(answer).code).toBe("upstream_failed");
     expect(answer.text.match(/"error"/g)).toHaveLength(1);
     expect(answer.text).not.toContain("[DONE]");
+    // A client that sends it again gets the refusal as a status.
+    const again = await answered(agent.port, { call: { stream: true } });
+    expect(again.status).toBe(502);
+    expect(again.headers).toMatchObject({ "x-isha-started": "1", "x-should-retry": "false" });
   });
 });
 
