@@ -61,7 +61,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 }
 
 /** @throws Error with what is wrong with it, as `defineFleet` words it */
-export async function loadFleet(file: string): Promise<FleetConfig> {
+async function loadFleet(file: string): Promise<FleetConfig> {
   if (!existsSync(file)) throw new Error(`There is no fleet file ${file}.`);
   const module = await import(/* @vite-ignore */ pathToFileURL(file).href);
   if (!Array.isArray(module.default?.boxes)) {

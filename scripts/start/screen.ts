@@ -83,7 +83,7 @@ export function exampleCurl(edge: string, fleet: Fleet) {
 }
 
 /** The last model's first agent type: not the default's, so that the call shows routing. */
-export function exampleAgent(fleet: Fleet) {
+function exampleAgent(fleet: Fleet) {
   const chatting = fleet.boxes.flatMap(({ servers }) =>
     servers.filter(({ capabilities }) => capabilities.includes("chat")),
   );

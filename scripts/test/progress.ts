@@ -14,7 +14,7 @@ interface Screen {
   now: () => number;
 }
 
-export const STDOUT: Screen = {
+const STDOUT: Screen = {
   write: (text) => void process.stdout.write(text),
   isTerminal: process.stdout.isTTY,
   columns: () => process.stdout.columns || 80,

@@ -9,7 +9,7 @@ const VITEST = join(ROOT, "node_modules", "vitest", "vitest.mjs");
 const REPORTER = join(ROOT, "scripts", "test", "reporter.ts");
 
 /** Longer than vitest.config.ts lets a test or a hook take: past this, vitest itself is stuck. */
-export const HUNG_MS = 360_000;
+const HUNG_MS = 360_000;
 const WATCH_MS = 1_000;
 const SHOWN_LINES = 40;
 
