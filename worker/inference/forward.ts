@@ -53,7 +53,9 @@ export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>
     const answer = await send(box, choice, scope, forwarding);
     if (answer.kind === "timeout")
       return refuse("upstream_timeout", TIMED_OUT, { internal: answer.internal });
-    if (answer.kind === "unreachable") {
+    // A prompt that breaks one box must not visit every box.
+    if (answer.kind === "broken") return unreachable(MAY_HAVE_BEGUN, [answer.internal]);
+    if (answer.kind === "not-begun") {
       causes.push(answer.internal);
       continue;
     }
@@ -71,15 +73,15 @@ export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>
     isFull ||= isOverloaded(response) && choice.fallbackPorts.length === 0;
   }
   if (notStarted !== null) return ok(toClient(notStarted, forwarding));
-  return refuse(
-    "box_unreachable",
-    "The machine with the model can't be reached. Try again in a few seconds.",
-    {
-      retryAfterMs: 5_000,
-      internal: causes.join("; "),
-    },
-  );
+  return unreachable("The machine with the model can't be reached. Try again in a few seconds.", causes);
 }
+
+function unreachable(message: string, causes: readonly string[]): Result<never> {
+  return refuse("box_unreachable", message, { retryAfterMs: 5_000, internal: causes.join("; ") });
+}
+
+const MAY_HAVE_BEGUN =
+  "The connection to the machine with the model broke before an answer came. The call may have run there; send it again in a few seconds.";
 
 const TIMED_OUT =
   "The machine with the model did not answer in time. The call may still be running there; wait before you try again.";

@@ -29,7 +29,13 @@ describe("a request", () => {
     expect(sent[0]?.method).toBe("POST");
     expect(sent[0]?.bytes).toEqual(body);
     expect(sent[0]?.redirect).toBe("manual");
-    expect([...(sent[0]?.headers.keys() ?? [])]).toEqual(["content-type", "x-isha-call", "x-isha-token"]);
+    expect(Object.fromEntries(sent[0]?.headers ?? [])).toMatchObject({ accept: "application/json" });
+    expect([...(sent[0]?.headers.keys() ?? [])]).toEqual([
+      "accept",
+      "content-type",
+      "x-isha-call",
+      "x-isha-token",
+    ]);
     expect(sent[0]?.headers.get("x-isha-token")).toMatch(/^[0-9a-f]{64}$/);
   });
 
@@ -96,15 +102,60 @@ describe("a response is an answer", () => {
   });
 });
 
-describe("the box is unreachable after", () => {
+/** Cloudflare's JSON of an error of its own, for a request that accepts it. */
+const cloudflareError = (code: number): string =>
+  JSON.stringify({
+    type: `https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/error-${code}/`,
+    title: `Error ${code}`,
+    status: 530,
+    detail: "what the patient said",
+    instance: "9d99a4434fb2d168",
+    error_code: code,
+    error_name: "tunnel_error",
+    error_category: "dns",
+    ray_id: "9d99a4434fb2d168",
+    cloudflare_error: true,
+    retryable: true,
+  });
+
+const page = (status: number, body: BodyInit): Response =>
+  new Response(body, { status, headers: { "content-type": "application/json; charset=utf-8" } });
+
+describe("the call provably did not begin after", () => {
   it.each<[string, () => Response]>([
-    ["a failed connection", connectionLost],
     ["Access's redirect to its login", () => html(302, { location: "https://x.cloudflareaccess.com/login" })],
+    ["Access's 401 for an unknown service token", () => html(401)],
+    ["Access's 403", () => html(403)],
+    ["cloudflared's 404 for a hostname without a rule", () => html(404)],
+    ["530 with 1033: the tunnel has no connection", () => page(530, cloudflareError(1033))],
+    ["530 with 1016: the tunnel's hostname doesn't resolve", () => page(530, cloudflareError(1016))],
+    ["530 with 1033 as text", () => page(530, "error code: 1033")],
+    ["530 with 1033 in pieces", () => page(530, streamOf(['{"error_co', 'de": 10', '33, "x": 1}']))],
+    ["another box's agent, which refuses the token", () => agentAnswer("south", "{}", { status: 403 })],
+  ])("%s", async (_, script) => {
+    fakeFetch(script);
+    const answer = await ask();
+    expect(answer).toMatchObject({
+      kind: "not-begun",
+      internal: expect.stringContaining("north") as string,
+    });
+    expect(JSON.stringify(answer)).not.toMatch(/patient|1033|cloudflareaccess/);
+  });
+});
+
+describe("the call may have begun after", () => {
+  it.each<[string, () => Response]>([
+    ["a broken connection", connectionLost],
     ["a page with status 200", () => html(200)],
-    ["Access's refusal", () => html(403)],
-    ["the tunnel's 502", () => html(502)],
-    ["the tunnel's 530", () => html(530)],
-    ["a 521", () => html(521)],
+    ["cloudflared's 502: the agent closed the connection, or doesn't listen", () => html(502)],
+    ["a foreign 500", () => html(500)],
+    ["a foreign 503", () => html(503)],
+    ["a 520 and a 521", () => html(521)],
+    ["530 with another code", () => page(530, cloudflareError(1014))],
+    ["530 with HTML", () => html(530)],
+    ["530 with nothing", () => new Response(null, { status: 530 })],
+    ["530 with its code beyond 4 KiB", () => page(530, " ".repeat(4096) + cloudflareError(1033))],
+    ["530 that breaks off", () => page(530, streamOf(['{"error_'], "breaks"))],
     ["another program's JSON", () => Response.json({ choices: [] })],
     ["another box's agent", () => agentAnswer("south", "{}")],
     ["an answer without an agent's name", () => agentAnswer("", "{}")],
@@ -112,10 +163,28 @@ describe("the box is unreachable after", () => {
     fakeFetch(script);
     const answer = await ask();
     expect(answer).toMatchObject({
-      kind: "unreachable",
+      kind: "broken",
       internal: expect.stringContaining("north") as string,
     });
     expect(JSON.stringify(answer)).not.toMatch(/patient|1033|lost|cloudflareaccess/);
+  });
+
+  it("an endless 530, of which 4 KiB are read", async () => {
+    let pulled = 0;
+    let cancelled = false;
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled += 1024;
+        controller.enqueue(new Uint8Array(1024));
+      },
+      cancel() {
+        cancelled = true;
+      },
+    });
+    fakeFetch(() => page(530, endless));
+    expect(await ask()).toMatchObject({ kind: "broken" });
+    expect(pulled).toBeLessThanOrEqual(3 * 4096);
+    expect(cancelled).toBe(true);
   });
 
   it("a response whose body is then cancelled", async () => {
@@ -138,6 +207,11 @@ describe("the request timed out after", () => {
       kind: "timeout",
       internal: expect.stringContaining(String(status)) as string,
     });
+  });
+
+  it("a 530 whose page doesn't end in time", async () => {
+    fakeFetch(() => page(530, new ReadableStream({ pull: async () => new Promise(() => undefined) })));
+    expect(await ask({ timeoutMs: 1 })).toMatchObject({ kind: "timeout" });
   });
 
   it("headers that are late", async () => {
@@ -176,7 +250,7 @@ it("a client that disconnects aborts the request", async () => {
   const pending = ask({ signal: client.signal });
   await untilHolds(() => expect(sent.length).toBe(1));
   client.abort();
-  expect(await pending).toMatchObject({ kind: "unreachable" });
+  expect(await pending).toMatchObject({ kind: "broken" });
   expect(sent[0]?.signal.aborted).toBe(true);
 });
 

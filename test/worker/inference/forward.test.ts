@@ -28,7 +28,10 @@ describe("the request to the agent", () => {
     expect(sent[0]?.url.href).toBe("https://north.example/v1/chat/completions");
     expect(sent[0]?.method).toBe("POST");
     const headers = Object.fromEntries(sent[0]?.headers ?? []);
-    expect(Object.keys(headers).filter((name) => !name.startsWith("x-isha-"))).toEqual(["content-type"]);
+    expect(Object.keys(headers).filter((name) => !name.startsWith("x-isha-"))).toEqual([
+      "accept",
+      "content-type",
+    ]);
     expect(headers["content-type"]).toBe("application/json");
     expect(callDecoder(1)(headers)).toEqual({
       ok: true,
@@ -96,15 +99,16 @@ describe("the request to the agent", () => {
   });
 });
 
+/** Cloudflare's answer if no cloudflared is connected. */
+const noTunnel = (): Response => new Response('{"status":530,"error_code":1033}', { status: 530 });
+
 const NOT_STARTED = { "x-isha-started": "0" };
 
 describe("the next box is tried", () => {
   it.each<[string, () => Response]>([
-    ["if no connection was made", connectionLost],
-    ["if the tunnel has no box", () => new Response("<html>", { status: 530 })],
+    ["if the tunnel has no connection", noTunnel],
     ["if Access redirects to its login", () => new Response(null, { status: 302 })],
-    ["if another program answers", () => Response.json({})],
-    ["if another box's agent answers", () => agentAnswer("elsewhere", "{}")],
+    ["if Access refuses", () => new Response("<html>", { status: 403 })],
     [
       "if the agent returns 503 and started nothing",
       () => agentAnswer("north", "{}", { status: 503, headers: NOT_STARTED }),
@@ -137,6 +141,21 @@ describe("the next box is tried", () => {
   ])("but not if %s", async (_, status, headers) => {
     const sent = fakeFetch(() => agentAnswer("north", "{}", { status, headers }));
     expect(answerOf(await send()).response.status).toBe(status);
+    expect(sent.map(boxOf)).toEqual(["north"]);
+  });
+
+  it.each<[string, () => Response]>([
+    ["the connection broke", connectionLost],
+    ["the tunnel returned 502", () => new Response("<html>", { status: 502 })],
+    ["a 530 has another cause", () => new Response('{"error_code": 1014}', { status: 530 })],
+    ["another program answered", () => Response.json({})],
+    ["another box's agent answered", () => agentAnswer("elsewhere", "{}")],
+  ])("but not if %s: a prompt that breaks one box must not visit every box", async (_, script) => {
+    const sent = fakeFetch(script);
+    const refusal = refusalOf(await send());
+    expect(refusal).toMatchObject({ code: "box_unreachable", retryAfterMs: 5_000 });
+    expect(refusal.internal).toContain("north");
+    expect(refusal.message).toContain("may have run");
     expect(sent.map(boxOf)).toEqual(["north"]);
   });
 
@@ -183,7 +202,7 @@ describe("if no box serves the call", () => {
             status: 503,
             headers: { ...NOT_STARTED, "x-isha-code": "overloaded", "retry-after": "7" },
           })
-        : connectionLost(),
+        : noTunnel(),
     );
     const { response, code } = answerOf(await send());
     expect(response.status).toBe(503);
@@ -212,11 +231,11 @@ describe("if no box serves the call", () => {
   });
 
   it("and none answers, the refusal is ours, with each cause for the log only", async () => {
-    fakeFetch(connectionLost);
+    fakeFetch(noTunnel);
     const refusal = refusalOf(await send());
     expect(refusal).toMatchObject({ code: "box_unreachable", retryAfterMs: 5_000 });
     expect(refusal.internal).toMatch(/north.*south/);
-    expect(refusal.message).not.toMatch(/north|south|lost/);
+    expect(refusal.message).not.toMatch(/north|south|1033/);
   });
 
   it("and each refuses our token, the client gets no permission error", async () => {
@@ -229,6 +248,18 @@ describe("if no box serves the call", () => {
 });
 
 describe("the answer", () => {
+  it("of a request that killed two servers keeps its x-should-retry: false, and no other box gets it", async () => {
+    const headers = { "x-isha-started": "1", "x-isha-code": "upstream_failed", "x-should-retry": "false" };
+    const sent = fakeFetch(() => agentAnswer("north", "{}", { status: 502, headers }));
+    const { response, code } = answerOf(await send());
+    expect([response.status, code, response.headers.get("x-should-retry")]).toEqual([
+      502,
+      "upstream_failed",
+      "false",
+    ]);
+    expect(sent.map(boxOf)).toEqual(["north"]);
+  });
+
   it("has only the headers that are for the client", async () => {
     const allowed = Object.fromEntries(ANSWER_HEADERS.map((name) => [name, `value of ${name}`]));
     const others = {
