@@ -30,6 +30,7 @@ export const ERRORS = {
   expired_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
   agent_not_allowed: { status: 403, type: "permission_error", retry: "never", fault: "caller" },
   scope_missing: { status: 403, type: "permission_error", retry: "never", fault: "caller" },
+  https_required: { status: 403, type: "permission_error", retry: "never", fault: "caller" },
   not_found: { status: 404, type: "not_found_error", retry: "never", fault: "caller" },
   model_not_found: { status: 404, type: "not_found_error", retry: "never", fault: "caller" },
   method_not_allowed: { status: 405, type: "invalid_request_error", retry: "never", fault: "caller" },

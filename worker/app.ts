@@ -8,6 +8,7 @@ import type { Bindings } from "./env.ts";
 import { authenticate, limitAddress, type RouteAccess } from "./limits/authenticate.ts";
 import { shareAcrossOrigins } from "./http/cors.ts";
 import { onError } from "./http/errors.ts";
+import { httpsOnly } from "./http/https-only.ts";
 import { methodNotAllowed, routeNotFound } from "./http/no-route.ts";
 import { Limiter } from "./limits/limiter.ts";
 import { RATE_HEADERS } from "./limits/rate-headers.ts";
@@ -61,7 +62,7 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   const snapshots = new SnapshotCache(clock);
 
   // Each chain runs from left to right.
-  const edge: Chain = [requestId(), securityHeaders(), settings(fleet.boxes)];
+  const edge: Chain = [requestId(), securityHeaders(), httpsOnly(), settings(fleet.boxes)];
   const anyone: Chain = [limitAddress(limiter)];
   const admit = (access: RouteAccess): Chain => [authenticate(fleet, limiter, clock, access)];
   const infer = admit({ scope: "infer", isModelCall: false, prefetch: null });

@@ -16,7 +16,7 @@ import {
 const TABLE: Readonly<Record<number, string>> = {
   400: "invalid_json invalid_request unknown_port context_length_exceeded",
   401: "missing_key invalid_key expired_key",
-  403: "agent_not_allowed scope_missing",
+  403: "agent_not_allowed scope_missing https_required",
   404: "not_found model_not_found",
   405: "method_not_allowed",
   408: "request_timeout",

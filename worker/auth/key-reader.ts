@@ -6,6 +6,7 @@ import type { Result } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readCredential, resolveClaim, shownKey, type EnvironmentKeys, type ShownKey } from "./credential.ts";
+import { isLoopback } from "../http/https-only.ts";
 import { sha256Hex } from "./keyed-hash.ts";
 
 /** Half a MiB of an isolate's 128: a text, its hash and its claim each. */
@@ -33,11 +34,8 @@ export function keyReader(fleet: FleetConfig): (c: Context<EdgeEnv>) => Shown | 
     const { value: key } = text;
     if (key === null) return NO_KEY;
     const { devKeys: isDev, firstAdminSha256 } = c.get("settings");
-    const devKeys = isDev && LOOPBACK.test(c.req.url);
+    const devKeys = isDev && isLoopback(c.req.url);
     const known = devKeys ? withDevKeys : plain;
     return known.get(key) ?? read(key, { devKeys, firstAdminSha256 }, known);
   };
 }
-
-/** Matches the request's own URL, which the runtime has normalized; a URL object for each call would cost more than everything else here. */
-const LOOPBACK = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?\//;

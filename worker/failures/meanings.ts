@@ -15,6 +15,8 @@ const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   agent_not_allowed:
     "The key is limited to other agent types. Change its agents if it should be allowed this one.",
   scope_missing: "The key lacks the scope of this route: infer for calls, admin for /admin.",
+  https_required:
+    "The request came over plain http. The client must use an https:// URL; replace its key, which was sent unencrypted.",
   not_found: "The route, or what the URL names on it, does not exist. The client must fix its URL.",
   model_not_found:
     "No model, agent type or file has the requested name. The client must use one that GET /v1/models lists.",

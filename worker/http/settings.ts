@@ -4,6 +4,7 @@ import type { Box } from "../../shared/fleet.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readSettings, type Settings } from "../env.ts";
 import { logWarning } from "../log.ts";
+import { isLoopback } from "./https-only.ts";
 
 export function settings(boxes: readonly Box[]) {
   let isChecked = false;
@@ -23,8 +24,6 @@ export function settings(boxes: readonly Box[]) {
 export function boxesWithoutAccess({ access, boxOrigins }: Settings, boxes: readonly Box[]): string[] {
   if (access !== null) return [];
   return boxes
-    .filter(({ name, origin }) => !LOOPBACK.has(new URL(boxOrigins[name] ?? origin).hostname))
+    .filter(({ name, origin }) => !isLoopback(new URL(boxOrigins[name] ?? origin).href))
     .map(({ name }) => name);
 }
-
-const LOOPBACK: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);

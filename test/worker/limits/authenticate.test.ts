@@ -103,7 +103,7 @@ describe("the development keys", () => {
   ])("are invalid on %s", async (host) => {
     quiet();
     for (const key of ["dev-key", "dev-admin"])
-      expect((await edgeOf(fleetOf())("/v1/models", { host, key })).status).toBe(401);
+      expect((await edgeOf(fleetOf())("/v1/models", { host, key, scheme: "https" })).status).toBe(401);
   });
 
   it.each(["", "0"])("are invalid with DEV_KEYS '%s', on any host", async (DEV_KEYS) => {
@@ -152,6 +152,7 @@ describe("a key of the old system", () => {
     });
     const answer = await edgeOf(fleet, { bindings: { DEV_KEYS: "" } })("/v1/models", {
       host: "edge.example",
+      scheme: "https",
     });
     expect(answer.status).toBe(200);
     expect(answer.headers.get("warning")).toMatch(/^299 /);

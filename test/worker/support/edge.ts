@@ -16,6 +16,7 @@ export interface TestRequest {
   readonly method?: string;
   /** The requested host; development keys are valid on a loopback host. */
   readonly host?: string;
+  readonly scheme?: "http" | "https";
   /** Sent as a bearer token; null sends none. */
   readonly key?: string | null;
   readonly address?: string;
@@ -69,7 +70,7 @@ export function edgeOf(fleet: FleetConfig, { bindings = {}, context }: EdgeOptio
 
 function requestOf(path: string, init: TestRequest): Request<unknown, IncomingRequestCfProperties> {
   const { method = init.body === undefined ? "GET" : "POST", host = "localhost", key = "dev-key" } = init;
-  const { body } = init;
+  const { body, scheme = "http" } = init;
   const raw = typeof body === "string" || body instanceof Uint8Array || body instanceof ReadableStream;
   const headers = new Headers({
     ...(init.address === undefined ? {} : { "cf-connecting-ip": init.address }),
@@ -77,7 +78,7 @@ function requestOf(path: string, init: TestRequest): Request<unknown, IncomingRe
     ...(key === null ? {} : { authorization: `Bearer ${key}` }),
     ...init.headers,
   });
-  return new Request<unknown, IncomingRequestCfProperties>(`http://${host}${path}`, {
+  return new Request<unknown, IncomingRequestCfProperties>(`${scheme}://${host}${path}`, {
     method,
     headers,
     ...(init.body === undefined ? {} : { body: raw ? (body as BodyInit) : JSON.stringify(body) }),
