@@ -73,10 +73,10 @@ const ROOMS: readonly Room[] = [
     mayTypes: [/^worker\/.*-object\.ts$/],
   },
   {
-    rule: "worker/context.ts, log.ts and stubs.ts import hono, shared/, failures/ and types of env and fleet/snapshot",
+    rule: "worker/context.ts, log.ts and stubs.ts import hono, shared/ and types of env, fleet/snapshot and the refusal log",
     files: /^worker\/(context|log|stubs)\.ts$/,
-    may: ["hono", /^shared\//, "worker/failures/buffer.ts"],
-    mayTypes: [ENV, "worker/fleet/snapshot.ts"],
+    may: ["hono", /^shared\//],
+    mayTypes: [ENV, "worker/fleet/snapshot.ts", "worker/failures/refusal-log.ts"],
   },
   {
     rule: "worker/app.ts and index.ts import hono, shared/, all of worker/ and the fleet file",

@@ -29,6 +29,7 @@ import {
   testAlerts,
 } from "./fleet/admin-routes.ts";
 import { changeKey, createKey, listKeys, revokeKey, rotateKey, showAudit, showKey } from "./keys/routes.ts";
+import { RefusalLog } from "./failures/refusal-log.ts";
 import { showRequest } from "./failures/route.ts";
 import { showUsage } from "./usage/route.ts";
 import { chatCompletions } from "./inference/chat-completions.ts";
@@ -62,7 +63,12 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   const snapshots = new SnapshotCache(clock);
 
   // Each chain runs from left to right.
-  const edge: Chain = [requestId(), securityHeaders(), httpsOnly(), settings(fleet.boxes)];
+  const edge: Chain = [
+    requestId(new RefusalLog(clock)),
+    securityHeaders(),
+    httpsOnly(),
+    settings(fleet.boxes),
+  ];
   const anyone: Chain = [limitAddress(limiter)];
   const admit = (access: RouteAccess): Chain => [authenticate(fleet, limiter, clock, access)];
   const infer = admit({ scope: "infer", isModelCall: false, prefetch: null });

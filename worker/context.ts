@@ -2,11 +2,13 @@
 import type { Result } from "../shared/errors.ts";
 import type { Principal } from "../shared/principal.ts";
 import type { Bindings, Settings } from "./env.ts";
+import type { RefusalLog } from "./failures/refusal-log.ts";
 import type { FleetSnapshot } from "./fleet/snapshot.ts";
 
 export interface Variables {
   /** The edge's own id; it is in every answer and log line. */
   requestId: string;
+  refusals: RefusalLog;
   settings: Settings;
   /** Set by `authenticate`. */
   principal: Principal;

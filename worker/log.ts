@@ -1,8 +1,7 @@
-// Writes the edge's log: one JSON line for each refused or failed request, with ids, codes and our own route
-// patterns. URLs, headers and bodies are never logged: any of them can contain a patient's words. Each logged call
-// also goes to the failure store.
-import { noteFailure, type RequestContext } from "./failures/buffer.ts";
+// Writes the edge's log: JSON lines with ids, codes and our own route patterns. No line has a URL, a header or a part of a
+// body: any of them can contain a patient's words.
 
+/** A refused or failed request; failures/refusal-log.ts decides which have a line. */
 export interface RefusedLine {
   readonly request_id: string;
   readonly code: string;
@@ -12,11 +11,18 @@ export interface RefusedLine {
   readonly cause: string | null;
 }
 
-/** Called once for every refused or failed call. */
-export function logRefused(context: RequestContext, line: RefusedLine): void {
+export function logRefused(line: RefusedLine): void {
   console.log(JSON.stringify({ event: "refused", ...line }));
-  const { request_id, ...rest } = line;
-  noteFailure(context, { requestId: request_id, at: Date.now(), ...rest });
+}
+
+/** Requests that were refused without a line of their own, by code, from a time on. */
+export interface RefusedCountsLine {
+  readonly since: string;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+export function logRefusedCounts(line: RefusedCountsLine): void {
+  console.log(JSON.stringify({ event: "refused_counts", ...line }));
 }
 
 /** A setting that works and is dangerous. */

@@ -30,13 +30,18 @@ export class FailureSampler {
     this.#limits = limits;
   }
 
-  add(failure: Failure): void {
+  /** @returns whether the failure will be passed on, and isn't only counted */
+  add(failure: Failure): boolean {
     const { perKind, perBatch, kinds } = this.#limits;
     const kind = kindOf(failure);
     const sampled = this.#sampled.get(kind) ?? (this.#sampled.size < kinds ? 0 : perKind);
-    if (sampled >= perKind || this.#failures.length >= perBatch) return this.#count(failure);
+    if (sampled >= perKind || this.#failures.length >= perBatch) {
+      this.#count(failure);
+      return false;
+    }
     this.#sampled.set(kind, sampled + 1);
     this.#failures.push(failure);
+    return true;
   }
 
   /** Returns what was added since the last call. */

@@ -5,7 +5,6 @@ import { ERRORS, errorBody, RefusedError, retryHeaders, type Refusal } from "../
 import type { Principal } from "../../shared/principal.ts";
 import type { EdgeEnv } from "../context.ts";
 import { SettingsError } from "../env.ts";
-import { logRefused } from "../log.ts";
 
 /** Answers with a refusal and logs it. */
 export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
@@ -14,8 +13,8 @@ export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
   const principal: Principal | undefined = c.get("principal");
   const refusedKey: string | undefined = c.get("refusedKey");
   const { status } = ERRORS[refusal.code];
-  logRefused(c, {
-    request_id: requestId,
+  c.get("refusals").note(c, {
+    requestId,
     code: refusal.code,
     route: c.req.routePath,
     key: principal?.keyId ?? refusedKey ?? null,

@@ -2,7 +2,6 @@
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
-import { logRefused } from "../log.ts";
 import { decide, type RouteDecision } from "./route-decision.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
 import type { SnapshotCache } from "../fleet/snapshot-cache.ts";
@@ -23,7 +22,7 @@ export function chatCompletions(index: FleetIndex, snapshots: SnapshotCache) {
     noteSent(snapshots, decision.value);
 
     const log = (code: string, cause: string | null): void =>
-      logRefused(c, { request_id: requestId, code, route: c.req.routePath, key: principal.keyId, cause });
+      c.get("refusals").note(c, { requestId, code, route: c.req.routePath, key: principal.keyId, cause });
     const forwarded = await forward({
       requestId,
       call: call.value,

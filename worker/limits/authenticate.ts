@@ -67,10 +67,11 @@ export function authenticate(
     let limits: LimitStatuses = { key: null, address: null };
     for (let admissions = 1; ; admissions += 1) {
       const pending = admit(limiter, caller, shown, anonymous?.record ?? null);
-      if (pending instanceof Promise) prefetch?.begin(c);
+      if (pending instanceof Promise && key !== null && limiter.isKnown(key)) prefetch?.begin(c);
       const admission = pending instanceof Promise ? await pending : pending;
       ({ limits } = admission);
-      if (!admission.ok) return showLimited(c, admission.refusal, limits, knownKey(key, admission.refusal));
+      if (!admission.ok)
+        return showLimited(c, admission.refusal, limits, knownKey(limiter, key, admission.refusal));
       const record = admission.value;
       if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), limits, keyId);
       if (prefetch !== null) {
@@ -94,9 +95,9 @@ export function authenticate(
   };
 }
 
-/** The id of the key that was refused, if such a key exists. */
-function knownKey(key: ShownKey | null, { code }: Refusal): string | null {
-  return code === "invalid_key" || code === "too_many_failed_keys" ? null : (key?.claim.keyId ?? null);
+/** The id of the key that was refused, if its object has confirmed it: an id that a client made up is never stored. */
+function knownKey(limiter: Limiter, key: ShownKey | null, { code }: Refusal): string | null {
+  return key !== null && (code === "expired_key" || limiter.isKnown(key)) ? key.claim.keyId : null;
 }
 
 const KEY_MISSING: Refusal = { code: "missing_key", message: MISSING };

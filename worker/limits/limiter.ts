@@ -50,6 +50,11 @@ export class Limiter {
     });
   }
 
+  /** Whether the key is known to be good: its object has confirmed it, or the fleet file or the environment defines it. */
+  isKnown(key: ShownKey): boolean {
+    return this.#keys.isKnown(key, this.#keys.at(key, this.#clock()));
+  }
+
   /** Whether the key's object confirmed it less than a lease's life ago. */
   isFresh(key: ShownKey): boolean {
     const now = this.#clock();

@@ -8,7 +8,6 @@ import { fleetObject } from "../../../worker/stubs.ts";
 import { sha256Hex } from "../../../worker/auth/keyed-hash.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
-import { flushesEnd } from "../support/flushes.ts";
 import { untilHolds } from "../support/until.ts";
 
 const ADMIN: TestRequest = { key: "dev-admin" };
@@ -17,8 +16,6 @@ const WORDS = "the patient's words";
 describe("GET /admin/requests/:id", () => {
   it("shows within seconds why a call was refused: code, route, key and meaning, and nothing the client wrote", async () => {
     captureLog();
-    await flushesEnd();
-    // A separate key: other keys of this suite have dozens of failures, of which most are only counted.
     const key = `old-key-${crypto.randomUUID()}`;
     const keys = [{ name: "old", sha256: await sha256Hex(key), until: "2999-12-31" }];
     const edge = edgeOf(fleetOf({ legacy: { keys, anonymous: null } }));

@@ -1,7 +1,7 @@
 // The failure sampler: failures that are passed on one by one, and failures that are only counted.
 import { describe, expect, it } from "vitest";
 import type { Failure } from "../../../shared/failures.ts";
-import { FLUSH_LIMITS } from "../../../worker/failures/buffer.ts";
+import { FLUSH_LIMITS } from "../../../worker/failures/refusal-log.ts";
 import { FailureSampler } from "../../../worker/failures/sampling.ts";
 
 const failure = (requestId: string, more: Partial<Failure> = {}): Failure => ({

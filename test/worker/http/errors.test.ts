@@ -65,15 +65,12 @@ describe("the log", () => {
     ]);
   });
 
-  it.each<[string, string]>([
-    [`/v1/models/${encodeURIComponent(WORDS)}`, "/v1/models/:id"],
-    [`/patients/${encodeURIComponent(WORDS)}`, "/*"],
-  ])("has the route's pattern, not the path: %s", async (path, route) => {
+  it("has the route's pattern, not the path", async () => {
     const log = captureLog();
     fakeFetch(connectionLost);
-    expect((await edgeOf(fleetOf())(path)).status).toBe(404);
+    expect((await edgeOf(fleetOf())(`/v1/models/${encodeURIComponent(WORDS)}`)).status).toBe(404);
     expect(log.length).toBe(1);
-    expect(JSON.parse(log[0] ?? "")).toMatchObject({ route });
+    expect(JSON.parse(log[0] ?? "")).toMatchObject({ route: "/v1/models/:id" });
     expect(decodeURIComponent(log[0] ?? "")).not.toContain("patient's");
   });
 

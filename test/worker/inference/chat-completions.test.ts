@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest } from "../support/edge.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
-import { agentAnswer, boxOf, connectionLost, fakeFetch, streamOf, callIn } from "../support/origin.ts";
+import {
+  agentAnswer,
+  boxOf,
+  connectionLost,
+  fakeFetch,
+  noTunnel,
+  streamOf,
+  callIn,
+} from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
 import { noJitter } from "../../support/no-jitter.ts";
 
@@ -44,6 +52,7 @@ describe("a call", () => {
     const out = sent[0];
     expect(JSON.stringify([...(out?.headers ?? [])])).not.toMatch(/jane|bearer|192\.0\.2\.1|198\.18/i);
     expect([...(out?.headers.keys() ?? [])].filter((name) => !name.startsWith("x-isha-"))).toEqual([
+      "accept",
       "cf-access-client-id",
       "cf-access-client-secret",
       "content-type",
@@ -195,9 +204,9 @@ describe("an invalid call is refused", () => {
 });
 
 describe("with several boxes", () => {
-  it("the next one serves if the first can't be reached", async () => {
+  it("the next one serves if the first has no tunnel", async () => {
     captureLog();
-    const sent = fakeFetch((one) => (boxOf(one) === "north" ? connectionLost() : agentAnswer("south", "{}")));
+    const sent = fakeFetch((one) => (boxOf(one) === "north" ? noTunnel() : agentAnswer("south", "{}")));
     const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
     expect(answer.status).toBe(200);
     expect(sent.map(boxOf)).toEqual(["north", "south"]);
@@ -206,7 +215,7 @@ describe("with several boxes", () => {
   it("the refusal has a retry time if none can be reached", async () => {
     noJitter();
     const log = captureLog();
-    fakeFetch(connectionLost);
+    fakeFetch(noTunnel);
     const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
     expect(answer.status).toBe(502);
     expect(answer.headers.get("retry-after")).toBe("5");

@@ -5,7 +5,15 @@ import { forward, type Forwarded, type Forwarding } from "../../../worker/infere
 import type { Refusal, Result } from "../../../shared/errors.ts";
 import { callOf } from "../support/calls.ts";
 import { forwardingOf, PRINCIPAL, SETTINGS } from "../support/forwarding.ts";
-import { agentAnswer, boxOf, connectionLost, fakeFetch, type Sent, callIn } from "../support/origin.ts";
+import {
+  agentAnswer,
+  boxOf,
+  connectionLost,
+  fakeFetch,
+  noTunnel,
+  type Sent,
+  callIn,
+} from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
 
 const send = async (more: Partial<Forwarding> = {}): Promise<Result<Forwarded>> =>
@@ -98,9 +106,6 @@ describe("the request to the agent", () => {
     for (const { headers } of sent) expect(JSON.stringify([...headers])).not.toContain("Jane");
   });
 });
-
-/** Cloudflare's answer if no cloudflared is connected. */
-const noTunnel = (): Response => new Response('{"status":530,"error_code":1033}', { status: 530 });
 
 const NOT_STARTED = { "x-isha-started": "0" };
 

@@ -90,6 +90,9 @@ export function connectionLost(): never {
   throw new Error("Network connection lost.");
 }
 
+/** Cloudflare's answer if no cloudflared is connected. */
+export const noTunnel = (): Response => new Response('{"status":530,"error_code":1033}', { status: 530 });
+
 /** The call in a sent request, as an agent decodes it. */
 export function callIn(sent: Sent | undefined): Call {
   const decoded = callDecoder(1)(Object.fromEntries(sent?.headers ?? []));
