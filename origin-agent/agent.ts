@@ -194,12 +194,12 @@ function callParts(
     modelOf,
     countTokens:
       parts.countTokens ?? ((grant, text) => countTokens(grant.upstream.origin, llamaApiKey, text)),
-    onDispatch: (call, port, bodyBytes) => {
+    onDispatch: (call, port) => {
       const { requestId: callId, keyId, agentType } = call;
       const model = modelOf(port) ?? "none";
       const end = journal.start({ callId, keyId, agentType, model, port, startedAt: wallClock() });
       return (report, ms) => {
-        end(callEnd(call, report, bodyBytes, ms));
+        end(callEnd(call, report, ms));
         link.callRecorded();
       };
     },

@@ -47,11 +47,7 @@ export interface ServerParts extends Pick<
   /** Whether an operator has drained the box: it accepts no new calls but keeps running. */
   readonly isDrained: () => boolean;
   /** Books a call's dispatch; the returned function books its end, once. */
-  readonly onDispatch: (
-    call: Call,
-    port: number,
-    bodyBytes: number,
-  ) => (report: CallReport, ms: number) => void;
+  readonly onDispatch: (call: Call, port: number) => (report: CallReport, ms: number) => void;
   /** Run in order at the end of every call. */
   readonly observers: readonly CallObserver[];
   readonly log: Logger;
@@ -262,7 +258,7 @@ class Calls {
           signal: ending.signal,
           clock,
           onDispatch: (port) => {
-            booked ??= parts.onDispatch(call, port, body.bytes.length);
+            booked ??= parts.onDispatch(call, port);
           },
         });
         const ms = parts.clock() - arrivedAt;

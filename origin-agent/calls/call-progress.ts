@@ -6,19 +6,25 @@ import type { Counts } from "../answers/answer-json.ts";
 import { estimateChoiceTokens } from "../answers/choice-tokens.ts";
 import type { AnswerStream } from "../answers/stream.ts";
 import type { CallSoFar, Failure } from "./next-try.ts";
+import type { Server } from "../../shared/fleet.ts";
+import type { SlotUsage } from "../slots/slot-lease.ts";
 import type { CallReport } from "./report.ts";
+
+/** English has about four characters per token in current vocabularies; a body has little besides its text. */
+const BODY_BYTES_PER_TOKEN = 4;
 
 export class CallProgress {
   readonly #call: Call;
+  readonly #bodyBytes: number;
   readonly #stream: AnswerStream | null;
   readonly #clock: () => number;
   readonly arrivedAt: number;
   /** Whether a server may have begun the call: then no other box may get it. */
   started = false;
-  /** The port of the last try. */
-  port: number | null = null;
-  /** Tokens decoded in the last try, by `/slots`. */
-  decoded: number | null = null;
+  /** The server of the last try. */
+  #server: Server | null = null;
+  /** What the last try used on the GPU, by `/slots`. */
+  #usage: SlotUsage | null = null;
   #queueMs: number | null = null;
   #firstByteAt: number | null = null;
   #deaths = 0;
@@ -27,8 +33,9 @@ export class CallProgress {
   #uncounted = 0;
 
   /** @param stream null if the call isn't streamed. */
-  constructor(call: Call, stream: AnswerStream | null, clock: () => number) {
+  constructor(call: Call, bodyBytes: number, stream: AnswerStream | null, clock: () => number) {
     this.#call = call;
+    this.#bodyBytes = bodyBytes;
     this.#stream = stream;
     this.#clock = clock;
     this.arrivedAt = clock();
@@ -37,6 +44,23 @@ export class CallProgress {
   /** Time until the call got its slot; until now if it has none. */
   get queueMs(): number {
     return this.#queueMs ?? this.#sinceArrival(this.#clock());
+  }
+
+  /** The port of the last try. */
+  get port(): number | null {
+    return this.#server?.port ?? null;
+  }
+
+  sentTo(server: Server): void {
+    this.#server = server;
+    this.#usage = null;
+  }
+
+  /** Notes what an abandoned try used, once that is proved. */
+  async spends(ended: Promise<SlotUsage | null>): Promise<void> {
+    const server = this.#server;
+    const usage = await ended;
+    if (server === this.#server) this.#usage = usage;
   }
 
   granted(): void {
@@ -90,7 +114,20 @@ export class CallProgress {
       continuations: this.#continuations,
       counts,
       otherChoiceTokens: estimateChoiceTokens(this.#call.choices, counts, recorder),
-      estimate: largest(this.decoded, recorder?.textEvents ?? null),
+      ...this.estimates(),
+    };
+  }
+
+  /**
+   * Tokens of a call without counts. Without the body's size, a client that leaves before each answer would never be
+   * charged for its prompts; no prompt is longer than the slot's context.
+   */
+  estimates(): Pick<CallReport, "estimate" | "promptEstimate"> {
+    const byBody = Math.ceil(this.#bodyBytes / BODY_BYTES_PER_TOKEN);
+    const prompt = this.#usage?.promptTokens ?? byBody;
+    return {
+      estimate: largest(this.#usage?.decoded ?? null, this.#stream?.recorder.textEvents ?? null),
+      promptEstimate: this.#server === null ? null : Math.min(prompt, this.#server.contextPerSlot),
     };
   }
 

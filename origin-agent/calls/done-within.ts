@@ -1,16 +1,16 @@
 // Waits for work that may take longer than the call allows.
 
-/** @returns whether the work was done before the call was aborted and `ms` had passed. */
-export async function doneWithin(work: Promise<unknown>, ms: number, signal: AbortSignal): Promise<boolean> {
-  if (signal.aborted) return false;
+/** @returns whether the work was done before `ms` had passed and, if given, the signal was aborted. */
+export async function doneWithin(work: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<boolean> {
+  if (signal?.aborted === true) return false;
   const { promise: given, resolve } = Promise.withResolvers<boolean>();
   const giveUp = (): void => resolve(false);
   const timer = setTimeout(giveUp, ms);
-  signal.addEventListener("abort", giveUp, { once: true });
+  signal?.addEventListener("abort", giveUp, { once: true });
   try {
     return await Promise.race([work.then(() => true), given]);
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", giveUp);
+    signal?.removeEventListener("abort", giveUp);
   }
 }

@@ -1,13 +1,14 @@
 // Ends a failed try's use of its slot, and finds out whether its server died. It doesn't decide what follows.
 import type { Grant } from "../servers/running-call.ts";
+import type { SlotUsage } from "../slots/slot-lease.ts";
 import type { TryFailure } from "./attempt.ts";
 import type { Failure } from "./next-try.ts";
 
 const beganNothing = (failure: TryFailure): failure is "refused" | "loading" | "unconnected" =>
   failure === "refused" || failure === "loading" || failure === "unconnected";
 
-/** @returns once the try has provably ended on the GPU; null if it began nothing. */
-export function endFailedTry(grant: Grant, failure: TryFailure): Promise<void> | null {
+/** @returns once the try has provably ended on the GPU, what it used there; null if it began nothing. */
+export function endFailedTry(grant: Grant, failure: TryFailure): Promise<SlotUsage | null> | null {
   if (beganNothing(failure)) {
     grant.refused(failure === "unconnected" ? null : failure);
     return null;

@@ -26,6 +26,8 @@ export interface CallReport {
   readonly otherChoiceTokens: number;
   /** Tokens decoded of an incomplete answer, as far as they were observed. */
   readonly estimate: number | null;
+  /** Prompt tokens, by `/slots` or by the body's size; null if no server got the call. */
+  readonly promptEstimate: number | null;
 }
 
 /** Runs once at the end of every call; `ms` is the time from the call's arrival to its end. */

@@ -63,7 +63,7 @@ class CallRunner {
     this.#input = input;
     this.#format = FORMATS[call.format];
     this.#stream = call.stream ? new AnswerStream(this.#format, answer) : null;
-    this.#progress = new CallProgress(call, this.#stream, clock);
+    this.#progress = new CallProgress(call, input.body.length, this.#stream, clock);
     this.#search = new ServerSearch(input, this.#progress.arrivedAt);
   }
 
@@ -116,7 +116,7 @@ class CallRunner {
       return request.kind === "refuse" ? this.#refuse(request.refusal) : this.#close(request.events);
     }
     answer.accept(clock());
-    progress.port = grant.upstream.server.port;
+    progress.sentTo(grant.upstream.server);
     const wasStarted = progress.started;
     const input = this.#attemptInput(grant, request);
     let end = await attempt(input, "kept");
@@ -129,16 +129,19 @@ class CallRunner {
       case "rejected":
         grant.refused(null);
         return this.#refuse(end.refusal);
-      case "aborted":
-        progress.decoded = grant.decoded();
-        void grant.abandon(null);
-        return this.#refuse(signal.reason as Refusal);
+      case "aborted": {
+        const ended = progress.spends(grant.abandon(null));
+        const report = this.#refuse(signal.reason as Refusal);
+        // The client has its answer or has left; only the books wait, for what the GPU did.
+        await doneWithin(ended, PROOF_WAIT_MS);
+        return { ...report, ...progress.estimates() };
+      }
       case "failed": {
-        progress.decoded = grant.decoded();
         const proved = endFailedTry(grant, end.failure);
         // A loading server states that it began nothing, so another box may still get the call.
         if (end.failure === "loading" && !isResent) progress.started = wasStarted;
-        return this.#recover(await judge(grant, end.failure, isResent), end.why, proved);
+        const ended = proved === null ? null : progress.spends(proved);
+        return this.#recover(await judge(grant, end.failure, isResent), end.why, ended);
       }
     }
   }
@@ -194,7 +197,7 @@ class CallRunner {
   }
 
   /** @param proved resolves once the try has provably ended on the GPU; null if it never began. */
-  async #recover(failure: Failure, why: string, proved: Promise<void> | null): Promise<CallReport | Plan> {
+  async #recover(failure: Failure, why: string, proved: Promise<unknown> | null): Promise<CallReport | Plan> {
     const { body, budget, poisoned, clock, signal } = this.#input;
     const progress = this.#progress;
     progress.failed(failure);

@@ -1,6 +1,7 @@
 // Judges from successive readings of `/slots` whether a server decodes. Pure: it keeps at most one small record per slot
 // and judges only by readings that were taken.
 import { PROMPT_STALL_MS, STALL_MS } from "../../shared/limits.ts";
+import type { SlotReading } from "../probes/llama.ts";
 import type { StallCause } from "./cause.ts";
 
 /** Least period of a speed measurement: readings come every second, and a few of them even out. */
@@ -8,15 +9,6 @@ const SPEED_WINDOW_MS = 3_000;
 
 /** Largest number of watched slots; more are ignored. */
 const MAX_SLOTS = 128;
-
-/** One slot in a reading of `/slots` (`probes/llama.ts`). */
-export interface SlotReading {
-  readonly id: number;
-  readonly busy: boolean;
-  readonly task: number | null;
-  readonly decoded: number | null;
-  readonly promptProcessed: number | null;
-}
 
 /** A busy slot and when its counts last changed. Times are monotonic milliseconds. */
 interface Watched {

@@ -1,6 +1,7 @@
 // The health record of one server, and the events that change it. Times are monotonic milliseconds; nothing here grows
 // with the number of calls.
-import { NOTHING_WATCHED, type DecodeProgress, type SlotReading } from "./decode-progress.ts";
+import type { SlotReading } from "../probes/llama.ts";
+import { NOTHING_WATCHED, type DecodeProgress } from "./decode-progress.ts";
 import type { HealthCause, HealthState, StallCause } from "./cause.ts";
 import { NO_SPEED, type LearnedSpeed } from "./speed-baseline.ts";
 import type { LearnedTimes } from "./duration-baseline.ts";

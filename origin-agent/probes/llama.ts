@@ -52,6 +52,7 @@ export async function countTokens(
 /** Largest answer of `/slots` that is read, in bytes: a busy slot takes 1.2 KB. */
 const MAX_SLOTS_BYTES = 1024 * 1024;
 
+/** A slot as `/slots` shows it. */
 export interface SlotReading {
   readonly id: number;
   readonly busy: boolean;
@@ -59,8 +60,8 @@ export interface SlotReading {
   readonly task: number | null;
   /** Tokens of the answer so far; 0 or null for an idle slot. */
   readonly decoded: number | null;
-  /** Prompt tokens of the call, as far as known; grows with the answer. */
-  readonly promptTokens: number | null;
+  /** Tokens of the prompt and of the answer so far; an idle slot still shows those of its last task. */
+  readonly tokens: number | null;
   /** Prompt tokens processed so far, without those from the cache. */
   readonly promptProcessed: number | null;
 }
@@ -108,7 +109,7 @@ export async function readSlots(
       busy: slot.is_processing,
       task: slot.id_task,
       decoded: next?.n_decoded ?? null,
-      promptTokens: slot.n_prompt_tokens,
+      tokens: slot.n_prompt_tokens,
       promptProcessed: slot.n_prompt_tokens_processed,
     };
   });

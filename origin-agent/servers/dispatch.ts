@@ -117,7 +117,7 @@ export class Dispatch {
   /** Tokens of the calls that run on a port, as far as observed. */
   decoding(port: number): number {
     let tokens = 0;
-    for (const running of this.#running.get(port) ?? []) tokens += running.decoded() ?? 0;
+    for (const running of this.#running.get(port) ?? []) tokens += running.usage()?.decoded ?? 0;
     return tokens;
   }
 

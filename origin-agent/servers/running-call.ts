@@ -2,7 +2,7 @@
 // at its end.
 import { NO_TIMINGS, type Timings } from "../answers/answer-json.ts";
 import type { LiveServer } from "./server.ts";
-import type { SlotLease } from "../slots/slot-lease.ts";
+import type { SlotLease, SlotUsage } from "../slots/slot-lease.ts";
 import type { Upstream } from "./upstream-sockets.ts";
 
 /** Interval at which a running call reports its tokens to the server's health. */
@@ -17,16 +17,16 @@ export interface Grant {
   readonly cachePrompt: boolean;
   /** Reports that tokens arrived. */
   progressed(now: number): void;
-  /** Tokens decoded for this call by the last reading; null if unknown. */
-  decoded(): number | null;
+  /** What it has used on the GPU by the last reading of `/slots`; null if none showed it. */
+  usage(): SlotUsage | null;
   /** Sets the function that is called if the server stops decoding this call. */
   watch(onStall: () => void): void;
   /** Whether the server now answers `/health` with 200 on a fresh connection. */
   isUp(): Promise<boolean>;
   finish(timings: Timings | null): void;
   refused(fate: "refused" | "loading" | null): void;
-  /** @returns once the call has provably ended on the GPU. */
-  abandon(fate: "broken" | "stalled" | null): Promise<void>;
+  /** @returns once the call has provably ended on the GPU, what it used there; null if no reading showed it. */
+  abandon(fate: "broken" | "stalled" | null): Promise<SlotUsage | null>;
   /** Abandons whatever an exception left of it, for a `finally`; without effect after one of the three. */
   close(): void;
 }
@@ -36,8 +36,6 @@ export class RunningCall implements Grant {
   readonly #lease: SlotLease;
   readonly #others: Set<RunningCall>;
   readonly #onServed: () => void;
-  /** The task of the earlier call in its slot, by the last reading. */
-  readonly #taskBefore: number | null | undefined;
   #onStall: (() => void) | null = null;
   #reportedAt: number;
 
@@ -57,7 +55,6 @@ export class RunningCall implements Grant {
     this.#lease = lease;
     this.#others = others;
     this.#onServed = onServed;
-    this.#taskBefore = lease.slot === null ? null : server.lastReading(lease.slot)?.task;
     this.#reportedAt = now;
     others.add(this);
   }
@@ -80,9 +77,8 @@ export class RunningCall implements Grant {
     this.#server.observe({ kind: "tokens" });
   }
 
-  decoded(): number | null {
-    const seen = this.slot === null ? null : this.#server.lastReading(this.slot);
-    return seen === null || seen.task === this.#taskBefore ? null : seen.decoded;
+  usage(): SlotUsage | null {
+    return this.#server.usageOf(this.#lease);
   }
 
   watch(onStall: () => void): void {
@@ -111,7 +107,7 @@ export class RunningCall implements Grant {
     this.#server.refused(this.#lease);
   }
 
-  abandon(fate: "broken" | "stalled" | null): Promise<void> {
+  abandon(fate: "broken" | "stalled" | null): Promise<SlotUsage | null> {
     this.#others.delete(this);
     const proved = this.#server.abandon(this.#lease);
     if (fate !== null) this.#server.observe({ kind: "call", fate });

@@ -13,7 +13,7 @@ import {
   type HealthChange,
   type HealthView,
 } from "../health/state-machine.ts";
-import type { ProvedEnd, SlotLease, SlotRequest, StuckSlot } from "../slots/slot-lease.ts";
+import type { ProvedEnd, SlotLease, SlotRequest, SlotUsage, StuckSlot } from "../slots/slot-lease.ts";
 import { ServerSlots } from "../slots/slots.ts";
 import type { Upstream } from "./upstream-sockets.ts";
 
@@ -63,7 +63,7 @@ export class LiveServer {
   #unanswered = 0;
   /** Probes in flight: one of each kind at a time. */
   readonly #inFlight = new Set<"health" | "slots" | "one-token">();
-  readonly #proofs = new Map<SlotLease, () => void>();
+  readonly #proofs = new Map<SlotLease, (usage: SlotUsage | null) => void>();
 
   constructor(options: LiveServerOptions) {
     this.#options = options;
@@ -120,9 +120,9 @@ export class LiveServer {
     return this.usable ? this.#slots.available : 0;
   }
 
-  /** The task in a slot at the last reading, with its tokens; null if the slot was idle. */
-  lastReading(slot: number): { readonly task: number | null; readonly decoded: number | null } | null {
-    return this.#health.progress.busy.find(({ id }) => id === slot) ?? null;
+  /** What a running call has used so far; null if no reading has shown it. */
+  usageOf(lease: SlotLease): SlotUsage | null {
+    return this.#slots.usageOf(lease);
   }
 
   view(): HealthView {
@@ -161,9 +161,12 @@ export class LiveServer {
     this.#wake();
   }
 
-  /** Ends the lease of an aborted or broken call. @returns once the call has provably ended on the GPU. */
-  abandon(lease: SlotLease): Promise<void> {
-    if (!this.#slots.abandon(lease, this.#options.clock())) return Promise.resolve();
+  /**
+   * Ends the lease of an aborted or broken call.
+   * @returns once the call has provably ended on the GPU, what it used there; null if no reading showed it.
+   */
+  abandon(lease: SlotLease): Promise<SlotUsage | null> {
+    if (!this.#slots.abandon(lease, this.#options.clock())) return Promise.resolve(null);
     this.#wake();
     return new Promise((resolve) => this.#proofs.set(lease, resolve));
   }
@@ -288,7 +291,7 @@ export class LiveServer {
   #prove(ends: readonly ProvedEnd[]): void {
     for (const end of ends) {
       this.#options.onProved(end);
-      this.#proofs.get(end.lease)?.();
+      this.#proofs.get(end.lease)?.(end.usage);
       this.#proofs.delete(end.lease);
     }
   }

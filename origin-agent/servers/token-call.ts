@@ -22,7 +22,7 @@ export class TokenCall implements Grant {
 
   progressed(): void {}
 
-  decoded(): null {
+  usage(): null {
     return null;
   }
 
@@ -41,10 +41,10 @@ export class TokenCall implements Grant {
     this.#end(false);
   }
 
-  abandon(fate: "broken" | "stalled" | null): Promise<void> {
+  abandon(fate: "broken" | "stalled" | null): Promise<null> {
     if (fate === "broken") this.#server.observe({ kind: "call", fate });
     this.#end(false);
-    return Promise.resolve();
+    return Promise.resolve(null);
   }
 
   close(): void {

@@ -21,9 +21,18 @@ export interface SlotLease {
   readonly cachePrompt: boolean;
 }
 
+/** Tokens that a call has used on the GPU, as far as `/slots` has shown them. */
+export interface SlotUsage {
+  readonly promptTokens: number | null;
+  /** Of the answer; of all answers for several choices. */
+  readonly decoded: number;
+}
+
 /** An abandoned call that has provably ended on the GPU. */
 export interface ProvedEnd {
   readonly lease: SlotLease;
+  /** Null if the call was never seen on a slot. */
+  readonly usage: SlotUsage | null;
   /** Time from the abandonment to the proof, in milliseconds. */
   readonly tookMs: number;
 }
@@ -61,4 +70,15 @@ export interface Tenancy {
   abandonedAt: number | null;
   /** Outstanding proofs: one for each slot, and one for a slot that isn't known yet. */
   unproved: number;
+  /** What it used on the slots whose proofs are in. */
+  usage: SlotUsage | null;
+}
+
+/** Adds up two slots of one call: the prompt is the same in each. */
+export function addUsage(one: SlotUsage | null, other: SlotUsage | null): SlotUsage | null {
+  if (one === null || other === null) return one ?? other;
+  return {
+    promptTokens: one.promptTokens ?? other.promptTokens,
+    decoded: one.decoded + other.decoded,
+  };
 }

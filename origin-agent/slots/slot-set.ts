@@ -1,7 +1,8 @@
 // Holds the slots of one server: counts them by use, chooses free ones, and reports whether a call may still be on its
 // way to one. It decides nothing about calls.
-import { Slot, type SlotReading, type SlotUse } from "./slot.ts";
-import type { SlotCounts, Tenancy } from "./slot-lease.ts";
+import type { SlotReading } from "../probes/llama.ts";
+import { Slot, type SlotUse } from "./slot.ts";
+import { addUsage, type SlotCounts, type SlotUsage, type Tenancy } from "./slot-lease.ts";
 
 /** A slot without proof after this time is stuck (design 7): the slowest observed abort took 3 s. */
 export const STUCK_MS = 5_000;
@@ -50,6 +51,11 @@ export class SlotSet {
   /** The slots that serve a lease or await the proof of its end. */
   of(tenancy: Tenancy): Slot[] {
     return this.all.filter((slot) => slot.isOf(tenancy));
+  }
+
+  /** What a call has used on its slots so far, with those that it has left. */
+  usageOf(tenancy: Tenancy): SlotUsage | null {
+    return this.of(tenancy).reduce((sum, slot) => addUsage(sum, slot.usage), tenancy.usage);
   }
 
   /** Chooses free slots for a call: the one with its scope's cache, else those that lose least (empty first, then unused longest). */

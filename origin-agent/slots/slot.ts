@@ -7,14 +7,8 @@
 // | leased   | `landed`; `replaced` if another task followed     | `landed` if the task changed                       |
 // | awaiting | still running; `replaced` if another task followed | `proved` after its task's end, or 100 ms of idleness |
 // | foreign  | `replaced` if another task followed               | `freed`                                            |
-import type { Tenancy } from "./slot-lease.ts";
-
-/** A slot as `/slots` shows it: `id`, `is_processing`, `id_task` (null before its first task). */
-export interface SlotReading {
-  readonly id: number;
-  readonly busy: boolean;
-  readonly task: number | null;
-}
+import type { SlotReading } from "../probes/llama.ts";
+import type { SlotUsage, Tenancy } from "./slot-lease.ts";
 
 /**
  * After an abort, a slot that has been idle this long gets no late task (design 4). Slots were observed to turn busy up to 17 ms
@@ -58,6 +52,8 @@ export class Slot {
   #usedSince = -Infinity;
   /** The last task seen here since the last call that ended here; undefined if none was. */
   #task: number | null | undefined = undefined;
+  /** What the call that was last seen here has used; null if none was seen since the slot was leased. */
+  #usage: SlotUsage | null = null;
 
   constructor(id: number, freeSince: number) {
     this.id = id;
@@ -68,12 +64,17 @@ export class Slot {
     return this.#use;
   }
 
+  get usage(): SlotUsage | null {
+    return this.#usage;
+  }
+
   /** Whether it serves this lease or awaits the proof of its end. */
   isOf(tenancy: Tenancy): boolean {
     return (this.#use.kind === "leased" || this.#use.kind === "awaiting") && this.#use.tenancy === tenancy;
   }
 
   lease(tenancy: Tenancy, landed: boolean, now: number): void {
+    this.#usage = null;
     this.#begin({ kind: "leased", tenancy, landed }, now);
   }
 
@@ -132,6 +133,7 @@ export class Slot {
       case "leased":
         if (use.landed && changed && use.tenancy.request.choices === 1) return "replaced";
         use.landed ||= reading.busy || changed;
+        if (use.landed) this.#count(reading);
         return use.landed ? "landed" : "nothing";
       case "foreign":
         if (reading.busy) return changed ? "replaced" : "nothing";
@@ -142,14 +144,29 @@ export class Slot {
           if (use.byTask && use.seen && changed) return "replaced";
           use.seen = true;
           use.idleSince = null;
+          this.#count(reading);
           return "nothing";
         }
+        if (use.seen || changed) this.#count(reading);
         use.idleSince ??= now;
         if (!(use.byTask && (use.seen || changed)) && askedAt - use.idleSince < IDLE_PROOF_MS)
           return "nothing";
         this.#release(now);
         return "proved";
     }
+  }
+
+  /**
+   * Notes the tokens of the call here. `n_prompt_tokens` includes the answer so far, and an idle slot still shows it for
+   * its last task, with `n_decoded` 0 (transcripts `slots-busy`, `slots-after-abort`).
+   */
+  #count({ busy, tokens, decoded }: SlotReading): void {
+    if (tokens === null && decoded === null) return;
+    const before = this.#usage;
+    const prompt = busy && tokens !== null && decoded !== null ? tokens - decoded : null;
+    const promptTokens = prompt ?? before?.promptTokens ?? (busy ? null : tokens);
+    const answer = busy || tokens === null || promptTokens === null ? decoded : tokens - promptTokens;
+    this.#usage = { promptTokens, decoded: Math.max(answer ?? 0, before?.decoded ?? 0) };
   }
 
   #release(now: number): void {

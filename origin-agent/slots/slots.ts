@@ -12,15 +12,18 @@
 // call that ended well, and all scopes are forgotten as soon as another call may have used a slot: a foreign call, a call
 // whose slot was never seen, or another agent process (`share`).
 import { CallSearch, goesAlone } from "./unpinned-call.ts";
-import type { Finding, Slot, SlotReading } from "./slot.ts";
-import type {
-  Observed,
-  ProvedEnd,
-  SlotCounts,
-  SlotLease,
-  SlotRequest,
-  StuckSlot,
-  Tenancy,
+import type { SlotReading } from "../probes/llama.ts";
+import type { Finding, Slot } from "./slot.ts";
+import {
+  addUsage,
+  type Observed,
+  type ProvedEnd,
+  type SlotCounts,
+  type SlotLease,
+  type SlotRequest,
+  type SlotUsage,
+  type StuckSlot,
+  type Tenancy,
 } from "./slot-lease.ts";
 import { SlotSet, STUCK_MS } from "./slot-set.ts";
 
@@ -63,6 +66,12 @@ export class ServerSlots {
     return { ...this.#slots.counts, locked: this.#search !== null };
   }
 
+  /** What a running call has used so far; null if it was never seen on a slot, or its lease is void. */
+  usageOf(lease: SlotLease): SlotUsage | null {
+    const tenancy = this.#tenancies.get(lease);
+    return tenancy === undefined ? null : this.#slots.usageOf(tenancy);
+  }
+
   /**
    * Returns a lease, or null if too few slots are free, the server is locked, or the call must be sent alone and the
    * calls before it haven't been seen yet. In the last case `polling` turns true, and the call gets its lease after
@@ -86,7 +95,15 @@ export class ServerSlots {
       cachePrompt: reuses !== null && first.scope === reuses,
     };
     const trust = trusted ? this.#trust : null;
-    const tenancy: Tenancy = { lease, request, trust, exact: true, abandonedAt: null, unproved: 0 };
+    const tenancy: Tenancy = {
+      lease,
+      request,
+      trust,
+      exact: true,
+      abandonedAt: null,
+      unproved: 0,
+      usage: null,
+    };
     for (const slot of chosen) slot.lease(tenancy, false, now);
     this.#tenancies.set(lease, tenancy);
     if (alone) {
@@ -148,14 +165,17 @@ export class ServerSlots {
       if (use.kind === "awaiting" && use.tenancy !== null) ended.add(use.tenancy);
     }
     if (this.#search !== null) ended.add(this.#search.tenancy);
+    const proved = [...ended].flatMap((tenancy) => {
+      const { lease, abandonedAt } = tenancy;
+      if (abandonedAt === null) return [];
+      return [{ lease, usage: this.#slots.usageOf(tenancy), tookMs: now - abandonedAt }];
+    });
     this.#slots = new SlotSet([], now);
     this.#tenancies.clear();
     this.#search = null;
     this.#aloneWanted = false;
     this.#forgottenAt = now;
-    return [...ended].flatMap(({ lease, abandonedAt }) =>
-      abandonedAt === null ? [] : [{ lease, tookMs: now - abandonedAt }],
-    );
+    return proved;
   }
 
   /**
@@ -188,7 +208,7 @@ export class ServerSlots {
       const finding = slot.observe(reading, askedAt, now);
       if (finding === "proved" || finding === "freed") freed.push(slot.id);
       if (use.kind === "awaiting" && (finding === "proved" || finding === "replaced")) {
-        this.#settle(use.tenancy, now, proved);
+        this.#settle(use.tenancy, slot.usage, now, proved);
       }
       appeared = this.#follow(slot, finding, now) || appeared;
     }
@@ -281,7 +301,7 @@ export class ServerSlots {
     this.#search = null;
     if (!search.abandoned) return search.settle(this.#slots, now);
     this.#doubt(now);
-    this.#settle(search.tenancy, now, proved);
+    this.#settle(search.tenancy, null, now, proved);
   }
 
   #await(slot: Slot, tenancy: Tenancy, found: boolean, now: number): void {
@@ -291,10 +311,12 @@ export class ServerSlots {
     tenancy.unproved += 1;
   }
 
-  #settle(tenancy: Tenancy | null, now: number, proved: ProvedEnd[]): void {
+  #settle(tenancy: Tenancy | null, usage: SlotUsage | null, now: number, proved: ProvedEnd[]): void {
     if (tenancy === null || tenancy.abandonedAt === null) return;
+    tenancy.usage = addUsage(tenancy.usage, usage);
     tenancy.unproved -= 1;
-    if (tenancy.unproved === 0) proved.push({ lease: tenancy.lease, tookMs: now - tenancy.abandonedAt });
+    if (tenancy.unproved > 0) return;
+    proved.push({ lease: tenancy.lease, usage: tenancy.usage, tookMs: now - tenancy.abandonedAt });
   }
 
   /**

@@ -4,18 +4,10 @@ import type { Call } from "../../shared/call-headers.ts";
 import { outcomeOf, type CallReport } from "../calls/report.ts";
 import type { CallEnd } from "../../shared/usage.ts";
 
-/** English has about four characters per token in current vocabularies; a body has little besides its text. */
-const BODY_BYTES_PER_TOKEN = 4;
-
-/**
- * @param bodyBytes of the request, for an estimate of the prompt if the server reported no counts. Without it, a client
- *   that disconnects after the first word of each answer would never be charged for its prompts.
- * @param ms from the call's arrival to its end
- */
+/** @param ms from the call's arrival to its end */
 export function callEnd(
   call: Pick<Call, "choices">,
   report: CallReport,
-  bodyBytes: number,
   ms: number,
 ): CallEnd {
   const { counts } = report;
@@ -24,7 +16,7 @@ export function callEnd(
   if (counts === null) {
     return {
       outcome,
-      promptTokens: outcome === "refused" ? null : Math.ceil(bodyBytes / BODY_BYTES_PER_TOKEN),
+      promptTokens: outcome === "refused" ? null : report.promptEstimate,
       cachedTokens: null,
       completionTokens: answerTokens(report),
       choices: call.choices,

@@ -7,8 +7,8 @@ import {
   stuckSlots,
   type DecodeProgress,
   type ReadingResult,
-  type SlotReading,
 } from "../../../origin-agent/health/decode-progress.ts";
+import type { SlotReading } from "../../../origin-agent/probes/llama.ts";
 import { busy, idle } from "../support/health-timeline.ts";
 
 type Looks = readonly (readonly [at: number, slots: readonly SlotReading[] | null])[];

@@ -1,6 +1,6 @@
 // Health under seeded random lives of a server: whatever really happens to it, the state says so in time.
 import { describe, expect, it } from "vitest";
-import type { SlotReading } from "../../../origin-agent/health/decode-progress.ts";
+import type { SlotReading } from "../../../origin-agent/probes/llama.ts";
 import { PROMPT_STALL_MS, STALL_MS } from "../../../shared/limits.ts";
 import {
   newServerHealth,
@@ -111,7 +111,7 @@ class World {
   get slots(): SlotReading[] | null {
     if (this.truth === "dead" || this.truth === "loading") return null;
     const decoded = Math.floor(this.#decoded);
-    return [{ id: 0, busy: this.callRuns, task: this.#task, decoded, promptProcessed: 20 }];
+    return [{ id: 0, busy: this.callRuns, task: this.#task, decoded, tokens: null, promptProcessed: 20 }];
   }
 
   get pm2(): Pm2Evidence {
@@ -305,6 +305,7 @@ describe("whatever is heard, in whatever order", () => {
           busy: random.chance(0.5),
           task: odd(random),
           decoded: odd(random),
+          tokens: odd(random),
           promptProcessed: odd(random),
         }));
         return { kind: "slots", slots: random.chance(0.2) ? null : slots };

@@ -27,7 +27,7 @@ describe("a llama-server's slots", () => {
   afterAll(async () => server.stop());
 
   it("are idle and have no task before the first call", async () => {
-    const none = { busy: false, task: null, decoded: null, promptTokens: null, promptProcessed: null };
+    const none = { busy: false, task: null, decoded: null, tokens: null, promptProcessed: null };
     expect(await readSlots(server.url, KEY)).toEqual([
       { id: 0, ...none },
       { id: 1, ...none },
@@ -128,7 +128,7 @@ describe("an unexpected answer", () => {
         { id: 2, is_processing: false, next_token: [] },
       ]),
     );
-    const unknown = { promptTokens: null, promptProcessed: null };
+    const unknown = { tokens: null, promptProcessed: null };
     expect(await readSlots(origin, KEY)).toEqual([
       { id: 0, busy: true, task: null, decoded: null, ...unknown },
       { id: 1, busy: true, task: 5, decoded: 7, ...unknown },

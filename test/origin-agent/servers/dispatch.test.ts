@@ -199,9 +199,7 @@ describe("a call that is left", () => {
     const before = Array.from({ length: SLOTS }, () =>
       answered(agent.port, { call: { ...ONE, set: { n_predict: 120 } }, body: { ignore_eos: true } }),
     );
-    const seenIn = (slot: number): number | null =>
-      agent.live.servers.get(WANTED)?.lastReading(slot)?.decoded ?? null;
-    await until(() => Array.from({ length: SLOTS }, (_, slot) => seenIn(slot)).every((seen) => seen === 100));
+    await until(() => agent.live.dispatch.decoding(WANTED) === SLOTS * 100);
     await wanted.set({ stallAfterTokens: null });
     await Promise.all(before);
     await wanted.set({ stallAfterTokens: 5 });

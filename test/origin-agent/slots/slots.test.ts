@@ -2,7 +2,15 @@ import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { ServerSlots } from "../../../origin-agent/slots/slots.ts";
 import type { SlotLease, SlotRequest } from "../../../origin-agent/slots/slot-lease.ts";
-import { busy, call, idle, look, observe as observeServer, type Seen } from "../support/slot-readings.ts";
+import {
+  busy,
+  call,
+  idle,
+  look,
+  observe as observeServer,
+  reading,
+  type Seen,
+} from "../support/slot-readings.ts";
 
 let slots: ServerSlots;
 /** A server of two unused slots, known since 1. */
@@ -56,7 +64,9 @@ describe("what is known of a server", () => {
       const shown = JSON.parse(body) as { id: number; is_processing: boolean; id_task?: number }[];
       const server = new ServerSlots();
       server.observe(
-        shown.map(({ id, is_processing, id_task }) => ({ id, busy: is_processing, task: id_task ?? null })),
+        shown.map(({ id, is_processing, id_task }) =>
+          reading(id, { busy: is_processing, task: id_task ?? null }),
+        ),
         0,
         1,
       );
@@ -118,7 +128,7 @@ describe("a lease", () => {
     const running = lease(call("a"), 2);
     const aborted = lease(call("b"), 3);
     slots.abandon(aborted, 10);
-    expect(slots.forget(14)).toEqual([{ lease: aborted, tookMs: 4 }]);
+    expect(slots.forget(14)).toEqual([{ lease: aborted, usage: null, tookMs: 4 }]);
     expect(slots.counts.total).toBe(0);
     expect(slots.polling).toBe(false);
     observe(20, idle(), idle());
@@ -272,7 +282,10 @@ describe("an abandoned call", () => {
     expect(slots.polling).toBe(true);
     expect(observe(20, busy(6), idle(5))).toEqual({ freed: [], proved: [] });
     expect(slots.counts).toMatchObject({ awaiting: 1, free: 1 });
-    expect(observe(40, idle(6), idle(5))).toEqual({ freed: [0], proved: [{ lease: aborted, tookMs: 30 }] });
+    expect(observe(40, idle(6), idle(5))).toEqual({
+      freed: [0],
+      proved: [{ lease: aborted, usage: null, tookMs: 30 }],
+    });
     expect(slots.polling).toBe(false);
   });
 
@@ -317,7 +330,7 @@ describe("an abandoned call", () => {
     observe(60, busy(3), idle());
     observe(80, idle(3), idle());
     expect(observe(130, idle(3), idle()).proved).toEqual([]);
-    expect(observe(180, idle(3), idle()).proved).toEqual([{ lease: aborted, tookMs: 170 }]);
+    expect(observe(180, idle(3), idle()).proved).toEqual([{ lease: aborted, usage: null, tookMs: 170 }]);
     expect(slots.counts).toMatchObject({ free: 2, locked: false });
   });
 
@@ -332,14 +345,17 @@ describe("an abandoned call", () => {
     const aborted = lease(call(), 3);
     observe(5, busy(1), idle());
     slots.abandon(aborted, 10);
-    expect(observe(11, idle(1), idle()).proved).toEqual([{ lease: aborted, tookMs: 1 }]);
+    expect(observe(11, idle(1), idle()).proved).toEqual([{ lease: aborted, usage: null, tookMs: 1 }]);
   });
 
   it("that has made way for a stranger's is proved, but its slot isn't free", () => {
     const aborted = lease(call(), 3);
     observe(5, busy(1), idle());
     slots.abandon(aborted, 10);
-    expect(observe(20, busy(2), idle())).toEqual({ freed: [], proved: [{ lease: aborted, tookMs: 10 }] });
+    expect(observe(20, busy(2), idle())).toEqual({
+      freed: [],
+      proved: [{ lease: aborted, usage: null, tookMs: 10 }],
+    });
     expect(slots.counts).toMatchObject({ foreign: 1, awaiting: 0 });
     expect(slots.stuck(60_000)).toEqual([]);
   });

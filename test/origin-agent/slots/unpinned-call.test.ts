@@ -90,7 +90,10 @@ describe("a call that can't be pinned", () => {
     observe(15, idle(), idle());
     observe(100, idle(), idle());
     expect(slots.acquire(call(), 101)).toBeNull();
-    expect(observe(115, idle(), idle())).toEqual({ freed: [0], proved: [{ lease: out, tookMs: 105 }] });
+    expect(observe(115, idle(), idle())).toEqual({
+      freed: [0],
+      proved: [{ lease: out, usage: null, tookMs: 105 }],
+    });
     expect(slots.counts).toMatchObject({ free: 2, locked: false });
   });
 
@@ -103,7 +106,10 @@ describe("a call that can't be pinned", () => {
     expect(observe(127, idle(), busy(4))).toEqual({ freed: [0], proved: [] });
     expect(observe(147, idle(), busy(4)).proved).toEqual([]);
     expect(slots.counts).toMatchObject({ free: 1, awaiting: 1, locked: false });
-    expect(observe(167, idle(), idle(4))).toEqual({ freed: [1], proved: [{ lease: out, tookMs: 157 }] });
+    expect(observe(167, idle(), idle(4))).toEqual({
+      freed: [1],
+      proved: [{ lease: out, usage: null, tookMs: 157 }],
+    });
   });
 
   it("isn't taken for a stuck slot while it is looked for", () => {
@@ -140,7 +146,9 @@ describe("a call that can't be pinned", () => {
     observe(25, busy(1), idle(2), busy(3));
     observe(50, busy(1), idle(2), idle(3));
     expect(observe(125, busy(1), idle(2), idle(3)).proved).toEqual([]);
-    expect(observe(150, busy(1), idle(2), idle(3)).proved).toEqual([{ lease: out, tookMs: 140 }]);
+    expect(observe(150, busy(1), idle(2), idle(3)).proved).toEqual([
+      { lease: out, usage: null, tookMs: 140 },
+    ]);
   });
 
   it("that may have been confused with a foreign call frees only slots that are seen idle", () => {
@@ -182,6 +190,6 @@ describe("a call of several choices", () => {
     observe(20, idle(1), busy(2), idle());
     expect(observe(120, idle(1), busy(2), idle()).freed).toEqual([0]);
     observe(140, idle(1), idle(2), idle());
-    expect(observe(240, idle(1), idle(2), idle()).proved).toEqual([{ lease: out, tookMs: 230 }]);
+    expect(observe(240, idle(1), idle(2), idle()).proved).toEqual([{ lease: out, usage: null, tookMs: 230 }]);
   });
 });

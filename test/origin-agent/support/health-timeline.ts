@@ -1,5 +1,5 @@
 // One server's health along a made-up clock: events go in at given times, states and changes come out.
-import type { SlotReading } from "../../../origin-agent/health/decode-progress.ts";
+import type { SlotReading } from "../../../origin-agent/probes/llama.ts";
 import type { HealthState } from "../../../origin-agent/health/cause.ts";
 import { nextProbeAt } from "../../../origin-agent/health/probe-schedule.ts";
 import {
@@ -39,10 +39,18 @@ export const busy = (
   busy: true,
   task,
   decoded,
+  tokens: null,
   promptProcessed,
 });
 
-export const idle = (id = 0): SlotReading => ({ id, busy: false, task: 7, decoded: 0, promptProcessed: 0 });
+export const idle = (id = 0): SlotReading => ({
+  id,
+  busy: false,
+  task: 7,
+  decoded: 0,
+  tokens: null,
+  promptProcessed: 0,
+});
 
 /** Whether a call for one token is due. */
 export const wantsOneToken = (record: HealthRecord, now: number): boolean =>

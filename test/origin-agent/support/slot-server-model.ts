@@ -1,7 +1,8 @@
 // A llama-server as its slots behave, in milliseconds of its own: calls travel, wait, land, go on after their
 // client has left, turn up after the socket closed; strangers use slots too. It knows whose words each slot's
 // cache holds, and fails if one scope is about to read another's.
-import type { SlotReading } from "../../../origin-agent/slots/slot.ts";
+import type { SlotReading } from "../../../origin-agent/probes/llama.ts";
+import { reading } from "./slot-readings.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
 
 /** A socket's close and a slot turning busy all the same were seen this far apart. */
@@ -97,7 +98,7 @@ export class SlotServerModel {
   }
 
   readings(): SlotReading[] {
-    return this.slots.map(({ call, task }, id) => ({ id, busy: call !== null, task }));
+    return this.slots.map(({ call, task }, id) => reading(id, { busy: call !== null, task }));
   }
 
   /** Whether a call is on this slot, or may yet be. */

@@ -18,6 +18,7 @@ const REPORT: CallReport = {
   counts: COUNTS,
   otherChoiceTokens: 0,
   estimate: 9,
+  promptEstimate: 100,
 };
 const refused = (code: ErrorCode): Partial<CallReport> => ({
   outcome: "refused",
@@ -27,7 +28,7 @@ const refused = (code: ErrorCode): Partial<CallReport> => ({
 
 describe("a call's record", () => {
   it("has the server's own counts unchanged", () => {
-    expect(callEnd({ choices: 1 }, REPORT, 400, 99.6)).toEqual({
+    expect(callEnd({ choices: 1 }, REPORT, 99.6)).toEqual({
       outcome: "complete",
       ...COUNTS,
       choices: 1,
@@ -77,7 +78,7 @@ describe("a call's record", () => {
     ["of a stalled server has the outcome broken", refused("upstream_timeout"), 1, { outcome: "broken" }],
     ["of any other refusal has the outcome refused", refused("invalid_request"), 1, { outcome: "refused" }],
   ])("%s", (_what, other, choices, expected) => {
-    expect(callEnd({ choices }, { ...REPORT, ...other }, 400, 1)).toMatchObject(expected);
+    expect(callEnd({ choices }, { ...REPORT, ...other }, 1)).toMatchObject(expected);
   });
 });
 
