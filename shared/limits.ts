@@ -99,11 +99,8 @@ export const LEASE_MARGIN_MS = 20;
 /** How long a limiter object may take to answer; after that the call is refused, never admitted on a guess. */
 export const LIMITER_TIMEOUT_MS = 2_000;
 
-/** How long an isolate reuses a health answer. */
-export const HEALTH_CACHE_MS = 2_000;
-
-/** How long the edge waits for a box's health answer. */
-export const HEALTH_TIMEOUT_MS = 3_000;
+/** How long the edge waits for the health of a box that never linked, and for how long an isolate uses it. */
+export const HEALTH_POLL_MS = 3_000;
 
 /** Longest request id, agent type, model name or key name, in characters. */
 export const MAX_NAME_LENGTH = 128;

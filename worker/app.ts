@@ -59,8 +59,8 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   const index = indexFleet(fleet);
   const clock = (): number => Date.now();
   const limiter = new Limiter(fleet, clock);
-  const health = fleetHealth(fleet.boxes, clock);
   const snapshots = new SnapshotCache(clock);
+  const health = fleetHealth(fleet.boxes, snapshots, clock);
 
   // Each chain runs from left to right.
   const edge: Chain = [

@@ -1,47 +1,72 @@
-// Reads each box's `/healthz` from its agent and caches the result in the isolate for two seconds.
-import { BoxHealth, type ServerState } from "../../shared/health.ts";
-import { HEALTH_CACHE_MS, HEALTH_TIMEOUT_MS } from "../../shared/limits.ts";
+// States of the boxes' servers for /healthz and /v1/models: from the fleet snapshot, whatever the number of callers. A box
+// that never linked is polled, once for all callers of three seconds.
+import type { Context } from "hono";
+import { BoxHealth, SERVER_STATES, type ServerState } from "../../shared/health.ts";
+import { HEALTH_POLL_MS } from "../../shared/limits.ts";
 import type { Box } from "../../shared/fleet.ts";
-import type { Settings } from "../env.ts";
+import type { EdgeEnv } from "../context.ts";
 import { withTimeout } from "../http/timeout.ts";
 import { originFetch } from "./box-fetch.ts";
+import type { BoxSnapshot } from "./snapshot.ts";
+import { readSnapshot, type SnapshotCache } from "./snapshot-cache.ts";
 
-/** The states of a box's servers by port; null if its agent gave no valid answer. */
+/** By port; a server that is absent is down. Null if the box is silent, or gave no valid answer. */
+type States = ReadonlyMap<number, ServerState> | null;
+
 export interface BoxView {
   readonly box: Box;
-  readonly states: ReadonlyMap<number, ServerState> | null;
+  readonly states: States;
 }
 
-export type FleetHealth = (settings: Settings) => Promise<readonly BoxView[]>;
+export type FleetHealth = (c: Context<EdgeEnv>) => Promise<readonly BoxView[]>;
 
 /** @param clock milliseconds since 1970. */
-export function fleetHealth(boxes: readonly Box[], clock: () => number): FleetHealth {
-  let last: { readonly at: number; readonly views: readonly BoxView[] } | null = null;
+export function fleetHealth(
+  boxes: readonly Box[],
+  snapshots: SnapshotCache,
+  clock: () => number,
+): FleetHealth {
+  const polls = new Map<string, { readonly at: number; readonly states: Promise<States> }>();
 
-  return async function refresh(settings) {
-    if (last !== null && clock() - last.at < HEALTH_CACHE_MS) return last.views;
-    const views = await Promise.all(boxes.map((box) => viewOf(box, settings)));
-    last = { at: clock(), views };
-    return views;
+  async function poll(c: Context<EdgeEnv>, box: Box): Promise<States> {
+    const now = clock();
+    let last = polls.get(box.name);
+    if (last === undefined || now < last.at || now >= last.at + HEALTH_POLL_MS) {
+      last = { at: now, states: polledStates(c, box) };
+      polls.set(box.name, last);
+      // It continues if this caller disconnects.
+      c.executionCtx.waitUntil(last.states);
+    }
+    return withTimeout(last.states, HEALTH_POLL_MS);
+  }
+
+  return async function viewBoxes(c) {
+    const snapshot = await readSnapshot(c, snapshots);
+    return Promise.all(
+      boxes.map(async (box) => {
+        const known = snapshot.boxes.get(box.name);
+        if (known === undefined) return { box, states: await poll(c, box) };
+        return { box, states: known === null ? null : statesOf(known) };
+      }),
+    );
   };
 }
 
-async function viewOf(box: Box, settings: Settings): Promise<BoxView> {
-  const answer = await originFetch(box, settings, {
-    method: "GET",
-    path: "/healthz",
-    headers: {},
-    timeoutMs: HEALTH_TIMEOUT_MS,
-  });
-  if (answer.kind !== "answer") return { box, states: null };
+/** No server of a draining box takes a call. */
+function statesOf({ draining, servers }: BoxSnapshot): States {
+  return new Map(draining ? [] : [...servers].map(([port, { state }]) => [port, SERVER_STATES[state]]));
+}
+
+/** Never rejects. */
+async function polledStates(c: Context<EdgeEnv>, box: Box): Promise<States> {
+  const request = { method: "GET", path: "/healthz", headers: {}, timeoutMs: HEALTH_POLL_MS } as const;
+  const answer = await originFetch(box, c.get("settings"), request);
+  if (answer.kind !== "answer") return null;
   try {
-    const parsed = BoxHealth.safeParse(await withTimeout(answer.response.json(), HEALTH_TIMEOUT_MS));
-    return {
-      box,
-      states: parsed.success ? new Map(parsed.data.servers.map(({ port, state }) => [port, state])) : null,
-    };
+    const { servers } = BoxHealth.parse(await answer.response.json());
+    return new Map(servers.map(({ port, state }) => [port, state]));
   } catch {
-    return { box, states: null };
+    return null;
   }
 }
 

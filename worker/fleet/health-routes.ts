@@ -1,5 +1,4 @@
-// GET /healthz: whether the service can do its work, for operators and monitors. GET /livez: the edge alone, without a
-// request to any box.
+// GET /healthz: whether the service can do its work, for operators and monitors. GET /livez: the edge alone.
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { DEFAULT_AGENT } from "../../shared/fleet.ts";
@@ -8,7 +7,7 @@ import type { EdgeEnv } from "../context.ts";
 import { bestState, type BoxView, type FleetHealth } from "./box-health.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 
-/** `down`: its agent answers, but none of its servers takes calls, for example on a drained box. */
+/** `down`: its agent reports, but none of its servers takes calls, for example on a drained box. */
 type BoxStatus = "up" | "down" | "unreachable";
 
 interface HealthAnswer {
@@ -23,7 +22,7 @@ interface HealthAnswer {
 export function healthz(index: FleetIndex, health: FleetHealth) {
   return async function answerHealth(c: Context<EdgeEnv>): Promise<Response> {
     const required = requiredAgents(c.req.query("require"), index);
-    const views = await health(c.var.settings);
+    const views = await health(c);
     const models = modelStates(views, index);
     const missing = required.filter((agent) => agentState(views, agent, index) !== "ready");
     const states = Object.values(models);
@@ -36,8 +35,8 @@ export function healthz(index: FleetIndex, health: FleetHealth) {
       models,
       ...(missing.length === 0 ? {} : { missing }),
     };
-    const noBox = views.every((view) => view.states === null);
-    return c.json(answer, noBox || missing.length > 0 ? 503 : 200);
+    const isServing = boxes.some(([, status]) => status === "up");
+    return c.json(answer, isServing && missing.length === 0 ? 200 : 503);
   };
 }
 

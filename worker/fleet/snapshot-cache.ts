@@ -1,5 +1,8 @@
 // Caches the fleet snapshot in an isolate; refreshes it in the background, so that hardly any call waits for it.
 // Without a snapshot, calls follow the fleet file: losing the link, or the object, never stops inference.
+import type { Context } from "hono";
+import type { EdgeEnv } from "../context.ts";
+import { fleetObject } from "../stubs.ts";
 import { reportingAgent, type ActiveAgent, type BoxReport } from "./object/box-reports.ts";
 import { withTimeout } from "../http/timeout.ts";
 import { UNKNOWN_FLEET, type BoxSnapshot, type FleetSnapshot, type ServerSnapshot } from "./snapshot.ts";
@@ -18,6 +21,9 @@ const LOST_MS = 5_000;
 
 /** Pause after a failed refresh: an object that is unreachable must not cost every call its 100 ms. */
 const RETRY_MS = 1_000;
+
+/** An agent with calls reports every second. An older report shows what was, which is no reason to refuse a call. */
+const CURRENT_MS = 5_000;
 
 /** How a request reaches the fleet object. */
 export interface SnapshotSource {
@@ -54,6 +60,11 @@ export class SnapshotCache {
     if (server !== undefined) server.sent += 1;
   }
 
+  /** Forgets a box that broke a connection: others come before it until the next refresh. */
+  lost(box: string): void {
+    if (this.#cached.boxes.get(box)?.draining === false) this.#cached.boxes.set(box, null);
+  }
+
   async #refreshed(source: SnapshotSource, now: number): Promise<FleetSnapshot> {
     // Each request starts its own: the platform lets no request wait for another one's I/O.
     const refresh = this.#refresh(source, now);
@@ -80,7 +91,7 @@ export class SnapshotCache {
 
 /** `sent` is counted in place: copying the fleet for every call would cost more than the call's decision. */
 interface CachedSnapshot extends FleetSnapshot {
-  readonly boxes: ReadonlyMap<string, CachedBox>;
+  readonly boxes: Map<string, CachedBox | null>;
 }
 interface CachedBox extends BoxSnapshot {
   readonly servers: ReadonlyMap<number, CachedServer>;
@@ -91,20 +102,29 @@ interface CachedServer extends Omit<ServerSnapshot, "sent"> {
 
 /** Converts the boxes' reports to a snapshot. */
 export function fleetSnapshot(reports: readonly BoxReport[]): CachedSnapshot {
-  const boxes = reports.flatMap((report) => {
-    const box = cachedBox(report);
-    return box === null ? [] : [[report.box, box] as const];
-  });
-  return { boxes: new Map(boxes), fresh: true };
+  return { boxes: new Map(reports.map((report) => [report.box, cachedBox(report)])), fresh: true };
 }
 
-/** Null if nothing is known of the box: it is silent, or was linked a moment ago. */
+/** The snapshot to decide a request with, by its context. */
+export function readSnapshot(
+  c: Context<EdgeEnv>,
+  snapshots: SnapshotCache,
+): FleetSnapshot | Promise<FleetSnapshot> {
+  const boxes = async () => fleetObject(c.env).boxes();
+  return snapshots.read({ boxes, waitUntil: (work) => c.executionCtx.waitUntil(work) });
+}
+
+/** Null if the box is silent, or was linked a moment ago. */
 function cachedBox(report: BoxReport): CachedBox | null {
   const { drained } = report;
   const reporting = reportingAgent(report);
   // An operator's drain applies to a silent box too, and before its agent has received the command.
-  if (reporting === null) return drained ? { draining: true, servers: new Map() } : null;
-  return { draining: drained || !reporting.takesCalls, servers: new Map(cachedServers(reporting)) };
+  if (reporting === null) return drained ? { draining: true, current: true, servers: new Map() } : null;
+  return {
+    draining: drained || !reporting.takesCalls,
+    current: drained || (reporting.agent.snapshotAgoMs ?? Infinity) <= CURRENT_MS,
+    servers: new Map(cachedServers(reporting)),
+  };
 }
 
 function cachedServers({ agent, snapshot }: ActiveAgent): [number, CachedServer][] {
@@ -113,7 +133,8 @@ function cachedServers({ agent, snapshot }: ActiveAgent): [number, CachedServer]
     .map((server) => [
       server.port,
       {
-        state: server.state,
+        // No call can be sent to a server that hasn't reported its slots.
+        state: server.slots === 0 && server.state !== "loading" ? "down" : server.state,
         free: Math.max(0, server.slots - server.busy),
         places: Math.max(0, server.places - server.waiting),
         sent: 0,

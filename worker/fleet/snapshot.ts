@@ -17,14 +17,16 @@ export interface ServerSnapshot {
 export interface BoxSnapshot {
   /** It takes no new calls. */
   readonly draining: boolean;
+  /** Its report is recent enough to refuse a call. */
+  readonly current: boolean;
   /** By port; a server that is absent was not announced and counts as down. */
   readonly servers: ReadonlyMap<number, ServerSnapshot>;
 }
 
 export interface FleetSnapshot {
-  /** By name; a box that is absent is silent, and is tried in the fleet file's order. */
-  readonly boxes: ReadonlyMap<string, BoxSnapshot>;
-  /** Whether it is recent enough to refuse a call. */
+  /** By name; null for a silent box, absent if it never linked. Both are tried in the fleet file's order. */
+  readonly boxes: ReadonlyMap<string, BoxSnapshot | null>;
+  /** Whether it was fetched recently enough to refuse a call. */
   readonly fresh: boolean;
 }
 
@@ -41,7 +43,7 @@ export type Place = (typeof PLACES)[number];
 /** What a call that needs `choices` slots would find at a box's server. */
 export function placeAt(snapshot: FleetSnapshot, box: string, port: number, choices: number): Place {
   const known = snapshot.boxes.get(box);
-  if (known === undefined) return "unknown";
+  if (known == null) return "unknown";
   if (known.draining) return "draining";
   const server = known.servers.get(port);
   switch (server?.state) {

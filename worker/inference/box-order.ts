@@ -31,6 +31,8 @@ interface Candidate {
 
 export interface BoxOrder {
   readonly boxes: readonly BoxChoice[];
+  /** Whether each box of the requested servers reported a moment ago: only then may a call be refused. */
+  readonly current: boolean;
   /** The best place at the requested servers; null if no server of the fleet may serve the call. */
   readonly best: Place | null;
   /** Whether a fallback on any box could serve the call. */
@@ -79,6 +81,7 @@ export function boxOrder(
   const fallbacks = [...replicas, ...others];
   return {
     boxes: grouped(preferred, fallbacks),
+    current: boxes.every((box) => snapshot.boxes.get(box)?.current === true),
     best: bestPlace(direct.map(({ place }) => place)),
     canFallBack: fallbacks.some(({ place }) => mayServe(place)),
     waitMs: shortestWait(direct, snapshot),

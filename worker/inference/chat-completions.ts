@@ -33,6 +33,7 @@ export function chatCompletions(index: FleetIndex, snapshots: SnapshotCache) {
       settings: c.get("settings"),
       signal: c.req.raw.signal,
       waitUntil: (work) => c.executionCtx.waitUntil(work),
+      onLost: (box) => snapshots.lost(box),
       onBreak: (refusal) => log(refusal.code, refusal.internal ?? null),
     });
     if (!forwarded.ok) throw new RefusedError(forwarded.refusal);

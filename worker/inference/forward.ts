@@ -29,6 +29,8 @@ export interface Forwarding {
   readonly signal: AbortSignal;
   /** Keeps the isolate alive for work that continues after the answer's headers. */
   readonly waitUntil: (work: Promise<unknown>) => void;
+  /** Called with the name of a box that broke the connection. */
+  readonly onLost: (box: string) => void;
   /** Called if a stream breaks after its headers. */
   readonly onBreak: (refusal: Refusal) => void;
 }
@@ -54,7 +56,10 @@ export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>
     if (answer.kind === "timeout")
       return refuse("upstream_timeout", TIMED_OUT, { internal: answer.internal });
     // A prompt that breaks one box must not visit every box.
-    if (answer.kind === "broken") return unreachable(MAY_HAVE_BEGUN, [answer.internal]);
+    if (answer.kind === "broken") {
+      forwarding.onLost(box.name);
+      return unreachable(MAY_HAVE_BEGUN, [answer.internal]);
+    }
     if (answer.kind === "not-begun") {
       causes.push(answer.internal);
       continue;

@@ -32,7 +32,7 @@ interface ModelEntry {
 
 export function listModels(index: FleetIndex, health: FleetHealth) {
   return async function answerModels(c: Context<EdgeEnv>): Promise<Response> {
-    const views = await health(c.var.settings);
+    const views = await health(c);
     return c.json({ object: "list", data: entries(c.var.principal, index, views) });
   };
 }
@@ -40,7 +40,7 @@ export function listModels(index: FleetIndex, health: FleetHealth) {
 export function showModel(index: FleetIndex, health: FleetHealth) {
   return async function answerModel(c: Context<EdgeEnv>): Promise<Response> {
     const id = (c.req.param("id") ?? "").toLowerCase();
-    const views = await health(c.var.settings);
+    const views = await health(c);
     const all = entries(c.var.principal, index, views);
     const found =
       all.find((entry) => entry.id.toLowerCase() === id) ??

@@ -3,11 +3,10 @@
 import type { Context } from "hono";
 import type { Result } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
-import type { SnapshotCache } from "../fleet/snapshot-cache.ts";
+import { readSnapshot, type SnapshotCache } from "../fleet/snapshot-cache.ts";
 import { readAdminBody } from "../http/admin-input.ts";
 import { readBody } from "../http/json-body.ts";
 import type { Prefetch } from "../limits/authenticate.ts";
-import { fleetObject } from "../stubs.ts";
 
 type ReadBody = (request: Request) => Promise<Result<Uint8Array>>;
 
@@ -37,8 +36,7 @@ function beginBody(c: Context<EdgeEnv>, read: ReadBody): void {
 }
 
 function beginSnapshot(c: Context<EdgeEnv>, snapshots: SnapshotCache): void {
-  const boxes = async () => fleetObject(c.env).boxes();
-  const snapshot = snapshots.read({ boxes, waitUntil: (work) => c.executionCtx.waitUntil(work) });
+  const snapshot = readSnapshot(c, snapshots);
   // A request that is refused in the meantime never awaits it.
   if (snapshot instanceof Promise) snapshot.catch(() => undefined);
   c.set("snapshot", snapshot);

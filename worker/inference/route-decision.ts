@@ -80,7 +80,7 @@ export function decide(
     snapshot,
     random,
   );
-  const refused = snapshot.fresh ? refusedEarly(server, order) : null;
+  const refused = snapshot.fresh && order.current ? refusedEarly(server, order) : null;
   return (
     refused ??
     ok({

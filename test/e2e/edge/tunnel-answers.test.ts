@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { startStack } from "../../../scripts/stack/stack.ts";
-import { ask, CHEST_PAIN, errorOf, type Answer, type Stack } from "../support/ask.ts";
+import { ask, CHEST_PAIN, errorOf, fetchEdge, type Answer, type Stack } from "../support/ask.ts";
 import { FLEET_FILE } from "../support/boxes.ts";
 
 type Script = (request: IncomingMessage, response: ServerResponse) => void;
@@ -107,4 +107,20 @@ test("a call that a proxy stopped waiting for gets a 504 and visits no other box
   const answer = await answerTo(page(524, "<html>A timeout occurred"));
   expect([answer.status, errorOf(answer).code]).toEqual([504, "upstream_timeout"]);
   expect(seen).toEqual(["north"]);
+});
+
+test("a hundred requests at once to /healthz and /v1/models poll a box that never linked once", async () => {
+  const states = [8080, 8081, 8082, 8084, 8085].map((port) => ({ port, model: "m", state: "ready" }));
+  let polls = 0;
+  north = (_, response) => {
+    polls += 1;
+    response.writeHead(200, { "content-type": "application/json", "x-isha-agent": "north" });
+    response.end(JSON.stringify({ box: "north", version: "1", servers: states }));
+  };
+  const paths = Array.from({ length: 100 }, (_, at) => (at % 2 === 0 ? "/healthz" : "/v1/models"));
+  const headers = { authorization: "Bearer dev-key" };
+  const answers = await Promise.all(paths.map((path) => fetchEdge(`${stack.edgeUrl}${path}`, { headers })));
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  for (const answer of answers) expect(await answer.text()).toContain("ready");
+  expect(polls).toBe(1);
 });

@@ -1,10 +1,18 @@
-// The boxes' health: requested rarely, accepted only in our own format.
+// The states of the boxes' servers: from the fleet snapshot, whatever the number of callers. Only a box that never linked
+// is polled.
+import type { Context } from "hono";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { HEALTH_CACHE_MS, HEALTH_TIMEOUT_MS } from "../../../shared/limits.ts";
+import { HEALTH_POLL_MS, LINK_SILENT_MS } from "../../../shared/limits.ts";
+import type { EdgeEnv } from "../../../worker/context.ts";
 import { bestState, fleetHealth, type BoxView } from "../../../worker/fleet/box-health.ts";
-import { twoBoxes } from "../support/fleets.ts";
+import type { BoxReport } from "../../../worker/fleet/object/box-reports.ts";
+import { SnapshotCache } from "../../../worker/fleet/snapshot-cache.ts";
+import { linkedAgent, linkServer, readSnapshot } from "../support/agents.ts";
+import { captureLog, edgeOf } from "../support/edge.ts";
+import { box, fleetOf, server, twoBoxes } from "../support/fleets.ts";
 import { SETTINGS } from "../support/forwarding.ts";
 import { agentAnswer, boxOf, connectionLost, healthAnswer, fakeFetch, type Sent } from "../support/origin.ts";
+import { reportOf, reportingFleet } from "../support/reports.ts";
 import { untilHolds } from "../support/until.ts";
 
 const { boxes } = twoBoxes();
@@ -12,30 +20,89 @@ const { boxes } = twoBoxes();
 const statesOf = (views: readonly BoxView[]): (Record<string, string> | null)[] =>
   views.map(({ states }) => (states === null ? null : Object.fromEntries(states)));
 
-describe("the boxes' health", () => {
-  it("is what each box reports", async () => {
-    const sent = fakeFetch((one) =>
-      healthAnswer(boxOf(one), { 9000: boxOf(one) === "north" ? "ready" : "loading" }),
-    );
-    const views = await fleetHealth(boxes, () => 0)(SETTINGS);
-    expect(statesOf(views)).toEqual([{ 9000: "ready" }, { 9000: "loading" }]);
-    expect(sent.map(({ url, method }) => `${method} ${url.href}`)).toEqual([
-      "GET https://north.example/healthz",
-      "GET https://south.example/healthz",
+/** An isolate's view of the boxes, as a request reads it. */
+function isolate(reports: readonly BoxReport[] | null) {
+  let now = 10_000;
+  const clock = (): number => now;
+  const health = fleetHealth(boxes, new SnapshotCache(clock), clock);
+  const later: Promise<unknown>[] = [];
+  const context = {
+    env: { FLEET: reportingFleet(reports) },
+    executionCtx: { waitUntil: (work: Promise<unknown>) => void later.push(work) },
+    get: () => SETTINGS,
+  } as unknown as Context<EdgeEnv>;
+  return { view: async () => health(context), pass: (ms: number) => void (now += ms), later };
+}
+
+describe("the states of a linked box", () => {
+  it("are those of its snapshot: a slow server is ready, a stalled one down", async () => {
+    const sent = fakeFetch(connectionLost);
+    const states = { 9000: "slow", 9001: "stalled" };
+    const { view } = isolate([
+      reportOf("north", states),
+      reportOf("south", { 9000: "loading", 9001: "down" }),
     ]);
+    expect(statesOf(await view())).toEqual([
+      { 9000: "ready", 9001: "down" },
+      { 9000: "loading", 9001: "down" },
+    ]);
+    expect(sent).toEqual([]);
   });
 
-  it("is cached for two seconds, and requested again after that", async () => {
-    let now = 10_000;
+  it("are none if it drains, by its agent or an operator, and null if it is silent; no box is called", async () => {
+    const sent = fakeFetch(() => healthAnswer("south", { 9000: "ready" }));
+    const drained = { ...reportOf("north", { 9000: "ready" }), drained: true };
+    const silent = linkedAgent({ lastSeenAgoMs: LINK_SILENT_MS });
+    const { view } = isolate([drained, { ...reportOf("south", {}), agents: [silent] }]);
+    expect(statesOf(await view())).toEqual([{}, null]);
+    const leaving = linkedAgent({
+      leaving: true,
+      snapshot: readSnapshot(1, { servers: [linkServer(9000)] }),
+    });
+    const closed = isolate([
+      { ...reportOf("north", {}), agents: [leaving] },
+      { ...reportOf("south", {}), agents: [] },
+    ]);
+    expect(statesOf(await closed.view())).toEqual([{}, null]);
+    expect(sent).toEqual([]);
+  });
+
+  it("are down for a server whose slots aren't known yet", async () => {
+    const report = reportOf("north", {});
+    const snapshot = readSnapshot(1, { servers: [linkServer(9000, { slots: 0, busy: 0 })] });
+    const { view } = isolate([{ ...report, agents: [linkedAgent({ ports: [9000], snapshot })] }]);
+    fakeFetch(connectionLost);
+    expect(statesOf(await view())[0]).toEqual({ 9000: "down" });
+  });
+});
+
+describe("the states of a box that never linked", () => {
+  it("are what it reports itself, also while the fleet object doesn't answer", async () => {
+    for (const reports of [[], null]) {
+      const sent = fakeFetch((one) =>
+        healthAnswer(boxOf(one), { 9000: boxOf(one) === "north" ? "ready" : "loading" }),
+      );
+      expect(statesOf(await isolate(reports).view())).toEqual([{ 9000: "ready" }, { 9000: "loading" }]);
+      expect(sent.map(({ url, method }) => `${method} ${url.href}`).toSorted()).toEqual([
+        "GET https://north.example/healthz",
+        "GET https://south.example/healthz",
+      ]);
+    }
+  });
+
+  it("are polled once in three seconds for all callers, those that come meanwhile included", async () => {
     const sent = fakeFetch((one) => healthAnswer(boxOf(one), { 9000: "ready" }));
-    const health = fleetHealth(boxes, () => now);
-    await health(SETTINGS);
-    now += HEALTH_CACHE_MS - 1;
-    await health(SETTINGS);
-    expect(sent.length).toBe(2);
-    now += 1;
-    await health(SETTINGS);
-    expect(sent.length).toBe(4);
+    const { view, pass } = isolate([reportOf("north", { 9000: "ready" })]);
+    await view();
+    pass(HEALTH_POLL_MS);
+    const all = await Promise.all(Array.from({ length: 100 }, view));
+    for (const views of all) expect(statesOf(views)[1]).toEqual({ 9000: "ready" });
+    pass(HEALTH_POLL_MS - 1);
+    await view();
+    expect(sent.map(boxOf)).toEqual(["south", "south"]);
+    pass(1);
+    await view();
+    expect(sent.map(boxOf)).toEqual(["south", "south", "south"]);
   });
 
   it.each<[string, (sent: Sent) => Response]>([
@@ -44,15 +111,15 @@ describe("the boxes' health", () => {
     ["sends no JSON", () => agentAnswer("north", "<html>")],
     ["sends something else", () => agentAnswer("north", '{"status":"ok"}')],
     ["sends an unknown state", () => healthAnswer("north", { 9000: "splendid" })],
-  ])("is unknown for a box that %s, and known for the others", async (_, script) => {
+  ])("are null if it %s, and known for the others", async (_, script) => {
     fakeFetch((one) => (boxOf(one) === "north" ? script(one) : healthAnswer("south", { 9000: "ready" })));
-    expect(statesOf(await fleetHealth(boxes, () => 0)(SETTINGS))).toEqual([null, { 9000: "ready" }]);
+    expect(statesOf(await isolate([]).view())).toEqual([null, { 9000: "ready" }]);
   });
 
   it.each<[string, (onSilence: () => void) => Response | Promise<Response>]>([
     ["never answers", silent],
     ["stops in the middle of its answer", (onSilence) => agentAnswer("north", halfAnAnswer(onSilence))],
-  ])("is unknown for a box that %s, HEALTH_TIMEOUT_MS after it stopped", async (_, script) => {
+  ])("are null if it %s, after HEALTH_POLL_MS", async (_, script) => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => {
       vi.useRealTimers();
@@ -64,15 +131,35 @@ describe("the boxes' health", () => {
         : healthAnswer("south", { 9000: "ready" }),
     );
     let views: readonly BoxView[] | null = null;
-    void fleetHealth(boxes, () => 0)(SETTINGS).then((seen) => (views = seen));
-    // The other box has answered, so one timer is left.
-    await untilHolds(() => expect([isSilent, sent.length, vi.getTimerCount()]).toEqual([true, 2, 1]));
-    await vi.advanceTimersByTimeAsync(HEALTH_TIMEOUT_MS - 1);
+    void isolate([])
+      .view()
+      .then((seen) => (views = seen));
+    await untilHolds(() => expect([isSilent, sent.length]).toEqual([true, 2]));
+    await vi.advanceTimersByTimeAsync(HEALTH_POLL_MS - 1);
     expect(views).toBeNull();
     await vi.advanceTimersByTimeAsync(1);
     await untilHolds(() => expect(views).not.toBeNull());
     expect(statesOf(views ?? [])).toEqual([null, { 9000: "ready" }]);
   });
+});
+
+it("a hundred requests at once to /healthz and /v1/models call each box at most once, the next hundred none", async () => {
+  captureLog();
+  const names = Array.from({ length: 10 }, (_, at) => `box${at}`);
+  const sent = fakeFetch(connectionLost);
+  const reads = vi.fn(async () => names.map((name) => reportOf(name, { 9000: "ready" })));
+  const fleet = fleetOf({ boxes: names.map((name) => box(name, [server(9000)])) });
+  const FLEET = { getByName: () => ({ boxes: reads }) } as never;
+  const edge = edgeOf(fleet, { bindings: { FLEET } });
+  const requests = Array.from({ length: 100 }, (_, at) => (at % 2 === 0 ? "/healthz" : "/v1/models"));
+  const flood = async () => Promise.all(requests.map(async (path) => edge(path)));
+  await flood();
+  // Only the isolate's first request waits for the snapshot.
+  expect(sent.length).toBeLessThanOrEqual(10);
+  sent.length = 0;
+  expect(new Set((await flood()).map(({ status }) => status))).toEqual(new Set([200]));
+  expect(sent).toEqual([]);
+  expect(reads).toHaveBeenCalledTimes(1);
 });
 
 describe("the best state of several servers", () => {

@@ -136,6 +136,19 @@ describe("an isolate's snapshot", () => {
     expect(one.requests).toHaveLength(3);
   });
 
+  it("forgets a box that broke a connection until the next refresh, but not that it drains", async () => {
+    const one = await refreshed();
+    one.cache.lost("north");
+    expect((await one.read()).boxes.get("north")).toBeNull();
+    one.pass(2_001);
+    void one.read();
+    await one.answer([{ ...reportOf({}), drained: true }]);
+    one.cache.lost("north");
+    one.cache.lost("south");
+    expect((await one.read()).boxes.get("north")?.draining).toBe(true);
+    expect((await one.read()).boxes.has("south")).toBe(false);
+  });
+
   it("counts the calls that were sent since then", async () => {
     const one = await refreshed();
     one.cache.sent("north", 9001);
@@ -149,10 +162,16 @@ describe("a box", () => {
     fleetSnapshot([reportOf(...agents)]).boxes.get("north");
   const draining = { ...SNAPSHOT, draining: true };
 
-  it("is unknown if no agent is linked, or its agent has sent no snapshot yet or is silent", () => {
-    expect(boxOf()).toBeUndefined();
-    expect(boxOf({ snapshot: null })).toBeUndefined();
-    expect(boxOf({ lastSeenAgoMs: LINK_SILENT_MS })).toBeUndefined();
+  it("is null if no agent is linked, or its agent has sent no snapshot yet or is silent", () => {
+    expect(boxOf()).toBeNull();
+    expect(boxOf({ snapshot: null })).toBeNull();
+    expect(boxOf({ lastSeenAgoMs: LINK_SILENT_MS })).toBeNull();
+    expect(fleetSnapshot([]).boxes.get("north")).toBeUndefined();
+  });
+
+  it("is no reason to refuse a call if its report is old, however recently it was fetched", () => {
+    expect(boxOf({ snapshotAgoMs: 5_000 })?.current).toBe(true);
+    expect(boxOf({ snapshotAgoMs: 5_001 })?.current).toBe(false);
   });
 
   it("is described by the agent that takes calls while another one shuts down", () => {
@@ -172,7 +191,7 @@ describe("a box", () => {
     const drainedBox = (...agents: Partial<LinkedAgent>[]) =>
       fleetSnapshot([{ ...reportOf(...agents), drained: true }]).boxes.get("north");
     expect(drainedBox({ snapshot: SNAPSHOT })?.draining).toBe(true);
-    expect(drainedBox()).toEqual({ draining: true, servers: new Map() });
+    expect(drainedBox()).toEqual({ draining: true, current: true, servers: new Map() });
   });
 
   it("has no server that its agent didn't announce", () => {

@@ -10,6 +10,7 @@ import {
   streamOf,
   callIn,
 } from "../support/origin.ts";
+import { reportingFleet, reportOf } from "../support/reports.ts";
 import { untilHolds } from "../support/until.ts";
 import { noJitter } from "../../support/no-jitter.ts";
 
@@ -210,6 +211,18 @@ describe("with several boxes", () => {
     const answer = await edgeOf(twoBoxes())(CHAT, { body: chat({ agent_type: "Alpha" }) });
     expect(answer.status).toBe(200);
     expect(sent.map(boxOf)).toEqual(["north", "south"]);
+  });
+
+  it("a box that broke a connection comes last until the next snapshot", async () => {
+    captureLog();
+    const sent = fakeFetch((one) => (boxOf(one) === "north" ? connectionLost() : agentAnswer("south", "{}")));
+    const reports = ["north", "south"].map((box) => reportOf(box, { 9000: "ready", 9001: "ready" }));
+    const edge = edgeOf(twoBoxes(), { bindings: { FLEET: reportingFleet(reports) } });
+    const statuses: number[] = [];
+    for (let call = 0; call < 20; call += 1)
+      statuses.push((await edge(CHAT, { body: chat({ agent_type: "Alpha" }) })).status);
+    expect(statuses.filter((status) => status === 502).length).toBeLessThanOrEqual(1);
+    expect(sent.map(boxOf).filter((box) => box === "north").length).toBeLessThanOrEqual(1);
   });
 
   it("the refusal has a retry time if none can be reached", async () => {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { FleetConfig } from "../../../shared/fleet.ts";
-import { captureLog, CHAT, chat, edgeOf, errorOf, newLegacyKey } from "../support/edge.ts";
+import { captureLog, CHAT, chat, edgeOf, errorOf, newLegacyKey, type Edge } from "../support/edge.ts";
 import { box, fleetOf, server } from "../support/fleets.ts";
-import { agentAnswer, connectionLost, healthAnswer, fakeFetch } from "../support/origin.ts";
+import { agentAnswer, connectionLost, fakeFetch } from "../support/origin.ts";
+import { reportingFleet, reportOf } from "../support/reports.ts";
 
 interface Entry {
   readonly id: string;
@@ -26,13 +27,18 @@ function fleetWith(line?: Awaited<ReturnType<typeof newLegacyKey>>["line"]): Fle
   });
 }
 
-function answering(states: Record<number, string> = { 9000: "ready", 9001: "ready", 9002: "ready" }): void {
+/** An edge whose box reports these states. */
+function edgeWith(
+  fleet: FleetConfig,
+  states: Record<number, string> = { 9000: "ready", 9001: "ready", 9002: "ready" },
+): Edge {
   captureLog();
-  fakeFetch((sent) => (sent.method === "GET" ? healthAnswer("north", states) : agentAnswer("north", "{}")));
+  fakeFetch(() => agentAnswer("north", "{}"));
+  return edgeOf(fleet, { bindings: { FLEET: reportingFleet([reportOf("north", states)]) } });
 }
 
-async function list(fleet: FleetConfig, key = "dev-key"): Promise<Entry[]> {
-  const answer = await edgeOf(fleet)("/v1/models", { key });
+async function list(edge: Edge, key = "dev-key"): Promise<Entry[]> {
+  const answer = await edge("/v1/models", { key });
   expect(answer.status).toBe(200);
   const body = await answer.json<{ object: string; data: Entry[] }>();
   expect(body.object).toBe("list");
@@ -43,16 +49,14 @@ const ids = (entries: readonly Entry[]): string[] => entries.map(({ id }) => id)
 
 describe("/v1/models", () => {
   it("lists each model once, then each agent type, in OpenAI's format", async () => {
-    answering();
-    const entries = await list(fleetWith());
+    const entries = await list(edgeWith(fleetWith()));
     expect(ids(entries)).toEqual(["Model-9000", "Model-9002", "Alpha", "Beta", "Gamma"]);
     for (const { object, created, owned_by } of entries)
       expect({ object, created, owned_by }).toEqual({ object: "model", created: 0, owned_by: "isha" });
   });
 
   it("describes each, with its current state", async () => {
-    answering({ 9000: "down", 9001: "ready", 9002: "loading" });
-    const entries = await list(fleetWith());
+    const entries = await list(edgeWith(fleetWith(), { 9000: "down", 9001: "ready", 9002: "loading" }));
     expect(entries[0]?.isha).toEqual({
       kind: "model",
       model: "Model-9000",
@@ -79,7 +83,8 @@ describe("/v1/models", () => {
   it("lists them as down if no box can be reached", async () => {
     captureLog();
     fakeFetch(connectionLost);
-    expect(new Set((await list(fleetWith())).map(({ isha }) => isha["state"]))).toEqual(new Set(["down"]));
+    const edge = edgeOf(fleetWith(), { bindings: { FLEET: reportingFleet([]) } });
+    expect(new Set((await list(edge)).map(({ isha }) => isha["state"]))).toEqual(new Set(["down"]));
   });
 
   it.each<[string[], string[], number[][]]>([
@@ -92,9 +97,8 @@ describe("/v1/models", () => {
     [["Alpha"], ["Model-9000", "Alpha"], [[9001], [9001]]],
     [["Default"], ["Model-9000"], [[9000]]],
   ])("lists only its own to a key limited to %j", async (agents, expected, ports) => {
-    answering();
     const key = await newLegacyKey(agents);
-    const entries = await list(fleetWith(key.line), key.text);
+    const entries = await list(edgeWith(fleetWith(key.line)), key.text);
     expect(ids(entries)).toEqual(expected);
     expect(entries.map(({ isha }) => isha["ports"])).toEqual(ports);
   });
@@ -102,12 +106,10 @@ describe("/v1/models", () => {
   it.each([[["Alpha"]], [["Beta"]], [["Default"]], [["Alpha", "Gamma"]], [null]])(
     "lists only names that the key can call (%j)",
     async (agents) => {
-      answering();
       const key = await newLegacyKey(agents);
-      const fleet = fleetWith(key.line);
-      const edge = edgeOf(fleet);
+      const edge = edgeWith(fleetWith(key.line));
       const refused: string[] = [];
-      for (const model of ids(await list(fleet, key.text)))
+      for (const model of ids(await list(edge, key.text)))
         if ((await edge(CHAT, { key: key.text, body: chat({ model }) })).status !== 200) refused.push(model);
       expect(refused).toEqual([]);
     },
@@ -122,8 +124,7 @@ describe("/v1/models/:id", () => {
     ["beta", "Beta"],
     ["Model%2D9000", "Model-9000"],
   ])("finds a model, a file or an agent type in any letter case: %s", async (name, id) => {
-    answering();
-    const answer = await edgeOf(fleetWith())(`/v1/models/${name}`);
+    const answer = await edgeWith(fleetWith())(`/v1/models/${name}`);
     expect(answer.status).toBe(200);
     expect(await answer.json()).toMatchObject({ id, object: "model" });
   });
@@ -131,8 +132,7 @@ describe("/v1/models/:id", () => {
   it.each(["Nothing", "%E0%A4%A", "%00", "..%2f..%2fetc", "constructor"])(
     "is a 404 with the known names for anything else: %s",
     async (name) => {
-      answering();
-      const answer = await edgeOf(fleetWith())(`/v1/models/${name}`);
+      const answer = await edgeWith(fleetWith())(`/v1/models/${name}`);
       expect(answer.status).toBe(404);
       const error = await errorOf(answer);
       expect(error).toMatchObject({ code: "model_not_found", param: "id" });
@@ -142,9 +142,8 @@ describe("/v1/models/:id", () => {
   );
 
   it("is a 404 for a model that the key may not use", async () => {
-    answering();
     const key = await newLegacyKey(["Alpha"]);
-    const answer = await edgeOf(fleetWith(key.line))("/v1/models/Model-9002", { key: key.text });
+    const answer = await edgeWith(fleetWith(key.line))("/v1/models/Model-9002", { key: key.text });
     expect(answer.status).toBe(404);
     expect((await errorOf(answer)).message).not.toContain("9002");
   });

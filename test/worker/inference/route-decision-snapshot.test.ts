@@ -18,6 +18,7 @@ interface Reported {
   readonly places?: number;
   readonly waitMs?: number | null;
   readonly sent?: number;
+  readonly current?: boolean;
 }
 
 /** A box with the same state for both servers, or one that drains. */
@@ -28,10 +29,12 @@ function boxWith(report: Reported | "draining"): BoxSnapshot {
     places = 64,
     waitMs = 0,
     sent = 0,
+    current = true,
   } = report === "draining" ? {} : report;
   const each = { state, free, places, waitMs, sent };
   return {
     draining: report === "draining",
+    current,
     servers: new Map([9000, 9001].map((port) => [port, each])),
   };
 }
@@ -106,7 +109,7 @@ describe("the first box", () => {
   it("is not one that announced no such server", () => {
     const snapshot: FleetSnapshot = {
       boxes: new Map([
-        ["north", { draining: false, servers: new Map() }],
+        ["north", { draining: false, current: true, servers: new Map() }],
         ["south", boxWith({ free: 0 })],
       ]),
       fresh: true,
@@ -151,6 +154,8 @@ describe("a call is refused at the edge", () => {
 
   it("but not by a snapshot that is too old", () => {
     expect(refusal(snapshotOf({ north: FULL, south: FULL }, false))).toBeNull();
+    // It was fetched a moment ago, but one box's report in it is old.
+    expect(refusal(snapshotOf({ north: FULL, south: { ...FULL, current: false } }))).toBeNull();
   });
 });
 

@@ -56,6 +56,7 @@ export function forwardingOf(
     settings: SETTINGS,
     signal: new AbortController().signal,
     waitUntil: (work) => void running.push(work),
+    onLost: () => undefined,
     onBreak: (refusal) => void breaks.push(refusal),
     ...more,
   };
