@@ -56,7 +56,7 @@ export interface AgentParts {
   readonly journal: UsageJournal;
   /** Null if this machine has no GPU. */
   readonly gpu: GpuProbe | null;
-  readonly pm2: Pm2Probe | null;
+  readonly pm2: Pick<Pm2Probe, "list" | "restart"> | null;
   /** Whether another agent process uses the same slots. */
   readonly isShared: () => boolean;
   readonly log: Logger;

@@ -114,6 +114,7 @@ class Attempt implements AnswerListener {
 
   sent(): void {
     this.#sentAt = this.#input.clock();
+    this.#input.grant.sent();
     this.#input.onSent();
   }
 

@@ -16,6 +16,8 @@ export type StallCause =
   | { readonly tag: "no-prompt-progress"; readonly slot: number; readonly silentMs: number }
   /** Its main loop, which answers `/slots`, didn't answer for `silentMs`. */
   | { readonly tag: "slots-silent"; readonly silentMs: number }
+  /** It has answered nothing at all for `silentMs`: its process is frozen. */
+  | { readonly tag: "frozen"; readonly silentMs: number }
   /** A call's own watchdog expired. */
   | { readonly tag: "call-stalled" }
   /** Although idle, it didn't decode one token, `tries` times in a row. */
@@ -34,6 +36,7 @@ export type HealthCause =
   | { readonly tag: "refused"; readonly pm2: Pm2Status | null }
   | { readonly tag: "no-answer"; readonly failures: number }
   | { readonly tag: "calls-break"; readonly calls: number }
+  | { readonly tag: "wrong-key" }
   | { readonly tag: "stopping" }
   | { readonly tag: "loading" }
   | { readonly tag: "restarted" }
@@ -69,6 +72,10 @@ export function causeText(cause: HealthCause): string {
       return `the prompt in slot ${cause.slot} made no progress for ${durationText(cause.silentMs)}`;
     case "slots-silent":
       return `/slots unanswered for ${durationText(cause.silentMs)} while /health returns ok`;
+    case "frozen":
+      return `no answer, byte or token for ${durationText(cause.silentMs)}; its process is frozen`;
+    case "wrong-key":
+      return "it refuses our API key: give the agent's LLAMA_API_KEY and its --api-key-file the same key, then restart both";
     case "call-stalled":
       return "a call stopped receiving tokens";
     case "one-token-unanswered":

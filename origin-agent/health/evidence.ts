@@ -43,6 +43,30 @@ const ONE_TOKEN_RIGHT_IN_A_ROW = 2;
 const ONE_TOKEN_TIMES = 3;
 
 export function applyEvent(record: HealthRecord, event: HealthEvent, now: number): HealthRecord {
+  return applyKind(isResponse(event) ? { ...record, respondedAt: now } : record, event, now);
+}
+
+/** Whether the event shows that the server's process runs. */
+function isResponse(event: HealthEvent): boolean {
+  switch (event.kind) {
+    case "health":
+      return event.answer !== "timeout";
+    case "call":
+      return event.fate !== "stalled";
+    case "tokens":
+      return true;
+    case "slots":
+      return event.slots !== null;
+    case "one-token":
+      return event.outcome.end !== "timeout";
+    case "gpu":
+    case "pm2":
+    case "one-token-sent":
+      return false;
+  }
+}
+
+function applyKind(record: HealthRecord, event: HealthEvent, now: number): HealthRecord {
   switch (event.kind) {
     case "health": {
       const probed = { ...record, probed: { ...record.probed, health: now } };
@@ -83,6 +107,7 @@ function ofNewProcess(record: HealthRecord): HealthRecord {
     failures: 0,
     brokenCalls: 0,
     stall: null,
+    refusesKey: false,
     progress: NOTHING_WATCHED,
     decode: forgetRecent(record.decode),
     memory: { ...NO_MEMORY_EVIDENCE, readAt: record.memory.readAt },
@@ -133,8 +158,11 @@ function applySlots(
   slots: Extract<HealthEvent, { kind: "slots" }>["slots"],
   now: number,
 ): HealthRecord {
+  const probed = { ...record.probed, slots: now };
+  if (slots === "wrong-key") return { ...record, probed, refusesKey: true };
   const { progress, moved, speeds } = noteReading(record.progress, slots, now);
-  const updated = { ...record, progress, probed: { ...record.probed, slots: now } };
+  const refusesKey = slots === null && record.refusesKey;
+  const updated = { ...record, progress, probed, refusesKey };
   if (moved)
     return speeds.reduce((noted, speed) => applyDecodeSpeed(noted, speed, now), proved(updated, now));
   const stall = stallOf(progress);
@@ -181,11 +209,7 @@ function applyMemory(record: HealthRecord, gib: number | null, readAt: number): 
 }
 
 function applyPm2(record: HealthRecord, process: Pm2Evidence | null, now: number): HealthRecord {
-  const updated = {
-    ...record,
-    pm2: process === null ? null : { ...process, at: now },
-    probed: { ...record.probed, pm2: now },
-  };
+  const updated = { ...record, pm2: process === null ? null : { ...process, at: now } };
   if (process === null || process.uptimeMs === null || record.sign !== "ok") return updated;
   if (!isAnotherProcess(record.pm2, process)) return updated;
   const startedAt = now - process.uptimeMs;

@@ -16,11 +16,7 @@ const LONG_DOWN_PACE_MS = 500;
 /** Interval of `/slots`: a stall is detected to the second at the cost of a small answer. */
 const SLOTS_MS = 1_000;
 
-/** Interval of PM2's listing, in a steady state and while the state changes. */
-const PM2_STEADY_MS = 5_000;
-const PM2_FAST_MS = 500;
-
-/** An idle server without a token for this long gets a one-token call (design 9). */
+/** An idle server without a token for this long gets a one-token call (design 11). */
 const SILENCE_MS = 60_000;
 
 /** The same for a slow server, so that its recovery is noticed sooner. */
@@ -40,7 +36,6 @@ export const ONE_TOKEN_TIMEOUT_MS = 5_000;
 export interface ProbesDue {
   readonly health: number;
   readonly slots: number | null;
-  readonly pm2: number;
   readonly oneToken: number | null;
 }
 
@@ -49,11 +44,9 @@ export function nextProbeAt(record: HealthRecord, now: number): ProbesDue {
   const changing = isChanging(record, now);
   const longDown = record.state === "down" && record.coming === null && now - record.since >= LONG_DOWN_MS;
   const healthPace = changing ? (longDown ? LONG_DOWN_PACE_MS : FAST_MS) : STEADY_MS;
-  const pm2Pace = changing && !longDown ? PM2_FAST_MS : PM2_STEADY_MS;
   return {
     health: after(probed.health, healthPace, now),
     slots: record.sign === "ok" ? after(probed.slots, SLOTS_MS, now) : null,
-    pm2: after(probed.pm2, pm2Pace, now),
     oneToken: oneTokenDueAt(record, now),
   };
 }
@@ -61,8 +54,9 @@ export function nextProbeAt(record: HealthRecord, now: number): ProbesDue {
 const after = (last: number | null, paceMs: number, now: number): number =>
   last === null ? now : last + paceMs;
 
+/** A server that refuses our key stays as it is until an operator changes that, and logs every probe. */
 const isChanging = (record: HealthRecord, now: number): boolean =>
-  record.state === "down" ||
+  (record.state === "down" && record.cause.tag !== "wrong-key") ||
   record.state === "loading" ||
   record.state === "stalled" ||
   record.failures > 0 ||
@@ -71,7 +65,7 @@ const isChanging = (record: HealthRecord, now: number): boolean =>
 function oneTokenDueAt(record: HealthRecord, now: number): number | null {
   const { oneToken, progress, state, cause } = record;
   const inFlight = oneToken.sentAt !== null && now - oneToken.sentAt < LOST_MS;
-  if (!reportsOk(record) || inFlight || cause.tag === "stopping") return null;
+  if (!reportsOk(record) || inFlight || cause.tag === "stopping" || cause.tag === "wrong-key") return null;
   const endedAt = oneToken.endedAt ?? -Infinity;
   switch (state) {
     case "stalled":

@@ -32,8 +32,8 @@ export type HealthEvent =
   | ({ readonly kind: "call" } & CallFate)
   /** Tokens of a running call arrived; reported once a second. */
   | { readonly kind: "tokens" }
-  /** A reading of `/slots`; null if there was no answer in time. */
-  | { readonly kind: "slots"; readonly slots: readonly SlotReading[] | null }
+  /** A reading of `/slots`; null if there was no valid answer in time. */
+  | { readonly kind: "slots"; readonly slots: readonly SlotReading[] | "wrong-key" | null }
   /** GPU memory of the server's process in GiB; null if unknown. @see gpuMemoryOfServers */
   | { readonly kind: "gpu"; readonly gib: number | null; readonly readAt: number }
   /** PM2's entry under the server's name; null if PM2 or the entry is missing. */
@@ -70,6 +70,10 @@ export interface HealthRecord {
   readonly signAt: number;
   /** When `sign` last became `ok`. */
   readonly okSince: number;
+  /** When it last answered anything: a probe, a call, or a running call with a token. */
+  readonly respondedAt: number;
+  /** Whether it refused our API key when `/slots` was last answered. */
+  readonly refusesKey: boolean;
   /** Consecutive probes of `/health` without a certain answer. */
   readonly failures: number;
   readonly brokenCalls: number;
@@ -87,11 +91,7 @@ export interface HealthRecord {
   readonly coming: { readonly since: number; readonly whole: boolean } | null;
   readonly loads: LearnedTimes;
   /** When each probe last ended. */
-  readonly probed: {
-    readonly health: number | null;
-    readonly slots: number | null;
-    readonly pm2: number | null;
-  };
+  readonly probed: { readonly health: number | null; readonly slots: number | null };
   /** Until then the state may be changing, and `/health` is probed faster. */
   readonly hurryUntil: number;
 }
@@ -132,6 +132,8 @@ export function newServerHealth(weightsGib: number | null, now: number): HealthR
     sign: null,
     signAt: now,
     okSince: now,
+    respondedAt: now,
+    refusesKey: false,
     failures: 0,
     brokenCalls: 0,
     stall: null,
@@ -144,7 +146,7 @@ export function newServerHealth(weightsGib: number | null, now: number): HealthR
     provingSince: null,
     coming: null,
     loads: [],
-    probed: { health: null, slots: null, pm2: null },
+    probed: { health: null, slots: null },
     hurryUntil: now,
   };
 }

@@ -4,9 +4,10 @@
 //
 // | first condition that holds                                             | state    |
 // | ---------------------------------------------------------------------- | -------- |
+// | three probes of `/health` without an answer, and nothing else for 10 s  | stalled  |
 // | three probes of `/health` without an answer; never probed; refused      | down     |
 // | `/health` reports loading, or PM2 reports a new process                 | loading  |
-// | PM2 is stopping it; three calls in a row broke                          | down     |
+// | PM2 is stopping it; it refuses our API key; three calls in a row broke  | down     |
 // | a stall (decode-progress.ts, a call's watchdog, the one-token call)     | stalled  |
 // | three failures within a minute, until it decodes a token or 10 s passed | loading  |
 // | too little GPU memory, or a speed far below its own history             | slow     |
@@ -19,6 +20,9 @@ import { noteTime, remainingTime, usualTime } from "./duration-baseline.ts";
 
 /** Consecutive probes of `/health` without an answer before a server is down: a single one may meet a busy moment. */
 const FAILURES_TO_DOWN = 3;
+
+/** After this long without an answer, byte or token, the calls that run on a server are broken off. */
+const FROZEN_MS = 10_000;
 
 /** Consecutive broken calls, without a success between them, before a server that reports ok is down. */
 const BROKEN_TO_DOWN = 3;
@@ -75,13 +79,18 @@ function derive(
 ): { readonly state: HealthState; readonly cause: HealthCause } {
   const { sign, stall, memory, decode, failures, brokenCalls, weightsGib } = record;
   const is = (state: HealthState, cause: HealthCause): ReturnType<typeof derive> => ({ state, cause });
-  if (failures >= FAILURES_TO_DOWN) return is("down", { tag: "no-answer", failures });
+  if (failures >= FAILURES_TO_DOWN) {
+    const silentMs = now - record.respondedAt;
+    const isFrozen = sign === "ok" && silentMs >= FROZEN_MS;
+    return isFrozen ? is("stalled", { tag: "frozen", silentMs }) : is("down", { tag: "no-answer", failures });
+  }
   if (sign === null) return is("down", { tag: "not-asked" });
   if (sign === "refused")
     return is("down", { tag: "refused", pm2: pm2Evidence(record, now)?.status ?? null });
   if (sign === "loading") return is("loading", { tag: "loading" });
   if (sign === "restarted") return is("loading", { tag: "restarted" });
   if (isStopping(record, now)) return is("down", { tag: "stopping" });
+  if (record.refusesKey) return is("down", { tag: "wrong-key" });
   if (brokenCalls >= BROKEN_TO_DOWN) return is("down", { tag: "calls-break", calls: brokenCalls });
   if (stall !== null) return is("stalled", stall.cause);
   if (record.provingSince !== null && now - record.provingSince < PROVING_MS) {

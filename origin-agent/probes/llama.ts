@@ -90,17 +90,18 @@ const Slots = z
   .max(1_024);
 
 /**
- * Reads the server's slots; null without a valid answer, e.g. after a timeout, without `--slots`, or with a wrong key.
+ * Reads the server's slots; null without a valid answer, e.g. after a timeout or without `--slots`. A wrong key is a 401
+ * (transcript `error-key`).
  * @param origin `http://127.0.0.1:8085`
  */
 export async function readSlots(
   origin: string,
   apiKey: string,
   signal?: AbortSignal,
-): Promise<readonly SlotReading[] | null> {
-  const slots = Slots.safeParse(
-    await llamaJson(`${origin}/slots`, apiKey, { maxBytes: MAX_SLOTS_BYTES, signal }),
-  );
+): Promise<readonly SlotReading[] | "wrong-key" | null> {
+  const answer = await llamaJson(`${origin}/slots`, apiKey, { maxBytes: MAX_SLOTS_BYTES, signal });
+  if (answer === WRONG_KEY) return "wrong-key";
+  const slots = Slots.safeParse(answer);
   if (!slots.success) return null;
   return slots.data.map((slot) => {
     const next = Array.isArray(slot.next_token) ? slot.next_token[0] : slot.next_token;
@@ -125,7 +126,10 @@ interface LlamaRequest {
   readonly timeoutMs?: number;
 }
 
-/** Returns the JSON of a 200; undefined for anything else. */
+/** The answer to a key that the server doesn't know; no JSON can be equal to it. */
+const WRONG_KEY = Symbol("wrong key");
+
+/** Returns the JSON of a 200, `WRONG_KEY` for a 401, and undefined for anything else. */
 async function llamaJson(url: string, apiKey: string, options: LlamaRequest): Promise<unknown> {
   const { maxBytes, body: requestBody, signal, timeoutMs = PROBE_TIMEOUT_MS } = options;
   const timeout = AbortSignal.timeout(timeoutMs);
@@ -139,6 +143,10 @@ async function llamaJson(url: string, apiKey: string, options: LlamaRequest): Pr
       body: requestBody === undefined ? null : JSON.stringify(requestBody),
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
     });
+    if (statusCode === 401) {
+      await body.dump();
+      return WRONG_KEY;
+    }
     const parts: Buffer[] = [];
     let bytes = 0;
     // Leaving the loop early destroys the body, and the connection with it.

@@ -1,4 +1,4 @@
-// Parses PM2's process listing: six named fields of each process and nothing else, because a listing contains every
+// Parses PM2's process listing: seven named fields of each process and nothing else, because a listing contains every
 // process's environment with its secrets. Pure; no error contains text of a listing.
 import * as z from "zod";
 
@@ -25,6 +25,8 @@ export interface Pm2Process {
   /** How often PM2 has restarted it. */
   readonly restarts: number | null;
   readonly uptimeMs: number | null;
+  /** Value of `--port` among its arguments; null without one. */
+  readonly port: number | null;
 }
 
 /** Maximum number of processes in one listing; a box has a handful. */
@@ -41,6 +43,8 @@ const Entry = z.object({
   pm2_env: z.object({
     status: z.string().catch(""),
     restart_time: count,
+    /** Its command line's arguments. */
+    args: z.array(z.string()).catch([]),
     /** Time of its start, milliseconds since 1970. */
     pm_uptime: z.number().positive().nullable().catch(null),
   }),
@@ -73,7 +77,14 @@ function processOf(
     status,
     restarts: env.restart_time,
     uptimeMs: runs && env.pm_uptime !== null ? Math.max(0, wallNow - env.pm_uptime) : null,
+    port: portOf(env.args),
   };
+}
+
+function portOf(args: readonly string[]): number | null {
+  const at = args.indexOf("--port");
+  const port = at < 0 ? Number.NaN : Number(args[at + 1]);
+  return Number.isInteger(port) ? port : null;
 }
 
 function statusOf(status: string, pid: number | null): Pm2Status {

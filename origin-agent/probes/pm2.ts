@@ -44,11 +44,14 @@ export class Pm2Probe {
     return listed;
   }
 
-  /** Restarts every process of this name, as `pm2 restart` does, with an unchanged environment. */
-  async restart(name: string): Promise<RestartOutcome> {
+  /**
+   * Restarts the process of this name, as `pm2 restart` does, with an unchanged environment; of several, those that
+   * were started for this port.
+   */
+  async restart(name: string, port: number): Promise<RestartOutcome> {
     const listed = await this.list();
     if (listed === null) return "no-pm2";
-    const named = listed.filter((process) => process.name === name);
+    const named = ofServer(listed, { pm2: name, port });
     if (named.length === 0) return "unknown-name";
     for (const process of named) if (!(await this.#restart(process))) return "failed";
     return "restarted";
@@ -71,9 +74,23 @@ export class Pm2Probe {
   }
 }
 
-/** The current process of this name: a running one if there is one, and of several the youngest. */
-export function processNamed(listed: readonly Pm2Process[] | null, name: string): Pm2Process | null {
-  const named = (listed ?? []).filter((process) => process.name === name);
-  const byAge = named.sort((a, b) => (a.uptimeMs ?? Infinity) - (b.uptimeMs ?? Infinity));
+/** The current process of a server: a running one if there is one, and of several the youngest. */
+export function processOf(
+  listed: readonly Pm2Process[] | null,
+  server: { readonly pm2: string; readonly port: number },
+): Pm2Process | null {
+  const byAge = ofServer(listed ?? [], server).sort(
+    (a, b) => (a.uptimeMs ?? Infinity) - (b.uptimeMs ?? Infinity),
+  );
   return byAge[0] ?? null;
+}
+
+/** PM2 accepts two processes with one name: one whose arguments name another port is not this server's. */
+function ofServer(
+  listed: readonly Pm2Process[],
+  { pm2, port }: { readonly pm2: string; readonly port: number },
+): Pm2Process[] {
+  const named = listed.filter(({ name }) => name === pm2);
+  const exact = named.filter((process) => process.port === port);
+  return exact.length > 0 ? exact : named.filter((process) => process.port === null);
 }

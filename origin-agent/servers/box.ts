@@ -2,6 +2,7 @@
 // servers' health and restarts a server whose slot is stuck.
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
+import { thrownName } from "../../shared/errors.ts";
 import type { Box, FleetConfig } from "../../shared/fleet.ts";
 import { causeText } from "../health/cause.ts";
 import type { HealthChange } from "../health/state-machine.ts";
@@ -9,7 +10,7 @@ import { Dispatch } from "./dispatch.ts";
 import { LiveServer } from "./server.ts";
 import type { GpuProbe } from "../probes/gpu.ts";
 import { gpuMemoryByServer } from "../probes/gpu-by-server.ts";
-import { processNamed, type Pm2Probe } from "../probes/pm2.ts";
+import { processOf, type Pm2Probe } from "../probes/pm2.ts";
 import type { Pm2Process } from "../probes/pm2-listing.ts";
 import { processParents } from "../probes/process-parents.ts";
 import { recentRestarts, restartVerdict } from "../slots/stuck-slot-restart.ts";
@@ -22,8 +23,7 @@ const WATCH_MS = 1_000;
 
 const KNOWN_POLL_MS = 10;
 
-const SLOTS_UNKNOWN =
-  "it doesn't answer /slots: LLAMA_API_KEY differs from the key it was started with, or it lacks --slots";
+const SLOTS_UNKNOWN = "it doesn't answer /slots: was it started with --slots?";
 
 /** Interval of the check for another agent of this box: both are alive for as long as a drain takes. */
 const SHARED_MS = 2_000;
@@ -37,7 +37,7 @@ export interface LiveBoxOptions {
   readonly healthTimeoutMs?: number | undefined;
   /** Null if the servers don't use this machine's card (simulators on a developer's machine). */
   readonly gpu: GpuProbe | null;
-  readonly pm2: Pm2Probe | null;
+  readonly pm2: Pick<Pm2Probe, "list" | "restart"> | null;
   readonly onAbortProved: (port: number, tookMs: number) => void;
   /** Whether another agent process of ours leases the same slots. */
   readonly isShared: () => boolean;
@@ -73,6 +73,8 @@ export class LiveBox {
           onHealth: (server, change) => this.#onHealth(server, change),
           onSlotsUnknown: () => options.log.error({ event: "slots-unknown", port, why: SLOTS_UNKNOWN }),
           onProved: ({ tookMs }) => options.onAbortProved(port, tookMs),
+          onSlots: (_server, readings, askedAt) => this.dispatch.shown(port, readings, askedAt),
+          onFault: (_server, error) => this.#logFault(error, port),
         }),
       ]),
     );
@@ -136,10 +138,18 @@ export class LiveBox {
     try {
       await this.#readPm2();
       this.#checkShared();
-      for (const server of this.servers.values()) await this.#restartIfStuck(server);
+      // PM2 replies once the old process has exited, which can take a minute: the next rounds don't wait for that.
+      for (const server of this.servers.values()) void this.#restartIfStuck(server);
+    } catch (error) {
+      this.#logFault(error, null);
     } finally {
       this.#watching = false;
     }
+  }
+
+  /** An exception of ours ends one round; the next one begins as usual. */
+  #logFault(error: unknown, port: number | null): void {
+    this.#options.log.error({ event: "probe-failed", port, reason: thrownName(error) });
   }
 
   #checkShared(): void {
@@ -159,7 +169,7 @@ export class LiveBox {
     if (pm2 !== null) {
       this.#listed = await pm2.list();
       for (const server of this.servers.values()) {
-        server.observe({ kind: "pm2", process: processNamed(this.#listed, server.upstream.server.pm2) });
+        server.observe({ kind: "pm2", process: processOf(this.#listed, server.upstream.server) });
       }
     }
     if (gpu !== null) await this.#readMemory(gpu);
@@ -169,8 +179,8 @@ export class LiveBox {
     const { gpus, processes, processesReadAt } = gpu.latest();
     if (processesReadAt === null) return;
     const names = [...this.servers.values()].map((server): [string, number | null] => {
-      const { pm2 } = server.upstream.server;
-      return [pm2, processNamed(this.#listed, pm2)?.pid ?? null];
+      const { server: configured } = server.upstream;
+      return [configured.pm2, processOf(this.#listed, configured)?.pid ?? null];
     });
     const parents = await processParents((processes ?? []).map(({ pid }) => pid));
     const used = gpuMemoryByServer({ gpus, processes, servers: new Map(names), parents });
@@ -187,7 +197,8 @@ export class LiveBox {
     const verdict = restartVerdict(server.stuckSlots(), server.slots, before, now);
     if (verdict.kind !== "restart" || pm2 === null) return;
     this.#restarts.set(server.port, [...before, now]);
-    const outcome = await pm2.restart(server.upstream.server.pm2);
+    const { pm2: name, port } = server.upstream.server;
+    const outcome = await pm2.restart(name, port).catch(thrownName);
     log.warn({
       event: "restart-for-stuck-slot",
       port: server.port,

@@ -5,6 +5,7 @@ import { Admission, type AdmissionCall, type PortView } from "../queue/admission
 import type { Refusal } from "../../shared/errors.ts";
 import { TOKEN_REQUESTS_PER_SERVER } from "../../shared/limits.ts";
 import { KeyConcurrency } from "../queue/key-concurrency.ts";
+import type { SlotReading } from "../probes/llama.ts";
 import type { LiveServer } from "./server.ts";
 import { queueRefusal, REVOKED, tooManyCalls, WAITED_TOO_LONG } from "../queue/refusals.ts";
 import { RevokedKeys } from "../queue/revoked-keys.ts";
@@ -144,6 +145,11 @@ export class Dispatch {
     for (const running of this.#running.get(port) ?? []) {
       if (slot === null || running.slot === slot) running.stalled();
     }
+  }
+
+  /** Reports an answered reading of a server's `/slots` to its calls. */
+  shown(port: number, readings: readonly SlotReading[], askedAt: number): void {
+    for (const running of this.#running.get(port) ?? []) running.shown(readings, askedAt);
   }
 
   /** Finds room for a call; waits as long as the call may. */

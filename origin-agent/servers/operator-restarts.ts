@@ -34,7 +34,7 @@ export class OperatorRestarts {
     this.#askedAt.set(port, now);
     this.#underWay.add(port);
     try {
-      return this.#pm2 === null ? "no-pm2" : await this.#pm2.restart(server.pm2);
+      return this.#pm2 === null ? "no-pm2" : await this.#pm2.restart(server.pm2, port);
     } finally {
       this.#underWay.delete(port);
     }

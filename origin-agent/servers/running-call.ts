@@ -1,12 +1,17 @@
 // A call that has slots of a server, from the lease to its end: passes on what it observes of the server while it runs and
 // at its end.
 import { NO_TIMINGS, type Timings } from "../answers/answer-json.ts";
+import type { SlotReading } from "../probes/llama.ts";
 import type { LiveServer } from "./server.ts";
 import type { SlotLease, SlotUsage } from "../slots/slot-lease.ts";
 import type { Upstream } from "./upstream-sockets.ts";
 
 /** Interval at which a running call reports its tokens to the server's health. */
 const TOKENS_REPORT_MS = 1_000;
+
+/** A call without a byte that this long after it was sent is missing in two readings of `/slots` has been lost. */
+const UNSEEN_MS = 15_000;
+const UNSEEN_READINGS = 2;
 
 /** A call's use of a server's slots. It ends with exactly one of `finish`, `refused` and `abandon`. */
 export interface Grant {
@@ -15,6 +20,8 @@ export interface Grant {
   readonly slot: number | null;
   /** Sent as `cache_prompt`. */
   readonly cachePrompt: boolean;
+  /** Reports that the request was written. */
+  sent(): void;
   /** Reports that tokens arrived. */
   progressed(now: number): void;
   /** What it has used on the GPU by the last reading of `/slots`; null if none showed it. */
@@ -38,6 +45,11 @@ export class RunningCall implements Grant {
   readonly #onServed: () => void;
   #onStall: (() => void) | null = null;
   #reportedAt: number;
+  /** Whether the request was written and no byte of its answer has arrived. */
+  #isUnanswered = false;
+  /** When `/slots` was first read after that. */
+  #unansweredSince: number | null = null;
+  #unseen = 0;
 
   /**
    * @param others the calls that run on this server; includes this one until its end.
@@ -71,7 +83,14 @@ export class RunningCall implements Grant {
     return this.#lease.cachePrompt;
   }
 
+  sent(): void {
+    this.#isUnanswered = true;
+    this.#unansweredSince = null;
+    this.#unseen = 0;
+  }
+
   progressed(now: number): void {
+    this.#isUnanswered = false;
     if (now - this.#reportedAt < TOKENS_REPORT_MS) return;
     this.#reportedAt = now;
     this.#server.observe({ kind: "tokens" });
@@ -88,6 +107,16 @@ export class RunningCall implements Grant {
   /** Reports that its server or its slot has stalled. */
   stalled(): void {
     this.#onStall?.();
+  }
+
+  /** Notes an answered reading of `/slots`: one that wasn't answered proves nothing, as during a long prompt. */
+  shown(readings: readonly SlotReading[], askedAt: number): void {
+    if (!this.#isUnanswered) return;
+    this.#unansweredSince ??= askedAt;
+    if (askedAt - this.#unansweredSince < UNSEEN_MS) return;
+    const isShown = readings.some(({ id, busy }) => busy && this.#lease.slots.includes(id));
+    this.#unseen = isShown ? 0 : this.#unseen + 1;
+    if (this.#unseen >= UNSEEN_READINGS) this.stalled();
   }
 
   isUp(): Promise<boolean> {

@@ -1,6 +1,6 @@
 // Tracks one llama-server: its slots, its health, and the probes that keep both current. It runs the probes that the pure
 // cores (slots/, health/) schedule, and reports changes.
-import { probeHealth, readSlots } from "../probes/llama.ts";
+import { probeHealth, readSlots, type SlotReading } from "../probes/llama.ts";
 import { ONE_TOKEN_TIMEOUT_MS, nextProbeAt } from "../health/probe-schedule.ts";
 import { newServerHealth, type HealthEvent, type HealthRecord } from "../health/record.ts";
 import {
@@ -22,6 +22,7 @@ const PROOF_POLL_MS = 20;
 
 /** Interval of `/slots` while the slots are unknown, and the number of failures before that is reported. */
 const UNKNOWN_SLOTS_POLL_MS = 100;
+const WRONG_KEY_POLL_MS = 1_000;
 const MAX_UNANSWERED = 20;
 
 /** Interval of `/slots` while none of our calls is on the server. */
@@ -44,6 +45,10 @@ export interface LiveServerOptions {
   readonly onSlotsUnknown: (server: LiveServer) => void;
   /** Called when an abandoned call has provably ended on the GPU. */
   readonly onProved: (end: ProvedEnd) => void;
+  /** Called with each answered reading of `/slots` and when it was requested. */
+  readonly onSlots: (server: LiveServer, readings: readonly SlotReading[], askedAt: number) => void;
+  /** Called if a probe failed by an exception of ours. */
+  readonly onFault: (server: LiveServer, error: unknown) => void;
 }
 
 export class LiveServer {
@@ -213,8 +218,9 @@ export class LiveServer {
 
   #slotsDueAt(scheduled: number | null): number {
     if (this.#health.sign !== "ok") return Infinity;
-    if (this.#slots.total === 0) return (this.#health.probed.slots ?? 0) + UNKNOWN_SLOTS_POLL_MS;
     const readAt = this.#health.probed.slots ?? 0;
+    if (this.#health.refusesKey) return readAt + WRONG_KEY_POLL_MS;
+    if (this.#slots.total === 0) return readAt + UNKNOWN_SLOTS_POLL_MS;
     if (this.#slots.polling) return readAt + PROOF_POLL_MS;
     // None of our calls runs here: only a foreign call could appear.
     return this.#slots.counts.leased === 0 ? readAt + IDLE_POLL_MS : (scheduled ?? Infinity);
@@ -232,10 +238,12 @@ export class LiveServer {
   #probe(kind: "health" | "slots" | "one-token", probe: () => Promise<void>): void {
     if (this.#inFlight.has(kind)) return;
     this.#inFlight.add(kind);
-    void probe().finally(() => {
-      this.#inFlight.delete(kind);
-      this.#tick();
-    });
+    void probe()
+      .catch((error: unknown) => this.#options.onFault(this, error))
+      .finally(() => {
+        this.#inFlight.delete(kind);
+        this.#tick();
+      });
   }
 
   #doubt(now: number): void {
@@ -261,12 +269,13 @@ export class LiveServer {
     if (this.#stopped) return;
     this.#unanswered = readings === null && this.#slots.total === 0 ? this.#unanswered + 1 : 0;
     if (this.#unanswered === MAX_UNANSWERED) this.#options.onSlotsUnknown(this);
-    if (readings !== null) {
+    if (readings !== null && readings !== "wrong-key") {
       const before = this.#slots.counts;
       const awaited = this.#slots.polling;
       const { freed, proved } = this.#slots.observe(readings, askedAt, this.#options.clock());
       this.#prove(proved);
       if (freed.length > 0 || before.total !== this.#slots.total || awaited) this.#options.onChange(this);
+      this.#options.onSlots(this, readings, askedAt);
     }
     this.observe({ kind: "slots", slots: readings });
   }

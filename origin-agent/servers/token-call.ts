@@ -20,6 +20,8 @@ export class TokenCall implements Grant {
     return this.#server.upstream;
   }
 
+  sent(): void {}
+
   progressed(): void {}
 
   usage(): null {

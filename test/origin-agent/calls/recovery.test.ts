@@ -167,35 +167,6 @@ describe("a call that stalls on the only server", () => {
   });
 });
 
-describe("the calls of a frozen process", () => {
-  it("are finished by the replica as soon as it counts as stalled: a stream continues, a JSON answer is replayed", async () => {
-    const box = await pair({ stallAfterTokens: 5 });
-    const { first, agent } = box;
-    const expected = await wholeText(box);
-    const stream = ask(agent.port, { call: { stream: true } });
-    const json = ask(agent.port);
-    await stream.arrived(/"content":"[^"]/);
-    await first.until((state) => state.generating === 2);
-    const passWaits = interceptDeadlines(2_000);
-    process.kill(first.pid, "SIGSTOP");
-    agent.live.dispatch.stalled(WANTED, null);
-    await until(() => {
-      passWaits();
-      return agent.calls().length === 3;
-    });
-    vi.restoreAllMocks();
-    expect(deltasOf(await stream.answer)).toBe(expected);
-    expect((await json.answer).headers["x-isha-port"]).toBe(String(REPLICA));
-    const retries = agent.calls().slice(1);
-    expect(retries.map(({ replays, continuations }) => [replays, continuations])).toEqual(
-      expect.arrayContaining([
-        [1, undefined],
-        [undefined, 1],
-      ]),
-    );
-  });
-});
-
 describe("a server that no connection reaches in time", () => {
   it("is passed by for its replica, and is not taken for one that refuses", async () => {
     const { first, second, agent } = await pair({});

@@ -187,10 +187,10 @@ it("a server that hangs under a call while /health says 200 is stalled, stays so
   await server.set({ stallAfterTokens: 3 });
   const leave = new AbortController();
   const call = complete(server.url, 4_000, leave.signal).catch(() => undefined);
-  await until(
-    async () => ((await readSlots(server.url, KEY)) ?? []).some(({ decoded }) => decoded === 3),
-    "three tokens of the call",
-  );
+  await until(async () => {
+    const slots = await readSlots(server.url, KEY);
+    return Array.isArray(slots) && slots.some(({ decoded }) => decoded === 3);
+  }, "three tokens of the call");
   await server.set({ stall: true, stallAfterTokens: null });
   watch.hangs = "calls";
   const from = watch.now;

@@ -34,16 +34,17 @@ describe("when /health is asked next", () => {
   it("after half a second, for a server that has been down for a minute and isn't coming up", () => {
     const timeline = readyAt(0).at(5_000).health("refused").at(65_000).health("refused");
     expect(due(timeline)).toMatchObject({ health: 65_500, slots: null, oneToken: null });
-    expect(due(timeline).pm2).toBeGreaterThan(0);
     timeline.pm2({ status: "launching" }).health("refused");
     expect(due(timeline).health, "PM2 does").toBe(65_100);
   });
 });
 
-it("PM2 is asked every five seconds, and every half while something changes", () => {
-  expect(due(readyAt(0).at(5_000).pm2({})).pm2).toBe(10_000);
-  expect(due(readyAt(0).at(5_000).pm2({}).health("refused")).pm2).toBe(5_500);
-  expect(due(readyAt(0).at(5_000).pm2(null).health("loading")).pm2).toBe(5_500);
+it("a server that refuses our key is probed once a second, and gets no one-token call", () => {
+  const timeline = readyAt(0).at(5_000).observe({ kind: "slots", slots: "wrong-key" });
+  expect(timeline.view).toMatchObject({ state: "down", usable: false, cause: { tag: "wrong-key" } });
+  expect(timeline.view.text).toMatch(/LLAMA_API_KEY.*--api-key-file/);
+  expect(due(timeline.health("ok"))).toEqual({ health: 6_000, slots: 6_000, oneToken: null });
+  expect(timeline.at(7_000).slots().view.state).toBe("ready");
 });
 
 it("/slots is asked each second of a server that says ok, and not of another", () => {

@@ -163,3 +163,29 @@ describe("one slot that stands still on a server that decodes", () => {
     expect(timeline.record.cause).toMatchObject({ slot: 1 });
   });
 });
+
+describe("a frozen process", () => {
+  const silentFor = (ms: number): Timeline => {
+    const timeline = readyAt(0).at(1_000).health("ok").slots(busy(30));
+    for (let at = 2_000; at <= 1_000 + ms; at += 1_000) timeline.at(at).health("timeout").noSlots();
+    return timeline;
+  };
+
+  it("is down after three probes, and stalled after 10 s without an answer: its calls are broken off", () => {
+    expect(silentFor(9_000).word).toBe("down no-answer");
+    const timeline = silentFor(10_000);
+    expect(timeline.word).toBe("stalled frozen");
+    expect(causeText(timeline.record.cause)).toBe("no answer, byte or token for 10 s; its process is frozen");
+  });
+
+  it("is none while tokens arrive or /slots is answered", () => {
+    expect(silentFor(9_000).observe({ kind: "tokens" }).at(11_000).health("timeout").word).not.toContain(
+      "frozen",
+    );
+    expect(silentFor(9_000).slots(busy(30)).at(11_000).health("timeout").word).toBe("down no-answer");
+  });
+
+  it("is ready as soon as it answers /health again", () => {
+    expect(silentFor(12_000).at(13_500).health("ok").state).toBe("ready");
+  });
+});

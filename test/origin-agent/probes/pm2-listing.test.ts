@@ -36,6 +36,7 @@ describe("a real listing of PM2 7", () => {
       "name",
       "pid",
       "pmId",
+      "port",
       "restarts",
       "status",
       "uptimeMs",
@@ -57,17 +58,17 @@ describe("another listing", () => {
     [
       "with an unknown status",
       [{ ...entry, pm2_env: { ...env, status: "hovering" } }],
-      [{ name: "a", pmId: 0, pid: null, status: "unknown", restarts: 0, uptimeMs: null }],
+      [{ name: "a", pmId: 0, pid: null, status: "unknown", restarts: 0, uptimeMs: null, port: null }],
     ],
     [
       "with invalid figures",
       [{ ...entry, pid: "5", pm2_env: { status: "online", restart_time: -1, pm_uptime: null } }],
-      [{ name: "a", pmId: 0, pid: null, status: "online", restarts: null, uptimeMs: null }],
+      [{ name: "a", pmId: 0, pid: null, status: "online", restarts: null, uptimeMs: null, port: null }],
     ],
     [
       "with a start time in the future, because the clock was set back",
       [{ ...entry, pm2_env: { ...env, pm_uptime: PRINTED_AT + 5_000 } }],
-      [{ name: "a", pmId: 0, pid: 5, status: "online", restarts: 0, uptimeMs: 0 }],
+      [{ name: "a", pmId: 0, pid: 5, status: "online", restarts: 0, uptimeMs: 0, port: null }],
     ],
   ])("%s", (_, listing, processes) => {
     expect(readListing(listing, PRINTED_AT)).toEqual(processes);

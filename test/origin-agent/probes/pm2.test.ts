@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Pm2Probe, processNamed, type RestartOutcome } from "../../../origin-agent/probes/pm2.ts";
+import { Pm2Probe, processOf, type RestartOutcome } from "../../../origin-agent/probes/pm2.ts";
 import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
 import { isAlive } from "../support/is-alive.ts";
 import { until, WAIT_MS } from "../../support/until.ts";
@@ -158,7 +158,7 @@ describe("a daemon", () => {
     const { probe, problems } = probeOf(home);
     expect(await probe.list()).toBe(null);
     expect(await probe.list()).toBe(null);
-    expect(await probe.restart("llama-qwen-8080")).toBe("no-pm2");
+    expect(await probe.restart("llama-qwen-8080", 8080)).toBe("no-pm2");
     expect(problems).toEqual(["not-running"]);
     const server = createServer(
       (socket) => void socket.once("data", () => lists({ method: "", args: [] }, socket)),
@@ -187,22 +187,61 @@ describe("a daemon", () => {
         socket.write(framed('j:{"error":"no"}', "s:isha"));
       else socket.write(framed('j:{"args":[{"env":"planted"}]}', "s:isha"));
     });
-    expect(await probeOf(home).probe.restart(name)).toBe(outcome);
+    expect(await probeOf(home).probe.restart(name, 8080)).toBe(outcome);
     expect(received.slice(1).map(({ method, args }) => `${method} ${JSON.stringify(args)}`)).toEqual(calls);
+  });
+
+  it("restarts, of two processes with one name, the one that was started for the port", async () => {
+    const entry = (pmId: number, port: number): object => ({
+      name: "llama",
+      pm_id: pmId,
+      pid: 10 + pmId,
+      pm2_env: {
+        status: "online",
+        restart_time: 0,
+        pm_uptime: 1,
+        args: ["--host", "127.0.0.1", "--port", String(port)],
+      },
+    });
+    const listing = JSON.stringify({ args: [[entry(1, 8085), entry(2, 8099)]] });
+    const { home, received } = await daemon((call, socket) => {
+      socket.write(framed(call.method === "getMonitorData" ? `j:${listing}` : 'j:{"args":[{}]}', "s:isha"));
+    });
+    expect(await probeOf(home).probe.restart("llama", 8085)).toBe("restarted");
+    expect(received.slice(1).map(({ args }) => args)).toEqual([[{ id: 1 }]]);
   });
 });
 
 it("of several processes with one name, the youngest running one is the current one", () => {
-  const base = { name: "isha-agent", status: "online", restarts: 0 } as const;
+  const base = { name: "llama-8085", status: "online", restarts: 0, port: 8085 } as const;
   const list: Pm2Process[] = [
     { ...base, pmId: 0, pid: null, status: "stopped", uptimeMs: null },
     { ...base, pmId: 1, pid: 11, uptimeMs: 90_000 },
     { ...base, pmId: 2, pid: 12, uptimeMs: 2_000 },
   ];
-  expect(processNamed(list, "isha-agent")?.pmId).toBe(2);
-  expect(processNamed(list.slice(0, 1), "isha-agent")?.pmId).toBe(0);
-  expect(processNamed(list, "other")).toBe(null);
-  expect(processNamed(null, "isha-agent")).toBe(null);
+  const server = { pm2: "llama-8085", port: 8085 };
+  expect(processOf(list, server)?.pmId).toBe(2);
+  expect(processOf(list.slice(0, 1), server)?.pmId).toBe(0);
+  expect(processOf(list, { ...server, pm2: "other" })).toBe(null);
+  expect(processOf(null, server)).toBe(null);
+});
+
+describe("of two processes with one name, the one that was started for another port", () => {
+  const ours = {
+    name: "llama",
+    pmId: 1,
+    pid: 11,
+    status: "online",
+    restarts: 0,
+    uptimeMs: 9_000,
+    port: 8085,
+  } as const;
+  const other = { ...ours, pmId: 2, pid: 12, uptimeMs: 1_000, port: 8099 };
+
+  it("is not the server's, even if it is the younger one or the only one", () => {
+    expect(processOf([other, ours], { pm2: "llama", port: 8085 })?.pmId).toBe(1);
+    expect(processOf([other], { pm2: "llama", port: 8085 })).toBe(null);
+  });
 });
 
 /** PM2's own program, if this machine has it. */
@@ -242,7 +281,7 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
   afterAll(() => void pm2("kill"));
 
   const named = async (probe: Pm2Probe, name: string): Promise<Pm2Process | null> =>
-    processNamed(await probe.list(), name);
+    processOf(await probe.list(), { pm2: name, port: 1 });
 
   it("lists its processes as in the fixture", async () => {
     const { probe, problems } = probeOf(home);
@@ -266,15 +305,15 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
   it("restarts a running process, a waiting one and one it has given up on", async () => {
     const { probe } = probeOf(home);
     const before = await named(probe, "llama-stay");
-    expect(await probe.restart("llama-stay")).toBe("restarted");
+    expect(await probe.restart("llama-stay", 1)).toBe("restarted");
     expect(await named(probe, "llama-stay")).toMatchObject({ status: "online", restarts: 1 });
     expect(isAlive(before?.pid ?? -1)).toBe(false);
     await until(
       async () => (await named(probe, "llama-waits"))?.status === "waiting restart",
       "a waiting process",
     );
-    expect(await probe.restart("llama-waits")).toBe("restarted");
-    expect(await probe.restart("llama-given-up")).toBe("restarted");
-    expect(await probe.restart("llama-none")).toBe("unknown-name");
+    expect(await probe.restart("llama-waits", 1)).toBe("restarted");
+    expect(await probe.restart("llama-given-up", 1)).toBe("restarted");
+    expect(await probe.restart("llama-none", 1)).toBe("unknown-name");
   });
 });

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { pino } from "pino";
 import { createAgent, type Agent } from "../../../origin-agent/agent.ts";
 import { countTokens } from "../../../origin-agent/probes/llama.ts";
+import type { Pm2Probe } from "../../../origin-agent/probes/pm2.ts";
 import { openUpstreams } from "../../../origin-agent/servers/upstream-sockets.ts";
 import type { UsageJournal } from "../../../origin-agent/usage/journal.ts";
 import { DIALECT_PATHS } from "../../../shared/call-headers.ts";
@@ -94,6 +95,8 @@ export interface TestAgent {
   drain(): void;
   /** Moves the clock of the calls: of their silence, their queue times and the retry budget. */
   later(ms: number): void;
+  /** Moves the clock of the servers' health and slots. */
+  serversLater(ms: number): void;
   /** Resolves when every started call has been booked. */
   allBooked(): Promise<unknown>;
   /**
@@ -142,12 +145,15 @@ export async function startAgent(
     readonly maxRetainedBytes?: number;
     readonly queueSharePerKey?: number;
     readonly llamaApiKey?: string;
+    readonly healthTimeoutMs?: number;
+    readonly pm2?: Pick<Pm2Probe, "list" | "restart">;
     readonly countTokens?: (text: string) => Promise<number | null>;
   } = {},
 ): Promise<TestAgent> {
   const box = testBox();
   const lines: string[] = [];
-  const clock = (): number => performance.now();
+  let serversAhead = 0;
+  const clock = (): number => performance.now() + serversAhead;
   // A day ahead, so that no call's deadline passes by the dispatch's own clock.
   let commands = 0;
   let callsNow = clock() + 24 * 60 * MINUTE_MS;
@@ -175,14 +181,14 @@ export async function startAgent(
     drainFile: null,
     journal: memoryJournal(booked),
     gpu: null,
-    pm2: null,
+    pm2: other.pm2 ?? null,
     isShared: () => false,
     log: pino({ level: "debug" }, { write: (line: string) => void lines.push(line) }),
     clock,
     callClock: () => callsNow,
     wallClock: () => Date.now(),
     random: Math.random,
-    healthTimeoutMs: WAIT_MS,
+    healthTimeoutMs: other.healthTimeoutMs ?? WAIT_MS,
     maxRetainedBytes: other.maxRetainedBytes,
     countTokens: (grant, text) =>
       counted?.(text) ?? countTokens(grant.upstream.origin, llamaApiKey, text, WAIT_MS),
@@ -209,6 +215,9 @@ export async function startAgent(
     drain: () => made.drain(),
     later: (ms) => {
       callsNow += ms;
+    },
+    serversLater: (ms) => {
+      serversAhead += ms;
     },
     allBooked: () => made.booked(),
     settled: async (...of) => {

@@ -22,11 +22,13 @@ export async function oneServer(): Promise<{
   return { simulator, agent };
 }
 
+type AgentOptions = Parameters<typeof startAgent>[1];
+
 export interface OwnServers {
   /** Starts a server that is stopped after the test. */
   server(port: number, switches?: Partial<Switches>): Promise<SimulatedServer>;
   /** Starts an agent in front of these servers; it is closed after the test. */
-  agent(servers: Readonly<Record<number, SimulatedServer>>): Promise<TestAgent>;
+  agent(servers: Readonly<Record<number, SimulatedServer>>, options?: AgentOptions): Promise<TestAgent>;
 }
 
 export function ownServers(): OwnServers {
@@ -40,9 +42,9 @@ export function ownServers(): OwnServers {
       closing.push(() => server.stop());
       return server;
     },
-    agent: async (servers) => {
+    agent: async (servers, options = {}) => {
       const listening = Object.entries(servers).map(([port, server]) => [port, server.port]);
-      const agent = await startAgent(Object.fromEntries(listening) as Record<number, number>);
+      const agent = await startAgent(Object.fromEntries(listening) as Record<number, number>, options);
       closing.push(() => agent.close());
       await agent.settled();
       return agent;

@@ -1,0 +1,89 @@
+// The rounds of probes go on, whatever happens in one of them.
+import { afterEach, expect, it, vi } from "vitest";
+import type { Pm2Probe } from "../../../origin-agent/probes/pm2.ts";
+import { ServerSlots } from "../../../origin-agent/slots/slots.ts";
+import { until } from "../../support/until.ts";
+import { ask } from "../support/ask.ts";
+import { startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  vi.restoreAllMocks();
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+type FakePm2 = Pick<Pm2Probe, "list" | "restart"> & { lists: number; restarts: string[] };
+
+function pm2Of(listed: () => ReturnType<Pm2Probe["list"]>): FakePm2 {
+  const pm2: FakePm2 = {
+    lists: 0,
+    restarts: [],
+    list: () => {
+      pm2.lists += 1;
+      return listed();
+    },
+    // As of a process that ignores SIGTERM: PM2 replies after its kill timeout.
+    restart: (name, port) => {
+      pm2.restarts.push(`${name} ${port}`);
+      return new Promise(() => {});
+    },
+  };
+  return pm2;
+}
+
+async function agentWith(pm2: FakePm2, switches = {}): Promise<TestAgent> {
+  const simulator = await startSimulator(WANTED, switches);
+  closing.push(() => simulator.stop());
+  const agent = await startAgent({ [WANTED]: simulator.port }, { pm2 });
+  closing.push(() => agent.close());
+  await agent.settled(WANTED);
+  return agent;
+}
+
+const faults = (agent: TestAgent): unknown[] =>
+  agent.log.map((line) => JSON.parse(line)).filter(({ event }) => event === "probe-failed");
+
+it("a restart that PM2 doesn't complete stops no probe", async () => {
+  const pm2 = pm2Of(() => Promise.resolve([]));
+  const agent = await agentWith(pm2, { busyAfterAbortMs: 600_000, tokensPerSecond: 5 });
+  const asked = ask(agent.port, { call: { stream: true }, body: { max_tokens: 500, ignore_eos: true } });
+  await asked.arrived(/"content":"[^"]/);
+  asked.leave();
+  await until(() => agent.live.servers.get(WANTED)?.slots.awaiting === 1);
+  agent.serversLater(6_000);
+  await until(() => pm2.restarts.length === 1);
+  const { lists } = pm2;
+  await until(() => {
+    agent.serversLater(1_000);
+    return pm2.lists >= lists + 3;
+  });
+  expect(pm2.restarts).toHaveLength(1);
+});
+
+it("an exception in a round of PM2's listing ends that round alone", async () => {
+  let fails = true;
+  const pm2 = pm2Of(() => (fails ? Promise.reject(new RangeError("quotes a secret")) : Promise.resolve([])));
+  const agent = await agentWith(pm2);
+  await until(() => faults(agent).length > 0);
+  expect(faults(agent)[0]).toMatchObject({ port: null, reason: "RangeError" });
+  expect(JSON.stringify(agent.log)).not.toContain("quotes a secret");
+  fails = false;
+  const { lists } = pm2;
+  await until(() => {
+    agent.serversLater(1_000);
+    return pm2.lists > lists;
+  });
+});
+
+it("an exception in a probe of a server ends that probe alone", async () => {
+  const agent = await agentWith(pm2Of(() => Promise.resolve([])));
+  vi.spyOn(ServerSlots.prototype, "observe").mockImplementationOnce(() => {
+    throw new RangeError("no");
+  });
+  await until(() => {
+    agent.serversLater(1_000);
+    return faults(agent).length > 0;
+  });
+  expect(faults(agent)[0]).toMatchObject({ port: WANTED, reason: "RangeError" });
+  expect((await ask(agent.port).answer).status).toBe(200);
+});
