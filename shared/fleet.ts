@@ -2,7 +2,7 @@
 // current state of servers is not its concern.
 import * as z from "zod";
 import { gpuMemoryGib, type ServerMemory } from "./gpu-memory.ts";
-import { MAX_NAME_LENGTH, QUEUE_SHARE_PER_KEY } from "./limits.ts";
+import { DEFAULT_BODY_KIB, MAX_BODY_KIB, MAX_NAME_LENGTH, QUEUE_SHARE_PER_KEY } from "./limits.ts";
 
 /** A call that needs a capability which its model lacks is refused with 501 before it reaches a box. */
 const CAPABILITIES = ["chat", "vision", "audio", "embeddings", "rerank"] as const;
@@ -104,6 +104,8 @@ const FleetSchema = z.strictObject({
     perAddressPerSecond: count,
     perKeyPerSecond: count,
   }),
+  /** Largest body of a call, in KiB: more for prompts with images. Every isolate has 32 MiB for all of them. */
+  maxBodyKib: count.max(MAX_BODY_KIB).default(DEFAULT_BODY_KIB),
   /** The share of a queue's places that one key may take. If one key sends all calls, 1 gives it every place. */
   queueSharePerKey: z.number().gt(0).max(1).default(QUEUE_SHARE_PER_KEY),
   legacy: z.strictObject({

@@ -1,14 +1,24 @@
 // Limits and timeouts of the programs: the name states the unit, the comment the reason for the value. Numbers that are
 // internal to one file stay in that file; those that an operator sets are in fleet.config.ts.
 
-/** Largest request body. A prompt that fills a 2,048-token slot is about 8 KiB; the rest is for tools and schemas. */
-export const MAX_BODY_BYTES = 1024 * 1024;
+/** Largest request body that a fleet file may allow, and an agent takes: images and audio, in base64. */
+export const MAX_BODY_KIB = 8192;
+export const MAX_BODY_BYTES = MAX_BODY_KIB * 1024;
+
+/** Largest request body by default. A prompt that fills a 2,048-token slot is about 8 KiB; the rest is for tools and schemas. */
+export const DEFAULT_BODY_KIB = 256;
+
+/** Memory of an isolate for request bodies, all calls together: a quarter of its 128 MiB, since parsing a body takes as much again. */
+export const MAX_BODIES_BYTES = 32 * 1024 * 1024;
 
 /** How long a request body may take to arrive: the largest body over 140 kbit/s, a bad mobile uplink. */
 export const BODY_TIMEOUT_MS = 60_000;
 
 /** Deepest nesting of a request body, since parsers recurse. Real bodies (tools with JSON schemas) stay under 20. */
 export const MAX_BODY_DEPTH = 64;
+
+/** Values in a request body, which is walked before it is validated. A full context with tools has some hundreds. */
+export const MAX_BODY_VALUES = 20_000;
 
 /** Messages in one call: far more than fit a slot's context, few enough to validate in microseconds. */
 export const MAX_MESSAGES = 2048;

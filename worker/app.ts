@@ -2,11 +2,13 @@
 import { Hono, type Handler, type MiddlewareHandler } from "hono";
 import type { FleetConfig } from "../shared/fleet.ts";
 import { ANSWER_HEADERS } from "../shared/call-headers.ts";
+import { MAX_BODIES_BYTES } from "../shared/limits.ts";
 import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
 import { authenticate, limitAddress, type RouteAccess } from "./limits/authenticate.ts";
 import { shareAcrossOrigins } from "./http/cors.ts";
+import { BodyMemory } from "./http/body-memory.ts";
 import { onError } from "./http/errors.ts";
 import { httpsOnly } from "./http/https-only.ts";
 import { methodNotAllowed, routeNotFound } from "./http/no-route.ts";
@@ -60,6 +62,7 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   const clock = (): number => Date.now();
   const limiter = new Limiter(fleet, clock);
   const snapshots = new SnapshotCache(clock);
+  const memory = new BodyMemory(MAX_BODIES_BYTES, clock);
   const health = fleetHealth(fleet.boxes, snapshots, clock);
 
   // Each chain runs from left to right.
@@ -72,7 +75,7 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   const anyone: Chain = [limitAddress(limiter)];
   const admit = (access: RouteAccess): Chain => [authenticate(fleet, limiter, clock, access)];
   const infer = admit({ scope: "infer", isModelCall: false, prefetch: null });
-  const call = admit({ scope: "infer", isModelCall: true, prefetch: prefetchCall(snapshots) });
+  const call = admit({ scope: "infer", isModelCall: true, prefetch: prefetchCall(snapshots, memory, fleet) });
   const operator = admit({ scope: "admin", isModelCall: false, prefetch: null });
   const writer = admit({ scope: "admin", isModelCall: false, prefetch: PREFETCH_ADMIN });
 

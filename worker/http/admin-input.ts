@@ -16,7 +16,9 @@ const MAX_NAME = 40;
 /** A request's body. A request without one, as `curl -X POST` sends it, has an empty object. */
 export async function readAdminBody(request: Request): Promise<Result<Uint8Array>> {
   const isAbsent = request.headers.get("content-type") === null && isEmpty(request);
-  return isAbsent ? ok(new TextEncoder().encode("{}")) : readBody(request, MAX_ADMIN_BODY_BYTES);
+  return isAbsent
+    ? ok(new TextEncoder().encode("{}"))
+    : readBody(request, { maxBytes: MAX_ADMIN_BODY_BYTES });
 }
 
 export function parseAdminBody<T>(bytes: Uint8Array, schema: z.ZodType<T>): Result<T> {

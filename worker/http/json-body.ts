@@ -1,16 +1,23 @@
-// Reads a request's body once, with a limit on size and time, and parses it as one JSON object. Input that llama-server
+// Reads a request's body once, with limits on size, memory and time, and parses it as one JSON object. Input that llama-server
 // would answer with a 500 that repeats it is refused here; a refusal names the field and never contains its text.
 import { ok, refuse, type Result } from "../../shared/errors.ts";
-import { BODY_TIMEOUT_MS, MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../shared/limits.ts";
+import { BODY_TIMEOUT_MS, MAX_BODY_DEPTH, MAX_BODY_VALUES } from "../../shared/limits.ts";
+import type { BodyHold } from "./body-memory.ts";
 import { withTimeout } from "./timeout.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** The body's bytes, if its type is JSON, it is not compressed, and it arrives in time. */
+interface BodyLimits {
+  readonly maxBytes: number;
+  /** Returns false if there is no memory for further bytes. */
+  readonly grow?: BodyHold["grow"];
+  readonly timeoutMs?: number;
+}
+
+/** The body's bytes, if its type is JSON, it is not compressed, there is room for it, and it arrives in time. */
 export async function readBody(
   request: Request,
-  maxBytes = MAX_BODY_BYTES,
-  timeoutMs = BODY_TIMEOUT_MS,
+  { maxBytes, grow = () => true, timeoutMs = BODY_TIMEOUT_MS }: BodyLimits,
 ): Promise<Result<Uint8Array>> {
   const type = request.headers.get("content-type");
   if (type === null || !/^application\/json *(;|$)/i.test(type)) {
@@ -29,9 +36,10 @@ export async function readBody(
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) return tooLarge(maxBytes);
   if (request.body === null) return EMPTY;
+  if (declared !== null && !grow(Number(declared))) return NO_ROOM;
   if (declared !== null) return (await withTimeout(readDeclared(request), timeoutMs)) ?? tooSlow(timeoutMs);
   const reader = request.body.getReader();
-  const body = await withTimeout(readBounded(reader, maxBytes), timeoutMs);
+  const body = await withTimeout(readBounded(reader, maxBytes, grow), timeoutMs);
   if (body !== null) return body;
   void cancelQuietly(reader);
   return tooSlow(timeoutMs);
@@ -50,6 +58,7 @@ async function readDeclared(request: Request): Promise<Result<Uint8Array>> {
 async function readBounded(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   maxBytes: number,
+  grow: BodyHold["grow"],
 ): Promise<Result<Uint8Array>> {
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -58,9 +67,10 @@ async function readBounded(
       const { done, value } = await reader.read();
       if (done) break;
       length += value.length;
-      if (length > maxBytes) {
+      const isTooLarge = length > maxBytes;
+      if (isTooLarge || !grow(value.length)) {
         await reader.cancel();
-        return tooLarge(maxBytes);
+        return isTooLarge ? tooLarge(maxBytes) : NO_ROOM;
       }
       chunks.push(value);
     }
@@ -128,6 +138,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const FAULTS = {
   "too deep": `must not be nested deeper than ${MAX_BODY_DEPTH} levels`,
+  "too many": `must not have more than ${MAX_BODY_VALUES} values`,
   "too large": "must be a number that fits in 64 bits",
   "half a pair": "must not have half of a surrogate pair (such as \\ud83d without its second half)",
 } as const;
@@ -150,9 +161,13 @@ interface Fault {
 /** Walks the value without recursion, so that depth uses no stack. */
 function findFault(root: object, lookForSurrogates: boolean): Fault | null {
   const open: Node[] = [{ value: root, depth: 1, key: "", parent: null }];
+  let values = 0;
   for (let node = open.pop(); node !== undefined; node = open.pop()) {
     if (node.depth > MAX_BODY_DEPTH) return { what: "too deep", node, key: null };
-    for (const [key, value] of Object.entries(node.value) as [string, unknown][]) {
+    const entries = Object.entries(node.value) as [string, unknown][];
+    values += entries.length;
+    if (values > MAX_BODY_VALUES) return { what: "too many", node: open[0] ?? node, key: null };
+    for (const [key, value] of entries) {
       if (lookForSurrogates && !key.isWellFormed()) return { what: "half a pair", node, key: null };
       if (typeof value === "string") {
         if (lookForSurrogates && !value.isWellFormed()) return { what: "half a pair", node, key };
@@ -190,5 +205,10 @@ const tooSlow = (timeoutMs: number) =>
     "request_timeout",
     `The body did not arrive within ${timeoutMs / 1000} s, so the request was not processed. Send it again; over a slow connection, send a shorter one.`,
   );
+const NO_ROOM = refuse(
+  "overloaded",
+  "Too many large requests are arriving at the moment. Try again in a second.",
+  { retryAfterMs: 1_000, internal: "no memory for request bodies" },
+);
 const EMPTY = refuse("invalid_json", "The body is empty. Send a JSON object: {…}.");
 const BROKEN = refuse("invalid_json", "The body ended before it was complete. Send the request again.");

@@ -1,39 +1,41 @@
-// Starts to read the body and, for a model call, the fleet snapshot: while the limiters are called, or once the request
-// is admitted. For a request that is refused at once, nothing is read.
+// Reads what a request needs besides its key. The fleet snapshot is read while the limiters are called; the body only once the
+// key is known to be good, so that no caller without one fills the isolate's memory.
 import type { Context } from "hono";
-import type { Result } from "../../shared/errors.ts";
+import type { FleetConfig } from "../../shared/fleet.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readSnapshot, type SnapshotCache } from "../fleet/snapshot-cache.ts";
 import { readAdminBody } from "../http/admin-input.ts";
+import type { BodyMemory } from "../http/body-memory.ts";
 import { readBody } from "../http/json-body.ts";
 import type { Prefetch } from "../limits/authenticate.ts";
 
-type ReadBody = (request: Request) => Promise<Result<Uint8Array>>;
-
-export function prefetchCall(snapshots: SnapshotCache): Prefetch {
+export function prefetchCall(
+  snapshots: SnapshotCache,
+  memory: BodyMemory,
+  { maxBodyKib }: Pick<FleetConfig, "maxBodyKib">,
+): Prefetch {
   return {
-    begin: (c) => {
-      beginBody(c, readBody);
-      const started: unknown = c.get("snapshot");
-      if (started === undefined) beginSnapshot(c, snapshots);
+    begin: (c) => beginSnapshot(c, snapshots),
+    async readBody(c) {
+      const { grow, release } = memory.hold();
+      const body = readBody(c.req.raw, { maxBytes: maxBodyKib * 1024, grow });
+      c.set("body", body);
+      await body;
+      return release;
     },
-    ready: async (c) => c.get("body"),
-    // After a slow body, the snapshot is too old.
-    renew: (c) => beginSnapshot(c, snapshots),
   };
 }
 
 /** For an operator's change. */
 export const PREFETCH_ADMIN: Prefetch = {
-  begin: (c) => beginBody(c, readAdminBody),
-  ready: async (c) => c.get("body"),
-  renew: () => undefined,
+  begin: () => undefined,
+  async readBody(c) {
+    const body = readAdminBody(c.req.raw);
+    c.set("body", body);
+    await body;
+    return () => undefined;
+  },
 };
-
-function beginBody(c: Context<EdgeEnv>, read: ReadBody): void {
-  const started: unknown = c.get("body");
-  if (started === undefined) c.set("body", read(c.req.raw));
-}
 
 function beginSnapshot(c: Context<EdgeEnv>, snapshots: SnapshotCache): void {
   const snapshot = readSnapshot(c, snapshots);

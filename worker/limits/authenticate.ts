@@ -12,7 +12,6 @@ import { showRefusal } from "../http/errors.ts";
 import { addressName, type Caller } from "./caller.ts";
 import type { Admission, Limiter } from "./limiter.ts";
 import { setRateHeaders, type LimitStatuses } from "./rate-headers.ts";
-import { LIMITER_UNAVAILABLE } from "./refusals.ts";
 
 /** Applies the address limit only. */
 export function limitAddress(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
@@ -25,13 +24,12 @@ export function limitAddress(limiter: Limiter): MiddlewareHandler<EdgeEnv> {
   };
 }
 
-/** Work that a route needs besides the key, begun while the limiters are called. */
+/** Work that a route needs besides the key. */
 export interface Prefetch {
+  /** Begins what needs nothing of the request, while the limiters are called; again if a slow body made it old. */
   readonly begin: (c: Context<EdgeEnv>) => void;
-  /** Waits for what must be there before the handler runs. */
-  readonly ready: (c: Context<EdgeEnv>) => Promise<unknown>;
-  /** Begins again what has become too old while a slow body arrived. */
-  readonly renew: (c: Context<EdgeEnv>) => void;
+  /** Reads the body. @returns a function that gives up its memory */
+  readonly readBody: (c: Context<EdgeEnv>) => Promise<() => void>;
 }
 
 /** What a route requires of a request. */
@@ -43,12 +41,10 @@ export interface RouteAccess {
   readonly prefetch: Prefetch | null;
 }
 
-/** Admissions of one request: a body that arrives slowly outlasts the lease that admitted it. */
-const MAX_ADMISSIONS = 3;
-
 /**
- * Admits keys with the route's scope and sets `principal`. A request whose body took longer than a lease is admitted
- * again, so that a key that was revoked in the meantime does nothing.
+ * Admits keys with the route's scope and sets `principal`. Nothing of a request's body is read before its key is known to
+ * be good. If the body took longer than a lease, the key is confirmed again, without a second token, so that a key that
+ * was revoked in the meantime does nothing.
  */
 export function authenticate(
   fleet: FleetConfig,
@@ -64,28 +60,36 @@ export function authenticate(
     const key = shown.ok ? shown.value : null;
     const anonymous = shown === NO_KEY ? anonymousRecord(fleet, clock()) : null;
     const keyId = key?.claim.keyId ?? ANONYMOUS;
-    let limits: LimitStatuses = { key: null, address: null };
-    for (let admissions = 1; ; admissions += 1) {
-      const pending = admit(limiter, caller, shown, anonymous?.record ?? null);
-      if (pending instanceof Promise && key !== null && limiter.isKnown(key)) prefetch?.begin(c);
-      const admission = pending instanceof Promise ? await pending : pending;
-      ({ limits } = admission);
-      if (!admission.ok)
-        return showLimited(c, admission.refusal, limits, knownKey(limiter, key, admission.refusal));
-      const record = admission.value;
-      if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), limits, keyId);
-      if (prefetch !== null) {
-        prefetch.begin(c);
-        await prefetch.ready(c);
-      }
-      if (key === null || limiter.isFresh(key)) {
+    const pending = admit(limiter, caller, shown, anonymous?.record ?? null);
+    const isBegun = pending instanceof Promise && key !== null && limiter.isKnown(key);
+    if (isBegun) prefetch?.begin(c);
+    const admission = pending instanceof Promise ? await pending : pending;
+    const { limits } = admission;
+    if (!admission.ok)
+      return showLimited(c, admission.refusal, limits, knownKey(limiter, key, admission.refusal));
+    let record = admission.value;
+    if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), limits, keyId);
+    if (prefetch === null) {
+      c.set("principal", { ...record, keyId });
+      await next();
+    } else {
+      if (!isBegun) prefetch.begin(c);
+      const release = await prefetch.readBody(c);
+      try {
+        if (key !== null && !limiter.isFresh(key)) {
+          const confirmed = await limiter.confirm(caller, key);
+          if (!confirmed.ok)
+            return showLimited(c, confirmed.refusal, limits, knownKey(limiter, key, confirmed.refusal));
+          record = confirmed.value;
+          if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), limits, keyId);
+          prefetch.begin(c);
+        }
         c.set("principal", { ...record, keyId });
-        break;
+        await next();
+      } finally {
+        release();
       }
-      if (admissions === MAX_ADMISSIONS) return showLimited(c, LIMITER_UNAVAILABLE, limits, keyId);
-      prefetch?.renew(c);
     }
-    await next();
     const { headers } = c.res;
     setRateHeaders(headers, limits);
     // RFC 9111 dropped the header, but operators still look for it; 299 is "miscellaneous persistent warning".

@@ -1,6 +1,7 @@
 // The key limit in this isolate: admits requests by leased tokens and sends the lease requests to the keys' objects.
 // An answer of an object is permission and tokens in one (design.md, 7).
 import { RATE_WINDOW_MS } from "../../shared/limits.ts";
+import { ok, type Result } from "../../shared/errors.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import type { ShownKey } from "../auth/credential.ts";
 import { keyObject } from "../stubs.ts";
@@ -89,6 +90,18 @@ export class KeyLimits {
     return { ok: true, record: snapshot.record, token };
   }
 
+  /** Asks the key's object again, for no token. */
+  async confirm(caller: Caller, key: ShownKey): Promise<Result<KeyRecord>> {
+    const state = this.at(key, this.#clock());
+    if (this.fault(key, this.#clock()) === null)
+      await this.#send(caller, key, state, state.lease.report(this.#clock()));
+    const now = this.#clock();
+    const fault = this.fault(key, now);
+    if (fault !== null) return { ok: false, refusal: refusals.keyFault(fault) };
+    if (state.snapshot !== null && state.isFresh(now)) return ok(state.snapshot.record);
+    return { ok: false, refusal: refusals.LIMITER_UNAVAILABLE };
+  }
+
   async #send(caller: Caller, key: ShownKey, state: KeyState, pending: PendingLease): Promise<KeyAdmission> {
     const { keyId, secretHash, builtInRecord, first } = key.claim;
     const { want, waiting } = pending;
@@ -125,6 +138,7 @@ export class KeyLimits {
     const { lease } = state;
     state.note({ record, quotaSpent }, sent.sentAt);
     this.#confirm(key, state, now);
+    lease.noteQuota(record.limits.perSecond);
     const token = lease.receive(sent, answer.lease, now);
     if (quotaSpent && caller.isModelCall) {
       if (token !== null) lease.giveBack(token, now);

@@ -72,10 +72,15 @@ export class Lease {
     return { remaining: this.#remaining + this.#tokens, resetMs: this.#endsAt - now };
   }
 
+  /** Notes the limit as its object reported it: until then, requests go by a default. */
+  noteQuota(quota: number): void {
+    this.#spare = Math.floor(quota * SPARE_SHARE);
+  }
+
   /** The lease request of a client request that found no token and waits for the answer (3). */
   request(now: number, quota: number): PendingLease {
     this.#turn(now);
-    this.#spare = Math.floor(quota * SPARE_SHARE);
+    this.noteQuota(quota);
     // Between the margin and the end, the object is still in the old window: more than one token would be lost (6).
     const isEnding = !this.#isLive(now) && now < this.#endsAt;
     return this.#send(now, quota, 1, isEnding ? 1 : Math.max(1, this.#missing(now)));
@@ -92,7 +97,7 @@ export class Lease {
     return missing > 0 ? this.#send(now, quota, 0, missing) : null;
   }
 
-  /** A lease request for no token: it carries a report. */
+  /** A lease request for no token: it carries a report, or confirms a key. */
   report(now: number): PendingLease {
     return this.#send(now, 0, 0, 0);
   }

@@ -2,7 +2,7 @@
 // when tokens are missing. With tokens at hand nothing is waited for. A request that one limit refuses spends nothing
 // of the other, and a limiter object that doesn't answer is a refusal, never a guess. Numbers in comments are decisions
 // of design.md.
-import type { Refusal } from "../../shared/errors.ts";
+import type { Refusal, Result } from "../../shared/errors.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import type { KeyRecord } from "../../shared/principal.ts";
 import type { ShownKey } from "../auth/credential.ts";
@@ -59,6 +59,11 @@ export class Limiter {
   isFresh(key: ShownKey): boolean {
     const now = this.#clock();
     return this.#keys.at(key, now).isFresh(now);
+  }
+
+  /** Confirms a key whose request was admitted longer ago than an answer counts (7). It spends no token. */
+  async confirm(caller: Caller, key: ShownKey): Promise<Result<KeyRecord>> {
+    return this.#keys.confirm(caller, key);
   }
 
   /** Admits a request by its key's limit and its address's. */

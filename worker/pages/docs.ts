@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import { html, raw } from "hono/html";
 import { ERRORS } from "../../shared/errors.ts";
 import { DEFAULT_AGENT, type FleetConfig, type Server } from "../../shared/fleet.ts";
-import { BODY_TIMEOUT_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES } from "../../shared/limits.ts";
+import { BODY_TIMEOUT_MS, CALL_DEADLINE_MS } from "../../shared/limits.ts";
 import type { EdgeEnv } from "../context.ts";
 
 const STYLE = `
@@ -135,9 +135,8 @@ function pageOf(fleet: FleetConfig) {
           <h2>Limits</h2>
           <p>
             ${fleet.limits.perKeyPerSecond} requests per second for a key, ${fleet.limits.perAddressPerSecond}
-            for an address. A request's body may have up to ${MAX_BODY_BYTES / 1024} KiB and must arrive
-            within ${BODY_TIMEOUT_MS / 1000} seconds. A call may take up to ${CALL_DEADLINE_MS / 1000}
-            seconds.
+            for an address. A request's body may have up to ${fleet.maxBodyKib} KiB and must arrive within
+            ${BODY_TIMEOUT_MS / 1000} seconds. A call may take up to ${CALL_DEADLINE_MS / 1000} seconds.
           </p>
           <h2>Other routes</h2>
           <p>

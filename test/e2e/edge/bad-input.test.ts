@@ -2,7 +2,7 @@
 // word of the client's in the answer.
 import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { MAX_BODY_BYTES } from "../../../shared/limits.ts";
+import { DEFAULT_BODY_KIB } from "../../../shared/limits.ts";
 import {
   ask,
   askReady,
@@ -173,7 +173,7 @@ test("a packed body is a 415", async () => {
 test("a body without a length that grows too large is a 413", async () => {
   const chunk = new TextEncoder().encode("x".repeat(64 * 1024));
   // One chunk too much: of more, a client may only learn that its connection was closed under it.
-  const most = MAX_BODY_BYTES / chunk.length + 1;
+  const most = (DEFAULT_BODY_KIB * 1024) / chunk.length + 1;
   const send = (): Promise<Response> => {
     let sent = 0;
     const body = new ReadableStream<Uint8Array>({

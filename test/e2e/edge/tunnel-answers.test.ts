@@ -1,5 +1,5 @@
-// What the edge makes of the answers of Cloudflare's own machines between it and a box. A stand-in on a real socket takes
-// the first box's calls and answers as they do; a second stand-in is the other box's agent, and serves.
+// Answers of Cloudflare's own machines between the edge and a box. A stand-in on a real socket takes the first box's
+// calls and answers as they do; a second stand-in is the other box's agent, and serves.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";

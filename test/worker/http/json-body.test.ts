@@ -1,9 +1,12 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { MAX_BODY_BYTES, MAX_BODY_DEPTH } from "../../../shared/limits.ts";
+import { MAX_BODY_DEPTH, MAX_BODY_VALUES } from "../../../shared/limits.ts";
 import { ERRORS, type Refusal, type Result } from "../../../shared/errors.ts";
-import { parseJsonObject, readBody } from "../../../worker/http/json-body.ts";
+import { parseJsonObject, readBody as readLimited } from "../../../worker/http/json-body.ts";
 import { streamOf } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
+
+/** The limit on size in these tests. */
+const MAX_BODY_BYTES = 1024 * 1024;
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 /** Field names that a refusal may contain. */
@@ -22,6 +25,9 @@ function post(body: BodyInit | null, headers: Record<string, string> = {}): Requ
     headers: { "content-type": "application/json", ...headers },
   });
 }
+
+const readBody = async (request: Request, limits = {}) =>
+  readLimited(request, { maxBytes: MAX_BODY_BYTES, ...limits });
 
 describe("readBody", () => {
   it.each([
@@ -103,6 +109,20 @@ describe("readBody", () => {
     expect(cancelled).toBe(true);
   });
 
+  it.each<[string, () => Request]>([
+    ["a declared length", () => post("12345", { "content-length": "5" })],
+    ["chunks", () => post(streamOf(["123", "45"]))],
+  ])("refuses a body without room in memory as overloaded: %s", async (_, request) => {
+    let left = 4;
+    const grow = (bytes: number): boolean => (left -= bytes) >= 0;
+    expect(refusal(await readBody(request(), { grow }))).toMatchObject({
+      code: "overloaded",
+      retryAfterMs: 1_000,
+    });
+    left = 5;
+    expect((await readBody(request(), { grow })).ok).toBe(true);
+  });
+
   it("joins chunks in order", async () => {
     const body = await readBody(
       post(streamOf(['{"a', '":"', new Uint8Array([0xc3]), new Uint8Array([0xa9]), '"}'])),
@@ -129,7 +149,8 @@ describe("readBody", () => {
 
 describe("a body that doesn't arrive", () => {
   const TIMEOUT_MS = 20;
-  const read = async (request: Request) => readBody(request, MAX_BODY_BYTES, TIMEOUT_MS);
+  const read = async (request: Request) =>
+    readBody(request, { maxBytes: MAX_BODY_BYTES, timeoutMs: TIMEOUT_MS });
 
   it("is a 408 that may be retried, and is cancelled, although single bytes arrive", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
@@ -277,6 +298,17 @@ describe("parseJsonObject", () => {
       expect(refused.param).toMatch(/^a\b/);
       expect(refused.param?.length).toBeLessThan(100);
       expect(refused.message).toContain(String(MAX_BODY_DEPTH));
+    }
+  });
+
+  it("accepts the allowed number of values and refuses one more, however they are nested", () => {
+    const list = (values: number): string => `[${Array.from({ length: values }, () => "0").join()}]`;
+    expect(parse(`{"a":${list(MAX_BODY_VALUES - 1)}}`).ok).toBe(true);
+    const half = MAX_BODY_VALUES / 2;
+    for (const body of [`{"a":${list(MAX_BODY_VALUES)}}`, `{"a":{"b":${list(half)},"c":[${list(half)}]}}`]) {
+      const refused = refusal(parse(body));
+      expect(refused).toMatchObject({ code: "invalid_request" });
+      expect(refused.message).toContain(String(MAX_BODY_VALUES));
     }
   });
 

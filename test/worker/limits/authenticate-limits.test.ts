@@ -14,6 +14,7 @@ import {
   type Edge,
 } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
+import { newKey } from "../support/keys.ts";
 import { watched } from "../support/limiters.ts";
 import { healthAnswer, fakeFetch } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
@@ -204,6 +205,16 @@ describe("a key", () => {
     expect((await edge("/v1/models", { key: good })).status).toBe(401);
     expect(keys.names).toEqual(["Ab3dEf6h"]);
   });
+});
+
+it("a key with a small limit has all of it from its first second on", async () => {
+  quiet();
+  stopClock(NOON);
+  const edge = edgeOf(fleetWith(1000, 1000));
+  const { key } = await newKey(edge, { limits: { perSecond: 5 } });
+  const seen: number[] = [];
+  for (let call = 0; call < 6; call += 1) seen.push((await edge("/v1/models", { key })).status);
+  expect(seen.filter((status) => status !== 429).length).toBe(5);
 });
 
 describe("the log's line of a refusal at a limit", () => {

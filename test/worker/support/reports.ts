@@ -1,4 +1,4 @@
-// What a fleet object reports about the boxes, without agents that dial it.
+// Reports of a fleet object about its boxes, without agents that dial it.
 import type { Bindings } from "../../../worker/env.ts";
 import type { BoxReport } from "../../../worker/fleet/object/box-reports.ts";
 import { linkedAgent, linkServer, readSnapshot } from "./agents.ts";
