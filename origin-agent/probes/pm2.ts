@@ -44,17 +44,13 @@ export class Pm2Probe {
     return listed;
   }
 
-  /**
-   * Restarts the process of this name, as `pm2 restart` does, with an unchanged environment; of several, those that
-   * were started for this port.
-   */
+  /** Restarts a server's process, as `pm2 restart` does, with an unchanged environment. */
   async restart(name: string, port: number): Promise<RestartOutcome> {
     const listed = await this.list();
     if (listed === null) return "no-pm2";
-    const named = ofServer(listed, { pm2: name, port });
-    if (named.length === 0) return "unknown-name";
-    for (const process of named) if (!(await this.#restart(process))) return "failed";
-    return "restarted";
+    const process = processOf(listed, { pm2: name, port });
+    if (process === null) return "unknown-name";
+    return (await this.#restart(process)) ? "restarted" : "failed";
   }
 
   async #restart({ pmId, status }: Pm2Process): Promise<boolean> {
@@ -74,23 +70,16 @@ export class Pm2Probe {
   }
 }
 
-/** The current process of a server: a running one if there is one, and of several the youngest. */
+/**
+ * The process of a server. PM2 accepts several with one name: one whose arguments name another port isn't the server's,
+ * and of several with its port only the oldest can listen; the others exit and are started again and again.
+ */
 export function processOf(
   listed: readonly Pm2Process[] | null,
-  server: { readonly pm2: string; readonly port: number },
-): Pm2Process | null {
-  const byAge = ofServer(listed ?? [], server).sort(
-    (a, b) => (a.uptimeMs ?? Infinity) - (b.uptimeMs ?? Infinity),
-  );
-  return byAge[0] ?? null;
-}
-
-/** PM2 accepts two processes with one name: one whose arguments name another port is not this server's. */
-function ofServer(
-  listed: readonly Pm2Process[],
   { pm2, port }: { readonly pm2: string; readonly port: number },
-): Pm2Process[] {
-  const named = listed.filter(({ name }) => name === pm2);
-  const exact = named.filter((process) => process.port === port);
-  return exact.length > 0 ? exact : named.filter((process) => process.port === null);
+): Pm2Process | null {
+  const named = (listed ?? []).filter(({ name }) => name === pm2);
+  const isNamed = named.some((process) => process.port === port);
+  const own = named.filter((process) => process.port === (isNamed ? port : null));
+  return own.sort((one, other) => (other.uptimeMs ?? -1) - (one.uptimeMs ?? -1))[0] ?? null;
 }

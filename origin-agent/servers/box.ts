@@ -3,7 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { thrownName } from "../../shared/errors.ts";
-import type { Box, FleetConfig } from "../../shared/fleet.ts";
+import type { Box, FleetConfig, Server } from "../../shared/fleet.ts";
 import { causeText } from "../health/cause.ts";
 import type { HealthChange } from "../health/state-machine.ts";
 import { Dispatch } from "./dispatch.ts";
@@ -57,6 +57,8 @@ export class LiveBox {
   readonly #timer: NodeJS.Timeout;
   /** When each server was restarted for a stuck slot. */
   readonly #restarts = new Map<number, number[]>();
+  /** Servers whose PM2 name other processes have too. */
+  readonly #duplicates = new Set<number>();
 
   constructor(options: LiveBoxOptions) {
     this.#options = options;
@@ -139,7 +141,9 @@ export class LiveBox {
       await this.#readPm2();
       this.#checkShared();
       // PM2 replies once the old process has exited, which can take a minute: the next rounds don't wait for that.
-      for (const server of this.servers.values()) void this.#restartIfStuck(server);
+      for (const server of this.servers.values()) {
+        void this.#restartIfStuck(server).catch((error: unknown) => this.#logFault(error, server.port));
+      }
     } catch (error) {
       this.#logFault(error, null);
     } finally {
@@ -169,10 +173,24 @@ export class LiveBox {
     if (pm2 !== null) {
       this.#listed = await pm2.list();
       for (const server of this.servers.values()) {
-        server.observe({ kind: "pm2", process: processOf(this.#listed, server.upstream.server) });
+        const process = processOf(this.#listed, server.upstream.server);
+        server.observe({ kind: "pm2", process });
+        this.#reportDuplicates(server.upstream.server, process);
       }
     }
     if (gpu !== null) await this.#readMemory(gpu);
+  }
+
+  /** Reports processes that have a server's name and aren't its own: `pm2 restart NAME` would restart them too. */
+  #reportDuplicates({ port, pm2: name }: Server, own: Pm2Process | null): void {
+    const others = (this.#listed ?? []).filter((process) => process.name === name && process !== own);
+    if (others.length > 0 && !this.#duplicates.has(port)) {
+      const ids = { own_id: own?.pmId ?? null, other_ids: others.map(({ pmId }) => pmId) };
+      const fix = "remove the others: pm2 delete <id>, then pm2 save";
+      this.#options.log.warn({ event: "pm2-duplicate", port, name, ...ids, fix });
+    }
+    if (others.length > 0) this.#duplicates.add(port);
+    else this.#duplicates.delete(port);
   }
 
   async #readMemory(gpu: GpuProbe): Promise<void> {
@@ -198,7 +216,7 @@ export class LiveBox {
     if (verdict.kind !== "restart" || pm2 === null) return;
     this.#restarts.set(server.port, [...before, now]);
     const { pm2: name, port } = server.upstream.server;
-    const outcome = await pm2.restart(name, port).catch(thrownName);
+    const outcome = await pm2.restart(name, port);
     log.warn({
       event: "restart-for-stuck-slot",
       port: server.port,

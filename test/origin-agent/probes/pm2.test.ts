@@ -191,7 +191,10 @@ describe("a daemon", () => {
     expect(received.slice(1).map(({ method, args }) => `${method} ${JSON.stringify(args)}`)).toEqual(calls);
   });
 
-  it("restarts, of two processes with one name, the one that was started for the port", async () => {
+  it.each<[string, number, number]>([
+    ["the one that was started for the port", 1, 8099],
+    ["if both were started for it, the one that has run for longer", 2, 8085],
+  ])("restarts, of two processes with one name, %s", async (_, restarted, otherPort) => {
     const entry = (pmId: number, port: number): object => ({
       name: "llama",
       pm_id: pmId,
@@ -199,20 +202,20 @@ describe("a daemon", () => {
       pm2_env: {
         status: "online",
         restart_time: 0,
-        pm_uptime: 1,
+        pm_uptime: 10 - pmId,
         args: ["--host", "127.0.0.1", "--port", String(port)],
       },
     });
-    const listing = JSON.stringify({ args: [[entry(1, 8085), entry(2, 8099)]] });
+    const listing = JSON.stringify({ args: [[entry(1, 8085), entry(2, otherPort)]] });
     const { home, received } = await daemon((call, socket) => {
       socket.write(framed(call.method === "getMonitorData" ? `j:${listing}` : 'j:{"args":[{}]}', "s:isha"));
     });
     expect(await probeOf(home).probe.restart("llama", 8085)).toBe("restarted");
-    expect(received.slice(1).map(({ args }) => args)).toEqual([[{ id: 1 }]]);
+    expect(received.slice(1).map(({ args }) => args)).toEqual([[{ id: restarted }]]);
   });
 });
 
-it("of several processes with one name, the youngest running one is the current one", () => {
+it("of several processes with one name and port, the oldest running one is the server's: the others can't listen", () => {
   const base = { name: "llama-8085", status: "online", restarts: 0, port: 8085 } as const;
   const list: Pm2Process[] = [
     { ...base, pmId: 0, pid: null, status: "stopped", uptimeMs: null },
@@ -220,7 +223,7 @@ it("of several processes with one name, the youngest running one is the current 
     { ...base, pmId: 2, pid: 12, uptimeMs: 2_000 },
   ];
   const server = { pm2: "llama-8085", port: 8085 };
-  expect(processOf(list, server)?.pmId).toBe(2);
+  expect(processOf(list, server)?.pmId).toBe(1);
   expect(processOf(list.slice(0, 1), server)?.pmId).toBe(0);
   expect(processOf(list, { ...server, pm2: "other" })).toBe(null);
   expect(processOf(null, server)).toBe(null);

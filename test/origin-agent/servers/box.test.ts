@@ -1,10 +1,11 @@
 // The rounds of probes go on, whatever happens in one of them.
 import { afterEach, expect, it, vi } from "vitest";
+import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
 import type { Pm2Probe } from "../../../origin-agent/probes/pm2.ts";
 import { ServerSlots } from "../../../origin-agent/slots/slots.ts";
 import { until } from "../../support/until.ts";
 import { ask } from "../support/ask.ts";
-import { startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import { startAgent, startSimulator, testBox, WANTED, type TestAgent } from "../support/box.ts";
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -73,6 +74,53 @@ it("an exception in a round of PM2's listing ends that round alone", async () =>
     agent.serversLater(1_000);
     return pm2.lists > lists;
   });
+});
+
+it("an exception in the check for stuck slots ends that check alone", async () => {
+  const pm2 = pm2Of(() => Promise.resolve([]));
+  const agent = await agentWith(pm2);
+  vi.spyOn(ServerSlots.prototype, "stuck").mockImplementation(() => {
+    throw new RangeError("no");
+  });
+  await until(() => faults(agent).length > 1);
+  expect(faults(agent)[0]).toMatchObject({ port: WANTED, reason: "RangeError" });
+  const { lists } = pm2;
+  await until(() => {
+    agent.serversLater(1_000);
+    return pm2.lists > lists;
+  });
+});
+
+it("a second process with a server's name is reported once, and again if it comes back", async () => {
+  const { pm2: name } = testBox().servers[0] ?? { pm2: "" };
+  const entry = {
+    name,
+    pmId: 1,
+    pid: 11,
+    status: "online",
+    restarts: 0,
+    uptimeMs: 9_000,
+    port: WANTED,
+  } as const;
+  let listed: readonly Pm2Process[] = [entry, { ...entry, pmId: 2, pid: 12, uptimeMs: 1_000 }];
+  const pm2 = pm2Of(() => Promise.resolve(listed));
+  const agent = await agentWith(pm2);
+  const duplicates = (): unknown[] =>
+    agent.log.map((line) => JSON.parse(line)).filter(({ event }) => event === "pm2-duplicate");
+  const rounds = async (count: number): Promise<void> => {
+    const { lists } = pm2;
+    await until(() => {
+      agent.serversLater(1_000);
+      return pm2.lists >= lists + count;
+    });
+  };
+  await rounds(3);
+  expect(duplicates()).toMatchObject([{ level: 40, port: WANTED, name, own_id: 1, other_ids: [2] }]);
+  listed = [entry];
+  await rounds(3);
+  listed = [entry, { ...entry, pmId: 3, pid: 13, port: 8099 }];
+  await rounds(3);
+  expect(duplicates()).toMatchObject([{}, { own_id: 1, other_ids: [3] }]);
 });
 
 it("an exception in a probe of a server ends that probe alone", async () => {
