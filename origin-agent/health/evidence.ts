@@ -51,18 +51,14 @@ function isResponse(event: HealthEvent): boolean {
   switch (event.kind) {
     case "health":
       return event.answer !== "timeout";
-    case "call":
-      return event.fate !== "stalled";
-    case "tokens":
-      return true;
     case "slots":
       return event.slots !== null;
+    case "call":
+      return event.fate !== "stalled";
     case "one-token":
       return event.outcome.end !== "timeout";
-    case "gpu":
-    case "pm2":
-    case "one-token-sent":
-      return false;
+    default:
+      return event.kind === "tokens";
   }
 }
 

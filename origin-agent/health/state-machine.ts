@@ -16,7 +16,7 @@ import { stuckSlots } from "./decode-progress.ts";
 import { causeText, type HealthCause, type HealthState } from "./cause.ts";
 import { isAnotherProcess, applyEvent } from "./evidence.ts";
 import type { HealthEvent, HealthRecord, Pm2Evidence } from "./record.ts";
-import { noteTime, remainingTime, usualTime } from "./duration-baseline.ts";
+import { noteTime, remainingTime } from "./duration-baseline.ts";
 
 /** Consecutive probes of `/health` without an answer before a server is down: a single one may meet a busy moment. */
 const FAILURES_TO_DOWN = 3;
@@ -31,12 +31,10 @@ const BROKEN_TO_DOWN = 3;
 const FALLS_TO_PROVE = 3;
 const FALLS_WITHIN_MS = 60_000;
 
+const FALLS_KEPT = 16;
+
 /** Longest time without use, even if no proof can be had. */
 const PROVING_MS = 10_000;
-
-/** Failures of this period are reported to operators. */
-const FALLS_REPORTED_MS = 600_000;
-const FALLS_KEPT = 16;
 
 /** How long PM2's report counts: twice the slowest interval between two queries. */
 const PM2_FRESH_MS = 10_000;
@@ -94,7 +92,7 @@ function derive(
   if (brokenCalls >= BROKEN_TO_DOWN) return is("down", { tag: "calls-break", calls: brokenCalls });
   if (stall !== null) return is("stalled", stall.cause);
   if (record.provingSince !== null && now - record.provingSince < PROVING_MS) {
-    return is("loading", { tag: "proving", falls: recentFalls(record, now, FALLS_WITHIN_MS) });
+    return is("loading", { tag: "proving", falls: recentFalls(record, now) });
   }
   if (memory.low && weightsGib !== null) {
     return is("slow", { tag: "cpu-fallback", heldGib: memory.gib, weightsGib });
@@ -150,13 +148,12 @@ function noteFall(before: HealthRecord, after: HealthRecord, now: number): Healt
     return { ...after, falls: [...after.falls, now].slice(-FALLS_KEPT) };
   }
   const isBack = !reportsOk(before) && reportsOk(after);
-  return isBack && recentFalls(after, now, FALLS_WITHIN_MS) >= FALLS_TO_PROVE
-    ? { ...after, provingSince: now }
-    : after;
+  return isBack && recentFalls(after, now) >= FALLS_TO_PROVE ? { ...after, provingSince: now } : after;
 }
 
-const recentFalls = ({ falls }: HealthRecord, now: number, withinMs: number): number =>
-  falls.filter((at) => now - at < withinMs).length;
+/** Failures within the last minute. */
+const recentFalls = ({ falls }: HealthRecord, now: number): number =>
+  falls.filter((at) => now - at < FALLS_WITHIN_MS).length;
 
 /** Follows a server while it comes up, and learns how long that took. */
 function noteComing(before: HealthRecord, record: HealthRecord, now: number): HealthRecord {
@@ -198,38 +195,19 @@ export interface HealthView {
   readonly state: HealthState;
   readonly cause: HealthCause;
   readonly text: string;
-  readonly forMs: number;
   readonly usable: boolean;
-  readonly preferred: boolean;
-  readonly waitable: boolean;
-  readonly remainingMs: number | null;
-  readonly usualLoadMs: number | null;
-  readonly decodePerSecond: number | null;
-  readonly usualDecodePerSecond: number | null;
   readonly gpuGib: number | null;
-  readonly stuckSlots: readonly number[];
   readonly restarts: number | null;
-  /** Number of failures in the last ten minutes. */
-  readonly falls: number;
 }
 
 export function viewOf(record: HealthRecord, now: number): HealthView {
-  const { state, cause } = record;
+  const { state, cause, memory } = record;
   return {
     state,
     cause,
     text: causeText(cause),
-    forMs: now - record.since,
     usable: isUsable(record),
-    preferred: isPreferred(record),
-    waitable: isWaitable(record, now),
-    remainingMs: remainingLoadMs(record, now),
-    usualLoadMs: usualTime(record.loads),
-    decodePerSecond: record.decode.recent,
-    usualDecodePerSecond: record.decode.usual,
-    gpuGib: record.memory.gib,
-    stuckSlots: stuckSlots(record.progress),
+    gpuGib: memory.gib,
     restarts: pm2Evidence(record, now)?.restarts ?? null,
-    falls: recentFalls(record, now, FALLS_REPORTED_MS),
   };
 }

@@ -13,7 +13,7 @@ import { gpuMemoryByServer } from "../probes/gpu-by-server.ts";
 import { processOf, type Pm2Probe } from "../probes/pm2.ts";
 import type { Pm2Process } from "../probes/pm2-listing.ts";
 import { processParents } from "../probes/process-parents.ts";
-import { recentRestarts, restartVerdict } from "../slots/stuck-slot-restart.ts";
+import { recentRestarts, restartDue } from "../slots/stuck-slot-restart.ts";
 import type { Upstream } from "./upstream-sockets.ts";
 
 /** Intervals of PM2's listing and of the checks that depend on it. */
@@ -212,15 +212,15 @@ export class LiveBox {
     const { pm2, clock, log } = this.#options;
     const now = clock();
     const before = recentRestarts(this.#restarts.get(server.port) ?? [], now);
-    const verdict = restartVerdict(server.stuckSlots(), server.slots, before, now);
-    if (verdict.kind !== "restart" || pm2 === null) return;
+    const stuckForMs = restartDue(server.stuckSlots(), server.slots, before, now);
+    if (stuckForMs === null || pm2 === null) return;
     this.#restarts.set(server.port, [...before, now]);
     const { pm2: name, port } = server.upstream.server;
     const outcome = await pm2.restart(name, port);
     log.warn({
       event: "restart-for-stuck-slot",
       port: server.port,
-      stuck_ms: Math.round(verdict.stuckForMs),
+      stuck_ms: Math.round(stuckForMs),
       outcome,
     });
   }

@@ -8,12 +8,13 @@ import {
   type HealthRecord,
   type Pm2Evidence,
 } from "../../../origin-agent/health/record.ts";
+import { usualTime } from "../../../origin-agent/health/duration-baseline.ts";
 import { nextProbeAt, ONE_TOKEN_TIMEOUT_MS } from "../../../origin-agent/health/probe-schedule.ts";
 import {
   isUsable,
   isWaitable,
+  remainingLoadMs,
   step,
-  viewOf,
   type HealthChange,
 } from "../../../origin-agent/health/state-machine.ts";
 import { SEEDS, SeededRandom } from "../../support/seeded-random.ts";
@@ -361,8 +362,7 @@ describe("whatever is heard, in whatever order", () => {
         const stateChanges = changes.filter((change) => change.kind === "state");
         expect(stateChanges).toHaveLength(next.state === record.state ? 0 : 1);
         expect(next.since).toBe(next.state === record.state ? record.since : now);
-        const view = viewOf(next, now);
-        for (const figure of [view.remainingMs, view.usualLoadMs, view.decodePerSecond]) {
+        for (const figure of [remainingLoadMs(next, now), usualTime(next.loads), next.decode.recent]) {
           if (figure !== null) expect(Number.isFinite(figure) && figure >= 0).toBe(true);
         }
         const due = nextProbeAt(next, now);

@@ -214,7 +214,7 @@ describe("a server that falls again and again", () => {
     expect(fall(timeline).state).toBe("ready");
     expect(fall(timeline).state).toBe("ready");
     expect(fall(timeline).word).toBe("loading proving");
-    expect(timeline.view).toMatchObject({ usable: false, waitable: true, falls: 3 });
+    expect(timeline.view).toMatchObject({ usable: false, waitable: true, cause: { falls: 3 } });
     expect(timeline.after(40).oneToken({ end: "answered", ms: 30 }, 30).state).toBe("ready");
   });
 

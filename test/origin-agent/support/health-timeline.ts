@@ -1,5 +1,7 @@
 // One server's health along a made-up clock: events go in at given times, states and changes come out.
 import type { SlotReading } from "../../../origin-agent/probes/llama.ts";
+import { stuckSlots } from "../../../origin-agent/health/decode-progress.ts";
+import { usualTime } from "../../../origin-agent/health/duration-baseline.ts";
 import type { HealthState } from "../../../origin-agent/health/cause.ts";
 import { nextProbeAt } from "../../../origin-agent/health/probe-schedule.ts";
 import {
@@ -11,6 +13,9 @@ import {
   type Pm2Evidence,
 } from "../../../origin-agent/health/record.ts";
 import {
+  isPreferred,
+  isWaitable,
+  remainingLoadMs,
   step,
   viewOf,
   type HealthChange,
@@ -55,6 +60,17 @@ export const idle = (id = 0): SlotReading => ({
 /** Whether a call for one token is due. */
 export const wantsOneToken = (record: HealthRecord, now: number): boolean =>
   (nextProbeAt(record, now).oneToken ?? Infinity) <= now;
+
+interface Derived {
+  readonly forMs: number;
+  readonly preferred: boolean;
+  readonly waitable: boolean;
+  readonly remainingMs: number | null;
+  readonly usualLoadMs: number | null;
+  readonly decodePerSecond: number | null;
+  readonly usualDecodePerSecond: number | null;
+  readonly stuckSlots: readonly number[];
+}
 
 export class Timeline {
   record: HealthRecord;
@@ -129,8 +145,20 @@ export class Timeline {
     return this;
   }
 
-  get view(): HealthView {
-    return viewOf(this.record, this.now);
+  /** What other parts read of the server, and what it is derived from. */
+  get view(): HealthView & Derived {
+    const { record, now } = this;
+    return {
+      ...viewOf(record, now),
+      forMs: now - record.since,
+      preferred: isPreferred(record),
+      waitable: isWaitable(record, now),
+      remainingMs: remainingLoadMs(record, now),
+      usualLoadMs: usualTime(record.loads),
+      decodePerSecond: record.decode.recent,
+      usualDecodePerSecond: record.decode.usual,
+      stuckSlots: stuckSlots(record.progress),
+    };
   }
 
   get state(): HealthState {
