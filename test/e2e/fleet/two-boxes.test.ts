@@ -106,6 +106,22 @@ async function untilCallsGoTo(wanted: BoxName): Promise<void> {
   expectWhole(calls);
 }
 
+/**
+ * Until the edge knows that a box is lost. It can't know what became of a call that it sent there before, so it sends
+ * none of them to another box.
+ * @returns those calls
+ */
+async function untilPassedBy(lost: BoxName): Promise<Streamed[]> {
+  const broken: Streamed[] = [];
+  await until(async () => (await edgeBox(stack, lost))?.agents === 0, `${lost}'s link is closed`);
+  await until(async () => {
+    const burst = await callsOf(8);
+    broken.push(...burst.filter(({ status }) => status !== 200));
+    return burst.every(({ status }) => status === 200);
+  }, `calls pass by ${lost}`);
+  return broken;
+}
+
 /** What the edge's own refusals contain, and no agent's. */
 const EARLY = "All slots and queue places of";
 
@@ -281,17 +297,20 @@ test("a drained box gets no new call, what runs there finishes, and a restart of
   print("drain", { during: byBox(during), restarted: byBox(restarted) });
 });
 
-test("a lost box ends the streams it was sending with one error event, and nothing else; once back it is used again", async () => {
+test("a lost box ends the streams it was sending with one error event, and no other box gets what it broke; once back it is used again", async () => {
   const before = await running();
   let isNorthUp = false;
   onTestFinished(async () => {
     if (!isNorthUp) await stack.startAgent("north");
   });
   await stack.killAgent("north");
-  // Fewer than a key's half of south's places.
-  const calls = callsOf(12);
   await pace("south", QUICK);
-  const after = await calls;
+  const broken = await untilPassedBy("north");
+  expect(broken.map(({ status, text }) => `${status} ${errorCode(text)}`)).toEqual(
+    broken.map(() => "502 box_unreachable"),
+  );
+  // Fewer than a key's half of south's places.
+  const after = await callsOf(12);
   const ended = await before.ended;
   const lost = ended.filter(({ box }) => box === "north");
   for (const { status, text } of lost) {
