@@ -1,5 +1,20 @@
 // Adds evidence to a server's record: which evidence counts, and which older evidence it voids. `state-machine.ts` derives
 // the state from the record.
+//
+// | event                                   | sets                                         | voids                          |
+// | --------------------------------------- | -------------------------------------------- | ------------------------------ |
+// | `/health` 200                           | sign: ok                                     | failures                       |
+// | … after another sign                    | up since now                                 | broken calls                   |
+// | `/health` or a call: refused, loading   | sign: refused, loading                       | after ok: every suspicion      |
+// | `/health` without a certain answer      | failures + 1                                 |                                |
+// | a call, or the one-token call, broke    | broken calls + 1                             |                                |
+// | a call stalled                          | a stall, if no other call got a token either |                                |
+// | tokens; an answer; progress in `/slots` | decodes now; speeds                          | failures, broken calls, stalls |
+// | `/slots` without progress or answer     | a stall after its time (decode-progress.ts)  |                                |
+// | `/slots` with 401, until another answer | refuses our key                              |                                |
+// | two one-token calls without an answer   | a stall                                      |                                |
+// | two readings of too little GPU memory   | on the CPU, until enough or a normal speed   |                                |
+// | PM2: another process                    | sign: restarted, if `/health` is older       | every suspicion before it      |
 import { STALL_MS } from "../../shared/limits.ts";
 import { NOTHING_WATCHED, noteAlive, noteReading, stallOf } from "./decode-progress.ts";
 import type { StallCause } from "./cause.ts";

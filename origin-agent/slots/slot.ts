@@ -1,12 +1,17 @@
 // Tracks one slot of a llama-server and what a reading of `/slots` proves about it. slots.ts decides which call gets the
 // slot and how foreign calls are handled.
 //
-// | use      | a busy reading                                    | an idle reading                                    |
-// | -------- | ------------------------------------------------- | -------------------------------------------------- |
-// | free     | `appeared`: a foreign call runs here              | `passed` if the task changed                       |
-// | leased   | `landed`; `replaced` if another task followed     | `landed` if the task changed                       |
-// | awaiting | still running; `replaced` if another task followed | `proved` after its task's end, or 100 ms of idleness |
-// | foreign  | `replaced` if another task followed               | `freed`                                            |
+// | use      | its call                             | a busy reading                        | an idle reading                    |
+// | -------- | ------------------------------------ | ------------------------------------- | ---------------------------------- |
+// | free     | begins: leased                       | `appeared`: foreign                   | free; `passed` if the task changed |
+// | leased   | ends: free; aborted, broke: awaiting | leased, `landed`                      | leased; `landed` if it changed     |
+// | awaiting | has been abandoned                   | awaiting                              | `proved`: free, once its task has  |
+// |          |                                      |                                       | ended or after 100 ms of idleness  |
+// | foreign  | is not ours                          | foreign                               | `freed`: free                      |
+//
+// The use is `replaced` if a busy reading, or any reading of a leased slot, shows another task after the one that was
+// seen: the call here has ended. The slot is then foreign; a leased one only from the report of its call's end. While a
+// call that is sent alone is being located (unpinned-call.ts), whatever appears may be that call, and isn't foreign.
 import type { SlotReading } from "../probes/llama.ts";
 import type { SlotUsage, Tenancy } from "./slot-lease.ts";
 

@@ -11,6 +11,17 @@
 // Only the scope whose text is in a slot's cache may reuse the cache (6). A scope is therefore remembered only for a pinned
 // call that ended well, and all scopes are forgotten as soon as another call may have used a slot: a foreign call, a call
 // whose slot was never seen, or another agent process (`share`).
+//
+// | a lease            | event                                         | becomes                                   |
+// | ------------------ | --------------------------------------------- | ----------------------------------------- |
+// | none               | `acquire` with a free slot for each answer    | running; the server is locked if alone    |
+// | running            | `finish`; `refused` with one answer           | over: its slots are free                  |
+// | running            | `abandon`; `refused` with several answers     | awaiting a proof for each of its slots    |
+// | awaiting           | the last of these proofs                      | over: reported in `proved`                |
+// | running            | `forget`, or readings of other slots          | void: ends without effect                 |
+// | awaiting           | the same                                      | over: the process took the call with it   |
+// | running, locked    | seen on as many slots as it has answers; ends | running or over; the server is open again |
+// | awaiting, locked   | no slot turns busy for 100 ms                 | awaiting or over; the server is open      |
 import { CallSearch, goesAlone } from "./unpinned-call.ts";
 import type { SlotReading } from "../probes/llama.ts";
 import type { Finding, Slot } from "./slot.ts";
