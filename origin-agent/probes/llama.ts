@@ -97,9 +97,8 @@ const Slots = z
 export async function readSlots(
   origin: string,
   apiKey: string,
-  signal?: AbortSignal,
 ): Promise<readonly SlotReading[] | "wrong-key" | null> {
-  const answer = await llamaJson(`${origin}/slots`, apiKey, { maxBytes: MAX_SLOTS_BYTES, signal });
+  const answer = await llamaJson(`${origin}/slots`, apiKey, { maxBytes: MAX_SLOTS_BYTES });
   if (answer === WRONG_KEY) return "wrong-key";
   const slots = Slots.safeParse(answer);
   if (!slots.success) return null;
@@ -121,7 +120,6 @@ interface LlamaRequest {
   readonly maxBytes: number;
   /** Sent as JSON in a POST; without it the request is a GET. */
   readonly body?: object;
-  readonly signal?: AbortSignal | undefined;
   /** `PROBE_TIMEOUT_MS` by default. */
   readonly timeoutMs?: number;
 }
@@ -131,8 +129,7 @@ const WRONG_KEY = Symbol("wrong key");
 
 /** Returns the JSON of a 200, `WRONG_KEY` for a 401, and undefined for anything else. */
 async function llamaJson(url: string, apiKey: string, options: LlamaRequest): Promise<unknown> {
-  const { maxBytes, body: requestBody, signal, timeoutMs = PROBE_TIMEOUT_MS } = options;
-  const timeout = AbortSignal.timeout(timeoutMs);
+  const { maxBytes, body: requestBody, timeoutMs = PROBE_TIMEOUT_MS } = options;
   try {
     const { statusCode, body } = await request(url, {
       method: requestBody === undefined ? "GET" : "POST",
@@ -141,7 +138,7 @@ async function llamaJson(url: string, apiKey: string, options: LlamaRequest): Pr
         ...(requestBody === undefined ? {} : { "content-type": "application/json" }),
       },
       body: requestBody === undefined ? null : JSON.stringify(requestBody),
-      signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     if (statusCode === 401) {
       await body.dump();

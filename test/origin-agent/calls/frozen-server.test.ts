@@ -1,5 +1,5 @@
 // Freezes servers under running calls: a replica finishes the calls, and a server that is only slow keeps them.
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Switches } from "../../sim/llama/switches.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, deltasOf, jsonOf } from "../support/ask.ts";
@@ -9,6 +9,7 @@ import { until } from "../../support/until.ts";
 import { ownServers } from "./support/servers.ts";
 
 const own = ownServers();
+afterEach(() => void vi.restoreAllMocks());
 
 interface Pair {
   readonly first: SimulatedServer;
