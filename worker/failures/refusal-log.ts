@@ -5,7 +5,7 @@ import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
 import type { Failure } from "../../shared/failures.ts";
 import { ANONYMOUS } from "../../shared/keys.ts";
 import type { Bindings } from "../env.ts";
-import { logRefused, logRefusedCounts } from "../log.ts";
+import { writeLine } from "../log.ts";
 import { fleetObject } from "../stubs.ts";
 import { FailureSampler } from "./sampling.ts";
 
@@ -45,7 +45,7 @@ export class RefusalLog {
     const at = this.#clock();
     if (!isKept(code, key)) return this.#count(code, at);
     if (this.#sampler.add({ requestId, at, code, route, key, cause }))
-      logRefused({ request_id: requestId, code, route, key, cause });
+      writeLine({ event: "refused", request_id: requestId, code, route, key, cause });
     else this.#count(code, at);
     this.#scheduleFlush(context, at);
   }
@@ -54,7 +54,8 @@ export class RefusalLog {
   #count(code: string, now: number): void {
     if (Math.abs(now - this.#countedFrom) >= COUNTS_EVERY_MS) {
       const since = new Date(this.#countedFrom).toISOString();
-      if (this.#counts.size > 0) logRefusedCounts({ since, counts: Object.fromEntries(this.#counts) });
+      if (this.#counts.size > 0)
+        writeLine({ event: "refused_counts", since, counts: Object.fromEntries(this.#counts) });
       this.#counts.clear();
       this.#countedFrom = now;
     }

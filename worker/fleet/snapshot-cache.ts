@@ -35,7 +35,7 @@ export class SnapshotCache {
   readonly #clock: () => number;
   #refreshedAt = -Infinity;
   #noRefreshBefore = -Infinity;
-  #cached: CachedSnapshot = { boxes: new Map(), fresh: true };
+  #boxes = new Map<string, BoxSnapshot | null>();
 
   /** @param clock milliseconds since 1970, as the isolate sees it. */
   constructor(clock: () => number) {
@@ -46,23 +46,23 @@ export class SnapshotCache {
   read(source: SnapshotSource): FleetSnapshot | Promise<FleetSnapshot> {
     const now = this.#clock();
     const age = now - this.#refreshedAt;
-    if (age >= 0 && age <= FRESH_MS) return this.#cached;
+    if (age >= 0 && age <= FRESH_MS) return { boxes: this.#boxes, fresh: true };
     const mayRefresh = now >= this.#noRefreshBefore || now < this.#noRefreshBefore - LOST_MS;
     const usable = age >= 0 && age <= USABLE_MS;
     if (usable && mayRefresh) source.waitUntil(this.#refresh(source, now));
-    if (usable) return { ...this.#cached, fresh: false };
+    if (usable) return { boxes: this.#boxes, fresh: false };
     return mayRefresh ? this.#refreshed(source, now) : UNKNOWN_FLEET;
   }
 
   /** Counts a call that is sent to a server, so that the next decision sees it a little fuller. */
   sent(box: string, port: number): void {
-    const server = this.#cached.boxes.get(box)?.servers.get(port);
+    const server = this.#boxes.get(box)?.servers.get(port);
     if (server !== undefined) server.sent += 1;
   }
 
   /** Forgets a box that broke a connection: others come before it until the next refresh. */
   lost(box: string): void {
-    if (this.#cached.boxes.get(box)?.draining === false) this.#cached.boxes.set(box, null);
+    if (this.#boxes.get(box)?.draining === false) this.#boxes.set(box, null);
   }
 
   async #refreshed(source: SnapshotSource, now: number): Promise<FleetSnapshot> {
@@ -70,7 +70,9 @@ export class SnapshotCache {
     const refresh = this.#refresh(source, now);
     // It continues after the call stops waiting.
     source.waitUntil(refresh);
-    return (await withTimeout(refresh, WAIT_MS)) === true ? this.#cached : UNKNOWN_FLEET;
+    return (await withTimeout(refresh, WAIT_MS)) === true
+      ? { boxes: this.#boxes, fresh: true }
+      : UNKNOWN_FLEET;
   }
 
   /** Never rejects: without an answer the cached snapshot ages. */
@@ -78,7 +80,7 @@ export class SnapshotCache {
     this.#noRefreshBefore = now + LOST_MS;
     try {
       const reports = await source.boxes();
-      this.#cached = fleetSnapshot(reports);
+      this.#boxes = boxSnapshots(reports);
       this.#refreshedAt = this.#clock();
       this.#noRefreshBefore = -Infinity;
       return true;
@@ -89,20 +91,8 @@ export class SnapshotCache {
   }
 }
 
-/** `sent` is counted in place: copying the fleet for every call would cost more than the call's decision. */
-interface CachedSnapshot extends FleetSnapshot {
-  readonly boxes: Map<string, CachedBox | null>;
-}
-interface CachedBox extends BoxSnapshot {
-  readonly servers: ReadonlyMap<number, CachedServer>;
-}
-interface CachedServer extends Omit<ServerSnapshot, "sent"> {
-  sent: number;
-}
-
-/** Converts the boxes' reports to a snapshot. */
-export function fleetSnapshot(reports: readonly BoxReport[]): CachedSnapshot {
-  return { boxes: new Map(reports.map((report) => [report.box, cachedBox(report)])), fresh: true };
+export function boxSnapshots(reports: readonly BoxReport[]): Map<string, BoxSnapshot | null> {
+  return new Map(reports.map((report) => [report.box, boxSnapshot(report)]));
 }
 
 /** The snapshot to decide a request with, by its context. */
@@ -115,7 +105,7 @@ export function readSnapshot(
 }
 
 /** Null if the box is silent, or was linked a moment ago. */
-function cachedBox(report: BoxReport): CachedBox | null {
+function boxSnapshot(report: BoxReport): BoxSnapshot | null {
   const { drained } = report;
   const reporting = reportingAgent(report);
   // An operator's drain applies to a silent box too, and before its agent has received the command.
@@ -123,11 +113,11 @@ function cachedBox(report: BoxReport): CachedBox | null {
   return {
     draining: drained || !reporting.takesCalls,
     current: drained || (reporting.agent.snapshotAgoMs ?? Infinity) <= CURRENT_MS,
-    servers: new Map(cachedServers(reporting)),
+    servers: new Map(serverSnapshots(reporting)),
   };
 }
 
-function cachedServers({ agent, snapshot }: ActiveAgent): [number, CachedServer][] {
+function serverSnapshots({ agent, snapshot }: ActiveAgent): [number, ServerSnapshot][] {
   return snapshot.servers
     .filter(({ port }) => agent.ports.includes(port))
     .map((server) => [

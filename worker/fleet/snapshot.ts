@@ -8,8 +8,11 @@ export interface ServerSnapshot {
   /** Calls that could start now, and further calls that could be queued. */
   readonly free: number;
   readonly places: number;
-  /** Calls that this isolate has sent there since. They matter for comparing boxes, never for refusing a call. */
-  readonly sent: number;
+  /**
+   * Calls that this isolate has sent there since. They matter for comparing boxes, never for refusing a call. Counted in
+   * place: copying the fleet for every call would cost more than the call's decision.
+   */
+  sent: number;
   /** Estimated queue time of a call that arrives now; null if unknown. */
   readonly waitMs: number | null;
 }

@@ -3,7 +3,7 @@ import { createMiddleware } from "hono/factory";
 import type { Box } from "../../shared/fleet.ts";
 import type { EdgeEnv } from "../context.ts";
 import { readSettings, type Settings } from "../env.ts";
-import { logWarning } from "../log.ts";
+import { writeLine } from "../log.ts";
 import { isLoopback } from "./https-only.ts";
 
 export function settings(boxes: readonly Box[]) {
@@ -14,7 +14,7 @@ export function settings(boxes: readonly Box[]) {
     if (!isChecked) {
       isChecked = true;
       const open = boxesWithoutAccess(settings, boxes);
-      if (open.length > 0) logWarning({ code: "access_not_set", boxes: open });
+      if (open.length > 0) writeLine({ event: "warning", code: "access_not_set", boxes: open });
     }
     await next();
   });

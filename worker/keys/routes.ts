@@ -20,7 +20,7 @@ import { legacyKeyView } from "./key-view.ts";
 import { LEGACY_PREFIX, legacyKeys } from "../auth/credential.ts";
 import { MAX_KEYS } from "../../shared/limits.ts";
 import type { EdgeEnv } from "../context.ts";
-import { logTrouble } from "../log.ts";
+import { writeLine } from "../log.ts";
 import { parseAdminBody, readAdminQuery } from "../http/admin-input.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
 import { adminEnds, newRecord, recordChange } from "./key-fields.ts";
@@ -114,7 +114,7 @@ async function sendRevocation(c: Context<EdgeEnv>, id: string): Promise<void> {
   try {
     await fleetObject(c.env).revoke(id);
   } catch {
-    logTrouble({ request_id: c.var.requestId, code: "revocation_not_sent", key: id });
+    writeLine({ event: "trouble", request_id: c.var.requestId, code: "revocation_not_sent", key: id });
   }
 }
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { BoxReport, LinkedAgent } from "../../../worker/fleet/object/box-reports.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
-import { SnapshotCache, fleetSnapshot } from "../../../worker/fleet/snapshot-cache.ts";
+import { SnapshotCache, boxSnapshots } from "../../../worker/fleet/snapshot-cache.ts";
 import { UNKNOWN_FLEET } from "../../../worker/fleet/snapshot.ts";
 import { serverFrame, snapshotFrame } from "../../shared/support/frames.ts";
 
@@ -158,15 +158,14 @@ describe("an isolate's snapshot", () => {
 });
 
 describe("a box", () => {
-  const boxOf = (...agents: Partial<LinkedAgent>[]) =>
-    fleetSnapshot([reportOf(...agents)]).boxes.get("north");
+  const boxOf = (...agents: Partial<LinkedAgent>[]) => boxSnapshots([reportOf(...agents)]).get("north");
   const draining = { ...SNAPSHOT, draining: true };
 
   it("is null if no agent is linked, or its agent has sent no snapshot yet or is silent", () => {
     expect(boxOf()).toBeNull();
     expect(boxOf({ snapshot: null })).toBeNull();
     expect(boxOf({ lastSeenAgoMs: LINK_SILENT_MS })).toBeNull();
-    expect(fleetSnapshot([]).boxes.get("north")).toBeUndefined();
+    expect(boxSnapshots([]).get("north")).toBeUndefined();
   });
 
   it("is no reason to refuse a call if its report is old, however recently it was fetched", () => {
@@ -189,7 +188,7 @@ describe("a box", () => {
 
   it("that an operator drained drains, whatever its agent reports, and without a linked agent", () => {
     const drainedBox = (...agents: Partial<LinkedAgent>[]) =>
-      fleetSnapshot([{ ...reportOf(...agents), drained: true }]).boxes.get("north");
+      boxSnapshots([{ ...reportOf(...agents), drained: true }]).get("north");
     expect(drainedBox({ snapshot: SNAPSHOT })?.draining).toBe(true);
     expect(drainedBox()).toEqual({ draining: true, current: true, servers: new Map() });
   });
