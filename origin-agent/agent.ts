@@ -199,7 +199,9 @@ function callParts(
       const model = modelOf(port) ?? "none";
       const end = journal.start({ callId, keyId, agentType, model, port, startedAt: wallClock() });
       return (report, ms) => {
-        end(callEnd(call, report, ms));
+        // Another server than the first one may have answered.
+        const served = report.port ?? port;
+        end(callEnd(call, report, ms), { port: served, model: modelOf(served) ?? "none" });
         link.callRecorded();
       };
     },

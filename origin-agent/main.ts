@@ -54,7 +54,13 @@ async function start(): Promise<void> {
     boxSecrets: settings.boxSecrets,
     edgeUrl: settings.edgeUrl === "" ? null : (settings.edgeUrl ?? `https://${fleet.domain}`),
     drainFile: join(settings.stateFolder, "drain.json"),
-    journal: openUsageJournal({ folder, epoch, isAlive: isEpochAlive }),
+    journal: openUsageJournal({
+      folder,
+      epoch,
+      isAlive: isEpochAlive,
+      isAlone: () => !presence.isShared(),
+      onSetAside: (file) => log.error({ event: "journal-corrupt", set_aside: file }),
+    }),
     gpu: new GpuProbe({
       command: settings.nvidiaSmi,
       onProblem: (problem) => log.warn({ event: "gpu", problem: problem?.kind ?? null }),

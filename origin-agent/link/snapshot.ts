@@ -5,8 +5,7 @@ import type { FirstTokenTimes } from "../telemetry/traffic.ts";
 import type { HealthView } from "../health/state-machine.ts";
 import type { Gpu } from "../probes/gpu-csv.ts";
 import type { SlotCounts } from "../slots/slot-lease.ts";
-import type { JournalState } from "../usage/journal.ts";
-import { SIZE_LIMIT } from "../usage/writer.ts";
+import { SIZE_LIMIT, type JournalState } from "../usage/journal.ts";
 
 /** A snapshot frame without its type and number. */
 export type BoxSnapshot = Readonly<Omit<Snapshot, "t" | "seq">>;

@@ -5,11 +5,7 @@ import { outcomeOf, type CallReport } from "../calls/report.ts";
 import type { CallEnd } from "../../shared/usage.ts";
 
 /** @param ms from the call's arrival to its end */
-export function callEnd(
-  call: Pick<Call, "choices">,
-  report: CallReport,
-  ms: number,
-): CallEnd {
+export function callEnd(call: Pick<Call, "choices">, report: CallReport, ms: number): CallEnd {
   const { counts } = report;
   const outcome = outcomeOf(report);
   const durationMs = Math.round(ms);

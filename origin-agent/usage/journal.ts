@@ -1,26 +1,41 @@
-// Records durably what each call costs: a start at its dispatch and an end at its end, in files of this process. Adopts
-// the files of processes that have exited, and returns the calls that the edge's ledger hasn't acknowledged.
-import { journalFolder, type FoundSegment, type JournalFiles, type Segment } from "./files.ts";
-import { JournalReader } from "./reader.ts";
+// Records durably what each call costs: a start at its dispatch and an end at its end, in one SQLite file of the box.
+// Takes over the calls of processes that have exited, and returns the calls that the edge's ledger hasn't acknowledged.
+//
+// The records of one turn of the event loop share a transaction, which puts them into the kernel: a kill -9 loses nothing
+// that was sent to a client. The log is synced every half second and moved into the database by a thread, so the event
+// loop never waits for the disk, and a power cut loses less than a second. A failing disk never stops a call: its records
+// wait in memory, up to a limit, and are counted as lost beyond it.
+import { open, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { isRecordName, type CallEnd, type CallStart, type UsageCall } from "../../shared/usage.ts";
-import { encodeRecord } from "./record.ts";
-import { errorCode, JournalWriter, type WriterState } from "./writer.ts";
+import { CHECKPOINT_BYTES, errorCode, isCorrupt, JournalTables, setAside, type Served } from "./tables.ts";
 
-/** A file of this size is followed by the next: small, so that acknowledged files are removed soon. */
-const SEGMENT_BYTES = 1024 * 1024;
+const SYNC_INTERVAL_MS = 500;
 
-/** Size limit of all journals together: about 400,000 calls, days of a full box without a link to the edge. */
+/** A failing disk is tried again at this interval. */
+const RETRY_INTERVAL_MS = 1_000;
+
+/** Records that wait in memory while the disk fails: 20 s of starts and ends at 50 calls/s. */
+const MAX_PENDING = 2_048;
+
+/** Size limit of the journal: about a million calls, days of a full box without a link to the edge. */
 const MAX_JOURNAL_BYTES = 256 * 1024 * 1024;
+
+/** The reason if the journal has reached its size limit. */
+export const SIZE_LIMIT = "SIZE_LIMIT";
 
 export interface JournalOptions {
   readonly folder: string;
   /** Names this process uniquely; up to 64 letters, digits and `-`. */
   readonly epoch: string;
-  /** Whether the process of another epoch is running; until it exits, its files belong to it. */
+  /** Whether the process of another epoch is running; until it exits, its calls belong to it. */
   readonly isAlive: (epoch: string) => boolean;
-  readonly segmentBytes?: number;
+  /** Whether no other agent has the file open: only then a corrupt one is set aside. */
+  readonly isAlone: () => boolean;
+  /** Called with the new name of a file that was corrupt at the start. */
+  readonly onSetAside?: (file: string) => void;
   readonly maxBytes?: number;
-  readonly files?: JournalFiles;
 }
 
 /** Calls of one epoch that aren't acknowledged, in order. */
@@ -29,213 +44,251 @@ export interface UsageBatch {
   readonly calls: readonly UsageCall[];
 }
 
-export interface JournalState extends WriterState {
-  /** Number of lines that couldn't be read because a crash tore them or they are damaged. */
-  readonly damaged: number;
+export interface JournalState {
+  readonly state: "ok" | "failing";
+  /** The system's error code (`ENOSPC`, `EACCES`), SQLite's, or `SIZE_LIMIT`; null while ok. */
+  readonly reason: string | null;
+  /** Calls of this process of which the journal lacks the start or the end. */
+  readonly lost: number;
 }
 
 export interface UsageJournal {
-  /** Records a call's dispatch. @returns records its end, once. Both are in the kernel on return */
-  start(call: CallStart): (end: CallEnd) => void;
-  /** Takes over the files of processes that have exited; called at the start and every minute. @returns their epochs */
+  /**
+   * Records a call's dispatch.
+   * @returns records its end, once, and what finally answered it. Each is in the kernel at the end of the turn.
+   */
+  start(call: CallStart): (end: CallEnd, served?: Served) => void;
+  /** Takes over the calls of processes that have exited; called at the start and every minute. @returns their epochs */
   adopt(): Promise<readonly string[]>;
-  /** The oldest calls of one epoch that aren't acknowledged, at most `limit`; null if there are none. */
+  /** The oldest calls of one epoch that are on the disk and aren't acknowledged, at most `limit`; null if there are none. */
   unacknowledged(limit: number): Promise<UsageBatch | null>;
   /** The ledger has every call of this epoch up to this seq. */
   acknowledge(epoch: string, seq: number): Promise<void>;
   readonly state: JournalState;
   /** Writes everything to the disk: only calls that are there are returned. */
   sync(): Promise<void>;
-  /** Writes everything to the disk, and removes this process's files if all their calls are acknowledged. */
   close(): Promise<void>;
 }
 
 export function openUsageJournal(options: JournalOptions): UsageJournal {
-  return new FolderJournal(options);
+  return new SqliteJournal(options);
 }
 
-class FolderJournal implements UsageJournal {
+type PendingRecord =
+  | { readonly id: number; readonly start: CallStart }
+  | { readonly id: number; readonly seq: number; readonly end: CallEnd; readonly served: Served };
+
+class SqliteJournal implements UsageJournal {
   readonly #options: JournalOptions;
-  readonly #files: JournalFiles;
-  readonly #writer: JournalWriter;
-  readonly #own: JournalReader;
-  /** Epochs whose process has exited, oldest first. */
-  #adopted: JournalReader[] = [];
-  /** Bytes of other epochs' files. */
-  #otherBytes = 0;
-  /** The error of the last read; null if it succeeded. */
-  #readError: string | null = null;
-  /** Resolves when the last operation is done; operations run one at a time. */
-  #lastOperation: Promise<unknown> = Promise.resolve();
+  readonly #path: string;
+  #tables: JournalTables | null = null;
+  /** The log, opened for syncs once it exists. */
+  #log: FileHandle | null = null;
+  #lastId = 0;
+  #lastSeq = 0;
+  /** The last seq that is in the kernel, and the last one on the disk. */
+  #committedSeq = 0;
+  #syncedSeq = 0;
+  /** Records of this turn, or those that the disk rejected, in order. */
+  #pending: PendingRecord[] = [];
+  #isScheduled = false;
+  #adopted: string[] = [];
+  /** The error of the last write and of the last sync; null if it succeeded. */
+  #writeError: string | null = null;
+  #syncError: string | null = null;
+  #bytes = 0;
+  #lost = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #syncing: Promise<void> = Promise.resolve();
+  #checkpointing: Promise<void> | null = null;
 
   constructor(options: JournalOptions) {
-    const { epoch, segmentBytes = SEGMENT_BYTES, maxBytes = MAX_JOURNAL_BYTES } = options;
-    const files = options.files ?? journalFolder(options.folder);
     this.#options = options;
-    this.#files = files;
-    this.#writer = new JournalWriter({
-      epoch,
-      files,
-      segmentBytes,
-      maxBytes,
-      otherBytes: () => this.#otherBytes,
-      onSegment: (segment) => this.#own.add(segment),
-    });
-    this.#own = new JournalReader(epoch, files, this.#writer.readable);
+    this.#path = join(options.folder, "usage.sqlite");
+    try {
+      this.#openFirst();
+    } catch (error) {
+      this.#writeError = errorCode(error);
+      this.#later(RETRY_INTERVAL_MS);
+    }
   }
 
   get state(): JournalState {
-    const damaged = [this.#own, ...this.#adopted].reduce((sum, reader) => sum + reader.damaged, 0);
-    const { reason: writerReason, lost } = this.#writer.state;
-    const reason = writerReason ?? this.#readError;
-    return { state: reason === null ? "ok" : "failing", reason, lost, damaged };
+    const { maxBytes = MAX_JOURNAL_BYTES } = this.#options;
+    const reason = this.#writeError ?? this.#syncError ?? (this.#bytes >= maxBytes ? SIZE_LIMIT : null);
+    return { state: reason === null ? "ok" : "failing", reason, lost: this.#lost };
   }
 
-  start(call: CallStart): (end: CallEnd) => void {
-    const callId = this.#uniqueId(call.callId);
-    const { keyId, agentType, model, port, startedAt } = call;
-    const written = this.#writer.start({
-      t: "start",
-      callId,
+  start(call: CallStart): (end: CallEnd, served?: Served) => void {
+    // Half of the places are reserved for ends, so that every accepted start has room for its end.
+    if (this.state.reason === SIZE_LIMIT || this.#pending.length >= MAX_PENDING / 2) {
+      this.#lost += 1;
+      return () => {};
+    }
+    const { callId, keyId, agentType, model, port, startedAt } = call;
+    const id = ++this.#lastId;
+    const start: CallStart = {
+      callId: nameOr(callId, "call"),
       keyId: nameOr(keyId, "other"),
       agentType: nameOr(agentType, "other"),
       model: nameOr(model, "other"),
       port,
       startedAt,
-    });
-    let ended = !written;
-    return (end) => {
-      if (ended) return;
-      ended = true;
-      const { outcome, promptTokens, cachedTokens, completionTokens, choices, estimated, durationMs } = end;
-      this.#writer.end({
-        t: "end",
-        callId,
-        outcome,
-        promptTokens,
-        cachedTokens,
-        completionTokens,
-        choices,
-        estimated,
-        durationMs,
-      });
+    };
+    this.#write({ id, start });
+    let isEnded = false;
+    return (end, served = start) => {
+      if (isEnded) return;
+      isEnded = true;
+      if (this.#pending.length >= MAX_PENDING) this.#lost += 1;
+      else {
+        const { port: servedPort, model: servedModel } = served;
+        const last = { port: servedPort, model: nameOr(servedModel, "other") };
+        this.#write({ id, seq: ++this.#lastSeq, end, served: last });
+      }
     };
   }
 
-  adopt(): Promise<readonly string[]> {
-    return this.#serialize(async () => {
-      const found = await this.#listOthers();
-      const known = new Set(this.#adopted.map((reader) => reader.epoch));
-      const orphans = Map.groupBy(
-        found.toSorted((a, b) => a.changedAt - b.changedAt || a.number - b.number),
-        ({ epoch }) => epoch,
-      );
-      const adopted: string[] = [];
-      for (const [epoch, segments] of orphans) {
-        if (known.has(epoch) || this.#options.isAlive(epoch)) continue;
-        const reader = new JournalReader(epoch, this.#files);
-        for (const segment of segments.toSorted((a, b) => a.number - b.number)) reader.add(segment);
-        reader.close();
-        this.#adopted.push(reader);
-        adopted.push(epoch);
-      }
-      return adopted;
-    });
+  async adopt(): Promise<readonly string[]> {
+    const { epoch: own, isAlive } = this.#options;
+    this.#flush();
+    const tables = this.#open();
+    const orphans = tables
+      .epochs()
+      .filter((epoch) => epoch !== own && !this.#adopted.includes(epoch) && !isAlive(epoch));
+    if (orphans.length === 0) return [];
+    tables.transaction(() => orphans.forEach((epoch) => tables.interrupt(epoch)));
+    this.#adopted.push(...orphans);
+    // Their last records may not be on the disk yet.
+    await this.sync();
+    return orphans;
   }
 
-  unacknowledged(limit: number): Promise<UsageBatch | null> {
-    return this.#serialize(async () => {
-      this.#readError = null;
-      for (const reader of this.#adopted) {
-        const calls = await this.#next(reader, limit);
-        if (calls.length > 0) return { epoch: reader.epoch, calls };
-        if (this.#readError === null) await this.#removeAdopted(reader);
-      }
-      const calls = await this.#next(this.#own, limit);
-      return calls.length > 0 ? { epoch: this.#own.epoch, calls } : null;
-    });
+  async unacknowledged(limit: number): Promise<UsageBatch | null> {
+    const { epoch: own } = this.#options;
+    const tables = this.#open();
+    for (const epoch of this.#adopted) {
+      const calls = tables.next(epoch, Infinity, limit);
+      if (calls.length > 0) return { epoch, calls };
+      this.#adopted = this.#adopted.filter((other) => other !== epoch);
+      tables.transaction(() => tables.forget(epoch));
+    }
+    const calls = tables.next(own, this.#syncedSeq, limit);
+    return calls.length > 0 ? { epoch: own, calls } : null;
   }
 
-  acknowledge(epoch: string, seq: number): Promise<void> {
-    return this.#serialize(async () => {
-      if (!Number.isSafeInteger(seq) || seq < 0) return;
-      if (epoch === this.#own.epoch) {
-        this.#own.acknowledge(seq);
-        this.#writer.acknowledge(seq);
-        return this.#remove(this.#own.takeAcknowledged());
-      }
-      const reader = this.#adopted.find((each) => each.epoch === epoch);
-      if (reader === undefined) return;
-      reader.acknowledge(seq);
-      if (await reader.isDone()) return this.#removeAdopted(reader);
-      const newest = reader.segments.at(-1);
-      // If this fails, a successor sends the same calls again, with the same seqs, which is harmless.
-      if (newest)
-        await this.#files.append(newest, encodeRecord({ t: "ack", upTo: seq }, epoch)).catch(ignore);
-    });
+  async acknowledge(epoch: string, seq: number): Promise<void> {
+    if (!Number.isSafeInteger(seq) || seq < 0) return;
+    const tables = this.#open();
+    tables.transaction(() => tables.acknowledge(epoch, seq));
+    this.#bytes = tables.bytes;
   }
 
   sync(): Promise<void> {
-    return this.#writer.sync();
+    this.#syncing = this.#syncing.then(() => this.#sync());
+    return this.#syncing;
   }
 
-  close(): Promise<void> {
-    return this.#serialize(async () => {
-      await this.#writer.close();
-      const allAcknowledged = this.#writer.openCalls === 0 && (await this.#own.next(1)).length === 0;
-      if (allAcknowledged) await this.#remove(this.#own.segments);
-    });
+  async close(): Promise<void> {
+    await this.sync();
+    await this.#checkpointing;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    await this.#log?.close();
+    const tables = this.#tables;
+    if (tables === null) return;
+    const { epoch } = this.#options;
+    if (!tables.hasCalls(epoch)) tables.transaction(() => tables.forget(epoch));
+    tables.close();
+    this.#tables = null;
   }
 
-  /** An epoch that can't be read doesn't block the others; `state` reports it. */
-  async #next(reader: JournalReader, limit: number): Promise<UsageCall[]> {
+  #write(record: PendingRecord): void {
+    this.#pending.push(record);
+    if (this.#isScheduled || this.#writeError !== null) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  /** Writes the pending records in one transaction; tries again later if the disk rejects them. */
+  #flush(): void {
+    this.#isScheduled = false;
+    const records = this.#pending;
+    if (records.length === 0 && this.#writeError === null) return;
+    const { epoch } = this.#options;
     try {
-      return await reader.next(limit);
+      const tables = this.#open();
+      tables.transaction(() => {
+        for (const record of records) {
+          if ("start" in record) tables.start(epoch, record.id, record.start);
+          else tables.end(epoch, record.id, record.seq, record.end, record.served);
+        }
+      });
+      this.#pending = [];
+      this.#committedSeq = this.#lastSeq;
+      this.#writeError = null;
+      this.#later(SYNC_INTERVAL_MS);
     } catch (error) {
-      this.#readError = errorCode(error);
-      return [];
+      this.#writeError = errorCode(error);
+      this.#later(RETRY_INTERVAL_MS);
     }
   }
 
-  /** Lists the files of all other epochs. */
-  async #listOthers(): Promise<FoundSegment[]> {
-    const found = (await this.#files.list()).filter(({ epoch }) => epoch !== this.#options.epoch);
-    this.#otherBytes = found.reduce((sum, segment) => sum + segment.bytes, 0);
-    return found;
-  }
-
-  /** Removes an epoch whose calls are all acknowledged: the newest file, which has the last acknowledgement, goes last. */
-  async #removeAdopted(reader: JournalReader): Promise<void> {
-    this.#adopted = this.#adopted.filter((each) => each !== reader);
-    await this.#remove(reader.segments);
-    await this.#listOthers().catch(ignore);
-  }
-
-  async #remove(segments: readonly Segment[]): Promise<void> {
-    for (const segment of segments) await this.#files.remove(segment).catch(ignore);
-    this.#writer.forget(segments.filter(({ epoch }) => epoch === this.#options.epoch));
-  }
-
-  /** The call's id, with a number if a call of that id is open; `call` if it isn't a valid name. */
-  #uniqueId(callId: string): string {
-    const id = nameOr(callId, "call");
-    if (!this.#writer.isOpen(id)) return id;
-    for (let copy = 2; ; copy += 1) {
-      const next = `${id.slice(0, 116)}.${copy}`;
-      if (!this.#writer.isOpen(next)) return next;
+  async #sync(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#flush();
+    const seq = this.#committedSeq;
+    try {
+      this.#log ??= await open(`${this.#path}-wal`, "r+");
+      await this.#log.datasync();
+      this.#syncedSeq = seq;
+      this.#syncError = null;
+      const { size } = await this.#log.stat();
+      this.#bytes = (this.#tables?.bytes ?? 0) + Math.max(0, size - CHECKPOINT_BYTES);
+      if (size > CHECKPOINT_BYTES) this.#checkpointing ??= this.#checkpoint();
+      if (this.state.reason === SIZE_LIMIT) this.#later(RETRY_INTERVAL_MS);
+    } catch (error) {
+      const code = errorCode(error);
+      // Without a write there is no log yet.
+      if (code === "ENOENT" && seq === 0) return;
+      this.#syncError = code;
+      this.#later(RETRY_INTERVAL_MS);
     }
   }
 
-  /** Runs an operation after all earlier ones. */
-  #serialize<T>(operation: () => Promise<T>): Promise<T> {
-    const result = this.#lastOperation.then(operation);
-    this.#lastOperation = result.catch(ignore);
-    return result;
+  /** Moves the log into the database; if that fails, the log grows until the next sync tries again. */
+  async #checkpoint(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const worker = new Worker(new URL("./checkpoint.ts", import.meta.url), { workerData: this.#path });
+      worker.once("error", () => resolve());
+      worker.once("exit", () => resolve());
+    });
+    this.#checkpointing = null;
+  }
+
+  /** The next sync, which also writes what waits. */
+  #later(ms: number): void {
+    this.#timer ??= setTimeout(() => void this.sync(), ms).unref();
+  }
+
+  #open(): JournalTables {
+    this.#tables ??= new JournalTables(this.#path);
+    return this.#tables;
+  }
+
+  /** At the start a corrupt file is replaced: later, or while another agent has it open, its records would be lost. */
+  #openFirst(): void {
+    const { isAlone, onSetAside } = this.#options;
+    try {
+      this.#open();
+    } catch (error) {
+      if (!isCorrupt(error) || !isAlone()) throw error;
+      const file = setAside(this.#path, Date.now());
+      onSetAside?.(file);
+      this.#open();
+    }
   }
 }
 
 const nameOr = (text: string, fallback: string): string => (isRecordName(text) ? text : fallback);
-
-function ignore(): void {
-  // `state` reports the failure, or the operation is tried again.
-}

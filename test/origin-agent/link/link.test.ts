@@ -36,7 +36,7 @@ function clock(): number {
 }
 
 const openJournal = (epoch: string, alive: boolean): UsageJournal =>
-  openUsageJournal({ folder, epoch, isAlive: () => alive });
+  openUsageJournal({ folder, epoch, isAlive: () => alive, isAlone: () => false });
 
 function makeLink(epoch = "epoch-1", draining = false, faults: Partial<LinkOptions> = {}): Link {
   const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };

@@ -119,7 +119,7 @@ type CallStart = Parameters<UsageJournal["start"]>[0];
 /** A journal that keeps its records in memory and sends none. */
 function memoryJournal(booked: Booked[]): UsageJournal {
   return {
-    state: { state: "ok", reason: null, lost: 0, damaged: 0 },
+    state: { state: "ok", reason: null, lost: 0 },
     start: (start) => {
       const record: Booked = { start, end: null };
       booked.push(record);
