@@ -1,9 +1,9 @@
 // Queries the GPUs' processes once, with an nvidia-smi that exits: only its exit distinguishes "no process" from a
 // hang.
-import { spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { PROCESS_QUERY, readProcessLine, type GpuProcess } from "./gpu-csv.ts";
 
-/** Maximum output that is read, in characters. */
+/** Maximum output that is read, in bytes; a query with more has failed. */
 const MAX_OUTPUT = 256 * 1024;
 
 export interface QueryOptions {
@@ -17,20 +17,21 @@ export function queryOnce(
   { command: [program, ...args], env, timeoutMs }: QueryOptions,
   done: (processes: readonly GpuProcess[] | null) => void,
 ): { readonly stop: () => void } {
-  const child = spawn(program, [...args, ...PROCESS_QUERY], { env, stdio: ["ignore", "pipe", "ignore"] });
-  let text = "";
-  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
-  child.stdout.setEncoding("utf8").on("data", (part: string) => {
-    if (text.length < MAX_OUTPUT) text += part;
-  });
-  child.once("error", () => undefined);
-  child.once("close", (code) => {
-    clearTimeout(timer);
-    const lines = text
-      .split("\n")
-      .flatMap((line) => (line.trim() === "" ? [] : [readProcessLine(line.trim())]));
-    const processes = lines.filter((line) => line !== "none");
-    done(code === 0 && !processes.includes(null) ? processes.filter((line) => line !== null) : null);
-  });
-  return { stop: () => void child.kill("SIGKILL") };
+  const options = { env, timeout: timeoutMs, killSignal: "SIGKILL", maxBuffer: MAX_OUTPUT } as const;
+  try {
+    const child = execFile(program, [...args, ...PROCESS_QUERY], options, (error, output) =>
+      done(error === null ? processesIn(output) : null),
+    );
+    return { stop: () => void child.kill("SIGKILL") };
+  } catch {
+    // Node throws if there is no memory for a process.
+    queueMicrotask(() => done(null));
+    return { stop: () => undefined };
+  }
+}
+
+function processesIn(output: string): readonly GpuProcess[] | null {
+  const lines = output.split("\n").filter((line) => line.trim() !== "");
+  const processes = lines.map((line) => readProcessLine(line.trim())).filter((line) => line !== "none");
+  return processes.includes(null) ? null : processes.filter((line) => line !== null);
 }

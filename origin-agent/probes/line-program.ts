@@ -80,16 +80,28 @@ export class LineProgram {
 
   start(): void {
     if (this.#stopped || this.#child !== null) return;
-    const [program, ...args] = this.#options.command;
-    const child = spawn(program, [...args, ...this.#options.args], {
-      env: this.#options.env,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    this.#child = child;
     this.#partialLine = "";
     this.#skipping = false;
     this.#unreadable = "";
     this.#killedFor = null;
+    try {
+      this.#spawn();
+    } catch {
+      // Node throws if there is no memory for a process, or no file handle for its pipes.
+      this.#ended(this.#exited(null));
+    }
+  }
+
+  #spawn(): void {
+    const { command, args, env } = this.#options;
+    const [program, ...first] = command;
+    const child = spawn(program, [...first, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = child;
+    child.once("error", (error) => {
+      // Without a pid the process never started; with one, only a signal couldn't be sent.
+      if (child.pid === undefined)
+        this.#onExit(child, isMissing(error) ? { kind: "missing" } : this.#exited(null));
+    });
     child.stdout.setEncoding("utf8").on("data", (text: string) => this.#read(text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => this.#keepUnreadable(text));
     child.once("exit", () => {
@@ -97,11 +109,6 @@ export class LineProgram {
         child.stdout.destroy();
         child.stderr.destroy();
       }, DRAIN_MS).unref();
-    });
-    child.once("error", (error) => {
-      // Without a pid the process never started; with one, only a signal couldn't be sent.
-      if (child.pid === undefined)
-        this.#onExit(child, isMissing(error) ? { kind: "missing" } : this.#exited(null));
     });
     child.once("close", (code) => this.#onExit(child, this.#killedFor ?? this.#exited(code)));
     this.#restartSilenceTimer();
@@ -133,7 +140,10 @@ export class LineProgram {
   }
 
   #onExit(child: Child, problem: ProgramProblem): void {
-    if (this.#child !== child) return;
+    if (this.#child === child) this.#ended(problem);
+  }
+
+  #ended(problem: ProgramProblem): void {
     this.#child = null;
     clearTimeout(this.#silenceTimer);
     clearTimeout(this.#stableTimer);
@@ -168,12 +178,20 @@ export class LineProgram {
   #handleLine(line: string): void {
     const text = line.trim();
     if (text === "") return;
-    if (text.length > MAX_LINE || !this.#options.onLine(text)) return this.#keepUnreadable(text);
+    if (text.length > MAX_LINE || !this.#isReadable(text)) return this.#keepUnreadable(text);
     this.#unreadable = "";
     this.#stableTimer ??= setTimeout(() => {
       this.#failures = 0;
     }, this.#options.timings.restart.minMs * STABLE_PAUSES).unref();
     this.#restartSilenceTimer();
+  }
+
+  #isReadable(line: string): boolean {
+    try {
+      return this.#options.onLine(line);
+    } catch {
+      return false;
+    }
   }
 
   #keepUnreadable(output: string): void {

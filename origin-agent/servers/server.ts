@@ -285,16 +285,20 @@ export class LiveServer {
     const lease = this.#slots.acquire({ scope: null, choices: 1, pinned: true }, this.#options.clock());
     this.#oneTokenNotBefore = this.#options.clock() + LONGEST_PAUSE_MS;
     if (lease === null) return;
-    this.observe({ kind: "one-token-sent" });
-    const sentAt = this.#options.clock();
-    const body = { prompt: "a", n_predict: 1, cache_prompt: false, id_slot: lease.slot };
-    const end = await this.upstream.ask("/v1/completions", body, ONE_TOKEN_TIMEOUT_MS);
-    if (this.#stopped) return;
-    if (end === "answered") this.finish(lease);
-    else if (end === "timeout" || end === "broken") void this.abandon(lease);
-    else this.refused(lease);
-    const ms = this.#options.clock() - sentAt;
-    this.observe({ kind: "one-token", outcome: end === "answered" ? { end, ms } : { end } });
+    try {
+      this.observe({ kind: "one-token-sent" });
+      const sentAt = this.#options.clock();
+      const body = { prompt: "a", n_predict: 1, cache_prompt: false, id_slot: lease.slot };
+      const end = await this.upstream.ask("/v1/completions", body, ONE_TOKEN_TIMEOUT_MS);
+      if (this.#stopped) return;
+      if (end === "answered") this.finish(lease);
+      else if (end !== "timeout" && end !== "broken") this.refused(lease);
+      const ms = this.#options.clock() - sentAt;
+      this.observe({ kind: "one-token", outcome: end === "answered" ? { end, ms } : { end } });
+    } finally {
+      // Without effect on a lease that has ended.
+      void this.abandon(lease);
+    }
   }
 
   #prove(ends: readonly ProvedEnd[]): void {

@@ -50,6 +50,7 @@ function runCommand(
     onLine: (text) => {
       watched.lines.push(text);
       if (line.pid !== null) watched.pids.add(line.pid);
+      if (text === "throw") throw new RangeError("no");
       return text.startsWith("ok");
     },
     onProblem: (problem) => {
@@ -112,6 +113,19 @@ it("a program that doesn't exist is reported as missing and tried again", async 
   await until(() => problems.length >= 2, "two tries");
   expect(problems[0]).toEqual({ kind: "missing" });
   expect(program.pid).toBe(null);
+});
+
+it("a program that can't be started is reported and tried again, without an exception", async () => {
+  // Node throws for a name with a NUL, as it does if there is no memory for a process.
+  const { problems } = run("", {}, "no\0name");
+  await until(() => problems.length >= 2, "two tries");
+  expect(problems[0]).toEqual({ kind: "exited", code: null, output: "" });
+});
+
+it("an exception of the reader counts as an unreadable line", async () => {
+  const { problems, lines } = run(`console.log("throw"); console.log("ok"); process.exitCode = 9;`);
+  await until(() => problems.length >= 1, "an exit");
+  expect(lines.slice(0, 2)).toEqual(["throw", "ok"]);
 });
 
 it("a program that hangs is killed and started again", async () => {

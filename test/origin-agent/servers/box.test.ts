@@ -2,6 +2,7 @@
 import { afterEach, expect, it, vi } from "vitest";
 import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
 import type { Pm2Probe } from "../../../origin-agent/probes/pm2.ts";
+import { Upstream } from "../../../origin-agent/servers/upstream-sockets.ts";
 import { ServerSlots } from "../../../origin-agent/slots/slots.ts";
 import { until } from "../../support/until.ts";
 import { ask } from "../support/ask.ts";
@@ -121,6 +122,22 @@ it("a second process with a server's name is reported once, and again if it come
   listed = [entry, { ...entry, pmId: 3, pid: 13, port: 8099 }];
   await rounds(3);
   expect(duplicates()).toMatchObject([{}, { own_id: 1, other_ids: [3] }]);
+});
+
+it("an exception in a one-token call leaves its slot free", async () => {
+  const agent = await agentWith(pm2Of(() => Promise.resolve([])));
+  vi.spyOn(Upstream.prototype, "ask").mockImplementationOnce(() => {
+    throw new RangeError("no");
+  });
+  await until(() => {
+    agent.serversLater(10_000);
+    return faults(agent).length > 0;
+  });
+  expect(faults(agent)[0]).toMatchObject({ port: WANTED, reason: "RangeError" });
+  await until(() => {
+    const slots = agent.live.servers.get(WANTED)?.slots;
+    return slots !== undefined && slots.free === slots.total;
+  });
 });
 
 it("an exception in a probe of a server ends that probe alone", async () => {
