@@ -63,7 +63,7 @@ async function start(): Promise<void> {
     }),
     gpu: new GpuProbe({
       command: settings.nvidiaSmi,
-      onProblem: (problem) => log.warn({ event: "gpu", problem: problem?.kind ?? null }),
+      onProblem: (problem) => log.warn({ event: "gpu", problem }),
       clock,
     }),
     pm2: new Pm2Probe({
