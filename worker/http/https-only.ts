@@ -13,11 +13,13 @@ export const isLoopback = (url: string): boolean => LOOPBACK.test(url);
 
 /** Must run before a key is read. */
 export function httpsOnly() {
-  return createMiddleware<EdgeEnv>(async function refusePlainHttp(c, next) {
+  // Not async: it would cost each call a promise.
+  return createMiddleware<EdgeEnv>(function refusePlainHttp(c, next) {
     const { url, method } = c.req;
     if (url.startsWith("https:") || isLoopback(url)) return next();
-    if (method === "GET" || method === "HEAD") return c.redirect(url.replace("http:", "https:"), 308);
-    return showRefusal(c, HTTPS_REQUIRED);
+    if (method === "GET" || method === "HEAD")
+      return Promise.resolve(c.redirect(url.replace("http:", "https:"), 308));
+    return Promise.resolve(showRefusal(c, HTTPS_REQUIRED));
   });
 }
 
