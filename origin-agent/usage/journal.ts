@@ -100,13 +100,16 @@ class SqliteJournal implements UsageJournal {
   #lost = 0;
   #timer: NodeJS.Timeout | null = null;
   #syncing: Promise<void> = Promise.resolve();
-  #checkpointing: Promise<void> | null = null;
+  /** Started with the journal: starting a thread holds up the event loop for tens of milliseconds. */
+  #checkpointer: Worker | null = null;
+  #isCheckpointing = false;
 
   constructor(options: JournalOptions) {
     this.#options = options;
     this.#path = join(options.folder, "usage.sqlite");
     try {
       this.#openFirst();
+      this.#checkpointer = this.#startCheckpointer();
     } catch (error) {
       this.#writeError = errorCode(error);
       this.#later(RETRY_INTERVAL_MS);
@@ -191,7 +194,7 @@ class SqliteJournal implements UsageJournal {
 
   async close(): Promise<void> {
     await this.sync();
-    await this.#checkpointing;
+    await this.#checkpointer?.terminate();
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     await this.#log?.close();
@@ -246,7 +249,7 @@ class SqliteJournal implements UsageJournal {
       this.#syncError = null;
       const { size } = await this.#log.stat();
       this.#bytes = (this.#tables?.bytes ?? 0) + Math.max(0, size - CHECKPOINT_BYTES);
-      if (size > CHECKPOINT_BYTES) this.#checkpointing ??= this.#checkpoint();
+      if (size > CHECKPOINT_BYTES) this.#checkpoint();
       if (this.state.reason === SIZE_LIMIT) this.#later(RETRY_INTERVAL_MS);
     } catch (error) {
       const code = errorCode(error);
@@ -258,13 +261,25 @@ class SqliteJournal implements UsageJournal {
   }
 
   /** Moves the log into the database; if that fails, the log grows until the next sync tries again. */
-  async #checkpoint(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const worker = new Worker(new URL("./checkpoint.ts", import.meta.url), { workerData: this.#path });
-      worker.once("error", () => resolve());
-      worker.once("exit", () => resolve());
+  #checkpoint(): void {
+    if (this.#isCheckpointing) return;
+    this.#isCheckpointing = true;
+    this.#checkpointer ??= this.#startCheckpointer();
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    this.#checkpointer.postMessage("checkpoint");
+  }
+
+  #startCheckpointer(): Worker {
+    const worker = new Worker(new URL("./checkpoint.ts", import.meta.url), { workerData: this.#path });
+    worker.unref();
+    worker.on("message", () => {
+      this.#isCheckpointing = false;
     });
-    this.#checkpointing = null;
+    worker.on("error", () => {
+      this.#checkpointer = null;
+      this.#isCheckpointing = false;
+    });
+    return worker;
   }
 
   /** The next sync, which also writes what waits. */
