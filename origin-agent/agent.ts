@@ -91,12 +91,12 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
   const metrics = new Metrics(box, agentTypes);
   const traffic = new RecentTraffic(agentTypes);
   const live = new LiveBox({ ...parts, onAbortProved: (port, tookMs) => metrics.abortProved(port, tookMs) });
-  metrics.observe(live, gpu);
+  metrics.observe(live, gpu, journal);
 
   const drain = new DrainState(parts.drainFile, log);
   const commands = new EdgeCommands({
     drain,
-    restarts: new OperatorRestarts(box, parts.pm2, clock),
+    restarts: new OperatorRestarts(parts.upstreams, parts.pm2, clock),
     revoke: (keyId) => live.dispatch.revoke(keyId),
     log,
   });

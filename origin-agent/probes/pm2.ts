@@ -22,6 +22,9 @@ export interface Pm2Options {
   readonly listTimeoutMs?: number;
 }
 
+/** How PM2 lists a server's process: by its name and the port in its arguments. */
+export type ServerProcess = Pick<Pm2Process, "name"> & { readonly port: number };
+
 /** `unknown-name`: PM2 has no process of this name. `failed`: it has one, and the restart failed. */
 export type RestartOutcome = "restarted" | "unknown-name" | "failed" | "no-pm2";
 
@@ -45,10 +48,10 @@ export class Pm2Probe {
   }
 
   /** Restarts a server's process, as `pm2 restart` does, with an unchanged environment. */
-  async restart(name: string, port: number): Promise<RestartOutcome> {
+  async restart(server: ServerProcess): Promise<RestartOutcome> {
     const listed = await this.list();
     if (listed === null) return "no-pm2";
-    const process = processOf(listed, { pm2: name, port });
+    const process = processOf(listed, server);
     if (process === null) return "unknown-name";
     return (await this.#restart(process)) ? "restarted" : "failed";
   }
@@ -74,12 +77,9 @@ export class Pm2Probe {
  * The process of a server. PM2 accepts several with one name: one whose arguments name another port isn't the server's,
  * and of several with its port only the oldest can listen; the others exit and are started again and again.
  */
-export function processOf(
-  listed: readonly Pm2Process[] | null,
-  { pm2, port }: { readonly pm2: string; readonly port: number },
-): Pm2Process | null {
-  const named = (listed ?? []).filter(({ name }) => name === pm2);
-  const isNamed = named.some((process) => process.port === port);
-  const own = named.filter((process) => process.port === (isNamed ? port : null));
+export function processOf(listed: readonly Pm2Process[] | null, server: ServerProcess): Pm2Process | null {
+  const named = (listed ?? []).filter(({ name }) => name === server.name);
+  const isNamed = named.some((process) => process.port === server.port);
+  const own = named.filter((process) => process.port === (isNamed ? server.port : null));
   return own.sort((one, other) => (other.uptimeMs ?? -1) - (one.uptimeMs ?? -1))[0] ?? null;
 }

@@ -3,7 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { thrownName } from "../../shared/errors.ts";
-import type { Box, FleetConfig, Server } from "../../shared/fleet.ts";
+import type { Box, FleetConfig } from "../../shared/fleet.ts";
 import { causeText } from "../health/cause.ts";
 import type { HealthChange } from "../health/state-machine.ts";
 import { Dispatch } from "./dispatch.ts";
@@ -173,16 +173,16 @@ export class LiveBox {
     if (pm2 !== null) {
       this.#listed = await pm2.list();
       for (const server of this.servers.values()) {
-        const process = processOf(this.#listed, server.upstream.server);
+        const process = processOf(this.#listed, server.upstream.process);
         server.observe({ kind: "pm2", process });
-        this.#reportDuplicates(server.upstream.server, process);
+        this.#reportDuplicates(server.port, server.upstream.process.name, process);
       }
     }
     if (gpu !== null) await this.#readMemory(gpu);
   }
 
   /** Reports processes that have a server's name and aren't its own: `pm2 restart NAME` would restart them too. */
-  #reportDuplicates({ port, pm2: name }: Server, own: Pm2Process | null): void {
+  #reportDuplicates(port: number, name: string, own: Pm2Process | null): void {
     const others = (this.#listed ?? []).filter((process) => process.name === name && process !== own);
     if (others.length > 0 && !this.#duplicates.has(port)) {
       const ids = { own_id: own?.pmId ?? null, other_ids: others.map(({ pmId }) => pmId) };
@@ -197,13 +197,13 @@ export class LiveBox {
     const { gpus, processes, processesReadAt } = gpu.latest();
     if (processesReadAt === null) return;
     const names = [...this.servers.values()].map((server): [string, number | null] => {
-      const { server: configured } = server.upstream;
-      return [configured.pm2, processOf(this.#listed, configured)?.pid ?? null];
+      const { process } = server.upstream;
+      return [process.name, processOf(this.#listed, process)?.pid ?? null];
     });
     const parents = await processParents((processes ?? []).map(({ pid }) => pid));
     const used = gpuMemoryByServer({ gpus, processes, servers: new Map(names), parents });
     for (const server of this.servers.values()) {
-      const gib = used.get(server.upstream.server.pm2) ?? null;
+      const gib = used.get(server.upstream.process.name) ?? null;
       server.observe({ kind: "gpu", gib, readAt: processesReadAt });
     }
   }
@@ -215,8 +215,7 @@ export class LiveBox {
     const stuckForMs = restartDue(server.stuckSlots(), server.slots, before, now);
     if (stuckForMs === null || pm2 === null) return;
     this.#restarts.set(server.port, [...before, now]);
-    const { pm2: name, port } = server.upstream.server;
-    const outcome = await pm2.restart(name, port);
+    const outcome = await pm2.restart(server.upstream.process);
     log.warn({
       event: "restart-for-stuck-slot",
       port: server.port,

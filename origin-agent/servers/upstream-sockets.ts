@@ -3,6 +3,7 @@
 import type { Dispatcher, Pool as PoolType } from "undici";
 import type { Box, Server } from "../../shared/fleet.ts";
 import { CONNECT_TIMEOUT_MS, UPSTREAM_KEEP_ALIVE_MS } from "../../shared/limits.ts";
+import type { ServerProcess } from "../probes/pm2.ts";
 import { Client, Pool } from "../probes/undici-parts.ts";
 
 /**
@@ -145,6 +146,8 @@ export class Upstream {
   readonly server: Server;
   readonly simulated: boolean;
   readonly origin: string;
+  /** How PM2 lists it. */
+  readonly process: ServerProcess;
   readonly #pool: PoolType;
   readonly #authorization: string;
 
@@ -155,6 +158,7 @@ export class Upstream {
     this.server = server;
     this.simulated = address.simulated;
     this.origin = `http://127.0.0.1:${address.port}`;
+    this.process = { name: server.pm2, port: address.port };
     this.#authorization = `Bearer ${address.apiKey}`;
     this.#pool = new Pool(this.origin, {
       ...connectionOptions(),

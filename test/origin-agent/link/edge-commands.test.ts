@@ -4,12 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ServerProcess } from "../../../origin-agent/probes/pm2.ts";
 import { OperatorRestarts, RESTART_AGAIN_MS } from "../../../origin-agent/servers/operator-restarts.ts";
 import { DrainState } from "../../../origin-agent/link/drain-state.ts";
 import { EdgeCommands } from "../../../origin-agent/link/edge-commands.ts";
 import { RevokedKeys } from "../../../origin-agent/queue/revoked-keys.ts";
-import { testBox, WANTED } from "../support/box.ts";
+import { WANTED } from "../support/box.ts";
 import { until } from "../../support/until.ts";
+
+const upstreams = new Map([[WANTED, { process: { name: "llama", port: 41_001 } }]]);
 
 function restartsOf(clock: () => number): {
   readonly restarts: OperatorRestarts;
@@ -17,21 +20,19 @@ function restartsOf(clock: () => number): {
 } {
   const restarted: string[] = [];
   const pm2 = {
-    restart: (name: string) => {
-      restarted.push(name);
+    restart: ({ name, port }: ServerProcess) => {
+      restarted.push(`${name} ${port}`);
       return Promise.resolve("restarted" as const);
     },
   };
-  return { restarts: new OperatorRestarts(testBox(), pm2, clock), restarted };
+  return { restarts: new OperatorRestarts(upstreams, pm2, clock), restarted };
 }
 
-const nameOf = (port: number): string => testBox().servers.find((server) => server.port === port)?.pm2 ?? "";
-
 describe("a restart requested by the edge", () => {
-  it("makes PM2 restart the server of the fleet file", async () => {
+  it("makes PM2 restart the server's process", async () => {
     const { restarts, restarted } = restartsOf(() => 0);
     expect(await restarts.restart(WANTED)).toBe("restarted");
-    expect(restarted).toEqual([nameOf(WANTED)]);
+    expect(restarted).toEqual(["llama 41001"]);
   });
 
   it("of a port that isn't this box's does nothing", async () => {
@@ -57,7 +58,7 @@ describe("a restart requested by the edge", () => {
     const pm2 = {
       restart: () => new Promise<"restarted">((resolve) => (finish = () => resolve("restarted"))),
     };
-    const restarts = new OperatorRestarts(testBox(), pm2, () => now);
+    const restarts = new OperatorRestarts(upstreams, pm2, () => now);
     const first = restarts.restart(WANTED);
     now = 10 * RESTART_AGAIN_MS;
     expect(await restarts.restart(WANTED)).toBe("too-soon");

@@ -158,7 +158,7 @@ describe("a daemon", () => {
     const { probe, problems } = probeOf(home);
     expect(await probe.list()).toBe(null);
     expect(await probe.list()).toBe(null);
-    expect(await probe.restart("llama-qwen-8080", 8080)).toBe("no-pm2");
+    expect(await probe.restart({ name: "llama-qwen-8080", port: 8080 })).toBe("no-pm2");
     expect(problems).toEqual(["not-running"]);
     const server = createServer(
       (socket) => void socket.once("data", () => lists({ method: "", args: [] }, socket)),
@@ -187,7 +187,7 @@ describe("a daemon", () => {
         socket.write(framed('j:{"error":"no"}', "s:isha"));
       else socket.write(framed('j:{"args":[{"env":"planted"}]}', "s:isha"));
     });
-    expect(await probeOf(home).probe.restart(name, 8080)).toBe(outcome);
+    expect(await probeOf(home).probe.restart({ name, port: 8080 })).toBe(outcome);
     expect(received.slice(1).map(({ method, args }) => `${method} ${JSON.stringify(args)}`)).toEqual(calls);
   });
 
@@ -210,7 +210,7 @@ describe("a daemon", () => {
     const { home, received } = await daemon((call, socket) => {
       socket.write(framed(call.method === "getMonitorData" ? `j:${listing}` : 'j:{"args":[{}]}', "s:isha"));
     });
-    expect(await probeOf(home).probe.restart("llama", 8085)).toBe("restarted");
+    expect(await probeOf(home).probe.restart({ name: "llama", port: 8085 })).toBe("restarted");
     expect(received.slice(1).map(({ args }) => args)).toEqual([[{ id: restarted }]]);
   });
 });
@@ -222,10 +222,10 @@ it("of several processes with one name and port, the oldest running one is the s
     { ...base, pmId: 1, pid: 11, uptimeMs: 90_000 },
     { ...base, pmId: 2, pid: 12, uptimeMs: 2_000 },
   ];
-  const server = { pm2: "llama-8085", port: 8085 };
+  const server = { name: "llama-8085", port: 8085 };
   expect(processOf(list, server)?.pmId).toBe(1);
   expect(processOf(list.slice(0, 1), server)?.pmId).toBe(0);
-  expect(processOf(list, { ...server, pm2: "other" })).toBe(null);
+  expect(processOf(list, { ...server, name: "other" })).toBe(null);
   expect(processOf(null, server)).toBe(null);
 });
 
@@ -242,8 +242,8 @@ describe("of two processes with one name, the one that was started for another p
   const other = { ...ours, pmId: 2, pid: 12, uptimeMs: 1_000, port: 8099 };
 
   it("is not the server's, even if it is the younger one or the only one", () => {
-    expect(processOf([other, ours], { pm2: "llama", port: 8085 })?.pmId).toBe(1);
-    expect(processOf([other], { pm2: "llama", port: 8085 })).toBe(null);
+    expect(processOf([other, ours], { name: "llama", port: 8085 })?.pmId).toBe(1);
+    expect(processOf([other], { name: "llama", port: 8085 })).toBe(null);
   });
 });
 
@@ -284,7 +284,7 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
   afterAll(() => void pm2("kill"));
 
   const named = async (probe: Pm2Probe, name: string): Promise<Pm2Process | null> =>
-    processOf(await probe.list(), { pm2: name, port: 1 });
+    processOf(await probe.list(), { name, port: 1 });
 
   it("lists its processes as in the fixture", async () => {
     const { probe, problems } = probeOf(home);
@@ -308,15 +308,15 @@ describe.runIf(PM2 !== undefined)("a real PM2", () => {
   it("restarts a running process, a waiting one and one it has given up on", async () => {
     const { probe } = probeOf(home);
     const before = await named(probe, "llama-stay");
-    expect(await probe.restart("llama-stay", 1)).toBe("restarted");
+    expect(await probe.restart({ name: "llama-stay", port: 1 })).toBe("restarted");
     expect(await named(probe, "llama-stay")).toMatchObject({ status: "online", restarts: 1 });
     expect(isAlive(before?.pid ?? -1)).toBe(false);
     await until(
       async () => (await named(probe, "llama-waits"))?.status === "waiting restart",
       "a waiting process",
     );
-    expect(await probe.restart("llama-waits", 1)).toBe("restarted");
-    expect(await probe.restart("llama-given-up", 1)).toBe("restarted");
-    expect(await probe.restart("llama-none", 1)).toBe("unknown-name");
+    expect(await probe.restart({ name: "llama-waits", port: 1 })).toBe("restarted");
+    expect(await probe.restart({ name: "llama-given-up", port: 1 })).toBe("restarted");
+    expect(await probe.restart({ name: "llama-none", port: 1 })).toBe("unknown-name");
   });
 });

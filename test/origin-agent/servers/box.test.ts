@@ -1,7 +1,7 @@
 // The rounds of probes go on, whatever happens in one of them.
 import { afterEach, expect, it, vi } from "vitest";
 import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
-import type { Pm2Probe } from "../../../origin-agent/probes/pm2.ts";
+import type { Pm2Probe, ServerProcess } from "../../../origin-agent/probes/pm2.ts";
 import { Upstream } from "../../../origin-agent/servers/upstream-sockets.ts";
 import { ServerSlots } from "../../../origin-agent/slots/slots.ts";
 import { until } from "../../support/until.ts";
@@ -14,7 +14,7 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-type FakePm2 = Pick<Pm2Probe, "list" | "restart"> & { lists: number; restarts: string[] };
+type FakePm2 = Pick<Pm2Probe, "list" | "restart"> & { lists: number; restarts: ServerProcess[] };
 
 function pm2Of(listed: () => ReturnType<Pm2Probe["list"]>): FakePm2 {
   const pm2: FakePm2 = {
@@ -25,8 +25,8 @@ function pm2Of(listed: () => ReturnType<Pm2Probe["list"]>): FakePm2 {
       return listed();
     },
     // As of a process that ignores SIGTERM: PM2 replies after its kill timeout.
-    restart: (name, port) => {
-      pm2.restarts.push(`${name} ${port}`);
+    restart: (server) => {
+      pm2.restarts.push(server);
       return new Promise(() => {});
     },
   };
@@ -40,6 +40,12 @@ async function agentWith(pm2: FakePm2, switches = {}): Promise<TestAgent> {
   closing.push(() => agent.close());
   await agent.settled(WANTED);
   return agent;
+}
+
+/** How PM2 lists the server: with the port on which it really listens. */
+function listedAs(agent: TestAgent): ServerProcess {
+  const origin = agent.live.servers.get(WANTED)?.upstream.origin ?? "";
+  return { name: testBox().servers[0]?.pm2 ?? "", port: Number(new URL(origin).port) };
 }
 
 const faults = (agent: TestAgent): unknown[] =>
@@ -59,7 +65,7 @@ it("a restart that PM2 doesn't complete stops no probe", async () => {
     agent.serversLater(1_000);
     return pm2.lists >= lists + 3;
   });
-  expect(pm2.restarts).toHaveLength(1);
+  expect(pm2.restarts).toEqual([listedAs(agent)]);
 });
 
 it("an exception in a round of PM2's listing ends that round alone", async () => {
@@ -93,19 +99,12 @@ it("an exception in the check for stuck slots ends that check alone", async () =
 });
 
 it("a second process with a server's name is reported once, and again if it comes back", async () => {
-  const { pm2: name } = testBox().servers[0] ?? { pm2: "" };
-  const entry = {
-    name,
-    pmId: 1,
-    pid: 11,
-    status: "online",
-    restarts: 0,
-    uptimeMs: 9_000,
-    port: WANTED,
-  } as const;
-  let listed: readonly Pm2Process[] = [entry, { ...entry, pmId: 2, pid: 12, uptimeMs: 1_000 }];
+  let listed: readonly Pm2Process[] = [];
   const pm2 = pm2Of(() => Promise.resolve(listed));
   const agent = await agentWith(pm2);
+  const own = listedAs(agent);
+  const entry = { ...own, pmId: 1, pid: 11, status: "online", restarts: 0, uptimeMs: 9_000 } as const;
+  listed = [entry, { ...entry, pmId: 2, pid: 12, uptimeMs: 1_000 }];
   const duplicates = (): unknown[] =>
     agent.log.map((line) => JSON.parse(line)).filter(({ event }) => event === "pm2-duplicate");
   const rounds = async (count: number): Promise<void> => {
@@ -116,10 +115,12 @@ it("a second process with a server's name is reported once, and again if it come
     });
   };
   await rounds(3);
-  expect(duplicates()).toMatchObject([{ level: 40, port: WANTED, name, own_id: 1, other_ids: [2] }]);
+  expect(duplicates()).toMatchObject([
+    { level: 40, port: WANTED, name: own.name, own_id: 1, other_ids: [2] },
+  ]);
   listed = [entry];
   await rounds(3);
-  listed = [entry, { ...entry, pmId: 3, pid: 13, port: 8099 }];
+  listed = [entry, { ...entry, pmId: 3, pid: 13, port: own.port + 1 }];
   await rounds(3);
   expect(duplicates()).toMatchObject([{}, { own_id: 1, other_ids: [3] }]);
 });
