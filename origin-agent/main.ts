@@ -59,7 +59,10 @@ async function start(): Promise<void> {
       epoch,
       isAlive: isEpochAlive,
       isAlone: () => !presence.isShared(),
-      onSetAside: (file) => log.error({ event: "journal-corrupt", set_aside: file }),
+      onSetAside: (file) => {
+        const advice = `calls in ${file} that were not sent yet are not booked: read them with "sqlite3 .recover"`;
+        log.error({ event: "journal-corrupt", advice });
+      },
     }),
     gpu: new GpuProbe({
       command: settings.nvidiaSmi,

@@ -5,7 +5,7 @@ import type { FirstTokenTimes } from "../telemetry/traffic.ts";
 import type { HealthView } from "../health/state-machine.ts";
 import type { Gpu } from "../probes/gpu-csv.ts";
 import type { SlotCounts } from "../slots/slot-lease.ts";
-import { SIZE_LIMIT, type JournalState } from "../usage/journal.ts";
+import type { JournalState } from "../usage/journal.ts";
 
 /** A snapshot frame without its type and number. */
 export type BoxSnapshot = Readonly<Omit<Snapshot, "t" | "seq">>;
@@ -37,8 +37,8 @@ export interface SnapshotInput {
 /** Longest `why` that the wire accepts, in characters. */
 const MAX_WHY = 200;
 
-/** Reasons of a journal without free space: the disk's, and our own limit on the folder. */
-const NO_SPACE: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT", SIZE_LIMIT]);
+/** Reasons of a journal without free space. */
+const NO_SPACE: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT"]);
 
 export function boxSnapshot(input: SnapshotInput): BoxSnapshot {
   const { draining, servers, gpus, traffic, journal, usageBehindMs } = input;

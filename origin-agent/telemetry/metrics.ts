@@ -7,6 +7,7 @@ import { outcomeOf, type CallReport } from "../calls/report.ts";
 import type { HealthState } from "../health/cause.ts";
 import type { LiveBox } from "../servers/box.ts";
 import type { GpuProbe } from "../probes/gpu.ts";
+import type { UsageJournal } from "../usage/journal.ts";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300];
 const FREE_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 5, 30];
@@ -55,8 +56,8 @@ export class Metrics {
     );
   }
 
-  /** Registers the gauges that are read on each scrape: slots, queue, server states, GPUs. */
-  observe(live: LiveBox, gpu: GpuProbe | null): void {
+  /** Registers the gauges that are read on each scrape: slots, queue, server states, unrecorded calls, GPUs. */
+  observe(live: LiveBox, gpu: GpuProbe | null, journal: Pick<UsageJournal, "state">): void {
     const gauge = <T extends string>(
       name: string,
       help: string,
@@ -82,8 +83,7 @@ export class Metrics {
       }
     });
     gauge("isha_queued", "Calls waiting for a slot by priority", ["priority"], (set) => {
-      for (const [priority, count] of Object.entries(live.dispatch.waiting()))
-        set.set({ priority }, count);
+      for (const [priority, count] of Object.entries(live.dispatch.waiting())) set.set({ priority }, count);
     });
     gauge(
       "isha_server_state",
@@ -95,6 +95,9 @@ export class Metrics {
           for (const known of STATES) set.set({ port, state: known }, known === state ? 1 : 0);
         }
       },
+    );
+    gauge("isha_usage_lost_calls", "Calls that the failing usage journal could not record", [], (set) =>
+      set.set(journal.state.lost),
     );
     this.#observeGpu(gauge, gpu);
   }

@@ -6,28 +6,16 @@ import type { CallEnd } from "../../shared/usage.ts";
 
 /** @param ms from the call's arrival to its end */
 export function callEnd(call: Pick<Call, "choices">, report: CallReport, ms: number): CallEnd {
-  const { counts } = report;
+  const { counts, promptEstimate, continuations } = report;
   const outcome = outcomeOf(report);
-  const durationMs = Math.round(ms);
-  if (counts === null) {
-    return {
-      outcome,
-      promptTokens: outcome === "refused" ? null : report.promptEstimate,
-      cachedTokens: null,
-      completionTokens: answerTokens(report),
-      choices: call.choices,
-      estimated: true,
-      durationMs,
-    };
-  }
   return {
     outcome,
-    promptTokens: counts.promptTokens,
-    cachedTokens: counts.cachedTokens,
+    promptTokens: counts?.promptTokens ?? (outcome === "refused" ? null : promptEstimate),
+    cachedTokens: counts?.cachedTokens ?? null,
     completionTokens: answerTokens(report),
     choices: call.choices,
-    estimated: call.choices > 1 || report.continuations > 0,
-    durationMs,
+    estimated: counts === null || call.choices > 1 || continuations > 0,
+    durationMs: Math.round(ms),
   };
 }
 

@@ -1,29 +1,46 @@
 // Records durably what each call costs: a start at its dispatch and an end at its end, in one SQLite file of the box.
-// Takes over the calls of processes that have exited, and returns the calls that the edge's ledger hasn't acknowledged.
+// Returns the calls that the edge's ledger hasn't acknowledged, also those of agents that have exited.
 //
 // The records of one turn of the event loop share a transaction, which puts them into the kernel: a kill -9 loses nothing
-// that was sent to a client. The log is synced every half second and moved into the database by a thread, so the event
-// loop never waits for the disk, and a power cut loses less than a second. A failing disk never stops a call: its records
-// wait in memory, up to a limit, and are counted as lost beyond it.
+// of a turn that has ended. The log is synced every half second, so a power cut loses less than a second, and moved into
+// the database by a thread: the event loop never waits for the disk. A failing disk never stops a call: its records wait
+// in memory, up to a limit, and are counted as lost beyond it.
 import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { isRecordName, type CallEnd, type CallStart, type UsageCall } from "../../shared/usage.ts";
-import { CHECKPOINT_BYTES, errorCode, isCorrupt, JournalTables, setAside, type Served } from "./tables.ts";
+import { CHECKPOINT_BYTES, errorCode, isBusy, isCorrupt, JournalTables, setAside } from "./tables.ts";
 
 const SYNC_INTERVAL_MS = 500;
 
 /** A failing disk is tried again at this interval. */
 const RETRY_INTERVAL_MS = 1_000;
 
-/** Records that wait in memory while the disk fails: 20 s of starts and ends at 50 calls/s. */
-const MAX_PENDING = 2_048;
+/** So often the records wait for another agent's transaction before that counts as a failure. */
+const MAX_BUSY_TRIES = 3;
+
+/** Calls whose start waits in memory while the disk fails: 20 s at 50 calls/s. */
+const MAX_PENDING = 1_024;
+
+/** Calls written in one transaction: 2 ms. */
+const MAX_TRANSACTION = 256;
 
 /** Size limit of the journal: about a million calls, days of a full box without a link to the edge. */
 const MAX_JOURNAL_BYTES = 256 * 1024 * 1024;
 
-/** The reason if the journal has reached its size limit. */
-export const SIZE_LIMIT = "SIZE_LIMIT";
+/** A call without an end has its number in the order of the starts plus this: it comes after every ended one. */
+const FIRST_OPEN = 2 ** 40;
+
+/** The end of a call whose agent exits before it, so it is written with the start. */
+const INTERRUPTED = {
+  outcome: "interrupted",
+  promptTokens: null,
+  cachedTokens: null,
+  completionTokens: null,
+  choices: 0,
+  estimated: true,
+  durationMs: null,
+} as const;
 
 export interface JournalOptions {
   readonly folder: string;
@@ -31,10 +48,10 @@ export interface JournalOptions {
   readonly epoch: string;
   /** Whether the process of another epoch is running; until it exits, its calls belong to it. */
   readonly isAlive: (epoch: string) => boolean;
-  /** Whether no other agent has the file open: only then a corrupt one is set aside. */
+  /** Whether no other agent of this box is running: only then a corrupt file is set aside. */
   readonly isAlone: () => boolean;
-  /** Called with the new name of a file that was corrupt at the start. */
-  readonly onSetAside?: (file: string) => void;
+  /** Called with the new path of a corrupt file. */
+  readonly onSetAside?: (path: string) => void;
   readonly maxBytes?: number;
 }
 
@@ -46,21 +63,21 @@ export interface UsageBatch {
 
 export interface JournalState {
   readonly state: "ok" | "failing";
-  /** The system's error code (`ENOSPC`, `EACCES`), SQLite's, or `SIZE_LIMIT`; null while ok. */
+  /** The system's error code (`EACCES`) or SQLite's; `ENOSPC` also if the journal has its maximum size; null while ok. */
   readonly reason: string | null;
-  /** Calls of this process of which the journal lacks the start or the end. */
+  /** Calls of this process that aren't in the journal because it failed for too long. */
   readonly lost: number;
 }
 
+/** The server that finally answered a call. */
+export type Served = Pick<CallStart, "port" | "model">;
+
 export interface UsageJournal {
-  /**
-   * Records a call's dispatch.
-   * @returns records its end, once, and what finally answered it. Each is in the kernel at the end of the turn.
-   */
+  /** Records a call's dispatch. @returns records its end, once. Each is in the kernel when its turn has ended */
   start(call: CallStart): (end: CallEnd, served?: Served) => void;
   /** Takes over the calls of processes that have exited; called at the start and every minute. @returns their epochs */
   adopt(): Promise<readonly string[]>;
-  /** The oldest calls of one epoch that are on the disk and aren't acknowledged, at most `limit`; null if there are none. */
+  /** The first calls of one epoch that are on the disk and aren't acknowledged, at most `limit`; null if there are none. */
   unacknowledged(limit: number): Promise<UsageBatch | null>;
   /** The ledger has every call of this epoch up to this seq. */
   acknowledge(epoch: string, seq: number): Promise<void>;
@@ -74,62 +91,62 @@ export function openUsageJournal(options: JournalOptions): UsageJournal {
   return new SqliteJournal(options);
 }
 
-type PendingRecord =
-  | { readonly id: number; readonly start: CallStart }
-  | { readonly id: number; readonly seq: number; readonly end: CallEnd; readonly served: Served };
+interface RecordedCall {
+  readonly openSeq: number;
+  start: CallStart;
+  end: CallEnd | null;
+  /** Whether its start is in the kernel. */
+  isStored: boolean;
+}
 
 class SqliteJournal implements UsageJournal {
   readonly #options: JournalOptions;
   readonly #path: string;
   #tables: JournalTables | null = null;
-  /** The log, opened for syncs once it exists. */
+  /** The log, opened for syncs. */
   #log: FileHandle | null = null;
-  #lastId = 0;
-  #lastSeq = 0;
-  /** The last seq that is in the kernel, and the last one on the disk. */
-  #committedSeq = 0;
+  #starts = 0;
+  /** The seq of the last call that ended and is in the kernel, and of the last one on the disk. */
+  #seq = 0;
   #syncedSeq = 0;
-  /** Records of this turn, or those that the disk rejected, in order. */
-  #pending: PendingRecord[] = [];
-  #isScheduled = false;
-  #adopted: string[] = [];
+  /** Calls with a record that isn't in the kernel: of this turn, or while the disk fails. */
+  readonly #pending = new Set<RecordedCall>();
+  #adopted: readonly string[] = [];
+  #failedTries = 0;
   /** The error of the last write and of the last sync; null if it succeeded. */
   #writeError: string | null = null;
   #syncError: string | null = null;
-  #bytes = 0;
   #lost = 0;
+  #flushing: NodeJS.Immediate | null = null;
   #timer: NodeJS.Timeout | null = null;
   #syncing: Promise<void> = Promise.resolve();
-  /** Started with the journal: starting a thread holds up the event loop for tens of milliseconds. */
-  #checkpointer: Worker | null = null;
-  #isCheckpointing = false;
+  /** The log's size at the last checkpoint. */
+  #checkpointedSize = 0;
+  #thread: Worker | null = null;
 
   constructor(options: JournalOptions) {
     this.#options = options;
     this.#path = join(options.folder, "usage.sqlite");
-    try {
-      this.#openFirst();
-      this.#checkpointer = this.#startCheckpointer();
-    } catch (error) {
-      this.#writeError = errorCode(error);
-      this.#later(RETRY_INTERVAL_MS);
-    }
+    this.#flush();
   }
 
   get state(): JournalState {
-    const { maxBytes = MAX_JOURNAL_BYTES } = this.#options;
-    const reason = this.#writeError ?? this.#syncError ?? (this.#bytes >= maxBytes ? SIZE_LIMIT : null);
+    const reason = this.#writeError ?? this.#syncError;
     return { state: reason === null ? "ok" : "failing", reason, lost: this.#lost };
   }
 
-  start(call: CallStart): (end: CallEnd, served?: Served) => void {
-    // Half of the places are reserved for ends, so that every accepted start has room for its end.
-    if (this.state.reason === SIZE_LIMIT || this.#pending.length >= MAX_PENDING / 2) {
+  start({
+    callId,
+    keyId,
+    agentType,
+    model,
+    port,
+    startedAt,
+  }: CallStart): (end: CallEnd, served?: Served) => void {
+    if (this.#pending.size >= MAX_PENDING) {
       this.#lost += 1;
       return () => {};
     }
-    const { callId, keyId, agentType, model, port, startedAt } = call;
-    const id = ++this.#lastId;
     const start: CallStart = {
       callId: nameOr(callId, "call"),
       keyId: nameOr(keyId, "other"),
@@ -138,53 +155,38 @@ class SqliteJournal implements UsageJournal {
       port,
       startedAt,
     };
-    this.#write({ id, start });
-    let isEnded = false;
+    const call: RecordedCall = { openSeq: FIRST_OPEN + ++this.#starts, start, end: null, isStored: false };
+    this.#write(call);
     return (end, served = start) => {
-      if (isEnded) return;
-      isEnded = true;
-      if (this.#pending.length >= MAX_PENDING) this.#lost += 1;
-      else {
-        const { port: servedPort, model: servedModel } = served;
-        const last = { port: servedPort, model: nameOr(servedModel, "other") };
-        this.#write({ id, seq: ++this.#lastSeq, end, served: last });
-      }
+      if (call.end !== null) return;
+      call.end = end;
+      call.start = { ...start, port: served.port, model: nameOr(served.model, "other") };
+      this.#write(call);
     };
   }
 
   async adopt(): Promise<readonly string[]> {
     const { epoch: own, isAlive } = this.#options;
-    this.#flush();
-    const tables = this.#open();
-    const orphans = tables
-      .epochs()
-      .filter((epoch) => epoch !== own && !this.#adopted.includes(epoch) && !isAlive(epoch));
-    if (orphans.length === 0) return [];
-    tables.transaction(() => orphans.forEach((epoch) => tables.interrupt(epoch)));
-    this.#adopted.push(...orphans);
+    const exited = (this.#tables?.epochs() ?? []).filter((epoch) => epoch !== own && !isAlive(epoch));
+    const found = exited.filter((epoch) => !this.#adopted.includes(epoch));
     // Their last records may not be on the disk yet.
-    await this.sync();
-    return orphans;
+    if (found.length > 0) await this.sync();
+    this.#adopted = exited;
+    return found;
   }
 
   async unacknowledged(limit: number): Promise<UsageBatch | null> {
-    const { epoch: own } = this.#options;
-    const tables = this.#open();
-    for (const epoch of this.#adopted) {
-      const calls = tables.next(epoch, Infinity, limit);
+    for (const epoch of [...this.#adopted, this.#options.epoch]) {
+      const maxSeq = epoch === this.#options.epoch ? this.#syncedSeq : Number.MAX_SAFE_INTEGER;
+      const calls = this.#tables?.next(epoch, maxSeq, limit) ?? [];
       if (calls.length > 0) return { epoch, calls };
-      this.#adopted = this.#adopted.filter((other) => other !== epoch);
-      tables.transaction(() => tables.forget(epoch));
     }
-    const calls = tables.next(own, this.#syncedSeq, limit);
-    return calls.length > 0 ? { epoch: own, calls } : null;
+    return null;
   }
 
   async acknowledge(epoch: string, seq: number): Promise<void> {
-    if (!Number.isSafeInteger(seq) || seq < 0) return;
-    const tables = this.#open();
-    tables.transaction(() => tables.acknowledge(epoch, seq));
-    this.#bytes = tables.bytes;
+    const tables = this.#tables;
+    tables?.transaction(() => tables.delete(epoch, 0, seq));
   }
 
   sync(): Promise<void> {
@@ -194,46 +196,53 @@ class SqliteJournal implements UsageJournal {
 
   async close(): Promise<void> {
     await this.sync();
-    await this.#checkpointer?.terminate();
+    await this.#thread?.terminate();
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
     await this.#log?.close();
-    const tables = this.#tables;
-    if (tables === null) return;
-    const { epoch } = this.#options;
-    if (!tables.hasCalls(epoch)) tables.transaction(() => tables.forget(epoch));
-    tables.close();
+    this.#tables?.close();
     this.#tables = null;
   }
 
-  #write(record: PendingRecord): void {
-    this.#pending.push(record);
-    if (this.#isScheduled || this.#writeError !== null) return;
-    this.#isScheduled = true;
-    setImmediate(() => this.#flush());
+  #write(call: RecordedCall): void {
+    // Calls are written in the order of their ends.
+    this.#pending.delete(call);
+    this.#pending.add(call);
+    if (this.#failedTries === 0) this.#flushing ??= setImmediate(() => this.#flush());
   }
 
-  /** Writes the pending records in one transaction; tries again later if the disk rejects them. */
+  /** Writes the pending records; tries again later if the disk rejects them. */
   #flush(): void {
-    this.#isScheduled = false;
-    const records = this.#pending;
-    if (records.length === 0 && this.#writeError === null) return;
-    const { epoch } = this.#options;
+    this.#flushing = null;
     try {
       const tables = this.#open();
-      tables.transaction(() => {
-        for (const record of records) {
-          if ("start" in record) tables.start(epoch, record.id, record.start);
-          else tables.end(epoch, record.id, record.seq, record.end, record.served);
-        }
-      });
-      this.#pending = [];
-      this.#committedSeq = this.#lastSeq;
+      if (this.#pending.size > 0) this.#later(SYNC_INTERVAL_MS);
+      while (this.#pending.size > 0) this.#store(tables, [...this.#pending].slice(0, MAX_TRANSACTION));
       this.#writeError = null;
-      this.#later(SYNC_INTERVAL_MS);
+      this.#failedTries = 0;
     } catch (error) {
-      this.#writeError = errorCode(error);
+      this.#failedTries += 1;
+      // Another agent's transaction takes long only if that agent is frozen.
+      if (!isBusy(error) || this.#failedTries > MAX_BUSY_TRIES) this.#writeError = errorCode(error);
       this.#later(RETRY_INTERVAL_MS);
+    }
+  }
+
+  #store(tables: JournalTables, calls: readonly RecordedCall[]): void {
+    const { epoch } = this.#options;
+    let seq = this.#seq;
+    tables.transaction(() => {
+      for (const { openSeq, start, end, isStored } of calls) {
+        if (end === null) tables.insert(epoch, openSeq, start, INTERRUPTED);
+        else {
+          if (isStored) tables.delete(epoch, openSeq, openSeq);
+          tables.insert(epoch, ++seq, start, end);
+        }
+      }
+    });
+    this.#seq = seq;
+    for (const call of calls) {
+      call.isStored = true;
+      this.#pending.delete(call);
     }
   }
 
@@ -241,68 +250,50 @@ class SqliteJournal implements UsageJournal {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#flush();
-    const seq = this.#committedSeq;
+    const seq = this.#seq;
     try {
+      if (this.#tables === null) return;
       this.#log ??= await open(`${this.#path}-wal`, "r+");
       await this.#log.datasync();
       this.#syncedSeq = seq;
       this.#syncError = null;
-      const { size } = await this.#log.stat();
-      this.#bytes = (this.#tables?.bytes ?? 0) + Math.max(0, size - CHECKPOINT_BYTES);
-      if (size > CHECKPOINT_BYTES) this.#checkpoint();
-      if (this.state.reason === SIZE_LIMIT) this.#later(RETRY_INTERVAL_MS);
+      this.#checkpointAfter((await this.#log.stat()).size);
     } catch (error) {
-      const code = errorCode(error);
-      // Without a write there is no log yet.
-      if (code === "ENOENT" && seq === 0) return;
-      this.#syncError = code;
+      this.#syncError = errorCode(error);
       this.#later(RETRY_INTERVAL_MS);
     }
   }
 
-  /** Moves the log into the database; if that fails, the log grows until the next sync tries again. */
-  #checkpoint(): void {
-    if (this.#isCheckpointing) return;
-    this.#isCheckpointing = true;
-    this.#checkpointer ??= this.#startCheckpointer();
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-    this.#checkpointer.postMessage("checkpoint");
+  /** Has the log moved into the database each time it has grown. @param size of the log's file */
+  #checkpointAfter(size: number): void {
+    this.#checkpointedSize = Math.min(this.#checkpointedSize, size);
+    if (size < this.#checkpointedSize + CHECKPOINT_BYTES) return;
+    this.#checkpointedSize = size;
+    // Kept: starting a thread holds up the event loop for 20 ms.
+    this.#thread ??= new Worker(new URL("./checkpoint.ts", import.meta.url), { workerData: this.#path })
+      // Then the log grows until the next thread, or a commit, moves it.
+      .once("error", () => (this.#thread = null));
+    this.#thread.unref();
+    this.#thread.postMessage(null);
   }
 
-  #startCheckpointer(): Worker {
-    const worker = new Worker(new URL("./checkpoint.ts", import.meta.url), { workerData: this.#path });
-    worker.unref();
-    worker.on("message", () => {
-      this.#isCheckpointing = false;
-    });
-    worker.on("error", () => {
-      this.#checkpointer = null;
-      this.#isCheckpointing = false;
-    });
-    return worker;
-  }
-
-  /** The next sync, which also writes what waits. */
+  /** The next sync, which first writes what is pending. */
   #later(ms: number): void {
     this.#timer ??= setTimeout(() => void this.sync(), ms).unref();
   }
 
+  /** A corrupt file is replaced only before this process has used it, and while no other does. */
   #open(): JournalTables {
-    this.#tables ??= new JournalTables(this.#path);
-    return this.#tables;
-  }
-
-  /** At the start a corrupt file is replaced: later, or while another agent has it open, its records would be lost. */
-  #openFirst(): void {
-    const { isAlone, onSetAside } = this.#options;
+    const { isAlone, onSetAside, maxBytes = MAX_JOURNAL_BYTES } = this.#options;
     try {
-      this.#open();
+      this.#tables ??= new JournalTables(this.#path, maxBytes);
     } catch (error) {
       if (!isCorrupt(error) || !isAlone()) throw error;
-      const file = setAside(this.#path, Date.now());
-      onSetAside?.(file);
-      this.#open();
+      const aside = setAside(this.#path);
+      onSetAside?.(aside);
+      this.#tables = new JournalTables(this.#path, maxBytes);
     }
+    return this.#tables;
   }
 }
 

@@ -79,7 +79,11 @@ describe("a stream whose server dies in mid-answer", () => {
     expect(choicesOf(answer).flatMap(({ finish_reason }) => finish_reason ?? [])).toEqual(["stop"]);
     await until(() => box.agent.calls().length === 2);
     expect(box.agent.calls()[1]).toMatchObject({ outcome: "complete", continuations: 1, port: REPLICA });
-    expect(box.agent.booked[1]?.end).toMatchObject({ outcome: "complete", estimated: true });
+    expect(box.agent.booked[1]).toMatchObject({
+      start: { port: WANTED },
+      end: { outcome: "complete", estimated: true },
+      served: { port: REPLICA },
+    });
     expect([await recoveriesOf(box, "continuation"), await recoveriesOf(box, "replay")]).toEqual([1, 0]);
   });
 

@@ -118,7 +118,6 @@ describe("a box's snapshot", () => {
   it.each([
     [{ state: "ok", reason: null }, "ok"],
     [{ state: "failing", reason: "ENOSPC" }, "full"],
-    [{ state: "failing", reason: "SIZE_LIMIT" }, "full"],
     [{ state: "failing", reason: "EIO" }, "failing"],
   ] as const)("reports a journal state of %j as %s", (journal, state) => {
     expect(boxSnapshot(snapshotInput({ journal })).journal.state).toBe(state);

@@ -7,7 +7,7 @@ import { createAgent, type Agent } from "../../../origin-agent/agent.ts";
 import { countTokens } from "../../../origin-agent/probes/llama.ts";
 import type { Pm2Probe } from "../../../origin-agent/probes/pm2.ts";
 import { openUpstreams } from "../../../origin-agent/servers/upstream-sockets.ts";
-import type { UsageJournal } from "../../../origin-agent/usage/journal.ts";
+import type { Served, UsageJournal } from "../../../origin-agent/usage/journal.ts";
 import { DIALECT_PATHS } from "../../../shared/call-headers.ts";
 import { defineFleet, type Box, type FleetConfig } from "../../../shared/fleet.ts";
 import type { CallEnd } from "../../../shared/usage.ts";
@@ -112,6 +112,8 @@ const MINUTE_MS = 60_000;
 export interface Booked {
   readonly start: CallStart;
   end: CallEnd | null;
+  /** The server that it is booked under. */
+  served: Served;
 }
 
 type CallStart = Parameters<UsageJournal["start"]>[0];
@@ -121,10 +123,10 @@ function memoryJournal(booked: Booked[]): UsageJournal {
   return {
     state: { state: "ok", reason: null, lost: 0 },
     start: (start) => {
-      const record: Booked = { start, end: null };
+      const record: Booked = { start, end: null, served: start };
       booked.push(record);
-      return (end) => {
-        record.end = end;
+      return (end, served = start) => {
+        Object.assign(record, { end, served });
       };
     },
     adopt: () => Promise.resolve([]),

@@ -168,12 +168,20 @@ async function ofCards(gpus: readonly Gpu[] | null): Promise<string[]> {
   const probe = new GpuProbe({ command: ["none"], onProblem: () => undefined, clock: () => 0 });
   vi.spyOn(probe, "latest").mockReturnValue({ gpus, processes: null, processesReadAt: null });
   const metrics = new Metrics(testBox(), []);
-  metrics.observe(agent.live, probe);
+  metrics.observe(agent.live, probe, { state: { state: "ok", reason: null, lost: 0 } });
   return parse(await metrics.text())
     .filter(({ name }) => name.startsWith("isha_gpu_"))
     .map(({ name, labels, value }) => `${name} ${labels["gpu"]}: ${value}`)
     .toSorted();
 }
+
+describe("the usage journal", () => {
+  it("reports the calls that it could not record", async () => {
+    const metrics = new Metrics(testBox(), []);
+    metrics.observe(agent.live, null, { state: { state: "failing", reason: "ENOSPC", lost: 7 } });
+    expect(sum(parse(await metrics.text()), "isha_usage_lost_calls")).toBe(7);
+  });
+});
 
 describe("the GPUs", () => {
   const card: Gpu = {

@@ -106,7 +106,7 @@ describe("a disk that is full", () => {
     const program = runProgram({ calls: 600, limit: "ulimit -f 256" });
     const state = JSON.parse((await program.until(/^state /)).slice(6)) as { state: string; reason: string };
     expect(state.state).toBe("failing");
-    expect(["ENOSPC", "SQLITE_IOERR"]).toContain(state.reason);
+    expect(["ENOSPC", "SQLITE_10"]).toContain(state.reason);
     await program.kill();
     const next = successor();
     await next.adopt();
