@@ -118,7 +118,9 @@ describe("the program", () => {
     const folder = join(hurried.state, "journal");
     const journal = new DatabaseSync(join(folder, "usage.sqlite"), { readOnly: true });
     const bookedAs = async (callId: string): Promise<object> =>
-      until(() => journal.prepare("SELECT * FROM calls WHERE callId = ? AND outcome <> 'interrupted'").get(callId));
+      until(() =>
+        journal.prepare("SELECT * FROM calls WHERE callId = ? AND outcome <> 'interrupted'").get(callId),
+      );
     const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = whole["usage"] as Record<
       string,
       number

@@ -1,7 +1,8 @@
 // A process that writes a journal: starts and ends calls, and prints each write once it is in the kernel. Arguments: folder,
 // number of calls (0: endless), pause between two in ms.
 import { writeSync } from "node:fs";
-import { setImmediate as turn, setTimeout as pause } from "node:timers/promises";
+import { setTimeout as pause } from "node:timers/promises";
+import { endOfTurn } from "../../support/end-of-turn.ts";
 import { isEpochAlive, ownEpoch } from "../../../origin-agent/usage/process-epoch.ts";
 import { openUsageJournal } from "../../../origin-agent/usage/journal.ts";
 import { callEnd, callStart } from "./journal-calls.ts";
@@ -21,7 +22,7 @@ for (let at = 0; Number(calls) === 0 || at < Number(calls); at += 1) {
     end(callEnd());
     return id;
   };
-  await turn();
+  await endOfTurn();
   print(`start ${id}`);
   if (ended !== undefined) print(`end ${ended}`);
   await pause(Number(everyMs));

@@ -6,7 +6,7 @@ import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setImmediate as turn } from "node:timers/promises";
+import { endOfTurn } from "../../support/end-of-turn.ts";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import type { UsageCall } from "../../../shared/usage.ts";
@@ -130,7 +130,7 @@ describe("a disk that is full", () => {
       while (journal.state.state === "ok") {
         during.push(`during-${during.length}`);
         journal.start(callStart(during.at(-1) ?? ""))(callEnd());
-        await turn();
+        await endOfTurn();
       }
       expect(journal.state).toEqual({ state: "failing", reason: "ENOSPC", lost: 0 });
       during.push("more");
@@ -157,7 +157,7 @@ describe("a disk that is full", () => {
     });
     for (let at = 0; at < 3_000; at += 1) journal.start(callStart(`c${at}`))(callEnd());
     endOpen(callEnd());
-    await turn();
+    await endOfTurn();
     const { lost } = journal.state;
     expect(journal.state).toMatchObject({ state: "failing", reason: "ENOSPC" });
     expect(lost).toBeGreaterThan(1_000);
@@ -174,7 +174,7 @@ describe("a disk that is full", () => {
     writeFileSync(folder, "not a folder");
     const journal = successor();
     journal.start(callStart("x"))(callEnd());
-    await turn();
+    await endOfTurn();
     expect(journal.state).toMatchObject({ state: "failing", reason: "EEXIST" });
     // Otherwise it would create the folder later, after this test.
     await journal.close();

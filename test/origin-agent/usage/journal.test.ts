@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { setImmediate as turn } from "node:timers/promises";
+import { endOfTurn } from "../../support/end-of-turn.ts";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import {
   openUsageJournal,
@@ -40,7 +40,7 @@ function openJournal(epoch: string, options: Partial<JournalOptions> = {}): Usag
 
 /** Simulates a kill at the end of a turn: everything is in the kernel, nothing closed. */
 async function kill(epoch: string): Promise<void> {
-  await turn();
+  await endOfTurn();
   alive.delete(epoch);
 }
 
@@ -72,17 +72,17 @@ describe("a usage journal", () => {
   it("has a call's start in its file at the end of the turn, and its end at the end of its own", async () => {
     const journal = openJournal("a-1");
     const end = journal.start(callStart("call-1"));
-    await turn();
+    await endOfTurn();
     expect(stored()).toContain("call-1");
     expect(stored()).not.toContain("aborted");
     end(callEnd({ outcome: "aborted" }));
-    await turn();
+    await endOfTurn();
     expect(stored()).toContain("aborted");
   });
 
   it("is readable only by its user", async () => {
     openJournal("a-1").start(callStart("call-1"));
-    await turn();
+    await endOfTurn();
     expect(files()).toEqual(["usage.sqlite", "usage.sqlite-shm", "usage.sqlite-wal"]);
     for (const name of files()) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
     expect(statSync(folder).mode & 0o777).toBe(0o700);
@@ -171,7 +171,7 @@ describe("a usage journal", () => {
     const log = join(folder, "usage.sqlite-wal");
     for (let at = 0; at < 3_000; at += 1) {
       journal.start(callStart(`call-${at}`))(callEnd());
-      await turn();
+      await endOfTurn();
     }
     expect(statSync(log).size).toBeGreaterThan(4 * 1024 * 1024);
     await until(async () => {
@@ -198,7 +198,7 @@ describe("the calls of a process that has exited", () => {
   it("are adopted only once it has exited", async () => {
     const old = openJournal("a-1");
     const end = old.start(callStart("x"));
-    await turn();
+    await endOfTurn();
     const next = openJournal("a-2");
     expect(await next.adopt()).toEqual([]);
     end(callEnd());
@@ -261,7 +261,7 @@ describe("two agents at once", () => {
     for (let at = 0; at < 200; at += 1) {
       left.start(callStart(`left-${at}`))(callEnd());
       right.start(callStart(`right-${at}`))(callEnd());
-      await turn();
+      await endOfTurn();
     }
     await Promise.all([left.sync(), right.sync()]);
     expect(await drained(left)).toEqual(Array.from({ length: 200 }, (_, at) => `a-1 left-${at} complete`));
@@ -281,7 +281,7 @@ describe("an agent that is frozen in a transaction", () => {
     const journal = openJournal("a-1");
     const other = frozen();
     journal.start(callStart("x"))(callEnd());
-    await turn();
+    await endOfTurn();
     expect(journal.state.state).toBe("ok");
     expect(await journal.unacknowledged(10)).toBeNull();
     other.exec("ROLLBACK");
@@ -343,7 +343,7 @@ describe("a corrupt file", () => {
     let isAlone = false;
     const journal = openJournal("a-2", { isAlone: () => isAlone });
     journal.start(callStart("y"))(callEnd());
-    await turn();
+    await endOfTurn();
     expect(journal.state).toEqual({ state: "failing", reason: "SQLITE_26", lost: 0 });
     expect(files().filter((name) => name.includes("corrupt"))).toEqual([]);
     isAlone = true;
@@ -359,7 +359,7 @@ describe("the journal's size is limited:", () => {
     let started = 0;
     while (journal.state.lost === 0) {
       for (let at = 0; at < 20; at += 1) journal.start(callStart(`call-${++started}`))(callEnd());
-      await turn();
+      await endOfTurn();
     }
     const { lost } = journal.state;
     expect(journal.state).toMatchObject({ state: "failing", reason: "ENOSPC" });
