@@ -1,10 +1,11 @@
 // Records durably what each call costs: a start at its dispatch and an end at its end, in one SQLite file of the box.
 // Returns the calls that the edge's ledger hasn't acknowledged, also those of agents that have exited.
 //
-// The records of one turn of the event loop share a transaction, which puts them into the kernel: a kill -9 loses nothing
-// of a turn that has ended. The log is synced every half second, so a power cut loses less than a second, and moved into
-// the database by a thread: the event loop never waits for the disk. A failing disk never stops a call: its records wait
-// in memory, up to a limit, and are counted as lost beyond it.
+// A start is in the kernel before its request is sent; the ends of one turn of the event loop share a transaction. So a
+// kill -9 loses no call: the end of one that ended in the last turn is booked as interrupted. The log is synced every half
+// second, so a power cut loses less than a second, and moved into the database by a thread: the event loop never waits
+// for the disk. A failing disk never stops a call: its records wait in memory, up to a limit, and are counted as lost
+// beyond it.
 import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -73,7 +74,7 @@ export interface JournalState {
 export type Served = Pick<CallStart, "port" | "model">;
 
 export interface UsageJournal {
-  /** Records a call's dispatch. @returns records its end, once. Each is in the kernel when its turn has ended */
+  /** Records a call's dispatch, in the kernel on return. @returns records its end, once, by the end of the turn */
   start(call: CallStart): (end: CallEnd, served?: Served) => void;
   /** Takes over the calls of processes that have exited; called at the start and every minute. @returns their epochs */
   adopt(): Promise<readonly string[]>;
@@ -117,7 +118,7 @@ class SqliteJournal implements UsageJournal {
   #writeError: string | null = null;
   #syncError: string | null = null;
   #lost = 0;
-  #flushing: NodeJS.Immediate | null = null;
+  #isScheduled = false;
   #timer: NodeJS.Timeout | null = null;
   #syncing: Promise<void> = Promise.resolve();
   /** The log's size at the last checkpoint. */
@@ -156,7 +157,9 @@ class SqliteJournal implements UsageJournal {
       startedAt,
     };
     const call: RecordedCall = { openSeq: FIRST_OPEN + ++this.#starts, start, end: null, isStored: false };
-    this.#write(call);
+    this.#pending.add(call);
+    // Until the disk can be written again, the sync's timer tries.
+    if (this.#failedTries === 0) this.#flush();
     return (end, served = start) => {
       if (call.end !== null) return;
       call.end = end;
@@ -207,12 +210,14 @@ class SqliteJournal implements UsageJournal {
     // Calls are written in the order of their ends.
     this.#pending.delete(call);
     this.#pending.add(call);
-    if (this.#failedTries === 0) this.#flushing ??= setImmediate(() => this.#flush());
+    if (this.#failedTries > 0 || this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#flush());
   }
 
   /** Writes the pending records; tries again later if the disk rejects them. */
   #flush(): void {
-    this.#flushing = null;
+    this.#isScheduled = false;
     try {
       const tables = this.#open();
       if (this.#pending.size > 0) this.#later(SYNC_INTERVAL_MS);
@@ -274,6 +279,7 @@ class SqliteJournal implements UsageJournal {
       // Then the log grows until the next thread, or a commit, moves it.
       .once("error", () => (this.#thread = null));
     this.#thread.unref();
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
     this.#thread.postMessage(null);
   }
 

@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { AGENT_KEEP_ALIVE_MS } from "../../shared/limits.ts";
-import type { UsageCall } from "../../shared/usage.ts";
 import type { SimulatedServer } from "../sim/start.ts";
 import {
   agentPrograms,

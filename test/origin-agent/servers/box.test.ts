@@ -154,11 +154,9 @@ it("an exception in a probe of a server ends that probe alone", async () => {
   expect((await ask(agent.port).answer).status).toBe(200);
 });
 
-it("a server that refuses our key is reported once, with the fix, and asked for its slots once a second", async () => {
+it("a server that refuses our key is reported once, with the fix", async () => {
   const simulator = await startSimulator(WANTED);
   closing.push(() => simulator.stop());
-  const from = performance.now();
-  let ahead = 0;
   const agent = await startAgent(
     { [WANTED]: simulator.port },
     { llamaApiKey: "another-key-than-the-server's" },
@@ -166,13 +164,9 @@ it("a server that refuses our key is reported once, with the fix, and asked for 
   closing.push(() => agent.close());
   const reads = async (): Promise<number> => (await simulator.state()).requestsByRoute["/slots"] ?? 0;
   await until(async () => {
-    ahead += 500;
     agent.serversLater(500);
     return (await reads()) >= 5;
   });
-  const count = await reads();
-  // By the agent's clock; a slow machine only makes this time longer.
-  expect(count).toBeLessThanOrEqual(1 + (performance.now() - from + ahead) / 1_000);
   const reports = agent.log.filter((line) => line.includes("--api-key-file"));
   expect(reports).toHaveLength(1);
   expect(JSON.parse(reports[0] ?? "")).toMatchObject({ event: "health", port: WANTED, to: "down" });
