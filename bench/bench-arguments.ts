@@ -5,12 +5,15 @@ Measures what the edge and the agent cost against bare floors on this machine, a
 
   --only TEXT    only rows whose name contains it; may be given several times
   --json FILE    also write everything measured there
-  --strict       exit code 1 where a row is over its bound
+  --peers        also measure nginx, Portkey and the old nginx + FastAPI in the same run (installs Portkey into a
+                 temporary folder; a peer that isn't available is skipped with a message)
+  --strict       exit code 1 if a row is over its bound
   --help         this text`;
 
 export interface BenchArguments {
   readonly only: readonly string[];
   readonly json: string | null;
+  readonly peers: boolean;
   readonly strict: boolean;
   readonly help: boolean;
 }
@@ -19,6 +22,7 @@ export interface BenchArguments {
 export function readBenchArguments(argv: readonly string[]): BenchArguments {
   const only: string[] = [];
   let json: string | null = null;
+  let peers = false;
   let strict = false;
   let help = false;
   for (let at = 0; at < argv.length; at += 1) {
@@ -30,11 +34,12 @@ export function readBenchArguments(argv: readonly string[]): BenchArguments {
     };
     if (flag === "--only") only.push(value());
     else if (flag === "--json") json = value();
+    else if (flag === "--peers" && inline === undefined) peers = true;
     else if (flag === "--strict" && inline === undefined) strict = true;
     else if ((flag === "--help" || flag === "-h") && inline === undefined) help = true;
     else throw new Error(`npm run bench doesn't know "${argv[at]}".\n\n${BENCH_USAGE}`);
   }
-  return { only, json, strict, help };
+  return { only, json, peers, strict, help };
 }
 
 /** `--flag=value` in its two parts. */
@@ -44,10 +49,12 @@ function splitFlag(text: string): [string, string?] {
 }
 
 /** The requested rows. @throws Error if a text fits none */
-export function chooseRows<T extends { readonly name: string }>(
-  rows: readonly T[],
+export function chooseRows<T extends { readonly name: string; readonly peer?: true }>(
+  all: readonly T[],
   only: readonly string[],
+  peers: boolean,
 ): T[] {
+  const rows = all.filter((row) => peers || row.peer !== true);
   const fits = (row: T, text: string): boolean => row.name.toLowerCase().includes(text.toLowerCase());
   for (const text of only) {
     if (!rows.some((row) => fits(row, text))) {

@@ -2,7 +2,8 @@
 import { writeFile } from "node:fs/promises";
 import { BENCH_USAGE, chooseRows, readBenchArguments, type BenchArguments } from "./bench-arguments.ts";
 import { describeMachine } from "./runtimes.ts";
-import { ROWS, type Row } from "./rows.ts";
+import type { Row } from "./row.ts";
+import { ROWS } from "./rows.ts";
 import { Stage } from "./stage.ts";
 import { isKept, renderTable, type Result } from "./table.ts";
 
@@ -19,7 +20,7 @@ async function main(argv: readonly string[]): Promise<number> {
   let rows: Row[];
   try {
     wanted = readBenchArguments(argv);
-    rows = chooseRows(ROWS, wanted.only);
+    rows = chooseRows(ROWS, wanted.only, wanted.peers);
   } catch (error) {
     console.error(messageOf(error));
     return 2;
@@ -32,14 +33,18 @@ async function main(argv: readonly string[]): Promise<number> {
   const results = await measureAll(rows);
   console.log(`${machine}\n\n${renderTable(results)}`);
   if (wanted.json !== null) {
-    const report = results.map((result) => ({ ...result.row, ...result.measured, kept: isKept(result) }));
+    const report = results.map((result) => ({
+      ...result.row,
+      ...(typeof result.measured === "object" ? result.measured : {}),
+      kept: isKept(result),
+    }));
     await writeFile(wanted.json, `${JSON.stringify({ machine, rows: report }, null, 2)}\n`);
   }
   if (results.some(({ measured }) => measured === null)) return 1;
   return wanted.strict && !results.every(isKept) ? 1 : 0;
 }
 
-/** A row that fails says why, and leaves the others their turn. */
+/** A row that fails prints why; the others are still measured. */
 async function measureAll(rows: readonly Row[]): Promise<Result[]> {
   const results: Result[] = [];
   const stage = new Stage();
@@ -53,13 +58,13 @@ async function measureAll(rows: readonly Row[]): Promise<Result[]> {
     for (const row of rows) {
       if (stopped) break;
       const started = performance.now();
-      const tell = (text: string): void => console.error(`${row.name}: ${text}`);
-      tell("starting");
-      const measured = await row.measure(stage, tell).catch((error: unknown) => {
-        if (!stopped) tell(`failed: ${messageOf(error)}\n${stage.lastLines()}`);
+      const report = (text: string): void => console.error(`${row.name}: ${text}`);
+      report("starting");
+      const measured = await row.measure(stage, report).catch((error: unknown) => {
+        if (!stopped) report(`failed: ${messageOf(error)}\n${stage.lastLines()}`);
         return null;
       });
-      tell(`took ${((performance.now() - started) / 1000).toFixed(0)} s`);
+      report(`took ${((performance.now() - started) / 1000).toFixed(0)} s`);
       results.push({ row, measured });
     }
   } finally {

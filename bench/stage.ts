@@ -9,8 +9,11 @@ import { buildConsole } from "../scripts/build.ts";
 import { agentCommand, inherited, OFFLINE } from "../scripts/stack/commands.ts";
 import { PROJECT_NODE, ROOT, SHIPPED_FLEET } from "../scripts/paths.ts";
 import { ProgramSet } from "../scripts/stack/program-set.ts";
-import { guardFolder } from "../scripts/stack/program.ts";
-import { clientCall, sentOn, type Call, type Kind } from "./calls.ts";
+import { guardFolder, type Command } from "../scripts/stack/program.ts";
+import type { Stack } from "../scripts/stack/run.ts";
+import { startStack } from "../scripts/stack/stack.ts";
+import { clientCall, sentOn, type Call, type Kind } from "./measures/calls.ts";
+import { SIMULATOR, type Trial } from "./measures/recovery.ts";
 import { workerdBinary } from "./runtimes.ts";
 import { workerdConfig } from "./workerd-config.ts";
 
@@ -19,6 +22,8 @@ const READY_POLL_MS = 100;
 const BOX_SECRET = "a secret of the bench alone, 32+ bytes";
 const FLOOR_CONFIG = join(ROOT, "bench/floors/edge/wrangler.toml");
 const EDGE_CONFIG = join(ROOT, "wrangler.toml");
+/** Between two events of a slow stream: 25 tokens per second. */
+const SLOW_EVENTS_MS = "40";
 
 /** A program that runs, and the process whose CPU time counts as its own. */
 export interface Running {
@@ -37,61 +42,85 @@ export class Stage {
   }
 
   async end(): Promise<void> {
-    await this.#programs.endAll();
+    const stack = this.#begun.get(STACK) as Promise<Stack> | undefined;
+    await Promise.all([this.#programs.endAll(), stack?.then((it) => it.stop()).catch(() => undefined)]);
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
   /** Answers as a llama-server. */
   origin(): Promise<Running> {
-    return this.#once("origin", () => this.#launch("origin", [file("floors/origin.ts")]));
+    return this.once("origin", () => this.#launch("origin", [file("floors/origin.ts")]));
   }
 
-  /** Answers as the box's agent, at an origin's cost: what stands behind an edge that is measured. */
+  /** Answers as the box's agent, at an origin's cost: the upstream of a measured edge. */
   fakeAgent(): Promise<Running> {
     const args = [file("floors/origin.ts"), "--agent", this.#box.name];
-    return this.#once("fake agent", () => this.#launch("fake agent", args));
+    return this.once("fake agent", () => this.#launch("fake agent", args));
   }
 
   floorEdge(): Promise<Running> {
-    return this.#once("floor of the edge", async () => {
+    return this.once("floor of the edge", async () => {
       const { url } = await this.fakeAgent();
       return this.#launchEdge("floor of the edge", FLOOR_CONFIG, { ORIGIN: url });
     });
   }
 
   edge(): Promise<Running> {
-    return this.#once("edge", async () => this.#launchOurEdge("edge", await this.fakeAgent()));
+    return this.once("edge", async () => this.#launchOurEdge("edge", await this.fakeAgent()));
   }
 
   /** The edge with the agent behind it: both hops. */
   wholeEdge(): Promise<Running> {
-    return this.#once("edge before the agent", async () =>
+    return this.once("edge before the agent", async () =>
       this.#launchOurEdge("edge before the agent", await this.agent()),
     );
   }
 
   floorAgent(): Promise<Running> {
-    return this.#once("floor of the agent", async () => {
+    return this.once("floor of the agent", async () => {
       const { url } = await this.origin();
       return this.#launch("floor of the agent", [file("floors/agent.ts"), "--origin", url]);
     });
   }
 
-  /** The agent, every one of whose servers is the origin. */
+  /** The agent; each of its servers is the origin. */
   agent(): Promise<Running> {
     return this.#agentBefore("agent", () => this.origin());
   }
 
-  /** An origin that says it has so many slots, which it doesn't hold anybody to, and an agent of its own. */
+  /** Both hops in front of an origin with many slots and slow streams. */
+  wideEdge(slots: number): Promise<Running> {
+    return this.once("edge before slow streams", async () => {
+      const args = [file("floors/origin.ts"), "--slots", String(slots), "--event-ms", SLOW_EVENTS_MS];
+      const agent = await this.#agentBefore("agent before slow streams", () =>
+        this.once("slow origin", () => this.#launch("slow origin", args)),
+      );
+      return this.#launchOurEdge("edge before slow streams", agent);
+    });
+  }
+
+  /** The whole product with simulated servers. `port` is a server whose model has a replica (`replicated`) or hasn't. */
+  async simulated(replicated: boolean): Promise<Trial> {
+    const stack = await this.once(STACK, () => startStack({ boxSecret: BOX_SECRET, simulator: SIMULATOR }));
+    await untilReady(stack.boxes[0]?.agentUrl ?? "");
+    const models = this.#box.servers.map(({ model }) => model);
+    const isReplicated = models.map((model) => models.indexOf(model) !== models.lastIndexOf(model));
+    const at = isReplicated.indexOf(replicated);
+    const [port, call] = [this.#ports()[at], (await this.agentCalls("stream"))[at]];
+    if (port === undefined || call === undefined) throw new Error("the fleet has no such server");
+    return { stack, port, headers: call.headers };
+  }
+
+  /** An origin that reports so many slots (it doesn't enforce them), and an agent of its own. */
   async agentWithSlots(slots: number): Promise<{ readonly agent: Running; readonly origin: Running }> {
     const name = `origin of ${slots} slots`;
     const launch = (): Promise<Running> =>
-      this.#once(name, () => this.#launch(name, [file("floors/origin.ts"), "--slots", String(slots)]));
+      this.once(name, () => this.#launch(name, [file("floors/origin.ts"), "--slots", String(slots)]));
     return { agent: await this.#agentBefore(`agent before ${slots} slots`, launch), origin: await launch() };
   }
 
   #agentBefore(name: string, origin: () => Promise<Running>): Promise<Running> {
-    return this.#once(name, async () => {
+    return this.once(name, async () => {
       const originPort = Number(new URL((await origin()).url).port);
       const command = agentCommand({
         fleetFile: SHIPPED_FLEET,
@@ -119,15 +148,15 @@ export class Stage {
 
   /** What the edge makes of those for an agent, seen by sending each once. */
   agentCalls(kind: Kind, tokens?: number): Promise<Call[]> {
-    return this.#once(`calls to an agent: ${kind} of ${tokens ?? "as many"} tokens`, async () => {
+    return this.once(`calls to an agent: ${kind} of ${tokens ?? "as many"} tokens`, async () => {
       const [edge, agent] = await Promise.all([this.edge(), this.fakeAgent()]);
       const calls: Call[] = [];
       for (const call of this.clientCalls(kind, tokens)) {
         const { path, headers, body } = call;
         const answer = await fetch(edge.url + path, { method: "POST", headers, body });
-        const said = await answer.text();
+        const text = await answer.text();
         if (!answer.ok)
-          throw new Error(`the edge answered ${answer.status}: ${said}\n${this.#lastLines("edge")}`);
+          throw new Error(`the edge answered ${answer.status}: ${text}\n${this.#lastLines("edge")}`);
         const seen = (await (await fetch(`${agent.url}/last-call`)).json()) as Record<string, unknown>;
         calls.push(sentOn(call, seen));
       }
@@ -135,9 +164,24 @@ export class Stage {
     });
   }
 
+  /** A folder of its own for a program's files, gone with the bench. */
+  folder(name: string): string {
+    return mkdtempSync(join(this.#folder, `${name}-`));
+  }
+
+  /** Starts a program of another project that listens on `port`, and waits until it accepts connections. */
+  launchPeer(name: string, command: Command, port: number): Promise<Running> {
+    return this.once(name, () =>
+      this.#programs.launch(name, command, async (program) => {
+        await untilAccepts(port, () => program.running());
+        return { url: `http://127.0.0.1:${port}`, pid: program.pid };
+      }),
+    );
+  }
+
   /** The path of a Worker as it would be uploaded. */
   bundle(config: string): Promise<string> {
-    return this.#once(`bundle of ${config}`, async () => {
+    return this.once(`bundle of ${config}`, async () => {
       const folder = mkdtempSync(join(this.#folder, "bundle-"));
       await buildConsole();
       const name = `wrangler deploy --dry-run of ${config}`;
@@ -157,7 +201,7 @@ export class Stage {
     return this.bundle(EDGE_CONFIG);
   }
 
-  /** What the programs said last, for an error's text. */
+  /** The programs' last lines, for an error's text. */
   lastLines(): string {
     return [...this.#begun.keys()]
       .map((name) => this.#lastLines(name))
@@ -168,7 +212,9 @@ export class Stage {
   #lastLines(name: string): string {
     try {
       const lines = this.#programs.get(name).lines(8);
-      return lines.length === 0 ? "" : [`${name} said last:`, ...lines.map((line) => `  ${line}`)].join("\n");
+      return lines.length === 0
+        ? ""
+        : [`Last lines of ${name}:`, ...lines.map((line) => `  ${line}`)].join("\n");
     } catch {
       return ""; // Never started.
     }
@@ -211,13 +257,16 @@ export class Stage {
     });
   }
 
-  #once<T>(name: string, begin: () => Promise<T>): Promise<T> {
+  /** Starts or measures something once; later calls get the same result. */
+  once<T>(name: string, begin: () => Promise<T>): Promise<T> {
     const begun = this.#begun.get(name) as Promise<T> | undefined;
     const work = begun ?? begin();
     this.#begun.set(name, work);
     return work;
   }
 }
+
+const STACK = "simulated stack";
 
 function firstBox(): (typeof fleet.boxes)[number] {
   const [box] = fleet.boxes;
@@ -237,14 +286,28 @@ async function untilReady(agentUrl: string): Promise<void> {
   }
 }
 
+/** @throws Error if the program exits before that, or isn't there in a minute */
+async function untilAccepts(port: number, running: () => boolean): Promise<void> {
+  const deadline = performance.now() + READY_MS;
+  for (;;) {
+    const accepted = await fetch(`http://127.0.0.1:${port}/`).then(
+      () => true,
+      () => false,
+    );
+    if (accepted) return;
+    if (!running() || performance.now() > deadline) throw new Error(`nothing listens on port ${port}`);
+    await pause(READY_POLL_MS);
+  }
+}
+
 function file(path: string): string {
   return join(ROOT, "bench", path);
 }
 
-/** The port, from the line of JSON in which each of the programs says that it listens. */
+/** The port, from the line of JSON that each of the programs prints once it listens. */
 function listening(line: string): number | undefined {
   if (!line.startsWith("{") || !line.includes('"port":')) return undefined;
-  const said = JSON.parse(line) as { port: number; event?: string };
+  const parsed = JSON.parse(line) as { port: number; event?: string };
   // An agent names its servers' ports too, before its own.
-  return said.event === undefined || said.event.startsWith("listen") ? said.port : undefined;
+  return parsed.event === undefined || parsed.event.startsWith("listen") ? parsed.port : undefined;
 }

@@ -1,53 +1,63 @@
 // Prints the measurements as a table. Pure.
-import type { Measured, Row } from "./rows.ts";
+import type { Measured, Row } from "./row.ts";
 
 export interface Result {
   readonly row: Pick<Row, "name" | "unit" | "bound">;
-  /** Null if it couldn't be measured. */
-  readonly measured: Measured | null;
+  /** Null if it couldn't be measured; `skipped` if this machine lacks what it needs. */
+  readonly measured: Measured | "skipped" | null;
 }
 
-const HEADINGS = ["", "figure", "floor", "ratio", "at most", ""];
+const HEADINGS = ["", "figure", "floor", "ratio", "at most", "", ""];
+/** Text columns; the others are figures and align to the right. */
+const LEFT = new Set([0, 6]);
 
-/** Whether a row's bound is kept; a row that couldn't be measured keeps none. */
+/** Whether a row's bound is kept. A row that failed keeps none; one without a bound or one that was skipped keeps it. */
 export function isKept({ row: { bound }, measured }: Result): boolean {
   if (measured === null) return false;
-  const held = bound.on === "ratio" ? measured.ratio : measured.figure;
-  return held !== null && held <= bound.atMost;
+  if (measured === "skipped" || bound === null) return true;
+  const value = bound.on === "ratio" ? measured.ratio : measured.figure;
+  return value !== null && value <= bound.atMost;
 }
 
 export function renderTable(results: readonly Result[]): string {
   const lines = [HEADINGS, ...results.map(cells)];
   const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? "").length)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) =>
-          column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-        )
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  const padded = (cell: string, column: number): string =>
+    LEFT.has(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0);
+  return lines.map((line) => line.map(padded).join("  ").trimEnd()).join("\n");
 }
 
 function cells(result: Result): string[] {
   const { row, measured } = result;
+  const found = measured === "skipped" ? null : measured;
   const shown = (value: number | null | undefined): string =>
-    value === null || value === undefined ? "" : `${round(value)} ${row.unit}`;
-  const ratio = measured?.ratio ?? null;
-  const { on, atMost } = row.bound;
+    value === null || value === undefined ? "" : `${round(value)} ${row.unit}`.trim();
+  const ratio = found?.ratio ?? null;
   return [
     row.name,
-    shown(measured?.figure),
-    shown(measured?.floor),
+    shown(found?.figure),
+    shown(found?.floor),
     ratio === null ? "" : `${ratio.toFixed(2)} ×`,
-    on === "ratio" ? `${atMost} ×` : `${atMost} ${row.unit}`,
-    measured === null ? "FAILED" : isKept(result) ? "ok" : "OVER",
+    boundText(row),
+    verdict(result),
+    found?.note ?? "",
   ];
 }
 
-/** Three digits are more than the measuring is good for. */
+function boundText({ bound, unit }: Result["row"]): string {
+  if (bound === null) return "";
+  return bound.on === "ratio" ? `${bound.atMost} ×` : `${bound.atMost} ${unit}`.trim();
+}
+
+function verdict(result: Result): string {
+  if (result.measured === null) return "FAILED";
+  if (result.measured === "skipped") return "skipped";
+  if (result.row.bound === null) return "";
+  return isKept(result) ? "ok" : "OVER";
+}
+
+/** The measurement isn't good for more than three digits. */
 function round(value: number): string {
+  if (value === 0) return "0";
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }

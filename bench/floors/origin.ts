@@ -3,10 +3,12 @@
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from "node:http";
 import { parseArgs } from "node:util";
 
-const { values } = parseArgs({ options: { agent: { type: "string" }, slots: { type: "string" } } });
+const { values } = parseArgs({
+  options: { agent: { type: "string" }, slots: { type: "string" }, "event-ms": { type: "string" } },
+});
 
 /** Long enough that two events don't meet in one read of the next hop's, short enough for many streams. */
-const BETWEEN_EVENTS_MS = 1;
+const BETWEEN_EVENTS_MS = Number(values["event-ms"] ?? 1);
 const JSON_BYTES = 1024;
 const MODEL = "a-model-8b.Q6_K.gguf";
 const HEAD = {

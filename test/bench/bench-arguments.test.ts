@@ -2,20 +2,29 @@ import { describe, expect, it } from "vitest";
 import { chooseRows, readBenchArguments } from "../../bench/bench-arguments.ts";
 
 describe("arguments", () => {
-  it("without any, every row is measured and nothing is strict", () => {
-    expect(readBenchArguments([])).toEqual({ only: [], json: null, strict: false, help: false });
+  it("without any, every row of ours is measured and nothing is strict", () => {
+    expect(readBenchArguments([])).toEqual({
+      only: [],
+      json: null,
+      peers: false,
+      strict: false,
+      help: false,
+    });
   });
 
   it("values stand behind their flag, or in it", () => {
-    expect(readBenchArguments(["--only", "edge", "--only=agent", "--json=a.json", "--strict"])).toEqual({
+    expect(
+      readBenchArguments(["--only", "edge", "--only=agent", "--json=a.json", "--peers", "--strict"]),
+    ).toEqual({
       only: ["edge", "agent"],
       json: "a.json",
+      peers: true,
       strict: true,
       help: false,
     });
   });
 
-  it.each([["--fast"], ["--only"], ["--json="], ["--strict=1"], ["edge"]])(
+  it.each([["--fast"], ["--only"], ["--json="], ["--strict=1"], ["--peers=1"], ["edge"]])(
     "%s is refused with the usage",
     (...argv) => {
       expect(() => readBenchArguments(argv)).toThrow("Usage: npm run bench");
@@ -24,8 +33,15 @@ describe("arguments", () => {
 
   it("rows are chosen by part of their name, letter case aside, in the table's order", () => {
     const rows = [{ name: "edge, CPU" }, { name: "agent, CPU" }, { name: "Worker bundle" }];
-    expect(chooseRows(rows, [])).toEqual(rows);
-    expect(chooseRows(rows, ["worker", "EDGE"])).toEqual([rows[0], rows[2]]);
-    expect(() => chooseRows(rows, ["edge", "gpu"])).toThrow('"gpu"; there are:\n  edge, CPU');
+    expect(chooseRows(rows, [], false)).toEqual(rows);
+    expect(chooseRows(rows, ["worker", "EDGE"], false)).toEqual([rows[0], rows[2]]);
+    expect(() => chooseRows(rows, ["edge", "gpu"], false)).toThrow('"gpu"; there are:\n  edge, CPU');
+  });
+
+  it("rows of peers are chosen only if they are requested", () => {
+    const rows = [{ name: "edge, CPU" }, { name: "over nginx", peer: true as const }];
+    expect(chooseRows(rows, [], false)).toEqual([rows[0]]);
+    expect(chooseRows(rows, ["nginx"], true)).toEqual([rows[1]]);
+    expect(() => chooseRows(rows, ["nginx"], false)).toThrow('"nginx"; there are:\n  edge, CPU');
   });
 });

@@ -23,6 +23,21 @@ describe("the table", () => {
     ]);
   });
 
+  it("shows further figures at the end, nothing for a row without a bound, and that a row was skipped", () => {
+    const free = { name: "gap", unit: "ms", bound: null } as const;
+    const table = renderTable([
+      { row: free, measured: { figure: 2, floor: null, ratio: null, note: "p99 9 ms", detail: {} } },
+      { row: sizeRow, measured: "skipped" },
+    ]);
+    expect(table.split("\n").map((line) => line.trim().split(/ {2,}/))).toEqual([
+      ["figure", "floor", "ratio", "at most"],
+      ["gap", "2.00 ms", "p99 9 ms"],
+      ["bundle", "100 KB", "skipped"],
+    ]);
+    expect(isKept({ row: free, measured: null })).toBe(false);
+    expect(isKept({ row: sizeRow, measured: "skipped" })).toBe(true);
+  });
+
   it("a bound is kept up to its very value", () => {
     expect(isKept(result(ratioRow, 150, 100))).toBe(true);
     expect(isKept(result(ratioRow, 151, 100))).toBe(false);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clientCall, sentOn } from "../../bench/calls.ts";
+import { clientCall, sentOn } from "../../../bench/measures/calls.ts";
 
 describe("calls", () => {
   it.each(["json", "stream", "mediczy"] as const)("the body of a %s is 1.5 KB of JSON", (kind) => {

@@ -4,8 +4,8 @@ import { Pool } from "undici";
 import type { Call } from "./calls.ts";
 import { cpuSeconds } from "./cpu-time.ts";
 import { applyLoad } from "./load.ts";
-import type { Running } from "./stage.ts";
-import { median, pairedRatio, type Pair } from "./statistics.ts";
+import type { Running } from "../stage.ts";
+import { median, pairedRatio, type Pair } from "../statistics.ts";
 
 /** Odd, so that the median is one that was measured. */
 const ROUNDS = 7;

@@ -3,8 +3,8 @@
 import { Pool } from "undici";
 import type { Call } from "./calls.ts";
 import { send } from "./load.ts";
-import { quantile } from "./statistics.ts";
-import type { Running } from "./stage.ts";
+import { quantile } from "../statistics.ts";
+import type { Running } from "../stage.ts";
 
 /** Calls that wait at once for one slot: within the queue's places for a single key. */
 const WAITING = 7;

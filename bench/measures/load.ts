@@ -1,5 +1,5 @@
-// Sends one call after another for a while, several at a time, and counts what comes back. An answer that
-// isn't whole stops everything: a figure over refusals would be a figure of something else.
+// Sends one call after another for a while, several at a time, and counts the answers. An incomplete answer stops the
+// measurement: a figure over refusals would be a figure of something else.
 import { setTimeout as pause } from "node:timers/promises";
 import { Pool, type Dispatcher } from "undici";
 import type { Call } from "./calls.ts";
@@ -7,6 +7,7 @@ import type { Call } from "./calls.ts";
 /** A call that takes longer has hung: streams of 100 events take 120 ms. */
 const ANSWER_TIMEOUT_MS = 10_000;
 const SHOWN_BODY_BYTES = 300;
+const SEND_MANY_CONCURRENCY = 8;
 
 export interface LoadPlan {
   readonly url: string;
@@ -26,11 +27,7 @@ export interface LoadCounts {
 
 /** @throws Error with the answer, unless it is a complete 200 */
 export async function applyLoad(plan: LoadPlan): Promise<LoadCounts> {
-  const pool = new Pool(plan.url, {
-    connections: plan.concurrency,
-    headersTimeout: ANSWER_TIMEOUT_MS,
-    bodyTimeout: ANSWER_TIMEOUT_MS,
-  });
+  const pool = poolOf(plan.url, plan.concurrency);
   const started = performance.now();
   let begun = 0;
   let answers = 0;
@@ -56,14 +53,42 @@ export async function applyLoad(plan: LoadPlan): Promise<LoadCounts> {
   return { answers, chunks };
 }
 
-export interface AnswerSeen {
+/** Sends `count` calls, eight at a time. @throws Error with the answer, unless each is a complete 200 */
+export async function sendMany(url: string, calls: readonly Call[], count: number): Promise<void> {
+  const pool = poolOf(url, SEND_MANY_CONCURRENCY);
+  let begun = 0;
+  async function worker(): Promise<void> {
+    for (;;) {
+      const call = calls[begun % calls.length];
+      begun += 1;
+      if (call === undefined || begun > count) return;
+      await send(pool, call);
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: SEND_MANY_CONCURRENCY }, worker));
+  } finally {
+    await pool.destroy();
+  }
+}
+
+function poolOf(url: string, connections: number): Pool {
+  return new Pool(url, { connections, headersTimeout: ANSWER_TIMEOUT_MS, bodyTimeout: ANSWER_TIMEOUT_MS });
+}
+
+export interface TimedAnswer {
   readonly chunks: number;
-  /** From sending to the first byte of the body, in milliseconds. */
+  /** From sending to the first byte of the body. */
   readonly firstByteMs: number;
+  /** From sending to the end of the body. */
+  readonly totalMs: number;
+  /** Between the pieces of the body, in their order. */
+  readonly gapsMs: readonly number[];
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
 /** @throws Error with the answer, unless it is a complete 200 */
-export function send(pool: Pool, call: Call): Promise<AnswerSeen> {
+export function send(pool: Pool, call: Call): Promise<TimedAnswer> {
   return new Promise((resolve, reject) => {
     const { path, headers, body } = call;
     pool.dispatch({ method: "POST", path, headers, body }, new AnswerReader(call, resolve, reject));
@@ -72,46 +97,51 @@ export function send(pool: Pool, call: Call): Promise<AnswerSeen> {
 
 class AnswerReader implements Dispatcher.DispatchHandler {
   readonly #call: Call;
-  readonly #resolve: (seen: AnswerSeen) => void;
+  readonly #resolve: (answer: TimedAnswer) => void;
   readonly #reject: (error: Error) => void;
   readonly #sentAt = performance.now();
+  readonly #arrivedAt: number[] = [];
   #status = 0;
-  #chunks = 0;
-  #firstByteMs = 0;
+  #headers: TimedAnswer["headers"] = {};
   #first: Buffer | null = null;
   #last: Buffer | null = null;
 
-  constructor(call: Call, resolve: (seen: AnswerSeen) => void, reject: (error: Error) => void) {
+  constructor(call: Call, resolve: (answer: TimedAnswer) => void, reject: (error: Error) => void) {
     this.#call = call;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
-  /** undici wants one. */
+  /** undici requires one. */
   onRequestStart(): void {}
 
-  onResponseStart(_: Dispatcher.DispatchController, status: number): void {
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: TimedAnswer["headers"]): void {
     this.#status = status;
+    this.#headers = headers;
   }
 
   onResponseData(_: Dispatcher.DispatchController, bytes: Buffer): void {
-    if (this.#first === null) {
-      this.#first = bytes;
-      this.#firstByteMs = performance.now() - this.#sentAt;
-    }
+    this.#first ??= bytes;
     this.#last = bytes;
-    this.#chunks += 1;
+    this.#arrivedAt.push(performance.now());
   }
 
   onResponseEnd(): void {
-    const whole = this.#last?.includes(this.#call.endsWith) === true;
-    if (this.#status === 200 && whole) {
-      this.#resolve({ chunks: this.#chunks, firstByteMs: this.#firstByteMs });
+    const complete = this.#last?.includes(this.#call.endsWith) === true;
+    if (this.#status === 200 && complete) {
+      const at = this.#arrivedAt;
+      this.#resolve({
+        chunks: at.length,
+        firstByteMs: (at[0] ?? 0) - this.#sentAt,
+        totalMs: performance.now() - this.#sentAt,
+        gapsMs: at.slice(1).map((time, index) => time - (at[index] ?? time)),
+        headers: this.#headers,
+      });
       return;
     }
     const shown = this.#first?.subarray(0, SHOWN_BODY_BYTES).toString("utf8") ?? "";
     this.#reject(
-      new Error(`a call was answered with ${this.#status}${whole ? "" : ", not whole"}: ${shown}`),
+      new Error(`a call was answered with ${this.#status}${complete ? "" : ", incomplete"}: ${shown}`),
     );
   }
 

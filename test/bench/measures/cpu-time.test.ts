@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { cpuSeconds, parsePsTime, parseStat } from "../../bench/cpu-time.ts";
+import {
+  cpuSeconds,
+  exactCpuSeconds,
+  mainThreadSeconds,
+  parsePsTime,
+  parseStat,
+  treeCpuSeconds,
+} from "../../../bench/measures/cpu-time.ts";
 
 describe("CPU time", () => {
   const stat = "1234 (node) S 1 1234 1234 0 -1 4194304 100 0 0 0 250 75 900 900 20 0 11 0 1 1 1";
@@ -25,5 +32,12 @@ describe("CPU time", () => {
     // Five of the kernel's ticks, however long it takes to get them.
     while (spent() < 50_000);
     expect(cpuSeconds(process.pid)).toBeGreaterThan(before);
+  });
+
+  it("of the main thread, of all threads and of a process with its children is counted", () => {
+    for (const seconds of [mainThreadSeconds(process.pid) ?? 1, exactCpuSeconds(process.pid)]) {
+      expect(seconds).toBeGreaterThan(0);
+    }
+    expect(treeCpuSeconds(process.pid)).toBeGreaterThan(0);
   });
 });
