@@ -99,6 +99,14 @@ describe("the pace", () => {
     vi.advanceTimersByTime(1);
     expect([tokens(), end()]).toEqual([60, "limit"]);
   });
+
+  it("0 is reported as 10,000 tokens a second, however busy the machine is", () => {
+    const { board, group, end } = submit({ tokensPerSecond: 0, stallAfterTokens: 5 }, 60);
+    vi.advanceTimersByTime(60_000);
+    board.merge({ stallAfterTokens: null });
+    vi.advanceTimersByTime(60_000);
+    expect([end(), group.generations[0]?.measures().predictedMs]).toEqual(["limit", 6]);
+  });
 });
 
 describe("a prompt that is held", () => {

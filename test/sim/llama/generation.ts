@@ -40,6 +40,8 @@ const NO_PACE: Pace = {
 
 /** Tokens sent in one turn of the event loop at most, so that aborts are seen in between. */
 const BURST = 64;
+/** Reported time of a token without a pace: a busy machine must not look like a slow card. */
+const UNPACED_TOKEN_MS = 0.1;
 /** A long prompt's progress is counted in steps of this many milliseconds. */
 const PROMPT_STEP_MS = 20;
 
@@ -103,8 +105,13 @@ export class Generation {
       cachedTokens: this.cached,
       generatedTokens: this.generated.length,
       promptMs: this.#firstAt - this.#startedAt,
-      predictedMs: this.#lastAt - this.#firstAt,
+      predictedMs: this.#predictedMs,
     };
+  }
+
+  get #predictedMs(): number {
+    const isPaced = this.#switches().tokensPerSecond > 0;
+    return isPaced ? this.#lastAt - this.#firstAt : this.generated.length * UNPACED_TOKEN_MS;
   }
 
   #step(): void {
@@ -220,7 +227,7 @@ export class Generation {
     this.work.onEnd(end);
     if (begun && slot && pool) {
       pool.totals.generatedTokens += this.generated.length;
-      pool.totals.predictedMs += this.#lastAt - this.#firstAt;
+      pool.totals.predictedMs += this.#predictedMs;
       // The last token was sampled, not evaluated, so the cache doesn't hold it.
       pool.release(slot, [...this.work.prompt, ...this.generated.slice(0, -1)]);
     }
