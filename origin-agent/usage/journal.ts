@@ -2,10 +2,10 @@
 // Returns the calls that the edge's ledger hasn't acknowledged, also those of agents that have exited.
 //
 // A start is in the kernel before its request is sent; the ends of one turn of the event loop share a transaction. So a
-// kill -9 loses no call: the end of one that ended in the last turn is booked as interrupted. The log is synced every half
-// second, so a power cut loses less than a second, and moved into the database by a thread: the event loop never waits
-// for the disk. A failing disk never stops a call: its records wait in memory, up to a limit, and are counted as lost
-// beyond it.
+// kill -9 loses no call: one that ended in the last turn is booked as interrupted. The log is synced every half second, so
+// a power cut loses less than a second, and moved into the database by a thread. The event loop waits for the disk only
+// for the first record after that, which syncs the log's header, and if the log has reached its maximum size. A failing
+// disk never stops a call: its records wait in memory, up to a limit, and are counted as lost beyond it.
 import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
