@@ -83,7 +83,11 @@ module.exports = {
       script: join(root, "origin-agent/main.ts"),
       interpreter: "node",
       exec_mode: "cluster",
-      node_args: [`--import=${environmentFile("agent.env")}`, "--max-semi-space-size=2"],
+      node_args: [
+        `--import=${environmentFile("agent.env")}`,
+        "--max-semi-space-size=2",
+        "--disable-warning=ExperimentalWarning",
+      ],
       wait_ready: true,
       listen_timeout: 60000,
       kill_timeout: 310000,

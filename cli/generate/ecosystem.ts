@@ -160,6 +160,8 @@ function agentApp(box: Box, options: EcosystemOptions): App {
     node_args: [
       '`--import=${environmentFile("agent.env")}`',
       quoted(`--max-semi-space-size=${AGENT_YOUNG_MB}`),
+      // Node before 24.15 would log one for node:sqlite at each start.
+      quoted("--disable-warning=ExperimentalWarning"),
     ],
     wait_ready: "true",
     listen_timeout: String(AGENT_READY_TIMEOUT_MS),
