@@ -28,6 +28,9 @@ const MAX_UNANSWERED = 20;
 /** Interval of `/slots` while none of our calls is on the server. */
 const IDLE_POLL_MS = 5_000;
 
+/** Pause after an exception of ours: without it, the same one would follow immediately. */
+const FAULT_PAUSE_MS = 1_000;
+
 /** Longest pause between two checks of the clock: no probe is later than that. */
 const LONGEST_PAUSE_MS = 250;
 
@@ -66,6 +69,8 @@ export class LiveServer {
   #oneTokenNotBefore = -Infinity;
   /** Consecutive reads of `/slots` without an answer while the slots are unknown. */
   #unanswered = 0;
+  /** No probe begins before. */
+  #pausedUntil = -Infinity;
   /** Probes in flight: one of each kind at a time. */
   readonly #inFlight = new Set<"health" | "slots" | "one-token">();
   readonly #proofs = new Map<SlotLease, (usage: SlotUsage | null) => void>();
@@ -205,15 +210,32 @@ export class LiveServer {
   #tick(): void {
     if (this.#stopped) return;
     const now = this.#options.clock();
+    let next = this.#pausedUntil;
+    try {
+      if (next <= now) next = this.#beginDue(now);
+    } catch (error) {
+      this.#fault(error);
+    }
+    const pauseMs = Math.min(next - now, LONGEST_PAUSE_MS);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#tick(), Math.max(pauseMs, 5));
+  }
+
+  /** Starts the probes that are due. @returns when the next one is */
+  #beginDue(now: number): number {
     const due = nextProbeAt(this.#health, now);
     if (due.health <= now || this.#doubtedAt !== null) this.#probe("health", () => this.#probeHealth());
     const slotsDue = this.#slotsDueAt(due.slots);
     if (slotsDue <= now) this.#probe("slots", () => this.#probeSlots());
     const oneTokenDue = this.#chats ? Math.max(due.oneToken ?? Infinity, this.#oneTokenNotBefore) : Infinity;
     if (oneTokenDue <= now) this.#probe("one-token", () => this.#probeOneToken());
-    const next = Math.min(due.health, slotsDue, oneTokenDue, now + LONGEST_PAUSE_MS);
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#tick(), Math.max(next - now, 5));
+    return Math.min(due.health, slotsDue, oneTokenDue);
+  }
+
+  /** An exception of ours ends one round of probes; the next one begins after a pause. */
+  #fault(error: unknown): void {
+    this.#pausedUntil = this.#options.clock() + FAULT_PAUSE_MS;
+    this.#options.onFault(this, error);
   }
 
   #slotsDueAt(scheduled: number | null): number {
@@ -239,7 +261,7 @@ export class LiveServer {
     if (this.#inFlight.has(kind)) return;
     this.#inFlight.add(kind);
     void probe()
-      .catch((error: unknown) => this.#options.onFault(this, error))
+      .catch((error: unknown) => this.#fault(error))
       .finally(() => {
         this.#inFlight.delete(kind);
         this.#tick();

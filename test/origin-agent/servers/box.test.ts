@@ -2,11 +2,19 @@
 import { afterEach, expect, it, vi } from "vitest";
 import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
 import type { Pm2Probe, ServerProcess } from "../../../origin-agent/probes/pm2.ts";
-import { Upstream } from "../../../origin-agent/servers/upstream-sockets.ts";
+import { LiveServer } from "../../../origin-agent/servers/server.ts";
+import { openUpstreams, Upstream } from "../../../origin-agent/servers/upstream-sockets.ts";
 import { ServerSlots } from "../../../origin-agent/slots/slots.ts";
-import { until } from "../../support/until.ts";
+import { until, WAIT_MS } from "../../support/until.ts";
 import { ask } from "../support/ask.ts";
-import { startAgent, startSimulator, testBox, WANTED, type TestAgent } from "../support/box.ts";
+import {
+  LLAMA_API_KEY,
+  startAgent,
+  startSimulator,
+  testBox,
+  WANTED,
+  type TestAgent,
+} from "../support/box.ts";
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -152,6 +160,100 @@ it("an exception in a probe of a server ends that probe alone", async () => {
   });
   expect(faults(agent)[0]).toMatchObject({ port: WANTED, reason: "RangeError" });
   expect((await ask(agent.port).answer).status).toBe(200);
+});
+
+interface Alone {
+  readonly server: LiveServer;
+  readonly faults: unknown[];
+  later(ms: number): void;
+  /** Resolves when the server has planned its probes a few times: what was due has begun. */
+  rounds(): Promise<void>;
+  /** How often its `/slots` was read. */
+  reads(): Promise<number>;
+}
+
+/** A server of a simulator, with a clock that stands still. */
+async function serverAlone(apiKey = LLAMA_API_KEY): Promise<Alone> {
+  const simulator = await startSimulator(WANTED);
+  closing.push(() => simulator.stop());
+  const upstreamPorts = new Map([[WANTED, simulator.port]]);
+  const settings = { llamaApiKey: apiKey, upstreamPorts, simulatedPorts: new Set<number>() };
+  const upstream = openUpstreams(testBox(), settings).get(WANTED);
+  if (upstream === undefined) throw new Error("the box of these tests has no such server");
+  const faults: unknown[] = [];
+  let now = 1_000;
+  let clockReads = 0;
+  const server = new LiveServer({
+    upstream,
+    apiKey,
+    healthTimeoutMs: WAIT_MS,
+    clock: () => {
+      clockReads += 1;
+      return now;
+    },
+    onChange: () => {},
+    onHealth: () => {},
+    onSlotsUnknown: () => {},
+    onProved: () => {},
+    onSlots: () => {},
+    onFault: (_server, error) => void faults.push(error),
+  });
+  closing.push(async () => server.stop());
+  server.start();
+  return {
+    server,
+    faults,
+    later: (ms) => {
+      now += ms;
+    },
+    rounds: async () => {
+      const before = clockReads;
+      await until(() => clockReads >= before + 10);
+    },
+    reads: async () => (await simulator.state()).requestsByRoute["/slots"] ?? 0,
+  };
+}
+
+it("a probe that fails by an exception begins again after a second, not at once", async () => {
+  const observe = vi.spyOn(ServerSlots.prototype, "observe").mockImplementation(() => {
+    throw new RangeError("no");
+  });
+  const { server, faults: seen, later, rounds } = await serverAlone();
+  await until(() => seen.length > 0);
+  await rounds();
+  later(999);
+  await rounds();
+  expect(seen).toHaveLength(1);
+  observe.mockRestore();
+  later(1);
+  await until(() => server.usable);
+  expect(seen).toHaveLength(1);
+});
+
+it("an exception while the next probes are planned ends that round alone", async () => {
+  const { server, faults: seen, later, reads } = await serverAlone();
+  await until(() => server.usable);
+  const polling = vi.spyOn(ServerSlots.prototype, "polling", "get").mockImplementation(() => {
+    throw new RangeError("no");
+  });
+  await until(() => seen.length > 0);
+  polling.mockRestore();
+  const before = await reads();
+  await until(async () => {
+    later(1_000);
+    return (await reads()) > before;
+  });
+});
+
+it("a server that refuses our key is asked for its slots once a second", async () => {
+  const { server, later, rounds, reads } = await serverAlone("another-key-than-the-server's");
+  await until(() => server.view().cause.tag === "wrong-key");
+  const before = await reads();
+  later(999);
+  await rounds();
+  expect(await reads()).toBe(before);
+  later(1);
+  await until(async () => (await reads()) === before + 1);
 });
 
 it("a server that refuses our key is reported once, with the fix", async () => {
