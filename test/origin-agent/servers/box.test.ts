@@ -165,11 +165,11 @@ it("an exception in a probe of a server ends that probe alone", async () => {
 interface Alone {
   readonly server: LiveServer;
   readonly faults: unknown[];
-  later(ms: number): void;
+  readonly later: (ms: number) => void;
   /** Resolves when the server has planned its probes a few times: what was due has begun. */
-  rounds(): Promise<void>;
+  readonly rounds: () => Promise<void>;
   /** How often its `/slots` was read. */
-  reads(): Promise<number>;
+  readonly reads: () => Promise<number>;
 }
 
 /** A server of a simulator, with a clock that stands still. */
