@@ -13,8 +13,23 @@ const FIRST_OWN = 10_000;
 const OWN_RANGES = 350;
 const OWN_RANGE = 64;
 
-/** Processes that start at the same time have different ranges; this one never takes a port twice. */
-let nextOwn = FIRST_OWN + (process.pid % OWN_RANGES) * OWN_RANGE;
+/**
+ * Ports that only this process gives out. It claims a range by listening on the range's first port until it ends, so
+ * no other process takes a port of a program that is down for a moment.
+ */
+const own = { next: 0, end: 0, range: process.pid % OWN_RANGES };
+
+async function claimRange() {
+  for (let tried = 0; tried < OWN_RANGES; tried += 1) {
+    own.range = (own.range + 1) % OWN_RANGES;
+    const first = FIRST_OWN + own.range * OWN_RANGE;
+    if (!(await claims(first))) continue;
+    own.next = first + 1;
+    own.end = first + OWN_RANGE;
+    return;
+  }
+  throw new Error(`every port range from ${FIRST_OWN} on is taken: end what listens there`);
+}
 
 /** A port to use: exactly this one, one that is free, or the first free one from there on. */
 export type PortRequest = number | "free" | { from: number };
@@ -34,11 +49,19 @@ export async function firstFree(
   throw new Error(`no free port from ${from} on`);
 }
 
-/** A port that is free at this moment, of this process's range. */
-export async function freePort(): Promise<number> {
+let lastFree: Promise<number> = Promise.resolve(0);
+
+/** A port that is free at this moment, that no other process claims, and that this one gives out once only. */
+export function freePort(): Promise<number> {
+  lastFree = lastFree.catch(() => 0).then(nextFree);
+  return lastFree;
+}
+
+async function nextFree(): Promise<number> {
   for (;;) {
-    const port = nextOwn;
-    nextOwn += 1;
+    if (own.next === own.end) await claimRange();
+    const port = own.next;
+    own.next += 1;
     if (await isFree(port)) return port;
   }
 }
@@ -71,6 +94,15 @@ function answers(host: string, port: number): Promise<boolean> {
     };
     socket.once("connect", () => settle(true));
     socket.once("error", () => settle(false));
+  });
+}
+
+/** Listens on `port` for as long as this process runs, without keeping it running. */
+function claims(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer((socket) => socket.destroy()).unref();
+    server.once("error", () => resolve(false));
+    server.listen({ host: LOOPBACK, port, exclusive: true }, () => resolve(true));
   });
 }
 

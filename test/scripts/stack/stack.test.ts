@@ -1,7 +1,11 @@
 // The parts of the local stack that need no stack: ports, command lines, generated files.
 // The stack itself is what every end-to-end test starts.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import fleet from "../../../fleet.config.ts";
 import { agentCommand, edgeCommand, simulatorCommand } from "../../../scripts/stack/commands.ts";
@@ -42,6 +46,28 @@ describe("ports", () => {
     expect(Math.max(...ports)).toBeLessThan(32_768);
     // Another program may take it in between.
     await until(async () => isFree(await freePort()));
+  });
+
+  it("two processes never get the same one, however many they take", async () => {
+    const program = `
+      import { freePort } from ${JSON.stringify(fileURLToPath(new URL("../../../scripts/stack/ports.ts", import.meta.url)))};
+      const ports = [];
+      for (let taken = 0; taken < 150; taken += 1) ports.push(await freePort());
+      console.log(JSON.stringify(ports));
+      process.stdin.resume();`;
+    const children = [1, 2, 3].map(() =>
+      spawn("node", ["--input-type=module", "-e", program], { stdio: ["pipe", "pipe", "inherit"] }),
+    );
+    const lists = await Promise.all(
+      children.map(async ({ stdout }) => {
+        const [line] = await once(createInterface({ input: stdout }), "line");
+        return JSON.parse(String(line)) as number[];
+      }),
+    );
+    for (const child of children) child.stdin.end();
+    const ports = lists.flat();
+    expect(new Set(ports).size).toBe(450);
+    expect(Math.max(...ports)).toBeLessThan(32_768);
   });
 
   it("the next free one is taken if the usual one is busy", async () => {
