@@ -3,7 +3,8 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { IttyRouter } from "itty-router";
 import type { Logger } from "pino";
-import { AGENT_HEADER, DIALECT_PATHS, callDecoder, TOKEN_HEADER, type Call } from "../shared/call-headers.ts";
+import { AGENT_HEADER, callDecoder, TOKEN_HEADER, type Call } from "../shared/call-headers.ts";
+import { DIALECTS, dialectOf } from "../shared/dialects.ts";
 import { AGENT_KEEP_ALIVE_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "../shared/limits.ts";
 import { thrownName, type Refusal } from "../shared/errors.ts";
 import { ClientAnswer } from "./answers/client-answer.ts";
@@ -108,7 +109,7 @@ interface ControlRequest {
   readonly isTrusted: boolean;
 }
 
-const CALL_PATHS: ReadonlySet<string> = new Set(Object.values(DIALECT_PATHS));
+const CALL_PATHS: ReadonlySet<string> = new Set([DIALECTS.chat.path]);
 
 async function answerControl(
   parts: ServerParts,
@@ -298,7 +299,8 @@ function refuse(
   }
   const id = request.headers["x-isha-request-id"];
   const requestId = typeof id === "string" ? id : "none";
-  new ClientAnswer(response, { requestId, stream: false }, parts.box).fail(refusal, false);
+  const dialect = dialectOf(request.url ?? "") ?? "chat";
+  new ClientAnswer(response, { requestId, dialect, stream: false }, parts.box).fail(refusal, false);
 }
 
 const INTERNAL: Refusal = {

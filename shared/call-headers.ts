@@ -3,6 +3,7 @@
 // both ends as much as all other headers of the call.
 import * as z from "zod";
 import { BoundedMap } from "./bounded-map.ts";
+import { DIALECT_NAMES } from "./dialects.ts";
 import { PRIORITIES } from "./fleet.ts";
 import { CALL_DEADLINE_MS, MAX_NAME_LENGTH } from "./limits.ts";
 import { adjacentTo } from "./versions.ts";
@@ -20,13 +21,6 @@ const REQUEST_ID_HEADER = "x-isha-request-id";
 /** Opaque name of one end user or conversation of the key; absent if the body names none. */
 const SCOPE_HEADER = "x-isha-scope";
 
-/** The protocols of a call: each has its own path at llama-server and its own error format. */
-const DIALECTS = ["chat"] as const;
-export type Dialect = (typeof DIALECTS)[number];
-
-/** The path of each dialect; the same at the edge, the agent and llama-server. */
-export const DIALECT_PATHS: Readonly<Record<Dialect, string>> = { chat: "/v1/chat/completions" };
-
 export const FORMATS = ["openai", "mediczy"] as const;
 export type Format = (typeof FORMATS)[number];
 
@@ -43,7 +37,7 @@ const MAX_CALL_LENGTH = 8192;
 /** The contract of a call between the edge and the agent. */
 const CallFields = z.object({
   v: adjacentTo(CALL_VERSION),
-  dialect: z.enum(DIALECTS),
+  dialect: z.enum(DIALECT_NAMES),
   format: z.enum(FORMATS),
   /** The port that the request resolved to; if another one serves the call, `fallback_from` names this one. */
   wantedPort: port,

@@ -25,6 +25,8 @@ export const ERRORS = {
   invalid_request: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
   unknown_port: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
   context_length_exceeded: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
+  /** Not 501: SDKs would resend it. */
+  not_supported_by_model: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
   missing_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
   invalid_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
   expired_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
@@ -43,7 +45,6 @@ export const ERRORS = {
   concurrency_exceeded: { status: 429, type: "rate_limit_error", retry: "later", fault: "caller" },
   quota_exceeded: { status: 429, type: "rate_limit_error", retry: "never", fault: "caller" },
   internal: { status: 500, type: "server_error", retry: "any", fault: "ours" },
-  not_supported_by_model: { status: 501, type: "invalid_request_error", retry: "never", fault: "caller" },
   upstream_failed: { status: 502, type: "server_error", retry: "any", fault: "ours" },
   box_unreachable: { status: 502, type: "server_error", retry: "any", fault: "ours" },
   overloaded: { status: 503, type: "overloaded_error", retry: "later", fault: "load" },
@@ -106,6 +107,9 @@ export class RefusedError extends Error {
   }
 }
 
+/** The format of errors that a dialect's SDKs turn into their typed exceptions; `responses` differs in streams only. */
+export type ErrorShape = "openai" | "responses" | "anthropic";
+
 export interface ErrorBody {
   readonly error: {
     readonly message: string;
@@ -116,7 +120,7 @@ export interface ErrorBody {
   };
 }
 
-/** The body of every error answer (design section 3): OpenAI's format with our request id. */
+/** The body of an error answer (design section 3): OpenAI's format with our request id. */
 export function errorBody(refusal: Refusal, requestId: string): ErrorBody {
   return {
     error: {
@@ -129,12 +133,38 @@ export function errorBody(refusal: Refusal, requestId: string): ErrorBody {
   };
 }
 
+export interface AnthropicErrorBody {
+  readonly type: "error";
+  readonly error: { readonly type: string; readonly message: string };
+  readonly request_id: string;
+}
+
+/** The body of an error answer of `/v1/messages*`: Anthropic's format. */
+export function anthropicErrorBody(refusal: Refusal, requestId: string): AnthropicErrorBody {
+  const { type } = ERRORS[refusal.code];
+  const renamed =
+    refusal.code === "body_too_large" ? "request_too_large" : type === "server_error" ? "api_error" : type;
+  return { type: "error", error: { type: renamed, message: refusal.message }, request_id: requestId };
+}
+
+/** The body of an error answer, as JSON. */
+export function errorText(refusal: Refusal, requestId: string, shape: ErrorShape): string {
+  return JSON.stringify(
+    shape === "anthropic" ? anthropicErrorBody(refusal, requestId) : errorBody(refusal, requestId),
+  );
+}
+
 /**
- * The last event of a stream that failed after its first byte. OpenAI's SDKs throw on an event with `error`. No `[DONE]`
- * follows: a client that waits only for `[DONE]` would take the answer for complete.
+ * The last event of a stream that failed after its first byte. OpenAI's SDKs throw on an event with `error`, Anthropic's
+ * on one named `error`. No `[DONE]` follows: a client that waits only for `[DONE]` would take the answer for complete.
  */
-export function errorEvent(refusal: Refusal, requestId: string): string {
-  return `data: ${JSON.stringify(errorBody(refusal, requestId))}\n\n`;
+export function errorEvent(refusal: Refusal, requestId: string, shape: ErrorShape): string {
+  if (shape === "anthropic") return `event: error\ndata: ${errorText(refusal, requestId, shape)}\n\n`;
+  const body = errorBody(refusal, requestId);
+  if (shape === "openai") return `data: ${JSON.stringify(body)}\n\n`;
+  // The Responses API's typed event, with the member that makes OpenAI's SDKs throw.
+  const { code, message, param } = body.error;
+  return `event: error\ndata: ${JSON.stringify({ type: "error", code, message, param, ...body })}\n\n`;
 }
 
 /**

@@ -4,8 +4,8 @@ import * as z from "zod";
 import { gpuMemoryGib, type ServerMemory } from "./gpu-memory.ts";
 import { DEFAULT_BODY_KIB, MAX_BODY_KIB, MAX_NAME_LENGTH, QUEUE_SHARE_PER_KEY } from "./limits.ts";
 
-/** A call that needs a capability which its model lacks is refused with 501 before it reaches a box. */
-const CAPABILITIES = ["chat", "vision", "audio", "embeddings", "rerank"] as const;
+/** What a server can do. A call that needs more is refused with 400 before it reaches a box. */
+const CAPABILITIES = ["chat", "tools", "json_schema", "vision", "audio", "embeddings", "rerank"] as const;
 
 /** Which other servers may take a call if the requested one is not up. */
 export const FALLBACK_POLICIES = ["auto", "same-model", "none"] as const;

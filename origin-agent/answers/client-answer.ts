@@ -9,7 +9,15 @@ import {
   type ANSWER_HEADERS,
   type Call,
 } from "../../shared/call-headers.ts";
-import { ERRORS, errorBody, errorEvent, retryHeaders, type Refusal } from "../../shared/errors.ts";
+import { DIALECTS } from "../../shared/dialects.ts";
+import {
+  ERRORS,
+  errorEvent,
+  errorText,
+  retryHeaders,
+  type ErrorShape,
+  type Refusal,
+} from "../../shared/errors.ts";
 import type { Server } from "../../shared/fleet.ts";
 import {
   COMMENT_INTERVAL_MS,
@@ -37,7 +45,7 @@ type AnswerHeader =
 
 export class ClientAnswer {
   readonly #response: ServerResponse;
-  readonly #call: Pick<Call, "requestId" | "stream">;
+  readonly #call: Pick<Call, "requestId" | "stream" | "dialect">;
   readonly #box: string;
   #source: AnswerSource | null = null;
   /** When the call was accepted; the delay of the headers counts from here. */
@@ -47,7 +55,7 @@ export class ClientAnswer {
   #chunked = false;
   #over = false;
 
-  constructor(response: ServerResponse, call: Pick<Call, "requestId" | "stream">, box: string) {
+  constructor(response: ServerResponse, call: Pick<Call, "requestId" | "stream" | "dialect">, box: string) {
     this.#response = response;
     this.#call = call;
     this.#box = box;
@@ -115,7 +123,9 @@ export class ClientAnswer {
     if (this.#over) return;
     this.#over = true;
     if (this.begun) {
-      const error = this.#call.stream ? errorEvent(refusal, this.#call.requestId) : this.#errorJson(refusal);
+      const error = this.#call.stream
+        ? errorEvent(refusal, this.#call.requestId, this.#errors)
+        : this.#errorJson(refusal);
       if (this.#chunked) endChunks(this.#response, error);
       else this.#response.end(error);
       return;
@@ -188,8 +198,12 @@ export class ClientAnswer {
     return headers;
   }
 
+  get #errors(): ErrorShape {
+    return DIALECTS[this.#call.dialect].errors;
+  }
+
   #errorJson(refusal: Refusal): string {
-    return JSON.stringify(errorBody(refusal, this.#call.requestId));
+    return errorText(refusal, this.#call.requestId, this.#errors);
   }
 }
 

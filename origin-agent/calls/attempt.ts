@@ -1,7 +1,8 @@
 // Tries a call once at one server: sends it, passes the answer on as it arrives, and returns the result as one value.
 // It doesn't decide what follows.
 import type { ServerResponse } from "node:http";
-import { DIALECT_PATHS, type Call } from "../../shared/call-headers.ts";
+import type { Call } from "../../shared/call-headers.ts";
+import { DIALECTS } from "../../shared/dialects.ts";
 import type { Refusal } from "../../shared/errors.ts";
 import { parseAnswer, readCounts, readTimings, type Counts, type Timings } from "../answers/answer-json.ts";
 import type { AnswerStream } from "../answers/stream.ts";
@@ -103,7 +104,7 @@ class Attempt implements AnswerListener {
   send(body: Buffer, fresh: boolean): void {
     const { call, grant, signal, response } = this.#input;
     this.#exchange = grant.upstream.send(
-      { path: DIALECT_PATHS[call.dialect], body, stream: call.stream, fresh },
+      { path: DIALECTS[call.dialect].path, body, stream: call.stream, fresh },
       this,
     );
     response.on("drain", this.#resume);

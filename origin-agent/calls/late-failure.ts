@@ -1,6 +1,7 @@
 // Finds the failures that the edge can't see: those that happen after the answer's headers were sent. The edge passes
 // streams on unread, so the box has to report these failures. Pure.
-import { DIALECT_PATHS, type Call } from "../../shared/call-headers.ts";
+import type { Call } from "../../shared/call-headers.ts";
+import { DIALECTS } from "../../shared/dialects.ts";
 import { JSON_HEADERS_AFTER_MS, STREAM_HEADERS_AFTER_MS } from "../../shared/limits.ts";
 import { isRecordName } from "../../shared/usage.ts";
 import type { FailedCall } from "../../shared/wire.ts";
@@ -20,5 +21,5 @@ export function lateFailure(
   const headersSent = ms >= headersAfterMs - EARLY_MS || (call.stream && firstByteMs !== null);
   const { requestId, keyId } = call;
   if (!headersSent || !isRecordName(requestId) || !isRecordName(keyId)) return null;
-  return { requestId, keyId, code: refusal.code, route: DIALECT_PATHS[call.dialect], port };
+  return { requestId, keyId, code: refusal.code, route: DIALECTS[call.dialect].path, port };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   ERRORS,
+  anthropicErrorBody,
   errorBody,
   errorEvent,
   faultOf,
@@ -14,7 +15,7 @@ import {
 
 /** As in design section 3: clients rely on these, so a change here changes the API. */
 const TABLE: Readonly<Record<number, string>> = {
-  400: "invalid_json invalid_request unknown_port context_length_exceeded",
+  400: "invalid_json invalid_request unknown_port context_length_exceeded not_supported_by_model",
   401: "missing_key invalid_key expired_key",
   403: "agent_not_allowed scope_missing https_required",
   404: "not_found model_not_found",
@@ -24,7 +25,6 @@ const TABLE: Readonly<Record<number, string>> = {
   415: "unsupported_media_type",
   429: "rate_limited_ip rate_limited_key too_many_failed_keys concurrency_exceeded quota_exceeded",
   500: "internal",
-  501: "not_supported_by_model",
   502: "upstream_failed box_unreachable",
   503: "overloaded model_loading model_unavailable draining no_box limiter_unavailable",
   504: "upstream_timeout deadline_exceeded",
@@ -56,8 +56,8 @@ describe("the table of errors", () => {
 });
 
 describe("the fault of a code", () => {
-  it("is the caller's below 500, and for a model without a capability", () => {
-    const callers = CODES.filter((code) => ERRORS[code].status < 500 || code === "not_supported_by_model");
+  it("is the caller's below 500", () => {
+    const callers = CODES.filter((code) => ERRORS[code].status < 500);
     expect(CODES.filter((code) => faultOf(code) === "caller")).toEqual(callers);
   });
 
@@ -95,12 +95,47 @@ describe("an error's body", () => {
   });
 
   it("as an event is one data line and a blank line, without [DONE]", () => {
-    const event = errorEvent({ code: "upstream_failed", message: "Two\nlines." }, "req-1");
+    const event = errorEvent({ code: "upstream_failed", message: "Two\nlines." }, "req-1", "openai");
     expect(event).toMatch(/^data: [^\n]+\n\n$/);
     expect(JSON.parse(event.slice(6))).toEqual(
       errorBody({ code: "upstream_failed", message: "Two\nlines." }, "req-1"),
     );
     expect(event).not.toContain("[DONE]");
+  });
+});
+
+describe("an error for Anthropic's clients", () => {
+  it("has the type that their SDKs know, the message and the request id", () => {
+    expect(anthropicErrorBody({ code: "box_unreachable", message: "No." }, "req-1")).toEqual({
+      type: "error",
+      error: { type: "api_error", message: "No." },
+      request_id: "req-1",
+    });
+    const typeOf = (code: ErrorCode) => anthropicErrorBody({ code, message: "m" }, "r").error.type;
+    expect(typeOf("body_too_large")).toBe("request_too_large");
+    expect(typeOf("overloaded")).toBe("overloaded_error");
+    expect(typeOf("rate_limited_key")).toBe("rate_limit_error");
+  });
+
+  it("is an event named error in a stream", () => {
+    const event = errorEvent({ code: "overloaded", message: "m" }, "r", "anthropic");
+    const body = JSON.stringify(anthropicErrorBody({ code: "overloaded", message: "m" }, "r"));
+    expect(event).toBe(`event: error\ndata: ${body}\n\n`);
+  });
+});
+
+describe("an error in a stream of the Responses API", () => {
+  it("is its typed event, with the member on which OpenAI's SDKs throw", () => {
+    const refusal = { code: "upstream_failed", message: "m" } as const;
+    const event = errorEvent(refusal, "r", "responses");
+    expect(event).toMatch(/^event: error\ndata: [^\n]+\n\n$/);
+    expect(JSON.parse(event.slice(event.indexOf("{")))).toEqual({
+      type: "error",
+      code: "upstream_failed",
+      message: "m",
+      param: null,
+      ...errorBody(refusal, "r"),
+    });
   });
 });
 

@@ -1,7 +1,15 @@
 // Formats a refusal as an answer: the edge's only renderer of errors. Any other exception is our own fault, and the
 // answer contains none of its text.
 import type { Context } from "hono";
-import { ERRORS, errorBody, RefusedError, retryHeaders, type Refusal } from "../../shared/errors.ts";
+import { DIALECTS, dialectOf } from "../../shared/dialects.ts";
+import {
+  ERRORS,
+  errorText,
+  RefusedError,
+  retryHeaders,
+  type ErrorShape,
+  type Refusal,
+} from "../../shared/errors.ts";
 import type { Principal } from "../../shared/principal.ts";
 import type { EdgeEnv } from "../context.ts";
 import { SettingsError } from "../env.ts";
@@ -20,7 +28,7 @@ export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
     key: principal?.keyId ?? refusedKey ?? null,
     cause: refusal.internal ?? null,
   });
-  return new Response(JSON.stringify(errorBody(refusal, requestId)), {
+  return new Response(errorText(refusal, requestId, shapeOf(c.req.path)), {
     status,
     headers: {
       "content-type": "application/json; charset=utf-8",
@@ -28,6 +36,11 @@ export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
       ...retryHeaders(refusal, Math.random()),
     },
   });
+}
+
+function shapeOf(path: string): ErrorShape {
+  const dialect = dialectOf(path);
+  return dialect === undefined ? "openai" : DIALECTS[dialect].errors;
 }
 
 /** Hono's error handler. An exception's text is neither sent nor logged: it can contain parts of a request. */

@@ -1,12 +1,7 @@
 // Forwards a routed call to a box and returns the answer. It tries the next box only if the call was not started, and
 // ends a broken stream with an error event.
-import {
-  ANSWER_HEADERS,
-  CODE_HEADER,
-  DIALECT_PATHS,
-  STARTED_HEADER,
-  encodeCall,
-} from "../../shared/call-headers.ts";
+import { ANSWER_HEADERS, CODE_HEADER, STARTED_HEADER, encodeCall } from "../../shared/call-headers.ts";
+import { DIALECTS } from "../../shared/dialects.ts";
 import { errorEvent, ok, refuse, type ErrorCode, type Refusal, type Result } from "../../shared/errors.ts";
 import type { Box } from "../../shared/fleet.ts";
 import { BOX_HEADERS_WAIT_MS, CALL_DEADLINE_MS } from "../../shared/limits.ts";
@@ -99,7 +94,7 @@ async function send(
 ): Promise<OriginAnswer> {
   return originFetch(box, forwarding.settings, {
     method: "POST",
-    path: DIALECT_PATHS[forwarding.call.dialect],
+    path: DIALECTS[forwarding.call.dialect].path,
     headers: { "content-type": "application/json", ...callHeaders(forwarding, choice, scope) },
     body: forwarding.body,
     timeoutMs: BOX_HEADERS_WAIT_MS,
@@ -169,7 +164,7 @@ function toClient(response: Response, forwarding: Forwarding): Forwarded {
  */
 function endingWithError(
   source: ReadableStream<Uint8Array>,
-  { requestId, waitUntil, onBreak }: Forwarding,
+  { requestId, call, waitUntil, onBreak }: Forwarding,
 ): ReadableStream<Uint8Array> {
   const { readable, writable } = new IdentityTransformStream();
   async function pump(): Promise<void> {
@@ -181,7 +176,9 @@ function endingWithError(
       const writer = writable.getWriter();
       try {
         // The break can be inside an event: the blank line ends that event.
-        await writer.write(new TextEncoder().encode(`\n\n${errorEvent(BROKEN, requestId)}`));
+        await writer.write(
+          new TextEncoder().encode(`\n\n${errorEvent(BROKEN, requestId, DIALECTS[call.dialect].errors)}`),
+        );
         onBreak(BROKEN);
         await writer.close();
       } catch {

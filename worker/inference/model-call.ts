@@ -1,13 +1,14 @@
 // Reads a request's body once and returns the model call. No later step parses the body again; its bytes are forwarded
 // unchanged.
 import type { Format } from "../../shared/call-headers.ts";
+import type { Dialect } from "../../shared/dialects.ts";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import type { Capability } from "../../shared/fleet.ts";
 import { checkChatBody, FIELD_NAMES, type ChatBody } from "./chat-body.ts";
 import { parseJsonObject } from "../http/json-body.ts";
 
 export interface ModelCall {
-  readonly dialect: "chat";
+  readonly dialect: Dialect;
   readonly format: Format;
   /** The target that the client named, in order of precedence; null if absent. */
   readonly modelPort: number | null;

@@ -184,6 +184,8 @@ function notAllowed(permissions: RoutingPermissions, server: Server): string {
 function cannot(server: Server, need: Capability): string {
   const what = {
     chat: "chat",
+    tools: "tools",
+    json_schema: "JSON schemas",
     vision: "images",
     audio: "audio",
     embeddings: "embeddings",

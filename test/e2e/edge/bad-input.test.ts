@@ -96,7 +96,7 @@ const bodies: [
         { role: "user", content: [{ type: "image_url", image_url: { url: "data:image/png;base64,AA" } }] },
       ],
     }),
-    501,
+    400,
     "not_supported_by_model",
     "messages[0].content[0]",
   ],

@@ -44,7 +44,7 @@ test("the first fleet's ports are unknown here", async () => {
 
 test("a server that only makes embeddings is asked for no chat", async () => {
   const answer = await ask(stack, { agent_type: "Search", messages: CHEST_PAIN });
-  expect(answer.status).toBe(501);
+  expect(answer.status).toBe(400);
   expect(errorOf(answer)).toMatchObject({ code: "not_supported_by_model" });
   expect(answer.headers.get("x-should-retry")).toBe("false");
 });

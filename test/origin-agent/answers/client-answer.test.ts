@@ -36,7 +36,11 @@ async function client(stream: boolean): Promise<Client> {
       response.once("end", resolve);
     }).end();
   });
-  const answer = new ClientAnswer(await arrived, { requestId: "req-1", stream }, "north");
+  const answer = new ClientAnswer(
+    await arrived,
+    { dialect: "chat" as const, requestId: "req-1", stream },
+    "north",
+  );
   return { answer, head: () => head, text: () => text, ended };
 }
 

@@ -1,6 +1,6 @@
 // Placing calls: real simulators, the agent's own queue.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { DIALECT_PATHS } from "../../../shared/call-headers.ts";
+import { DIALECTS } from "../../../shared/dialects.ts";
 import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
 import type { SimulatedServer } from "../../sim/start.ts";
 import { answered, ask, dataOf, errorOf, jsonOf, serveShortCalls } from "../support/ask.ts";
@@ -223,7 +223,7 @@ describe("a server that loads", () => {
     const { requestsByRoute } = await wanted.set({ loading: false });
     expect((await asked.answer).status).toBe(200);
     const paths = (await wanted.state()).received.map(({ path }) => path);
-    const looks = paths.slice(0, paths.indexOf(DIALECT_PATHS.chat)).filter((path) => path === "/health");
+    const looks = paths.slice(0, paths.indexOf(DIALECTS.chat.path)).filter((path) => path === "/health");
     // Ten looks a second at this pace (probe-schedule.test.ts).
     expect(looks.length - (requestsByRoute["/health"] ?? 0)).toBeLessThanOrEqual(4);
   });

@@ -2,7 +2,8 @@
 import { createHmac } from "node:crypto";
 import { request, type Agent, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { boxToken } from "../../../shared/box-token.ts";
-import { DIALECT_PATHS, encodeCall, TOKEN_HEADER, type Call } from "../../../shared/call-headers.ts";
+import { encodeCall, TOKEN_HEADER, type Call } from "../../../shared/call-headers.ts";
+import { DIALECTS } from "../../../shared/dialects.ts";
 import type { ErrorBody } from "../../../shared/errors.ts";
 import { BOX_SECRET, OTHER, REPLICA, testBox, WANTED } from "./box.ts";
 import { until } from "../../support/until.ts";
@@ -108,7 +109,7 @@ export function ask(port: number, question: Question = {}): OpenCall {
     host: "127.0.0.1",
     port,
     method: question.method ?? "POST",
-    path: question.path ?? DIALECT_PATHS.chat,
+    path: question.path ?? DIALECTS.chat.path,
     headers: headersOf(question),
     agent: question.agent ?? false,
   });

@@ -8,7 +8,7 @@ import { countTokens } from "../../../origin-agent/probes/llama.ts";
 import type { Pm2Probe } from "../../../origin-agent/probes/pm2.ts";
 import { openUpstreams } from "../../../origin-agent/servers/upstream-sockets.ts";
 import type { Served, UsageJournal } from "../../../origin-agent/usage/journal.ts";
-import { DIALECT_PATHS } from "../../../shared/call-headers.ts";
+import { DIALECTS } from "../../../shared/dialects.ts";
 import { defineFleet, type Box, type FleetConfig } from "../../../shared/fleet.ts";
 import type { CallEnd } from "../../../shared/usage.ts";
 import type { BoxCommand, EdgeFrame } from "../../../shared/wire.ts";
@@ -61,12 +61,12 @@ export async function startSimulator(
 
 /** The calls that a simulator received, without the agent's own probes. */
 export async function callsOf(simulator: SimulatedServer): Promise<State["received"]> {
-  return (await simulator.state()).received.filter(({ path }) => path === DIALECT_PATHS.chat);
+  return (await simulator.state()).received.filter(({ path }) => path === DIALECTS.chat.path);
 }
 
 /** The ends of these calls. */
 export async function endsOf(simulator: SimulatedServer): Promise<State["finished"]> {
-  return (await simulator.state()).finished.filter(({ route }) => route === DIALECT_PATHS.chat);
+  return (await simulator.state()).finished.filter(({ route }) => route === DIALECTS.chat.path);
 }
 
 /** Resets a simulator for the next test: all switches off, no recorded calls, and ready. */

@@ -159,7 +159,7 @@ describe("an invalid call is refused", () => {
           messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "data:," } }] }],
         },
       },
-      501,
+      400,
       "not_supported_by_model",
       "messages[0].content[0]",
     ],

@@ -82,10 +82,10 @@ describe("missing capabilities", () => {
     ],
   } as const;
 
-  it("an image for a model without vision is a 501 with the part", () => {
+  it("an image for a model without vision is a 400 with the part", () => {
     const refusal = refusalOf(fleet, picture);
     expect(refusal).toMatchObject({ code: "not_supported_by_model", param: "messages[0].content[1]" });
-    expect(ERRORS[refusal.code].status).toBe(501);
+    expect(ERRORS[refusal.code].status).toBe(400);
     expect(refusal.message).toContain("Model-9000");
   });
 
