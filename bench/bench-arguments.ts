@@ -7,6 +7,8 @@ Measures what the edge and the agent cost against bare floors on this machine, a
   --json FILE    also write everything measured there
   --peers        also measure nginx, Portkey and the old nginx + FastAPI in the same run (installs Portkey into a
                  temporary folder; a peer that isn't available is skipped with a message)
+  --scale        measure instead how costs grow with queue, keys, boxes, body size and streams (about 12 minutes)
+  --svg FILE     with --scale, also draw the curves there
   --strict       exit code 1 if a row is over its bound
   --help         this text`;
 
@@ -14,6 +16,8 @@ export interface BenchArguments {
   readonly only: readonly string[];
   readonly json: string | null;
   readonly peers: boolean;
+  readonly scale: boolean;
+  readonly svg: string | null;
   readonly strict: boolean;
   readonly help: boolean;
 }
@@ -23,6 +27,8 @@ export function readBenchArguments(argv: readonly string[]): BenchArguments {
   const only: string[] = [];
   let json: string | null = null;
   let peers = false;
+  let scale = false;
+  let svg: string | null = null;
   let strict = false;
   let help = false;
   for (let at = 0; at < argv.length; at += 1) {
@@ -35,11 +41,15 @@ export function readBenchArguments(argv: readonly string[]): BenchArguments {
     if (flag === "--only") only.push(value());
     else if (flag === "--json") json = value();
     else if (flag === "--peers" && inline === undefined) peers = true;
+    else if (flag === "--scale" && inline === undefined) scale = true;
+    else if (flag === "--svg") svg = value();
     else if (flag === "--strict" && inline === undefined) strict = true;
     else if ((flag === "--help" || flag === "-h") && inline === undefined) help = true;
     else throw new Error(`npm run bench doesn't know "${argv[at]}".\n\n${BENCH_USAGE}`);
   }
-  return { only, json, peers, strict, help };
+  if (svg !== null && !scale)
+    throw new Error(`--svg draws what --scale measures: give both.\n\n${BENCH_USAGE}`);
+  return { only, json, peers, scale, svg, strict, help };
 }
 
 /** `--flag=value` in its two parts. */

@@ -15,6 +15,7 @@ import { startStack } from "../scripts/stack/stack.ts";
 import { clientCall, sentOn, type Call, type Kind } from "./measures/calls.ts";
 import { SIMULATOR, type Trial } from "./measures/recovery.ts";
 import { workerdBinary } from "./runtimes.ts";
+import { writeFleet, type FleetChange } from "./scale/fleets.ts";
 import { workerdConfig } from "./workerd-config.ts";
 
 const READY_MS = 60_000;
@@ -66,14 +67,18 @@ export class Stage {
   }
 
   edge(): Promise<Running> {
-    return this.once("edge", async () => this.#launchOurEdge("edge", await this.fakeAgent()));
+    return this.once("edge", async () => {
+      const { url } = await this.fakeAgent();
+      return this.#launchOurEdge("edge", EDGE_CONFIG, { [this.#box.name]: url });
+    });
   }
 
   /** The edge with the agent behind it: both hops. */
   wholeEdge(): Promise<Running> {
-    return this.once("edge before the agent", async () =>
-      this.#launchOurEdge("edge before the agent", await this.agent()),
-    );
+    return this.once("edge before the agent", async () => {
+      const { url } = await this.agent();
+      return this.#launchOurEdge("edge before the agent", EDGE_CONFIG, { [this.#box.name]: url });
+    });
   }
 
   floorAgent(): Promise<Running> {
@@ -91,12 +96,35 @@ export class Stage {
   /** Both hops in front of an origin with many slots and slow streams. */
   wideEdge(slots: number): Promise<Running> {
     return this.once("edge before slow streams", async () => {
-      const args = [file("floors/origin.ts"), "--slots", String(slots), "--event-ms", SLOW_EVENTS_MS];
-      const agent = await this.#agentBefore("agent before slow streams", () =>
-        this.once("slow origin", () => this.#launch("slow origin", args)),
-      );
-      return this.#launchOurEdge("edge before slow streams", agent);
+      const { url } = await this.agentOfSlowStreams(slots);
+      return this.#launchOurEdge("edge before slow streams", EDGE_CONFIG, { [this.#box.name]: url });
     });
+  }
+
+  /** The agent in front of an origin with many slots and slow streams. */
+  agentOfSlowStreams(slots: number): Promise<Running> {
+    const args = [file("floors/origin.ts"), "--slots", String(slots), "--event-ms", SLOW_EVENTS_MS];
+    return this.#agentBefore("agent before slow streams", () =>
+      this.once("slow origin", () => this.#launch("slow origin", args)),
+    );
+  }
+
+  /** The edge of a changed fleet file, with an origin in place of each box's agent. */
+  edgeOf(change: FleetChange): Promise<{ readonly edge: Running }> {
+    const name = `edge of ${change.boxes} boxes, ${change.maxBodyKib} KiB`;
+    return this.once(name, async () => {
+      const { config } = writeFleet(this.folder("fleet"), change);
+      const names = Array.from({ length: change.boxes }, (_, at) => `box${at + 1}`);
+      const origins = await Promise.all(names.map((box) => this.#fakeAgentOf(box)));
+      return { edge: await this.#launchOurEdge(name, config, Object.fromEntries(origins)) };
+    });
+  }
+
+  async #fakeAgentOf(box: string): Promise<[string, string]> {
+    const name = `fake agent of ${box}`;
+    const args = [file("floors/origin.ts"), "--agent", box];
+    const { url } = await this.once(name, () => this.#launch(name, args));
+    return [box, url];
   }
 
   /** The whole product with simulated servers. `port` is a server whose model has a replica (`replicated`) or hasn't. */
@@ -224,11 +252,12 @@ export class Stage {
     return this.#box.servers.map(({ port }) => port);
   }
 
-  #launchOurEdge(name: string, agent: Running): Promise<Running> {
-    return this.#launchEdge(name, EDGE_CONFIG, {
+  /** @param origins URL of each box's agent */
+  #launchOurEdge(name: string, config: string, origins: Readonly<Record<string, string>>): Promise<Running> {
+    return this.#launchEdge(name, config, {
       DEV_KEYS: "1",
       BOX_SECRET,
-      BOX_ORIGINS: JSON.stringify({ [this.#box.name]: agent.url }),
+      BOX_ORIGINS: JSON.stringify(origins),
     });
   }
 

@@ -56,6 +56,16 @@ export function clientCall(kind: Kind, port: number, tokens = EVENTS - FRAME_EVE
   };
 }
 
+/** The call with a body of so many bytes: its last message is longer or shorter. */
+export function withBodyBytes(call: Call, bytes: number): Call {
+  const parsed = JSON.parse(call.body) as { messages: { content: string }[] };
+  const last = parsed.messages.at(-1);
+  if (last === undefined) throw new Error("a call has messages");
+  const room = bytes - (call.body.length - last.content.length);
+  last.content = last.content.repeat(Math.ceil(room / last.content.length)).slice(0, Math.max(room, 1));
+  return { ...call, body: JSON.stringify(parsed) };
+}
+
 /** Headers that belong to a connection or a body's transfer: a retry writes its own. */
 const HOP_HEADERS = new Set(["host", "connection", "content-length", "transfer-encoding", "accept-encoding"]);
 

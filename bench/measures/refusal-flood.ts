@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Pool } from "undici";
 import type { Call } from "./calls.ts";
 import { cpuSeconds } from "./cpu-time.ts";
+import { createKeys, withKey } from "./keys.ts";
 import { applyLoad } from "./load.ts";
 import type { Running } from "../stage.ts";
 import { median, pairedRatio, type Pair } from "../statistics.ts";
@@ -27,7 +28,8 @@ export async function measureRefusals(
   calls: readonly Call[],
   onRound: (round: number, rounds: number) => void,
 ): Promise<RefusalCost> {
-  const flood = await callsOfSlowKey(edge, calls);
+  const [key = ""] = await createKeys(edge.url, 1, { perSecond: 1 });
+  const flood = calls.map((call) => withKey(call, key));
   await served(edge, calls, WARM_UP_MS);
   await refused(edge, flood, WARM_UP_MS);
   const pairs: Pair[] = [];
@@ -42,18 +44,6 @@ export async function measureRefusals(
     ratio: pairedRatio(pairs),
     pairs,
   };
-}
-
-/** The same calls with a key that may make one a second. */
-async function callsOfSlowKey(edge: Running, calls: readonly Call[]): Promise<Call[]> {
-  const answer = await fetch(`${edge.url}/admin/keys`, {
-    method: "POST",
-    headers: { "content-type": "application/json", authorization: "Bearer dev-admin" },
-    body: JSON.stringify({ name: "flood", limits: { perSecond: 1 }, addressExempt: true }),
-  });
-  if (!answer.ok) throw new Error(`no key was made: ${await answer.text()}`);
-  const { key } = (await answer.json()) as { key: string };
-  return calls.map((call) => ({ ...call, headers: { ...call.headers, authorization: `Bearer ${key}` } }));
 }
 
 /** Microseconds a call. */

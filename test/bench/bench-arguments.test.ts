@@ -7,6 +7,8 @@ describe("arguments", () => {
       only: [],
       json: null,
       peers: false,
+      scale: false,
+      svg: null,
       strict: false,
       help: false,
     });
@@ -19,12 +21,19 @@ describe("arguments", () => {
       only: ["edge", "agent"],
       json: "a.json",
       peers: true,
+      scale: false,
+      svg: null,
       strict: true,
       help: false,
     });
   });
 
-  it.each([["--fast"], ["--only"], ["--json="], ["--strict=1"], ["--peers=1"], ["edge"]])(
+  it("the curves are drawn only if they are measured", () => {
+    expect(readBenchArguments(["--scale", "--svg", "a.svg"])).toMatchObject({ scale: true, svg: "a.svg" });
+    expect(() => readBenchArguments(["--svg", "a.svg"])).toThrow("give both");
+  });
+
+  it.each([["--fast"], ["--only"], ["--json="], ["--strict=1"], ["--peers=1"], ["--scale=1"], ["edge"]])(
     "%s is refused with the usage",
     (...argv) => {
       expect(() => readBenchArguments(argv)).toThrow("Usage: npm run bench");
