@@ -59,6 +59,8 @@ const CallFields = z.object({
   deadlineMs: z.int().min(1).max(CALL_DEADLINE_MS),
   /** Fields that the agent inserts before the body's closing brace. */
   set: z.record(z.string(), fieldValue),
+  /** Fields of the body that llama-server can refuse (`tools`, a schema, a grammar), for the text of that refusal. */
+  suspects: z.array(label).max(8).readonly().optional(),
 });
 
 /** A call as the agent reads it. */
