@@ -1,7 +1,7 @@
 // Defines and validates the fleet file, fleet.config.ts, which an operator writes. It describes the fleet only; the
 // current state of servers is not its concern.
 import * as z from "zod";
-import { gpuMemoryGib, type ServerMemory } from "./gpu-memory.ts";
+import { gpuMemoryGib, VRAM_SHARE, type ServerMemory } from "./gpu-memory.ts";
 import { DEFAULT_BODY_KIB, MAX_BODY_KIB, MAX_NAME_LENGTH, QUEUE_SHARE_PER_KEY } from "./limits.ts";
 
 /** What a server can do. A call that needs more is refused with 400 before it reaches a box. */
@@ -121,9 +121,6 @@ export type FleetConfig = z.output<typeof FleetSchema>;
 export type Box = FleetConfig["boxes"][number];
 export type Server = Box["servers"][number];
 export type Capability = (typeof CAPABILITIES)[number];
-
-/** The share of a card's memory that servers may use: the driver, fragmentation and a desktop take the rest. */
-const VRAM_SHARE = 0.97;
 
 /**
  * Validates a fleet file and fills in the defaults.

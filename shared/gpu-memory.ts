@@ -10,13 +10,16 @@ export interface ServerMemory {
 }
 
 /** All in GiB. */
-interface MemoryNeed {
+export interface MemoryNeed {
   readonly weights: number;
   readonly kv: number;
   readonly buffers: number;
   readonly context: number;
   readonly total: number;
 }
+
+/** The share of a card's memory that servers may use: the driver, fragmentation and a desktop take the rest. */
+export const VRAM_SHARE = 0.97;
 
 /** CUDA's context for each process, as measured on an RTX 3090. */
 const CUDA_CONTEXT_GIB = 0.35;
