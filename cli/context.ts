@@ -1,5 +1,7 @@
 // The process as a command sees it: main.ts passes the real one, a test passes its own.
 
+import type { FleetConfig } from "../shared/fleet.ts";
+
 export interface Output {
   write(text: string): void;
   /** Width of the terminal; null if the stream is not a terminal. */
@@ -19,6 +21,8 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   readonly out: Output;
   readonly err: Output;
+  /** The fleet file. @throws CommandFailure if it can't be read or is invalid */
+  readonly fleet: () => Promise<FleetConfig>;
   /** The address of the deployment that the fleet file describes. */
   readonly defaultUrl: () => Promise<string>;
   /** Asks the operator at the terminal; null without a terminal. */

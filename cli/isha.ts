@@ -14,6 +14,7 @@ import { addKeysList } from "./commands/keys/list.ts";
 import { addKeysRevoke } from "./commands/keys/revoke.ts";
 import { addKeysRotate } from "./commands/keys/rotate.ts";
 import { addKeysShow } from "./commands/keys/show.ts";
+import { addPlan } from "./commands/plan.ts";
 import { addUsage } from "./commands/usage.ts";
 import { addWhy } from "./commands/why.ts";
 import { addServiceOptions, inheritOptions } from "./options/common.ts";
@@ -60,6 +61,7 @@ export function ishaProgram(io: CommandContext): Command {
   addAudit(program, io);
   addWhy(program, io);
   addFleet(program, io);
+  addPlan(program, io);
   const boxes = inheritOptions(program.command("box"))
     .summary("drain or resume a box, restart a server on it")
     .description("Boxes: drain and resume them, and restart their servers.");

@@ -44,7 +44,8 @@ async function commandContext(): Promise<CommandContext> {
     signal: interrupt.signal,
     out: outputTo(process.stdout),
     err: outputTo(process.stderr),
-    defaultUrl,
+    fleet,
+    defaultUrl: async () => `https://${(await fleet()).domain}`,
     ask: process.stdin.isTTY && process.stderr.isTTY ? ask : null,
     putSecret,
   };
@@ -55,15 +56,15 @@ function outputTo(stream: NodeJS.WriteStream): Output {
   return { write: (text) => stream.write(text), columns: stream.isTTY ? stream.columns : null, colours };
 }
 
-async function defaultUrl(): Promise<string> {
+async function fleet(): Promise<FleetConfig> {
   const file = resolve(env["ISHA_FLEET"] || `${ROOT}/fleet.config.ts`);
   try {
-    const { default: fleet } = (await import(pathToFileURL(file).href)) as { readonly default: FleetConfig };
-    return `https://${fleet.domain}`;
+    const module = (await import(pathToFileURL(file).href)) as { readonly default: FleetConfig };
+    return module.default;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new CommandFailure(EXIT.usage, `The fleet file can't be read: ${reason}`, {
-      advice: "Fix it, or name the service: --url <address>.",
+      advice: "Fix it; for a command that calls the service, --url <address> does without it.",
     });
   }
 }

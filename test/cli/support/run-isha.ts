@@ -1,6 +1,7 @@
 // Runs the operators' command: as the real program in its own process, or in this process with a made-up context.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import shipped from "../../../fleet.config.ts";
 import { runIsha } from "../../../cli/isha.ts";
 import type { CommandContext } from "../../../cli/context.ts";
 
@@ -74,6 +75,7 @@ export function commandContext(given: Partial<CommandContext> = {}): CommandCont
     signal: new AbortController().signal,
     out: silent,
     err: silent,
+    fleet: () => Promise.resolve(shipped),
     defaultUrl: () => Promise.resolve("https://isha.invalid"),
     ask: null,
     putSecret: () => Promise.resolve(null),
