@@ -1,4 +1,4 @@
-// What a GGUF header says about the memory of a model: weights, cache per token, longest context. Pure.
+// Derives the memory facts of a model from its GGUF header: weights, cache per token, longest context. Pure.
 import type { GgufArray, GgufFile, GgufValue } from "./gguf.ts";
 
 export interface ModelFacts {
