@@ -4,10 +4,12 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { IttyRouter } from "itty-router";
 import type { Logger } from "pino";
 import { AGENT_HEADER, callDecoder, TOKEN_HEADER, type Call } from "../shared/call-headers.ts";
-import { DIALECTS, dialectOf } from "../shared/dialects.ts";
+import { DIALECT_NAMES, DIALECTS, dialectOf } from "../shared/dialects.ts";
 import { AGENT_KEEP_ALIVE_MS, CALL_DEADLINE_MS, MAX_BODY_BYTES, MAX_HEADER_BYTES } from "../shared/limits.ts";
 import { thrownName, type Refusal } from "../shared/errors.ts";
 import { ClientAnswer } from "./answers/client-answer.ts";
+import { answerFormat } from "./answers/dialects.ts";
+import type { AnswerFormat } from "./answers/format.ts";
 import { CLIENT_LEFT, type CallObserver, type CallReport } from "./calls/report.ts";
 import { runCall, type CallInput } from "./calls/run-call.ts";
 import { isLocal } from "./edge-token.ts";
@@ -109,7 +111,7 @@ interface ControlRequest {
   readonly isTrusted: boolean;
 }
 
-const CALL_PATHS: ReadonlySet<string> = new Set([DIALECTS.chat.path]);
+const CALL_PATHS: ReadonlySet<string> = new Set(DIALECT_NAMES.map((dialect) => DIALECTS[dialect].path));
 
 async function answerControl(
   parts: ServerParts,
@@ -201,8 +203,11 @@ class Calls {
       if (left < DRAIN_CLOSES_MS) return refuse(parts, request, response, DRAINING);
     }
     const decoded = this.#decode(request.headers);
-    if (!decoded.ok) {
-      const internal = `${decoded.header}: ${decoded.reason}`;
+    const format = decoded.ok ? formatOn(request.url, decoded.call) : null;
+    if (!decoded.ok || format === null) {
+      const internal = decoded.ok
+        ? "the call's dialect, format or stream doesn't fit its path"
+        : `${decoded.header}: ${decoded.reason}`;
       parts.log.error({ event: "call-headers", reason: internal });
       return refuse(parts, request, response, { ...VERSION_SKEW, internal });
     }
@@ -213,7 +218,7 @@ class Calls {
     // Some calls are counted and booked after the client has its answer; it may send the next call before that.
     response.once("finish", release);
     const answer = new ClientAnswer(response, call, parts.box);
-    const served = this.#serve(call, answer, request, response);
+    const served = this.#serve(call, format, answer, request, response);
     this.#open.set(answer, served);
     try {
       await served;
@@ -225,6 +230,7 @@ class Calls {
 
   async #serve(
     call: Call,
+    format: AnswerFormat,
     answer: ClientAnswer,
     request: IncomingMessage,
     response: ServerResponse,
@@ -247,6 +253,7 @@ class Calls {
         const { box, dispatch, budget, poisoned, modelOf, countTokens, clock } = parts;
         const report = await runCall({
           call,
+          format,
           body: body.bytes,
           response,
           answer,
@@ -273,6 +280,11 @@ class Calls {
       response.removeListener("close", onClose);
     }
   }
+}
+
+/** The format of a call's answer; null if the call doesn't belong to the path on which it came. */
+function formatOn(path: string | undefined, call: Call): AnswerFormat | null {
+  return path === DIALECTS[call.dialect].path ? answerFormat(call) : null;
 }
 
 /** Reads the body, or returns why there is none: too large, no room, broken off, or the call ended before it arrived. */

@@ -1,5 +1,6 @@
 // Reads the fields we need from a server's event or complete answer, and checks their shape first: a broken server can
 // send any JSON.
+import { parseObject } from "./parse-object.ts";
 
 export interface AnswerJson {
   readonly id?: unknown;
@@ -10,6 +11,9 @@ export interface AnswerJson {
         readonly index?: unknown;
         readonly delta?: Readonly<Record<string, unknown>> | null;
         readonly message?: Readonly<Record<string, unknown>> | null;
+        /** The text of a choice of `/v1/completions`, which has no message and no delta. */
+        readonly text?: unknown;
+        readonly logprobs?: unknown;
         readonly finish_reason?: unknown;
       }[]
     | null;
@@ -36,12 +40,8 @@ export const NO_TIMINGS: Timings = { decodedTokens: null, decodeMs: null, prompt
 
 /** @returns null if the data isn't JSON or doesn't have the shape of an answer. */
 export function parseAnswer(data: string): AnswerJson | null {
-  try {
-    const value: unknown = JSON.parse(data);
-    return isAnswer(value) ? value : null;
-  } catch {
-    return null;
-  }
+  const value = parseObject(data);
+  return isAnswer(value) ? value : null;
 }
 
 export function isAnswer(value: unknown): value is AnswerJson {
@@ -59,7 +59,7 @@ function areChoices(value: unknown): boolean {
   );
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isObjectOrNone = (value: unknown): boolean => value == null || isObject(value);
@@ -90,7 +90,7 @@ export function readTimings({ timings }: AnswerJson): Timings | null {
 }
 
 /** An impossible count becomes null: otherwise it would be booked, and the metrics would reject it. */
-const count = (value: unknown): number | null =>
+export const count = (value: unknown): number | null =>
   Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null;
 
 const number = (value: unknown): number | null =>

@@ -1,14 +1,14 @@
 // Estimates the tokens of a call's further choices: llama-server counts only one choice (transcript `chat-n2`). The text
 // of the others is known, so the server can count its tokens afterwards.
 import { nonContentText, type AnswerJson, type Counts } from "./answer-json.ts";
-import type { ChatRecorder } from "./recorder.ts";
+import type { StreamRecorder } from "./recorder.ts";
 
 /** The text of every choice of a complete answer except the first, which the server counts. */
 export function otherChoiceTexts({ choices }: AnswerJson): readonly string[] {
   return (choices ?? [])
     .filter(({ index }) => index !== 0)
-    .map(({ message }) => {
-      const content = message?.["content"];
+    .map(({ message, text }) => {
+      const content = message?.["content"] ?? text;
       return (typeof content === "string" ? content : "") + nonContentText(message ?? {});
     });
 }
@@ -27,7 +27,7 @@ export async function countChoiceTokens(
 export function estimateChoiceTokens(
   choices: number,
   counts: Counts | null,
-  stream: ChatRecorder | null,
+  stream: Pick<StreamRecorder, "textEvents"> | null,
 ): number {
   if (choices === 1 || counts === null) return 0;
   if (stream === null) return counts.completionTokens * (choices - 1);

@@ -1,15 +1,35 @@
-// Continues a chat that broke in mid-answer on another server of the same model: builds the request to that server and
+// Continues an answer that broke in the middle on another server of the same model: builds the request to that server and
 // turns its events into the rest of the first answer. Pure: bytes in, bytes out.
 //
-// llama-server continues a trailing assistant message and echoes it (transcripts `chat-prefill`,
+// Chat: llama-server continues a trailing assistant message and echoes it (transcripts `chat-prefill`,
 // `chat-prefill-stream`). So the text that the client has is sent as that message; the echo must equal it and is cut
 // off, and the rest is new. If the echo differs (a template that drops or changes the message), the answer ends with
 // the error event: a wrong continuation would be worse than none.
+//
+// Completions: no template stands between a string prompt and the model, so the prompt with the text appended is continued
+// from exactly these bytes, and there is no echo.
 import { isAnswer } from "./answer-json.ts";
+import { parseObject } from "./parse-object.ts";
 import type { AnswerIdentity } from "./recorder.ts";
 import { eventData } from "./sse.ts";
 
 type Json = Record<string, unknown>;
+
+/** How the answers of one dialect are continued. */
+export interface Continuation {
+  /** Returns the request that continues after `text`; null if this body can't be continued. */
+  readonly request: (body: Buffer, text: string) => ContinuationRequest | null;
+  readonly events: (first: FirstPart, echo: string) => ContinuedEvents;
+  /**
+   * Builds the end of an answer whose text is complete: the token cap was reached, or only the last events were lost.
+   * @param finish the finish reason that the client received; if null, this adds the reason `length`.
+   */
+  readonly closing: (
+    first: FirstPart,
+    finish: string | null,
+    usage: { readonly promptTokens: number } | null,
+  ) => Buffer;
+}
 
 /** The request to the next server. */
 export interface ContinuationRequest {
@@ -45,6 +65,34 @@ export function continuationRequest(body: Buffer, text: string): ContinuationReq
   };
 }
 
+/** Fields with which a prompt's answer isn't plain text that goes on after the prompt. */
+const NOT_PLAIN = [
+  "suffix",
+  "echo",
+  "logprobs",
+  "n_probs",
+  "grammar",
+  "json_schema",
+  "response_format",
+] as const;
+
+/** Returns the original body with the text so far appended to its prompt; null for anything but one string prompt. */
+export function promptContinuation(body: Buffer, text: string): ContinuationRequest | null {
+  const request = parseObject(body.toString("utf8"));
+  const prompt = request?.["prompt"];
+  if (request === null || typeof prompt !== "string") return null;
+  if (NOT_PLAIN.some((field) => isSet(request[field])) || (request["n"] ?? 1) !== 1) return null;
+  return {
+    body: Buffer.from(JSON.stringify({ ...request, prompt: prompt + text })),
+    echo: "",
+    prefill: "",
+    // The last event of a completion always has `usage`.
+    includeUsage: false,
+  };
+}
+
+const isSet = (value: unknown): boolean => value != null && value !== false && value !== "" && value !== 0;
+
 /** The part of the answer that the first server produced. */
 export interface FirstPart {
   readonly identity: AnswerIdentity;
@@ -54,6 +102,30 @@ export interface FirstPart {
   readonly tokens: number;
 }
 
+/** Reads and writes the text of a dialect's choice. */
+interface ChoiceText {
+  /** The text, possibly none; null if the choice has more than text. */
+  readonly read: (choice: Json) => string | null;
+  readonly write: (choice: Json, text: string) => Json;
+  readonly object: string;
+}
+
+export const CHAT_TEXT: ChoiceText = {
+  read: (choice) => {
+    const delta = { ...(choice["delta"] as Json | undefined) };
+    if (Object.keys(delta).some((key) => key !== "role" && key !== "content")) return null;
+    return typeof delta["content"] === "string" ? delta["content"] : "";
+  },
+  write: (choice, text) => ({ ...choice, delta: text === "" ? {} : { content: text } }),
+  object: "chat.completion.chunk",
+};
+
+export const COMPLETION_TEXT: ChoiceText = {
+  read: ({ text, logprobs }) => (logprobs == null && typeof text === "string" ? text : null),
+  write: (choice, text) => ({ ...choice, text }),
+  object: "text_completion",
+};
+
 /**
  * Turns the next server's events into the rest of the first server's answer: the same id and time, no second role, no
  * echo, and the counts of both parts.
@@ -61,14 +133,16 @@ export interface FirstPart {
 export class ContinuedEvents {
   readonly #first: FirstPart;
   readonly #echo: string;
+  readonly #text: ChoiceText;
   #seen = "";
   #joined: boolean;
 
   /** @param echo the text that the server repeats before it continues. */
-  constructor(first: FirstPart, echo: string) {
+  constructor(first: FirstPart, echo: string, text: ChoiceText = CHAT_TEXT) {
     this.#first = first;
     this.#echo = echo;
-    this.#joined = first.text === "" && echo === "";
+    this.#text = text;
+    this.#joined = echo === "";
   }
 
   /** @returns the events to send (possibly none), or null if they don't continue the text. */
@@ -91,9 +165,8 @@ export class ContinuedEvents {
 
   #event(event: Json): string | null {
     const [choice] = (event["choices"] ?? []) as readonly Json[];
-    const delta = { ...(choice?.["delta"] as Json | undefined) };
-    if (Object.keys(delta).some((key) => key !== "role" && key !== "content")) return null;
-    const fresh = typeof delta["content"] === "string" ? this.#cutEcho(delta["content"]) : "";
+    const piece = choice === undefined ? "" : this.#text.read(choice);
+    const fresh = piece === null || piece === "" ? piece : this.#cutEcho(piece);
     if (fresh === null) return null;
     const finish = choice?.["finish_reason"] ?? null;
     // A server that stops inside the echo has continued nothing.
@@ -101,10 +174,7 @@ export class ContinuedEvents {
     const counted = this.#counted(event);
     if (choice === undefined) return write({ ...counted, choices: [] });
     if (fresh === "" && finish === null) return "";
-    return write({
-      ...counted,
-      choices: [{ ...choice, delta: fresh === "" ? {} : { content: fresh } }],
-    });
+    return write({ ...counted, choices: [this.#text.write(choice, fresh)] });
   }
 
   /** The new part of a piece of text; null if the text differs from what the client has. */
@@ -142,17 +212,14 @@ export class ContinuedEvents {
   }
 }
 
-/**
- * Builds the end of an answer whose text is complete: the token cap was reached, or only the last events were lost.
- * @param finish the finish reason that the client received; if null, this adds the reason `length`.
- */
+/** The end of a chat, see `Continuation.closing`. */
 export function closingEvents(
   first: FirstPart,
   finish: string | null,
   usage: { readonly promptTokens: number } | null,
 ): Buffer {
   const { identity, tokens } = first;
-  const head = { ...identity, object: "chat.completion.chunk" };
+  const head = { ...identity, object: CHAT_TEXT.object };
   const last =
     finish === null ? write({ choices: [{ finish_reason: "length", index: 0, delta: {} }], ...head }) : "";
   const counted =
@@ -170,15 +237,26 @@ export function closingEvents(
   return Buffer.from(`${last}${counted}data: [DONE]\n\n`);
 }
 
-function write(event: Json): string {
-  return `data: ${JSON.stringify(event)}\n\n`;
+/** The end of a completion: the counts are in the event with the finish reason, so none follow it. */
+function completionEnd({ identity }: FirstPart, finish: string | null): Buffer {
+  const choice = { text: "", index: 0, logprobs: null, finish_reason: "length" };
+  const last =
+    finish === null ? write({ choices: [choice], ...identity, object: COMPLETION_TEXT.object }) : "";
+  return Buffer.from(`${last}data: [DONE]\n\n`);
 }
 
-function parseObject(text: string): Json | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : null;
-  } catch {
-    return null;
-  }
+export const CHAT_CONTINUATION: Continuation = {
+  request: continuationRequest,
+  events: (first, echo) => new ContinuedEvents(first, echo),
+  closing: closingEvents,
+};
+
+export const COMPLETION_CONTINUATION: Continuation = {
+  request: promptContinuation,
+  events: (first, echo) => new ContinuedEvents(first, echo, COMPLETION_TEXT),
+  closing: completionEnd,
+};
+
+function write(event: Json): string {
+  return `data: ${JSON.stringify(event)}\n\n`;
 }

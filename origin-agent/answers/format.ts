@@ -1,7 +1,9 @@
-// Defines an answer format: how llama-server's answer becomes the client's. Each format is one value, chosen once per
-// call.
+// Defines an answer format: how llama-server's answer becomes the client's, how its tokens are read, and whether it can be
+// continued. Each format is one value, chosen once per call (dialects.ts).
 import type { Refusal } from "../../shared/errors.ts";
-import type { AnswerJson } from "./answer-json.ts";
+import type { Counts, Timings } from "./answer-json.ts";
+import type { Continuation } from "./continuation.ts";
+import type { StreamRecorder } from "./recorder.ts";
 
 /** Facts about an answer that formats may include in it. */
 export interface AnswerFacts {
@@ -11,6 +13,8 @@ export interface AnswerFacts {
   readonly queueMs: number;
   /** The requested port if another one answers, else null. */
   readonly fallbackFrom: number | null;
+  /** The agent type that the edge resolved the call to. */
+  readonly agentType: string;
 }
 
 /** Translates a stream's complete events into the client's bytes. */
@@ -24,17 +28,34 @@ export interface StreamTranslator {
   readonly passesText: boolean;
   /** Whether the answer has ended properly. A stream that closes before that is broken. */
   readonly complete: boolean;
+  /** Replaces the facts when another server continues the answer. */
+  readonly continueWith?: (facts: AnswerFacts) => void;
+}
+
+/** A complete JSON answer. */
+export interface JsonAnswer {
+  /** What the client gets. */
+  readonly written: Buffer | string;
+  readonly counts: Counts | null;
+  readonly timings: Timings | null;
+  /** The texts of the choices that `counts` doesn't cover. */
+  readonly otherChoiceTexts: readonly string[];
 }
 
 export interface AnswerFormat {
   /** Fields that this format needs in the request, written last. */
   readonly requestFields: (stream: boolean) => Readonly<Record<string, unknown>>;
-  readonly stream: (facts: AnswerFacts) => StreamTranslator;
-  /**
-   * Translates a complete JSON answer; null if it isn't one.
-   * @param parsed the parsed `body`: it is parsed once per call.
-   */
-  readonly json: (body: Buffer, parsed: AnswerJson, facts: AnswerFacts) => Buffer | string | null;
+  /** Null if this dialect has no streams. */
+  readonly streaming: {
+    readonly translator: (facts: AnswerFacts) => StreamTranslator;
+    readonly recorder: () => StreamRecorder;
+    /** Null if no server can finish an answer that another one began. */
+    readonly continuation: Continuation | null;
+  } | null;
+  /** Reads and translates a complete JSON answer; null if it isn't one. */
+  readonly json: (body: Buffer, facts: AnswerFacts, choices: number) => JsonAnswer | null;
+  /** The largest valid answer to a body of that size, for dialects that generate no tokens. */
+  readonly answerBytes?: (bodyBytes: number) => number;
 }
 
 /** Replaces an error that a server sends after a 200: its own text can echo a prompt. */

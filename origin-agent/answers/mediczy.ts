@@ -1,15 +1,18 @@
 // Implements Mediczy's own format, which is older than our OpenAI format: a chat is answered as a text completion, with
 // an `isha` object that names the server. A stream carries the same object in each event.
 import * as z from "zod";
-import type { AnswerJson } from "./answer-json.ts";
+import { parseAnswer, readCounts, readTimings, type AnswerJson } from "./answer-json.ts";
+import { otherChoiceTexts } from "./choice-tokens.ts";
 import { eventData } from "./sse.ts";
 import {
   ERROR_IN_STREAM,
   UNREADABLE,
   type AnswerFacts,
   type AnswerFormat,
+  type JsonAnswer,
   type StreamTranslator,
 } from "./format.ts";
+import { openai } from "./openai.ts";
 
 const Usage = z.object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() });
 
@@ -51,10 +54,28 @@ function mediczyId(id: string): string {
 }
 
 function ishaObject(facts: AnswerFacts): Readonly<Record<string, unknown>> {
-  return { port: facts.port, box: facts.box, queue_ms: facts.queueMs, fallback_from: facts.fallbackFrom };
+  return {
+    port: facts.port,
+    box: facts.box,
+    agent_type: facts.agentType,
+    queue_ms: facts.queueMs,
+    fallback_from: facts.fallbackFrom,
+  };
 }
 
-function translateJson(_body: Buffer, parsed: AnswerJson, facts: AnswerFacts): string | null {
+function readJson(body: Buffer, facts: AnswerFacts): JsonAnswer | null {
+  const answer = parseAnswer(body.toString("utf8"));
+  const written = answer === null ? null : translateJson(answer, facts);
+  if (answer === null || written === null) return null;
+  return {
+    written,
+    counts: readCounts(answer),
+    timings: readTimings(answer),
+    otherChoiceTexts: otherChoiceTexts(answer),
+  };
+}
+
+function translateJson(parsed: AnswerJson, facts: AnswerFacts): string | null {
   const { success, data: answer } = ChatAnswer.safeParse(parsed);
   if (!success) return null;
   return JSON.stringify({
@@ -78,12 +99,17 @@ function translateJson(_body: Buffer, parsed: AnswerJson, facts: AnswerFacts): s
 class MediczyStream implements StreamTranslator {
   readonly passesText = false;
   complete = false;
-  readonly #facts: AnswerFacts;
+  #facts: AnswerFacts;
   #delayed: { readonly event: ChatEvent; readonly choice: ChatEventChoice } | null = null;
   #usage: z.infer<typeof Usage> | null = null;
   #head: { readonly id: string; readonly text: string } | null = null;
 
   constructor(facts: AnswerFacts) {
+    this.#facts = facts;
+  }
+
+  /** The last event names the server that finished the answer. */
+  continueWith(facts: AnswerFacts): void {
     this.#facts = facts;
   }
 
@@ -175,6 +201,6 @@ function parseEvent(data: string): ChatEvent | null {
 export const mediczy: AnswerFormat = {
   // Without this field a stream has no usage, and our last event must carry it.
   requestFields: (stream) => (stream ? { stream_options: { include_usage: true } } : {}),
-  stream: (facts) => new MediczyStream(facts),
-  json: translateJson,
+  streaming: openai.streaming && { ...openai.streaming, translator: (facts) => new MediczyStream(facts) },
+  json: readJson,
 };

@@ -57,6 +57,20 @@ export class EventSplitter {
   }
 }
 
+const NEWLINE = 0x0a;
+
+export function startsWith(bytes: Buffer, start: Buffer): boolean {
+  return bytes.length >= start.length && bytes.compare(start, 0, start.length, 0, start.length) === 0;
+}
+
+/** Whether a line begins with these bytes. Answer text can't match: JSON escapes its line breaks. */
+export function beginsLine(events: Buffer, start: Buffer): boolean {
+  for (let at = events.indexOf(start); at >= 0; at = events.indexOf(start, at + 1)) {
+    if (at === 0 || events[at - 1] === NEWLINE) return true;
+  }
+  return false;
+}
+
 /** Returns the `data` of each event, without comments and other fields. */
 export function eventData(events: Buffer): string[] {
   const found: string[] = [];

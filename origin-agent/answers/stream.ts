@@ -1,19 +1,9 @@
 // Passes one call's stream to the client, from one or more servers: records complete events, translates them into the
 // client's format, and detects malformed ones.
-import { MAX_CONTINUED_BYTES } from "../../shared/limits.ts";
-import { ChatRecorder } from "./recorder.ts";
+import type { Delivered, StreamRecorder } from "./recorder.ts";
 import type { AnswerSource, ClientAnswer } from "./client-answer.ts";
 import type { ContinuedEvents } from "./continuation.ts";
 import type { AnswerFormat, StreamTranslator } from "./format.ts";
-
-/** How much of the answer has reached the client. */
-export type Delivered =
-  /** Nothing; headers and comments don't count. */
-  | "nothing"
-  /** Some events. */
-  | "part"
-  /** The whole text and the finish reason; the closing events are missing. */
-  | "text";
 
 /** Whether events were passed on, or why they are malformed (a fixed text, never their content). */
 export type Pushed =
@@ -21,20 +11,20 @@ export type Pushed =
   | { readonly kind: "malformed"; readonly why: string };
 
 export class AnswerStream {
-  readonly recorder = new ChatRecorder(MAX_CONTINUED_BYTES);
-  readonly #format: AnswerFormat;
+  readonly recorder: StreamRecorder;
+  readonly #streaming: NonNullable<AnswerFormat["streaming"]>;
   readonly #answer: ClientAnswer;
   #translator: StreamTranslator | null = null;
 
-  constructor(format: AnswerFormat, answer: ClientAnswer) {
-    this.#format = format;
+  constructor(streaming: NonNullable<AnswerFormat["streaming"]>, answer: ClientAnswer) {
+    this.#streaming = streaming;
+    this.recorder = streaming.recorder();
     this.#answer = answer;
   }
 
   /** How much of the answer has reached the client. */
   get delivered(): Delivered {
-    if (this.recorder.finish !== null) return "text";
-    return this.recorder.identity === null ? "nothing" : "part";
+    return this.recorder.delivered;
   }
 
   /** Whether the stream has ended properly. */
@@ -44,7 +34,8 @@ export class AnswerStream {
 
   /** Marks that a server begins to answer: the first one, or one that continues. */
   begin(source: AnswerSource, now: number): void {
-    this.#translator ??= this.#format.stream(source.facts);
+    if (this.#translator === null) this.#translator = this.#streaming.translator(source.facts);
+    else this.#translator.continueWith?.(source.facts);
     this.#answer.begin(source, now);
   }
 

@@ -4,13 +4,12 @@ import type { ServerResponse } from "node:http";
 import type { Call } from "../../shared/call-headers.ts";
 import { DIALECTS } from "../../shared/dialects.ts";
 import type { Refusal } from "../../shared/errors.ts";
-import { parseAnswer, readCounts, readTimings, type Counts, type Timings } from "../answers/answer-json.ts";
+import type { Counts, Timings } from "../answers/answer-json.ts";
 import type { AnswerStream } from "../answers/stream.ts";
 import type { AnswerSource, ClientAnswer } from "../answers/client-answer.ts";
 import type { ContinuedEvents } from "../answers/continuation.ts";
 import type { Grant } from "../servers/running-call.ts";
 import { EventSplitter } from "../answers/sse.ts";
-import { otherChoiceTexts } from "../answers/choice-tokens.ts";
 import type { AnswerFacts, AnswerFormat } from "../answers/format.ts";
 import type { Failure } from "./next-try.ts";
 import { spliceFields } from "./body-fields.ts";
@@ -174,29 +173,25 @@ class Attempt implements AnswerListener {
 
   #endError(): void {
     const { port } = this.#input.grant.upstream.server;
-    const verdict = readUpstreamError(this.#status, Buffer.concat(this.#body), port);
+    const { suspects = [] } = this.#input.call;
+    const verdict = readUpstreamError(this.#status, Buffer.concat(this.#body), port, suspects);
     if (verdict.kind === "loading") this.#break("loading", "the server is loading");
     else this.#settle({ kind: "rejected", refusal: verdict.refusal });
   }
 
   #endJson(): void {
-    const { format, facts, answer, clock } = this.#input;
+    const { call, format, facts, answer, clock } = this.#input;
     const [only] = this.#body;
     const body = this.#body.length === 1 && only !== undefined ? only : Buffer.concat(this.#body);
-    const answered = parseAnswer(body.toString("utf8"));
-    const written = answered === null ? null : format.json(body, answered, facts);
-    if (answered === null || written === null) {
+    const read = format.json(body, facts, call.choices);
+    if (read === null) {
       this.#break("malformed", "an unreadable answer");
       return;
     }
     answer.begin(this.#source(), clock());
-    answer.endJson(written);
-    this.#settle({
-      kind: "answered",
-      counts: readCounts(answered),
-      timings: readTimings(answered),
-      otherChoiceTexts: otherChoiceTexts(answered),
-    });
+    answer.endJson(read.written);
+    const { counts, timings, otherChoiceTexts } = read;
+    this.#settle({ kind: "answered", counts, timings, otherChoiceTexts });
   }
 
   #keep(chunk: Buffer): boolean {

@@ -28,7 +28,7 @@
 // "Never again" adds `x-should-retry: false`, because SDKs resend a 502.
 import type { Refusal } from "../../shared/errors.ts";
 import { MAX_RETRIES_A_CALL } from "../../shared/limits.ts";
-import type { Delivered } from "../answers/stream.ts";
+import type { Delivered } from "../answers/recorder.ts";
 
 /** How a try ended without a whole answer. */
 export type Failure =

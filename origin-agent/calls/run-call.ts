@@ -2,15 +2,11 @@
 // refused, or left by its client. It makes no decision itself: the edge chooses the ports, admission the moment, and
 // `next-try.ts` what follows a failure.
 import type { ServerResponse } from "node:http";
-import type { Call } from "../../shared/call-headers.ts";
 import { thrownName, type Refusal } from "../../shared/errors.ts";
 import { AnswerStream } from "../answers/stream.ts";
 import { attempt, type AttemptEnd, type AttemptInput } from "./attempt.ts";
-import { closingEvents, continuationRequest } from "../answers/continuation.ts";
 import type { AnswerFormat } from "../answers/format.ts";
-import { mediczy } from "../answers/mediczy.ts";
 import { unavailable } from "./unavailable.ts";
-import { openai } from "../answers/openai.ts";
 import { countChoiceTokens } from "../answers/choice-tokens.ts";
 import { continuation, generatedText, replay, type TryInput, type TryRequest } from "./try-request.ts";
 import { BROKE_OFF, nextTry, POISONED, type Failure } from "./next-try.ts";
@@ -23,12 +19,11 @@ import { endFailedTry, judge } from "./failed-try.ts";
 import { doneWithin } from "./done-within.ts";
 import { ServerSearch, type SearchInput } from "./server-search.ts";
 
-const FORMATS: Readonly<Record<Call["format"], AnswerFormat>> = { openai, mediczy };
-
 /** How long a replay waits for the proof that the earlier try has ended: an abort takes a tenth of a second. */
 const PROOF_WAIT_MS = 2_000;
 
 export interface CallInput extends SearchInput {
+  readonly format: AnswerFormat;
   readonly body: Buffer;
   readonly response: ServerResponse;
   readonly box: string;
@@ -59,10 +54,11 @@ class CallRunner {
   readonly #search: ServerSearch;
 
   constructor(input: CallInput) {
-    const { call, answer, clock } = input;
+    const { call, answer, clock, format } = input;
     this.#input = input;
-    this.#format = FORMATS[call.format];
-    this.#stream = call.stream ? new AnswerStream(this.#format, answer) : null;
+    this.#format = format;
+    this.#stream =
+      call.stream && format.streaming !== null ? new AnswerStream(format.streaming, answer) : null;
     this.#progress = new CallProgress(call, input.body.length, this.#stream, clock);
     this.#search = new ServerSearch(input, this.#progress.arrivedAt);
   }
@@ -151,18 +147,18 @@ class CallRunner {
     const { call, body } = this.#input;
     const input: TryInput = {
       body,
-      set: call.set,
-      formatFields: this.#format.requestFields(call.stream),
+      call,
+      format: this.#format,
       maxTokens: grant.upstream.server.maxTokens,
-      choices: call.choices,
       slot: grant.slot,
       cachePrompt: grant.cachePrompt,
     };
     const recorder = this.#stream?.recorder;
     const identity = recorder?.identity ?? null;
-    if (how === "replay" || recorder === undefined || identity === null) return replay(input);
+    if (how === "replay") return replay(input);
+    if (recorder === undefined || identity === null) return { kind: "refuse", refusal: BROKE_OFF };
     const text = recorder.text();
-    const generated = generatedText(body, text);
+    const generated = generatedText(input, text);
     if (generated === null) return { kind: "refuse", refusal: BROKE_OFF };
     const tokens = generated === "" ? 0 : await this.#countTokens(grant, generated);
     return tokens === null ? "uncounted" : continuation(input, { identity, text, tokens });
@@ -184,6 +180,7 @@ class CallRunner {
         port,
         queueMs: progress.queueMs,
         fallbackFrom: port === call.wantedPort ? null : call.wantedPort,
+        agentType: call.agentType,
       },
       stream: this.#stream,
       onSent: () => {
@@ -220,21 +217,24 @@ class CallRunner {
   /** Ends a stream whose whole text has reached the client: only the closing events are missing. */
   #close(closing: Buffer | null): CallReport {
     const { answer, clock } = this.#input;
-    const recorder = this.#stream?.recorder;
-    const identity = recorder?.identity;
-    if (this.#stream === null || recorder === undefined || identity == null) return this.#refuse(BROKE_OFF);
-    const { counts } = recorder;
-    const usage = counts !== null && this.#wantsUsage() ? counts : null;
-    const first = { identity, text: "", tokens: counts?.completionTokens ?? 0 };
-    const events = closing ?? closingEvents(first, recorder.finish, usage);
+    const events = closing ?? this.#closingEvents();
+    if (this.#stream === null || events === null) return this.#refuse(BROKE_OFF);
     this.#stream.push(events, null, clock());
     answer.endStream();
     return this.#progress.report("answered", null);
   }
 
-  #wantsUsage(): boolean {
+  /** The events after the finish reason; null if only a server can write them. */
+  #closingEvents(): Buffer | null {
+    if (this.#stream?.complete === true) return Buffer.alloc(0);
     const { call, body } = this.#input;
-    return call.format === "mediczy" || continuationRequest(body, "")?.includeUsage === true;
+    const { recorder } = this.#stream ?? {};
+    const how = this.#format.streaming?.continuation;
+    if (recorder === undefined || recorder.identity === null || how == null) return null;
+    const { identity, counts, finish } = recorder;
+    const wantsUsage = call.format === "mediczy" || how.request(body, "")?.includeUsage === true;
+    const first = { identity, text: "", tokens: counts?.completionTokens ?? 0 };
+    return how.closing(first, finish, wantsUsage ? counts : null);
   }
 
   #refuse(refusal: Refusal): CallReport {

@@ -1,6 +1,7 @@
 // Finds a server for one try of a call: which ports to ask, in which order, and how long to wait for each. It sends
 // nothing; `servers/dispatch.ts` grants the slots.
 import type { Call } from "../../shared/call-headers.ts";
+import { DIALECTS } from "../../shared/dialects.ts";
 import { LOAD_WAIT_MS, RESUME_WAIT_MS } from "../../shared/limits.ts";
 import type { ClientAnswer } from "../answers/client-answer.ts";
 import type { Dispatch, Placement } from "../servers/dispatch.ts";
@@ -24,7 +25,8 @@ interface PlaceOptions {
   readonly patient: boolean;
   /** Whether a server may have begun the call. */
   readonly started: boolean;
-  readonly takesSlot?: boolean;
+  /** What the request takes of a server; by default what the call's dialect takes. */
+  readonly slots?: (typeof DIALECTS)[Call["dialect"]]["slots"];
 }
 
 export class ServerSearch {
@@ -76,19 +78,19 @@ export class ServerSearch {
 
   /** Waits for room to send a request to one of a server's token routes. */
   tokenTurn(port: number): Promise<Placement> {
-    return this.#place([port], 0, { patient: false, started: true, takesSlot: false });
+    return this.#place([port], 0, { patient: false, started: true, slots: "none" });
   }
 
   #place(
     ports: readonly number[],
     waitMs: number,
-    { patient, started, takesSlot = true }: PlaceOptions,
+    { patient, started, slots = DIALECTS[this.#input.call.dialect].slots }: PlaceOptions,
   ): Promise<Placement> {
     const { call, dispatch, signal, clock, answer } = this.#input;
     return dispatch.place({
       call,
       ports,
-      takesSlot,
+      slots,
       waitMs,
       patient,
       deadlineAt: this.#arrivedAt + call.deadlineMs,

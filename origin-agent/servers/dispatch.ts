@@ -1,6 +1,7 @@
 // Finds a server for a call: gives it room at once, queues it in admission's order, or returns immediately if waiting can't
 // help. A call that waits for a server to load waits in the same queue. Room is given and waiting calls end only here.
 import type { Call } from "../../shared/call-headers.ts";
+import type { DIALECTS } from "../../shared/dialects.ts";
 import { Admission, type AdmissionCall, type PortView } from "../queue/admission.ts";
 import type { Refusal } from "../../shared/errors.ts";
 import { TOKEN_REQUESTS_PER_SERVER } from "../../shared/limits.ts";
@@ -15,6 +16,9 @@ import { TokenCall } from "./token-call.ts";
 /** Interval at which the deadlines of waiting calls are checked. */
 const SWEEP_MS = 250;
 
+/** How a request takes slots, see `DIALECTS`. */
+export type SlotUse = (typeof DIALECTS)[keyof typeof DIALECTS]["slots"];
+
 export type Placement =
   | { readonly kind: "granted"; readonly grant: Grant }
   /** None of the ports can take the call, and waiting can't help or didn't. `remainingMs`: until one is loaded. */
@@ -25,8 +29,7 @@ export type Placement =
 export interface PlaceRequest {
   readonly call: Call;
   readonly ports: readonly number[];
-  /** Whether the call needs slots; a request to a token route doesn't. */
-  readonly takesSlot: boolean;
+  readonly slots: SlotUse;
   /** How long to wait while no server is up but one is coming up. */
   readonly waitMs: number;
   /** Whether to wait for a server even without a sign that it is coming up: no other server can serve the call. */
@@ -57,7 +60,7 @@ export class Dispatch {
   readonly #slots: Admission;
   readonly #tokens: Admission;
   readonly #running = new Map<number, Set<RunningCall>>();
-  readonly #tokenCalls = new Map<number, number>();
+  readonly #tokenCalls = new Map<number, Set<TokenCall>>();
   readonly #waiters = new Map<string, Waiter>();
   /** What waiting depends on, by port, at the last change. */
   readonly #states = new Map<number, string>();
@@ -76,6 +79,7 @@ export class Dispatch {
       this.#slots.resize(port, upstream.server.slots);
       this.#tokens.resize(port, TOKEN_REQUESTS_PER_SERVER);
       this.#running.set(port, new Set());
+      this.#tokenCalls.set(port, new Set());
     }
     this.#sweep = setInterval(() => this.#check(), SWEEP_MS);
     this.#sweep.unref();
@@ -142,6 +146,7 @@ export class Dispatch {
 
   /** Reports a stall to all calls of a server, or to the one in a slot. */
   stalled(port: number, slot: number | null): void {
+    if (slot === null) for (const call of this.#tokenCalls.get(port) ?? []) call.stalled();
     for (const running of this.#running.get(port) ?? []) {
       if (slot === null || running.slot === slot) running.stalled();
     }
@@ -160,12 +165,13 @@ export class Dispatch {
     if (!begun && this.#revoked.has(call.keyId, now)) return { kind: "refused", refusal: REVOKED };
     const ports = this.#portsFor(request);
     if (ports.length === 0) return this.#none(request);
-    const queue = request.takesSlot ? this.#slots : this.#tokens;
+    const queue = request.slots === "none" ? this.#tokens : this.#slots;
+    const choices = this.#choicesOf(request);
     // The common case: a free slot and no waiting call.
     for (const port of ports) {
-      const mayPass = queue.mayPass(port, { choices: choicesOf(request), deadlineAt }, now);
+      const mayPass = queue.mayPass(port, { choices, deadlineAt }, now);
       const server = mayPass ? this.#servers.get(port) : undefined;
-      const grant = server === undefined ? null : this.#acquire(queue, server, call);
+      const grant = server === undefined ? null : this.#acquire(server, request);
       if (grant !== null) return { kind: "granted", grant };
     }
     return this.#wait(request, queue, ports);
@@ -209,7 +215,7 @@ export class Dispatch {
     // An id of our own: two calls with the same request id must stay distinct in admission.
     const id = `${call.requestId}~${this.#queuedSoFar++}`;
     const { keyId, scope, priority } = call;
-    const choices = choicesOf(request);
+    const choices = this.#choicesOf(request);
     const asked: AdmissionCall = { id, keyId, scope, priority, ports, choices, deadlineAt, admitted: begun };
     const now = this.#clock();
     const isUp = this.#isUp(ports);
@@ -280,7 +286,7 @@ export class Dispatch {
     for (;;) {
       const next = queue.head(port, this.#clock());
       const waiter = next === null ? undefined : this.#waiters.get(next.id);
-      const grant = waiter === undefined ? null : this.#acquire(queue, server, waiter.request.call);
+      const grant = waiter === undefined ? null : this.#acquire(server, waiter.request);
       if (waiter === undefined || grant === null) return;
       queue.take(waiter.id, port);
       this.#waiters.delete(waiter.id);
@@ -289,29 +295,47 @@ export class Dispatch {
   }
 
   /** Null if the server can't give the room now: the call must be sent alone, and waits for its turn. */
-  #acquire(queue: Admission, server: LiveServer, { scope, choices }: Call): Grant | null {
+  #acquire(server: LiveServer, request: PlaceRequest): Grant | null {
     const { port } = server;
+    const { slots, call } = request;
     const since = this.#clock();
-    if (queue === this.#tokens) {
-      this.#tokenCalls.set(port, (this.#tokenCalls.get(port) ?? 0) + 1);
-      return new TokenCall(server, (isServed) => {
-        this.#tokenCalls.set(port, (this.#tokenCalls.get(port) ?? 0) - 1);
-        if (isServed) queue.served(port, this.#clock() - since, 1);
-        this.#pump(queue, port);
-      });
-    }
-    const lease = server.acquire({ scope, choices, pinned: true });
+    if (slots === "none") return this.#tokenCall(server, since);
+    const choices = this.#choicesOf(request);
+    const scope = slots === "pinned" ? call.scope : null;
+    // A short call takes any idle slot: no harm on a server that has only such calls, as long as they are counted.
+    const pinned = slots === "pinned" || (slots === "short" && !server.chats);
+    const lease = server.acquire({ scope, choices, pinned });
     if (lease === null) return null;
-    const served = (): void => queue.served(port, this.#clock() - since, choices);
+    const served = (): void => this.#slots.served(port, this.#clock() - since, choices);
     return new RunningCall(server, lease, this.#running.get(port) ?? new Set(), served, since);
+  }
+
+  #tokenCall(server: LiveServer, since: number): TokenCall {
+    const { port } = server;
+    const running = this.#tokenCalls.get(port);
+    const call = new TokenCall(server, (isServed) => {
+      running?.delete(call);
+      if (isServed) this.#tokens.served(port, this.#clock() - since, 1);
+      this.#pump(this.#tokens, port);
+    });
+    running?.add(call);
+    return call;
   }
 
   /** Requests that a server's token routes can take now. */
   #tokenRoom(port: number): number {
     if (this.#servers.get(port)?.usable !== true) return 0;
-    return TOKEN_REQUESTS_PER_SERVER - (this.#tokenCalls.get(port) ?? 0);
+    return TOKEN_REQUESTS_PER_SERVER - (this.#tokenCalls.get(port)?.size ?? 0);
+  }
+
+  /**
+   * What a call takes of a server's room at once. A call of embeddings or reranking gives a slot to each of its texts in
+   * turn, so it can't take more than there are.
+   */
+  #choicesOf({ slots, call, ports }: PlaceRequest): number {
+    if (slots === "none") return 1;
+    if (slots !== "short" || call.choices === 1) return call.choices;
+    const most = Math.max(...ports.map((port) => this.#servers.get(port)?.slots.total ?? 0), 1);
+    return Math.min(call.choices, most);
   }
 }
-
-/** What a call takes of a server's room at once. */
-const choicesOf = ({ takesSlot, call }: PlaceRequest): number => (takesSlot ? call.choices : 1);

@@ -58,8 +58,8 @@ export class LiveServer {
   readonly upstream: Upstream;
   readonly #options: LiveServerOptions;
   readonly #slots = new ServerSlots();
-  /** Whether it supports a one-token call. */
-  readonly #chats: boolean;
+  /** Whether it generates text, and so supports a one-token call. */
+  readonly chats: boolean;
   #health: HealthRecord;
   /** When a broken call made it doubtful; the next probe of `/health` settles it. */
   #doubtedAt: number | null = null;
@@ -79,7 +79,7 @@ export class LiveServer {
     this.#options = options;
     this.upstream = options.upstream;
     const { capabilities, weightsGib } = this.upstream.server;
-    this.#chats = capabilities.includes("chat");
+    this.chats = capabilities.includes("chat");
     this.#health = newServerHealth(weightsGib, options.clock());
   }
 
@@ -227,7 +227,7 @@ export class LiveServer {
     if (due.health <= now || this.#doubtedAt !== null) this.#probe("health", () => this.#probeHealth());
     const slotsDue = this.#slotsDueAt(due.slots);
     if (slotsDue <= now) this.#probe("slots", () => this.#probeSlots());
-    const oneTokenDue = this.#chats ? Math.max(due.oneToken ?? Infinity, this.#oneTokenNotBefore) : Infinity;
+    const oneTokenDue = this.chats ? Math.max(due.oneToken ?? Infinity, this.#oneTokenNotBefore) : Infinity;
     if (oneTokenDue <= now) this.#probe("one-token", () => this.#probeOneToken());
     return Math.min(due.health, slotsDue, oneTokenDue);
   }

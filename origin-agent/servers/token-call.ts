@@ -9,6 +9,7 @@ export class TokenCall implements Grant {
   readonly cachePrompt = false;
   readonly #server: LiveServer;
   #onEnd: ((isServed: boolean) => void) | null;
+  #onStall: (() => void) | null = null;
 
   /** @param onEnd called once; `isServed`: whether it ended successfully. */
   constructor(server: LiveServer, onEnd: (isServed: boolean) => void) {
@@ -28,7 +29,14 @@ export class TokenCall implements Grant {
     return null;
   }
 
-  watch(): void {}
+  watch(onStall: () => void): void {
+    this.#onStall = onStall;
+  }
+
+  /** Reports that its server has stalled. */
+  stalled(): void {
+    this.#onStall?.();
+  }
 
   isUp(): Promise<boolean> {
     return this.#server.answersHealth();

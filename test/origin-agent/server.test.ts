@@ -112,13 +112,29 @@ describe("the routes", () => {
     "/slots",
     "/v1/stream?conv_id=a",
     "/v1/chat/completions?a=b",
-    "/v1/completions",
+    "/v1/completions/",
+    "/completions",
     "//",
   ])("%s gets a 404 from the agent and reaches no llama-server", async (path) => {
     const answer = await get(path);
     expect(answer.status).toBe(404);
     expect(errorOf(answer).code).toBe("not_found");
     expect(await receivedCount()).toBe(0);
+  });
+
+  it("a call on the path of another dialect, or with a format or stream that its dialect lacks, reaches no llama-server", async () => {
+    const wrong = [
+      { path: "/v1/messages", call: {} },
+      { path: "/v1/chat/completions", call: { dialect: "completions" } },
+      { path: "/v1/messages", call: { dialect: "messages", format: "mediczy" } },
+      { path: "/v1/embeddings", call: { dialect: "embeddings", stream: true } },
+    ] as const;
+    for (const question of wrong) {
+      const { status, headers } = await answered(agent.port, question);
+      expect([status, headers["x-isha-code"], headers["x-isha-started"]]).toEqual([500, "internal", "0"]);
+    }
+    const { requestsByRoute } = await simulator.state();
+    for (const { path } of wrong) expect(requestsByRoute[path] ?? 0).toBe(0);
   });
 
   it.each(["GET", "PUT", "DELETE"])("%s on the path for calls gets a 404", async (method) => {
@@ -350,7 +366,8 @@ describe("the log", () => {
 
     const written = agent.log.join("");
     expect(written).toContain('"event":"call"');
-    expect(written).not.toMatch(/marker|simulated|asked about|Compute error|choices|messages/i);
+    // A field of a body or of an answer, however often its quotes are escaped; `messages` alone names a dialect.
+    expect(written).not.toMatch(/marker|simulated|asked about|Compute error|(?:choices|messages)\\*":/i);
   });
 });
 

@@ -44,7 +44,7 @@ const ODD = [
   '{"id":{},"created":[],"model":1}',
 ];
 
-const FACTS = { box: "north", port: 9101, queueMs: 1, fallbackFrom: null };
+const FACTS = { box: "north", port: 9101, queueMs: 1, fallbackFrom: null, agentType: "Radiology" };
 const FIRST = { identity: { id: "a", created: 1, model: "m" }, text: "abc", tokens: 1 };
 const eventOf = (data: string): Buffer => Buffer.from(`data: ${data}\n\n`);
 
@@ -57,7 +57,7 @@ describe("an answer", () => {
   });
 
   it.each([...SHAPELESS, ...ODD])("never makes its readers throw, whatever the server sent: %s", (data) => {
-    mediczy.stream(FACTS).push(eventOf(data));
+    mediczy.streaming?.translator(FACTS).push(eventOf(data));
     new ContinuedEvents(FIRST, "abc").push(eventOf(data));
     const answer = parseAnswer(data);
     expect(new ChatRecorder(1_000).push(eventOf(data))).toBe(answer !== null);
@@ -65,7 +65,7 @@ describe("an answer", () => {
     readCounts(answer);
     readTimings(answer);
     otherChoiceTexts(answer);
-    for (const format of [openai, mediczy]) format.json(Buffer.from(data), answer, FACTS);
+    for (const format of [openai, mediczy]) format.json(Buffer.from(data), FACTS, 2);
   });
 });
 

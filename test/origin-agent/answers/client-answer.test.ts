@@ -47,7 +47,7 @@ async function client(stream: boolean): Promise<Client> {
 function source(): AnswerSource {
   const [one] = testBox().servers;
   if (one === undefined) throw new Error("the box of these tests has servers");
-  const facts = { box: "north", port: WANTED, queueMs: 2_400, fallbackFrom: 9102 };
+  const facts = { box: "north", port: WANTED, queueMs: 2_400, fallbackFrom: 9102, agentType: "Radiology" };
   return { facts, server: one, simulated: true, upstreamMs: 7 };
 }
 

@@ -1,12 +1,22 @@
 import { describe, expect, it } from "vitest";
 import { EventSplitter } from "../../../origin-agent/answers/sse.ts";
-import { parseAnswer } from "../../../origin-agent/answers/answer-json.ts";
-import { ERROR_IN_STREAM, UNREADABLE, type AnswerFacts } from "../../../origin-agent/answers/format.ts";
+import {
+  ERROR_IN_STREAM,
+  UNREADABLE,
+  type AnswerFacts,
+  type StreamTranslator,
+} from "../../../origin-agent/answers/format.ts";
 import { mediczy } from "../../../origin-agent/answers/mediczy.ts";
 import { recordedBody, recordedChunks, recordedStream } from "../support/transcripts.ts";
 
-const FACTS: AnswerFacts = { box: "north", port: 9101, queueMs: 3, fallbackFrom: null };
-const ISHA = { port: 9101, box: "north", queue_ms: 3, fallback_from: null };
+const FACTS: AnswerFacts = {
+  box: "north",
+  port: 9101,
+  queueMs: 3,
+  fallbackFrom: null,
+  agentType: "Radiology",
+};
+const ISHA = { port: 9101, box: "north", agent_type: "Radiology", queue_ms: 3, fallback_from: null };
 const MODEL = "BiMediX2-8B-hf.i1-Q6_K.gguf";
 
 type Json = Record<string, unknown>;
@@ -17,7 +27,7 @@ function translate(
   facts = FACTS,
 ): { text: string; complete: boolean; fail: unknown } {
   const events = new EventSplitter(1_000_000);
-  const stream = mediczy.stream(facts);
+  const stream = newStream(facts);
   let text = "";
   for (const chunk of chunks) {
     const whole = events.push(chunk);
@@ -39,10 +49,14 @@ function eventsOf(text: string): (Json | "[DONE]")[] {
   });
 }
 
-/** The same steps as in `attempt.ts`: text that isn't JSON isn't an answer. */
 function json(body: Buffer, facts = FACTS): Buffer | string | null {
-  const parsed = parseAnswer(body.toString("utf8"));
-  return parsed === null ? null : mediczy.json(body, parsed, facts);
+  return mediczy.json(body, facts, 1)?.written ?? null;
+}
+
+function newStream(facts = FACTS): StreamTranslator {
+  const stream = mediczy.streaming?.translator(facts);
+  if (stream === undefined) throw new Error("this format has streams");
+  return stream;
 }
 
 const answerOf = (name: string, facts = FACTS): Json =>
@@ -134,10 +148,17 @@ describe("a JSON answer", () => {
 
   it("names the server that answered and the requested one", () => {
     expect(
-      answerOf("stop-string", { box: "south", port: 9103, queueMs: 0, fallbackFrom: 9101 })["isha"],
+      answerOf("stop-string", {
+        box: "south",
+        port: 9103,
+        queueMs: 0,
+        fallbackFrom: 9101,
+        agentType: "Claims",
+      })["isha"],
     ).toEqual({
       port: 9103,
       box: "south",
+      agent_type: "Claims",
       queue_ms: 0,
       fallback_from: 9101,
     });

@@ -1,21 +1,34 @@
 import { describe, expect, it } from "vitest";
-import { parseAnswer } from "../../../origin-agent/answers/answer-json.ts";
-import { ERROR_IN_STREAM, type AnswerFacts } from "../../../origin-agent/answers/format.ts";
+import {
+  ERROR_IN_STREAM,
+  type AnswerFacts,
+  type StreamTranslator,
+} from "../../../origin-agent/answers/format.ts";
 import { openai } from "../../../origin-agent/answers/openai.ts";
 import { errorBody } from "../../../shared/errors.ts";
 import { recordedBody, recordedChunks, TRANSCRIPTS } from "../support/transcripts.ts";
 
-const FACTS: AnswerFacts = { box: "north", port: 9101, queueMs: 3, fallbackFrom: null };
+const FACTS: AnswerFacts = {
+  box: "north",
+  port: 9101,
+  queueMs: 3,
+  fallbackFrom: null,
+  agentType: "Radiology",
+};
 
-/** The same steps as in `attempt.ts`: text that isn't JSON isn't an answer. */
 function json(body: Buffer): Buffer | string | null {
-  const parsed = parseAnswer(body.toString("utf8"));
-  return parsed === null ? null : openai.json(body, parsed, FACTS);
+  return openai.json(body, FACTS, 1)?.written ?? null;
+}
+
+function newStream(): StreamTranslator {
+  const stream = openai.streaming?.translator(FACTS);
+  if (stream === undefined) throw new Error("this format has streams");
+  return stream;
 }
 
 /** What the client gets for these complete events, and whether the answer is complete. */
 function passed(...runs: (Buffer | string)[]): { written: Buffer; complete: boolean; failed: boolean } {
-  const stream = openai.stream(FACTS);
+  const stream = newStream();
   const written: Buffer[] = [];
   for (const run of runs) {
     const result = stream.push(Buffer.from(run));
@@ -78,7 +91,7 @@ describe("an error event", () => {
   });
 
   it("becomes our own error, without any of the server's text", () => {
-    const result = openai.stream(FACTS).push(Buffer.from(ERROR));
+    const result = newStream().push(Buffer.from(ERROR));
     expect(result).toEqual({ fail: ERROR_IN_STREAM });
     expect(JSON.stringify(errorBody(ERROR_IN_STREAM, "r"))).not.toContain("patient");
   });

@@ -34,7 +34,7 @@ function place(signal = new AbortController().signal): Promise<Placement> {
   return agent.live.dispatch.place({
     call: callOf(ONE),
     ports: [WANTED],
-    takesSlot: false,
+    slots: "none",
     waitMs: 0,
     patient: false,
     deadlineAt: Infinity,
