@@ -15,6 +15,8 @@ import { addKeysRevoke } from "./commands/keys/revoke.ts";
 import { addKeysRotate } from "./commands/keys/rotate.ts";
 import { addKeysShow } from "./commands/keys/show.ts";
 import { addPlan } from "./commands/plan.ts";
+import { addSecretsInit } from "./commands/secrets/init.ts";
+import { addSecretsRotate } from "./commands/secrets/rotate.ts";
 import { addUsage } from "./commands/usage.ts";
 import { addWhy } from "./commands/why.ts";
 import { addServiceOptions, inheritOptions } from "./options/common.ts";
@@ -57,6 +59,11 @@ export function ishaProgram(io: CommandContext): Command {
   addKeysChange(keys, io);
   addKeysRevoke(keys, io);
   addKeysRotate(keys, io);
+  const secrets = inheritOptions(program.command("secrets"))
+    .summary("create and rotate the deployment's secrets")
+    .description("The secrets of a deployment: files that only the operator can read.");
+  addSecretsInit(secrets, io);
+  addSecretsRotate(secrets, io);
   addUsage(program, io);
   addAudit(program, io);
   addWhy(program, io);

@@ -1,0 +1,128 @@
+// `isha secrets init`: creates the secrets that a deployment lacks, in files that only the operator can read, and prints
+// how they reach the box and the Worker. It never replaces a secret.
+import { createHash, randomBytes } from "node:crypto";
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { apiKeyId } from "../../../shared/api-key.ts";
+import { isFirstKeyId } from "../../../shared/keys.ts";
+import type { CommandContext } from "../../context.ts";
+import { CommandFailure, EXIT } from "../../failure.ts";
+import { addExamples, addJsonOption, writeJson, type OutputOptions } from "../../options/common.ts";
+import {
+  createSecretFolder,
+  envText,
+  newSecret,
+  readAgentEnv,
+  readSecretFile,
+  readWorkerSecrets,
+  SECRET_FILES,
+  writeSecretFile,
+  type Variables,
+} from "../../secrets/secret-files.ts";
+import { bold } from "../../terminal/table.ts";
+import { FIRST_ADMIN_KEY_SECRET, makeFirstKey } from "../keys/bootstrap.ts";
+import { toBoxes, toDeployedWorker, toNewWorker } from "./steps.ts";
+
+/** Secrets that others issue: taken from this command's environment if they are set there. */
+const GIVEN = ["ACCESS_CLIENT_ID", "ACCESS_CLIENT_SECRET", "ALERT_WEBHOOK_URL"] as const;
+
+export interface SecretsOptions extends OutputOptions {
+  readonly folder?: string;
+}
+
+export function addSecretsInit(secrets: Command, io: CommandContext): void {
+  const command = secrets
+    .command("init")
+    .summary("create the secrets of a deployment")
+    .description(
+      "Creates what is missing: the secret that edge and boxes share, the llama-servers' key, the first admin key, and the " +
+        "file with the Worker's secrets. All have mode 0600. What exists is kept, so the command can be repeated. " +
+        `${GIVEN.join(", ")} are added to the Worker's secrets if the environment has them.`,
+    )
+    .option("--folder <folder>", "where the files are (default: ~/.isha)");
+  addJsonOption(command).action((options: SecretsOptions) => init(options, io));
+  addExamples(command, ["isha secrets init", "isha secrets init --folder staging-secrets"]);
+}
+
+export const secretFolder = ({ folder }: SecretsOptions, io: CommandContext): string =>
+  folder === undefined ? join(io.homeFolder, ".isha") : resolve(io.folder, folder);
+
+async function init(options: SecretsOptions, io: CommandContext): Promise<void> {
+  const fleet = await io.fleet();
+  const folder = secretFolder(options, io);
+  await createSecretFolder(folder);
+  const created: string[] = [];
+  const write = async (name: string, text: string): Promise<void> => {
+    await writeSecretFile(join(folder, name), text);
+    created.push(name);
+  };
+
+  const agent = await readAgentEnv(folder);
+  const keyFile = (await readSecretFile(join(folder, SECRET_FILES.llamaApiKey)))?.trim() ?? null;
+  checkSameKey(agent, keyFile, folder);
+  const boxSecret = agent?.["BOX_SECRET"] ?? newSecret();
+  const llamaApiKey = agent?.["LLAMA_API_KEY"] ?? keyFile ?? newSecret();
+  const wanted = { ...agent, BOX_SECRET: boxSecret, LLAMA_API_KEY: llamaApiKey };
+  if (agent === null || envText(agent) !== envText(wanted))
+    await write(SECRET_FILES.agentEnv, envText(wanted));
+  if (keyFile === null) await write(SECRET_FILES.llamaApiKey, `${llamaApiKey}\n`);
+
+  const sha256 = await firstAdminKeyHash(folder, write);
+  const worker = await readWorkerSecrets(folder);
+  const complete: Variables = {
+    ...worker,
+    BOX_SECRET: boxSecret,
+    ...(sha256 === null ? {} : { [FIRST_ADMIN_KEY_SECRET]: sha256 }),
+    ...givenIn(io.env),
+  };
+  if (worker === null || JSON.stringify(worker) !== JSON.stringify(complete)) {
+    await write(SECRET_FILES.worker, `${JSON.stringify(complete, null, 2)}\n`);
+  }
+
+  const kept = Object.values(SECRET_FILES).filter((name) => !created.includes(name));
+  if (options.json === true) return writeJson(io.out, { folder, created, kept });
+  io.out.write(`${bold(`Secrets in ${folder}`, io.out)}\n\n`);
+  for (const name of Object.values(SECRET_FILES)) {
+    io.out.write(`  ${name.padEnd(NAME_WIDTH)}  ${created.includes(name) ? "created" : "kept"}\n`);
+  }
+  io.err.write(`\nNext:\n${toBoxes(folder, fleet.boxes)}${toNewWorker(folder)}${toDeployedWorker(folder)}`);
+}
+
+const NAME_WIDTH = Math.max(...Object.values(SECRET_FILES).map((name) => name.length));
+
+function checkSameKey(agent: Variables | null, keyFile: string | null, folder: string): void {
+  const inAgent = agent?.["LLAMA_API_KEY"];
+  if (inAgent === undefined || keyFile === null || inAgent === keyFile) return;
+  throw new CommandFailure(
+    EXIT.failed,
+    `${SECRET_FILES.agentEnv} and ${SECRET_FILES.llamaApiKey} in ${folder} have different keys, so the agent couldn't use its servers.`,
+    { advice: "Make them equal, or replace both: isha secrets rotate llama-api-key." },
+  );
+}
+
+/** @returns null if the operator's admin key is no first key: the deployment has its own admin keys already */
+async function firstAdminKeyHash(
+  folder: string,
+  write: (name: string, text: string) => Promise<void>,
+): Promise<string | null> {
+  const existing = (await readSecretFile(join(folder, SECRET_FILES.adminKey)))?.trim();
+  if (existing !== undefined) {
+    const id = apiKeyId(existing);
+    return id !== null && isFirstKeyId(id) ? createHash("sha256").update(existing).digest("hex") : null;
+  }
+  const first = makeFirstKey(randomBytes);
+  await write(SECRET_FILES.adminKey, `${first.key}\n`);
+  return first.sha256;
+}
+
+function givenIn(env: CommandContext["env"]): Variables {
+  const given = GIVEN.flatMap((name) => {
+    const value = env[name];
+    return value === undefined || value === "" ? [] : [[name, value] as const];
+  });
+  const names = given.map(([name]) => name);
+  if (names.includes("ACCESS_CLIENT_ID") !== names.includes("ACCESS_CLIENT_SECRET")) {
+    throw new CommandFailure(EXIT.usage, "ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET must be set together.");
+  }
+  return Object.fromEntries(given);
+}

@@ -1,0 +1,106 @@
+// Reads and writes the files with a deployment's secrets, in one folder of the operator: only its owner can read them,
+// and each is replaced as a whole. It decides nothing about their contents.
+import { randomBytes } from "node:crypto";
+import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { parseEnv } from "node:util";
+import * as z from "zod";
+import { CommandFailure, EXIT } from "../failure.ts";
+
+/** What each file is for; the box gets the first two. */
+export const SECRET_FILES = {
+  agentEnv: "agent.env",
+  llamaApiKey: "llama-api-key",
+  adminKey: "admin-key",
+  worker: "worker-secrets.json",
+} as const;
+
+/** 32 bytes of the system's random number generator, as hexadecimal digits. */
+export const newSecret = (): string => randomBytes(32).toString("hex");
+
+const OTHERS = 0o077;
+
+/** @returns null if there is no such file. @throws CommandFailure if others can read it, or it can't be read */
+export async function readSecretFile(path: string): Promise<string | null> {
+  try {
+    const { mode } = await stat(path);
+    if ((mode & OTHERS) !== 0) {
+      throw new CommandFailure(EXIT.failed, `${path} can be read by other users.`, {
+        advice: `chmod 600 ${path}`,
+      });
+    }
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (error instanceof CommandFailure) throw error;
+    if (codeOf(error) === "ENOENT") return null;
+    throw new CommandFailure(EXIT.failed, `${path} can't be read (${codeOf(error)}).`);
+  }
+}
+
+/** Replaces the file as a whole: an interrupted write leaves the old one. */
+export async function writeSecretFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomBytes(4).toString("hex")}`;
+  try {
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw new CommandFailure(EXIT.failed, `${path} can't be written (${codeOf(error)}).`);
+  }
+}
+
+export async function createSecretFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new CommandFailure(EXIT.failed, `${folder} can't be created (${codeOf(error)}).`);
+  }
+}
+
+export type Variables = Readonly<Record<string, string>>;
+
+/** @returns the variables of `agent.env`; null if there is no such file */
+export async function readAgentEnv(folder: string): Promise<Variables | null> {
+  const text = await readSecretFile(join(folder, SECRET_FILES.agentEnv));
+  if (text === null) return null;
+  return Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? ""]));
+}
+
+export const envText = (variables: Variables): string =>
+  Object.entries(variables)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join("");
+
+const WorkerSecrets = z.record(z.string(), z.string());
+
+/** @returns the Worker's secrets by name; null if there is no such file. @throws CommandFailure if it is damaged */
+export async function readWorkerSecrets(folder: string): Promise<Variables | null> {
+  const path = join(folder, SECRET_FILES.worker);
+  const text = await readSecretFile(path);
+  if (text === null) return null;
+  const parsed = WorkerSecrets.safeParse(jsonOrNull(text));
+  if (parsed.success) return parsed.data;
+  throw new CommandFailure(EXIT.failed, `${path} is no JSON object of texts.`, {
+    advice: "Move it away and run isha secrets init again: it creates the file from the others.",
+  });
+}
+
+function jsonOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  if (code === undefined) throw error;
+  return code;
+}
