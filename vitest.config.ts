@@ -2,12 +2,13 @@
 // Objects), the console's pages in Chromium, and end to end. None mocks another's runtime.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
-import { buildConsole } from "./scripts/build.ts";
+import fleet from "./fleet.config.ts";
+import { buildAssets } from "./scripts/build.ts";
 
 // wrangler.toml names the folder, which must be there wherever it is read.
-await buildConsole();
+await buildAssets(fleet);
 
-/** The console's pages in Chromium, whose own processes keep a core busy for each file. */
+/** The pages in Chromium, whose own processes keep a core busy for each file. */
 const PAGES = "test/console/**/*.page.test.ts";
 
 /** No test is slow by this measure on any machine: it only ends one that hangs. */

@@ -116,6 +116,11 @@ const ROOMS: readonly Room[] = [
     may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//, "fleet.config.ts", /^bench\//],
   },
   {
+    rule: "scripts/build generates documents: it imports node:, its packages, itself, shared/ and the schemas of bodies",
+    files: /^scripts\/build(\.ts|\/)/,
+    may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//, /^shared\//, /^worker\/inference\/bodies\//],
+  },
+  {
     rule: "scripts/ starts programs and imports node:, its packages, itself and types of shared/fleet",
     files: /^scripts\//,
     may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//],

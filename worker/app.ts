@@ -36,7 +36,7 @@ import { showRequest } from "./failures/route.ts";
 import { showUsage } from "./usage/route.ts";
 import { chatCompletions } from "./inference/chat-completions.ts";
 import { consoleFile, consolePage, toConsole } from "./pages/console.ts";
-import { docs, toDocs } from "./pages/docs.ts";
+import { docsFile, guide, openApi, toDocs } from "./pages/docs.ts";
 import { healthz, livez } from "./fleet/health-routes.ts";
 import { agentLink } from "./fleet/link-route.ts";
 import { listModels, showModel } from "./inference/models.ts";
@@ -57,6 +57,12 @@ const EXPOSED_HEADERS = [
 
 /** Creates the Worker for a fleet. */
 export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
+  const app = createApp(fleet);
+  return { fetch: (request, bindings, context) => app.fetch(request, bindings, context) };
+}
+
+/** The routes of a fleet; a test compares them with /openapi.json. */
+export function createApp(fleet: FleetConfig): Hono<EdgeEnv> {
   placeObjects(fleet.boxes[0]?.locationHint);
   const index = indexFleet(fleet);
   const clock = (): number => Date.now();
@@ -85,7 +91,9 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
     ["GET", "/v1/models/:id", infer, showModel(index, health)],
     ["GET", "/healthz", anyone, healthz(index, health)],
     ["GET", "/livez", anyone, livez()],
-    ["GET", "/docs", anyone, docs(fleet)],
+    ["GET", "/docs", anyone, guide()],
+    ["GET", "/docs/:file", anyone, docsFile()],
+    ["GET", "/openapi.json", anyone, openApi()],
     ["GET", "/", anyone, toDocs()],
     ["POST", "/admin/keys", writer, createKey(index, clock)],
     ["GET", "/admin/keys", operator, listKeys(fleet, clock)],
@@ -125,5 +133,5 @@ export function createWorker(fleet: FleetConfig): ExportedHandler<Bindings> {
   }
   register("ALL", "*", anyone, routeNotFound());
   app.onError(onError);
-  return { fetch: (request, bindings, context) => app.fetch(request, bindings, context) };
+  return app;
 }

@@ -29,16 +29,20 @@ export function entryText(
 }
 
 /**
- * A wrangler configuration that works from another folder, with another entry.
+ * A wrangler configuration that works from another folder, with another entry and other assets.
  * @param shipped text of wrangler.toml
- * @param paths `root`: the folder of the shipped one; `main`: the new entry
+ * @param paths `root`: the folder of the shipped one; `main`: the new entry; `assets`: the folder of the new assets, if there are others
  */
-export function configText(shipped: string, { root, main }: { root: string; main: string }) {
+export function configText(
+  shipped: string,
+  { root, main, assets }: { root: string; main: string; assets?: string },
+) {
+  const replaced: Record<string, string | undefined> = { main, directory: assets };
   const paths = new RegExp(`^(\\s*|.*[{,]\\s*)(${PATH_KEYS.join("|")})(\\s*=\\s*)"([^"]*)"`, "gm");
   return shipped.replaceAll(
     paths,
     (_whole, before: string, key: string, equals: string, path: string) =>
-      `${before}${key}${equals}${JSON.stringify(key === "main" ? main : resolve(root, path))}`,
+      `${before}${key}${equals}${JSON.stringify(replaced[key] ?? resolve(root, path))}`,
   );
 }
 

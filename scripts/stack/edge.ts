@@ -1,7 +1,7 @@
 // Starts the edge of a stack under `wrangler dev`, with the stack's fleet file, and waits until it answers.
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { buildConsole } from "../build.ts";
+import { ASSETS, buildAssets } from "../build.ts";
 import { ROOT, SHIPPED_FLEET } from "../paths.ts";
 import { edgeCommand } from "./commands.ts";
 import { configText, entryText, envFileText, sortVariables } from "./edge-files.ts";
@@ -13,8 +13,8 @@ const LIVEZ_POLL_MS = 50;
 /** @returns its URL */
 export async function startEdge(run: Run, port: number): Promise<string> {
   const { options, folder, boxes } = run;
-  await buildConsole();
-  const { config, entry } = await edgeSources(run);
+  const { config, entry, assets } = await edgeSources(run);
+  await buildAssets(run.fleet, assets);
   const envFile = join(folder, "edge.env");
   const agents = boxes
     .filter(({ agentUrl }) => agentUrl !== "")
@@ -39,17 +39,20 @@ async function edgeSources({
   options,
   fleetFile,
   folder,
-}: Run): Promise<{ config: string; entry: string | null }> {
+}: Run): Promise<{ config: string; entry: string | null; assets: string }> {
   const config = join(ROOT, "wrangler.toml");
-  if (options.workerEntry !== undefined) return { config, entry: resolve(options.workerEntry) };
-  if (fleetFile === SHIPPED_FLEET) return { config, entry: null };
+  if (options.workerEntry !== undefined)
+    return { config, entry: resolve(options.workerEntry), assets: ASSETS };
+  if (fleetFile === SHIPPED_FLEET) return { config, entry: null, assets: ASSETS };
   const entryFile = join(ROOT, "worker", "index.ts");
   const main = join(folder, "index.ts");
   const files = { entryFile, shippedFleet: SHIPPED_FLEET, fleetFile };
   await writeFile(main, entryText(await readFile(entryFile, "utf8"), files));
   const generated = join(folder, "wrangler.toml");
-  await writeFile(generated, configText(await readFile(config, "utf8"), { root: ROOT, main }));
-  return { config: generated, entry: null };
+  // The documents are about a fleet.
+  const assets = join(folder, "assets");
+  await writeFile(generated, configText(await readFile(config, "utf8"), { root: ROOT, main, assets }));
+  return { config: generated, entry: null, assets };
 }
 
 async function untilLive(url: string, program: Program) {

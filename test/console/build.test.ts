@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { beforeAll, expect, it } from "vitest";
 import { ASSETS, buildConsole } from "../../scripts/build.ts";
-import { PAGE_HEADERS } from "../../worker/pages/console-headers.ts";
+import { PAGE_HEADERS } from "../../worker/pages/page-headers.ts";
 
 /** The design's limit for the gzipped script. */
 const MAX_SCRIPT_BYTES = 150 * 1024;

@@ -8,7 +8,7 @@ import { ASSETS } from "../../../scripts/build.ts";
 import { ERRORS, errorBody, type ErrorCode } from "../../../shared/errors.ts";
 import { FailedRequest } from "../../../shared/failures.ts";
 import { USAGE_GROUPS } from "../../../shared/usage-report.ts";
-import { FILE_HEADERS, PAGE_HEADERS } from "../../../worker/pages/console-headers.ts";
+import { FILE_HEADERS, PAGE_HEADERS } from "../../../worker/pages/page-headers.ts";
 import { answerChat } from "./fake-chat.ts";
 import type { FakeFleet } from "./fake-fleet.ts";
 import { FakeKeys, fakeKey } from "./fake-keys.ts";

@@ -222,6 +222,9 @@ describe("an edge for another fleet file", () => {
     expect(configText(shipped, { root: "/r", main: "/t/index.ts" })).toBe(
       shipped.replace("worker/index.ts", "/t/index.ts").replace("./dist/pages", "/r/dist/pages"),
     );
+    expect(configText(shipped, { root: "/r", main: "/t/index.ts", assets: "/t/assets" })).toContain(
+      'directory = "/t/assets"',
+    );
     expect(configText('assets = { directory = "./dist" }', { root: "/r", main: "/m" })).toBe(
       'assets = { directory = "/r/dist" }',
     );

@@ -1,75 +1,89 @@
+// The guide, the reference and /openapi.json in workerd, as the build has made them of the shipped fleet.
+import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import shipped from "../../../fleet.config.ts";
-import { ERRORS } from "../../../shared/errors.ts";
-import type { FleetConfig } from "../../../shared/fleet.ts";
+import { fleetOf } from "../support/fleets.ts";
 import { edgeOf } from "../support/edge.ts";
-import { box, fleetOf, server } from "../support/fleets.ts";
 
-async function page(fleet: FleetConfig): Promise<{ text: string; headers: Headers }> {
-  const answer = await edgeOf(fleet)("/docs", { key: null });
-  expect(answer.status).toBe(200);
-  return { text: await answer.text(), headers: answer.headers };
-}
+const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'";
 
 describe("/docs", () => {
+  it("is about the host that serves it", async () => {
+    const edge = edgeOf(shipped);
+    for (const [host, origin] of [
+      ["localhost", "http://localhost"],
+      ["127.0.0.1:8787", "http://127.0.0.1:8787"],
+    ] as const) {
+      const text = await (await edge("/docs", { key: null, host })).text();
+      expect(text).toContain(`curl ${origin}/v1/chat/completions`);
+      expect(text).not.toContain("{{");
+    }
+    const secure = await edge("/docs", { key: null, host: "models.example.org", scheme: "https" });
+    expect(await secure.text()).toContain("curl https://models.example.org/v1/chat/completions");
+  });
+
+  it.each(["/docs", "/docs/reference"])(
+    "%s may load its own files only, and is revalidated",
+    async (path) => {
+      const edge = edgeOf(shipped);
+      const page = await edge(path, { key: null });
+      expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+      expect(page.headers.get("content-security-policy")).toContain(POLICY);
+      expect(page.headers.get("content-security-policy")).not.toContain("unsafe");
+      expect(page.headers.get("cache-control")).toBe("no-cache");
+      const text = await page.text();
+      expect(text).not.toMatch(/<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)/);
+      const etag = page.headers.get("etag") ?? "";
+      expect((await edge(path, { key: null, headers: { "if-none-match": etag } })).status).toBe(304);
+      for (const [, file = ""] of text.matchAll(/(?:src|href)="(\/docs\/[^"]+\.(?:js|css))"/g)) {
+        const loaded = await edge(file, { key: null });
+        expect([file, loaded.status, loaded.headers.get("cache-control")]).toEqual([
+          file,
+          200,
+          "public, max-age=31536000, immutable",
+        ]);
+        await loaded.body?.cancel();
+      }
+    },
+  );
+
   it.each([
-    ["the shipped fleet", shipped],
-    ["another fleet", fleetOf()],
-  ])("has every agent type, model and port of %s", async (_, fleet) => {
-    const { text, headers } = await page(fleet);
-    expect(headers.get("content-type")).toMatch(/^text\/html; charset=utf-8/i);
-    for (const { agents, model, port } of fleet.boxes.flatMap(({ servers }) => servers))
-      for (const name of [...agents, model, String(port)]) expect(text).toContain(name);
-    expect(text).toContain(fleet.domain);
+    "/docs/guide.html",
+    "/docs/openapi.json",
+    "/docs/app-FFFFFFFF.js",
+    "/docs/..%2Fconsole",
+    "/docs/x",
+  ])("has no file %s", async (path) => {
+    const answer = await edgeOf(shipped)(path, { key: null });
+    expect([answer.status, await answer.json()]).toMatchObject([404, { error: { code: "not_found" } }]);
   });
 
-  it("has nothing of the shipped fleet if another one is deployed", async () => {
-    const { text } = await page(fleetOf());
-    for (const name of ["isha.buzz", "8080", "8085", "Clinical", "Qwen"]) expect(text).not.toContain(name);
+  it("answers HEAD, and passes no key, cookie or query to the assets", async () => {
+    const requests: Request[] = [];
+    const fetch = (request: Request): Promise<Response> => {
+      requests.push(request);
+      return env.ASSETS.fetch(request);
+    };
+    const edge = edgeOf(shipped, { bindings: { ASSETS: { fetch } as unknown as Fetcher } });
+    const answer = await edge("/docs?name=jane", { method: "HEAD", headers: { cookie: "a=b" } });
+    expect([answer.status, await answer.text()]).toEqual([200, ""]);
+    expect(requests.map(({ url }) => new URL(url).search)).toEqual([""]);
+    expect([...(requests[0]?.headers ?? [])]).toEqual([]);
   });
+});
 
-  it("lists every error code with its status", async () => {
-    const { text } = await page(shipped);
-    for (const [code, { status }] of Object.entries(ERRORS))
-      expect(text).toMatch(new RegExp(`<td>${status}</td>\\s*<td><code>${code}</code></td>`));
-  });
-
-  it("has the fleet's limits", async () => {
-    const { text } = await page(fleetOf({ limits: { perAddressPerSecond: 123, perKeyPerSecond: 4_567 } }));
-    expect(text).toContain("123");
-    expect(text).toContain("4567");
-  });
-
-  it("allows only its own style in its policy, by its hash", async () => {
-    const { text, headers } = await page(shipped);
-    const styles = [...text.matchAll(/<style>([\s\S]*?)<\/style>/g)].map(([, style]) => style ?? "");
-    expect(styles.length).toBe(1);
-    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(styles[0]));
-    const hash = btoa(String.fromCharCode(...new Uint8Array(digest)));
-    const policy = headers.get("content-security-policy");
-    expect(policy).toContain(`style-src 'sha256-${hash}'`);
-    expect(policy).toContain("default-src 'none'");
-    expect(policy).not.toContain("unsafe");
-  });
-
-  it("needs nothing that its policy blocks", async () => {
-    const { text } = await page(shipped);
-    expect(text).not.toMatch(/<script|<img|<link|<iframe|<form|\sstyle=|\son\w+=|src=/i);
-  });
-
-  it("shows values of the fleet file as text", async () => {
-    const { text } = await page(
-      fleetOf({ boxes: [box("north", [server(9000, { bestFor: "<b>a & b</b>" })])] }),
-    );
-    expect(text).toContain("&lt;b&gt;a &amp; b&lt;/b&gt;");
-    expect(text).not.toContain("<b>a");
+describe("/openapi.json", () => {
+  it("is public, also for tools on other sites", async () => {
+    const answer = await edgeOf(shipped)("/openapi.json", { key: null });
+    expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
+    expect(answer.headers.get("access-control-allow-origin")).toBe("*");
+    expect(await answer.json()).toMatchObject({ openapi: "3.1.0", servers: [{ url: "/" }] });
   });
 });
 
 describe("/", () => {
   it("redirects to /docs", async () => {
     const answer = await edgeOf(fleetOf())("/", { key: null });
-    expect(answer.status).toBe(302);
-    expect(answer.headers.get("location")).toBe("/docs");
+    expect([answer.status, answer.headers.get("location")]).toEqual([302, "/docs"]);
   });
 });

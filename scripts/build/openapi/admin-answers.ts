@@ -1,0 +1,189 @@
+// Schemas of the answers of the admin routes and of the public ones. A test holds them to real answers.
+import { DEFAULT_AGENT, FALLBACK_POLICIES, PRIORITIES } from "../../../shared/fleet.ts";
+import { KEY_STATES } from "../../../shared/keys.ts";
+import { SCOPES } from "../../../shared/principal.ts";
+import { USAGE_GROUPS } from "../../../shared/usage-report.ts";
+import { list, nullable, object, ref, type Schema } from "./types.ts";
+
+const text: Schema = { type: "string" };
+const integer: Schema = { type: "integer" };
+const number: Schema = { type: "number" };
+const flag: Schema = { type: "boolean" };
+const time: Schema = { type: "string", format: "date-time" };
+const millis: Schema = { type: "number", description: "Milliseconds since 1970." };
+const figure: Schema = { type: ["number", "null"], description: "Null if unknown, never 0 instead." };
+const oneOf = (values: readonly string[]): Schema => ({ type: "string", enum: values });
+const named = (description: string, schema: Schema): Schema => ({ ...schema, description });
+
+const key = {
+  id: text,
+  name: text,
+  state: oneOf(KEY_STATES),
+  scopes: list(oneOf(SCOPES)),
+  agents: named("The agent types that it may use; null for all.", nullable(list(text))),
+  limits: object({ perSecond: integer, concurrent: nullable(integer), tokensPerMonth: nullable(integer) }),
+  priority: oneOf(PRIORITIES),
+  fallback: oneOf(FALLBACK_POLICIES),
+  addressExempt: named("Whether the address limit doesn't apply to it.", flag),
+  expiresAt: nullable(time),
+  createdAt: nullable(time),
+  revokedAt: nullable(time),
+  oldSecretUntil: named("Until when the secret from before the last rotation is valid.", nullable(time)),
+};
+
+const failure = {
+  requestId: text,
+  at: millis,
+  code: text,
+  route: text,
+  key: nullable(text),
+  cause: named("For operators: the box and the cause.", nullable(text)),
+};
+
+const sums = {
+  calls: integer,
+  complete: named("Calls whose answer was complete.", integer),
+  promptTokens: integer,
+  cachedTokens: integer,
+  completionTokens: integer,
+  estimatedCalls: named("Calls whose tokens are an estimate.", integer),
+};
+
+const gpu = object({
+  name: text,
+  memoryUsedGib: figure,
+  memoryTotalGib: figure,
+  utilizationPercent: figure,
+  temperatureC: figure,
+  powerWatts: figure,
+});
+
+const fleetServer = object({
+  port: integer,
+  pm2: text,
+  model: text,
+  agents: list(text),
+  state: text,
+  why: named("The reason for the state; empty if it needs none.", text),
+  since: nullable(millis),
+  slots: integer,
+  busy: integer,
+  waiting: integer,
+  places: integer,
+  waitMs: figure,
+  tokensPerSecond: figure,
+  firstTokenP50Ms: figure,
+  firstTokenP95Ms: figure,
+  gpuGib: figure,
+  budgetGib: number,
+  restarts: figure,
+});
+
+const fleetBox = object({
+  name: text,
+  gpu: text,
+  vramGib: number,
+  state: oneOf(["up", "draining", "silent"]),
+  lastSeenAt: nullable(millis),
+  version: nullable(text),
+  agents: integer,
+  warning: nullable(text),
+  gpus: nullable(list(gpu)),
+  servers: list(fleetServer),
+  usageBehindMs: figure,
+});
+
+const traffic = object({
+  windowS: number,
+  byAgent: list(object({ agent: text, calls: integer, tokens: integer })),
+  byCode: list(object({ code: text, count: integer })),
+  fallbacks: integer,
+  recoveries: integer,
+});
+
+const model = object({
+  kind: oneOf(["model", "agent_type"]),
+  model: text,
+  file: text,
+  ports: list(integer),
+  agent_types: named(
+    `The agent types that it serves; \`${DEFAULT_AGENT}\` stands for all others.`,
+    list(text),
+  ),
+  description: text,
+  best_for: text,
+  context_length: named("Tokens of prompt and answer together.", integer),
+  max_tokens: named("The most tokens of one answer.", integer),
+  capabilities: list(text),
+  state: oneOf(["ready", "loading", "down"]),
+});
+
+export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
+  Model: object({ id: text, object: { const: "model" }, created: integer, owned_by: text, isha: model }),
+  ModelList: object({ object: { const: "list" }, data: list(ref("Model")) }),
+  Health: object(
+    {
+      status: oneOf(["ok", "degraded", "down"]),
+      boxes: { type: "object", additionalProperties: oneOf(["up", "down", "unreachable"]) },
+      models: { type: "object", additionalProperties: oneOf(["ready", "loading", "down"]) },
+      missing: named("The agent types of `require` that aren't ready.", list(text)),
+    },
+    ["missing"],
+  ),
+  Key: object(key),
+  KeyWithSecret: object({ ...key, key: named("The key itself. No other answer has it.", text) }),
+  KeyList: object({
+    keys: list(ref("Key")),
+    next: named("`after` of the next page; null on the last.", nullable(text)),
+  }),
+  AuditList: object({
+    entries: list(
+      object({
+        at: time,
+        actor: named("The id of the admin key that was used.", text),
+        action: text,
+        target: text,
+        detail: { type: "object" },
+        requestId: text,
+      }),
+    ),
+    next: nullable(text),
+  }),
+  UsageReport: object({
+    from: time,
+    to: named("Not included.", time),
+    by: oneOf(USAGE_GROUPS),
+    key: nullable(text),
+    total: object(sums),
+    rows: list(object({ group: text, ...sums })),
+  }),
+  FailedRequest: object({
+    ...failure,
+    at: time,
+    meaning: named("What the code means, and the fix.", text),
+  }),
+  Fleet: object({
+    at: millis,
+    boxes: list(fleetBox),
+    traffic,
+    failures: list(object(failure)),
+    events: list(
+      object({ id: integer, at: millis, box: nullable(text), port: nullable(integer), level: text, text }),
+    ),
+    alarms: list(object({ id: text, since: millis, text, advice: text })),
+  }),
+  FleetHistory: object({
+    box: text,
+    stepS: number,
+    at: list(millis),
+    memoryUsedGib: list(figure),
+    utilizationPercent: list(figure),
+    temperatureC: list(figure),
+    powerWatts: list(figure),
+    tokensPerSecond: list(figure),
+    busy: list(figure),
+    waiting: list(figure),
+    serverGib: { type: "object", additionalProperties: list(figure) },
+  }),
+  CommandSent: object({ box: text, agents: named("Agents that received it.", integer) }),
+};
