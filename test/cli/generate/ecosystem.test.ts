@@ -1,6 +1,8 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   AGENT_KILL_TIMEOUT_MS,
@@ -114,6 +116,32 @@ describe("the programs that PM2 runs on a box", () => {
     expect(apps.every((app) => app.env["CUDA_VISIBLE_DEVICES"] === "1")).toBe(true);
     // For PM2 this means no inherited environment instead of all of it.
     expect(apps.every((app) => JSON.stringify(app["filter_env"]) === '[""]')).toBe(true);
+  });
+});
+
+describe("the Node that starts PM2", () => {
+  /** Loads the file as a Node of these versions would. */
+  function loadBy(versions: { readonly node: string; readonly sqlite?: string }): void {
+    const old = { env: { ISHA_SECRETS: secrets }, version: `v${versions.node}`, versions };
+    const require = createRequire(import.meta.url);
+    runInNewContext(ecosystemText(north), { require, module: {}, process: old, __dirname: "/srv/isha" });
+  }
+
+  it.each([
+    { node: "20.20.2" },
+    { node: "24.14.0", sqlite: "3.50.4" },
+    { node: "25.1.0", sqlite: "3.51.2" },
+    { node: "22.99.0", sqlite: "3.53.4" },
+  ])("is refused if it is too old, or its SQLite can corrupt the journal: $node, $sqlite", (versions) => {
+    const message = `PM2 must be started by Node 24.21 or later, with SQLite 3.51.3 or later; this is v${versions.node}`;
+    expect(() => loadBy(versions)).toThrow(message);
+  });
+
+  it.each([
+    { node: "24.21.0", sqlite: "3.53.4" },
+    { node: "26.0.0", sqlite: "3.51.3" },
+  ])("may be $node with $sqlite", (versions) => {
+    expect(() => loadBy(versions)).not.toThrow();
   });
 });
 
