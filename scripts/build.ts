@@ -38,7 +38,7 @@ export async function buildDocs(fleet: FleetConfig, into: string = ASSETS): Prom
     style: "console/docs/docs.css",
     pages: {
       "openapi.json": JSON.stringify(document),
-      "reference.html": referencePage(fleet, document),
+      "reference.html": referencePage(document),
       "guide.html": guidePage(fleet, document),
     },
   });

@@ -22,10 +22,13 @@ function addCopyButton(block: HTMLElement): void {
   button.className = "copy";
   button.textContent = "Copy";
   button.addEventListener("click", () => void copy(text, button));
+  const bar = document.createElement("div");
+  bar.className = "code-bar";
+  bar.append(block.dataset["language"] ?? "", button);
   const frame = document.createElement("div");
   frame.className = "code-frame";
   block.replaceWith(frame);
-  frame.append(block, button);
+  frame.append(bar, block);
 }
 
 async function copy(text: string, button: HTMLButtonElement): Promise<void> {

@@ -5,16 +5,14 @@ import type { EdgeEnv } from "../context.ts";
 import { assetAnswer, fileNotFound, HASHED } from "./asset.ts";
 import { DOCUMENT_HEADERS, FILE_HEADERS, PAGE_HEADERS } from "./page-headers.ts";
 
-/** Stands for the requested host in the guide's examples. */
-const ORIGIN = "{{origin}}";
-
 /** The guide, about the host that serves it. */
 export function guide() {
   return async function answerGuide(c: Context<EdgeEnv>): Promise<Response> {
     const page = await assetAnswer(c, "/docs/guide.html", PAGE_HEADERS);
     if (page.status !== 200) return page;
     page.headers.delete("content-length");
-    const text = (await page.text()).replaceAll(ORIGIN, new URL(c.req.url).origin);
+    const { origin, host } = new URL(c.req.url);
+    const text = (await page.text()).replaceAll("{{origin}}", origin).replaceAll("{{host}}", host);
     return new Response(text, { headers: page.headers });
   };
 }

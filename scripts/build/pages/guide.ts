@@ -8,7 +8,7 @@ import { ERROR_TEXTS } from "../openapi/error-texts.ts";
 import type { OpenApiDocument } from "../openapi/types.ts";
 import { FIELD_NOTES } from "./field-notes.ts";
 import { headerTable, keyText, limitText, modelTable, privacyText } from "./guide-texts.ts";
-import { code, pageOf, paragraph, prose, section, table, typeText } from "./parts.ts";
+import { code, HOST, pageOf, paragraph, prose, section, table, typeText } from "./parts.ts";
 import { byAgent, byModel, byPort, sdkSnippets, streamed } from "./snippets.ts";
 
 const SECTIONS = {
@@ -37,8 +37,8 @@ export function guidePage(fleet: FleetConfig, document: OpenApiDocument): string
     keys(fleet),
     routes(document),
   ];
-  return pageOf(`${fleet.domain}: guide`, "guide", Object.values(SECTIONS), [
-    html`<h1>${fleet.domain}</h1>`,
+  return pageOf(`${HOST}: guide`, "guide", Object.values(SECTIONS), [
+    html`<h1>${HOST}</h1>`,
     html`<p class="lead">
       Language models behind one address. A request names an agent type, a port or a model, and the right
       model answers.

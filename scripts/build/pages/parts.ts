@@ -1,10 +1,11 @@
-// Pieces of HTML that the guide and the reference share. Placeholders: `{{origin}}` is replaced by the Worker with the
-// host that serves the page, `{{script}}` and `{{style}}` by the build.
+// Pieces of HTML that the guide and the reference share. Placeholders: the Worker replaces `{{origin}}` and `{{host}}` with
+// the host that serves the page, the build `{{script}}` and `{{style}}`.
 import { html, raw } from "hono/html";
 import type { HtmlEscapedString } from "hono/utils/html";
 import type { Schema } from "../openapi/types.ts";
 
 export const ORIGIN = "{{origin}}";
+export const HOST = "{{host}}";
 
 type Html = ReturnType<typeof html>;
 

@@ -1,6 +1,5 @@
 // Generates /docs/reference: every operation of the OpenAPI document, with a form that sends it.
 import { html, raw } from "hono/html";
-import type { FleetConfig } from "../../../shared/fleet.ts";
 import type {
   Content,
   Method,
@@ -20,13 +19,13 @@ interface Row {
   readonly operation: OperationObject;
 }
 
-export function referencePage(fleet: FleetConfig, document: OpenApiDocument): string {
+export function referencePage(document: OpenApiDocument): string {
   const rows = Object.entries(document.paths).flatMap(([path, item]) =>
     Object.entries(item).map(([method, operation]): Row => ({ method: method as Method, path, operation })),
   );
   const tags = document.tags.filter(({ name }) => name !== "Documents");
   const sections = tags.map(({ name }) => ({ id: name.toLowerCase().replaceAll(" ", "-"), title: name }));
-  return pageOf(`${fleet.domain}: reference`, "reference", sections, [
+  return pageOf("API reference", "reference", sections, [
     html`<h1>Reference</h1>`,
     paragraph(
       "Every route, from the document at [/openapi.json](/openapi.json). The [guide](/docs) explains models, formats, limits and errors.",
@@ -46,19 +45,19 @@ export function referencePage(fleet: FleetConfig, document: OpenApiDocument): st
 
 function keyField(): Html {
   return html`<form class="key" id="key-form" autocomplete="off">
-    <label for="key">API key</label>
-    <input
-      id="key"
-      type="password"
-      autocomplete="off"
-      spellcheck="false"
-      placeholder="isha_…"
-      aria-describedby="key-note"
-    />
-    <p id="key-note">
+      <label for="key">API key</label>
+      <input
+        id="key"
+        type="password"
+        autocomplete="off"
+        spellcheck="false"
+        placeholder="isha_…"
+        aria-describedby="key-note"
+      />
+    </form>
+    <p class="note" id="key-note">
       For the calls that you send from this page. It stays in the page's memory; a reload forgets it.
-    </p>
-  </form>`;
+    </p>`;
 }
 
 function operationPart(row: Row, document: OpenApiDocument): Html {

@@ -1,4 +1,4 @@
-// A fake edge for the console: the built page with its headers, and the data routes with their contracts, with faults to
+// A fake edge for the pages: the built ones with their headers, and the data routes with their contracts, with faults to
 // switch on. It is a real HTTP server, so that the browser's own rules apply.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { readFile } from "node:fs/promises";
@@ -24,6 +24,12 @@ const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
+};
+
+const PAGES: Readonly<Record<string, string>> = {
+  "/console": "/console/index.html",
+  "/docs": "/docs/guide.html",
+  "/docs/reference": "/docs/reference.html",
 };
 
 export class FakeEdge {
@@ -114,8 +120,8 @@ export class FakeEdge {
       response.writeHead(ERRORS[code].status, { "content-type": "application/json" });
       response.end(JSON.stringify(errorBody({ code, message }, requestId)));
     };
-    const url = new URL(request.url ?? "/", "http://edge");
-    if (url.pathname.startsWith("/console")) return this.#file(url.pathname, response);
+    const url = new URL(request.url ?? "/", `http://${request.headers.host ?? "edge"}`);
+    if (/^\/(console|docs)/.test(url.pathname)) return this.#file(url, response);
     if (this.#offline) return void request.socket.destroy();
     const scopes = this.#scopes.get((request.headers.authorization ?? "").replace(/^Bearer /, ""));
     if (scopes === undefined) return refuse("invalid_key", "This key is not known here.");
@@ -178,12 +184,17 @@ export class FakeEdge {
     return FailedRequest.parse({ ...failure, at: new Date(failure.at).toISOString(), meaning });
   }
 
-  async #file(path: string, response: ServerResponse): Promise<void> {
-    const name = path === "/console" ? "/console/index.html" : path;
+  async #file({ pathname, origin, host }: URL, response: ServerResponse): Promise<void> {
+    const page = PAGES[pathname];
     try {
-      const text = await readFile(join(ASSETS, name));
-      const headers = path === "/console" ? PAGE_HEADERS : FILE_HEADERS;
-      response.writeHead(200, { ...headers, "content-type": TYPES[extname(name)] ?? "" }).end(text);
+      const file = await readFile(join(ASSETS, page ?? pathname));
+      const headers = page === undefined ? FILE_HEADERS : PAGE_HEADERS;
+      response.writeHead(200, { ...headers, "content-type": TYPES[extname(page ?? pathname)] ?? "" });
+      response.end(
+        page === undefined
+          ? file
+          : file.toString().replaceAll("{{origin}}", origin).replaceAll("{{host}}", host),
+      );
     } catch {
       response.writeHead(404).end();
     }

@@ -16,6 +16,7 @@ describe("/docs", () => {
     ] as const) {
       const text = await (await edge("/docs", { key: null, host })).text();
       expect(text).toContain(`curl ${origin}/v1/chat/completions`);
+      expect(text).toContain(`<h1>${host}</h1>`);
       expect(text).not.toContain("{{");
     }
     const secure = await edge("/docs", { key: null, host: "models.example.org", scheme: "https" });
