@@ -6,6 +6,7 @@ import { addAudit } from "./commands/audit.ts";
 import { addBoxDrain } from "./commands/box/drain.ts";
 import { addBoxRestart } from "./commands/box/restart.ts";
 import { addBoxResume } from "./commands/box/resume.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addFleet } from "./commands/fleet.ts";
 import { addKeysBootstrap } from "./commands/keys/bootstrap.ts";
 import { addKeysChange } from "./commands/keys/change.ts";
@@ -68,6 +69,7 @@ export function ishaProgram(io: CommandContext): Command {
   addAudit(program, io);
   addWhy(program, io);
   addFleet(program, io);
+  addDoctor(program, io);
   addPlan(program, io);
   const boxes = inheritOptions(program.command("box"))
     .summary("drain or resume a box, restart a server on it")

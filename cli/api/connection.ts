@@ -18,6 +18,17 @@ export async function connect(options: ServiceOptions, io: CommandContext): Prom
   return new AdminApi({ url, key, signal: io.signal });
 }
 
+/** The service, and the key if there is one: for a command that works without it. @throws CommandFailure as `connect` */
+export async function chooseService(
+  options: ServiceOptions,
+  io: CommandContext,
+): Promise<{ readonly url: string; readonly key: string | null }> {
+  const url = await serviceUrl(options, io);
+  const named = options.keyFile !== undefined || (io.env["ISHA_ADMIN_KEY"]?.trim() ?? "") !== "";
+  const hasKey = named || (await readKeyFile(adminKeyFile(io.homeFolder))) !== null;
+  return { url, key: hasKey ? await adminKey(options, io, url) : null };
+}
+
 async function serviceUrl(options: ServiceOptions, io: CommandContext): Promise<string> {
   const [name, text] =
     options.url !== undefined
