@@ -194,11 +194,13 @@ function callParts(
     modelOf,
     countTokens:
       parts.countTokens ?? ((grant, text) => countTokens(grant.upstream.origin, llamaApiKey, text)),
-    onDispatch: (call, port) => {
+    book: (call, port, onStored) => {
       const { requestId: callId, keyId, agentType } = call;
       const model = modelOf(port) ?? "none";
-      const end = journal.start({ callId, keyId, agentType, model, port, startedAt: wallClock() });
+      const start = { callId, keyId, agentType, model, port, startedAt: wallClock() };
+      const end = journal.start(start, onStored);
       return (report, ms) => {
+        if (report === null) return end(null);
         // Another server than the first one may have answered.
         const served = report.port ?? port;
         end(callEnd(call, report, ms), { port: served, model: modelOf(served) ?? "none" });

@@ -10,7 +10,8 @@ import { thrownName, type Refusal } from "../shared/errors.ts";
 import { ClientAnswer } from "./answers/client-answer.ts";
 import { answerFormat } from "./answers/dialects.ts";
 import type { AnswerFormat } from "./answers/format.ts";
-import { CLIENT_LEFT, type CallObserver, type CallReport } from "./calls/report.ts";
+import { Booking, type BookEnd, type BookStart } from "./calls/booking.ts";
+import { CLIENT_LEFT, type CallObserver } from "./calls/report.ts";
 import { runCall, type CallInput } from "./calls/run-call.ts";
 import { isLocal } from "./edge-token.ts";
 import { IdleConnections } from "./idle-connections.ts";
@@ -49,8 +50,7 @@ export interface ServerParts extends Pick<
   readonly guarded: Readonly<Record<string, () => Promise<ControlAnswer>>>;
   /** Whether an operator has drained the box: it accepts no new calls but keeps running. */
   readonly isDrained: () => boolean;
-  /** Books a call's dispatch; the returned function books its end, once. */
-  readonly onDispatch: (call: Call, port: number) => (report: CallReport, ms: number) => void;
+  readonly book: (call: Call, ...start: Parameters<BookStart>) => BookEnd;
   /** Run in order at the end of every call. */
   readonly observers: readonly CallObserver[];
   readonly log: Logger;
@@ -248,7 +248,7 @@ class Calls {
     try {
       const body = await readBody(parts, request, ending.signal);
       if ("code" in body) return answer.fail(body, false);
-      let booked: ((report: CallReport, ms: number) => void) | null = null;
+      const booking = new Booking((port, onStored) => parts.book(call, port, onStored));
       try {
         const { box, dispatch, budget, poisoned, modelOf, countTokens, clock } = parts;
         const report = await runCall({
@@ -265,12 +265,10 @@ class Calls {
           countTokens,
           signal: ending.signal,
           clock,
-          onDispatch: (port) => {
-            booked ??= parts.onDispatch(call, port);
-          },
+          booking,
         });
         const ms = parts.clock() - arrivedAt;
-        (booked as ((report: CallReport, ms: number) => void) | null)?.(report, ms);
+        booking.end(report, ms);
         for (const observe of parts.observers) this.#guarded(() => observe(call, report, ms));
       } finally {
         body.release();

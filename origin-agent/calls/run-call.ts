@@ -5,6 +5,7 @@ import type { ServerResponse } from "node:http";
 import { thrownName, type Refusal } from "../../shared/errors.ts";
 import { AnswerStream } from "../answers/stream.ts";
 import { attempt, type AttemptEnd, type AttemptInput } from "./attempt.ts";
+import type { Booking } from "./booking.ts";
 import type { AnswerFormat } from "../answers/format.ts";
 import { unavailable } from "./unavailable.ts";
 import { countChoiceTokens } from "../answers/choice-tokens.ts";
@@ -31,8 +32,7 @@ export interface CallInput extends SearchInput {
   readonly poisoned: PoisonedBodies;
   /** Counts a text's tokens at the granted server; null if the server doesn't report a count. */
   readonly countTokens: (grant: Grant, text: string) => Promise<number | null>;
-  /** Called when a server gets the call: from then on it may have used the GPU. */
-  readonly onDispatch: (port: number) => void;
+  readonly booking: Booking;
 }
 
 /** Serves one call. Every failure becomes the client's answer and part of the report. */
@@ -112,6 +112,11 @@ class CallRunner {
       return request.kind === "refuse" ? this.#refuse(request.refusal) : this.#close(request.events);
     }
     answer.accept(clock());
+    await this.#input.booking.start(grant.upstream.server.port);
+    if (signal.aborted) {
+      grant.refused(null);
+      return this.#refuse(signal.reason as Refusal);
+    }
     progress.sentTo(grant.upstream.server);
     const wasStarted = progress.started;
     const input = this.#attemptInput(grant, request);
@@ -165,7 +170,7 @@ class CallRunner {
   }
 
   #attemptInput(grant: Grant, request: TryRequest & { readonly kind: "send" }): AttemptInput {
-    const { call, answer, box, response, signal, clock, onDispatch } = this.#input;
+    const { call, answer, box, response, signal, clock, booking } = this.#input;
     const { port } = grant.upstream.server;
     const progress = this.#progress;
     return {
@@ -185,7 +190,7 @@ class CallRunner {
       stream: this.#stream,
       onSent: () => {
         progress.started = true;
-        onDispatch(port);
+        booking.sent();
       },
       onFirstByte: () => progress.firstByte(),
       signal,

@@ -1,8 +1,8 @@
 // Records durably what each call costs: a start at its dispatch and an end at its end, in one SQLite file of the box.
 // Returns the calls that the edge's ledger hasn't acknowledged, also those of agents that have exited.
 //
-// A start is in the kernel before its request is sent; the ends of one turn of the event loop share a transaction. So a
-// kill -9 loses no call: one that ended in the last turn is booked as interrupted. The log is synced every half second, so
+// The records of one turn of the event loop share a transaction. A request is sent only after its start is in the kernel,
+// so a kill -9 loses no call: one that ended in the last turn is booked as interrupted. The log is synced every half second, so
 // a power cut loses less than a second, and moved into the database by a thread. The event loop waits for the disk only
 // for the first record after that, which syncs the log's header, and if the log has reached its maximum size. A failing
 // disk never stops a call: its records wait in memory, up to a limit, and are counted as lost beyond it.
@@ -74,8 +74,12 @@ export interface JournalState {
 export type Served = Pick<CallStart, "port" | "model">;
 
 export interface UsageJournal {
-  /** Records a call's dispatch, in the kernel on return. @returns records its end, once, by the end of the turn */
-  start(call: CallStart): (end: CallEnd, served?: Served) => void;
+  /**
+   * Records a call's dispatch by the end of the turn.
+   * @param onStored called once it is in the kernel, or at once if the disk fails: the call may be sent.
+   * @returns records its end, once, by the end of the turn; null removes a call that no server got.
+   */
+  start(call: CallStart, onStored?: () => void): (end: CallEnd | null, served?: Served) => void;
   /** Takes over the calls of processes that have exited; called at the start and every minute. @returns their epochs */
   adopt(): Promise<readonly string[]>;
   /** The first calls of one epoch that are on the disk and aren't acknowledged, at most `limit`; null if there are none. */
@@ -95,7 +99,8 @@ export function openUsageJournal(options: JournalOptions): UsageJournal {
 interface RecordedCall {
   readonly openSeq: number;
   start: CallStart;
-  end: CallEnd | null;
+  /** `removed`: no server got the call. */
+  end: CallEnd | "open" | "removed";
   /** Whether its start is in the kernel. */
   isStored: boolean;
 }
@@ -119,6 +124,8 @@ class SqliteJournal implements UsageJournal {
   #syncError: string | null = null;
   #lost = 0;
   #isScheduled = false;
+  /** Calls that are sent once this turn's records are in the kernel. */
+  #held: (() => void)[] = [];
   #timer: NodeJS.Timeout | null = null;
   #syncing: Promise<void> = Promise.resolve();
   /** The log's size at the last checkpoint. */
@@ -136,16 +143,13 @@ class SqliteJournal implements UsageJournal {
     return { state: reason === null ? "ok" : "failing", reason, lost: this.#lost };
   }
 
-  start({
-    callId,
-    keyId,
-    agentType,
-    model,
-    port,
-    startedAt,
-  }: CallStart): (end: CallEnd, served?: Served) => void {
+  start(
+    { callId, keyId, agentType, model, port, startedAt }: CallStart,
+    onStored?: () => void,
+  ): ReturnType<UsageJournal["start"]> {
     if (this.#pending.size >= MAX_PENDING) {
       this.#lost += 1;
+      onStored?.();
       return () => {};
     }
     const start: CallStart = {
@@ -156,13 +160,13 @@ class SqliteJournal implements UsageJournal {
       port,
       startedAt,
     };
-    const call: RecordedCall = { openSeq: FIRST_OPEN + ++this.#starts, start, end: null, isStored: false };
-    this.#pending.add(call);
-    // Until the disk can be written again, the sync's timer tries.
-    if (this.#failedTries === 0) this.#flush();
+    const call: RecordedCall = { openSeq: FIRST_OPEN + ++this.#starts, start, end: "open", isStored: false };
+    this.#write(call);
+    if (!this.#isScheduled) onStored?.();
+    else if (onStored !== undefined) this.#held.push(onStored);
     return (end, served = start) => {
-      if (call.end !== null) return;
-      call.end = end;
+      if (call.end !== "open") return;
+      call.end = end ?? "removed";
       call.start = { ...start, port: served.port, model: nameOr(served.model, "other") };
       this.#write(call);
     };
@@ -206,18 +210,26 @@ class SqliteJournal implements UsageJournal {
     this.#tables = null;
   }
 
+  /** Until a failing disk can be written again, the sync's timer tries. */
   #write(call: RecordedCall): void {
     // Calls are written in the order of their ends.
     this.#pending.delete(call);
     this.#pending.add(call);
     if (this.#failedTries > 0 || this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(() => this.#flush());
+    setImmediate(() => this.#endTurn());
+  }
+
+  #endTurn(): void {
+    this.#isScheduled = false;
+    this.#flush();
+    const held = this.#held;
+    this.#held = [];
+    for (const onStored of held) onStored();
   }
 
   /** Writes the pending records; tries again later if the disk rejects them. */
   #flush(): void {
-    this.#isScheduled = false;
     try {
       const tables = this.#open();
       if (this.#pending.size > 0) this.#later(SYNC_INTERVAL_MS);
@@ -237,10 +249,10 @@ class SqliteJournal implements UsageJournal {
     let seq = this.#seq;
     tables.transaction(() => {
       for (const { openSeq, start, end, isStored } of calls) {
-        if (end === null) tables.insert(epoch, openSeq, start, INTERRUPTED);
+        if (end === "open") tables.insert(epoch, openSeq, start, INTERRUPTED);
         else {
           if (isStored) tables.delete(epoch, openSeq, openSeq);
-          tables.insert(epoch, ++seq, start, end);
+          if (end !== "removed") tables.insert(epoch, ++seq, start, end);
         }
       }
     });

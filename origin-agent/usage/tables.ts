@@ -30,6 +30,8 @@ const SCHEMA = `CREATE TABLE IF NOT EXISTS calls (
 
 export class JournalTables {
   readonly #db: DatabaseSync;
+  readonly #begin;
+  readonly #commit;
   readonly #insert;
   readonly #delete;
   readonly #next;
@@ -49,6 +51,8 @@ export class JournalTables {
       );
       const [verdict] = Object.values(this.#db.prepare("PRAGMA quick_check(1)").get() ?? {});
       if (verdict !== "ok") throw Object.assign(new Error("the journal is damaged"), { errcode: CORRUPT });
+      this.#begin = this.#db.prepare("BEGIN IMMEDIATE");
+      this.#commit = this.#db.prepare("COMMIT");
       this.#insert = this.#db.prepare(`INSERT INTO calls VALUES (${Array(15).fill("?").join()})`);
       this.#delete = this.#db.prepare("DELETE FROM calls WHERE epoch = ? AND seq BETWEEN ? AND ?");
       this.#next = this.#db.prepare("SELECT * FROM calls WHERE epoch = ? AND seq <= ? ORDER BY seq LIMIT ?");
@@ -60,10 +64,10 @@ export class JournalTables {
 
   /** Runs the work in one transaction: all of it is in the kernel on return, or none. */
   transaction(work: () => void): void {
-    this.#db.exec("BEGIN IMMEDIATE");
+    this.#begin.run();
     try {
       work();
-      this.#db.exec("COMMIT");
+      this.#commit.run();
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
       throw error;

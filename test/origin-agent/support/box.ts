@@ -8,6 +8,7 @@ import { countTokens } from "../../../origin-agent/probes/llama.ts";
 import type { Pm2Probe } from "../../../origin-agent/probes/pm2.ts";
 import { openUpstreams } from "../../../origin-agent/servers/upstream-sockets.ts";
 import type { Served, UsageJournal } from "../../../origin-agent/usage/journal.ts";
+import { endOfTurn } from "../../support/end-of-turn.ts";
 import { DIALECTS } from "../../../shared/dialects.ts";
 import { defineFleet, type Box, type FleetConfig } from "../../../shared/fleet.ts";
 import type { CallEnd } from "../../../shared/usage.ts";
@@ -122,11 +123,13 @@ type CallStart = Parameters<UsageJournal["start"]>[0];
 function memoryJournal(booked: Booked[]): UsageJournal {
   return {
     state: { state: "ok", reason: null, lost: 0 },
-    start: (start) => {
+    start: (start, onStored) => {
       const record: Booked = { start, end: null, served: start };
       booked.push(record);
+      if (onStored !== undefined) void endOfTurn().then(onStored);
       return (end, served = start) => {
-        Object.assign(record, { end, served });
+        if (end === null) booked.splice(booked.indexOf(record), 1);
+        else Object.assign(record, { end, served });
       };
     },
     adopt: () => Promise.resolve([]),
