@@ -51,6 +51,8 @@ export class ClientAnswer {
   /** When the call was accepted; the delay of the headers counts from here. */
   #acceptedAt: number | null = null;
   #lastWriteAt = 0;
+  /** States what the answer waits for. */
+  #waitsFor: (() => string) | null = null;
   /** Whether we write the body's chunks ourselves (`http-chunks.ts`). */
   #chunked = false;
   #over = false;
@@ -69,6 +71,11 @@ export class ClientAnswer {
   /** Marks the call as accepted: it will be served unless something breaks. */
   accept(now: number): void {
     this.#acceptedAt ??= now;
+  }
+
+  /** Sets what the comments of a silent stream state. @param text one line, in ASCII. */
+  waitsFor(text: () => string): void {
+    this.#waitsFor = text;
   }
 
   /**
@@ -161,13 +168,17 @@ export class ClientAnswer {
       if (now - this.#acceptedAt < due) return;
       this.#sendHeaders(now);
       // Node sends the headers only with the first bytes of the body.
-      this.write(this.#call.stream ? COMMENT : " ", now);
+      this.write(this.#call.stream ? this.#comment() : " ", now);
       return;
     }
     const interval = this.#call.stream ? COMMENT_INTERVAL_MS : JSON_SPACE_INTERVAL_MS;
     if (now - this.#lastWriteAt >= interval && !this.#response.writableNeedDrain) {
-      this.write(this.#call.stream ? COMMENT : " ", now);
+      this.write(this.#call.stream ? this.#comment() : " ", now);
     }
+  }
+
+  #comment(): string {
+    return this.#waitsFor === null ? ":\n\n" : `: ${this.#waitsFor()}\n\n`;
   }
 
   #sendHeaders(now: number): void {
@@ -187,7 +198,11 @@ export class ClientAnswer {
     added[AGENT_HEADER] = this.#box;
     added[STARTED_HEADER] = "1";
     added["x-isha-box"] = this.#box;
-    if (this.#source === null) return headers;
+    if (this.#source === null) {
+      if (this.#call.stream && this.#waitsFor !== null)
+        added["server-timing"] = `wait;desc="${this.#waitsFor()}"`;
+      return headers;
+    }
     const { facts, server, simulated, upstreamMs } = this.#source;
     added["x-isha-port"] = String(facts.port);
     added["x-isha-model"] = server.file;
@@ -208,7 +223,6 @@ export class ClientAnswer {
 }
 
 const JSON_TYPE = "application/json; charset=utf-8";
-const COMMENT = ":\n\n";
 
 function inBand({ facts, server }: AnswerSource): Readonly<Record<string, unknown>> {
   return {

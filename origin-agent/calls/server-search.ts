@@ -5,6 +5,7 @@ import { DIALECTS } from "../../shared/dialects.ts";
 import { LOAD_WAIT_MS, RESUME_WAIT_MS } from "../../shared/limits.ts";
 import type { ClientAnswer } from "../answers/client-answer.ts";
 import type { Dispatch, Placement } from "../servers/dispatch.ts";
+import { waitText } from "./wait-text.ts";
 
 /** If a call queued for longer than this at a fallback that then failed, its own servers may be up again. */
 const SEARCH_AGAIN_AFTER_MS = 100;
@@ -96,7 +97,10 @@ export class ServerSearch {
       deadlineAt: this.#arrivedAt + call.deadlineMs,
       begun: started,
       signal,
-      onWait: () => answer.accept(clock()),
+      onWait: (waitsFor) => {
+        answer.accept(clock());
+        answer.waitsFor(() => waitText(waitsFor()));
+      },
     });
   }
 }

@@ -196,6 +196,26 @@ export class Admission<C extends AdmissionCall = AdmissionCall> {
     return { waiting: queue.placed, places: this.#places([queue]), newcomerMs };
   }
 
+  /**
+   * A waiting call's place, counted over the ports that may serve it, and the longest expected rest of its wait if no
+   * other call arrives; null if it doesn't wait.
+   */
+  waitOf(id: string): { readonly place: number; readonly aboutMs: number } | null {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return null;
+    const { call, order, ports } = waiting;
+    const earlier = [...this.#waiting.values()].filter(
+      (other) => other.order < order && other.ports.some((port) => ports.includes(port)),
+    );
+    const ahead = workAhead(
+      call,
+      earlier.map((other) => other.call),
+    );
+    const free = Math.max(0, ...ports.map(({ port }) => this.#settings.freeSlots(port)));
+    const aboutMs = Math.max(1, ahead + call.choices - free) * turnMs(ports);
+    return { place: Math.min(ahead, earlier.length) + 1, aboutMs };
+  }
+
   /** Counts the waiting calls. */
   waiting(): Readonly<Record<Priority, number>> {
     const counts = { high: 0, normal: 0, low: 0 };

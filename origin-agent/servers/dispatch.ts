@@ -13,9 +13,6 @@ import { RevokedKeys } from "../queue/revoked-keys.ts";
 import { RunningCall, type Grant } from "./running-call.ts";
 import { TokenCall } from "./token-call.ts";
 
-/** Interval at which the deadlines of waiting calls are checked. */
-const SWEEP_MS = 250;
-
 /** How a request takes slots, see `DIALECTS`. */
 export type SlotUse = (typeof DIALECTS)[keyof typeof DIALECTS]["slots"];
 
@@ -25,6 +22,17 @@ export type Placement =
   | { readonly kind: "none"; readonly loading: boolean; readonly remainingMs: number | null }
   | { readonly kind: "refused"; readonly refusal: Refusal }
   | { readonly kind: "aborted" };
+
+/** What a call waits for; `aboutMs`: for how long, null if unknown. */
+export type WaitsFor =
+  | { readonly kind: "turn"; readonly place: number; readonly aboutMs: number | null }
+  /** None of its servers is up. `loading`: whether one is coming up. */
+  | {
+      readonly kind: "server";
+      readonly model: string;
+      readonly loading: boolean;
+      readonly aboutMs: number | null;
+    };
 
 export interface PlaceRequest {
   readonly call: Call;
@@ -39,8 +47,8 @@ export interface PlaceRequest {
   /** Whether a server has already had the call: it then continues even if its key is revoked or the queue is full. */
   readonly begun: boolean;
   readonly signal: AbortSignal;
-  /** Called if the call must wait. */
-  readonly onWait: () => void;
+  /** Called if the call must wait; the function returns what it waits for at that moment. */
+  readonly onWait: (waitsFor: () => WaitsFor) => void;
 }
 
 interface Waiter {
@@ -64,7 +72,6 @@ export class Dispatch {
   readonly #waiters = new Map<string, Waiter>();
   /** What waiting depends on, by port, at the last change. */
   readonly #states = new Map<number, string>();
-  readonly #sweep: NodeJS.Timeout;
   readonly #keys = new KeyConcurrency();
   readonly #revoked = new RevokedKeys();
   #queuedSoFar = 0;
@@ -81,12 +88,6 @@ export class Dispatch {
       this.#running.set(port, new Set());
       this.#tokenCalls.set(port, new Set());
     }
-    this.#sweep = setInterval(() => this.#check(), SWEEP_MS);
-    this.#sweep.unref();
-  }
-
-  stop(): void {
-    clearInterval(this.#sweep);
   }
 
   /** Counts the calls that wait for a slot. */
@@ -244,8 +245,18 @@ export class Dispatch {
       for (const port of ports) this.#pump(queue, port);
       if (!this.#waiters.has(id)) return;
       signal.addEventListener("abort", onAbort, { once: true });
-      request.onWait();
+      request.onWait(() => this.#waitsFor(waiter));
     });
+  }
+
+  #waitsFor({ id, queue, request, queuedFor }: Waiter): WaitsFor {
+    const [port] = queuedFor;
+    const server = port === undefined ? undefined : this.#servers.get(port);
+    if (server !== undefined && !this.#isUp(queuedFor)) {
+      const { loading, remainingMs: aboutMs } = this.#none(request);
+      return { kind: "server", model: server.upstream.server.model, loading, aboutMs };
+    }
+    return { kind: "turn", place: 1, aboutMs: null, ...queue.waitOf(id) };
   }
 
   /** Lets a waiting call wait for other servers if those that are up have changed; ends it if none is left. */
@@ -270,7 +281,8 @@ export class Dispatch {
   }
 
   /** Ends the calls whose deadline has passed, or that have waited long enough for a server to come up. */
-  #check(): void {
+  check(): void {
+    if (this.#waiters.size === 0) return;
     for (const waiter of this.#waiters.values()) if (waiter.noneUpSince !== null) this.#follow(waiter);
     const now = this.#clock();
     for (const id of [...this.#slots.expire(now), ...this.#tokens.expire(now)]) {

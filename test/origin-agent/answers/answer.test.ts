@@ -15,6 +15,7 @@ import {
   type Json,
 } from "../support/ask.ts";
 import { OTHER, reset, startAgent, startSimulator, WANTED, type TestAgent } from "../support/box.ts";
+import { cut } from "../support/cut.ts";
 import { startRecordedServer, type RecordedServer } from "../support/recorded-server.ts";
 import { recordedBody, recordedChunks, recordedStream } from "../support/transcripts.ts";
 import { until } from "../../support/until.ts";
@@ -40,16 +41,6 @@ afterAll(async () => {
 
 /** A call to the recorded server. */
 const RECORDED = { wantedPort: OTHER, ports: [OTHER], fallbackPorts: [] };
-
-function cut(random: SeededRandom, bytes: Buffer): Buffer[] {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at < bytes.length;) {
-    const end = at + 1 + random.below(random.pick([2, 60, 900]));
-    pieces.push(bytes.subarray(at, end));
-    at = end;
-  }
-  return pieces;
-}
 
 describe("an answer in OpenAI's format", () => {
   it.each(["chat-stream", "chat-stream-usage", "chat-prefill-stream", "tools-required-stream"])(

@@ -9,6 +9,8 @@ interface Playing {
   readonly endless: boolean;
   /** Keeps the connection open for further calls. */
   readonly keepAlive: boolean;
+  /** A path of the probes on which it answers calls, too. */
+  readonly path: string | null;
 }
 
 export interface RecordedServer {
@@ -36,14 +38,14 @@ const PAUSED_TURNS = 500;
 export async function startRecordedServer(): Promise<RecordedServer> {
   let type = "text/plain";
   let playing: readonly Buffer[] = [];
-  let how: Playing = { status: 200, endless: false, keepAlive: false };
+  let how: Playing = { status: 200, endless: false, keepAlive: false, path: null };
   const calls = { count: 0, onNeedlessConnections: 0 };
   const idle = new Set<Socket>();
   let turnsWaited = 0;
   const server = createServer((request, response) => {
     void (async () => {
       await readBody(request);
-      const probeAnswer = PROBE_ANSWERS[request.url ?? ""];
+      const probeAnswer = request.url === how.path ? undefined : PROBE_ANSWERS[request.url ?? ""];
       if (probeAnswer !== undefined) {
         response.writeHead(200, { "content-type": "application/json; charset=utf-8" });
         response.end(JSON.stringify(probeAnswer));
@@ -76,10 +78,10 @@ export async function startRecordedServer(): Promise<RecordedServer> {
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as AddressInfo).port,
-    play: (contentType, pieces, { status = 200, endless = false, keepAlive = false } = {}) => {
+    play: (contentType, pieces, { status = 200, endless = false, keepAlive = false, path = null } = {}) => {
       type = contentType;
       playing = pieces;
-      how = { status, endless, keepAlive };
+      how = { status, endless, keepAlive, path };
     },
     calls,
     isPaused: () => turnsWaited > PAUSED_TURNS,
