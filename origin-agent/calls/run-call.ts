@@ -112,6 +112,9 @@ class CallRunner {
       return request.kind === "refuse" ? this.#refuse(request.refusal) : this.#close(request.events);
     }
     answer.accept(clock());
+    answer.waitsFor(() =>
+      this.#stream?.delivered === "nothing" ? "processing the prompt" : "waiting for the next token",
+    );
     await this.#input.booking.start(grant.upstream.server.port);
     if (signal.aborted) {
       grant.refused(null);
