@@ -1,26 +1,11 @@
 // The admin routes as operations. Bodies and queries come from the schemas that validate them.
-import * as z from "zod";
+import type * as z from "zod";
 import { HistoryQuery } from "../../../shared/fleet-view.ts";
 import { AuditQuery, KeyChange, KeyListQuery, KeyRotation, NewKey } from "../../../shared/keys.ts";
 import { UsageQuery } from "../../../shared/usage-report.ts";
+import { inputSchema } from "./input-schema.ts";
 import type { ExampleNames } from "./call-examples.ts";
 import { json, ref, type Answer, type Operation, type Parameter, type Schema } from "./types.ts";
-
-/** What a client may send: before defaults and conversions. */
-export function inputSchema(schema: z.core.$ZodType): Schema {
-  const { $schema: _, $ref, $defs, ...rest } = z.toJSONSchema(schema, { io: "input", override: simplify });
-  // A schema with an id is its own only definition.
-  const name = $ref?.replace("#/$defs/", "");
-  const inlined: Schema | undefined = name === undefined ? rest : $defs?.[name];
-  if (inlined === undefined) throw new Error(`the schema ${name} isn't among its definitions`);
-  return inlined;
-}
-
-/** Without ids, and without patterns that have Unicode classes: JSON Schema's have no `u` flag. */
-function simplify({ jsonSchema }: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
-  if (jsonSchema.pattern?.includes(String.raw`\p{`) === true) delete jsonSchema.pattern;
-  delete jsonSchema["id"];
-}
 
 function queryParameters(schema: z.core.$ZodType, notes: Readonly<Record<string, string>>): Parameter[] {
   const { properties = {}, required = [] } = inputSchema(schema) as {

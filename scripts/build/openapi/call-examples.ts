@@ -60,7 +60,7 @@ export function mediczyStream({ agent, file, port, box }: ExampleNames): string 
       object: "text_completion",
       created: 1769206284,
       model: file,
-      choices: [{ index: 0, text, delta: { content: text }, finish_reason }],
+      choices: [{ index: 0, text, delta: text === "" ? {} : { content: text }, finish_reason }],
       ...more,
     })}\n\n`;
   const last = {

@@ -48,8 +48,8 @@ const MAY_HAVE_RUN: readonly ErrorCode[] = [
 ];
 
 const RETRIES = {
-  never: "no: change the request",
-  later: "yes, after Retry-After",
+  never: "no",
+  later: "after Retry-After",
   any: "yes",
 } as const;
 
@@ -66,6 +66,6 @@ export const ERROR_TEXTS: readonly ErrorText[] = (Object.keys(ERRORS) as ErrorCo
   .map((code) => {
     const { status, type, retry } = ERRORS[code];
     const again = MAY_HAVE_RUN.includes(code) ? "yes, but the call may have run" : RETRIES[retry];
-    return { code, status, type, meaning: TEXTS[code], retry: code === "quota_exceeded" ? "no" : again };
+    return { code, status, type, meaning: TEXTS[code], retry: again };
   })
   .toSorted((a, b) => a.status - b.status);

@@ -51,7 +51,7 @@ export const HEADERS: Readonly<Record<string, HeaderRow>> = {
   "server-timing": {
     description: "Times in milliseconds, as browsers' developer tools show them.",
     type: "string",
-    example: "queue;dur=0",
+    example: "queue;dur=0, upstream;dur=180",
   },
   "ratelimit-policy": {
     description:

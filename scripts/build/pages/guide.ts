@@ -5,10 +5,9 @@ import type { FleetConfig } from "../../../shared/fleet.ts";
 import { exampleNames } from "../openapi/call-examples.ts";
 import { mediczyExample, mediczyStream } from "../openapi/call-examples.ts";
 import { ERROR_TEXTS } from "../openapi/error-texts.ts";
-import type { OpenApiDocument } from "../openapi/types.ts";
-import { FIELD_NOTES } from "./field-notes.ts";
+import type { OpenApiDocument, Schema } from "../openapi/types.ts";
 import { headerTable, keyText, limitText, modelTable, privacyText } from "./guide-texts.ts";
-import { code, HOST, pageOf, paragraph, prose, section, table, typeText } from "./parts.ts";
+import { code, descriptionOf, HOST, pageOf, paragraph, prose, section, table, typeText } from "./parts.ts";
 import { byAgent, byModel, byPort, sdkSnippets, streamed } from "./snippets.ts";
 
 const SECTIONS = {
@@ -31,7 +30,7 @@ export function guidePage(fleet: FleetConfig, document: OpenApiDocument): string
     formats(),
     streams(fleet),
     parameters(document),
-    sdks(fleet),
+    sdks(fleet, document),
     section(SECTIONS.limits, paragraph(limitText(fleet)), headerTable(fleet)),
     errors(),
     keys(fleet),
@@ -152,11 +151,11 @@ const COMMON =
 
 function parameters(document: OpenApiDocument) {
   const body = document.paths["/v1/chat/completions"]?.post?.requestBody?.content["application/json"]?.schema;
-  const properties = (body?.["properties"] ?? {}) as Record<string, Readonly<Record<string, unknown>>>;
+  const properties = (body?.["properties"] ?? {}) as Record<string, Schema>;
   const rows = COMMON.filter((name) => properties[name] !== undefined).map((name) => [
     `\`${name}\``,
     typeText(properties[name] ?? {}),
-    FIELD_NOTES[name] ?? "",
+    descriptionOf(properties[name]),
   ]);
   return section(
     SECTIONS.parameters,
@@ -167,14 +166,12 @@ function parameters(document: OpenApiDocument) {
   );
 }
 
-function sdks(fleet: FleetConfig) {
+function sdks(fleet: FleetConfig, { paths }: OpenApiDocument) {
+  const snippets = sdkSnippets(exampleNames(fleet)).filter(({ path }) => paths[path] !== undefined);
   return section(
     SECTIONS.sdks,
     paragraph("Set the base URL and the key. An agent type works as the model's name."),
-    ...sdkSnippets(exampleNames(fleet)).flatMap(({ title, language, text }) => [
-      html`<h3>${title}</h3>`,
-      code(language, text),
-    ]),
+    ...snippets.flatMap(({ title, language, text }) => [html`<h3>${title}</h3>`, code(language, text)]),
   );
 }
 
@@ -189,7 +186,7 @@ function errors() {
       JSON.stringify(
         {
           error: {
-            message: "messages[0].content: must be a string or an array; got a number.",
+            message: "messages[0].content: must be a string or an array; got 1.",
             type: "invalid_request_error",
             code: "invalid_request",
             param: "messages[0].content",
@@ -201,7 +198,7 @@ function errors() {
       ),
     ),
     paragraph(
-      '`/v1/messages` and `/v1/messages/count_tokens` use Anthropic\'s form: `{"type":"error","error":{"type","message"},"request_id"}`. The SDKs of OpenAI and Anthropic retry by themselves as the headers say.',
+      '`/v1/messages` and `/v1/messages/count_tokens` use Anthropic\'s form: `{"type":"error","error":{"type","message"},"request_id"}`. The SDKs of OpenAI and Anthropic obey the headers that control retries.',
     ),
     table(
       ["Status", "Code", "Meaning", "Retry?"],

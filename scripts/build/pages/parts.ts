@@ -108,11 +108,16 @@ export function table(
   </div>`;
 }
 
+export function descriptionOf(schema: Schema | undefined): string {
+  const description = schema?.["description"];
+  return typeof description === "string" ? description : "";
+}
+
 /** What a schema allows, in words: `integer, 1 to 16`. */
 export function typeText(schema: Schema): string {
   const kinds = (schema["anyOf"] ?? schema["oneOf"]) as readonly Schema[] | undefined;
   if (kinds !== undefined)
-    return [...new Set(kinds.map(typeText))].filter((text) => text !== "null").join(" or ");
+    return [...new Set(kinds.filter(({ type }) => type !== "null").map(typeText))].join(" or ");
   const values = schema["enum"] as readonly unknown[] | undefined;
   if (values !== undefined)
     return values

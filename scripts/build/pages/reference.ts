@@ -8,8 +8,7 @@ import type {
   ResponseObject,
   Schema,
 } from "../openapi/types.ts";
-import { FIELD_NOTES } from "./field-notes.ts";
-import { code, pageOf, paragraph, prose, section, table, typeText } from "./parts.ts";
+import { code, descriptionOf, pageOf, paragraph, prose, section, table, typeText } from "./parts.ts";
 
 type Html = ReturnType<typeof html>;
 
@@ -101,7 +100,7 @@ function bodyPart({ operation }: Row): Html | string {
       names.map((name) => [
         `\`${name}\`${required.includes(name) ? ", required" : ""}`,
         typeText(properties[name] ?? {}),
-        FIELD_NOTES[name] ?? "",
+        descriptionOf(properties[name]),
       ]),
     )}
   </details>`;

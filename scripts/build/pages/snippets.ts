@@ -5,6 +5,8 @@ import { ORIGIN } from "./parts.ts";
 export interface Snippet {
   readonly title: string;
   readonly language: "sh" | "ts" | "python";
+  /** The route that it uses. */
+  readonly path: string;
   readonly text: string;
 }
 
@@ -32,10 +34,12 @@ export const streamed = ({ agent }: ExampleNames): string =>
 
 /** The same call with each SDK. */
 export function sdkSnippets({ agent }: ExampleNames): Snippet[] {
+  const path = "/v1/chat/completions";
   return [
     {
       title: "OpenAI, TypeScript",
       language: "ts",
+      path,
       text: `import OpenAI from "openai";
 
 const client = new OpenAI({ baseURL: "${ORIGIN}/v1", apiKey: process.env["ISHA_KEY"] });
@@ -49,6 +53,7 @@ for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta.c
     {
       title: "OpenAI, Python",
       language: "python",
+      path,
       text: `import os
 from openai import OpenAI
 
@@ -64,6 +69,7 @@ for chunk in stream:
     {
       title: "AI SDK",
       language: "ts",
+      path,
       text: `import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { streamText } from "ai";
 
@@ -78,6 +84,7 @@ for await (const text of textStream) process.stdout.write(text);`,
     {
       title: "Anthropic, TypeScript",
       language: "ts",
+      path: "/v1/messages",
       text: `import Anthropic from "@anthropic-ai/sdk";
 
 const client = new Anthropic({ baseURL: "${ORIGIN}", apiKey: process.env["ISHA_KEY"] });
