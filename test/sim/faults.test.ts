@@ -292,12 +292,6 @@ describe("odd bytes", () => {
 });
 
 describe("other ways to answer", () => {
-  const TOOL = {
-    name: "book",
-    parameters: { type: "object", properties: { day: { enum: ["mon", "tue"] } } },
-  };
-  const withTools = { ...LONG, tools: [{ type: "function", function: TOOL }] };
-
   it("thinks first", async () => {
     await server.set({ ...FAST, reasoning: true });
     const whole = jsonOf(await say({ messages: LONG.messages }).seen) as {
@@ -316,32 +310,6 @@ describe("other ways to answer", () => {
       body: { ...STREAM, max_tokens: 60 },
     });
     expect(anthropic.body).toContain("thinking_delta");
-  });
-
-  it("calls a tool", async () => {
-    await server.set({ ...FAST, toolCall: true });
-    const whole = jsonOf(await say(withTools).seen) as {
-      choices: { finish_reason: string; message: object }[];
-    };
-    expect(whole.choices[0]).toMatchObject({
-      finish_reason: "tool_calls",
-      message: { tool_calls: [{ type: "function", function: { name: "book", arguments: '{"day":"mon"}' } }] },
-    });
-    const seen = await say({ ...withTools, stream: true }).seen;
-    const calls = eventsOf(seen.body).flatMap(({ data }) => {
-      type Chunk = { choices?: { delta: { tool_calls?: { function: { arguments?: string } }[] } }[] };
-      return (data as Chunk).choices?.[0]?.delta.tool_calls ?? [];
-    });
-    expect(calls.map((call) => call.function.arguments ?? "").join("")).toBe('{"day":"mon"}');
-    expect(seen.body).toContain('"finish_reason":"tool_calls"');
-  });
-
-  it("fits a schema", async () => {
-    await server.set({ ...FAST, grammar: true });
-    const schema = { type: "object", properties: { urgent: { type: "boolean" }, days: { type: "integer" } } };
-    const body = { ...LONG, response_format: { type: "json_schema", json_schema: { schema } } };
-    const whole = jsonOf(await say(body).seen) as { choices: { message: { content: string } }[] };
-    expect(JSON.parse(whole.choices[0]?.message.content ?? "")).toEqual({ urgent: true, days: 1 });
   });
 });
 

@@ -87,14 +87,16 @@ export class ChatDialect implements Dialect {
 }
 
 function chatMessage(choice: Choice): Record<string, unknown> {
-  const { toolName, toolArguments, toolId } = choice;
+  const calls = choice.calls.map(({ id, name, arguments: args }) => ({
+    type: "function",
+    function: { name, arguments: args },
+    id,
+  }));
   return {
     role: "assistant",
     content: choice.text,
     reasoning_content: choice.reasoning || undefined,
-    tool_calls: toolName
-      ? [{ type: "function", function: { name: toolName, arguments: toolArguments }, id: toolId }]
-      : undefined,
+    tool_calls: calls.length > 0 ? calls : undefined,
   };
 }
 
@@ -102,12 +104,10 @@ function deltaBodies(choice: Choice, delta: Delta): string[] {
   const bodies: string[] = [];
   if (delta.reasoning !== "") bodies.push(`{"reasoning_content":${JSON.stringify(delta.reasoning)}}`);
   if (delta.content !== "") bodies.push(`{"content":${JSON.stringify(delta.content)}}`);
-  if (delta.toolName !== "") {
-    const call = { index: 0, id: choice.toolId, type: "function", function: { name: delta.toolName } };
-    bodies.push(toJson({ tool_calls: [call] }));
-  }
-  if (delta.toolArguments !== "") {
-    bodies.push(toJson({ tool_calls: [{ index: 0, function: { arguments: delta.toolArguments } }] }));
+  for (const { index, name, arguments: args } of delta.calls) {
+    const begun = name === "" ? {} : { id: choice.calls[index]?.id, type: "function" };
+    const said = { name: name === "" ? undefined : name, arguments: args === "" ? undefined : args };
+    bodies.push(toJson({ tool_calls: [{ index, ...begun, function: said }] }));
   }
   return bodies.length > 0 || delta.first ? bodies : ['{"content":""}'];
 }

@@ -8,9 +8,22 @@ export interface Delta {
   first: boolean;
   content: string;
   reasoning: string;
-  toolName: string;
-  toolArguments: string;
+  /** Parts of tool calls; a call's first part has its name. */
+  calls: CallPart[];
   tokens: Token[];
+}
+
+export interface CallPart {
+  index: number;
+  name: string;
+  arguments: string;
+}
+
+/** A tool call of the answer. */
+export interface Call {
+  id: string;
+  name: string;
+  arguments: string;
 }
 
 export class Choice {
@@ -19,9 +32,7 @@ export class Choice {
   readonly echo: string;
   content = "";
   reasoning = "";
-  toolName = "";
-  toolArguments = "";
-  readonly toolId = randomId();
+  readonly calls: Call[] = [];
   tokens: Token[] = [];
   stoppingWord: string | null = null;
   generation: Generation | null = null;
@@ -83,12 +94,31 @@ export class Choice {
   }
 
   #add(token: Token): void {
-    if (token.channel === "content") {
-      this.content += token.text;
+    const { channel, text } = token;
+    if (channel === "content") {
+      this.content += text;
+    } else if (channel === "reasoning") {
+      this.reasoning += text;
+      this.#held.reasoning += text;
+    } else {
+      this.#addToCall(channel, text);
+    }
+  }
+
+  /** A name begins a call; arguments belong to the last one. */
+  #addToCall(channel: "toolName" | "toolArguments", text: string): void {
+    const { calls } = this.#held;
+    if (channel === "toolName") {
+      this.calls.push({ id: randomId(), name: text, arguments: "" });
+      calls.push({ index: this.calls.length - 1, name: text, arguments: "" });
       return;
     }
-    this[token.channel] += token.text;
-    this.#held[token.channel] += token.text;
+    const call = this.calls.at(-1);
+    if (!call) return;
+    call.arguments += text;
+    const part = calls.at(-1);
+    if (part) part.arguments += text;
+    else calls.push({ index: this.calls.length - 1, name: "", arguments: text });
   }
 
   #meetsStop(added: number): boolean {
@@ -159,10 +189,9 @@ const emptyDelta = (): Delta => ({
   first: false,
   content: "",
   reasoning: "",
-  toolName: "",
-  toolArguments: "",
+  calls: [],
   tokens: [],
 });
 
 const saysSomething = (delta: Delta): boolean =>
-  delta.content + delta.reasoning + delta.toolName + delta.toolArguments !== "";
+  delta.content + delta.reasoning !== "" || delta.calls.length > 0;

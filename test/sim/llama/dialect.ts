@@ -34,7 +34,7 @@ export const now = (): number => Math.floor(Date.now() / 1_000);
 /** `finish_reason` of chat and completions. */
 export function finishReason(choice: Choice): "length" | "stop" | "tool_calls" {
   if (choice.end !== "eos" && choice.end !== "word") return "length";
-  return choice.toolName === "" ? "stop" : "tool_calls";
+  return choice.calls.length === 0 ? "stop" : "tool_calls";
 }
 
 /** `logprobs.content`: made-up values that repeat for the same token (transcript "chat-logprobs"). */

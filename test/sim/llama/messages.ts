@@ -5,7 +5,7 @@ import type { Choice, Delta } from "./choice.ts";
 import type { Dialect, Scene } from "./dialect.ts";
 import { toJson } from "./json.ts";
 
-type Block = "thinking" | "text" | "tool";
+type Block = "thinking" | "text" | `call ${number}`;
 
 export class MessagesDialect implements Dialect {
   readonly id = `chatcmpl-${randomId()}`;
@@ -26,11 +26,13 @@ export class MessagesDialect implements Dialect {
       text += this.#open("text", { type: "text", text: "" });
       text += this.#delta("text", { type: "text_delta", text: delta.content });
     }
-    if (delta.toolName !== "") {
-      text += this.#open("tool", { type: "tool_use", id: choice.toolId, name: delta.toolName });
-    }
-    if (delta.toolArguments !== "") {
-      text += this.#delta("tool", { type: "input_json_delta", partial_json: delta.toolArguments });
+    for (const { index, name, arguments: args } of delta.calls) {
+      if (name !== "") {
+        text += this.#open(`call ${index}`, { type: "tool_use", id: choice.calls[index]?.id, name });
+      }
+      if (args !== "") {
+        text += this.#delta(`call ${index}`, { type: "input_json_delta", partial_json: args });
+      }
     }
     return text;
   }
@@ -60,9 +62,8 @@ export class MessagesDialect implements Dialect {
       content.push({ type: "thinking", thinking: choice.reasoning, signature: "" });
     }
     if (choice.text !== "") content.push({ type: "text", text: choice.text });
-    if (choice.toolName !== "") {
-      const input: unknown = JSON.parse(choice.toolArguments || "{}");
-      content.push({ type: "tool_use", id: choice.toolId, name: choice.toolName, input });
+    for (const { id, name, arguments: args } of choice.calls) {
+      content.push({ type: "tool_use", id, name, input: readArguments(args) });
     }
     return toJson({
       id: this.id,
@@ -107,7 +108,16 @@ const typed = (type: string, rest: Record<string, unknown>): string =>
 
 function stopReason(choice: Choice): string {
   if (choice.end !== "eos" && choice.end !== "word") return "max_tokens";
-  return choice.toolName === "" ? "end_turn" : "tool_use";
+  return choice.calls.length === 0 ? "end_turn" : "tool_use";
+}
+
+/** Arguments that a cap has cut are an empty object, as in a real answer. */
+function readArguments(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return {};
+  }
 }
 
 function usage(choice: Choice, output_tokens: number): Record<string, unknown> {

@@ -1,18 +1,22 @@
-// Turns each dialect's body into a call: required fields, fields that are passed on, fields that are dropped
-// (README, "Slots can be owned from outside", "Caps").
-import { answer, bareAnswer } from "./answer.ts";
+// Turns each dialect's body into a call: what is refused, and what is answered - tool calls, a JSON value that fits a
+// schema, or text.
+import { answer, bareAnswer, keyWords } from "./answer.ts";
+import { fromMessages, fromResponses } from "./bodies.ts";
 import { ChatDialect } from "./chat.ts";
 import { CompletionsDialect } from "./completions.ts";
 import type { Scene } from "./dialect.ts";
 import { invalid, serverError } from "./errors.ts";
 import type { Ask, Call } from "./generate.ts";
+import type { Token } from "./generation.ts";
 import { MessagesDialect } from "./messages.ts";
 import { isBody, readParams } from "./params.ts";
 import type { Body, Params } from "./params.ts";
 import { ResponsesDialect } from "./responses.ts";
-import { example, script, spoken, thoughts, toolCall, unknownType } from "./script.ts";
+import { fitting, simulatorLimit, unknownType } from "./schema.ts";
+import { called, script, spoken, thoughts } from "./script.ts";
 import type { Sim } from "./sim.ts";
 import { readMessages, render, TEMPLATES } from "./template.ts";
+import { toolCalls, toolRequest } from "./tools.ts";
 
 export function chatCall(sim: Sim, body: Body): Call {
   return conversationCall(sim, body, (scene) => new ChatDialect(scene));
@@ -31,7 +35,12 @@ export function completionsCall(sim: Sim, body: Body): Call {
   if (!("prompt" in body)) throw serverError("[json.exception.out_of_range.403] key 'prompt' not found");
   const prompts = readPrompts(sim, body["prompt"]);
   const params = readParams(body, sim.settings.parallel, null);
+  const schema = schemaOf(sim, { json_schema: body["json_schema"], grammar: body["grammar"] });
   const asks = prompts.map((prompt): Ask => {
+    if (schema !== undefined) {
+      const value = fitting(schema, `${seedOf(sim, params)}\n${prompt}`, keyWords(prompt));
+      return { prompt, echo: "", script: () => script(spoken(JSON.stringify(value), "content"), null) };
+    }
     const about = { alias: sim.settings.alias, conversation: prompt, seed: seedOf(sim, params) };
     return {
       prompt,
@@ -44,75 +53,57 @@ export function completionsCall(sim: Sim, body: Body): Call {
 }
 
 /** The prompt a conversation becomes; also `/apply-template` and the token counts. */
-export const renderedChat = (sim: Sim, body: Body): ReturnType<typeof render> =>
-  render(readMessages(body), sim.settings.chatTemplate);
-
-/** `/v1/responses` in chat's words: `max_output_tokens` is `max_tokens`; everything else passes. */
-export function fromResponses(body: Body): Body {
-  if (!("input" in body)) throw invalid("'input' is required");
-  const { input, instructions, max_output_tokens, tools, ...rest } = body;
-  const messages: unknown[] = [];
-  if (typeof instructions === "string") messages.push({ role: "system", content: instructions });
-  if (typeof input === "string") messages.push({ role: "user", content: input });
-  else if (Array.isArray(input)) messages.push(...input.map((item: unknown) => fromInputItem(item)));
-  else throw invalid("'input' must be a string or array of objects");
-  const caps = max_output_tokens === undefined ? {} : { max_tokens: max_output_tokens };
-  const wrapped = Array.isArray(tools) ? { tools: tools.map((tool: unknown) => ({ function: tool })) } : {};
-  return { ...rest, ...caps, ...wrapped, messages };
-}
-
-/** `/v1/messages` in chat's words: only these fields pass, neither `id_slot` nor `cache_prompt` nor `n_predict`. */
-export function fromMessages(body: Body): Body {
-  if (!("messages" in body)) throw serverError("'messages' is required");
-  const { system, messages, stop_sequences, max_tokens = 4_096 } = body;
-  const spoken = Array.isArray(messages) ? messages.map((message: unknown) => fromBlocks(message)) : messages;
-  const first = system === undefined ? [] : [{ role: "system", content: system }];
-  const passed: Body = { messages: Array.isArray(spoken) ? [...first, ...spoken] : spoken, max_tokens };
-  for (const key of ["temperature", "top_p", "top_k", "stream"]) if (key in body) passed[key] = body[key];
-  if (stop_sequences !== undefined) passed["stop"] = stop_sequences;
-  if (Array.isArray(body["tools"])) {
-    passed["tools"] = body["tools"].map((tool: unknown) => ({ function: fromTool(tool) }));
-  }
-  return passed;
+export function renderedChat(sim: Sim, body: Body): ReturnType<typeof render> {
+  const tools = sim.board.current.tools ? toolRequest(body) : null;
+  const messages = readMessages(body);
+  if (tools !== null) messages.unshift({ role: "tools", text: JSON.stringify(tools.tools) });
+  return render(messages, sim.settings.chatTemplate);
 }
 
 function conversationCall(sim: Sim, body: Body, dialect: (scene: Scene) => Call["dialect"]): Call {
+  const { alias, chatTemplate, parallel } = sim.settings;
+  const tools = toolRequest(body);
   const rendered = renderedChat(sim, body);
-  const schema = schemaOf(body);
-  const generationPrompt = TEMPLATES[sim.settings.chatTemplate].generationPrompt;
-  const params = readParams(body, sim.settings.parallel, { generationPrompt });
+  const { generationPrompt } = TEMPLATES[chatTemplate];
+  const schema = schemaOf(sim, body);
+  const params = readParams(body, parallel, { generationPrompt });
   const { current } = sim.board;
-  if (schema !== undefined && !current.grammar) {
-    throw invalid("Failed to initialize samplers: std::exception");
-  }
-  const tools = Array.isArray(body["tools"]) && body["tool_choice"] !== "none" ? body["tools"] : [];
-  const opening = () => {
-    const first = current.reasoning && rendered.prefix === "" ? thoughts(rendered.question) : [];
-    if (schema !== undefined) return [...first, ...spoken(JSON.stringify(example(schema)), "content")];
-    return current.toolCall && tools.length > 0 ? [...first, ...toolCall(tools)] : first;
+  const seed = seedOf(sim, params);
+  const { conversation, question, prefix } = rendered;
+  const fixed = (): Token[] | null => {
+    const about = `${seed}\n${conversation}`;
+    const answersTool = rendered.lastRole === "tool" && tools?.choice !== "required";
+    if (tools !== null && current.tools && prefix === "" && !answersTool) {
+      return called(toolCalls(tools, question, about));
+    }
+    if (schema === undefined) return null;
+    return spoken(JSON.stringify(fitting(schema, about, keyWords(question))), "content");
   };
-  const closed = schema !== undefined || (current.toolCall && tools.length > 0);
-  const { alias } = sim.settings;
-  const about = { ...rendered, alias, seed: seedOf(sim, params), endless: params.ignoreEos };
+  const said = fixed();
+  const thought = current.reasoning && prefix === "" ? thoughts(question) : [];
+  const about = { ...rendered, alias, seed, endless: params.ignoreEos };
   const ask: Ask = {
     prompt: rendered.prompt,
-    echo: rendered.prefix,
-    script: () => script(opening(), closed ? null : answer(about)),
+    echo: prefix,
+    script: () => script([...thought, ...(said ?? [])], said === null ? answer(about) : null),
   };
   const scene = sceneOf(sim, params, rendered.prompt);
   return { params, cachePrompt: cachePrompt(sim, params), asks: [ask], dialect: dialect(scene) };
 }
 
-/** The schema a body asks for; refused with the recorded text if it names an unknown type. */
-function schemaOf(body: Body): unknown {
+/** The schema that an answer must fit; undefined for free text. Refuses in the recorded texts. */
+function schemaOf(sim: Sim, body: Body): unknown {
   const format = isBody(body["response_format"]) ? body["response_format"] : {};
   const { type } = format;
   if (typeof type === "string" && !["", "text", "json_object", "json_schema"].includes(type)) {
     const allowed = 'must be one of "text" or "json_object"';
     throw invalid(`response_format type ${allowed}, but got: ${type}`);
   }
-  let schema: unknown = body["json_schema"] ?? (body["grammar"] ? {} : undefined);
-  if (type === "json_object") schema = format["schema"] ?? {};
+  if (body["json_schema"] != null && body["grammar"]) {
+    throw serverError("Cannot use both json_schema and grammar");
+  }
+  let schema: unknown = body["json_schema"] ?? undefined;
+  if (type === "json_object") schema = format["schema"] ?? schema ?? {};
   if (type === "json_schema") {
     schema = isBody(format["json_schema"]) ? (format["json_schema"]["schema"] ?? {}) : {};
   }
@@ -123,7 +114,10 @@ function schemaOf(body: Body): unknown {
       `Unable to generate parser for this template. Automatic parser generation failed: ${where}`,
     );
   }
-  return schema ?? undefined;
+  const bound = schema !== undefined || Boolean(body["grammar"]);
+  if (bound && !sim.board.current.grammar) throw invalid("Failed to initialize samplers: std::exception");
+  if (bound && schema === undefined) throw simulatorLimit("It can't follow a grammar in `grammar`.");
+  return schema;
 }
 
 function readPrompts(sim: Sim, prompt: unknown): string[] {
@@ -137,32 +131,6 @@ function readPrompts(sim: Sim, prompt: unknown): string[] {
     '"prompt" must be a string, an list of tokens, a list of mixed strings & tokens, or a list of prompts',
   );
 }
-
-function fromInputItem(item: unknown): unknown {
-  if (!isBody(item)) throw invalid("Cannot determine type of 'item'");
-  const { content } = item;
-  if (!Array.isArray(content)) return item;
-  return { ...item, content: content.map((part: unknown) => (isBody(part) ? fromInputPart(part) : part)) };
-}
-
-function fromInputPart(part: Body): Body {
-  const { type } = part;
-  if (type === "input_text" || type === "output_text") return { ...part, type: "text" };
-  return type === "input_image" ? { ...part, type: "image_url" } : part;
-}
-
-function fromBlocks(message: unknown): unknown {
-  if (!isBody(message) || !Array.isArray(message["content"])) return message;
-  const parts = message["content"].map((block: unknown) => {
-    if (!isBody(block)) return block;
-    if (block["type"] === "image") return { type: "image_url" };
-    return block["type"] === "text" ? block : { type: "text", text: JSON.stringify(block) };
-  });
-  return { ...message, content: parts };
-}
-
-const fromTool = (tool: unknown): Body =>
-  isBody(tool) ? { name: tool["name"], parameters: tool["input_schema"] } : {};
 
 const seedOf = (sim: Sim, params: Params): number =>
   params.values["seed"] === 4_294_967_295 ? sim.board.current.seed : sim.board.current.seed + params.seed;

@@ -1,7 +1,7 @@
 // `/v1/responses` as llama-server writes it: transcripts "responses", "responses-stream". Typed events, no
 // `[DONE]`; the counts stand in the last event.
 import { randomId } from "./choice.ts";
-import type { Choice, Delta } from "./choice.ts";
+import type { Call, Choice, Delta } from "./choice.ts";
 import { now } from "./dialect.ts";
 import type { Dialect, Scene } from "./dialect.ts";
 import { toJson } from "./json.ts";
@@ -23,15 +23,17 @@ export class ResponsesDialect implements Dialect {
     let text = delta.first ? this.#opening() : "";
     if (delta.reasoning !== "") text += this.#reasoning(delta.reasoning);
     if (delta.content !== "") text += this.#text(delta.content);
-    if (delta.toolName !== "") {
-      const item = { arguments: "", call_id: `fc_${choice.toolId}`, name: delta.toolName };
-      text += typed("response.output_item.added", {
-        item: { ...item, type: "function_call", status: "in_progress" },
-      });
-    }
-    if (delta.toolArguments !== "") {
-      const said = { delta: delta.toolArguments, item_id: `fc_${choice.toolId}` };
-      text += typed("response.function_call_arguments.delta", said);
+    for (const { index, name, arguments: args } of delta.calls) {
+      const id = choice.calls[index]?.id ?? "";
+      if (name !== "") {
+        const item = { id: `fc_${id}`, arguments: "", call_id: `call_${id}`, name };
+        text += typed("response.output_item.added", {
+          item: { ...item, type: "function_call", status: "in_progress" },
+        });
+      }
+      if (args !== "") {
+        text += typed("response.function_call_arguments.delta", { delta: args, item_id: `fc_${id}` });
+      }
     }
     return text;
   }
@@ -48,7 +50,7 @@ export class ResponsesDialect implements Dialect {
       text += typed("response.content_part.done", { item_id, part: part(choice.text) });
       text += typed("response.output_item.done", { item: this.#streamedItem(choice.text) });
     }
-    if (choice.toolName !== "") text += typed("response.output_item.done", { item: toolItem(choice) });
+    for (const call of choice.calls) text += typed("response.output_item.done", { item: callItem(call) });
     const response = {
       id: this.id,
       object: "response",
@@ -74,7 +76,7 @@ export class ResponsesDialect implements Dialect {
       const content = [part(choice.text)];
       output.push({ content, id: this.#messageId, role: "assistant", status: "completed", type: "message" });
     }
-    if (choice.toolName !== "") output.push(toolItem(choice));
+    output.push(...choice.calls.map(callItem));
     return toJson({
       completed_at: now(),
       created_at: now(),
@@ -133,7 +135,7 @@ export class ResponsesDialect implements Dialect {
     const output: unknown[] = [];
     if (choice.reasoning !== "") output.push(this.#reasoningItem(choice.reasoning));
     if (choice.text !== "") output.push(this.#streamedItem(choice.text));
-    if (choice.toolName !== "") output.push(toolItem(choice));
+    output.push(...choice.calls.map(callItem));
     return output;
   }
 }
@@ -148,12 +150,13 @@ const part = (text: string): Record<string, unknown> => ({
   text,
 });
 
-const toolItem = (choice: Choice): Record<string, unknown> => ({
+const callItem = (call: Call): Record<string, unknown> => ({
+  id: `fc_${call.id}`,
   type: "function_call",
   status: "completed",
-  arguments: choice.toolArguments,
-  call_id: `fc_${choice.toolId}`,
-  name: choice.toolName,
+  arguments: call.arguments,
+  call_id: `call_${call.id}`,
+  name: call.name,
 });
 
 function usage(choice: Choice): Record<string, unknown> {

@@ -1,13 +1,6 @@
 // The simulator's routes on one screen, and the order in which a request is looked at: loading, key, route.
-import {
-  chatCall,
-  completionsCall,
-  fromMessages,
-  fromResponses,
-  messagesCall,
-  renderedChat,
-  responsesCall,
-} from "./requests.ts";
+import { chatCall, completionsCall, messagesCall, renderedChat, responsesCall } from "./requests.ts";
+import { fromMessages, fromResponses } from "./bodies.ts";
 import { readBody } from "./body.ts";
 import { ApiError, invalid, notSupported, serverError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";

@@ -51,8 +51,8 @@ const shape = {
   hugeEventBytes: count.default(2_000_000),
   faultTimes: z.int().min(1).nullable().default(null),
   reasoning: z.boolean().default(false),
-  toolCall: z.boolean().default(false),
-  grammar: z.boolean().default(false),
+  tools: z.boolean().default(true),
+  grammar: z.boolean().default(true),
 };
 
 const complete = z.strictObject(shape);

@@ -18,6 +18,8 @@ export interface Rendered {
   question: string;
   /** The trailing assistant message, which is continued and echoed; "" without one. */
   prefix: string;
+  /** Who spoke last, a continued message aside. */
+  lastRole: string;
 }
 
 interface Template {
@@ -64,7 +66,8 @@ export function render(messages: readonly Message[], name: "roles" | "chatml"): 
   const conversation = asked.map((message) => template.message(message)).join("") + template.generationPrompt;
   const prefix = continued?.text ?? "";
   const question = asked.findLast((message) => message.role === "user")?.text ?? asked.at(-1)?.text ?? "";
-  return { prompt: conversation + prefix, conversation, question, prefix };
+  const lastRole = asked.at(-1)?.role ?? "";
+  return { prompt: conversation + prefix, conversation, question, prefix, lastRole };
 }
 
 function readMessage(message: Body): Message {
@@ -75,7 +78,13 @@ function readMessage(message: Body): Message {
       throw invalid("Assistant message must contain either 'content' or 'tool_calls'!");
     }
   }
-  return { role, text: readContent(message["content"]) };
+  return { role, text: readContent(message["content"]) + readCalls(message["tool_calls"]) };
+}
+
+/** The tool calls of an earlier answer, as a template shows them. */
+function readCalls(calls: unknown): string {
+  if (!Array.isArray(calls)) return "";
+  return calls.map((call: unknown) => (isBody(call) ? JSON.stringify(call["function"]) : "")).join("\n");
 }
 
 function readContent(content: unknown): string {

@@ -202,6 +202,8 @@ function optionsOf(variation: Variation, flags: string[], more: StartOptions): S
     tokensPerSecond: 2_000,
     promptTokensPerSecond: 0,
     ...more,
+    // The recorded model's template knows no tools, and its vocabulary can't be held to a grammar.
+    switches: { tools: false, grammar: false, ...more.switches },
     flags,
   };
 }
