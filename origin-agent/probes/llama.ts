@@ -1,31 +1,34 @@
 // Probes one llama-server: its health, its slots, the number of tokens in a text. Only named fields are read from its
-// answers, and nothing of a failure is kept: bodies can echo prompts. Each probe opens a fresh connection: an idle one
-// would occupy one of the server's few HTTP threads.
+// answers, and nothing of a failure is kept: bodies can echo prompts.
 import * as z from "zod";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
+import type { ProbeConnection } from "./probe-connection.ts";
 import { request } from "./undici-parts.ts";
 
 /** The result of `/health`: 200, 503, connection refused, no answer in time, anything else. */
 export type HealthAnswer = "ok" | "loading" | "refused" | "timeout" | "other";
 
+/** Largest answer of `/health` that is read, in bytes: the status is all that counts. */
+const MAX_HEALTH_BYTES = 64 * 1024;
+
 /**
  * Reads `/health`, which needs no key and is answered during generation: 200 is ok, 503 is loading (transcripts
  * `health-ready`, `health-loading`).
- * @param origin `http://127.0.0.1:9001`
  */
-export async function probeHealth(origin: string, timeoutMs = PROBE_TIMEOUT_MS): Promise<HealthAnswer> {
-  try {
-    const { statusCode, body } = await request(`${origin}/health`, {
-      signal: AbortSignal.timeout(timeoutMs),
-      method: "GET",
-    });
-    await body.dump();
-    if (statusCode === 200) return "ok";
-    return statusCode === 503 ? "loading" : "other";
-  } catch (error) {
-    if (error instanceof Error && error.name === "TimeoutError") return "timeout";
-    return error instanceof Error && "code" in error && error.code === "ECONNREFUSED" ? "refused" : "other";
-  }
+export async function probeHealth(
+  connection: ProbeConnection,
+  timeoutMs = PROBE_TIMEOUT_MS,
+): Promise<HealthAnswer> {
+  const answer = await connection.get({
+    path: "/health",
+    apiKey: null,
+    maxBytes: MAX_HEALTH_BYTES,
+    timeoutMs,
+    keep: false,
+  });
+  if (typeof answer === "string") return answer === "broken" ? "other" : answer;
+  if (answer.status === 200) return "ok";
+  return answer.status === 503 ? "loading" : "other";
 }
 
 /** Largest answer of `/tokenize` that is read, in bytes: ten per token, for far more tokens than any context has. */
@@ -40,13 +43,31 @@ export async function countTokens(
   text: string,
   timeoutMs = PROBE_TIMEOUT_MS,
 ): Promise<number | null> {
-  const answer = await llamaJson(`${origin}/tokenize`, apiKey, {
-    maxBytes: MAX_TOKENIZE_BYTES,
-    body: { content: text },
-    timeoutMs,
-  });
-  const parsed = Tokenized.safeParse(answer);
+  const parsed = Tokenized.safeParse(await tokenize(origin, apiKey, text, timeoutMs));
   return parsed.success ? parsed.data.tokens.length : null;
+}
+
+/** Returns the JSON of a 200, and undefined for anything else. */
+async function tokenize(origin: string, apiKey: string, text: string, timeoutMs: number): Promise<unknown> {
+  try {
+    const { statusCode, body } = await request(`${origin}/tokenize`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+      body: JSON.stringify({ content: text }),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    const parts: Buffer[] = [];
+    let bytes = 0;
+    // Leaving the loop early destroys the body, and the connection with it.
+    for await (const part of body as AsyncIterable<Buffer>) {
+      bytes += part.length;
+      if (statusCode !== 200 || bytes > MAX_TOKENIZE_BYTES) return undefined;
+      parts.push(part);
+    }
+    return statusCode === 200 ? JSON.parse(Buffer.concat(parts).toString("utf8")) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Largest answer of `/slots` that is read, in bytes: a busy slot takes 1.2 KB. */
@@ -92,14 +113,27 @@ const Slots = z
 /**
  * Reads the server's slots; null without a valid answer, e.g. after a timeout or without `--slots`. A wrong key is a 401
  * (transcript `error-key`).
- * @param origin `http://127.0.0.1:8085`
+ * @param keep whether the next reading follows within milliseconds
  */
 export async function readSlots(
-  origin: string,
+  connection: ProbeConnection,
   apiKey: string,
+  keep = false,
 ): Promise<readonly SlotReading[] | "wrong-key" | null> {
-  const answer = await llamaJson(`${origin}/slots`, apiKey, { maxBytes: MAX_SLOTS_BYTES });
-  if (answer === WRONG_KEY) return "wrong-key";
+  const limits = { maxBytes: MAX_SLOTS_BYTES, timeoutMs: PROBE_TIMEOUT_MS };
+  const answer = await connection.get({ path: "/slots", apiKey, keep, ...limits });
+  if (typeof answer === "string") return null;
+  if (answer.status === 401) return "wrong-key";
+  return answer.status === 200 ? slotsOf(answer.body) : null;
+}
+
+function slotsOf(body: Buffer): readonly SlotReading[] | null {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(body.toString("utf8"));
+  } catch {
+    return null;
+  }
   const slots = Slots.safeParse(answer);
   if (!slots.success) return null;
   return slots.data.map((slot) => {
@@ -113,47 +147,4 @@ export async function readSlots(
       promptProcessed: slot.n_prompt_tokens_processed,
     };
   });
-}
-
-interface LlamaRequest {
-  /** The longest answer that is read. */
-  readonly maxBytes: number;
-  /** Sent as JSON in a POST; without it the request is a GET. */
-  readonly body?: object;
-  /** `PROBE_TIMEOUT_MS` by default. */
-  readonly timeoutMs?: number;
-}
-
-/** The answer to a key that the server doesn't know; no JSON can be equal to it. */
-const WRONG_KEY = Symbol("wrong key");
-
-/** Returns the JSON of a 200, `WRONG_KEY` for a 401, and undefined for anything else. */
-async function llamaJson(url: string, apiKey: string, options: LlamaRequest): Promise<unknown> {
-  const { maxBytes, body: requestBody, timeoutMs = PROBE_TIMEOUT_MS } = options;
-  try {
-    const { statusCode, body } = await request(url, {
-      method: requestBody === undefined ? "GET" : "POST",
-      headers: {
-        authorization: `Bearer ${apiKey}`,
-        ...(requestBody === undefined ? {} : { "content-type": "application/json" }),
-      },
-      body: requestBody === undefined ? null : JSON.stringify(requestBody),
-      signal: AbortSignal.timeout(timeoutMs),
-    });
-    if (statusCode === 401) {
-      await body.dump();
-      return WRONG_KEY;
-    }
-    const parts: Buffer[] = [];
-    let bytes = 0;
-    // Leaving the loop early destroys the body, and the connection with it.
-    for await (const part of body as AsyncIterable<Buffer>) {
-      bytes += part.length;
-      if (statusCode !== 200 || bytes > maxBytes) return undefined;
-      parts.push(part);
-    }
-    return statusCode === 200 ? JSON.parse(Buffer.concat(parts).toString("utf8")) : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -7,7 +7,7 @@ import type { Box, FleetConfig } from "../../shared/fleet.ts";
 import { causeText } from "../health/cause.ts";
 import type { HealthChange } from "../health/state-machine.ts";
 import { Dispatch } from "./dispatch.ts";
-import { LiveServer } from "./server.ts";
+import { LiveServer, TICK_MS } from "./server.ts";
 import type { GpuProbe } from "../probes/gpu.ts";
 import { gpuMemoryByServer } from "../probes/gpu-by-server.ts";
 import { processOf, type Pm2Probe } from "../probes/pm2.ts";
@@ -54,7 +54,9 @@ export class LiveBox {
   #listedAt = -Infinity;
   #sharedCheckedAt = -Infinity;
   #watching = false;
-  readonly #timer: NodeJS.Timeout;
+  #watchedAt = -Infinity;
+  /** The one clock of the servers' probes, the queue and PM2's listing. */
+  #clock: NodeJS.Timeout | null = null;
   /** When each server was restarted for a stuck slot. */
   readonly #restarts = new Map<number, number[]>();
   /** Servers whose PM2 name other processes have too. */
@@ -81,13 +83,21 @@ export class LiveBox {
       ]),
     );
     this.dispatch = new Dispatch(this.servers, options.fleet.queueSharePerKey, clock);
-    this.#timer = setInterval(() => void this.#watch(), PM2_FAST_MS);
-    this.#timer.unref();
   }
 
   start(): void {
     this.#options.gpu?.start();
-    for (const server of this.servers.values()) server.start();
+    this.#clock = setInterval(() => this.#tick(), TICK_MS).unref();
+    this.#tick();
+  }
+
+  #tick(): void {
+    for (const server of this.servers.values()) server.tick();
+    try {
+      this.dispatch.check();
+    } catch (error) {
+      this.#logFault(error, null);
+    }
     void this.#watch();
   }
 
@@ -100,8 +110,7 @@ export class LiveBox {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    this.dispatch.stop();
+    if (this.#clock !== null) clearInterval(this.#clock);
     for (const server of this.servers.values()) server.stop();
     await this.#options.gpu?.stop();
   }
@@ -135,8 +144,10 @@ export class LiveBox {
 
   /** Runs the checks that concern all servers, one round at a time. */
   async #watch(): Promise<void> {
-    if (this.#watching) return;
+    const now = this.#options.clock();
+    if (this.#watching || now - this.#watchedAt < PM2_FAST_MS) return;
     this.#watching = true;
+    this.#watchedAt = now;
     try {
       await this.#readPm2();
       this.#checkShared();

@@ -1,6 +1,7 @@
 // Tracks one llama-server: its slots, its health, and the probes that keep both current. It runs the probes that the pure
 // cores (slots/, health/) schedule, and reports changes.
 import { probeHealth, readSlots, type SlotReading } from "../probes/llama.ts";
+import { ProbeConnection } from "../probes/probe-connection.ts";
 import { ONE_TOKEN_TIMEOUT_MS, nextProbeAt } from "../health/probe-schedule.ts";
 import { newServerHealth, type HealthEvent, type HealthRecord } from "../health/record.ts";
 import {
@@ -31,8 +32,11 @@ const IDLE_POLL_MS = 5_000;
 /** Pause after an exception of ours: without it, the same one would follow immediately. */
 const FAULT_PAUSE_MS = 1_000;
 
-/** Longest pause between two checks of the clock: no probe is later than that. */
-const LONGEST_PAUSE_MS = 250;
+/** Interval at which the box calls `tick`: no probe is later than that. */
+export const TICK_MS = 250;
+
+/** Least pause before a probe that is due earlier. */
+const MIN_PAUSE_MS = 5;
 
 export interface LiveServerOptions {
   readonly upstream: Upstream;
@@ -57,6 +61,7 @@ export interface LiveServerOptions {
 export class LiveServer {
   readonly upstream: Upstream;
   readonly #options: LiveServerOptions;
+  readonly #connection: ProbeConnection;
   readonly #slots = new ServerSlots();
   /** Whether it generates text, and so supports a one-token call. */
   readonly chats: boolean;
@@ -78,6 +83,7 @@ export class LiveServer {
   constructor(options: LiveServerOptions) {
     this.#options = options;
     this.upstream = options.upstream;
+    this.#connection = new ProbeConnection(options.upstream.origin);
     const { capabilities, weightsGib } = this.upstream.server;
     this.chats = capabilities.includes("chat");
     this.#health = newServerHealth(weightsGib, options.clock());
@@ -143,13 +149,10 @@ export class LiveServer {
     return this.#slots.stuck(this.#options.clock());
   }
 
-  start(): void {
-    this.#tick();
-  }
-
   stop(): void {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#connection.close();
   }
 
   acquire(request: SlotRequest): SlotLease | null {
@@ -183,7 +186,8 @@ export class LiveServer {
 
   /** Whether it answers `/health` with 200 now: asked after a break, apart from the scheduled probes. */
   async answersHealth(): Promise<boolean> {
-    return (await probeHealth(this.upstream.origin, this.#options.healthTimeoutMs)) === "ok";
+    const fresh = new ProbeConnection(this.upstream.origin);
+    return (await probeHealth(fresh, this.#options.healthTimeoutMs)) === "ok";
   }
 
   /** Sets whether another agent process leases the same slots; then no cache is reused. */
@@ -206,8 +210,8 @@ export class LiveServer {
     this.#wake();
   }
 
-  /** Starts the probes that are due, and sets the timer for the next one. */
-  #tick(): void {
+  /** Starts the probes that are due, and sets a timer for one that is due before the next tick. */
+  tick(): void {
     if (this.#stopped) return;
     const now = this.#options.clock();
     let next = this.#pausedUntil;
@@ -216,20 +220,28 @@ export class LiveServer {
     } catch (error) {
       this.#fault(error);
     }
-    const pauseMs = Math.min(next - now, LONGEST_PAUSE_MS);
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#tick(), Math.max(pauseMs, 5));
+    this.#timer = null;
+    if (next - now < TICK_MS) this.#tickAfter(Math.max(next - now, MIN_PAUSE_MS));
   }
 
-  /** Starts the probes that are due. @returns when the next one is */
+  #tickAfter(ms: number): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.tick(), ms);
+  }
+
+  /** Starts the probes that are due. @returns when the next one is; the end of one in flight is a tick too */
   #beginDue(now: number): number {
-    const due = nextProbeAt(this.#health, now);
-    if (due.health <= now || this.#doubtedAt !== null) this.#probe("health", () => this.#probeHealth());
-    const slotsDue = this.#slotsDueAt(due.slots);
-    if (slotsDue <= now) this.#probe("slots", () => this.#probeSlots());
-    const oneTokenDue = this.chats ? Math.max(due.oneToken ?? Infinity, this.#oneTokenNotBefore) : Infinity;
-    if (oneTokenDue <= now) this.#probe("one-token", () => this.#probeOneToken());
-    return Math.min(due.health, slotsDue, oneTokenDue);
+    const { health, slots, oneToken } = nextProbeAt(this.#health, now);
+    return Math.min(
+      this.#begin("health", this.#doubtedAt === null ? health : now, now, () => this.#probeHealth()),
+      this.#begin("slots", this.#slotsDueAt(slots), now, () => this.#probeSlots()),
+      this.#begin("one-token", this.#oneTokenDueAt(oneToken), now, () => this.#probeOneToken()),
+    );
+  }
+
+  #oneTokenDueAt(scheduled: number | null): number {
+    return this.chats ? Math.max(scheduled ?? Infinity, this.#oneTokenNotBefore) : Infinity;
   }
 
   /** An exception of ours ends one round of probes; the next one begins after a pause. */
@@ -250,33 +262,37 @@ export class LiveServer {
 
   /** Shortens the pause if a probe may be due earlier. */
   #wake(): void {
-    if (this.#stopped || this.#timer === null) return;
-    if (this.#slots.polling || this.#slots.total === 0) {
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#tick(), 1);
-    }
+    if (!this.#stopped && (this.#slots.polling || this.#slots.total === 0)) this.#tickAfter(1);
   }
 
-  #probe(kind: "health" | "slots" | "one-token", probe: () => Promise<void>): void {
-    if (this.#inFlight.has(kind)) return;
+  /** Starts a probe that is due, one of each kind at a time. @returns when it is due; Infinity while it is in flight */
+  #begin(
+    kind: "health" | "slots" | "one-token",
+    dueAt: number,
+    now: number,
+    probe: () => Promise<void>,
+  ): number {
+    if (this.#inFlight.has(kind)) return Infinity;
+    if (dueAt > now) return dueAt;
     this.#inFlight.add(kind);
     void probe()
       .catch((error: unknown) => this.#fault(error))
       .finally(() => {
         this.#inFlight.delete(kind);
-        this.#tick();
+        this.tick();
       });
+    return Infinity;
   }
 
   #doubt(now: number): void {
     this.#doubtedAt = now;
     this.#options.onChange(this);
-    this.#tick();
+    this.tick();
   }
 
   async #probeHealth(): Promise<void> {
     const askedAt = this.#options.clock();
-    const answer = await probeHealth(this.upstream.origin, this.#options.healthTimeoutMs);
+    const answer = await probeHealth(this.#connection, this.#options.healthTimeoutMs);
     if (this.#stopped) return;
     this.observe({ kind: "health", answer });
     // An answer to a probe from before the break doesn't apply to the current process.
@@ -287,7 +303,7 @@ export class LiveServer {
 
   async #probeSlots(): Promise<void> {
     const askedAt = this.#options.clock();
-    const readings = await readSlots(this.upstream.origin, this.#options.apiKey);
+    const readings = await readSlots(this.#connection, this.#options.apiKey, this.#slots.polling);
     if (this.#stopped) return;
     this.#unanswered = readings === null && this.#slots.total === 0 ? this.#unanswered + 1 : 0;
     if (this.#unanswered === MAX_UNANSWERED) this.#options.onSlotsUnknown(this);
@@ -305,7 +321,7 @@ export class LiveServer {
   /** Sends a one-token call on a slot of its own: it shows whether the GPU still decodes if there is no other evidence. */
   async #probeOneToken(): Promise<void> {
     const lease = this.#slots.acquire({ scope: null, choices: 1, pinned: true }, this.#options.clock());
-    this.#oneTokenNotBefore = this.#options.clock() + LONGEST_PAUSE_MS;
+    this.#oneTokenNotBefore = this.#options.clock() + TICK_MS;
     if (lease === null) return;
     try {
       this.observe({ kind: "one-token-sent" });

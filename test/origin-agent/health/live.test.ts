@@ -7,6 +7,7 @@ import type { OneTokenOutcome } from "../../../origin-agent/health/record.ts";
 import { newServerHealth, type HealthEvent } from "../../../origin-agent/health/record.ts";
 import type { HealthAnswer } from "../../../origin-agent/probes/llama.ts";
 import { nextProbeAt, ONE_TOKEN_TIMEOUT_MS } from "../../../origin-agent/health/probe-schedule.ts";
+import { ProbeConnection } from "../../../origin-agent/probes/probe-connection.ts";
 import { readSlots } from "../../../origin-agent/probes/llama.ts";
 import { isUsable, step } from "../../../origin-agent/health/state-machine.ts";
 import { STALL_MS } from "../../../shared/limits.ts";
@@ -65,7 +66,10 @@ class Watch {
     }
     const { slots } = nextProbeAt(this.record, this.now);
     if (slots !== null && this.now >= slots) {
-      this.observe({ kind: "slots", slots: await until(() => readSlots(this.origin, KEY)) });
+      this.observe({
+        kind: "slots",
+        slots: await until(() => readSlots(new ProbeConnection(this.origin), KEY)),
+      });
     }
     if (this.#oneToken === null && wantsOneToken(this.record, this.now)) await this.#askOneToken();
   }
@@ -188,7 +192,7 @@ it("a server that hangs under a call while /health says 200 is stalled, stays so
   const leave = new AbortController();
   const call = complete(server.url, 4_000, leave.signal).catch(() => undefined);
   await until(async () => {
-    const slots = await readSlots(server.url, KEY);
+    const slots = await readSlots(new ProbeConnection(server.url), KEY);
     return Array.isArray(slots) && slots.some(({ decoded }) => decoded === 3);
   }, "three tokens of the call");
   await server.set({ stall: true, stallAfterTokens: null });

@@ -1,23 +1,17 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { readSlots, type SlotReading } from "../../../origin-agent/probes/llama.ts";
+import { ProbeConnection } from "../../../origin-agent/probes/probe-connection.ts";
 import { PROBE_TIMEOUT_MS } from "../../../shared/limits.ts";
 import { startLlamaServer, type SimulatedServer } from "../../sim/start.ts";
+import { interceptDeadlines } from "../support/manual-deadlines.ts";
 import { until } from "../../support/until.ts";
 
 const KEY = "a-key-of-the-box";
 const CALL = { prompt: "What is a deductible?", max_tokens: 400, ignore_eos: true, id_slot: 1, stream: true };
 
-/** Makes the timeout expire; it never does by itself here. */
-let expire: () => void;
-let timeout: ReturnType<typeof vi.spyOn>;
-beforeEach(() => {
-  const limit = new AbortController();
-  expire = () => limit.abort(new DOMException("timed out", "TimeoutError"));
-  timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(limit.signal);
-});
-afterEach(() => timeout.mockRestore());
+afterEach(() => vi.restoreAllMocks());
 
 describe("a llama-server's slots", () => {
   let server: SimulatedServer;
@@ -28,7 +22,7 @@ describe("a llama-server's slots", () => {
 
   it("are idle and have no task before the first call", async () => {
     const none = { busy: false, task: null, decoded: null, tokens: null, promptProcessed: null };
-    expect(await readSlots(server.url, KEY)).toEqual([
+    expect(await readSlots(new ProbeConnection(server.url), KEY)).toEqual([
       { id: 0, ...none },
       { id: 1, ...none },
     ]);
@@ -44,7 +38,7 @@ describe("a llama-server's slots", () => {
       signal: leave.signal,
     });
     const slot = async (): Promise<SlotReading> => {
-      const slots = await readSlots(server.url, KEY);
+      const slots = await readSlots(new ProbeConnection(server.url), KEY);
       const found = slots?.[1];
       if (typeof found !== "object") throw new Error("no slot 1");
       return found;
@@ -72,15 +66,15 @@ describe("a llama-server's slots", () => {
   });
 
   it("are null while the server is loading and after it has exited; a wrong key is reported as such", async () => {
-    expect(await readSlots(server.url, "wrong")).toBe("wrong-key");
+    expect(await readSlots(new ProbeConnection(server.url), "wrong")).toBe("wrong-key");
     await server.set({ loading: true });
-    expect(await readSlots(server.url, KEY)).toBe(null);
+    expect(await readSlots(new ProbeConnection(server.url), KEY)).toBe(null);
     await server.set({ loading: false, reset: true });
-    expect(await readSlots(server.url, KEY)).toBe(null);
+    expect(await readSlots(new ProbeConnection(server.url), KEY)).toBe(null);
     await server.set({ reset: false });
-    expect(await readSlots(server.url, KEY)).toHaveLength(2);
+    expect(await readSlots(new ProbeConnection(server.url), KEY)).toHaveLength(2);
     await server.die();
-    expect(await readSlots(server.url, KEY)).toBe(null);
+    expect(await readSlots(new ProbeConnection(server.url), KEY)).toBe(null);
   });
 });
 
@@ -111,7 +105,7 @@ describe("an unexpected answer", () => {
     ["an incomplete body", '[{"id":0,"is_processing":'],
   ])("(%s) is null", async (_, body) => {
     const origin = await with200(body);
-    expect(await readSlots(origin, KEY)).toBe(null);
+    expect(await readSlots(new ProbeConnection(origin), KEY)).toBe(null);
   });
 
   it("has null for invalid figures; an older server's format is read", async () => {
@@ -129,7 +123,7 @@ describe("an unexpected answer", () => {
       ]),
     );
     const unknown = { tokens: null, promptProcessed: null };
-    expect(await readSlots(origin, KEY)).toEqual([
+    expect(await readSlots(new ProbeConnection(origin), KEY)).toEqual([
       { id: 0, busy: true, task: null, decoded: null, ...unknown },
       { id: 1, busy: true, task: 5, decoded: 7, ...unknown },
       { id: 2, busy: false, task: null, decoded: null, ...unknown },
@@ -146,14 +140,14 @@ describe("an unexpected answer", () => {
       response.on("drain", more);
       more();
     });
-    expect(await readSlots(origin, KEY)).toBe(null);
+    expect(await readSlots(new ProbeConnection(origin), KEY)).toBe(null);
     await until(() => closed, "the connection to be closed");
   });
 
   it("that never arrives is null after a second", async () => {
-    const hung = await answering(() => expire());
-    expect(await readSlots(hung, KEY)).toBe(null);
-    expect(timeout).toHaveBeenCalledExactlyOnceWith(PROBE_TIMEOUT_MS);
+    const passDeadline = interceptDeadlines(PROBE_TIMEOUT_MS);
+    const hung = await answering(() => passDeadline());
+    expect(await readSlots(new ProbeConnection(hung), KEY)).toBe(null);
   });
 
   it("is requested with the key, on a connection that is closed afterwards", async () => {
@@ -162,7 +156,7 @@ describe("an unexpected answer", () => {
       heads.push(headers.authorization, headers.connection);
       response.end("[]");
     });
-    expect(await readSlots(origin, KEY)).toEqual([]);
+    expect(await readSlots(new ProbeConnection(origin), KEY)).toEqual([]);
     expect(heads).toEqual([`Bearer ${KEY}`, "close"]);
   });
 });

@@ -1,21 +1,14 @@
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { probeHealth } from "../../../origin-agent/probes/llama.ts";
+import { ProbeConnection } from "../../../origin-agent/probes/probe-connection.ts";
 import { PROBE_TIMEOUT_MS } from "../../../shared/limits.ts";
-
-/** Makes the timeout expire; it never does by itself here. */
-let expire: () => void;
-let timeout: ReturnType<typeof vi.spyOn>;
-beforeEach(() => {
-  const limit = new AbortController();
-  expire = () => limit.abort(new DOMException("timed out", "TimeoutError"));
-  timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(limit.signal);
-});
+import { interceptDeadlines } from "../support/manual-deadlines.ts";
 
 let close = (): Promise<unknown> => Promise.resolve();
 afterEach(async () => {
-  timeout.mockRestore();
+  vi.restoreAllMocks();
   await close();
 });
 
@@ -39,7 +32,7 @@ describe("a health probe", () => {
     [302, "other"],
   ])("reports status %i as %s", async (status, state) => {
     const origin = await serving((_, response) => void response.writeHead(status).end("{}"));
-    expect(await probeHealth(origin)).toBe(state);
+    expect(await probeHealth(new ProbeConnection(origin))).toBe(state);
   });
 
   it("sends GET /health and nothing else", async () => {
@@ -48,7 +41,7 @@ describe("a health probe", () => {
       received.push(`${request.method} ${request.url}`);
       response.end("{}");
     });
-    await probeHealth(origin);
+    await probeHealth(new ProbeConnection(origin));
     expect(received).toEqual(["GET /health"]);
   });
 
@@ -56,18 +49,18 @@ describe("a health probe", () => {
     const origin = await serving(() => undefined);
     await close();
     close = () => Promise.resolve();
-    expect(await probeHealth(origin)).toBe("refused");
+    expect(await probeHealth(new ProbeConnection(origin))).toBe("refused");
   });
 
   it("reports other if the connection breaks before the answer", async () => {
     const origin = await serving((request) => void request.socket.destroy());
-    expect(await probeHealth(origin)).toBe("other");
+    expect(await probeHealth(new ProbeConnection(origin))).toBe("other");
   });
 
   it("reports a timeout after a second without an answer: a hung server still accepts connections", async () => {
-    const origin = await serving(() => expire());
-    expect(await probeHealth(origin)).toBe("timeout");
-    expect(timeout).toHaveBeenCalledExactlyOnceWith(PROBE_TIMEOUT_MS);
+    const passDeadline = interceptDeadlines(PROBE_TIMEOUT_MS);
+    const origin = await serving(() => passDeadline());
+    expect(await probeHealth(new ProbeConnection(origin))).toBe("timeout");
     expect(PROBE_TIMEOUT_MS).toBe(1_000);
   });
 });
