@@ -2,16 +2,16 @@
 // out. Every event derives the state from all evidence again, so no state persists against the evidence (design.md, 1);
 // `/health` alone never refutes a stall (2).
 //
-// | first condition that holds                                             | state    |
-// | ---------------------------------------------------------------------- | -------- |
-// | three probes of `/health` without an answer, and nothing else for 10 s  | stalled  |
-// | three probes of `/health` without an answer; never probed; refused      | down     |
-// | `/health` reports loading, or PM2 reports a new process                 | loading  |
-// | PM2 is stopping it; it refuses our API key; three calls in a row broke  | down     |
-// | a stall (decode-progress.ts, a call's watchdog, the one-token call)     | stalled  |
-// | three failures within a minute, until it decodes a token or 10 s passed | loading  |
-// | too little GPU memory, or a speed far below its own history             | slow     |
-// | otherwise                                                               | ready    |
+// | first condition that holds                                                          | state   |
+// | ----------------------------------------------------------------------------------- | ------- |
+// | after it was up, no answer to three probes of `/health`, nor anything else for 10 s | stalled |
+// | three probes of `/health` without an answer; never probed; refused                  | down    |
+// | `/health` reports loading, or PM2 reports a new process                             | loading |
+// | PM2 is stopping it; it refuses our API key; three calls in a row broke              | down    |
+// | a stall (decode-progress.ts, a call's watchdog, the one-token call)                 | stalled |
+// | three failures within a minute, until it decodes a token or 10 s passed             | loading |
+// | too little GPU memory, or a speed far below its own history                         | slow    |
+// | otherwise                                                                           | ready   |
 import { stuckSlots } from "./decode-progress.ts";
 import { causeText, type HealthCause, type HealthState } from "./cause.ts";
 import { isAnotherProcess, applyEvent } from "./evidence.ts";
