@@ -79,6 +79,7 @@ function models(fleet: FleetConfig) {
       <li>${prose(`\`model\`: an agent type, a model or a file. For an unknown one, ${unknown}.`)}</li>
       <li>${prose(`None of them: port ${fleet.defaultPort}.`)}</li>
     </ol>`,
+    paragraph("A misspelt field, such as `agentType` or `port`, is a 400 that names the right one."),
     paragraph("By port:"),
     code("sh", byPort(names)),
     paragraph("By name, in OpenAI's format:"),
@@ -212,8 +213,8 @@ function keys(fleet: FleetConfig) {
   const origins = fleet.cors.v1;
   const pages =
     origins === "*"
-      ? "Pages of any site may call `/v1`"
-      : `Pages of these sites may call \`/v1\`: ${origins.join(", ")}`;
+      ? "Pages of any site may call the models"
+      : `Pages of these sites may call the models: ${origins.join(", ")}`;
   return section(
     SECTIONS.keys,
     paragraph(
