@@ -4,7 +4,7 @@
 // Why no text can be mistaken for counts: the end is searched by bytes with an unescaped quote after a comma. Inside a
 // JSON string each quote has a backslash before it, so this quote opens or closes a string; `created` follows it, so it
 // opens a key. The bytes from there must parse as the rest of ONE object up to the last byte, so the key belongs to the
-// answer itself and to no object in it.
+// answer itself and to no object in it. HTTP's framing proves that the answer is complete.
 import { isAnswer, type AnswerJson } from "./answer-json.ts";
 import { parseObject } from "./parse-object.ts";
 import { startsWith } from "./sse.ts";
