@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import fleet from "../../../fleet.config.ts";
-import { startReady, type Stack } from "../support/ask.ts";
+import { CHEST_PAIN, fetchEdge, startReady, type Stack } from "../support/ask.ts";
 
 const run = promisify(execFile);
 const README = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
@@ -73,6 +73,17 @@ describe("the README", () => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+
+  test("its Python is a plain streamed request, which is answered", async () => {
+    const [python = ""] = blocks("python").map(here);
+    const named = (name: string): string => new RegExp(`${name}="([^"]+)"`).exec(python)?.[1] ?? "";
+    const answer = await fetchEdge(`${named("base_url")}/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${named("api_key")}`, "content-type": "application/json" },
+      body: JSON.stringify({ model: named("model"), stream: true, messages: CHEST_PAIN }),
+    });
+    expect([answer.status, await answer.text()]).toEqual([200, expect.stringContaining("[DONE]")]);
   });
 
   test("names this fleet's limits, ports and address", () => {
