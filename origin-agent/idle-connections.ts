@@ -16,7 +16,7 @@ export class IdleConnections {
     });
     server.on("request", ({ socket }, response) => {
       this.#idleSince.delete(socket);
-      response.once("close", () => {
+      response.on("close", () => {
         if (!socket.destroyed) this.#idleSince.set(socket, clock());
       });
     });

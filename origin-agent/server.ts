@@ -15,6 +15,7 @@ import { CLIENT_LEFT, type CallObserver } from "./calls/report.ts";
 import { runCall, type CallInput } from "./calls/run-call.ts";
 import { isLocal } from "./edge-token.ts";
 import { IdleConnections } from "./idle-connections.ts";
+import { CallEnding, type EndSignal } from "./servers/end-signal.ts";
 import type { RetainedBodies, RetainedBody, NotRetained } from "./calls/request-bodies.ts";
 
 // An `import` would also load node:http's fetch and WebSocket: 14 MB.
@@ -216,7 +217,7 @@ class Calls {
     const release = parts.dispatch.admit(call);
     if (typeof release !== "function") return refuse(parts, request, response, release);
     // Some calls are counted and booked after the client has its answer; it may send the next call before that.
-    response.once("finish", release);
+    response.on("finish", release);
     const answer = new ClientAnswer(response, call, parts.box);
     const served = this.#serve(call, format, answer, request, response);
     this.#open.set(answer, served);
@@ -237,16 +238,16 @@ class Calls {
   ): Promise<void> {
     const parts = this.#parts;
     const arrivedAt = parts.clock();
-    const ending = new AbortController();
+    const ending = new CallEnding();
     // The deadline includes the time that the body takes to arrive.
     const deadline = setTimeout(() => ending.abort(DEADLINE), call.deadlineMs);
     const onClose = (): void => {
       // After a finished answer the client may disconnect; an unneeded abort would cost time.
       if (!response.writableFinished) ending.abort(CLIENT_LEFT);
     };
-    response.once("close", onClose);
+    response.on("close", onClose);
     try {
-      const body = await readBody(parts, request, ending.signal);
+      const body = await readBody(parts, request, ending);
       if ("code" in body) return answer.fail(body, false);
       const booking = new Booking((port, onStored) => parts.book(call, port, onStored));
       try {
@@ -263,7 +264,7 @@ class Calls {
           poisoned,
           modelOf,
           countTokens,
-          signal: ending.signal,
+          signal: ending,
           clock,
           booking,
         });
@@ -289,7 +290,7 @@ function formatOn(path: string | undefined, call: Call): AnswerFormat | null {
 async function readBody(
   parts: ServerParts,
   request: IncomingMessage,
-  signal: AbortSignal,
+  signal: EndSignal,
 ): Promise<RetainedBody | Refusal> {
   const body = await parts.bodies.read(request, MAX_BODY_BYTES, signal);
   if (typeof body !== "string") return body;

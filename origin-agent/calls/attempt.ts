@@ -8,6 +8,7 @@ import type { Counts, Timings } from "../answers/answer-json.ts";
 import type { AnswerStream } from "../answers/stream.ts";
 import type { AnswerSource, ClientAnswer } from "../answers/client-answer.ts";
 import type { ContinuedEvents } from "../answers/continuation.ts";
+import type { EndSignal } from "../servers/end-signal.ts";
 import type { Grant } from "../servers/running-call.ts";
 import { EventSplitter } from "../answers/sse.ts";
 import type { AnswerFacts, AnswerFormat } from "../answers/format.ts";
@@ -62,7 +63,7 @@ export interface AttemptInput {
   readonly onSent: () => void;
   /** Called when bytes of an answer arrive. */
   readonly onFirstByte: () => void;
-  readonly signal: AbortSignal;
+  readonly signal: EndSignal;
   /** Monotonic. */
   readonly clock: () => number;
 }
@@ -90,6 +91,8 @@ class Attempt implements AnswerListener {
   /** The body of an error or of an unstreamed answer. */
   #body: Buffer[] = [];
   #bodyBytes = 0;
+  /** Whether the client's buffer is full. */
+  #isPaused = false;
   #settled = false;
 
   constructor(input: AttemptInput, resolve: (end: AttemptEnd) => void, reject: (error: unknown) => void) {
@@ -101,12 +104,11 @@ class Attempt implements AnswerListener {
   }
 
   send(body: Buffer, fresh: boolean): void {
-    const { call, grant, signal, response } = this.#input;
+    const { call, grant, signal } = this.#input;
     this.#exchange = grant.upstream.send(
       { path: DIALECTS[call.dialect].path, body, stream: call.stream, fresh },
       this,
     );
-    response.on("drain", this.#resume);
     signal.addEventListener("abort", this.#abort, { once: true });
     grant.watch(() => this.#break("stalled", "no answer, byte or token for too long"));
     if (signal.aborted) this.#abort();
@@ -130,16 +132,23 @@ class Attempt implements AnswerListener {
   }
 
   data(chunk: Buffer): boolean {
-    const { grant, stream, continued, clock, onFirstByte } = this.#input;
+    const { grant, stream, clock, onFirstByte } = this.#input;
     const now = clock();
     grant.progressed(now);
     if (this.#status !== 200) return this.#keepError(chunk);
     onFirstByte();
     if (stream === null) return this.#keep(chunk);
+    const more = this.#pushEvents(stream, chunk, now);
+    if (!more) this.#pause();
+    return more;
+  }
+
+  /** @returns false if the client's buffer is full */
+  #pushEvents(stream: AnswerStream, chunk: Buffer, now: number): boolean {
     const events = this.#events.push(chunk);
     if (events === "too-long") return this.#break("oversized", "an event is too large");
     if (events.length === 0) return true;
-    const pushed = stream.push(events, continued, now);
+    const pushed = stream.push(events, this.#input.continued, now);
     return pushed.kind === "passed" ? pushed.more : this.#break("malformed", pushed.why);
   }
 
@@ -220,7 +229,22 @@ class Attempt implements AnswerListener {
     return { facts, server, simulated, upstreamMs: Math.round(clock() - this.#sentAt) };
   }
 
-  readonly #resume = (): void => this.#exchange?.resume();
+  #pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#input.response.on("drain", this.#resume);
+  }
+
+  readonly #resume = (): void => {
+    this.#unpause();
+    this.#exchange?.resume();
+  };
+
+  #unpause(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#input.response.removeListener("drain", this.#resume);
+  }
 
   readonly #abort = (): void => {
     this.#exchange?.abort();
@@ -242,7 +266,7 @@ class Attempt implements AnswerListener {
     if (this.#settled) return false;
     this.#settled = true;
     this.#input.signal.removeEventListener("abort", this.#abort);
-    this.#input.response.removeListener("drain", this.#resume);
+    this.#unpause();
     return true;
   }
 }

@@ -18,7 +18,11 @@ export function spliceFields(body: Buffer, fields: Readonly<Record<string, unkno
   if (written === "{}") return body;
   // An empty object needs no comma. A nested empty object ends with "}", so it isn't mistaken for one.
   const comma = body[before] === OPEN_BRACE ? "" : ",";
-  return Buffer.concat([body.subarray(0, close), Buffer.from(`${comma}${written.slice(1)}`)]);
+  const end = `${comma}${written.slice(1)}`;
+  const spliced = Buffer.allocUnsafe(close + Buffer.byteLength(end));
+  body.copy(spliced, 0, 0, close);
+  spliced.write(end, close);
+  return spliced;
 }
 
 function lastNonSpace(body: Buffer, from: number): number {

@@ -1,6 +1,7 @@
 // Keeps request bodies in memory while their calls may be sent again. The total is bounded, so a flood of large
 // prompts leads to refusals and doesn't exhaust the machine's memory.
 import type { IncomingMessage } from "node:http";
+import type { EndSignal } from "../servers/end-signal.ts";
 
 export interface RetainedBody {
   readonly bytes: Buffer;
@@ -34,7 +35,7 @@ export class RetainedBodies {
   read(
     request: IncomingMessage,
     maxBodyBytes: number,
-    signal?: AbortSignal,
+    signal?: EndSignal,
   ): Promise<RetainedBody | NotRetained> {
     const chunks: Buffer[] = [];
     let length = 0;
@@ -59,15 +60,15 @@ export class RetainedBodies {
         this.#bytes += chunk.length;
         chunks.push(chunk);
       });
-      request.once("end", () => {
+      request.on("end", () => {
         if (refused !== null) return;
         refused = "broken"; // Later events must not release a body that the caller owns.
         const [only] = chunks;
         resolve({ bytes: chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks), release });
       });
       signal?.addEventListener("abort", () => refuse("broken"), { once: true });
-      request.once("error", () => refuse("broken"));
-      request.once("close", () => {
+      request.on("error", () => refuse("broken"));
+      request.on("close", () => {
         if (!request.readableEnded) refuse("broken");
       });
     });

@@ -5,6 +5,7 @@ import { DIALECTS } from "../../shared/dialects.ts";
 import { LOAD_WAIT_MS, RESUME_WAIT_MS } from "../../shared/limits.ts";
 import type { ClientAnswer } from "../answers/client-answer.ts";
 import type { Dispatch, Placement } from "../servers/dispatch.ts";
+import type { EndSignal } from "../servers/end-signal.ts";
 import { waitText } from "./wait-text.ts";
 
 /** If a call queued for longer than this at a fallback that then failed, its own servers may be up again. */
@@ -17,7 +18,7 @@ export interface SearchInput {
   /** The model of a port in this box's fleet file; null for a port that the box doesn't have. */
   readonly modelOf: (port: number) => string | null;
   /** Ends the call from outside; its reason is a `Refusal`, possibly `CLIENT_LEFT`. */
-  readonly signal: AbortSignal;
+  readonly signal: EndSignal;
   /** Monotonic. */
   readonly clock: () => number;
 }

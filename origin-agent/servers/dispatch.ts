@@ -10,6 +10,7 @@ import type { SlotReading } from "../probes/llama.ts";
 import type { LiveServer } from "./server.ts";
 import { queueRefusal, REVOKED, tooManyCalls, WAITED_TOO_LONG } from "../queue/refusals.ts";
 import { RevokedKeys } from "../queue/revoked-keys.ts";
+import type { EndSignal } from "./end-signal.ts";
 import { RunningCall, type Grant } from "./running-call.ts";
 import { TokenCall } from "./token-call.ts";
 
@@ -46,7 +47,7 @@ export interface PlaceRequest {
   readonly deadlineAt: number;
   /** Whether a server has already had the call: it then continues even if its key is revoked or the queue is full. */
   readonly begun: boolean;
-  readonly signal: AbortSignal;
+  readonly signal: EndSignal;
   /** Called if the call must wait; the function returns what it waits for at that moment. */
   readonly onWait: (waitsFor: () => WaitsFor) => void;
 }
