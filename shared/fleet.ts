@@ -94,6 +94,8 @@ const FleetSchema = z.strictObject({
   modelRouter: z.array(port),
   /** What an unknown model name gets: a 404, or the default server, for a migration. */
   unknownModel: z.enum(["refuse", "default"]).default("refuse"),
+  /** What an unknown agent type gets: the default server, which the answer reports, or a 400. */
+  unknownAgent: z.enum(["default", "refuse"]).default("default"),
   /** Fallback policy by agent type; `auto` by default. */
   fallback: z.record(z.string(), z.enum(FALLBACK_POLICIES)).default({}),
   cors: z.strictObject({

@@ -1,5 +1,6 @@
 // The edge's route table: each path with its chain and its handler. Everything else here is wiring.
 import { Hono, type Handler, type MiddlewareHandler } from "hono";
+import { DIALECT_NAMES, DIALECTS } from "../shared/dialects.ts";
 import type { FleetConfig } from "../shared/fleet.ts";
 import { ANSWER_HEADERS } from "../shared/call-headers.ts";
 import { MAX_BODIES_BYTES } from "../shared/limits.ts";
@@ -34,7 +35,7 @@ import { changeKey, createKey, listKeys, revokeKey, rotateKey, showAudit, showKe
 import { RefusalLog } from "./failures/refusal-log.ts";
 import { showRequest } from "./failures/route.ts";
 import { showUsage } from "./usage/route.ts";
-import { chatCompletions } from "./inference/chat-completions.ts";
+import { MAX_TOKENS_HEADER, modelCall } from "./inference/call-routes.ts";
 import { consoleFile, consolePage, toConsole } from "./pages/console.ts";
 import { docsFile, guide, openApi, toDocs } from "./pages/docs.ts";
 import { healthz, livez } from "./fleet/health-routes.ts";
@@ -53,6 +54,13 @@ const EXPOSED_HEADERS = [
   "x-request-id",
   "x-client-request-id",
   "warning",
+  MAX_TOKENS_HEADER,
+];
+
+/** Paths that pages of other sites may call. */
+const SHARED_PATHS = [
+  "/v1/*",
+  ...DIALECT_NAMES.map((dialect) => DIALECTS[dialect].path).filter((path) => !path.startsWith("/v1/")),
 ];
 
 /** Creates the Worker for a fleet. */
@@ -86,7 +94,12 @@ export function createApp(fleet: FleetConfig): Hono<EdgeEnv> {
   const writer = admit({ scope: "admin", isModelCall: false, prefetch: PREFETCH_ADMIN });
 
   const routes: readonly Route[] = [
-    ["POST", "/v1/chat/completions", call, chatCompletions(index, snapshots)],
+    ...DIALECT_NAMES.map((dialect): Route => [
+      "POST",
+      DIALECTS[dialect].path,
+      call,
+      modelCall(dialect, index, snapshots),
+    ]),
     ["GET", "/v1/models", infer, listModels(index, health)],
     ["GET", "/v1/models/:id", infer, showModel(index, health)],
     ["GET", "/healthz", anyone, healthz(index, health)],
@@ -124,14 +137,16 @@ export function createApp(fleet: FleetConfig): Hono<EdgeEnv> {
   };
   for (const step of edge) app.use("*", step);
   // A preflight sends no key, but counts against its address.
-  register("OPTIONS", "/v1/*", anyone, share);
-  app.use("/v1/*", share);
+  for (const path of SHARED_PATHS) {
+    register("OPTIONS", path, anyone, share);
+    app.use(path, share);
+  }
   for (const [method, path, chain, handler] of routes) register(method, path, chain, handler);
   for (const path of new Set(routes.map(([, path]) => path))) {
     const methods = routes.filter(([, other]) => other === path).map(([method]) => method);
     register("ALL", path, anyone, methodNotAllowed(path, methods));
   }
-  register("ALL", "*", anyone, routeNotFound());
+  register("ALL", "*", anyone, routeNotFound(routes.map(([, path]) => path)));
   app.onError(onError);
   return app;
 }

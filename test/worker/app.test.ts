@@ -170,26 +170,35 @@ describe("HEAD", () => {
 });
 
 describe("an unknown route", () => {
+  it.each(["/nowhere", "/v1", "/v1/", "/v1/chat", "/admin", "/admin/nothing", "/_agent", "/v2/models"])(
+    "is a 404 that names the docs: %s",
+    async (path) => {
+      for (const method of ["GET", "POST", "DELETE"]) {
+        const answer = await quietEdge()(path, { method });
+        expect(answer.status).toBe(404);
+        const error = await errorOf(answer);
+        expect(error).toMatchObject({ code: "not_found", type: "not_found_error" });
+        expect(error.message).toContain("/docs");
+        expect(error.message).not.toContain(path);
+      }
+    },
+  );
+
   it.each([
-    "/nowhere",
-    "/v1",
-    "/v1/",
-    "/v1/models/",
-    "/v1/chat",
-    "/admin",
-    "/admin/nothing",
-    "/_agent",
-    "/livez/",
-    "/DOCS",
-  ])("is a 404 that names the docs: %s", async (path) => {
-    for (const method of ["GET", "POST", "DELETE"]) {
-      const answer = await quietEdge()(path, { method });
-      expect(answer.status).toBe(404);
-      const error = await errorOf(answer);
-      expect(error).toMatchObject({ code: "not_found", type: "not_found_error" });
-      expect(error.message).toContain("/docs");
-      expect(error.message).not.toContain(path);
-    }
+    ["/chat/completions", "/v1/chat/completions"],
+    ["/v1/chat/completions/", "/v1/chat/completions"],
+    ["/v1/v1/chat/completions", "/v1/chat/completions"],
+    ["/V1/Chat/Completions", "/v1/chat/completions"],
+    ["//v1//messages", "/v1/messages"],
+    ["/api/v1/embeddings", "/v1/embeddings"],
+    ["/v1/tokenize", "/tokenize"],
+    ["/v1/healthz", "/healthz"],
+    ["/livez/", "/livez"],
+    ["/DOCS", "/docs"],
+  ])("%s names the route that was meant: %s", async (path, meant) => {
+    const answer = await quietEdge()(path, { method: "POST" });
+    expect(answer.status).toBe(404);
+    expect(await answer.text()).toContain(`Did you mean ${meant}?`);
   });
 
   it("is a 404 without a key too", async () => {

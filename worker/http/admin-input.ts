@@ -5,7 +5,7 @@ import { fieldPath } from "../../shared/fleet.ts";
 import { KEY_FIELDS } from "../../shared/keys.ts";
 import { MAX_ADMIN_BODY_BYTES } from "../../shared/limits.ts";
 import { fieldFault } from "./field-fault.ts";
-import { parseAnyObject, readBody } from "./json-body.ts";
+import { parseJsonObject, readBody } from "./json-body.ts";
 
 /** Faults in one refusal. */
 const MAX_FAULTS = 5;
@@ -22,7 +22,7 @@ export async function readAdminBody(request: Request): Promise<Result<Uint8Array
 }
 
 export function parseAdminBody<T>(bytes: Uint8Array, schema: z.ZodType<T>): Result<T> {
-  const parsed = parseAnyObject(bytes, KEY_FIELDS);
+  const parsed = parseJsonObject(bytes, KEY_FIELDS);
   return parsed.ok ? checkInput(schema, parsed.value, "body") : parsed;
 }
 

@@ -31,7 +31,8 @@ function deepest(issue: Issue): Issue {
 }
 
 function messageOf(issue: Issue, value: unknown): string {
-  if (isOurs(issue.message)) return issue.message;
+  if (isOurs(issue.message))
+    return typeof value === "number" ? `${issue.message}; got ${value}` : issue.message;
   switch (issue.code) {
     case "invalid_type":
       return `must be ${article(issue.expected)}; got ${typeText(value)}`;

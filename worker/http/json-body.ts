@@ -3,6 +3,7 @@
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import { BODY_TIMEOUT_MS, MAX_BODY_DEPTH, MAX_BODY_VALUES } from "../../shared/limits.ts";
 import type { BodyHold } from "./body-memory.ts";
+import { jsonFault } from "./json-fault.ts";
 import { withTimeout } from "./timeout.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -101,15 +102,6 @@ async function cancelQuietly(reader: ReadableStreamDefaultReader<Uint8Array>): P
  * @param names field names that a refusal may contain; any other key is the client's own and can be personal data
  */
 export function parseJsonObject(bytes: Uint8Array, names: ReadonlySet<string>): Result<JsonObject> {
-  const parsed = parseAnyObject(bytes, names);
-  if (!parsed.ok || Object.keys(parsed.value).length > 0) return parsed;
-  return refuse("invalid_request", "messages: is missing.", {
-    param: "messages",
-  });
-}
-
-/** The same for a body without required fields. */
-export function parseAnyObject(bytes: Uint8Array, names: ReadonlySet<string>): Result<JsonObject> {
   let text: string;
   try {
     text = utf8.decode(bytes);
@@ -120,7 +112,11 @@ export function parseAnyObject(bytes: Uint8Array, names: ReadonlySet<string>): R
   try {
     value = JSON.parse(text);
   } catch {
-    return refuse("invalid_json", "The body is not valid JSON. Check its quotes, commas and braces.");
+    const { line, column } = jsonFault(text);
+    return refuse(
+      "invalid_json",
+      `The body is not valid JSON at line ${line}, column ${column}. Check the quotes, commas and braces there.`,
+    );
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return refuse("invalid_json", "The body must be a JSON object: {…}.");

@@ -138,7 +138,8 @@ function callHeaders(
     priority: principal.priority,
     concurrent: concurrent === null ? null : Math.ceil(concurrent / boxes.length),
     deadlineMs: CALL_DEADLINE_MS,
-    set: { n_predict: decision.maxTokens },
+    set: decision.maxTokens === null ? {} : { n_predict: decision.maxTokens },
+    ...(call.suspects.length === 0 ? {} : { suspects: call.suspects }),
   });
 }
 

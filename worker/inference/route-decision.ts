@@ -1,5 +1,6 @@
 // Decides which server serves a call, and which others may. Pure: the call, the key's permissions, the fleet file and the
 // fleet snapshot go in; forward.ts and the agents carry out the decision.
+import type { Dialect } from "../../shared/dialects.ts";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import {
   DEFAULT_AGENT,
@@ -18,8 +19,10 @@ export interface RouteDecision {
   readonly wantedPort: number;
   /** The agent type under which the call is counted: one of the fleet file's, or `Default`. */
   readonly agentType: string;
-  /** The most tokens of the answer. */
-  readonly maxTokens: number;
+  /** Whether the request named an agent type that no server lists, so that the default server answers. */
+  readonly unknownAgent: boolean;
+  /** The most tokens of the answer; null for a route that generates none, and if the body itself carries the cap. */
+  readonly maxTokens: number | null;
   /** Boxes to try, in order: the next one only if the call was not started at the one before. */
   readonly boxes: readonly BoxChoice[];
 }
@@ -50,21 +53,12 @@ export function decide(
 ): Result<RouteDecision> {
   const chosen = choose(call, permissions, index);
   if (!chosen.ok) return chosen;
-  const { server, agentType, strict } = chosen.value;
+  const { server, agentType, unknownAgent, strict } = chosen.value;
   if (!mayUse(permissions, server, index)) {
-    return refuse("agent_not_allowed", notAllowed(permissions, server), { internal: `port ${server.port}` });
+    return refuse("agent_not_allowed", notAllowed(call, permissions), { internal: `port ${server.port}` });
   }
-  const missing = call.needs.find(({ capability }) => !server.capabilities.includes(capability));
-  if (missing !== undefined) {
-    return refuse("not_supported_by_model", cannot(server, missing.capability), { param: missing.param });
-  }
-  if (call.choices > server.slots) {
-    return refuse(
-      "invalid_request",
-      `n: must be at most ${server.slots}, the number of slots of this model; got ${call.choices}.`,
-      { param: "n" },
-    );
-  }
+  const unable = refuseUnable(call, server, permissions, index);
+  if (unable !== null) return unable;
   const policy = strictest([
     permissions.fallback,
     index.fleet.fallback[agentType] ?? "auto",
@@ -73,7 +67,8 @@ export function decide(
   const canServe = (candidate: Server): boolean =>
     mayUse(permissions, candidate, index) &&
     call.needs.every(({ capability }) => candidate.capabilities.includes(capability)) &&
-    call.choices <= candidate.slots;
+    call.choices <= candidate.slots &&
+    !exceedsCap(call, candidate);
   const order = boxOrder(
     { server, strict, choices: call.choices, policy, canServe },
     index,
@@ -86,7 +81,8 @@ export function decide(
     ok({
       wantedPort: server.port,
       agentType,
-      maxTokens: call.maxTokens === null ? server.maxTokens : Math.min(call.maxTokens, server.maxTokens),
+      unknownAgent,
+      maxTokens: capOf(call, server),
       boxes: order.boxes,
     })
   );
@@ -120,6 +116,7 @@ const DRAINING_RETRY_MS = 30_000;
 interface Chosen {
   readonly server: Server;
   readonly agentType: string;
+  readonly unknownAgent: boolean;
   /** Only this port may serve the call while it is up. */
   readonly strict: boolean;
 }
@@ -129,41 +126,107 @@ function choose(call: ModelCall, permissions: RoutingPermissions, index: FleetIn
   if (call.modelPort !== null) {
     const server = index.byPort.get(call.modelPort);
     if (server === undefined) {
-      const ports = [...index.byPort].map(([port, { model }]) => `${port} (${model})`).join(", ");
-      return refuse("unknown_port", `model_port: must be one of ${ports}; got ${call.modelPort}.`, {
-        param: "model_port",
-      });
+      return unknownPort(call.modelPort, permissions, index);
     }
-    return ok({ server, agentType: named?.name ?? DEFAULT_AGENT, strict: true });
+    return ok({ ...DEFAULT, server, agentType: named?.name ?? DEFAULT_AGENT, strict: true });
   }
-  if (call.agentType !== null) {
-    return ok({
-      server: named?.server ?? index.defaultServer,
-      agentType: named?.name ?? DEFAULT_AGENT,
-      strict: false,
-    });
-  }
+  if (call.agentType !== null) return chooseByAgent(call.agentType, permissions, index);
   if (call.model !== null) return chooseByModel(call.model, permissions, index);
-  return ok({ server: index.defaultServer, agentType: DEFAULT_AGENT, strict: false });
+  return ok({ ...DEFAULT, server: index.defaultServer });
+}
+
+const DEFAULT = { agentType: DEFAULT_AGENT, unknownAgent: false, strict: false };
+
+function unknownPort(port: number, permissions: RoutingPermissions, index: FleetIndex): Result<never> {
+  // A key that is limited to agent types gets no list of ports.
+  const known =
+    permissions.agents === null
+      ? `must be one of ${[...index.byPort].map(([known, { model }]) => `${known} (${model})`).join(", ")}; got ${port}`
+      : `no server has port ${port}; name an agent type in agent_type: ${permissions.agents.join(", ")}`;
+  return refuse("unknown_port", `model_port: ${known}.`, { param: "model_port" });
+}
+
+function chooseByAgent(agent: string, permissions: RoutingPermissions, index: FleetIndex): Result<Chosen> {
+  const named = index.byAgent.get(agent.toLowerCase());
+  if (named !== undefined) return ok({ ...DEFAULT, server: named.server, agentType: named.name });
+  const isDefault = agent.toLowerCase() === DEFAULT_AGENT.toLowerCase();
+  if (index.fleet.unknownAgent === "refuse" && !isDefault) {
+    return refuse(
+      "invalid_request",
+      `agent_type: must be one of ${agentsOf(permissions, index).join(", ")}; or leave it out for the default model.`,
+      { param: "agent_type" },
+    );
+  }
+  return ok({ ...DEFAULT, server: index.defaultServer, unknownAgent: !isDefault });
+}
+
+/** The agent types that a key may use. */
+function agentsOf({ agents }: RoutingPermissions, index: FleetIndex): readonly string[] {
+  return agents ?? [...[...index.byAgent.values()].map(({ name }) => name), DEFAULT_AGENT];
 }
 
 function chooseByModel(model: string, permissions: RoutingPermissions, index: FleetIndex): Result<Chosen> {
   const wanted = model.toLowerCase();
   const agent = index.byAgent.get(wanted);
-  if (agent !== undefined) return ok({ server: agent.server, agentType: agent.name, strict: false });
+  if (agent !== undefined) return ok({ ...DEFAULT, server: agent.server, agentType: agent.name });
   const servers = index.byModel.get(wanted) ?? [];
   // The first replica that this key may use is its home. If it may use none, the refusal names the first one.
   const server = servers.find((replica) => mayUse(permissions, replica, index)) ?? servers[0];
-  if (server !== undefined) return ok({ server, agentType: DEFAULT_AGENT, strict: false });
-  if (index.fleet.unknownModel === "default")
-    return ok({ server: index.defaultServer, agentType: DEFAULT_AGENT, strict: false });
-  const models = new Set([...index.byPort.values()].map((known) => known.model));
-  const agents = [...index.byAgent.values()].map((known) => known.name);
+  if (server !== undefined) return ok({ ...DEFAULT, server });
+  if (index.fleet.unknownModel === "default") return ok({ ...DEFAULT, server: index.defaultServer });
+  const usable = [...index.byPort.values()].filter((known) => mayUse(permissions, known, index));
+  const models = new Set(usable.map((known) => known.model));
   return refuse(
     "model_not_found",
-    `model: unknown model. Models: ${[...models].join(", ")}. Agent types: ${agents.join(", ")}. GET /v1/models describes them.`,
+    `model: unknown model. Models: ${[...models].join(", ")}. Agent types: ${agentsOf(permissions, index).join(", ")}. GET /v1/models describes them.`,
     { param: "model" },
   );
+}
+
+/** Refuses what the server can't do, whatever its state. */
+function refuseUnable(
+  call: ModelCall,
+  server: Server,
+  permissions: RoutingPermissions,
+  index: FleetIndex,
+): Result<never> | null {
+  const missing = call.needs.find(({ capability }) => !server.capabilities.includes(capability));
+  if (missing !== undefined) {
+    const able = [...index.byPort.values()].find(
+      (other) => other.capabilities.includes(missing.capability) && mayUse(permissions, other, index),
+    );
+    return refuse("not_supported_by_model", cannot(server, missing.capability, able), {
+      param: missing.param,
+    });
+  }
+  if (call.choices > server.slots) {
+    const what = call.choicesParam === "n" ? "" : "the prompts times n ";
+    return refuse(
+      "invalid_request",
+      `${call.choicesParam}: ${what}must be at most ${server.slots}, the number of slots of this model; got ${call.choices}.`,
+      { param: call.choicesParam },
+    );
+  }
+  if (exceedsCap(call, server)) {
+    return refuse(
+      "invalid_request",
+      `max_tokens: must be at most ${server.maxTokens} for ${server.model}; got ${call.maxTokens}.`,
+      { param: "max_tokens" },
+    );
+  }
+  return null;
+}
+
+/** Dialects whose cap the agent sets (`n_predict`); on the others llama-server reads the body's own field, or needs none. */
+const CAPPED: ReadonlySet<Dialect> = new Set(["chat", "completions", "responses"]);
+
+function capOf({ dialect, maxTokens }: ModelCall, server: Server): number | null {
+  if (!CAPPED.has(dialect)) return null;
+  return maxTokens === null ? server.maxTokens : Math.min(maxTokens, server.maxTokens);
+}
+
+function exceedsCap({ dialect, maxTokens }: ModelCall, server: Server): boolean {
+  return !CAPPED.has(dialect) && maxTokens !== null && maxTokens > server.maxTokens;
 }
 
 /** Whether a key that is limited to agent types may use a server: it must list one of them; the default server lists `Default`. */
@@ -177,21 +240,30 @@ export function mayUse(
   return listed.some((agent) => permissions.agents?.includes(agent));
 }
 
-function notAllowed(permissions: RoutingPermissions, server: Server): string {
-  return `This API key may not use the model on port ${server.port}. Its agent types are: ${permissions.agents?.join(", ") ?? ""}.`;
+/** Names the port only if the request did. */
+function notAllowed({ modelPort }: ModelCall, { agents }: RoutingPermissions): string {
+  const what = modelPort === null ? "the requested model" : `the model on port ${modelPort}`;
+  return `This API key may not use ${what}. Its agent types are: ${agents?.join(", ") ?? ""}.`;
 }
 
-function cannot(server: Server, need: Capability): string {
-  const what = {
-    chat: "chat",
-    tools: "tools",
-    json_schema: "JSON schemas",
-    vision: "images",
-    audio: "audio",
-    embeddings: "embeddings",
-    rerank: "reranking",
-  };
-  return `${server.model} doesn't support ${what[need]}. Its capabilities are: ${server.capabilities.join(", ")}.`;
+const WHAT: Readonly<Record<Capability, string>> = {
+  chat: "chat",
+  tools: "tools",
+  json_schema: "JSON schemas",
+  vision: "images",
+  audio: "audio",
+  embeddings: "embeddings",
+  rerank: "reranking",
+};
+
+/** @param able a server that has the capability and that the key may use */
+function cannot(server: Server, need: Capability, able: Server | undefined): string {
+  const text = `${server.model} doesn't support ${WHAT[need]}.`;
+  if (able === undefined) {
+    return `${text} No model of this service does; its operator would have to add one whose capabilities include ${need}.`;
+  }
+  const agent = able.agents[0];
+  return `${text} Use ${agent === undefined ? `the model "${able.model}"` : `the agent type "${agent}"`}.`;
 }
 
 function strictest(policies: readonly FallbackPolicy[]): FallbackPolicy {

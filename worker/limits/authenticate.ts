@@ -94,7 +94,7 @@ export function authenticate(
     setRateHeaders(headers, limits);
     // RFC 9111 dropped the header, but operators still look for it; 299 is "miscellaneous persistent warning".
     const warning = key?.claim.warning ?? anonymous?.warning ?? null;
-    if (warning !== null) headers.set("warning", `299 - "${warning}"`);
+    if (warning !== null) headers.append("warning", `299 - "${warning}"`);
     return undefined;
   };
 }

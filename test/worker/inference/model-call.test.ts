@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { ERRORS, type Refusal } from "../../../shared/errors.ts";
-import { readChatCall, type ModelCall } from "../../../worker/inference/model-call.ts";
+import { readCall, type ModelCall } from "../../../worker/inference/model-call.ts";
 import { seeded, type Random } from "../support/random.ts";
 import { chat } from "../support/edge.ts";
 
 const bytesOf = (body: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(body));
 
 function read(fields: Readonly<Record<string, unknown>>): ModelCall {
-  const call = readChatCall(bytesOf(chat(fields)));
+  const call = readCall("chat", bytesOf(chat(fields)));
   if (!call.ok) throw new Error(call.refusal.message);
   return call.value;
 }
@@ -42,6 +42,8 @@ describe("a call", () => {
       stream: false,
       mayFallBack: true,
       choices: 1,
+      choicesParam: "n",
+      suspects: [],
       maxTokens: null,
       continuable: true,
       needs: [{ capability: "chat", param: undefined }],
@@ -75,7 +77,7 @@ describe("a call", () => {
   });
 
   it.each(["0", "65536", "99999"])("is refused for a number that is no port: %s", (port) => {
-    const call = readChatCall(bytesOf(chat({ model_port: port })));
+    const call = readCall("chat", bytesOf(chat({ model_port: port })));
     expect(call).toMatchObject({ ok: false, refusal: { code: "invalid_request", param: "model_port" } });
   });
 });
@@ -100,7 +102,7 @@ describe("the maximum number of tokens", () => {
 describe("an answer", () => {
   it.each<[string, object]>([
     ["has several choices", { n: 2 }],
-    ["has tools", { tools: [{}] }],
+    ["has tools", { tools: [{ type: "function", function: { name: "f" } }] }],
     ["has a schema", { response_format: { type: "json_schema" } }],
     ["is JSON", { response_format: { type: "json_object" } }],
     ["has llama-server's schema", { json_schema: {} }],
@@ -189,7 +191,7 @@ describe("a random body", () => {
     for (let seed = 1; seed <= 3_000; seed += 1) {
       const random = seeded(seed);
       const body = mutated(random);
-      const result = readChatCall(new TextEncoder().encode(body));
+      const result = readCall("chat", new TextEncoder().encode(body));
       if (result.ok) expect(result.value.dialect).toBe("chat");
       else expectHarmless(result.refusal, `seed ${seed}`);
     }
@@ -204,7 +206,7 @@ describe("a random body", () => {
       for (let change = random.integer(1, 6); change > 0; change -= 1)
         bytes[random.integer(0, bytes.length - 1)] = random.integer(0, 255);
       const cut = random.chance(0.3) ? bytes.slice(0, random.integer(0, bytes.length)) : bytes;
-      const result = readChatCall(cut);
+      const result = readCall("chat", cut);
       if (!result.ok) expectHarmless(result.refusal, `seed ${seed}`);
     }
   });
@@ -216,7 +218,7 @@ describe("a random body", () => {
         `{"metadata":{"${name}":1e400}}`,
         `{"${name}":{"a":"\\ud800"}}`,
       ]) {
-        const result = readChatCall(new TextEncoder().encode(body));
+        const result = readCall("chat", new TextEncoder().encode(body));
         expect(JSON.stringify(result)).not.toContain(name);
       }
     }

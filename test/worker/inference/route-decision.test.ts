@@ -5,7 +5,7 @@ import type { RouteDecision, RoutingPermissions } from "../../../worker/inferenc
 import { decide } from "../../../worker/inference/route-decision.ts";
 import { indexFleet } from "../../../worker/fleet/fleet-index.ts";
 import { UNKNOWN_FLEET } from "../../../worker/fleet/snapshot.ts";
-import { readChatCall } from "../../../worker/inference/model-call.ts";
+import { readCall } from "../../../worker/inference/model-call.ts";
 import type { Refusal } from "../../../shared/errors.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
 import { callOf } from "../support/calls.ts";
@@ -16,7 +16,7 @@ const shipped = indexFleet(fleet);
 /** Reads a body as the edge does, and decides its route. */
 function route(fields: object, permissions: RoutingPermissions = ANY_KEY, index = shipped): RouteDecision {
   const body = { messages: [{ role: "user", content: "hello" }], ...fields };
-  const call = readChatCall(new TextEncoder().encode(JSON.stringify(body)));
+  const call = readCall("chat", new TextEncoder().encode(JSON.stringify(body)));
   if (!call.ok) throw new Error(call.refusal.message);
   const decided = decide(call.value, permissions, index, UNKNOWN_FLEET, 0);
   if (!decided.ok) throw new Error(decided.refusal.message);

@@ -11,6 +11,8 @@ export function callOf(more: Partial<ModelCall> = {}): ModelCall {
     stream: false,
     mayFallBack: true,
     choices: 1,
+    choicesParam: "n",
+    suspects: [],
     maxTokens: null,
     continuable: true,
     needs: [{ capability: "chat", param: undefined }],

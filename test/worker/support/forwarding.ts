@@ -25,6 +25,7 @@ export const PRINCIPAL: Principal = { ...record(), keyId: "Ab3dEf6h" };
 const DECISION: RouteDecision = {
   wantedPort: 9001,
   agentType: "Alpha",
+  unknownAgent: false,
   maxTokens: 500,
   boxes: [
     { box: "north", ports: [9001], fallbackPorts: [] },
@@ -55,6 +56,7 @@ export function forwardingOf(
     boxes: fleet.boxes,
     settings: SETTINGS,
     signal: new AbortController().signal,
+    build: (body, status, headers) => new Response(body, { status, headers }),
     waitUntil: (work) => void running.push(work),
     onLost: () => undefined,
     onBreak: (refusal) => void breaks.push(refusal),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { DIALECT_NAMES, DIALECTS, type Dialect } from "../../../shared/dialects.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest } from "../support/edge.ts";
 import { fleetOf, twoBoxes } from "../support/fleets.ts";
 import {
@@ -243,5 +244,133 @@ describe("with several boxes", () => {
     expect(answer.status).toBe(504);
     expect(await errorOf(answer)).toMatchObject({ code: "upstream_timeout", type: "timeout_error" });
     expect(sent.length).toBe(1);
+  });
+});
+
+describe("what an answer notes without refusing", () => {
+  it("an agent type that no server lists: the default server answers, and a header reports it", async () => {
+    fakeFetch(() => agentAnswer("north", "{}"));
+    const edge = edgeOf(fleetOf());
+    for (const agent of ["Cardiology", ""]) {
+      const answer = await edge(CHAT, { body: chat({ agent_type: agent }) });
+      expect(answer.headers.get("warning")).toBe('299 - "unknown agent_type: Default answered"');
+    }
+    for (const agent of ["Alpha", "alpha", "Default", null]) {
+      const answer = await edge(CHAT, { body: chat({ agent_type: agent }) });
+      expect(answer.headers.get("warning")).toBeNull();
+    }
+  });
+
+  it("a cap below the requested tokens", async () => {
+    fakeFetch(() => agentAnswer("north", "{}"));
+    const edge = edgeOf(fleetOf());
+    const capped = await edge(CHAT, { body: chat({ max_tokens: 1_000_000 }) });
+    expect(Number(capped.headers.get("x-isha-max-tokens"))).toBeGreaterThan(0);
+    expect((await edge(CHAT, { body: chat({ max_tokens: 5 }) })).headers.get("x-isha-max-tokens")).toBeNull();
+  });
+});
+
+describe("a fleet that refuses unknown agent types", () => {
+  it("lists those that it has, and accepts Default", async () => {
+    captureLog();
+    fakeFetch(() => agentAnswer("north", "{}"));
+    const edge = edgeOf({ ...fleetOf(), unknownAgent: "refuse" });
+    const refused = await edge(CHAT, { body: chat({ agent_type: "Cardiology" }) });
+    expect(refused.status).toBe(400);
+    const error = await errorOf(refused);
+    expect(error).toMatchObject({ code: "invalid_request", param: "agent_type" });
+    expect(error.message).toContain("Alpha");
+    expect(error.message).not.toContain("Cardiology");
+    expect((await edge(CHAT, { body: chat({ agent_type: "Default" }) })).status).toBe(200);
+  });
+});
+
+describe("a call of another dialect", () => {
+  const MESSAGES = "/v1/messages";
+  const hello = JSON.stringify({ max_tokens: 10, messages: [{ role: "user", content: "hello" }] });
+
+  it.each(DIALECT_NAMES)("%s is forwarded to its own path with its own caps", async (dialect) => {
+    const bodies: Partial<Record<Dialect, object>> = {
+      completions: { prompt: "a", max_tokens: 7 },
+      responses: { input: "a", max_output_tokens: 7 },
+      embeddings: { input: "a" },
+      rerank: { query: "a", documents: ["b"] },
+      tokenize: { content: "a" },
+      detokenize: { tokens: [1] },
+    };
+    const body = bodies[dialect] ?? { messages: [{ role: "user", content: "a" }], max_tokens: 7 };
+    const sent = fakeFetch(() => agentAnswer("north", "{}"));
+    const fleet = fleetOf();
+    const able = {
+      ...fleet,
+      boxes: fleet.boxes.map((box) => ({
+        ...box,
+        servers: box.servers.map((server) => ({
+          ...server,
+          capabilities: ["chat", "embeddings", "rerank"] as const satisfies readonly string[],
+        })),
+      })),
+    };
+    const path = DIALECTS[dialect].path;
+    const answer = await edgeOf(able as unknown as typeof fleet)(path, {
+      method: "POST",
+      body: JSON.stringify(body),
+    });
+    expect(answer.status).toBe(200);
+    expect(sent[0]?.url.pathname).toBe(path);
+    const isCapped = ["chat", "completions", "responses"].includes(dialect);
+    expect(callIn(sent[0])).toMatchObject({ dialect, set: isCapped ? { n_predict: 7 } : {} });
+  });
+
+  it("is refused in its own format", async () => {
+    captureLog();
+    const edge = edgeOf(fleetOf());
+    for (const [request, status, type] of [
+      [{ body: "{" }, 400, "invalid_request_error"],
+      [{ body: hello, key: null }, 401, "authentication_error"],
+      [{ body: hello, headers: { "content-type": "text/plain" } }, 415, "invalid_request_error"],
+      [{ method: "GET" }, 405, "invalid_request_error"],
+      [{ body: `{"a":"${"x".repeat(1024 * 1024)}"}` }, 413, "request_too_large"],
+    ] as const) {
+      const answer = await edge(MESSAGES, { method: "POST", ...request });
+      expect(answer.status).toBe(status);
+      expect(await answer.json()).toMatchObject({
+        type: "error",
+        error: { type },
+        request_id: answer.headers.get("x-request-id"),
+      });
+    }
+  });
+
+  it("of Anthropic's takes no version header, or a date", async () => {
+    captureLog();
+    fakeFetch(() => agentAnswer("north", "{}"));
+    const edge = edgeOf(fleetOf());
+    const statusWith = async (version: string | null): Promise<number> => {
+      const headers: Record<string, string> = version === null ? {} : { "anthropic-version": version };
+      return (await edge(MESSAGES, { method: "POST", body: hello, headers })).status;
+    };
+    expect(await statusWith(null)).toBe(200);
+    expect(await statusWith("2023-06-01")).toBe(200);
+    expect(await statusWith("latest")).toBe(400);
+  });
+
+  it("of Anthropic's is refused above the cap, which the body itself carries", async () => {
+    captureLog();
+    const answer = await edgeOf(fleetOf())(MESSAGES, {
+      method: "POST",
+      body: hello.replace("10", "1000000"),
+    });
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain("max_tokens: must be at most");
+  });
+
+  it("that no server can serve is refused with what would enable it", async () => {
+    captureLog();
+    const answer = await edgeOf(fleetOf())("/v1/embeddings", { method: "POST", body: '{"input":"a"}' });
+    expect(answer.status).toBe(400);
+    const error = await errorOf(answer);
+    expect(error.code).toBe("not_supported_by_model");
+    expect(error.message).toContain("capabilities include embeddings");
   });
 });

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { MAX_LOGPROBS, MAX_MESSAGES, MAX_STOP_STRINGS } from "../../../shared/limits.ts";
-import type { Refusal } from "../../../shared/errors.ts";
-import { checkChatBody } from "../../../worker/inference/chat-body.ts";
-import { chat } from "../support/edge.ts";
+import { MAX_LOGPROBS, MAX_MESSAGES, MAX_STOP_STRINGS } from "../../../../shared/limits.ts";
+import type { Refusal } from "../../../../shared/errors.ts";
+import { checkBody } from "../../../../worker/inference/check-body.ts";
+import { chat } from "../../support/edge.ts";
 
 const SECRET = "a word of the patient's";
 
 function refusal(body: Readonly<Record<string, unknown>>): Refusal {
-  const checked = checkChatBody(body);
+  const checked = checkBody("chat", body);
   if (checked.ok) throw new Error("it was not refused");
   expect(checked.refusal.code).toBe("invalid_request");
   expect(JSON.stringify(checked.refusal)).not.toContain(SECRET);
@@ -17,7 +17,7 @@ function refusal(body: Readonly<Record<string, unknown>>): Refusal {
 const withMessage = (message: unknown): Record<string, unknown> => ({ messages: [message] });
 const part = (content: unknown): Record<string, unknown> => withMessage({ role: "user", content: [content] });
 
-const ROLES = /^messages\[0\]\.role: must be one of system, developer, user, assistant, tool\.$/;
+const ROLES = /^messages\[0\]\.role: must be one of system, developer, user, assistant, tool(; got 5)?\.$/;
 
 describe("messages", () => {
   it.each<[string, Record<string, unknown>, string, RegExp]>([
@@ -83,7 +83,7 @@ describe("messages", () => {
   it("are refused with the limit if there are too many", () => {
     const messages = Array.from({ length: MAX_MESSAGES + 1 }, () => ({ role: "user", content: "x" }));
     expect(refusal({ messages }).message).toContain(String(MAX_MESSAGES));
-    expect(checkChatBody({ messages: messages.slice(1) }).ok).toBe(true);
+    expect(checkBody("chat", { messages: messages.slice(1) }).ok).toBe(true);
   });
 });
 
@@ -142,7 +142,7 @@ describe("parts of a message", () => {
     ["audio", { type: "input_audio", input_audio: { data: "AA==", format: "wav" } }],
     ["a part with unknown fields", { type: "text", text: "x", cache_control: { type: "ephemeral" } }],
   ])("%s passes", (_, content) => {
-    expect(checkChatBody(part(content)).ok).toBe(true);
+    expect(checkBody("chat", part(content)).ok).toBe(true);
   });
 });
 
@@ -166,7 +166,7 @@ describe("fields of a wrong type are refused with the expected and the actual ty
     ["stop", 5, /must be a string or an array; got 5\.$/],
     ["logprobs", 5, /must be a boolean/],
     ["tools", {}, /must be an array; got an object\.$/],
-    ["tool_choice", 5, /must be a string or an object/],
+    ["tool_choice", 5, /must be none, auto, required, or an object/],
     ["response_format", "json", /must be an object/],
     ["json_schema", SECRET, /must be an object/],
     ["grammar", 5, /must be a string/],
@@ -184,21 +184,30 @@ describe("fields of a wrong type are refused with the expected and the actual ty
 
   it("entries of arrays with their index", () => {
     expect(refusal(chat({ stop: ["a", 5] })).param).toBe("stop[1]");
-    expect(refusal(chat({ tools: [{}, SECRET] })).param).toBe("tools[1]");
+    const tool = { type: "function", function: { name: "f" } };
+    expect(refusal(chat({ tools: [tool, SECRET] })).param).toBe("tools[1]");
+    expect(refusal(chat({ tools: [tool, { type: "web_search" }] })).param).toBe("tools[1].type");
+    expect(refusal(chat({ tools: [{ type: "function", function: {} }] })).param).toBe(
+      "tools[0].function.name",
+    );
     expect(refusal(chat({ response_format: {} })).param).toBe("response_format.type");
   });
 });
 
 describe("numbers out of range are refused with the limit and the number", () => {
   it.each<[string, unknown, string]>([
-    ["n", 0, "n: must be at least 1; got 0."],
-    ["n", -3, "at least 1; got -3."],
-    ["top_logprobs", MAX_LOGPROBS + 1, `at most ${MAX_LOGPROBS}`],
-    ["top_logprobs", -1, "at least 0"],
-    ["n_probs", MAX_LOGPROBS + 1, `at most ${MAX_LOGPROBS}`],
-    ["n_probs", -1, "at least 0"],
+    ["n", 0, "n: must be 1 or more; got 0."],
+    ["n", -3, "1 or more; got -3."],
+    ["top_logprobs", MAX_LOGPROBS + 1, `from 0 to ${MAX_LOGPROBS}; got`],
+    ["top_logprobs", -1, "from 0 to 20; got -1"],
+    ["n_probs", MAX_LOGPROBS + 1, `from 0 to ${MAX_LOGPROBS}; got`],
+    ["n_probs", -1, "from 0 to 20; got -1"],
     ["stop", Array.from({ length: MAX_STOP_STRINGS + 1 }, () => SECRET), `at most ${MAX_STOP_STRINGS}`],
-    ["model_port", 65_536, "at most 65535; got 65536."],
+    ["model_port", 65_536, "a port from 1 to 65535; got 65536."],
+    ["temperature", -1, "temperature: must be from 0 to 5; got -1."],
+    ["top_p", 1.5, "from 0 to 1; got 1.5."],
+    ["presence_penalty", 3, "from -2 to 2; got 3."],
+    ["top_k", -2, "-1 or more; got -2."],
     ["model_port", 0, "1"],
     ["model_port", -8080, "1"],
   ])("%s", (name, value, message) => {
@@ -216,7 +225,7 @@ describe("numbers out of range are refused with the limit and the number", () =>
       { stop },
       { model_port: 65_535 },
     ])
-      expect(checkChatBody(chat(field)).ok).toBe(true);
+      expect(checkBody("chat", chat(field)).ok).toBe(true);
   });
 
   it.each(["", "http", "8080x", "-8080", "8080.5", " 8080", "808080", "0x1f90"])(
@@ -251,7 +260,7 @@ describe("fields that affect more than one call", () => {
   });
 
   it("set to null are absent", () => {
-    expect(checkChatBody(chat({ lora: null, verbose: null, "speculative.n_max": null })).ok).toBe(true);
+    expect(checkBody("chat", chat({ lora: null, verbose: null, "speculative.n_max": null })).ok).toBe(true);
   });
 });
 
@@ -299,7 +308,7 @@ describe("unusual bodies that are valid pass", () => {
       JSON.parse('{"__proto__":{"n":"x"},"constructor":1}') as Record<string, unknown>,
     ],
   ])("%s", (_, fields) => {
-    expect(checkChatBody({ ...chat(), ...fields }).ok).toBe(true);
+    expect(checkBody("chat", { ...chat(), ...fields }).ok).toBe(true);
   });
 
   it.each<[string, unknown]>([
@@ -317,7 +326,7 @@ describe("unusual bodies that are valid pass", () => {
     ["with an empty text", { role: "user", content: "" }],
     ["with unknown fields", { role: "user", name: "x", content: "x", extra: {} }],
   ])("a message %s", (_, message) => {
-    expect(checkChatBody(withMessage(message)).ok).toBe(true);
+    expect(checkBody("chat", withMessage(message)).ok).toBe(true);
   });
 });
 

@@ -1,21 +1,29 @@
-// POST /v1/chat/completions: reads the call, decides its route, forwards it.
+// The routes of model calls: one handler for all dialects, which reads the call, decides its route and forwards it.
 import type { Context } from "hono";
+import { DIALECTS, type Dialect } from "../../shared/dialects.ts";
 import { RefusedError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
-import { decide, type RouteDecision } from "./route-decision.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
 import type { SnapshotCache } from "../fleet/snapshot-cache.ts";
 import { forward } from "./forward.ts";
-import { readChatCall } from "./model-call.ts";
+import { readCall, type ModelCall } from "./model-call.ts";
+import { decide, type RouteDecision } from "./route-decision.ts";
 
-export function chatCompletions(index: FleetIndex, snapshots: SnapshotCache) {
-  return async function answerChat(c: Context<EdgeEnv>): Promise<Response> {
+/** The cap on the answer's tokens, if the client requested more. */
+export const MAX_TOKENS_HEADER = "x-isha-max-tokens";
+
+/** Anthropic's clients send a date; one that is missing is accepted, since llama-server has a single version. */
+const ANTHROPIC_VERSION = /^\d{4}-\d{2}-\d{2}$/;
+
+export function modelCall(dialect: Dialect, index: FleetIndex, snapshots: SnapshotCache) {
+  return async function answerCall(c: Context<EdgeEnv>): Promise<Response> {
     // `c.var` copies all variables each time it is read.
     const principal = c.get("principal");
     const requestId = c.get("requestId");
     const body = await c.get("body");
     if (!body.ok) throw new RefusedError(body.refusal);
-    const call = readChatCall(body.value);
+    checkVersion(dialect, c.req.header("anthropic-version"));
+    const call = readCall(dialect, body.value);
     if (!call.ok) throw new RefusedError(call.refusal);
     const decision = decide(call.value, principal, index, await c.get("snapshot"), Math.random());
     if (!decision.ok) throw new RefusedError(decision.refusal);
@@ -39,8 +47,30 @@ export function chatCompletions(index: FleetIndex, snapshots: SnapshotCache) {
     if (!forwarded.ok) throw new RefusedError(forwarded.refusal);
     const { response, code } = forwarded.value;
     if (code !== null) log(code, "refused by the agent");
+    else addNotes(response.headers, call.value, decision.value);
     return response;
   };
+}
+
+function checkVersion(dialect: Dialect, version: string | undefined): void {
+  if (DIALECTS[dialect].errors !== "anthropic" || version === undefined || ANTHROPIC_VERSION.test(version))
+    return;
+  throw new RefusedError({
+    code: "invalid_request",
+    message: "anthropic-version: must be a date such as 2023-06-01.",
+    param: "anthropic-version",
+  });
+}
+
+/** What differs from the request without being an error. */
+function addNotes(
+  headers: Headers,
+  call: ModelCall,
+  { maxTokens, unknownAgent, agentType }: RouteDecision,
+): void {
+  if (maxTokens !== null && call.maxTokens !== null && call.maxTokens > maxTokens)
+    headers.set(MAX_TOKENS_HEADER, String(maxTokens));
+  if (unknownAgent) headers.append("warning", `299 - "unknown agent_type: ${agentType} answered"`);
 }
 
 function noteSent(snapshots: SnapshotCache, { boxes: [first] }: RouteDecision): void {
