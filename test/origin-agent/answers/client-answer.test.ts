@@ -78,6 +78,22 @@ describe("a stream", () => {
     await until(() => text() === ":\n\n:\n\ndata: a\n\n:\n\n");
   });
 
+  it("states in its comments, and in its headers, what it waits for at that moment", async () => {
+    const { answer, head, text } = await client(true);
+    let place = 3;
+    answer.accept(0);
+    answer.waitsFor(() => `queued, place ${place}, about 4 s`);
+    answer.tick(2_000);
+    await until(() => text() === ": queued, place 3, about 4 s\n\n");
+    expect(head()?.headers["server-timing"]).toBe('wait;desc="queued, place 3, about 4 s"');
+    place = 1;
+    answer.tick(3_000);
+    answer.waitsFor(() => "processing the prompt");
+    answer.tick(4_000);
+    await until(() => text().endsWith(": queued, place 1, about 4 s\n\n: processing the prompt\n\n"));
+    answer.endStream();
+  });
+
   it("gets the server's details in-band, once, if the headers were sent before", async () => {
     const { answer, text, ended } = await client(true);
     answer.accept(0);

@@ -322,3 +322,15 @@ function textOf(translated: Json): unknown {
   const [choice] = translated["choices"] as Json[];
   return choice?.["text"];
 }
+
+describe("a stream that another server finishes", () => {
+  it("names that server in its last event", () => {
+    const stream = newStream();
+    const chunks = recordedChunks("chat-stream-usage");
+    stream.push(Buffer.concat(chunks.slice(0, 2)));
+    stream.continueWith?.({ ...FACTS, port: 9102, fallbackFrom: 9101 });
+    const rest = stream.push(Buffer.concat(chunks.slice(2)));
+    const events = eventsOf("write" in rest ? rest.write.toString() : "");
+    expect(events.at(-2)).toMatchObject({ isha: { ...ISHA, port: 9102, fallback_from: 9101 } });
+  });
+});

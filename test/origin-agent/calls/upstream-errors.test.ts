@@ -114,3 +114,50 @@ describe("an upstream's own text", () => {
     ).toMatchObject({ refusal: { internal: "port 9101 answered 400 invalid_request_error" } });
   });
 });
+
+describe("a request that llama-server refuses", () => {
+  const read = (status: number, message: string, suspects: readonly string[] = []): unknown => {
+    const type = status === 400 ? "invalid_request_error" : "server_error";
+    const body = Buffer.from(JSON.stringify({ error: { code: status, message, type } }));
+    const verdict = readUpstreamError(status, body, 9101, suspects);
+    if (verdict.kind !== "refused") return verdict;
+    expect(JSON.stringify(verdict)).not.toMatch(/marker/i);
+    return [verdict.refusal.code, verdict.refusal.param];
+  };
+
+  // The messages are those of a real server; what follows them can be the client's words.
+  it.each([
+    [400, "Failed to initialize samplers: failed to parse grammar", "grammar"],
+    [
+      500,
+      'Failed to parse tools: Expected \'tools\' to be an array, got "Marker"; tools = "Marker"',
+      "tools",
+    ],
+    [400, "Invalid tool_choice: Marker", "tool_choice"],
+    [400, "Cannot use custom grammar constraints with tools.", "grammar"],
+    [400, "Field 'json_schema': \"json_schema\": JSON schema conversion failed:\nMarker", "json_schema"],
+    [400, 'response_format type must be one of "text" or "json_object", but got: marker', "response_format"],
+    [400, "Field 'n': Value must be between 1 <= value <= 4, but got 9", "n"],
+  ])("gets a 400 that names the field: %i %s", (status, message, field) => {
+    expect(read(status, message)).toEqual(["invalid_request", field]);
+    expect(read(status, message, ["response_format", "tools"])).toEqual(["invalid_request", field]);
+  });
+
+  const SCHEMA =
+    "Unable to generate parser for this template. Automatic parser generation failed: JSON schema error at #: Marker";
+
+  it("gets a 400 with the edge's suspects if the message names none", () => {
+    expect(read(400, SCHEMA, ["response_format"])).toEqual(["invalid_request", "response_format"]);
+    expect(read(400, SCHEMA, ["response_format", "tools"])).toEqual(["invalid_request", undefined]);
+    expect(read(400, SCHEMA)).toEqual(["invalid_request", undefined]);
+    const body = Buffer.from(JSON.stringify({ error: { message: SCHEMA } }));
+    expect(JSON.stringify(readUpstreamError(400, body, 9101, ["response_format", "tools"]))).toContain(
+      "most likely its `response_format` or `tools`",
+    );
+  });
+
+  it("for another reason is the server's failure, whatever the suspects and the words in its message", () => {
+    expect(read(500, "marker: Failed to parse tools:", ["tools"])).toEqual(["upstream_failed", undefined]);
+    expect(read(500, "Field 'Marker words':", ["tools"])).toEqual(["upstream_failed", undefined]);
+  });
+});
