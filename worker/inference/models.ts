@@ -1,5 +1,5 @@
-// GET /v1/models and /v1/models/:id: models and agent types in OpenAI's format, with their use and their current state
-// in `isha`. A key gets only those that it may use.
+// GET /v1/models and /v1/models/:id: models and agent types in OpenAI's format, or in Anthropic's for its clients, with
+// their use and their current state in `isha`. A key gets only those that it may use.
 import type { Context } from "hono";
 import { RefusedError } from "../../shared/errors.ts";
 import { DEFAULT_AGENT, type Server } from "../../shared/fleet.ts";
@@ -33,7 +33,15 @@ interface ModelEntry {
 export function listModels(index: FleetIndex, health: FleetHealth) {
   return async function answerModels(c: Context<EdgeEnv>): Promise<Response> {
     const views = await health(c);
-    return c.json({ object: "list", data: entries(c.var.principal, index, views) });
+    const data = entries(c.var.principal, index, views);
+    if (!isAnthropic(c)) return c.json({ object: "list", data });
+    const models = data.map(anthropicEntry);
+    return c.json({
+      data: models,
+      has_more: false,
+      first_id: models[0]?.id ?? null,
+      last_id: models.at(-1)?.id ?? null,
+    });
   };
 }
 
@@ -45,13 +53,22 @@ export function showModel(index: FleetIndex, health: FleetHealth) {
     const found =
       all.find((entry) => entry.id.toLowerCase() === id) ??
       all.find((entry) => entry.isha.file.toLowerCase() === id);
-    if (found !== undefined) return c.json(found);
+    if (found !== undefined) return c.json(isAnthropic(c) ? anthropicEntry(found) : found);
     throw new RefusedError({
       code: "model_not_found",
       message: `id: unknown model. Available to this key: ${all.map((entry) => entry.id).join(", ")}.`,
       param: "id",
     });
   };
+}
+
+/** Anthropic's SDKs send this header with every request. */
+const isAnthropic = (c: Context<EdgeEnv>): boolean => c.req.header("anthropic-version") !== undefined;
+
+function anthropicEntry({ id, isha }: ModelEntry) {
+  const { context_length, max_tokens } = isha;
+  const limits = { max_input_tokens: context_length, max_tokens };
+  return { type: "model", id, display_name: id, created_at: new Date(0).toISOString(), ...limits, isha };
 }
 
 /** Models, then agent types: a request's `model` accepts both. */

@@ -55,6 +55,18 @@ describe("/v1/models", () => {
       expect({ object, created, owned_by }).toEqual({ object: "model", created: 0, owned_by: "isha" });
   });
 
+  it("is in Anthropic's format for its clients, which send a version", async () => {
+    const edge = edgeWith(fleetWith());
+    const headers = { "anthropic-version": "2023-06-01" };
+    const page = await (
+      await edge("/v1/models", { headers })
+    ).json<{ data: { id: string; type: string }[] }>();
+    expect(page).toMatchObject({ has_more: false, first_id: "Model-9000", last_id: "Gamma" });
+    expect(page.data[2]).toMatchObject({ type: "model", id: "Alpha", display_name: "Alpha" });
+    const one = await (await edge("/v1/models/alpha", { headers })).json();
+    expect(one).toEqual(page.data[2]);
+  });
+
   it("describes each, with its current state", async () => {
     const entries = await list(edgeWith(fleetWith(), { 9000: "down", 9001: "ready", 9002: "loading" }));
     expect(entries[0]?.isha).toEqual({
