@@ -8,6 +8,7 @@ import { LINK_PATH } from "../shared/wire.ts";
 import type { EdgeEnv } from "./context.ts";
 import type { Bindings } from "./env.ts";
 import { authenticate, limitAddress, type RouteAccess } from "./limits/authenticate.ts";
+import { answerHeaders } from "./http/answer-headers.ts";
 import { shareAcrossOrigins } from "./http/cors.ts";
 import { BodyMemory } from "./http/body-memory.ts";
 import { onError } from "./http/errors.ts";
@@ -16,8 +17,6 @@ import { methodNotAllowed, routeNotFound } from "./http/no-route.ts";
 import { Limiter } from "./limits/limiter.ts";
 import { RATE_HEADERS } from "./limits/rate-headers.ts";
 import { PREFETCH_ADMIN, prefetchCall } from "./inference/prefetch.ts";
-import { requestId } from "./http/request-id.ts";
-import { securityHeaders } from "./http/security-headers.ts";
 import { settings } from "./http/settings.ts";
 import { fleetHealth } from "./fleet/box-health.ts";
 import { indexFleet } from "./fleet/fleet-index.ts";
@@ -81,8 +80,7 @@ export function createApp(fleet: FleetConfig): Hono<EdgeEnv> {
 
   // Each chain runs from left to right.
   const edge: Chain = [
-    requestId(new RefusalLog(clock)),
-    securityHeaders(),
+    answerHeaders(new RefusalLog(clock)),
     httpsOnly(),
     settings(fleet.boxes),
   ];

@@ -9,6 +9,10 @@ export interface Variables {
   /** The edge's own id; it is in every answer and log line. */
   requestId: string;
   refusals: RefusalLog;
+  /** Headers of the request's answer, whatever it is. */
+  answerHeaders: Record<string, string>;
+  /** The answer that has them already. */
+  builtAnswer: Response;
   settings: Settings;
   /** Set by `authenticate`. */
   principal: Principal;

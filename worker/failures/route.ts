@@ -12,7 +12,7 @@ import {
 import type { EdgeEnv } from "../context.ts";
 import { fleetObject } from "../stubs.ts";
 
-/** As `http/request-id.ts` makes them. */
+/** As `http/answer-headers.ts` makes them. */
 const REQUEST_ID = /^req_[0-9a-f]{32}$/;
 
 export function showRequest() {

@@ -74,7 +74,7 @@ async function send(box: Box, { boxOrigins, boxSecret, access }: Settings, reque
     headers: {
       accept: "application/json",
       ...request.headers,
-      [TOKEN_HEADER]: await tokenFor(box.name, boxSecret),
+      [TOKEN_HEADER]: tokens.get(tokenName(box.name, boxSecret)) ?? (await tokenFor(box.name, boxSecret)),
       ...(access === null
         ? {}
         : { "cf-access-client-id": access.clientId, "cf-access-client-secret": access.clientSecret }),
@@ -130,12 +130,11 @@ const origins = new Map<string, string>();
 
 /** Computed once for each box in an isolate, not for each call. */
 async function tokenFor(box: string, secret: string): Promise<string> {
-  const name = `${secret}\n${box}`;
-  const known = tokens.get(name);
-  if (known !== undefined) return known;
   const token = await boxToken(hmacHex, secret, box, "edge-to-agent");
-  tokens.set(name, token);
+  tokens.set(tokenName(box, secret), token);
   return token;
 }
+
+const tokenName = (box: string, secret: string): string => `${secret}\n${box}`;
 
 const tokens = new Map<string, string>();

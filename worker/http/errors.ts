@@ -13,6 +13,7 @@ import {
 import type { Principal } from "../../shared/principal.ts";
 import type { EdgeEnv } from "../context.ts";
 import { SettingsError } from "../env.ts";
+import { buildAnswer } from "./answer-headers.ts";
 
 /** Answers with a refusal and logs it. */
 export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
@@ -28,14 +29,10 @@ export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
     key: principal?.keyId ?? refusedKey ?? null,
     cause: refusal.internal ?? null,
   });
-  return new Response(errorText(refusal, requestId, shapeOf(c.req.path)), {
-    status,
-    headers: {
-      "content-type": "application/json; charset=utf-8",
-      ...(status === 401 ? { "www-authenticate": 'Bearer realm="isha"' } : {}),
-      ...retryHeaders(refusal, Math.random()),
-    },
-  });
+  const headers = retryHeaders(refusal, Math.random());
+  headers["content-type"] = "application/json; charset=utf-8";
+  if (status === 401) headers["www-authenticate"] = 'Bearer realm="isha"';
+  return buildAnswer(c, errorText(refusal, requestId, shapeOf(c.req.path)), status, headers);
 }
 
 function shapeOf(path: string): ErrorShape {

@@ -8,7 +8,7 @@ import { isLoopback } from "./https-only.ts";
 
 export function settings(boxes: readonly Box[]) {
   let isChecked = false;
-  return createMiddleware<EdgeEnv>(async function readEnvironment(c, next) {
+  return createMiddleware<EdgeEnv>(function readEnvironment(c, next) {
     const settings = readSettings(c.env);
     c.set("settings", settings);
     if (!isChecked) {
@@ -16,7 +16,7 @@ export function settings(boxes: readonly Box[]) {
       const open = boxesWithoutAccess(settings, boxes);
       if (open.length > 0) writeLine({ event: "warning", code: "access_not_set", boxes: open });
     }
-    await next();
+    return next();
   });
 }
 

@@ -5,6 +5,7 @@ import { RefusedError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
 import type { SnapshotCache } from "../fleet/snapshot-cache.ts";
+import { buildAnswer } from "../http/answer-headers.ts";
 import { forward } from "./forward.ts";
 import { readCall, type ModelCall } from "./model-call.ts";
 import { decide, type RouteDecision } from "./route-decision.ts";
@@ -40,6 +41,7 @@ export function modelCall(dialect: Dialect, index: FleetIndex, snapshots: Snapsh
       boxes: index.boxes,
       settings: c.get("settings"),
       signal: c.req.raw.signal,
+      build: (answer, status, headers) => buildAnswer(c, answer, status, headers),
       waitUntil: (work) => c.executionCtx.waitUntil(work),
       onLost: (box) => snapshots.lost(box),
       onBreak: (refusal) => log(refusal.code, refusal.internal ?? null),

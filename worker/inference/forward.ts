@@ -22,6 +22,12 @@ export interface Forwarding {
   readonly boxes: readonly Box[];
   readonly settings: Settings;
   readonly signal: AbortSignal;
+  /** Builds the client's answer with the headers of the request. */
+  readonly build: (
+    body: ReadableStream | null,
+    status: number,
+    headers: Readonly<Record<string, string>>,
+  ) => Response;
   /** Keeps the isolate alive for work that continues after the answer's headers. */
   readonly waitUntil: (work: Promise<unknown>) => void;
   /** Called with the name of a box that broke the connection. */
@@ -38,7 +44,10 @@ export interface Forwarded {
 
 /** The answer for the client, which may be an agent's refusal; a refusal of our own if no box answered. */
 export async function forward(forwarding: Forwarding): Promise<Result<Forwarded>> {
-  const scope = await scopeOf(forwarding);
+  // Without a name nothing is waited for.
+  const { call, principal, settings } = forwarding;
+  const scope =
+    call.scopeName === null ? null : await scopeId(settings.boxSecret, principal.keyId, call.scopeName);
   let notStarted: Response | null = null;
   let isFull = false;
   const causes: string[] = [];
@@ -112,10 +121,6 @@ function isOverloaded(response: Response): boolean {
   return response.headers.get(CODE_HEADER) === ("overloaded" satisfies ErrorCode);
 }
 
-async function scopeOf({ call, principal, settings }: Forwarding): Promise<string | null> {
-  return call.scopeName === null ? null : scopeId(settings.boxSecret, principal.keyId, call.scopeName);
-}
-
 function callHeaders(
   { requestId, call, decision, principal, boxes }: Forwarding,
   choice: BoxChoice,
@@ -145,16 +150,15 @@ function callHeaders(
 
 /** The agent's answer with only the headers that are for the client. */
 function toClient(response: Response, forwarding: Forwarding): Forwarded {
-  const headers = new Headers();
+  const headers: Record<string, string> = {};
   for (const name of ANSWER_HEADERS) {
     const value = response.headers.get(name);
-    if (value !== null) headers.set(name, value);
+    if (value !== null) headers[name] = value;
   }
-  const isStream =
-    response.body !== null && (headers.get("content-type") ?? "").startsWith("text/event-stream");
+  const isStream = response.body !== null && (headers["content-type"] ?? "").startsWith("text/event-stream");
   const body = isStream ? endingWithError(response.body, forwarding) : response.body;
   return {
-    response: new Response(body, { status: response.status, headers }),
+    response: forwarding.build(body, response.status, headers),
     code: response.headers.get(CODE_HEADER),
   };
 }

@@ -68,7 +68,12 @@ export function authenticate(
     if (!admission.ok)
       return showLimited(c, admission.refusal, limits, knownKey(limiter, key, admission.refusal));
     let record = admission.value;
+    const headers = c.get("answerHeaders");
     if (!record.scopes.includes(scope)) return showLimited(c, lacksScope(scope, record), limits, keyId);
+    setRateHeaders(headers, limits);
+    // RFC 9111 dropped the header, but operators still look for it; 299 is "miscellaneous persistent warning".
+    const warning = key?.claim.warning ?? anonymous?.warning ?? null;
+    if (warning !== null) headers["warning"] = `299 - "${warning}"`;
     if (prefetch === null) {
       c.set("principal", { ...record, keyId });
       await next();
@@ -90,11 +95,6 @@ export function authenticate(
         release();
       }
     }
-    const { headers } = c.res;
-    setRateHeaders(headers, limits);
-    // RFC 9111 dropped the header, but operators still look for it; 299 is "miscellaneous persistent warning".
-    const warning = key?.claim.warning ?? anonymous?.warning ?? null;
-    if (warning !== null) headers.append("warning", `299 - "${warning}"`);
     return undefined;
   };
 }
@@ -142,7 +142,6 @@ function showLimited(
   keyId: string | null = null,
 ): Response {
   if (keyId !== null) c.set("refusedKey", keyId);
-  const answer = showRefusal(c, refusal);
-  setRateHeaders(answer.headers, limits);
-  return answer;
+  setRateHeaders(c.get("answerHeaders"), limits);
+  return showRefusal(c, refusal);
 }

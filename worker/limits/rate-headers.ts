@@ -23,15 +23,15 @@ export const RATE_HEADERS = [
   "x-ratelimit-reset-requests",
 ] as const;
 
-export function setRateHeaders(headers: Headers, { key, address }: LimitStatuses): void {
+export function setRateHeaders(headers: Record<string, string>, { key, address }: LimitStatuses): void {
   // OpenAI's set describes one limit: the one with fewer requests left.
   const near = key === null || (address !== null && address.remaining < key.remaining) ? address : key;
   if (near === null) return;
-  headers.set("ratelimit-policy", list(key, address, policy));
-  headers.set("ratelimit", list(key, address, limit));
-  headers.set("x-ratelimit-limit-requests", String(near.perSecond));
-  headers.set("x-ratelimit-remaining-requests", String(near.remaining));
-  headers.set("x-ratelimit-reset-requests", duration(near.resetMs));
+  headers["ratelimit-policy"] = list(key, address, policy);
+  headers["ratelimit"] = list(key, address, limit);
+  headers["x-ratelimit-limit-requests"] = String(near.perSecond);
+  headers["x-ratelimit-remaining-requests"] = String(near.remaining);
+  headers["x-ratelimit-reset-requests"] = duration(near.resetMs);
 }
 
 type Item = (name: string, status: LimitStatus) => string;

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import { RATE_HEADERS, setRateHeaders, type LimitStatuses } from "../../../worker/limits/rate-headers.ts";
 
 function headersOf(limits: LimitStatuses): Record<string, string> {
-  const headers = new Headers();
+  const headers: Record<string, string> = {};
   setRateHeaders(headers, limits);
-  return Object.fromEntries(headers);
+  return headers;
 }
 
 const KEY = { perSecond: 1_000, remaining: 873, resetMs: 120 };

@@ -3,7 +3,8 @@ import { Hono } from "hono";
 import { expect, it } from "vitest";
 import { RefusedError } from "../../../shared/errors.ts";
 import type { EdgeEnv } from "../../../worker/context.ts";
-import { securityHeaders } from "../../../worker/http/security-headers.ts";
+import { RefusalLog } from "../../../worker/failures/refusal-log.ts";
+import { answerHeaders } from "../../../worker/http/answer-headers.ts";
 import { consoleFile, consolePage } from "../../../worker/pages/console.ts";
 
 /** The assets, and the requests for them. */
@@ -26,7 +27,7 @@ function assets(): { readonly requests: Request[]; readonly fetch: (request: Req
 
 async function get(path: string, headers: Record<string, string> = {}) {
   const app = new Hono<EdgeEnv>();
-  app.use("*", securityHeaders());
+  app.use("*", answerHeaders(new RefusalLog(Date.now)));
   app.get("/console", consolePage());
   app.get("/console/:file", consoleFile());
   app.onError((error, c) => c.text(error instanceof RefusedError ? error.refusal.code : "fault", 404));
