@@ -1,4 +1,4 @@
-// Tool calls, schemas and streams of the simulator as SDKs read them, directly at its port: what a client of a real
+// Tests tool calls, schemas and streams of the simulator as SDKs read them, directly at its port: what a client of a real
 // llama-server would see. The dialects' event order is held by the recordings; this holds what those lack.
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";

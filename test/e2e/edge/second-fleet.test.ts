@@ -1,4 +1,5 @@
 // The same programs on another operator's fleet file: nothing in them names the first one's ports or models.
+import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   ask,
@@ -58,6 +59,16 @@ test("a server that only makes embeddings is asked for no chat", async () => {
   expect(answer.status).toBe(400);
   expect(errorOf(answer)).toMatchObject({ code: "not_supported_by_model" });
   expect(answer.headers.get("x-should-retry")).toBe("false");
+});
+
+test("OpenAI's SDK gets embeddings, one vector for each text", async () => {
+  const client = new OpenAI({ apiKey: "dev-key", baseURL: `${stack.edgeUrl}/v1` });
+  const made = await client.embeddings.create({ model: "Search", input: ["one text", "another"] });
+  expect(made.data.map(({ index }) => index)).toEqual([0, 1]);
+  const [first, second] = made.data.map(({ embedding }) => embedding);
+  expect(first?.length).toBe(second?.length);
+  expect(first?.every(Number.isFinite)).toBe(true);
+  expect(made.usage.prompt_tokens).toBeGreaterThan(0);
 });
 
 test("an agent type whose policy is none is refused while its model is down; others still fall back", async () => {
