@@ -177,9 +177,7 @@ export function servedDialects(fleet: FleetConfig): Dialect[] {
   const capabilities = new Set(
     fleet.boxes.flatMap(({ servers }) => servers.flatMap((server) => server.capabilities)),
   );
-  return DIALECT_NAMES.filter(
-    (dialect) => capabilities.has(DIALECTS[dialect].capability) && bodyOf(dialect) !== undefined,
-  );
+  return DIALECT_NAMES.filter((dialect) => capabilities.has(DIALECTS[dialect].capability));
 }
 
 const NO_RETRY_STATUSES = [400, 401, 403, 404, 408, 413, 415];
@@ -198,7 +196,7 @@ export function callOperations(fleet: FleetConfig, names: ExampleNames): Operati
       summary,
       description,
       scope: "infer",
-      body: { required: true, schema: bodyOf(dialect) ?? {}, example: example(names) },
+      body: { required: true, schema: bodyOf(dialect), example: example(names) },
       answers: [answer],
       errors: CALL_ERRORS,
       errorShape: errors === "anthropic" ? "anthropic" : "openai",

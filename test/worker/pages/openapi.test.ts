@@ -39,4 +39,12 @@ describe("the OpenAPI document", () => {
     );
     expect(paths.toSorted()).toEqual(table.filter((route) => !unserved.includes(route)).toSorted());
   });
+
+  it.each([
+    ["embeddings", "/v1/embeddings"],
+    ["rerank", "/v1/rerank"],
+  ] as const)("shows %s only if a server has the capability", (capability, path) => {
+    expect(Object.keys(openApiDocument(able(["chat"])).paths)).not.toContain(path);
+    expect(Object.keys(openApiDocument(able(["chat", capability])).paths)).toContain(path);
+  });
 });
