@@ -84,7 +84,8 @@ class Attempt implements AnswerListener {
   readonly #input: AttemptInput;
   readonly #resolve: (end: AttemptEnd) => void;
   readonly #reject: (error: unknown) => void;
-  readonly #events: EventSplitter;
+  /** Null if the call isn't streamed. */
+  readonly #events: EventSplitter | null;
   #sentAt: number;
   #exchange: Exchange | null = null;
   #status = 0;
@@ -99,7 +100,7 @@ class Attempt implements AnswerListener {
     this.#input = input;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#events = new EventSplitter(input.maxAnswerBytes);
+    this.#events = input.stream === null ? null : new EventSplitter(input.maxAnswerBytes);
     this.#sentAt = input.clock();
   }
 
@@ -137,15 +138,14 @@ class Attempt implements AnswerListener {
     grant.progressed(now);
     if (this.#status !== 200) return this.#keepError(chunk);
     onFirstByte();
-    if (stream === null) return this.#keep(chunk);
-    const more = this.#pushEvents(stream, chunk, now);
+    if (stream === null || this.#events === null) return this.#keep(chunk);
+    const more = this.#push(stream, this.#events.push(chunk), now);
     if (!more) this.#pause();
     return more;
   }
 
   /** @returns false if the client's buffer is full */
-  #pushEvents(stream: AnswerStream, chunk: Buffer, now: number): boolean {
-    const events = this.#events.push(chunk);
+  #push(stream: AnswerStream, events: Buffer | "too-long", now: number): boolean {
     if (events === "too-long") return this.#break("oversized", "an event is too large");
     if (events.length === 0) return true;
     const pushed = stream.push(events, this.#input.continued, now);
@@ -156,7 +156,7 @@ class Attempt implements AnswerListener {
     const { stream } = this.#input;
     if (this.#status !== 200) this.#endError();
     else if (stream === null) this.#endJson();
-    else if (stream.complete && !this.#events.partial) {
+    else if (stream.complete && this.#events?.partial === false) {
       this.#input.answer.endStream();
       const { counts, timings } = stream.recorder;
       this.#settle({

@@ -1,6 +1,6 @@
 // Counts calls, tokens and times for Prometheus. All label values come from the fleet file or from closed sets; any other
 // name becomes `other`, so that a client can't create a series.
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Gauge, Histogram, Registry } from "prom-client";
 import type { Call } from "../../shared/call-headers.ts";
 import type { Box } from "../../shared/fleet.ts";
 import { outcomeOf, type CallReport } from "../calls/report.ts";
@@ -8,6 +8,7 @@ import type { HealthState } from "../health/cause.ts";
 import type { LiveBox } from "../servers/box.ts";
 import type { GpuProbe } from "../probes/gpu.ts";
 import type { UsageJournal } from "../usage/journal.ts";
+import { SummedCounter } from "./summed-counter.ts";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300];
 const FREE_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 5, 30];
@@ -16,9 +17,9 @@ const STATES: readonly HealthState[] = ["down", "loading", "ready", "slow", "sta
 export class Metrics {
   readonly #registry = new Registry();
   readonly #agentTypes: ReadonlySet<string>;
-  readonly #requests: Counter<"port" | "agent_type" | "outcome" | "code">;
-  readonly #tokens: Counter<"port" | "kind">;
-  readonly #recoveries: Counter<"port" | "kind">;
+  readonly #requests: SummedCounter;
+  readonly #tokens: SummedCounter;
+  readonly #recoveries: SummedCounter;
   readonly #firstToken: Histogram<"port">;
   readonly #token: Histogram<"port">;
   readonly #queue: Histogram<"port">;
@@ -28,8 +29,8 @@ export class Metrics {
     const registers = [this.#registry];
     this.#agentTypes = new Set(agentTypes);
     this.#registry.setDefaultLabels({ box: box.name });
-    const labelled = <T extends string>(name: string, help: string, ...labelNames: T[]): Counter<T> =>
-      new Counter({ name, help, labelNames, registers });
+    const labelled = (name: string, help: string, ...labelNames: string[]): SummedCounter =>
+      new SummedCounter(name, help, labelNames, registers);
     this.#requests = labelled(
       "isha_requests_total",
       "Ended calls by outcome",
@@ -130,23 +131,18 @@ export class Metrics {
   ended(call: Call, report: CallReport, ms: number): void {
     const port = report.port === null ? "none" : String(report.port);
     const agentType = this.#agentTypes.has(call.agentType) ? call.agentType : "other";
-    this.#requests.inc({
-      port,
-      agent_type: agentType,
-      outcome: outcomeOf(report),
-      code: report.refusal?.code ?? "none",
-    });
+    this.#requests.add(1, port, agentType, outcomeOf(report), report.refusal?.code ?? "none");
     this.#queue.observe({ port }, report.queueMs / 1000);
     // The first byte of an unstreamed answer arrives with its last token.
     if (call.stream && report.firstByteMs !== null)
       this.#firstToken.observe({ port }, report.firstByteMs / 1000);
-    if (report.replays > 0) this.#recoveries.inc({ port, kind: "replay" }, report.replays);
-    if (report.continuations > 0) this.#recoveries.inc({ port, kind: "continuation" }, report.continuations);
+    if (report.replays > 0) this.#recoveries.add(report.replays, port, "replay");
+    if (report.continuations > 0) this.#recoveries.add(report.continuations, port, "continuation");
     if (report.counts === null) return;
     const { promptTokens, cachedTokens, completionTokens } = report.counts;
-    this.#tokens.inc({ port, kind: "prompt" }, promptTokens);
-    this.#tokens.inc({ port, kind: "cached" }, cachedTokens);
-    this.#tokens.inc({ port, kind: "completion" }, completionTokens + report.otherChoiceTokens);
+    this.#tokens.add(promptTokens, port, "prompt");
+    this.#tokens.add(cachedTokens, port, "cached");
+    this.#tokens.add(completionTokens + report.otherChoiceTokens, port, "completion");
     if (call.stream && report.firstByteMs !== null && completionTokens > 1) {
       this.#token.observe({ port }, (ms - report.firstByteMs) / (completionTokens - 1) / 1000);
     }

@@ -22,8 +22,10 @@ describe("an agent that is frozen in a transaction", () => {
   it("stops no call of another one, whose records wait in memory", async () => {
     const journal = own.open("a-1");
     const other = frozen();
-    journal.start(callStart("x"))(callEnd());
+    const sent: string[] = [];
+    journal.start(callStart("x"), () => sent.push("x"))(callEnd());
     await endOfTurn();
+    expect(sent).toEqual(["x"]);
     expect(journal.state.state).toBe("ok");
     expect(await journal.unacknowledged(10)).toBeNull();
     other.exec("ROLLBACK");

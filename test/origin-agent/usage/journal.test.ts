@@ -23,6 +23,31 @@ describe("a usage journal", () => {
     expect(own.stored()).toContain("aborted");
   });
 
+  it("releases the calls of a turn when all their starts are in its file", async () => {
+    const journal = own.open("a-1");
+    const seen: string[] = [];
+    const note = (): void => void seen.push(own.stored());
+    for (const id of ["x-1", "x-2"]) journal.start(callStart(id), note);
+    expect(seen).toEqual([]);
+    await endOfTurn();
+    expect(seen).toHaveLength(2);
+    for (const stored of seen) for (const id of ["x-1", "x-2"]) expect(stored).toContain(id);
+  });
+
+  it("forgets a call that no server got, before and after its start is in the file", async () => {
+    const journal = own.open("a-1");
+    journal.start(callStart("x"))(null);
+    const end = journal.start(callStart("y"));
+    await endOfTurn();
+    end(null);
+    journal.start(callStart("z"))(callEnd());
+    expect(await nextCalls(journal)).toEqual(["z"]);
+    await own.kill("a-1");
+    const next = own.open("a-2");
+    await next.adopt();
+    expect(await drained(next)).toEqual(["a-1 z complete"]);
+  });
+
   it("is readable only by its user", async () => {
     own.open("a-1").start(callStart("call-1"));
     await endOfTurn();
