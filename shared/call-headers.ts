@@ -1,7 +1,7 @@
 // The headers of a call from the edge to the agent, which parses no bodies: one versioned and validated set of fields.
 // They travel as one JSON header, next to the two headers that differ from call to call: a header per field would cost
 // both ends as much as all other headers of the call.
-import * as z from "zod";
+import * as z from "zod/mini";
 import { BoundedMap } from "./bounded-map.ts";
 import { DIALECT_NAMES } from "./dialects.ts";
 import { PRIORITIES } from "./fleet.ts";
@@ -26,9 +26,9 @@ export type Format = (typeof FORMATS)[number];
 
 const LABEL = new RegExp(`^[\\x21-\\x7e]{1,${MAX_NAME_LENGTH}}$`);
 const LABEL_IS = `1 to ${MAX_NAME_LENGTH} printable characters`;
-const label = z.string().regex(LABEL, LABEL_IS);
-const port = z.int().min(1).max(65_535);
-const ports = z.array(port).max(64).readonly();
+const label = z.string().check(z.regex(LABEL, LABEL_IS));
+const port = z.int().check(z.gte(1), z.lte(65_535));
+const ports = z.readonly(z.array(port).check(z.maxLength(64)));
 const fieldValue = z.union([z.string(), z.number(), z.boolean(), z.record(z.string(), z.unknown())]);
 
 /** In characters; 128 ports and a few fields to set stay far below it. */
@@ -47,20 +47,20 @@ const CallFields = z.object({
   fallbackPorts: ports,
   stream: z.boolean(),
   /** Number of answers requested (`n`); each takes a slot. */
-  choices: z.int().min(1),
+  choices: z.int().check(z.gte(1)),
   /** Whether another server of the same model can continue the answer without a visible break. */
   continuable: z.boolean(),
   keyId: label,
   agentType: label,
   priority: z.enum(PRIORITIES),
   /** The most calls that this key may have on this box at the same time, queued ones included; null for no limit. */
-  concurrent: z.int().min(1).nullable(),
+  concurrent: z.nullable(z.int().check(z.gte(1))),
   /** Time left, counted from when the agent reads this, so that the clocks need not agree. */
-  deadlineMs: z.int().min(1).max(CALL_DEADLINE_MS),
+  deadlineMs: z.int().check(z.gte(1), z.lte(CALL_DEADLINE_MS)),
   /** Fields that the agent inserts before the body's closing brace. */
   set: z.record(z.string(), fieldValue),
   /** Fields of the body that llama-server can refuse (`tools`, a schema, a grammar), for the text of that refusal. */
-  suspects: z.array(label).max(8).readonly().optional(),
+  suspects: z.optional(z.readonly(z.array(label).check(z.maxLength(8)))),
 });
 
 /** A call as the agent reads it. */
@@ -128,7 +128,7 @@ function isLabel(value: string | string[] | undefined): value is string {
   return typeof value === "string" && LABEL.test(value);
 }
 
-function unreadable(error: z.ZodError): DecodedCall {
+function unreadable(error: z.core.$ZodError): DecodedCall {
   const [issue] = error.issues;
   const header = [CALL_HEADER, ...(issue?.path.slice(0, 1) ?? [])].map(String).join(".");
   return { ok: false, header, reason: issue?.message ?? "unreadable" };

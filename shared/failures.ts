@@ -1,6 +1,6 @@
 // A refused or failed request as it is stored for `isha why`: ids, codes and our own route patterns. It has no URL, no
 // header and no body.
-import * as z from "zod";
+import * as z from "zod/mini";
 
 /** How many failures are stored, and for how long (design section 3). */
 export const FAILURES_KEPT = 10_000;
@@ -14,11 +14,11 @@ export const Failure = z
     code: z.string(),
     /** The route's pattern, not the requested path. */
     route: z.string(),
-    key: z.string().nullable(),
+    key: z.nullable(z.string()),
     /** For operators only: the box and the cause; null if the code states everything. */
-    cause: z.string().nullable(),
+    cause: z.nullable(z.string()),
   })
-  .meta({ id: "Failure" });
+  .check(z.meta({ id: "Failure" }));
 export type Failure = z.infer<typeof Failure>;
 
 /** Failures of one kind that came too fast to be stored one by one. */
@@ -38,5 +38,5 @@ export const FailedRequest = z
     /** For an operator: what the code means, and the fix. */
     meaning: z.string(),
   })
-  .meta({ id: "FailedRequest" });
+  .check(z.meta({ id: "FailedRequest" }));
 export type FailedRequest = z.infer<typeof FailedRequest>;

@@ -1,11 +1,11 @@
 // The fleet as operators see it: `GET /admin/fleet`, its events and its history. The edge builds it from the boxes'
 // latest snapshots and the fleet file; an unknown figure is null, never 0.
-import * as z from "zod";
+import * as z from "zod/mini";
 import { Failure } from "./failures.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 import { LINK_STATES, LinkGpu } from "./wire.ts";
 
-const figure = z.number().nullable();
+const figure = z.nullable(z.number());
 /** Milliseconds since 1970, by the edge's clock. */
 const timestamp = z.number();
 
@@ -22,7 +22,7 @@ export const FleetServerView = z.object({
   /** The reason for the state, as text; empty if the state needs none. */
   why: z.string(),
   /** When it entered this state; null if that isn't known. */
-  since: timestamp.nullable(),
+  since: z.nullable(timestamp),
   slots: z.int(),
   busy: z.int(),
   waiting: z.int(),
@@ -46,13 +46,13 @@ export const FleetBoxView = z.object({
   vramGib: z.number(),
   state: z.enum(BOX_STATES),
   /** Time of the last frame or ping; null if there was none. */
-  lastSeenAt: timestamp.nullable(),
-  version: z.string().nullable(),
+  lastSeenAt: z.nullable(timestamp),
+  version: z.nullable(z.string()),
   /** Linked agent processes: two during a reload. */
   agents: z.int(),
   /** How it differs from the edge (another fleet file, a wrong clock); null if it doesn't. */
-  warning: z.string().nullable(),
-  gpus: z.array(LinkGpu).nullable(),
+  warning: z.nullable(z.string()),
+  gpus: z.nullable(z.array(LinkGpu)),
   servers: z.array(FleetServerView),
   /** Age of the oldest usage record that isn't in the ledger yet. */
   usageBehindMs: figure,
@@ -64,8 +64,8 @@ export const FleetEvent = z.object({
   /** Identifies the event and grows. */
   id: z.int(),
   at: timestamp,
-  box: z.string().nullable(),
-  port: z.int().nullable(),
+  box: z.nullable(z.string()),
+  port: z.nullable(z.int()),
   level: z.enum(["info", "warn", "bad", "good"]),
   text: z.string(),
 });
@@ -106,13 +106,13 @@ export const FleetView = z
     events: z.array(FleetEvent),
     alarms: z.array(FleetAlarm),
   })
-  .meta({ id: "Fleet" });
+  .check(z.meta({ id: "Fleet" }));
 export type FleetView = z.infer<typeof FleetView>;
 
 /** Query of `GET /admin/fleet/history`. */
 export const HistoryQuery = z.strictObject({
-  box: z.string().min(1).max(MAX_NAME_LENGTH),
-  minutes: z.coerce.number().int().min(1).max(1440).default(15),
+  box: z.string().check(z.minLength(1), z.maxLength(MAX_NAME_LENGTH)),
+  minutes: z._default(z.coerce.number().check(z.int(), z.gte(1), z.lte(1440)), 15),
 });
 
 /** Answer to `GET /admin/fleet/history?box&minutes`: columns of equal length, oldest first. */
@@ -133,7 +133,7 @@ export const FleetHistory = z
     /** By port. */
     serverGib: z.record(z.string(), z.array(figure)),
   })
-  .meta({ id: "FleetHistory" });
+  .check(z.meta({ id: "FleetHistory" }));
 export type FleetHistory = z.infer<typeof FleetHistory>;
 
 /** A reading as the wire has it. */

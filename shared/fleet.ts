@@ -1,6 +1,7 @@
 // Defines and validates the fleet file, fleet.config.ts, which an operator writes. It describes the fleet only; the
 // current state of servers is not its concern.
-import * as z from "zod";
+import en from "zod/v4/locales/en.js";
+import * as z from "zod/mini";
 import { gpuMemoryGib, VRAM_SHARE, type ServerMemory } from "./gpu-memory.ts";
 import { DEFAULT_BODY_KIB, MAX_BODY_KIB, MAX_NAME_LENGTH, QUEUE_SHARE_PER_KEY } from "./limits.ts";
 
@@ -17,17 +18,22 @@ export type Priority = (typeof PRIORITIES)[number];
 /** The agent type of the default server, for keys that are limited to agent types. */
 export const DEFAULT_AGENT = "Default";
 
+// The faults are read by operators. zod/mini, a third of zod's size in the Worker, has no messages of its own.
+z.config(en());
+
 const name = z
   .string()
-  .min(1)
-  .max(MAX_NAME_LENGTH)
-  .regex(
-    /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
-    "must have only letters, digits, '.', '_' and '-', since it is used in headers and file names",
+  .check(
+    z.minLength(1),
+    z.maxLength(MAX_NAME_LENGTH),
+    z.regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
+      "must have only letters, digits, '.', '_' and '-', since it is used in headers and file names",
+    ),
   );
-const sentence = z.string().min(1).max(400);
-const port = z.int().min(1).max(65_535);
-const count = z.int().positive();
+const sentence = z.string().check(z.minLength(1), z.maxLength(400));
+const port = z.int().check(z.gte(1), z.lte(65_535));
+const count = z.int().check(z.positive());
 
 const ServerSchema = z.strictObject({
   port,
@@ -37,7 +43,7 @@ const ServerSchema = z.strictObject({
   model: name,
   /** The GGUF file; its answers name it as `model` (`--alias`). */
   file: name,
-  weightsGib: z.number().positive(),
+  weightsGib: z.number().check(z.positive()),
   /** Parallel sequences (`--parallel`). */
   slots: count,
   /** Tokens of context per slot; `-c` is slots × this. */
@@ -46,15 +52,15 @@ const ServerSchema = z.strictObject({
   maxTokens: count,
   kvType: z.enum(["f16", "q8_0"]),
   /** Size of one token in an f16 KV cache: 2 × layers × KV heads × head size × 2 bytes. */
-  kvKibPerToken: z.number().positive(),
+  kvKibPerToken: z.number().check(z.positive()),
   /** `-ub`: prompt tokens processed at once; determines the size of the compute buffers. */
   ubatch: count,
   agents: z.array(name),
-  capabilities: z.array(z.enum(CAPABILITIES)).min(1),
+  capabilities: z.array(z.enum(CAPABILITIES)).check(z.minLength(1)),
   description: sentence,
   bestFor: sentence,
   /** Further command-line flags for llama-server. */
-  flags: z.array(z.string().min(1)).default([]),
+  flags: z._default(z.array(z.string().check(z.minLength(1))), []),
 });
 
 const BoxSchema = z.strictObject({
@@ -62,14 +68,14 @@ const BoxSchema = z.strictObject({
   /** The URL of the box's agent for the edge: the tunnel's hostname. */
   origin: z.url({ protocol: /^https?$/ }),
   gpu: sentence,
-  vramGib: z.number().positive(),
-  llamaServerBin: z.string().min(1),
-  modelsDir: z.string().min(1),
+  vramGib: z.number().check(z.positive()),
+  llamaServerBin: z.string().check(z.minLength(1)),
+  modelsDir: z.string().check(z.minLength(1)),
   /** The Unix user of PM2, the agent and the servers. */
   user: name,
   /** Where Cloudflare places this deployment's objects. */
   locationHint: z.enum(["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"]),
-  servers: z.array(ServerSchema).min(1),
+  servers: z.array(ServerSchema).check(z.minLength(1)),
 });
 
 const LegacyKeySchema = z.strictObject({
@@ -77,8 +83,10 @@ const LegacyKeySchema = z.strictObject({
   /** SHA-256 of the old key, 64 hexadecimal digits: `printf %s "$KEY" | sha256sum`. */
   sha256: z
     .string()
-    .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits: printf %s "$KEY" | sha256sum'),
-  agents: z.array(name).nullable().default(null),
+    .check(
+      z.regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits: printf %s "$KEY" | sha256sum'),
+    ),
+  agents: z._default(z.nullable(z.array(name)), null),
   /** From the start of this day on (UTC) the key is refused as expired. */
   until: z.iso.date(
     "must be the day from which the key is refused, such as 2027-01-31; its client needs a new key before",
@@ -93,11 +101,11 @@ const FleetSchema = z.strictObject({
   /** Ports to try, in order, if the requested model is not up. */
   modelRouter: z.array(port),
   /** What an unknown model name gets: a 404, or the default server, for a migration. */
-  unknownModel: z.enum(["refuse", "default"]).default("refuse"),
+  unknownModel: z._default(z.enum(["refuse", "default"]), "refuse"),
   /** What an unknown agent type gets: the default server, which the answer reports, or a 400. */
-  unknownAgent: z.enum(["default", "refuse"]).default("default"),
+  unknownAgent: z._default(z.enum(["default", "refuse"]), "default"),
   /** Fallback policy by agent type; `auto` by default. */
-  fallback: z.record(z.string(), z.enum(FALLBACK_POLICIES)).default({}),
+  fallback: z._default(z.record(z.string(), z.enum(FALLBACK_POLICIES)), {}),
   cors: z.strictObject({
     /** Origins whose pages may call `/v1/*`; `"*"` is safe, since browsers don't send keys automatically. */
     v1: z.union([z.literal("*"), z.array(z.url())]),
@@ -107,15 +115,15 @@ const FleetSchema = z.strictObject({
     perKeyPerSecond: count,
   }),
   /** Largest body of a call, in KiB: more for prompts with images. Every isolate has 32 MiB for all of them. */
-  maxBodyKib: count.max(MAX_BODY_KIB).default(DEFAULT_BODY_KIB),
+  maxBodyKib: z._default(count.check(z.lte(MAX_BODY_KIB)), DEFAULT_BODY_KIB),
   /** The share of a queue's places that one key may take. If one key sends all calls, 1 gives it every place. */
-  queueSharePerKey: z.number().gt(0).max(1).default(QUEUE_SHARE_PER_KEY),
+  queueSharePerKey: z._default(z.number().check(z.gt(0), z.lte(1)), QUEUE_SHARE_PER_KEY),
   legacy: z.strictObject({
     keys: z.array(LegacyKeySchema),
     /** Admits calls without a key until a date, for old clients. */
-    anonymous: z.strictObject({ agents: z.array(name).nullable(), until: z.iso.date() }).nullable(),
+    anonymous: z.nullable(z.strictObject({ agents: z.nullable(z.array(name)), until: z.iso.date() })),
   }),
-  boxes: z.array(BoxSchema).min(1).max(10),
+  boxes: z.array(BoxSchema).check(z.minLength(1), z.maxLength(10)),
 });
 
 export type FleetInput = z.input<typeof FleetSchema>;

@@ -1,6 +1,6 @@
 // The answer of an agent's `/healthz`, which the edge reads of a box that never linked: which of its servers can take a
 // call now.
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { LinkState } from "./wire.ts";
 
 /** `down`: nothing listens. `loading`: it answers 503 while its weights load. `ready`: it takes calls. */

@@ -1,6 +1,6 @@
 // Schemas of the admin API for keys and the audit. A key's permissions are `KeyRecord` (principal.ts); times are ISO 8601
 // in the API, and milliseconds since 1970 elsewhere.
-import * as z from "zod";
+import * as z from "zod/mini";
 import { FALLBACK_POLICIES, PRIORITIES } from "./fleet.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 import { SCOPES } from "./principal.ts";
@@ -18,10 +18,10 @@ const MAX_PAGE_ENTRIES = 200;
 /** A key's id, which is part of the key: `isha_<id>_…`. Legacy keys have ids such as `legacy_<16 hexadecimal digits>`. */
 export const KeyId = z
   .string()
-  .regex(/^[0-9A-Za-z_-]{3,64}$/, "must be a key's id, as `isha keys list` shows it");
+  .check(z.regex(/^[0-9A-Za-z_-]{3,64}$/, "must be a key's id, as `isha keys list` shows it"));
 
 /** An object with these fields only; the error for any other field lists them. */
-function only<T extends z.core.$ZodLooseShape>(shape: T): z.ZodObject<T, z.core.$strict> {
+function only<T extends z.core.$ZodLooseShape>(shape: T): z.ZodMiniObject<T, z.core.$strict> {
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === "unrecognized_keys"
@@ -30,22 +30,25 @@ function only<T extends z.core.$ZodLooseShape>(shape: T): z.ZodObject<T, z.core.
   });
 }
 
-const keyName = z
-  .string()
-  .trim()
-  .min(1)
-  .max(MAX_NAME_LENGTH)
+const keyName = z.string().check(
+  z.trim(),
+  z.minLength(1),
+  z.maxLength(MAX_NAME_LENGTH),
   // These include characters that change the direction of text: a name must be what it looks like.
-  .regex(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u, "must have no control or format characters");
-const scopes = z
-  .array(z.enum(SCOPES))
-  .min(1)
-  .max(SCOPES.length)
-  .transform((list) => SCOPES.filter((scope) => list.includes(scope)));
-const agents = z.array(z.string().min(1).max(MAX_NAME_LENGTH)).min(1).max(MAX_AGENTS).nullable();
-const perSecond = z.int().min(1).max(MAX_PER_SECOND);
-const concurrent = z.int().min(1).max(MAX_CONCURRENT).nullable();
-const tokensPerMonth = z.int().min(1).max(MAX_TOKENS).nullable();
+  z.regex(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u, "must have no control or format characters"),
+);
+const scopes = z.pipe(
+  z.array(z.enum(SCOPES)).check(z.minLength(1), z.maxLength(SCOPES.length)),
+  z.transform((list) => SCOPES.filter((scope) => list.includes(scope))),
+);
+const agents = z.nullable(
+  z
+    .array(z.string().check(z.minLength(1), z.maxLength(MAX_NAME_LENGTH)))
+    .check(z.minLength(1), z.maxLength(MAX_AGENTS)),
+);
+const perSecond = z.int().check(z.gte(1), z.lte(MAX_PER_SECOND));
+const concurrent = z.nullable(z.int().check(z.gte(1), z.lte(MAX_CONCURRENT)));
+const tokensPerMonth = z.nullable(z.int().check(z.gte(1), z.lte(MAX_TOKENS)));
 /** A time, or a day (its start in UTC). */
 export const moment = z.union([z.iso.datetime({ offset: true }), z.iso.date()], {
   error: "must be a time such as 2026-12-31T23:59:59Z, or a day such as 2026-12-31",
@@ -54,37 +57,43 @@ export const moment = z.union([z.iso.datetime({ offset: true }), z.iso.date()], 
 /** Body of `POST /admin/keys`. The defaults are those of a plain client's key; `perSecond` defaults to the fleet file's limit. */
 export const NewKey = only({
   name: keyName,
-  scopes: scopes.default(["infer"]),
-  agents: agents.default(null),
-  limits: only({
-    perSecond: perSecond.optional(),
-    concurrent: concurrent.default(null),
-    tokensPerMonth: tokensPerMonth.default(null),
-  }).prefault({}),
-  priority: z.enum(PRIORITIES).default("normal"),
-  fallback: z.enum(FALLBACK_POLICIES).default("auto"),
-  addressExempt: z.boolean().default(false),
-  expiresAt: moment.nullable().default(null),
-}).meta({ id: "NewKey" });
+  scopes: z._default(scopes, ["infer"]),
+  agents: z._default(agents, null),
+  limits: z.prefault(
+    only({
+      perSecond: z.optional(perSecond),
+      concurrent: z._default(concurrent, null),
+      tokensPerMonth: z._default(tokensPerMonth, null),
+    }),
+    {},
+  ),
+  priority: z._default(z.enum(PRIORITIES), "normal"),
+  fallback: z._default(z.enum(FALLBACK_POLICIES), "auto"),
+  addressExempt: z._default(z.boolean(), false),
+  expiresAt: z._default(z.nullable(moment), null),
+}).check(z.meta({ id: "NewKey" }));
 export type NewKey = z.output<typeof NewKey>;
 
 /** Body of `PATCH /admin/keys/:id`: absent fields stay the same. */
 export const KeyChange = only({
-  name: keyName.optional(),
-  scopes: scopes.optional(),
-  agents: agents.optional(),
-  limits: only({
-    perSecond: perSecond.optional(),
-    concurrent: concurrent.optional(),
-    tokensPerMonth: tokensPerMonth.optional(),
-  }).optional(),
-  priority: z.enum(PRIORITIES).optional(),
-  fallback: z.enum(FALLBACK_POLICIES).optional(),
-  addressExempt: z.boolean().optional(),
-  expiresAt: moment.nullable().optional(),
-})
-  .refine((change) => Object.keys(change).length > 0, "must have at least one field to change")
-  .meta({ id: "KeyChange" });
+  name: z.optional(keyName),
+  scopes: z.optional(scopes),
+  agents: z.optional(agents),
+  limits: z.optional(
+    only({
+      perSecond: z.optional(perSecond),
+      concurrent: z.optional(concurrent),
+      tokensPerMonth: z.optional(tokensPerMonth),
+    }),
+  ),
+  priority: z.optional(z.enum(PRIORITIES)),
+  fallback: z.optional(z.enum(FALLBACK_POLICIES)),
+  addressExempt: z.optional(z.boolean()),
+  expiresAt: z.optional(z.nullable(moment)),
+}).check(
+  z.refine((change) => Object.keys(change).length > 0, "must have at least one field to change"),
+  z.meta({ id: "KeyChange" }),
+);
 export type KeyChange = z.output<typeof KeyChange>;
 
 /** How long the old secret stays valid, by default and at most: a day to redeploy, a month for slow partners. */
@@ -93,13 +102,13 @@ export const MAX_ROTATION_GRACE_S = 30 * 24 * 60 * 60;
 
 /** Body of `POST /admin/keys/:id/rotate`; without a body the default applies. */
 export const KeyRotation = only({
-  graceSeconds: z.int().min(0).max(MAX_ROTATION_GRACE_S).default(ROTATION_GRACE_S),
-}).meta({ id: "KeyRotation" });
+  graceSeconds: z._default(z.int().check(z.gte(0), z.lte(MAX_ROTATION_GRACE_S)), ROTATION_GRACE_S),
+}).check(z.meta({ id: "KeyRotation" }));
 
 /** Names of the fields above; a refusal may contain them. */
 export const KEY_FIELDS: ReadonlySet<string> = new Set([
   ...Object.keys(KeyChange.shape),
-  ...Object.keys(KeyChange.shape.limits.unwrap().shape),
+  ...Object.keys(KeyChange.shape.limits.def.innerType.shape),
   ...Object.keys(KeyRotation.shape),
 ]);
 
@@ -113,40 +122,42 @@ export const KeyView = z
     name: z.string(),
     state: z.enum(KEY_STATES),
     scopes: z.array(z.enum(SCOPES)),
-    agents: z.array(z.string()).nullable(),
+    agents: z.nullable(z.array(z.string())),
     limits: z.object({
       perSecond: z.int(),
-      concurrent: z.int().nullable(),
-      tokensPerMonth: z.int().nullable(),
+      concurrent: z.nullable(z.int()),
+      tokensPerMonth: z.nullable(z.int()),
     }),
     priority: z.enum(PRIORITIES),
     fallback: z.enum(FALLBACK_POLICIES),
     addressExempt: z.boolean(),
-    expiresAt: z.iso.datetime().nullable(),
-    createdAt: z.iso.datetime().nullable(),
-    revokedAt: z.iso.datetime().nullable(),
+    expiresAt: z.nullable(z.iso.datetime()),
+    createdAt: z.nullable(z.iso.datetime()),
+    revokedAt: z.nullable(z.iso.datetime()),
     /** Until when the secret from before the last rotation is valid; null if there is none. */
-    oldSecretUntil: z.iso.datetime().nullable(),
+    oldSecretUntil: z.nullable(z.iso.datetime()),
   })
-  .meta({ id: "Key" });
+  .check(z.meta({ id: "Key" }));
 export type KeyView = z.infer<typeof KeyView>;
 
 /** Answer to a creation and to a rotation: the only answers that contain a key. */
-export const KeyWithSecret = z.object({ ...KeyView.shape, key: z.string() }).meta({ id: "KeyWithSecret" });
+export const KeyWithSecret = z
+  .object({ ...KeyView.shape, key: z.string() })
+  .check(z.meta({ id: "KeyWithSecret" }));
 export type KeyWithSecret = z.infer<typeof KeyWithSecret>;
 
 /** A number in a query. */
-const limit = z.coerce
-  .number({ error: `must be an integer from 1 to ${MAX_PAGE_ENTRIES}` })
-  .int()
-  .min(1)
-  .max(MAX_PAGE_ENTRIES)
-  .default(PAGE_ENTRIES);
+const limit = z._default(
+  z.coerce
+    .number({ error: `must be an integer from 1 to ${MAX_PAGE_ENTRIES}` })
+    .check(z.int(), z.gte(1), z.lte(MAX_PAGE_ENTRIES)),
+  PAGE_ENTRIES,
+);
 
 /** Query of `GET /admin/keys`. */
 export const KeyListQuery = only({
-  state: z.enum(KEY_STATES).optional(),
-  after: KeyId.optional(),
+  state: z.optional(z.enum(KEY_STATES)),
+  after: z.optional(KeyId),
   limit,
 });
 export type KeyListQuery = z.output<typeof KeyListQuery>;
@@ -156,9 +167,9 @@ export const KeyList = z
   .object({
     keys: z.array(KeyView),
     /** `after` of the next page; null on the last. */
-    next: z.string().nullable(),
+    next: z.nullable(z.string()),
   })
-  .meta({ id: "KeyList" });
+  .check(z.meta({ id: "KeyList" }));
 export type KeyList = z.infer<typeof KeyList>;
 
 const AUDIT_ACTIONS = [
@@ -188,28 +199,31 @@ export const AuditEntry = z
     detail: z.record(z.string(), z.union([AuditValue, z.object({ from: AuditValue, to: AuditValue })])),
     requestId: z.string(),
   })
-  .meta({ id: "AuditEntry" });
+  .check(z.meta({ id: "AuditEntry" }));
 export type AuditValue = z.infer<typeof AuditValue>;
 export type AuditEntry = z.infer<typeof AuditEntry>;
 
 /** Query of `GET /admin/audit`. */
 export const AuditQuery = only({
-  target: z
-    .string()
-    .regex(/^[0-9A-Za-z._:-]{1,160}$/, "must be a key's id, a box, or a box's server such as north:9001")
-    .optional(),
-  after: z
-    .string()
-    .regex(/^\d{1,15}$/, "must be the `next` of the previous page")
-    .optional(),
+  target: z.optional(
+    z
+      .string()
+      .check(
+        z.regex(
+          /^[0-9A-Za-z._:-]{1,160}$/,
+          "must be a key's id, a box, or a box's server such as north:9001",
+        ),
+      ),
+  ),
+  after: z.optional(z.string().check(z.regex(/^\d{1,15}$/, "must be the `next` of the previous page"))),
   limit,
 });
 export type AuditQuery = z.output<typeof AuditQuery>;
 
 /** Answer to `GET /admin/audit?target&after&limit`, newest first. */
 export const AuditList = z
-  .object({ entries: z.array(AuditEntry), next: z.string().nullable() })
-  .meta({ id: "AuditList" });
+  .object({ entries: z.array(AuditEntry), next: z.nullable(z.string()) })
+  .check(z.meta({ id: "AuditList" }));
 export type AuditList = z.infer<typeof AuditList>;
 
 /** Development keys; the text is the id too. They are valid with `DEV_KEYS=1` on a loopback host only. */

@@ -1,5 +1,5 @@
 // The principal of a request: a key and its permissions, as every part after authentication reads them.
-import * as z from "zod";
+import * as z from "zod/mini";
 import { FALLBACK_POLICIES, PRIORITIES } from "./fleet.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 
@@ -8,21 +8,21 @@ export const SCOPES = ["infer", "admin"] as const;
 
 /** Everything stored about a key except its secret. */
 export const KeyRecord = z.object({
-  name: z.string().min(1).max(MAX_NAME_LENGTH),
-  scopes: z.array(z.enum(SCOPES)).min(1),
+  name: z.string().check(z.minLength(1), z.maxLength(MAX_NAME_LENGTH)),
+  scopes: z.array(z.enum(SCOPES)).check(z.minLength(1)),
   /** Agent types that it may use; null for all. */
-  agents: z.array(z.string()).nullable(),
+  agents: z.nullable(z.array(z.string())),
   limits: z.object({
-    perSecond: z.int().positive(),
-    concurrent: z.int().positive().nullable(),
-    tokensPerMonth: z.int().positive().nullable(),
+    perSecond: z.int().check(z.positive()),
+    concurrent: z.nullable(z.int().check(z.positive())),
+    tokensPerMonth: z.nullable(z.int().check(z.positive())),
   }),
   priority: z.enum(PRIORITIES),
   fallback: z.enum(FALLBACK_POLICIES),
   /** Exempt from the address limit: for one backend with many users. */
   addressExempt: z.boolean(),
   /** In milliseconds since 1970; null for never. */
-  expiresAt: z.int().nullable(),
+  expiresAt: z.nullable(z.int()),
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
 export type Scope = (typeof SCOPES)[number];

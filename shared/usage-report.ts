@@ -1,5 +1,5 @@
 // Schemas of `GET /admin/usage`: sums over a time range, grouped in one of five ways.
-import * as z from "zod";
+import * as z from "zod/mini";
 import { KeyId, moment } from "./keys.ts";
 
 export const USAGE_GROUPS = ["key", "model", "agent", "day", "hour"] as const;
@@ -25,14 +25,14 @@ export type UsageSums = z.infer<typeof UsageSums>;
 /** Query of `GET /admin/usage`; a day means its start in UTC. */
 export const UsageQuery = z
   .strictObject({
-    key: KeyId.optional(),
-    from: moment.optional(),
-    to: moment.optional(),
-    by: z.enum(USAGE_GROUPS).default("day"),
+    key: z.optional(KeyId),
+    from: z.optional(moment),
+    to: z.optional(moment),
+    by: z._default(z.enum(USAGE_GROUPS), "day"),
     /** By default the `Accept` header decides. */
-    format: z.enum(["json", "csv"]).optional(),
+    format: z.optional(z.enum(["json", "csv"])),
   })
-  .meta({ id: "UsageQuery" });
+  .check(z.meta({ id: "UsageQuery" }));
 export type UsageQuery = z.output<typeof UsageQuery>;
 
 /**
@@ -45,10 +45,10 @@ export const UsageReport = z
     to: z.iso.datetime(),
     by: z.enum(USAGE_GROUPS),
     /** The requested key; null for all. */
-    key: z.string().nullable(),
+    key: z.nullable(z.string()),
     total: UsageSums,
     /** `group`: a key's id, a model, an agent type, `2026-11-23`, or `2026-11-23T14:00Z`. Largest first; days and hours in order. */
     rows: z.array(z.object({ group: z.string(), ...UsageSums.shape })),
   })
-  .meta({ id: "UsageReport" });
+  .check(z.meta({ id: "UsageReport" }));
 export type UsageReport = z.infer<typeof UsageReport>;

@@ -1,6 +1,6 @@
 // The usage record of a call: each box sends its records in order, and the ledger books each one once. Names and numbers
 // only: no field can hold a prompt or an answer.
-import * as z from "zod";
+import * as z from "zod/mini";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 
 /**
@@ -17,10 +17,10 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 export const isRecordName = (text: string): boolean => NAME.test(text);
 
 /** A valid name in a record. */
-export const recordName = z.string().max(MAX_NAME_LENGTH).regex(NAME);
-const count = z.int().min(0);
+export const recordName = z.string().check(z.maxLength(MAX_NAME_LENGTH), z.regex(NAME));
+const count = z.int().check(z.gte(0));
 /** A token count; null if it is unknown, which is not 0. */
-const tokens = count.nullable();
+const tokens = z.nullable(count);
 
 /** What is known of a call when it is dispatched. */
 export const CallStart = z.object({
@@ -28,7 +28,7 @@ export const CallStart = z.object({
   keyId: recordName,
   agentType: recordName,
   model: recordName,
-  port: z.int().min(1).max(65_535),
+  port: z.int().check(z.gte(1), z.lte(65_535)),
   /** In milliseconds since 1970, by the box's clock. */
   startedAt: count,
 });
@@ -45,7 +45,7 @@ export const CallEnd = z.object({
   choices: count,
   /** Whether the counts are our estimate instead of the server's. */
   estimated: z.boolean(),
-  durationMs: count.nullable(),
+  durationMs: z.nullable(count),
 });
 export type CallEnd = Readonly<z.infer<typeof CallEnd>>;
 

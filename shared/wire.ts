@@ -1,6 +1,6 @@
 // The frames that an agent and the edge exchange over `/_agent/link`: versioned JSON, checked on both sides. The agent
 // dials. An unknown figure is null, never 0; no frame has a field that could contain a prompt.
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { FleetConfig } from "./fleet.ts";
 import { MAX_NAME_LENGTH } from "./limits.ts";
 import { recordName, UsageCall } from "./usage.ts";
@@ -63,12 +63,12 @@ export const fleetText = (fleet: FleetConfig): string => JSON.stringify(fleet);
 export const LINK_STATES = ["down", "loading", "ready", "slow", "stalled"] as const;
 export type LinkState = (typeof LINK_STATES)[number];
 
-const text = (max: number) => z.string().max(max);
-const figure = z.number().min(0).max(1e12).nullable();
-const count = z.int().min(0).max(1e9);
+const text = (max: number) => z.string().check(z.maxLength(max));
+const figure = z.nullable(z.number().check(z.gte(0), z.lte(1e12)));
+const count = z.int().check(z.gte(0), z.lte(1e9));
 /** A time, or a call's seq: larger than any count. */
-const largeInt = z.int().min(0).max(1e15);
-const port = z.int().min(1).max(65_535);
+const largeInt = z.int().check(z.gte(0), z.lte(1e15));
+const port = z.int().check(z.gte(1), z.lte(65_535));
 const epoch = recordName;
 
 /** An operator's drain (or its end, a resume), and when it was ordered by the edge's clock. The newest one holds. */
@@ -87,9 +87,9 @@ const Hello = z.object({
   fleetHash: text(64),
   /** The box's wall clock, in milliseconds since 1970. Only used to report how far off it is. */
   now: largeInt,
-  servers: z.array(z.object({ port, model: recordName })).max(64),
+  servers: z.array(z.object({ port, model: recordName })).check(z.maxLength(64)),
   /** The newest one that reached the box; null if none did. */
-  drain: Drain.nullable(),
+  drain: z.nullable(Drain),
 });
 
 export const LinkServer = z.object({
@@ -115,11 +115,11 @@ export const LinkServer = z.object({
   /** GPU memory of its process. */
   gpuGib: figure,
   /** Restarts, as counted by PM2. */
-  restarts: count.nullable(),
+  restarts: z.nullable(count),
 });
 
 export const LinkGpu = z.object({
-  name: text(MAX_NAME_LENGTH).nullable(),
+  name: z.nullable(text(MAX_NAME_LENGTH)),
   memoryUsedGib: figure,
   memoryTotalGib: figure,
   utilizationPercent: figure,
@@ -137,9 +137,9 @@ const Traffic = z.object({
    * a third of the frame.
    */
   byAgent: z.object({
-    agents: z.array(recordName).max(256),
-    calls: z.array(count).max(256),
-    tokens: z.array(count).max(256),
+    agents: z.array(recordName).check(z.maxLength(256)),
+    calls: z.array(count).check(z.maxLength(256)),
+    tokens: z.array(count).check(z.maxLength(256)),
   }),
   calls: count,
   /** Calls that failed with a code whose fault is `ours`. */
@@ -156,9 +156,9 @@ const Snapshot = z.object({
   seq: count,
   /** The agent is shutting down, or an operator drained the box: it takes no new calls. */
   draining: z.boolean(),
-  servers: z.array(LinkServer).max(64),
+  servers: z.array(LinkServer).check(z.maxLength(64)),
   /** Null if no GPU driver answers on the box. */
-  gpus: z.array(LinkGpu).max(64).nullable(),
+  gpus: z.nullable(z.array(LinkGpu).check(z.maxLength(64))),
   traffic: Traffic,
   journal: z.object({
     /** `full` and `failing`: calls are served but may not be booked. */
@@ -178,7 +178,7 @@ const Usage = z.object({
    * and `ack` names that seq; the sender continues from there with the calls it still has.
    */
   ackedSeq: largeInt,
-  calls: z.array(UsageCall).min(1).max(MAX_BATCH_CALLS),
+  calls: z.array(UsageCall).check(z.minLength(1), z.maxLength(MAX_BATCH_CALLS)),
 });
 
 /** Maximum number of failures in one frame; if a second has more, only the traffic counts include them. */
@@ -194,13 +194,12 @@ const Failed = z.object({
         keyId: recordName,
         code: recordName,
         route: text(64),
-        port: port.nullable(),
+        port: z.nullable(port),
         /** Time since the call ended. */
         agoMs: count,
       }),
     )
-    .min(1)
-    .max(MAX_FAILED_CALLS),
+    .check(z.minLength(1), z.maxLength(MAX_FAILED_CALLS)),
 });
 
 const Bye = z.object({ t: z.literal("bye") });
@@ -239,7 +238,7 @@ export type ReadFrame<T> =
   | { readonly kind: "invalid"; readonly reason: string; readonly t: string; readonly field: string };
 
 /** Parses a frame of either side. */
-export function readFrame<T>(schema: z.ZodType<T>, text: string): ReadFrame<T> {
+export function readFrame<T>(schema: z.ZodMiniType<T>, text: string): ReadFrame<T> {
   const invalid = { kind: "invalid", t: "", field: "" } as const;
   if (text.length > MAX_FRAME_BYTES) return { ...invalid, reason: "the frame is too large" };
   let value: unknown;

@@ -1,5 +1,5 @@
 // Types of the bindings, and the only reader of the edge's environment, which it validates.
-import * as z from "zod";
+import * as z from "zod/mini";
 import { parsedJson } from "../shared/parsed-json.ts";
 import type { ApiKey } from "./keys/api-key-object.ts";
 import type { ClientAddress } from "./limits/client-address-object.ts";
@@ -31,37 +31,49 @@ export interface Bindings {
 
 const originsJson = parsedJson('must be JSON such as {"box1":"http://127.0.0.1:8000"}');
 
-const origins = z
-  .string()
-  .transform((text, context) => (text === "" ? {} : originsJson(text, context)))
-  .pipe(z.record(z.string(), z.url()));
+const origins = z.pipe(
+  z.pipe(
+    z.string(),
+    z.transform((text, context) => (text === "" ? {} : originsJson(text, context))),
+  ),
+  z.record(z.string(), z.url()),
+);
 
 const Environment = z
   .object({
     /** Shared with the agents; the boxes' tokens are derived from it. */
-    BOX_SECRET: z.string().min(16),
+    BOX_SECRET: z.string().check(z.minLength(16)),
     /** The previous secret during a rotation: boxes that still have it may dial. */
-    BOX_SECRET_PREVIOUS: z.union([z.literal(""), z.string().min(16)]).default(""),
+    BOX_SECRET_PREVIOUS: z._default(z.union([z.literal(""), z.string().check(z.minLength(16))]), ""),
     /** `1` admits `dev-key` and `dev-admin`, on a loopback host only. */
-    DEV_KEYS: z.enum(["", "0", "1"]).default(""),
+    DEV_KEYS: z._default(z.enum(["", "0", "1"]), ""),
     /** URLs of boxes that differ from the fleet file's origins. */
-    BOX_ORIGINS: origins.default({}),
+    BOX_ORIGINS: z._default(origins, {}),
     /** The Access service token for the tunnel's hostnames. */
-    ACCESS_CLIENT_ID: z.string().optional(),
-    ACCESS_CLIENT_SECRET: z.string().optional(),
+    ACCESS_CLIENT_ID: z.optional(z.string()),
+    ACCESS_CLIENT_SECRET: z.optional(z.string()),
     /** Hash of the first admin key, which is valid until another admin key is created. If all admin keys are lost, a new one restores access. */
-    FIRST_ADMIN_KEY_SHA256: z
-      .string()
-      .regex(
-        /^([0-9a-f]{64})?$/,
-        "must be 64 lower-case hexadecimal digits, as `isha keys bootstrap` prints them",
-      )
-      .default(""),
+    FIRST_ADMIN_KEY_SHA256: z._default(
+      z
+        .string()
+        .check(
+          z.regex(
+            /^([0-9a-f]{64})?$/,
+            "must be 64 lower-case hexadecimal digits, as `isha keys bootstrap` prints them",
+          ),
+        ),
+      "",
+    ),
   })
-  .refine((value) => (value.ACCESS_CLIENT_ID === undefined) === (value.ACCESS_CLIENT_SECRET === undefined), {
-    path: ["ACCESS_CLIENT_SECRET"],
-    error: "ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET must be set together",
-  });
+  .check(
+    z.refine(
+      (value) => (value.ACCESS_CLIENT_ID === undefined) === (value.ACCESS_CLIENT_SECRET === undefined),
+      {
+        path: ["ACCESS_CLIENT_SECRET"],
+        error: "ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET must be set together",
+      },
+    ),
+  );
 
 export interface Settings {
   readonly boxSecret: string;

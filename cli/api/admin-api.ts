@@ -1,6 +1,6 @@
 // A client of the edge's admin API: one request at a time with a time limit; every answer is validated, and every
 // failure says what to do.
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { ErrorCode } from "../../shared/errors.ts";
 import { CommandFailure, EXIT } from "../failure.ts";
 import { explainUnreachable } from "./unreachable.ts";
@@ -13,7 +13,7 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MAX_PAGES = 1_000;
 
 const ErrorAnswer = z.object({
-  error: z.object({ message: z.string(), code: z.string(), request_id: z.string().nullish() }),
+  error: z.object({ message: z.string(), code: z.string(), request_id: z.nullish(z.string()) }),
 });
 
 type Method = "GET" | "POST" | "PATCH" | "DELETE";
@@ -48,7 +48,7 @@ export class AdminApi {
   }
 
   /** @throws CommandFailure unless the service did what was requested. */
-  async request<T>(schema: z.ZodType<T>, path: string, parts: RequestParts = {}): Promise<Answer<T>> {
+  async request<T>(schema: z.ZodMiniType<T>, path: string, parts: RequestParts = {}): Promise<Answer<T>> {
     const { status, text, response } = await this.#send(path, parts);
     const raw = jsonOrUndefined(text);
     if (status >= 300 || raw === undefined) throw refusal({ status, raw, response, url: this.#service.url });
@@ -73,7 +73,7 @@ export class AdminApi {
 
   /** Reads every page of a list, one after another. */
   async requestPages<T extends { readonly next: string | null }>(
-    schema: z.ZodType<T>,
+    schema: z.ZodMiniType<T>,
     path: string,
     query: Query = {},
   ): Promise<Answer<T>[]> {

@@ -1,11 +1,11 @@
 // Reads lists of the admin API, which come in pages.
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import type { AdminApi, Query } from "./admin-api.ts";
 
 interface ListRequest<Field extends string, Row> {
   /** The property that has a page's rows. */
   readonly field: Field;
-  readonly schema: z.ZodType<Readonly<Record<Field, Row[]>> & { readonly next: string | null }>;
+  readonly schema: z.ZodMiniType<Readonly<Record<Field, Row[]>> & { readonly next: string | null }>;
   readonly path: string;
   readonly query: Query;
   /** Whether to read all pages instead of the first. */

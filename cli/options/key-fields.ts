@@ -1,6 +1,6 @@
 // A key's properties as options of `keys create` and `keys change`, and the request body they make.
 import { Option, type Command } from "commander";
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import { FALLBACK_POLICIES, PRIORITIES } from "../../shared/fleet.ts";
 import { SCOPES } from "../../shared/principal.ts";
 import { usageFailure } from "../failure.ts";
@@ -70,7 +70,7 @@ export function addKeyOptions(command: Command): Command {
  * The request body: only what was typed; the service's defaults apply to the rest.
  * @throws CommandFailure that names the option that the service would refuse.
  */
-export function keyBody(options: KeyFieldOptions, schema: z.ZodType): object {
+export function keyBody(options: KeyFieldOptions, schema: z.ZodMiniType): object {
   const { agents, perSecond, concurrent, tokensPerMonth, expires } = options;
   const limits = definedOnly({
     perSecond,

@@ -1,6 +1,6 @@
 // Sends requests to the edge with the operator's key. The key is kept only in this closure: not in storage, in a URL
 // or in the page.
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import { NETWORK, refusal, isKeyRefused, UNREADABLE, type Problem } from "../model/problem.ts";
 
 export type Outcome<T> =
@@ -8,12 +8,12 @@ export type Outcome<T> =
   | { readonly ok: false; readonly problem: Problem };
 
 export interface EdgeClient {
-  get: <T>(path: string, schema: z.ZodType<T>) => Promise<Outcome<T>>;
+  get: <T>(path: string, schema: z.ZodMiniType<T>) => Promise<Outcome<T>>;
   send: <T>(
     method: "POST" | "PATCH" | "DELETE",
     path: string,
     body: unknown,
-    schema: z.ZodType<T>,
+    schema: z.ZodMiniType<T>,
   ) => Promise<Outcome<T>>;
   /** The response, for streams; its status is 2xx if `ok`. */
   open: (
@@ -59,7 +59,7 @@ export function edgeClient(key: string, onKeyRefused: (problem: Problem) => void
     path: string,
     method: string,
     body: unknown,
-    schema: z.ZodType<T>,
+    schema: z.ZodMiniType<T>,
   ): Promise<Outcome<T>> => {
     const answer = await send(path, method, body, AbortSignal.timeout(TIMEOUT_MS));
     if (!answer.ok) return answer;

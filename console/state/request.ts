@@ -1,6 +1,6 @@
 // A hook that requests a path of the edge for a component, once or repeatedly.
 import { useEffect, useState } from "preact/hooks";
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import type { Problem } from "../model/problem.ts";
 import { session } from "./session.ts";
 
@@ -14,7 +14,7 @@ export interface Answer<T> {
  * @param path requested again when it changes.
  * @param everyMs interval of further requests; none without it.
  */
-export function useAnswer<T>(path: string, schema: z.ZodType<T>, everyMs?: number): Answer<T> {
+export function useAnswer<T>(path: string, schema: z.ZodMiniType<T>, everyMs?: number): Answer<T> {
   const [answer, setAnswer] = useState<Answer<T>>({ value: null, problem: null });
   useEffect(() => {
     let unmounted = false;

@@ -72,7 +72,7 @@ describe("the schemas", () => {
     [AuditEntry, "AuditEntry", "output"],
     [AuditList, "AuditList", "output"],
   ] as const)("have a JSON schema with a name: %#, %s", (schema, id, io) => {
-    expect(schema.meta()?.["id"]).toBe(id);
+    expect(z.globalRegistry.get(schema)?.id).toBe(id);
     const written = z.toJSONSchema(schema, { io });
     expect(written.$defs?.[id]).toMatchObject({ type: "object", additionalProperties: false });
   });

@@ -1,5 +1,5 @@
 // Validates an operator's body or query against a schema; a refusal names the wrong fields.
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import { fieldPath } from "../../shared/fleet.ts";
 import { KEY_FIELDS } from "../../shared/keys.ts";
@@ -21,13 +21,13 @@ export async function readAdminBody(request: Request): Promise<Result<Uint8Array
     : readBody(request, { maxBytes: MAX_ADMIN_BODY_BYTES });
 }
 
-export function parseAdminBody<T>(bytes: Uint8Array, schema: z.ZodType<T>): Result<T> {
+export function parseAdminBody<T>(bytes: Uint8Array, schema: z.ZodMiniType<T>): Result<T> {
   const parsed = parseJsonObject(bytes, KEY_FIELDS);
   return parsed.ok ? checkInput(schema, parsed.value, "body") : parsed;
 }
 
 /** A request's query: each name at most once, and only names that the route accepts. */
-export function readAdminQuery<T>(url: string, schema: z.ZodType<T>): Result<T> {
+export function readAdminQuery<T>(url: string, schema: z.ZodMiniType<T>): Result<T> {
   const query: Record<string, string> = {};
   for (const [name, value] of new URL(url).searchParams) {
     if (Object.hasOwn(query, name)) {
@@ -39,7 +39,7 @@ export function readAdminQuery<T>(url: string, schema: z.ZodType<T>): Result<T> 
   return checkInput(schema, query, "query");
 }
 
-function checkInput<T>(schema: z.ZodType<T>, input: unknown, what: "body" | "query"): Result<T> {
+function checkInput<T>(schema: z.ZodMiniType<T>, input: unknown, what: "body" | "query"): Result<T> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return ok(parsed.data);
   const faults = parsed.error.issues.map((issue) => faultOf(issue, input));

@@ -1,6 +1,6 @@
 // Describes an invalid field to a client: `n: must be at least 1; got 0`. Numbers, booleans, types and lengths are
 // repeated; a client's own texts never are, since they can be part of a prompt.
-import type * as z from "zod";
+import type * as z from "zod/mini";
 
 type Issue = z.core.$ZodIssue;
 
