@@ -10,6 +10,8 @@ export interface FleetIndex {
   /** The servers of a model, by model id or file name in lower case; one for each port. */
   readonly byModel: ReadonlyMap<string, readonly Server[]>;
   readonly defaultServer: Server;
+  /** Ports to which a call may fall back, in order. */
+  readonly routerPorts: ReadonlySet<number>;
   readonly boxes: readonly Box[];
 }
 
@@ -30,5 +32,6 @@ export function indexFleet(fleet: FleetConfig): FleetIndex {
   }
   const defaultServer = byPort.get(fleet.defaultPort);
   if (defaultServer === undefined) throw new Error("a fleet that defineFleet accepted has no default server");
-  return { fleet, byPort, byAgent, byModel, defaultServer, boxes: fleet.boxes };
+  const routerPorts = new Set([...fleet.modelRouter, fleet.defaultPort]);
+  return { fleet, byPort, byAgent, byModel, defaultServer, routerPorts, boxes: fleet.boxes };
 }

@@ -54,31 +54,23 @@ export function boxOrder(
   random: number,
 ): BoxOrder {
   const { server, strict, choices, policy, canServe } = requested;
-  const all = index.boxes.flatMap(({ name, servers }) =>
-    servers.filter(canServe).map((candidate) => ({
-      box: name,
-      server: candidate,
-      place: placeAt(snapshot, name, candidate.port, choices),
-    })),
-  );
+  const all: Candidate[] = [];
+  for (const { name, servers } of index.boxes) {
+    for (const candidate of servers) {
+      if (!canServe(candidate)) continue;
+      all.push({ box: name, server: candidate, place: placeAt(snapshot, name, candidate.port, choices) });
+    }
+  }
   const sameModel = all.filter((one) => one.server.model === server.model);
   const direct = strict ? sameModel.filter((one) => one.server.port === server.port) : sameModel;
   const boxes = rankedBoxes(direct, snapshot, random);
   const preferred = boxes.flatMap((box) => homeFirst(direct, box, server.port));
   // The last box falls back itself, before the call goes to another box that is no better.
-  const last = boxes.at(-1);
-  const rest = [...all.filter(({ box }) => box === last), ...all.filter(({ box }) => box !== last)].toSorted(
-    (a, b) => Number(mayServe(b.place)) - Number(mayServe(a.place)),
-  );
-  const replicas = rest.filter(
-    (one) =>
-      strict && policy !== "none" && one.server.model === server.model && one.server.port !== server.port,
-  );
-  const router = policy === "auto" ? new Set([...index.fleet.modelRouter, index.fleet.defaultPort]) : [];
-  const others = [...new Set([...router].flatMap((port) => withReplicas(rest, port, index)))].filter(
-    (one) => one.server.model !== server.model,
-  );
-  const fallbacks = [...replicas, ...others];
+  const rest = policy === "none" ? [] : boxFirst(all, boxes.at(-1));
+  const replicas = strict
+    ? rest.filter((one) => one.server.model === server.model && one.server.port !== server.port)
+    : [];
+  const fallbacks = policy === "auto" ? [...replicas, ...otherModels(rest, server, index)] : replicas;
   return {
     boxes: grouped(preferred, fallbacks),
     current: boxes.every((box) => snapshot.boxes.get(box)?.current === true),
@@ -88,11 +80,26 @@ export function boxOrder(
   };
 }
 
-/** The servers on a port of the router, then the replicas of its model, which can do the same. */
-function withReplicas(rest: readonly Candidate[], port: number, index: FleetIndex): Candidate[] {
-  const model = index.byPort.get(port)?.model;
-  const named = rest.filter((one) => one.server.port === port);
-  return [...named, ...rest.filter((one) => one.server.model === model && one.server.port !== port)];
+/** Those that may serve come first, and among equal ones those of the box. */
+function boxFirst(all: readonly Candidate[], box: string | undefined): Candidate[] {
+  const ranked: [Candidate[], Candidate[], Candidate[], Candidate[]] = [[], [], [], []];
+  for (const one of all) {
+    if (mayServe(one.place)) ranked[one.box === box ? 0 : 1].push(one);
+    else ranked[one.box === box ? 2 : 3].push(one);
+  }
+  return ranked.flat();
+}
+
+/** For each port of the router, its servers, then the replicas of its model, which can do the same. */
+function otherModels(rest: readonly Candidate[], requested: Server, index: FleetIndex): Set<Candidate> {
+  const others = new Set<Candidate>();
+  const foreign = rest.filter((one) => one.server.model !== requested.model);
+  for (const port of index.routerPorts) {
+    const model = index.byPort.get(port)?.model;
+    for (const one of foreign) if (one.server.port === port) others.add(one);
+    for (const one of foreign) if (one.server.model === model) others.add(one);
+  }
+  return others;
 }
 
 /**
@@ -101,6 +108,7 @@ function withReplicas(rest: readonly Candidate[], port: number, index: FleetInde
  */
 function rankedBoxes(candidates: readonly Candidate[], snapshot: FleetSnapshot, random: number): string[] {
   const names = [...new Set(candidates.map(({ box }) => box))];
+  if (names.length === 1) return names;
   const offset = Math.floor(random * names.length);
   const ranked = names.map((box, at) => {
     const own = candidates.filter((one) => one.box === box);
