@@ -74,6 +74,16 @@ test("tokens are counted, a tool's description among them", async () => {
   expect(more.input_tokens).toBeGreaterThan(plain.input_tokens);
 });
 
+test("the list of models, in Anthropic's format", async () => {
+  const ids: string[] = [];
+  for await (const { id, type } of client.models.list()) {
+    expect(type).toBe("model");
+    ids.push(id);
+  }
+  expect(ids).toEqual(expect.arrayContaining(["BiMediX2-8B", "Clinical"]));
+  expect(new Set(ids).size).toBe(ids.length);
+});
+
 test("errors are of the SDK's classes, in Anthropic's format, with our request id", async () => {
   const unknown = await failureOf(client.messages.create({ ...body, model: "nope" }));
   expect(unknown).toBeInstanceOf(Anthropic.NotFoundError);
