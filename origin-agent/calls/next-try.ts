@@ -50,7 +50,7 @@ export type Failure =
 
 export interface CallSoFar {
   readonly delivered: Delivered;
-  /** The edge found one choice of plain text: no tools, schema or log-probabilities. */
+  /** The edge found one choice of plain text in a chat or completion: no tools, schema or log-probabilities. */
   readonly continuable: boolean;
   /** The stream so far was one choice's plain text: no reasoning, no tool call. */
   readonly plain: boolean;
@@ -118,8 +118,8 @@ const OVERSIZED: Refusal = {
 const NOT_CONTINUABLE: Refusal = {
   code: "upstream_failed",
   message:
-    "The model server stopped in the middle of an answer that no other server can finish (tools, a schema, reasoning, " +
-    "log-probabilities or several choices). The answer so far is incomplete. Send the request again.",
+    "The model server stopped in the middle of an answer that no other server can finish: only a plain text of a chat or " +
+    "a completion can be continued. The answer so far is incomplete. Send the request again.",
 };
 
 const STALLED: Refusal = {

@@ -38,7 +38,7 @@ interface Mediczy {
     finish_reason: string;
   }[];
   usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number };
-  isha: { port: number; box: string; queue_ms: number; fallback_from: number | null };
+  isha: { port: number; box: string; agent_type: string; queue_ms: number; fallback_from: number | null };
 }
 
 describe("who answers", () => {
@@ -133,7 +133,13 @@ describe("in which format", () => {
     });
     expect(choice?.text).toContain("chest pain");
     expect(body.usage.total_tokens).toBe(body.usage.prompt_tokens + body.usage.completion_tokens);
-    expect(body.isha).toEqual({ port: 8085, box: "box1", queue_ms: expect.any(Number), fallback_from: null });
+    expect(body.isha).toEqual({
+      port: 8085,
+      box: "box1",
+      agent_type: "Clinical",
+      queue_ms: expect.any(Number),
+      fallback_from: null,
+    });
   });
 
   test("streamed, it is the same object per event: text never null, usage and isha in the last, then [DONE]", async () => {

@@ -174,3 +174,28 @@ describe("calls of all dialects at once", () => {
     expect(bad).toEqual([]);
   });
 });
+
+describe("a stream that waits", () => {
+  it("states its place, then that its prompt is processed", async () => {
+    const wanted = await own.server(WANTED);
+    const agent = await own.agent({ [WANTED]: wanted });
+    await serveShortCalls(agent.port, { ports: [WANTED], fallbackPorts: [] });
+    await wanted.set({ stallAfterTokens: 1 });
+    const running = [1, 2].map(() => send(agent.port, "chat", "Chest pain", { stream: true }));
+    await until(() => agent.live.servers.get(WANTED)?.slots.free === 0);
+    const first = send(agent.port, "messages", "Chest pain", { stream: true, keyId: "key-2" });
+    await until(() => queuedCalls(agent) === 1);
+    const second = send(agent.port, "chat", "Chest pain", { stream: true, keyId: "key-3" });
+    await until(() => queuedCalls(agent) === 2);
+    agent.later(2_000);
+    await first.arrived(/^: queued, place 1, about \d+ s\n\n/);
+    await second.arrived(/^: queued, place 2, about \d+ s\n\n/);
+    await wanted.set({ stallAfterTokens: null, stallAfterPromptTokens: 1 });
+    for (const call of running) call.leave();
+    await until(() => queuedCalls(agent) === 0);
+    agent.later(1_500);
+    await second.arrived(": processing the prompt\n\n");
+    await wanted.set({ stallAfterPromptTokens: null });
+    for (const { answer } of [first, second]) expect((await answer).complete).toBe(true);
+  });
+});
