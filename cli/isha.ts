@@ -18,6 +18,7 @@ import { addKeysShow } from "./commands/keys/show.ts";
 import { addPlan } from "./commands/plan.ts";
 import { addSecretsInit } from "./commands/secrets/init.ts";
 import { addSecretsRotate } from "./commands/secrets/rotate.ts";
+import { addSmoke } from "./commands/smoke.ts";
 import { addUsage } from "./commands/usage.ts";
 import { addWhy } from "./commands/why.ts";
 import { addServiceOptions, inheritOptions } from "./options/common.ts";
@@ -71,6 +72,7 @@ export function ishaProgram(io: CommandContext): Command {
   addFleet(program, io);
   addDoctor(program, io);
   addPlan(program, io);
+  addSmoke(program, io);
   const boxes = inheritOptions(program.command("box"))
     .summary("drain or resume a box, restart a server on it")
     .description("Boxes: drain and resume them, and restart their servers.");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { randomBytes } from "node:crypto";
 import { parseEnv } from "node:util";
 import { probeHealth, readSlots } from "../../origin-agent/probes/llama.ts";
+import { ProbeConnection } from "../../origin-agent/probes/probe-connection.ts";
 import type { Box, Server } from "../../shared/fleet.ts";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
 import { flagsInHelp, llamaFlags } from "../generate/llama-flags.ts";
@@ -108,10 +109,10 @@ async function checkServers(box: Box, around: Surroundings): Promise<Outcome> {
 }
 
 async function faultOf({ port, slots }: Server, key: string): Promise<string | null> {
-  const origin = `http://127.0.0.1:${port}`;
-  const health = await probeHealth(origin, PROBE_TIMEOUT_MS);
+  const connection = new ProbeConnection(`http://127.0.0.1:${port}`);
+  const health = await probeHealth(connection, PROBE_TIMEOUT_MS);
   if (health !== "ok") return HEALTH[health];
-  const readings = await readSlots(origin, key);
+  const readings = await readSlots(connection, key);
   if (readings === "wrong-key") return "refuses our key: restart it with the current llama-api-key";
   if (readings === null) return "shows no slots: it is no llama-server, or was started without --slots";
   return readings.length === slots
