@@ -10,7 +10,7 @@ import { openUpstreams } from "../../../origin-agent/servers/upstream-sockets.ts
 import type { Served, UsageJournal } from "../../../origin-agent/usage/journal.ts";
 import { endOfTurn } from "../../support/end-of-turn.ts";
 import { DIALECTS } from "../../../shared/dialects.ts";
-import { defineFleet, type Box, type FleetConfig } from "../../../shared/fleet.ts";
+import { defineFleet, type Box, type Capability, type FleetConfig } from "../../../shared/fleet.ts";
 import type { CallEnd } from "../../../shared/usage.ts";
 import type { BoxCommand, EdgeFrame } from "../../../shared/wire.ts";
 import { fleetInput } from "../../shared/support/fleet-input.ts";
@@ -153,9 +153,15 @@ export async function startAgent(
     readonly healthTimeoutMs?: number;
     readonly pm2?: Pick<Pm2Probe, "list" | "restart">;
     readonly countTokens?: (text: string) => Promise<number | null>;
+    /** What every server can do, instead of the fleet file's. */
+    readonly capabilities?: readonly Capability[];
   } = {},
 ): Promise<TestAgent> {
-  const box = testBox();
+  const { capabilities } = other;
+  const servers = testBox().servers.map((server) =>
+    capabilities === undefined ? server : { ...server, capabilities: [...capabilities] },
+  );
+  const box = { ...testBox(), servers };
   const lines: string[] = [];
   let serversAhead = 0;
   const clock = (): number => performance.now() + serversAhead;
