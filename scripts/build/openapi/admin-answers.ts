@@ -121,6 +121,21 @@ const model = object({
 export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
   Model: object({ id: text, object: { const: "model" }, created: integer, owned_by: text, isha: model }),
   ModelList: object({ object: { const: "list" }, data: list(ref("Model")) }),
+  AnthropicModel: object({
+    type: { const: "model" },
+    id: text,
+    display_name: text,
+    created_at: time,
+    max_input_tokens: integer,
+    max_tokens: integer,
+    isha: model,
+  }),
+  AnthropicModelList: object({
+    data: list(ref("AnthropicModel")),
+    has_more: flag,
+    first_id: nullable(text),
+    last_id: nullable(text),
+  }),
   Health: object(
     {
       status: oneOf(["ok", "degraded", "down"]),

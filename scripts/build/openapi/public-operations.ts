@@ -1,8 +1,19 @@
 // The routes beside calls and administration as operations: models, health, documents.
 import type { ExampleNames } from "./call-examples.ts";
-import { json, ref, type Operation } from "./types.ts";
+import { json, ref, type Operation, type Parameter, type Schema } from "./types.ts";
 
 const status = { type: "object", properties: { status: { const: "ok" } }, required: ["status"] };
+
+const either = (...names: readonly string[]): Schema => ({ anyOf: names.map(ref) });
+
+const ANTHROPIC_VERSION: Parameter = {
+  name: "anthropic-version",
+  in: "header",
+  required: false,
+  description: "As Anthropic's SDKs send it: the answer has Anthropic's form.",
+  schema: { type: "string" },
+  example: "2023-06-01",
+};
 
 export function publicOperations({ agent, model, file, port, box }: ExampleNames): Operation[] {
   const entry = {
@@ -34,11 +45,12 @@ export function publicOperations({ agent, model, file, port, box }: ExampleNames
       description:
         "Every name that a request's `model` may have, with its use, its limits and its current state. A key that is limited to agent types gets only those. With an `anthropic-version` header the list has Anthropic's form.",
       scope: "infer",
+      parameters: [ANTHROPIC_VERSION],
       answers: [
         {
           status: 200,
           description: "The list.",
-          content: json(ref("ModelList"), { object: "list", data: [entry] }),
+          content: json(either("ModelList", "AnthropicModelList"), { object: "list", data: [entry] }),
         },
       ],
       errors: [401, 403, 429],
@@ -60,8 +72,11 @@ export function publicOperations({ agent, model, file, port, box }: ExampleNames
           schema: { type: "string" },
           example: agent,
         },
+        ANTHROPIC_VERSION,
       ],
-      answers: [{ status: 200, description: "The entry.", content: json(ref("Model"), entry) }],
+      answers: [
+        { status: 200, description: "The entry.", content: json(either("Model", "AnthropicModel"), entry) },
+      ],
       errors: [401, 403, 404, 429],
     },
     {

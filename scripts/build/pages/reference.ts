@@ -148,6 +148,7 @@ function tryPart({ method, path, operation }: Row): Html | string {
   const { operationId: id, tags, parameters = [] } = operation;
   if (method !== "get" && !tags.includes("Models")) return "";
   const body = operation.requestBody?.content["application/json"]?.example;
+  const inputs = parameters.filter((parameter) => parameter.in !== "header");
   return html`<form
     class="try"
     data-method="${method.toUpperCase()}"
@@ -155,7 +156,7 @@ function tryPart({ method, path, operation }: Row): Html | string {
     aria-label="Try: ${operation.summary}"
     autocomplete="off"
   >
-    ${parameters.map(
+    ${inputs.map(
       ({ name, in: place, required, example, schema }) =>
         html`<label>
           <span>${name}</span>

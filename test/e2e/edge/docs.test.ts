@@ -186,6 +186,13 @@ describe("/openapi.json", () => {
     expect(checked).toBeGreaterThan(9);
   });
 
+  test("the models in Anthropic's form fit its schema, and only that", async () => {
+    const headers = { "x-api-key": "dev-key", "anthropic-version": "2023-06-01" };
+    const body: unknown = await (await fetchEdge(`${stack.edgeUrl}/v1/models`, { headers })).json();
+    expect(() => check({ $ref: "#/components/schemas/AnthropicModelList" }, body)).not.toThrow();
+    expect(() => check({ $ref: "#/components/schemas/ModelList" }, body)).toThrow();
+  });
+
   test("the example of every call is answered as its schema states", async () => {
     for (const [path, { post }] of Object.entries(openapi.paths)) {
       if (post?.tags.includes("Models") !== true) continue;
