@@ -52,6 +52,7 @@ const EXPOSED_HEADERS = [
   ...RATE_HEADERS,
   "x-request-id",
   "x-client-request-id",
+  "request-id",
   "warning",
   MAX_TOKENS_HEADER,
 ];
