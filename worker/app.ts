@@ -80,11 +80,7 @@ export function createApp(fleet: FleetConfig): Hono<EdgeEnv> {
   const health = fleetHealth(fleet.boxes, snapshots, clock);
 
   // Each chain runs from left to right.
-  const edge: Chain = [
-    answerHeaders(new RefusalLog(clock)),
-    httpsOnly(),
-    settings(fleet.boxes),
-  ];
+  const edge: Chain = [answerHeaders(new RefusalLog(clock)), httpsOnly(), settings(fleet.boxes)];
   const anyone: Chain = [limitAddress(limiter)];
   const admit = (access: RouteAccess): Chain => [authenticate(fleet, limiter, clock, access)];
   const infer = admit({ scope: "infer", isModelCall: false, prefetch: null });

@@ -1,5 +1,5 @@
 // The bodies of all dialects, one row each: how a body is checked and what the edge reads from it.
-import * as z from "zod/mini";
+import type * as z from "zod/mini";
 import type { Dialect } from "../../../shared/dialects.ts";
 import { ChatBody, chatFacts, TemplateBody, templateFacts } from "./chat.ts";
 import { CompletionsBody, completionsFacts } from "./completions.ts";
