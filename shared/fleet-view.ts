@@ -52,6 +52,8 @@ export const FleetBoxView = z.object({
   agents: z.int(),
   /** How it differs from the edge (another fleet file, a wrong clock); null if it doesn't. */
   warning: z.nullable(z.string()),
+  /** SHA-256 of `fleetText` of its agent's fleet file; null if no agent reports, absent from an older edge. */
+  fleetHash: z.optional(z.nullable(z.string())),
   gpus: z.nullable(z.array(LinkGpu)),
   servers: z.array(FleetServerView),
   /** Age of the oldest usage record that isn't in the ledger yet. */
@@ -98,6 +100,8 @@ export type FleetTraffic = z.infer<typeof FleetTraffic>;
 export const FleetView = z
   .object({
     at: timestamp,
+    /** The hash of the edge's own fleet file, in the same form. */
+    fleetHash: z.optional(z.string()),
     boxes: z.array(FleetBoxView),
     traffic: FleetTraffic,
     /** Newest first, up to 50. */

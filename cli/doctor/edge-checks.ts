@@ -56,7 +56,7 @@ export const EDGE_CHECKS: readonly Check[] = [
       if (status === 200 && notReady.length === 0 && lost.length === 0)
         return fine("every model is ready on every box");
       const parts = [...lost, ...notReady].map(([name, state]) => `${name} is ${String(state)}`);
-      return wrong(parts.join(", ") || `/healthz answers ${status}`, "isha fleet");
+      return wrong(parts.join(", ") || `/healthz answers ${status}`, "isha status");
     },
   },
   {
@@ -74,7 +74,7 @@ export const EDGE_CHECKS: readonly Check[] = [
       if (value.alarms.length > 0) {
         return wrong(
           value.alarms.map(({ text }) => text).join("; "),
-          value.alarms[0]?.advice ?? "isha fleet",
+          value.alarms[0]?.advice ?? "isha status",
         );
       }
       return fine("is accepted; no alarms, edge and agents have the same fleet file");

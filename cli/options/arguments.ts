@@ -10,7 +10,7 @@ export function addKeyArgument(command: Command): Command {
 }
 
 export function addBoxArgument(command: Command): Command {
-  return command.argument("<box>", "the box's name, as `isha fleet` shows it", parseBoxName);
+  return command.argument("<box>", "the box's name, as `isha status` shows it", parseBoxName);
 }
 
 export function addPortArgument(command: Command): Command {
@@ -30,7 +30,7 @@ export function parseKeyId(text: string): string {
 
 function parseBoxName(text: string): string {
   if (BOX_NAME.test(text)) return text;
-  throw new InvalidArgumentError("It must be a box's name, as `isha fleet` shows it.");
+  throw new InvalidArgumentError("It must be a box's name, as `isha status` shows it.");
 }
 
 function parsePort(text: string): number {

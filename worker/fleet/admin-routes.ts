@@ -9,6 +9,7 @@ import type { EdgeEnv } from "../context.ts";
 import { readAdminQuery } from "../http/admin-input.ts";
 import { boxesWithoutAccess } from "../http/settings.ts";
 import { encodeEvent, EVENT_STREAM_HEADERS } from "../http/sse.ts";
+import { fleetHash } from "./fleet-hash.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 import { fleetView, hasChanged } from "./view.ts";
 import { keyObject, fleetObject, registryObject } from "../stubs.ts";
@@ -61,7 +62,8 @@ async function isStillAdmin(c: Context<EdgeEnv>): Promise<boolean> {
 async function readView(c: Context<EdgeEnv>, index: FleetIndex, clock: Clock): Promise<View> {
   const names = index.boxes.map(({ name }) => name);
   const state = await fleetObject(c.env).state(names, portsByBox(index.fleet));
-  return fleetView(state, index, clock(), boxesWithoutAccess(c.get("settings"), index.boxes));
+  const view = fleetView(state, index, clock(), boxesWithoutAccess(c.get("settings"), index.boxes));
+  return { ...view, fleetHash: await fleetHash(index.fleet) };
 }
 
 async function streamViews(

@@ -7,7 +7,6 @@ import { RefusedError, type Refusal } from "../../shared/errors.ts";
 import { portsByBox, type FleetConfig } from "../../shared/fleet.ts";
 import { isRecordName } from "../../shared/usage.ts";
 import {
-  fleetText,
   LINK_BOX_HEADER,
   LINK_BOXES_HEADER,
   LINK_FLEET_HEADER,
@@ -15,13 +14,13 @@ import {
 } from "../../shared/wire.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { Settings } from "../env.ts";
-import { hmacHex, isSameText, sha256Hex } from "../auth/keyed-hash.ts";
+import { hmacHex, isSameText } from "../auth/keyed-hash.ts";
+import { fleetHash } from "./fleet-hash.ts";
 import { fleetObject } from "../stubs.ts";
 
 export function agentLink(fleet: FleetConfig) {
   const names = fleet.boxes.map(({ name }) => name).join(",");
   const ports = JSON.stringify(portsByBox(fleet));
-  let hash: string | null = null;
   return async function answerLink(c: Context<EdgeEnv>): Promise<Response> {
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket") throw new RefusedError(NO_UPGRADE);
     const box = c.req.header(LINK_BOX_HEADER) ?? "";
@@ -29,13 +28,12 @@ export function agentLink(fleet: FleetConfig) {
     if (!(await isTokenOf(box, token, c.var.settings))) throw new RefusedError(NO_TOKEN);
     // Checked after the token, so that only holders of the secret learn which boxes exist.
     if (!fleet.boxes.some(({ name }) => name === box)) throw new RefusedError(unknownBox(box));
-    hash ??= await sha256Hex(fleetText(fleet));
     const object = fleetObject(c.env);
     const { webSocket } = await object.fetch("https://fleet/link", {
       headers: {
         upgrade: "websocket",
         [LINK_BOX_HEADER]: box,
-        [LINK_FLEET_HEADER]: hash,
+        [LINK_FLEET_HEADER]: await fleetHash(fleet),
         [LINK_BOXES_HEADER]: names,
         [LINK_PORTS_HEADER]: ports,
       },

@@ -70,6 +70,7 @@ function boxView(
     version: report?.version ?? null,
     agents: report?.agents.length ?? 0,
     warning: agent?.warning ?? null,
+    fleetHash: agent?.fleetHash ?? null,
     gpus: snapshot?.gpus ?? null,
     servers: box.servers.map((server) =>
       serverView(server, snapshot, agent?.ports ?? [], since[server.port] ?? null, index),

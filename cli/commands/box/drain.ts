@@ -28,6 +28,6 @@ async function drain(box: string, options: ServiceOptions, io: CommandContext): 
     raw,
     () =>
       `${name} takes no new calls; its current calls finish. ${deliveryText(value)}\n` +
-      `It is empty when \`isha fleet\` shows no busy slots and no waiting calls. \`isha box resume ${name}\` ends the drain.\n`,
+      `It is empty when \`isha status\` shows no busy slots and no waiting calls. \`isha box resume ${name}\` ends the drain.\n`,
   );
 }

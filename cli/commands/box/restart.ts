@@ -41,7 +41,7 @@ async function restart(target: Target, options: Options, io: CommandContext): Pr
     options,
     io,
     raw,
-    () => `Requested a restart of ${port} on ${box}. \`isha fleet\` shows when it is back.\n`,
+    () => `Requested a restart of ${port} on ${box}. \`isha status\` shows when it is back.\n`,
   );
 }
 

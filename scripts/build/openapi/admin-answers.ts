@@ -88,6 +88,7 @@ const fleetBox = object({
   version: nullable(text),
   agents: integer,
   warning: nullable(text),
+  fleetHash: named("SHA-256 of its agent's fleet file; null if no agent reports.", nullable(text)),
   gpus: nullable(list(gpu)),
   servers: list(fleetServer),
   usageBehindMs: figure,
@@ -179,6 +180,7 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
   }),
   Fleet: object({
     at: millis,
+    fleetHash: named("SHA-256 of the edge's fleet file.", text),
     boxes: list(fleetBox),
     traffic,
     failures: list(object(failure)),

@@ -127,7 +127,7 @@ describe("a check calls wrong, with the command that fixes it", () => {
         },
       },
       "box1 is unreachable, A is down",
-      "isha fleet",
+      "isha status",
     ],
     [
       "clock",

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { FleetHistory, FleetView } from "../../../shared/fleet-view.ts";
 import { AuditList, type AuditEntry } from "../../../shared/keys.ts";
 import type { Bindings } from "../../../worker/env.ts";
-import { linked, snapshot } from "../support/agents.ts";
+import { hello, linked, snapshot } from "../support/agents.ts";
 import { errorOf, type TestRequest, type Edge } from "../support/edge.ts";
 import { stage } from "../support/fleet-stage.ts";
 import { fakeFetch } from "../support/origin.ts";
@@ -53,10 +53,12 @@ describe("GET /admin/fleet", () => {
     agent.send(snapshot(1));
     await untilHolds(async () => {
       const view = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
+      expect(view.fleetHash).toMatch(/^[0-9a-f]{64}$/);
       expect(view.boxes).toMatchObject([
         {
           name: north,
           state: "up",
+          fleetHash: hello()["fleetHash"],
           servers: [
             { port: 9000, state: "ready" },
             { port: 9001, state: "unknown" },

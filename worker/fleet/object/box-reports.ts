@@ -12,6 +12,8 @@ export interface LinkedAgent {
   readonly epoch: string;
   /** The program's version. */
   readonly version: string;
+  /** The hash of its fleet file; null if it linked to a release that didn't keep it. */
+  readonly fleetHash?: string | null;
   readonly linkedForMs: number;
   /** Age of the last frame or ping. */
   readonly lastSeenAgoMs: number;
@@ -100,6 +102,7 @@ function linkedAgent({ session, lastSeenAt }: Link, now: number): LinkedAgent {
   return {
     epoch: session.hello?.epoch ?? "",
     version: session.hello?.version ?? "",
+    fleetHash: session.hello?.fleetHash ?? null,
     linkedForMs: ago(session.linkedAt, now),
     lastSeenAgoMs: ago(lastSeenAt, now),
     leaving: session.leaving,

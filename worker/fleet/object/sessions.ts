@@ -27,7 +27,7 @@ export interface Session {
   readonly fleetHash: string;
   readonly linkedAt: number;
   readonly lastSeenAt: number;
-  readonly hello: Pick<Hello, "epoch" | "version" | "servers"> | null;
+  readonly hello: (Pick<Hello, "epoch" | "version" | "servers"> & Partial<Pick<Hello, "fleetHash">>) | null;
   readonly leaving: boolean;
   /** What operators should know about it. */
   readonly warning: string | null;
@@ -108,7 +108,12 @@ function handleHello(session: Session, hello: Hello, now: number): Handled {
   const warning = differences(session.fleetHash, hello, now);
   const greeted: Session = {
     ...session,
-    hello: { epoch: hello.epoch, version: hello.version, servers: hello.servers },
+    hello: {
+      epoch: hello.epoch,
+      version: hello.version,
+      fleetHash: hello.fleetHash,
+      servers: hello.servers,
+    },
     warning,
   };
   const greet: LinkAction = { kind: "greet", epoch: hello.epoch, drain: hello.drain };

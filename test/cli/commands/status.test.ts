@@ -1,7 +1,11 @@
-// `isha fleet`, `isha box`, `isha alerts`: their requests, their output, and their confirmations.
+// `isha status`, `isha box`, `isha alerts`: their requests, their output, and their confirmations.
+import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { FleetServerView, FleetView } from "../../../shared/fleet-view.ts";
 import type { CommandContext } from "../../../cli/context.ts";
+import { CommandFailure } from "../../../cli/failure.ts";
+import shipped from "../../../fleet.config.ts";
+import { fleetText } from "../../../shared/wire.ts";
 import { ADMIN_KEY, AdminService } from "../support/admin-service.ts";
 import { runHere } from "../support/run-isha.ts";
 
@@ -72,9 +76,10 @@ const fleet = (more: Partial<FleetView> = {}): FleetView => ({
   ...more,
 });
 
-describe("fleet", () => {
+describe("status", () => {
   it("shows every server of every box: state, slots, queue, tokens per second, memory; a dash for unknown figures", async () => {
-    expect((await isha("fleet")).out).toBe(
+    const { out } = await isha("status");
+    expect(out.slice(0, out.indexOf("\nFleet file"))).toBe(
       [
         "BOX    IS  PORT  MODEL       STATE  SLOTS  QUEUE  TOKENS/S  MEMORY (GiB)",
         "north  up  9000  Model-9000  ready    1/2   3/32      31.5       6.3/6.4",
@@ -106,7 +111,7 @@ describe("fleet", () => {
         },
       ],
     });
-    const { out } = await isha("fleet");
+    const { out } = await isha("status");
     expect(out).toMatch(
       /^ALARMS\n {2}south is silent\. \(began 1 min 30 s ago\)\n {4}Check the box\.\n\nBOX/,
     );
@@ -121,14 +126,42 @@ describe("fleet", () => {
     service.fleet = fleet({ boxes: [box("north", [server(9000, { state: "slow", why })])] });
     const written: string[] = [];
     const out = { write: (text: string) => void written.push(text), columns: 100, colours: false };
-    await isha("fleet", { out });
+    await isha("status", { out });
     const text = written.join("");
     expect(text).not.toContain("\u001b");
     expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
   });
 
+  it("compares the fleet files of this machine, the edge and the boxes", async () => {
+    const local = createHash("sha256").update(fleetText(shipped)).digest("hex");
+    const boxes = (hash: string | null) => [box("north", [], { fleetHash: hash })];
+    service.fleet = fleet({ fleetHash: local, boxes: boxes(local) });
+    const same = await isha("status");
+    expect(same.out).toContain(
+      `\nFleet file ${local.slice(0, 12)}: the same here, at the edge and on every box.\n`,
+    );
+    service.fleet = fleet({ fleetHash: local, boxes: boxes("f".repeat(64)) });
+    const differing = (await isha("status")).out;
+    expect(differing).toMatch(
+      /The fleet files differ:\n {2}this machine +(\w{12})\n {2}edge +\1\n {2}north +f{12}\n/,
+    );
+    expect(differing).toContain("npm run deploy");
+    service.fleet = fleet({ fleetHash: local, boxes: boxes(null) });
+    expect((await isha("status")).out).toContain(`Fleet file ${local.slice(0, 12)}; unknown for north.\n`);
+    const broken = () => Promise.reject(new CommandFailure(2, "The fleet file can't be read."));
+    const without = await isha("status", { fleet: broken });
+    expect(without).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("unknown for this machine, north"),
+    });
+  });
+
+  it("has the older name fleet too", async () => {
+    expect((await isha("fleet")).out).toBe((await isha("status")).out);
+  });
+
   it("--json prints the unchanged answer", async () => {
-    expect(JSON.parse((await isha("fleet --json")).out)).toEqual(service.fleet);
+    expect(JSON.parse((await isha("status --json")).out)).toEqual(service.fleet);
   });
 });
 
