@@ -1,9 +1,19 @@
-// Schemas of `GET /admin/usage`: sums over a time range, grouped in one of five ways.
+// Schemas of `GET /admin/usage`: sums over a time range, grouped in one of five ways; days and hours can be split again.
 import * as z from "zod/mini";
 import { KeyId, moment } from "./keys.ts";
 
 export const USAGE_GROUPS = ["key", "model", "agent", "day", "hour"] as const;
 export type UsageGroup = (typeof USAGE_GROUPS)[number];
+
+/** How days and hours can be split again, for charts. */
+export const USAGE_SPLITS = ["key", "model", "agent"] as const;
+export type UsageSplit = (typeof USAGE_SPLITS)[number];
+
+/** The names that a split report lists separately; all others are one row per day or hour. A chart has as many colours. */
+export const MAX_SPLIT_NAMES = 8;
+
+/** The longest range of hours that can be split: some 7,000 rows. */
+export const MAX_SPLIT_HOURS_DAYS = 31;
 
 /** How many days hours are stored for, and days: a quarter for close inspection, 25 months for bills. */
 export const HOURS_KEPT_DAYS = 90;
@@ -29,6 +39,8 @@ export const UsageQuery = z
     from: z.optional(moment),
     to: z.optional(moment),
     by: z._default(z.enum(USAGE_GROUPS), "day"),
+    /** Only with `by=day` and `by=hour`. */
+    split: z.optional(z.enum(USAGE_SPLITS)),
     /** By default the `Accept` header decides. */
     format: z.optional(z.enum(["json", "csv"])),
   })
@@ -36,7 +48,7 @@ export const UsageQuery = z
 export type UsageQuery = z.output<typeof UsageQuery>;
 
 /**
- * Answer to `GET /admin/usage?key&from&to&by`; times are UTC, `to` is exclusive. `from` and `to` are the range that was
+ * Answer to `GET /admin/usage?key&from&to&by&split`; times are UTC, `to` is exclusive. `from` and `to` are the range that was
  * summed: whole hours, or whole days if its hours are no longer stored.
  */
 export const UsageReport = z
@@ -44,11 +56,19 @@ export const UsageReport = z
     from: z.iso.datetime(),
     to: z.iso.datetime(),
     by: z.enum(USAGE_GROUPS),
+    /** Absent unless it was requested. */
+    split: z.optional(z.enum(USAGE_SPLITS)),
     /** The requested key; null for all. */
     key: z.nullable(z.string()),
     total: UsageSums,
-    /** `group`: a key's id, a model, an agent type, `2026-11-23`, or `2026-11-23T14:00Z`. Largest first; days and hours in order. */
-    rows: z.array(z.object({ group: z.string(), ...UsageSums.shape })),
+    /**
+     * `group`: a key's id, a model, an agent type, `2026-11-23`, or `2026-11-23T14:00Z`. Largest first; days and hours in
+     * order, without those that had no call. `split`: a key's id, a model or an agent type, the range's largest first;
+     * null for all others together.
+     */
+    rows: z.array(
+      z.object({ group: z.string(), split: z.optional(z.nullable(z.string())), ...UsageSums.shape }),
+    ),
   })
   .check(z.meta({ id: "UsageReport" }));
 export type UsageReport = z.infer<typeof UsageReport>;

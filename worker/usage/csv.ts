@@ -11,10 +11,17 @@ const COLUMNS = [
   "estimatedCalls",
 ] as const satisfies readonly (keyof UsageReport["total"])[];
 
-export function usageCsv(report: UsageReport): string {
+/** The name of the row of a split report that sums up all other names. */
+const OTHERS = "(others)";
+
+export function usageCsv({ by, split, rows }: UsageReport): string {
   const lines = [
-    [report.by, ...COLUMNS],
-    ...report.rows.map((row) => [row.group, ...COLUMNS.map((column) => String(row[column]))]),
+    [by, ...(split === undefined ? [] : [split]), ...COLUMNS],
+    ...rows.map((row) => [
+      row.group,
+      ...(split === undefined ? [] : [row.split ?? OTHERS]),
+      ...COLUMNS.map((column) => String(row[column])),
+    ]),
   ];
   return lines.map((cells) => `${cells.map(cell).join(",")}\r\n`).join("");
 }

@@ -1,46 +1,78 @@
-// Builds the answer to `/admin/usage` from the ledger's rows: the sums of a time range, grouped in one of five ways.
-import { DAY_MS, dayName, monthName, monthStart } from "../../shared/calendar.ts";
-import type { UsageGroup, UsageReport, UsageSums } from "../../shared/usage-report.ts";
-import { SUMS, type Dimension } from "./ledger-tables.ts";
+// Builds the answer to `/admin/usage` from the ledger's sums: those of a time range, grouped in one of five ways; days
+// and hours can be split again by the names that used most.
+import { dayName, monthName, monthStart } from "../../shared/calendar.ts";
+import {
+  MAX_SPLIT_NAMES,
+  type UsageGroup,
+  type UsageReport,
+  type UsageSplit,
+  type UsageSums,
+} from "../../shared/usage-report.ts";
 import { NOTHING, plus } from "./booking.ts";
-import { cover, widened, type Granularity, type TimeRange } from "./time-ranges.ts";
+import { SUMS } from "./ledger-tables.ts";
+import { sumsBy, sumsOfNames, type Sums, type SumsRequest } from "./sums.ts";
+import { widened } from "./time-ranges.ts";
 
-/** A range in milliseconds since 1970, `to` exclusive, and how its sums are grouped. */
-export interface UsageRequest {
-  readonly from: number;
-  readonly to: number;
-  readonly by: UsageGroup;
-  /** One key only; null for all. */
-  readonly key: string | null;
+export interface UsageRequest extends SumsRequest {
+  /** Only by day and by hour. */
+  readonly split?: UsageSplit;
 }
 
-type Row = UsageSums & { readonly group: string | number } & Record<string, SqlStorageValue>;
-
-const ADDED = SUMS.map((sum) => `sum(${sum}) AS ${sum}`).join(", ");
-
 export function usageReport(sql: SqlStorage, request: UsageRequest, now: number): UsageReport {
-  const { by, key } = request;
+  const { by, key, split } = request;
   const { from, to } = widened(request.from, request.to, now);
-  const found = [
-    ...cover(from, to, largestGranularity(by, key)).flatMap((range) =>
-      key === null ? fromRollups(sql, by, range) : fromUsage(sql, by, range, key),
-    ),
-    ...fromRecent(sql, by, from, to, key),
-  ];
-  const groups = new Map<string | number, UsageSums>();
-  for (const row of found) groups.set(row.group, plus(groups.get(row.group) ?? NOTHING, row));
+  const sums = sumsBy(sql, { from, to, by, key });
   const isTime = by === "day" || by === "hour";
-  const order = isTime ? earliestFirst : largestFirst;
+  const groups = [...sums].toSorted(isTime ? earliestFirst : largestFirst);
   return {
     from: new Date(from).toISOString(),
     to: new Date(to).toISOString(),
     by,
+    ...(split === undefined ? {} : { split }),
     key,
-    total: [...groups.values()].reduce(plus, NOTHING),
-    rows: [...groups]
-      .toSorted(order)
-      .map(([group, sums]) => ({ group: isTime ? timeName(Number(group), by) : String(group), ...sums })),
+    total: [...sums.values()].reduce(plus, NOTHING),
+    rows:
+      split === undefined
+        ? groups.map(([group, each]) => ({
+            group: isTime ? timeName(Number(group), by) : String(group),
+            ...each,
+          }))
+        : splitRows(sql, { from, to, by, key }, split, groups),
   };
+}
+
+/** Each day or hour once for each of the largest names, and once for all others. */
+function splitRows(
+  sql: SqlStorage,
+  request: SumsRequest,
+  split: UsageSplit,
+  times: readonly Group[],
+): UsageReport["rows"] {
+  const largest = [...sumsBy(sql, { ...request, by: split })]
+    .toSorted(largestFirst)
+    .slice(0, MAX_SPLIT_NAMES);
+  const series = sumsOfNames(
+    sql,
+    request,
+    split,
+    largest.map(([name]) => String(name)),
+  );
+  return times.flatMap(([at, all]) => {
+    const listed = [...series].flatMap(([name, sums]) => namedSums(name, sums, at));
+    const others = listed.reduce((rest, [, sums]) => minus(rest, sums), all);
+    const rows: readonly (readonly [string | null, UsageSums])[] =
+      others.calls === 0 ? listed : [...listed, [null, others]];
+    return rows.map(([name, sums]) => ({ group: timeName(Number(at), request.by), split: name, ...sums }));
+  });
+}
+
+function namedSums(name: string, sums: Sums, at: string | number): [name: string, sums: UsageSums][] {
+  const found = sums.get(at);
+  return found === undefined ? [] : [[name, found]];
+}
+
+function minus(from: UsageSums, taken: UsageSums): UsageSums {
+  return Object.fromEntries(SUMS.map((sum) => [sum, from[sum] - taken[sum]])) as UsageSums;
 }
 
 /** A key's tokens of the month that contains `now`. */
@@ -62,62 +94,6 @@ export function monthTotal(sql: SqlStorage, key: string, now: number): { month: 
     )
     .one();
   return { month: monthName(now), tokens: (rollup?.tokens ?? 0) + (recent.tokens ?? 0) };
-}
-
-/** One key's usage is stored by hour and day; the rollups over all keys have months too. */
-function largestGranularity(by: UsageGroup, key: string | null): Granularity {
-  if (by === "hour") return "h";
-  return by === "day" || key !== null ? "d" : "m";
-}
-
-function fromRollups(sql: SqlStorage, by: UsageGroup, { granularity, from, to }: TimeRange): Row[] {
-  const dimension: Dimension = by === "day" || by === "hour" ? "all" : by;
-  const group = by === "hour" ? "at" : by === "day" ? `at - at % ${DAY_MS}` : "name";
-  return sql
-    .exec<Row>(
-      `SELECT ${group} AS "group", ${ADDED} FROM rollups
-       WHERE granularity = ? AND dimension = ? AND at >= ? AND at < ? GROUP BY 1`,
-      granularity,
-      dimension,
-      from,
-      to,
-    )
-    .toArray();
-}
-
-function fromUsage(
-  sql: SqlStorage,
-  by: UsageGroup,
-  { granularity, from, to }: TimeRange,
-  key: string,
-): Row[] {
-  return sql
-    .exec<Row>(
-      `SELECT ${groupOf(by, "at")} AS "group", ${ADDED} FROM usage
-       WHERE granularity = ? AND key = ? AND at >= ? AND at < ? GROUP BY 1`,
-      granularity,
-      key,
-      from,
-      to,
-    )
-    .toArray();
-}
-
-function fromRecent(sql: SqlStorage, by: UsageGroup, from: number, to: number, key: string | null): Row[] {
-  return sql
-    .exec<Row>(
-      `SELECT ${groupOf(by, "hour")} AS "group", ${ADDED} FROM recent
-       WHERE hour >= ? AND hour < ? AND (?3 IS NULL OR key = ?3) GROUP BY 1`,
-      from,
-      to,
-      key,
-    )
-    .toArray();
-}
-
-function groupOf(by: UsageGroup, at: "at" | "hour"): string {
-  if (by === "hour") return at;
-  return by === "day" ? `${at} - ${at} % ${DAY_MS}` : by;
 }
 
 type Group = readonly [name: string | number, sums: UsageSums];

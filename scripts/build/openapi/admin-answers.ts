@@ -2,7 +2,7 @@
 import { DEFAULT_AGENT, FALLBACK_POLICIES, PRIORITIES } from "../../../shared/fleet.ts";
 import { KEY_STATES } from "../../../shared/keys.ts";
 import { SCOPES } from "../../../shared/principal.ts";
-import { USAGE_GROUPS } from "../../../shared/usage-report.ts";
+import { USAGE_GROUPS, USAGE_SPLITS } from "../../../shared/usage-report.ts";
 import { list, nullable, object, ref, type Schema } from "./types.ts";
 
 const text: Schema = { type: "string" };
@@ -165,14 +165,27 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
     ),
     next: nullable(text),
   }),
-  UsageReport: object({
-    from: time,
-    to: named("Not included.", time),
-    by: oneOf(USAGE_GROUPS),
-    key: nullable(text),
-    total: object(sums),
-    rows: list(object({ group: text, ...sums })),
-  }),
+  UsageReport: object(
+    {
+      from: time,
+      to: named("Not included.", time),
+      by: oneOf(USAGE_GROUPS),
+      split: named("Present if it was requested.", oneOf(USAGE_SPLITS)),
+      key: nullable(text),
+      total: object(sums),
+      rows: list(
+        object(
+          {
+            group: text,
+            split: named("In a split report: the name, or null for all others together.", nullable(text)),
+            ...sums,
+          },
+          ["split"],
+        ),
+      ),
+    },
+    ["split"],
+  ),
   FailedRequest: object({
     ...failure,
     at: time,

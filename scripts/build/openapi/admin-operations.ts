@@ -131,6 +131,8 @@ const KEYS: readonly Row[] = [
       from: "The start: a time or a day in UTC.",
       to: "The end, not included.",
       by: "How to group.",
+      split:
+        "Splits each day or hour by the eight names that used most, and all others; hours for up to 31 days.",
       format: "By default the `Accept` header decides.",
     }),
     answers: [

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { DAY_MS } from "../../../shared/calendar.ts";
 import type { UsageCall } from "../../../shared/usage.ts";
-import type { UsageGroup, UsageReport, UsageSums } from "../../../shared/usage-report.ts";
+import type { UsageGroup, UsageReport, UsageSplit, UsageSums } from "../../../shared/usage-report.ts";
 import type { Ledger } from "../../../worker/usage/ledger-object.ts";
 
 export type LedgerStub = DurableObjectStub<Ledger>;
@@ -35,10 +35,15 @@ export function call(seq: number, more: Partial<UsageCall> = {}): UsageCall {
 export async function report(
   ledger: LedgerStub,
   by: UsageGroup,
-  more: { readonly from?: number; readonly to?: number; readonly key?: string } = {},
+  more: {
+    readonly from?: number;
+    readonly to?: number;
+    readonly key?: string;
+    readonly split?: UsageSplit;
+  } = {},
 ): Promise<UsageReport> {
-  const { from = Date.now() - 2 * DAY_MS, to = Date.now() + 2 * DAY_MS, key = null } = more;
-  return ledger.usage({ from, to, by, key });
+  const { from = Date.now() - 2 * DAY_MS, to = Date.now() + 2 * DAY_MS, key = null, split } = more;
+  return ledger.usage({ from, to, by, key, ...(split === undefined ? {} : { split }) });
 }
 
 /** The rows of a report by group. */

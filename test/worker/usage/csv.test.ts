@@ -29,6 +29,17 @@ describe("a report as CSV", () => {
     );
   });
 
+  it("has a second column for the names of a split report, and one row for the others", () => {
+    const rows = [
+      { group: "2026-11-01", split: "Model-1", ...sums },
+      { group: "2026-11-01", split: null, ...sums },
+    ];
+    expect(usageCsv({ ...reportOf(), by: "day", split: "model", rows })).toBe(
+      "day,model,calls,complete,promptTokens,cachedTokens,completionTokens,estimatedCalls\r\n" +
+        "2026-11-01,Model-1,3,2,100,40,50,1\r\n2026-11-01,(others),3,2,100,40,50,1\r\n",
+    );
+  });
+
   it.each([
     ["=1+1", "'=1+1"],
     ["+1", "'+1"],

@@ -2,6 +2,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 import { DAY_MS, HOUR_MS, monthStart } from "../../../shared/calendar.ts";
+import { MAX_SPLIT_NAMES } from "../../../shared/usage-report.ts";
 import type { Ledger } from "../../../worker/usage/ledger-object.ts";
 import type { UsageRequest } from "../../../worker/usage/query.ts";
 import { stopClock } from "../support/edge.ts";
@@ -106,6 +107,16 @@ describe("a query of 90 days with 1,000 keys", () => {
       ["by model", { by: "model", key: null, from, to }, SORTED * PAIRS * (MONTHS + 29)],
       ["by day", { by: "day", key: null, from, to }, SORTED * DAYS],
       ["by hour", { by: "hour", key: null, from, to }, DAYS * 24],
+      [
+        "by day, split by model",
+        { by: "day", split: "model", key: null, from, to },
+        SORTED * (PAIRS * (MONTHS + 29) + DAYS * (1 + 2 * PAIRS)),
+      ],
+      [
+        "by day, split by key",
+        { by: "day", split: "key", key: null, from, to },
+        SORTED * (KEYS * (MONTHS + 29) + DAYS * (1 + MAX_SPLIT_NAMES * PAIRS)) + MAX_SPLIT_NAMES * ENDS,
+      ],
       ["one key by agent", { by: "agent", key: "key-7", from, to }, SORTED * DAYS * PAIRS],
       ["one key by hour", { by: "hour", key: "key-7", from, to }, DAYS * 24 * PAIRS],
     ];

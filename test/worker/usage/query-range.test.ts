@@ -22,6 +22,12 @@ describe("a usage query", () => {
     });
   });
 
+  it("passes on how days and hours are split", () => {
+    expect(requestOf({ split: "model" })).toMatchObject({ ok: true, value: { by: "day", split: "model" } });
+    const hours = { from: "2026-10-24", by: "hour", split: "key" };
+    expect(requestOf(hours)).toMatchObject({ ok: true, value: { by: "hour", split: "key" } });
+  });
+
   it.each([
     [{ from: "2026-11-02", to: "2026-11-01" }, "from", /must be before "to" \(2026-11-01\)/],
     [{ from: "2026-11-02", to: "2026-11-02" }, "from", /exclusive/],
@@ -31,6 +37,8 @@ describe("a usage query", () => {
     [{ to: "2020-01-01" }, "to", /760 days/],
     [{ to: "2019-01-01", by: "hour" }, "to", /90 days/],
     [{ to: "9999-12-31" }, "to", /years ahead/],
+    [{ by: "model", split: "key" }, "split", /"by=day" and "by=hour" only/],
+    [{ from: "2026-10-01", by: "hour", split: "key" }, "from", /up to 31 days.*by "day"/],
   ])("is refused with the wrong field: %j", (query, param, text) => {
     const refused = requestOf(query);
     if (refused.ok) throw new Error("it was accepted");

@@ -45,6 +45,15 @@ describe("GET /admin/usage", () => {
     },
   );
 
+  it.each(["key", "model", "agent"])("splits one key's hours by %s", async (split) => {
+    const keyId = await usedKey();
+    const answer = await edgeOf(fleetOf())(`/admin/usage?key=${keyId}&by=hour&split=${split}`, ADMIN);
+    const report = UsageReport.parse(await answer.json());
+    expect(report).toMatchObject({ by: "hour", split, key: keyId, total: { calls: 2 } });
+    const names = { key: [keyId], model: ["Model-1"], agent: ["Alpha", "Beta"] }[split];
+    expect(report.rows.map((row) => row.split)).toEqual(names);
+  });
+
   it("returns the sums of all keys by day by default", async () => {
     const keyId = await usedKey();
     const edge = edgeOf(fleetOf());
@@ -86,6 +95,8 @@ describe("GET /admin/usage", () => {
     ["key=..", "key"],
     ["format=xml", "format"],
     ["by=key&by=day", "by"],
+    ["split=day", "split"],
+    ["by=key&split=model", "split"],
     ["user=someone", "user"],
   ])("refuses %s with the field's name", async (query, param) => {
     captureLog();
