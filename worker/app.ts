@@ -84,7 +84,11 @@ export function createApp(fleet: FleetConfig): Hono<EdgeEnv> {
   const anyone: Chain = [limitAddress(limiter)];
   const admit = (access: RouteAccess): Chain => [authenticate(fleet, limiter, clock, access)];
   const infer = admit({ scope: "infer", isModelCall: false, prefetch: null });
-  const call = admit({ scope: "infer", isModelCall: true, prefetch: prefetchCall(snapshots, memory, fleet) });
+  const call = admit({
+    scope: "infer",
+    isModelCall: true,
+    prefetch: prefetchCall(snapshots, memory, fleet, clock),
+  });
   const operator = admit({ scope: "admin", isModelCall: false, prefetch: null });
   const writer = admit({ scope: "admin", isModelCall: false, prefetch: PREFETCH_ADMIN });
 

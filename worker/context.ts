@@ -4,6 +4,7 @@ import type { Principal } from "../shared/principal.ts";
 import type { Bindings, Settings } from "./env.ts";
 import type { RefusalLog } from "./failures/refusal-log.ts";
 import type { FleetSnapshot } from "./fleet/snapshot.ts";
+import type { PhaseTimer } from "./http/timeout.ts";
 
 export interface Variables {
   /** The edge's own id; it is in every answer and log line. */
@@ -11,6 +12,8 @@ export interface Variables {
   refusals: RefusalLog;
   /** Headers of the request's answer, whatever it is. */
   answerHeaders: Record<string, string>;
+  /** Of a model call: limits its phases. */
+  timer: PhaseTimer;
   /** The answer that has them already. */
   builtAnswer: Response;
   settings: Settings;

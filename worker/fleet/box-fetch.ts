@@ -5,7 +5,7 @@ import { AGENT_HEADER, TOKEN_HEADER } from "../../shared/call-headers.ts";
 import type { Box } from "../../shared/fleet.ts";
 import { thrownName } from "../../shared/errors.ts";
 import type { Settings } from "../env.ts";
-import { withTimeout } from "../http/timeout.ts";
+import { withTimeout, type TimeLimit } from "../http/timeout.ts";
 import { hmacHex } from "../auth/keyed-hash.ts";
 
 export type OriginAnswer =
@@ -24,6 +24,8 @@ export interface OriginRequest {
   readonly body?: Uint8Array;
   /** For the headers only; a stream may take as long as it likes. */
   readonly timeoutMs: number;
+  /** Of the call that this request is part of; a timer of its own by default. */
+  readonly limit?: TimeLimit;
   /** Aborted when the client disconnects, if the platform reports that. */
   readonly signal?: AbortSignal;
 }
@@ -49,7 +51,8 @@ export async function originFetch(
 ): Promise<OriginAnswer> {
   const pending = attempt(box, settings, request);
   // A timeout instead of an abort: a signal of our own, joined with the client's, costs a call some 20 µs.
-  const answer = await withTimeout(pending, request.timeoutMs);
+  const { limit = withTimeout } = request;
+  const answer = await limit(pending, request.timeoutMs);
   if (answer !== null) return answer;
   void discard(pending);
   return { kind: "timeout", internal: `box ${box.name}: no headers within ${request.timeoutMs} ms` };

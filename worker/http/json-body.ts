@@ -4,7 +4,7 @@ import { ok, refuse, type Result } from "../../shared/errors.ts";
 import { BODY_TIMEOUT_MS, MAX_BODY_DEPTH, MAX_BODY_VALUES } from "../../shared/limits.ts";
 import type { BodyHold } from "./body-memory.ts";
 import { jsonFault } from "./json-fault.ts";
-import { withTimeout } from "./timeout.ts";
+import { withTimeout, type TimeLimit } from "./timeout.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -13,12 +13,13 @@ interface BodyLimits {
   /** Returns false if there is no memory for further bytes. */
   readonly grow?: BodyHold["grow"];
   readonly timeoutMs?: number;
+  readonly limit?: TimeLimit;
 }
 
 /** The body's bytes, if its type is JSON, it is not compressed, there is room for it, and it arrives in time. */
 export async function readBody(
   request: Request,
-  { maxBytes, grow = () => true, timeoutMs = BODY_TIMEOUT_MS }: BodyLimits,
+  { maxBytes, grow = () => true, timeoutMs = BODY_TIMEOUT_MS, limit = withTimeout }: BodyLimits,
 ): Promise<Result<Uint8Array>> {
   const type = request.headers.get("content-type");
   if (type === null || !/^application\/json *(;|$)/i.test(type)) {
@@ -38,9 +39,9 @@ export async function readBody(
   if (declared !== null && Number(declared) > maxBytes) return tooLarge(maxBytes);
   if (request.body === null) return EMPTY;
   if (declared !== null && !grow(Number(declared))) return NO_ROOM;
-  if (declared !== null) return (await withTimeout(readDeclared(request), timeoutMs)) ?? tooSlow(timeoutMs);
+  if (declared !== null) return (await limit(readDeclared(request), timeoutMs)) ?? tooSlow(timeoutMs);
   const reader = request.body.getReader();
-  const body = await withTimeout(readBounded(reader, maxBytes, grow), timeoutMs);
+  const body = await limit(readBounded(reader, maxBytes, grow), timeoutMs);
   if (body !== null) return body;
   void cancelQuietly(reader);
   return tooSlow(timeoutMs);

@@ -41,6 +41,7 @@ export function modelCall(dialect: Dialect, index: FleetIndex, snapshots: Snapsh
       boxes: index.boxes,
       settings: c.get("settings"),
       signal: c.req.raw.signal,
+      limit: c.get("timer").limit,
       build: (answer, status, headers) => buildAnswer(c, answer, status, headers),
       waitUntil: (work) => c.executionCtx.waitUntil(work),
       onLost: (box) => snapshots.lost(box),

@@ -9,6 +9,7 @@ import type { Principal } from "../../shared/principal.ts";
 import type { Settings } from "../env.ts";
 import type { BoxChoice } from "./box-order.ts";
 import type { RouteDecision } from "./route-decision.ts";
+import type { TimeLimit } from "../http/timeout.ts";
 import { scopeId } from "../auth/keyed-hash.ts";
 import type { ModelCall } from "./model-call.ts";
 import { originFetch, type OriginAnswer } from "../fleet/box-fetch.ts";
@@ -22,6 +23,8 @@ export interface Forwarding {
   readonly boxes: readonly Box[];
   readonly settings: Settings;
   readonly signal: AbortSignal;
+  /** Limits the wait for each box. */
+  readonly limit: TimeLimit;
   /** Builds the client's answer with the headers of the request. */
   readonly build: (
     body: ReadableStream | null,
@@ -107,6 +110,7 @@ async function send(
     headers: { "content-type": "application/json", ...callHeaders(forwarding, choice, scope) },
     body: forwarding.body,
     timeoutMs: BOX_HEADERS_WAIT_MS,
+    limit: forwarding.limit,
     signal: forwarding.signal,
   });
 }

@@ -7,21 +7,28 @@ import { readSnapshot, type SnapshotCache } from "../fleet/snapshot-cache.ts";
 import { readAdminBody } from "../http/admin-input.ts";
 import type { BodyMemory } from "../http/body-memory.ts";
 import { readBody } from "../http/json-body.ts";
+import { PhaseTimer } from "../http/timeout.ts";
 import type { Prefetch } from "../limits/authenticate.ts";
 
 export function prefetchCall(
   snapshots: SnapshotCache,
   memory: BodyMemory,
   { maxBodyKib }: Pick<FleetConfig, "maxBodyKib">,
+  clock: () => number,
 ): Prefetch {
   return {
     begin: (c) => beginSnapshot(c, snapshots),
     async readBody(c) {
       const { grow, release } = memory.hold();
-      const body = readBody(c.req.raw, { maxBytes: maxBodyKib * 1024, grow });
+      const timer = new PhaseTimer(clock);
+      c.set("timer", timer);
+      const body = readBody(c.req.raw, { maxBytes: maxBodyKib * 1024, grow, limit: timer.limit });
       c.set("body", body);
       await body;
-      return release;
+      return () => {
+        timer.end();
+        release();
+      };
     },
   };
 }

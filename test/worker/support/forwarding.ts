@@ -1,4 +1,5 @@
 // The input of `forward` for a routed call.
+import { withTimeout } from "../../../worker/http/timeout.ts";
 import type { Refusal } from "../../../shared/errors.ts";
 import type { FleetConfig } from "../../../shared/fleet.ts";
 import type { Principal } from "../../../shared/principal.ts";
@@ -56,6 +57,7 @@ export function forwardingOf(
     boxes: fleet.boxes,
     settings: SETTINGS,
     signal: new AbortController().signal,
+    limit: withTimeout,
     build: (body, status, headers) => new Response(body, { status, headers }),
     waitUntil: (work) => void running.push(work),
     onLost: () => undefined,
