@@ -44,7 +44,8 @@ export async function buildDocs(fleet: FleetConfig, into: string = ASSETS): Prom
   });
 }
 
-if (import.meta.main) {
+// The stack has built them already, perhaps for another fleet file, before wrangler runs this.
+if (import.meta.main && process.env["ISHA_ASSETS"] !== "built") {
   const { default: fleet } = (await import(SHIPPED_FLEET)) as { default: FleetConfig };
   await buildAssets(fleet);
   console.log("Built the console and the documents into dist/assets.");

@@ -1,5 +1,12 @@
-// wrangler.toml as wrangler reads it: production is the Worker that runs here, with a limit on CPU time.
-import { expect, it } from "vitest";
+// wrangler.toml as wrangler reads it: production is the Worker that runs here, with a limit on CPU time; staging is a
+// second one without the domain. Plain wrangler works in a fresh clone.
+import { execFile } from "node:child_process";
+import { cp, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { unstable_readConfig } from "wrangler";
 
 const read = (env: string) => {
@@ -19,4 +26,41 @@ it("production ends a request after 5 s of CPU time; the free plan can be deploy
 it("production differs from what runs here in nothing else", () => {
   const [{ limits: _, ...production }, { limits: __, ...plain }] = [read("production"), read("")];
   expect(production).toEqual(plain);
+});
+
+it("staging differs from production in its name, its address and its limiter's namespace, nothing else", () => {
+  const [staging, production] = [read("staging"), read("production")];
+  expect(staging).toMatchObject({ name: "isha-edge-staging", workers_dev: true, routes: [] });
+  const ids = [staging, production].map(({ ratelimits }) =>
+    ratelimits.map((one: { namespace_id: string }) => one.namespace_id),
+  );
+  expect(new Set(ids.flat()).size).toBe(2);
+  const { name, workers_dev, routes, ratelimits } = production;
+  expect({ ...staging, name, workers_dev, routes, ratelimits }).toEqual(production);
+});
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+let clone = "";
+beforeAll(async () => {
+  clone = await mkdtemp(join(tmpdir(), "isha-clone-"));
+  const sources = "console fleet.config.ts package.json scripts shared worker wrangler.toml tsconfig.json";
+  for (const name of sources.split(" ")) await cp(join(ROOT, name), join(clone, name), { recursive: true });
+  await symlink(join(ROOT, "node_modules"), join(clone, "node_modules"));
+});
+afterAll(() => rm(clone, { recursive: true, force: true }));
+
+it("in a clone after npm ci, wrangler builds the assets itself", async () => {
+  const wrangler = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
+  const env = {
+    PATH: process.env["PATH"] ?? "",
+    HOME: clone,
+    CI: "1",
+    NO_COLOR: "1",
+    CLOUDFLARE_CF_FETCH_ENABLED: "false",
+    WRANGLER_SEND_METRICS: "false",
+  };
+  const args = [wrangler, "deploy", "--dry-run", "--env", "production"];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: clone, env });
+  expect(stdout).toContain("env.LEDGER (Ledger)");
+  expect(await readFile(join(clone, "dist/assets/docs/openapi.json"), "utf8")).toContain('"openapi":');
 });

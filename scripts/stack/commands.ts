@@ -159,6 +159,7 @@ export function edgeCommand({
     env: {
       ...inherited(process.env),
       ...OFFLINE,
+      ISHA_ASSETS: "built",
       // No colours, questions or key bindings.
       CI: "1",
       NO_COLOR: "1",
