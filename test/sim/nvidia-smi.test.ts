@@ -176,3 +176,11 @@ it("reads a file of switches again for each report", async () => {
   child.kill("SIGKILL");
   rmSync(folder, { recursive: true });
 });
+
+it("lists its cards for -L, and fails if there is no driver, as launch-llama.sh expects", () => {
+  expect(run(["-L"])).toEqual({
+    out: "GPU 0: NVIDIA GeForce RTX 3090 (UUID: GPU-00000000-5a1d-4b7e-9c3f-0123456789ab)\n",
+    code: 0,
+  });
+  expect(run(["-L"], { noDriver: true }).code).toBe(9);
+});

@@ -50,7 +50,7 @@ export interface Claim {
 /** Scopes of the development keys, by their text. */
 const DEV_KEYS: Readonly<Record<string, KeyRecord["scopes"]>> = {
   [DEV_KEY]: ["infer"],
-  [DEV_ADMIN_KEY]: ["admin"],
+  [DEV_ADMIN_KEY]: ["infer", "admin"],
 };
 
 /** A key as a request sends it. */

@@ -230,7 +230,13 @@ test("x-api-key is as good as Authorization", async () => {
 });
 
 test("a key that may only administer asks no model", async () => {
-  const answer = await ask(stack, chat({}), { authorization: "Bearer dev-admin" });
+  const created = await fetchEdge(`${stack.edgeUrl}/admin/keys`, {
+    method: "POST",
+    headers: { authorization: "Bearer dev-admin", "content-type": "application/json" },
+    body: JSON.stringify({ name: "Administration", scopes: ["admin"] }),
+  });
+  const { key } = (await created.json()) as { key: string };
+  const answer = await ask(stack, chat({}), { authorization: `Bearer ${key}` });
   expect([answer.status, errorOf(answer).code]).toEqual([403, "scope_missing"]);
 });
 

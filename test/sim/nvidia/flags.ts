@@ -1,7 +1,7 @@
 // nvidia-smi's command line, and its words for what it doesn't know.
 
 export interface Query {
-  kind: "gpu" | "apps" | "overview";
+  kind: "gpu" | "apps" | "list" | "overview";
   fields: string[];
   header: boolean;
   units: boolean;
@@ -64,6 +64,8 @@ export function readFlags(args: readonly string[]): Query {
     } else if (name === "--query-gpu" || name === "--query-compute-apps") {
       query.kind = name === "--query-gpu" ? "gpu" : "apps";
       query.fields = fields(query.kind, value ?? "");
+    } else if (name === "-L" || name === "--list-gpus") {
+      query.kind = "list";
     } else if (name === "--format") {
       readFormat(query, value ?? "");
     } else if (name !== "--id" && name !== "-i") {

@@ -1,7 +1,7 @@
 // The simulated `nvidia-smi`, apart from the process it runs in.
 import { NotAnswering, readBox } from "./box.ts";
 import { readFlags, SmiError } from "./flags.ts";
-import { csvHeader, csvRows, overview } from "./report.ts";
+import { csvHeader, csvRows, list, overview } from "./report.ts";
 
 export interface Io {
   /** The switches: JSON, or the path of a JSON file that is read again for each report. */
@@ -18,10 +18,8 @@ export function runSmi(args: readonly string[], io: Io): void {
     const report = (first: boolean): void => {
       const box = readBox(io.switches);
       if (box.hang) return;
-      if (query.kind === "overview") {
-        io.print(overview(box, new Date()));
-        return;
-      }
+      if (query.kind === "overview") return io.print(overview(box, new Date()));
+      if (query.kind === "list") return io.print(list(box));
       const rows = csvRows(query, box, new Date());
       for (const row of first && query.header ? [csvHeader(query), ...rows] : rows) {
         if (box.exitAfterLines !== null && lines >= box.exitAfterLines) io.exit(box.exitCode);

@@ -92,6 +92,10 @@ function timestamp(now: Date): string {
   return `${day} ${time}.${String(now.getMilliseconds()).padStart(3, "0")}`;
 }
 
+/** The cards, as `-L` lists them: `GPU 0: NVIDIA GeForce RTX 3090 (UUID: GPU-…)`. */
+export const list = (box: Box): string =>
+  box.gpus.map((gpu, at) => `GPU ${at}: ${gpu.name} (UUID: ${uuidOf(gpu, at)})\n`).join("");
+
 const WIDTH = 91;
 const RULE = `+${"-".repeat(41)}+${"-".repeat(24)}+${"-".repeat(22)}+\n`;
 

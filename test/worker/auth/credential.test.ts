@@ -92,16 +92,16 @@ describe("resolveClaim", () => {
   });
 
   it.each([
-    ["dev-key", "infer"],
-    ["dev-admin", "admin"],
+    ["dev-key", ["infer"]],
+    ["dev-admin", ["infer", "admin"]],
   ])(
-    "accepts %s with %s only, exempt from the address limit, if development keys are accepted",
-    (key, scope) => {
+    "accepts %s with the scopes %j only, exempt from the address limit, if development keys are accepted",
+    (key, scopes) => {
       expect(resolveClaim(key, other, fleet, DEV)).toMatchObject({
         ok: true,
         value: {
           keyId: key,
-          builtInRecord: { scopes: [scope], addressExempt: true, agents: null },
+          builtInRecord: { scopes, addressExempt: true, agents: null },
           warning: null,
         },
       });

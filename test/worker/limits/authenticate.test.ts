@@ -14,6 +14,7 @@ import {
   type Edge,
 } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
+import { newKey } from "../support/keys.ts";
 import { counted, fakeAddresses, fakeKeys, known, lease } from "../support/limiters.ts";
 import { agentAnswer, healthAnswer, fakeFetch } from "../support/origin.ts";
 import { seeded } from "../support/random.ts";
@@ -116,10 +117,11 @@ describe("the development keys", () => {
     ["GET", "/v1/models"],
     ["GET", "/v1/models/Alpha"],
     ["POST", CHAT],
-  ])("for administration can't call the models: %s %s", async (method, path) => {
+  ])("for administration only can't call the models: %s %s", async (method, path) => {
     quiet();
-    const request = { method, key: "dev-admin", ...(method === "POST" ? { body: chat() } : {}) };
-    const answer = await edgeOf(fleetOf())(path, request);
+    const edge = edgeOf(fleetOf());
+    const { key } = await newKey(edge, { scopes: ["admin"] });
+    const answer = await edge(path, { method, key, ...(method === "POST" ? { body: chat() } : {}) });
     expect(answer.status).toBe(403);
     expect(answer.headers.get("x-should-retry")).toBe("false");
     const error = await errorOf(answer);
