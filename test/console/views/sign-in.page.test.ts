@@ -59,6 +59,40 @@ describe.skipIf(BROWSER === null)("signing in", () => {
     expect(violations).toEqual([]);
   });
 
+  it("with the choice to stay keeps the key in this tab's sessionStorage through a reload, until the sign-out", async () => {
+    const { page, violations } = await browser.signedOut();
+    await page.getByLabel("Stay signed in after a reload").check();
+    await page.getByText("It is stored in this tab's sessionStorage until you sign out").waitFor();
+    await signIn(page, ADMIN_KEY);
+    await page.getByRole("link", { name: "Keys", exact: true }).click();
+    await page.reload();
+    await page.getByRole("heading", { level: 1, name: "Keys" }).waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("Admin key").waitFor();
+    expect(await persistedState(page)).not.toContain(ADMIN_KEY.slice(-20));
+    await page.reload();
+    await page.getByLabel("Admin key").waitFor();
+    expect(violations).toEqual([]);
+  });
+
+  it("with a stored key that was revoked meanwhile shows the form with an explanation, and deletes the key", async () => {
+    const { page, edge } = await browser.signedOut();
+    await page.getByLabel("Stay signed in after a reload").check();
+    await signIn(page, ADMIN_KEY);
+    await page.getByRole("navigation").waitFor();
+    edge.revokeKey(ADMIN_KEY);
+    await page.reload();
+    await page.getByRole("alert").getByText("The edge doesn't know this key").waitFor();
+    expect(await persistedState(page)).not.toContain(ADMIN_KEY.slice(-20));
+  });
+
+  it("opens the view of the link", async () => {
+    const { page, url } = await browser.signedOut();
+    await page.goto(`${url}/console#usage`);
+    await signIn(page, ADMIN_KEY);
+    await page.getByRole("heading", { level: 1, name: "Usage" }).waitFor();
+  });
+
   it("ends by itself when the key is no longer valid, with an explanation", async () => {
     const { page, edge } = await browser.signedIn();
     edge.revokeKey(ADMIN_KEY);
