@@ -41,6 +41,8 @@ const JSON_TYPE = "application/json; charset=utf-8";
 
 export interface AgentParts {
   readonly fleet: FleetConfig;
+  /** Why the fleet file couldn't be used; null if `fleet` is its content. */
+  readonly fleetFault?: string | null;
   readonly box: Box;
   readonly version: string;
   /** Names this process; see `usage/process-epoch.ts`. */
@@ -169,6 +171,7 @@ async function createLink(
       epoch,
       version,
       fleetHash: createHash("sha256").update(fleetText(fleet)).digest("hex"),
+      fleetFault: parts.fleetFault ?? null,
       now: wallClock(),
       servers: box.servers.map(({ port, model }) => ({ port, model })),
       drain: drain.newest,
@@ -232,7 +235,7 @@ function callObservers(
 }
 
 function controlRoutes(
-  { box, version, epoch }: AgentParts,
+  { box, version, epoch, fleetFault = null }: AgentParts,
   live: LiveBox,
   drain: DrainState,
   metrics: Metrics,
@@ -246,7 +249,7 @@ function controlRoutes(
     },
     guarded: {
       "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
-      "/fleet": async () => json({ box: box.name, version, epoch, linked: link.isOpen, ...link.snapshot() }),
+      "/fleet": async () => json({ box: box.name, version, epoch, fleetFault, linked: link.isOpen, ...link.snapshot() }),
     },
   };
 }

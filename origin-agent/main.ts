@@ -3,10 +3,12 @@
 import { readFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { pino } from "pino";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { pino, type Logger } from "pino";
+import { thrownName } from "../shared/errors.ts";
 import type { Box, FleetConfig } from "../shared/fleet.ts";
 import { createAgent } from "./agent.ts";
+import { keepFleet, readFleet } from "./fleet-file.ts";
 import { Presence } from "./presence.ts";
 import { GpuProbe } from "./probes/gpu.ts";
 import { Pm2Probe } from "./probes/pm2.ts";
@@ -31,7 +33,8 @@ async function start(): Promise<void> {
     settings.fleetFile === null
       ? new URL("../fleet.config.ts", import.meta.url)
       : pathToFileURL(settings.fleetFile);
-  const { default: fleet } = (await import(fleetFile.href)) as { readonly default: FleetConfig };
+  const fleetCopy = join(settings.stateFolder, "last-fleet.json");
+  const { fleet, fault: fleetFault } = await readFleet(fleetFile, fleetCopy);
   const box = boxNamed(fleet, settings.box);
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
     readonly version: string;
@@ -44,8 +47,13 @@ async function start(): Promise<void> {
   const folder = join(settings.stateFolder, "journal");
   const presence = new Presence(join(settings.stateFolder, "agents"), epoch);
   presence.announce(log);
+  if (fleetFault !== null) {
+    const advice = `correct ${fileURLToPath(fleetFile)}, then reload the agent; until then it runs ${fleetCopy}`;
+    log.error({ event: "fleet-file", fault: fleetFault, advice });
+  }
   const agent = await createAgent({
     fleet,
+    fleetFault,
     box,
     version,
     epoch,
@@ -92,10 +100,21 @@ async function start(): Promise<void> {
     process.send?.("ready");
     agent.startLink();
   });
+    if (fleetFault === null) keepCopy(fleet, fleetCopy, log);
   stopOnSignals(agent, () => agent.stop(), log);
 }
 
 function boxNamed(all: FleetConfig, name: string | null): Box {
+/** Without a copy the agent runs too, until its fleet file is invalid at a start. */
+function keepCopy(fleet: FleetConfig, copy: string, log: Logger): void {
+  try {
+    keepFleet(fleet, copy);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? thrownName(error);
+    log.error({ event: "fleet-file", reason, advice: `${copy} can't be written: free or repair its disk` });
+  }
+}
+
   const [only, ...others] = all.boxes;
   if (name === null && only !== undefined && others.length === 0) return only;
   const found = all.boxes.find((candidate) => candidate.name === name);

@@ -64,7 +64,7 @@ const Environment = z.object({
   UPSTREAM_PORTS: portMap.default({}),
   /** Ports of simulators; a header marks their answers. */
   SIMULATED_PORTS: portSet.default(() => new Set<number>()),
-  /** The agent's own folder on disk, for its usage journals. */
+  /** The agent's own folder on disk, for its usage journals and the last valid fleet file. */
   ISHA_STATE: z.string().min(1).optional(),
   HOME: z.string().min(1).optional(),
   /** PM2's folder, which contains its socket. */

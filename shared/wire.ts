@@ -28,6 +28,9 @@ export const MAX_FRAME_BYTES = 256 * 1024;
 
 /** Maximum number of calls in one `usage` frame. */
 export const MAX_BATCH_CALLS = 200;
+/** Longest text about a fault of an agent's fleet file. */
+export const MAX_FLEET_FAULT = 300;
+
 
 /** The agent sends a ping to check the connection; the platform answers it without waking the object. */
 export const PING = "ping";
@@ -87,6 +90,8 @@ const Hello = z.object({
   fleetHash: text(64),
   /** The box's wall clock, in milliseconds since 1970. Only used to report how far off it is. */
   now: largeInt,
+  /** Why it runs its last valid fleet instead of its file's; null or absent if it runs the file's. */
+  fleetFault: z.optional(z.nullable(text(MAX_FLEET_FAULT))),
   servers: z.array(z.object({ port, model: recordName })).check(z.maxLength(64)),
   /** The newest one that reached the box; null if none did. */
   drain: z.nullable(Drain),

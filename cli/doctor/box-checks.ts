@@ -62,6 +62,12 @@ async function checkAgent(
   if (health["box"] !== box.name)
     return wrong(`the agent is the one of ${health["box"]}`, "Set ISHA_BOX, or --box.");
   const own = objectOf((await machine.fetch(`${agentUrl}/fleet`, {}, signal)).text);
+  if (typeof own?.["fleetFault"] === "string") {
+    return wrong(
+      `the agent runs its last valid fleet file; the current one is invalid: ${own["fleetFault"]}`,
+      "Correct the file, then: pm2 reload isha-agent",
+    );
+  }
   if (own?.["linked"] === false) {
     return wrong("the agent has no link to the edge", "pm2 logs isha-agent --lines 50; see the check edge");
   }

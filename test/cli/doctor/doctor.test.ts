@@ -194,6 +194,17 @@ describe("a check calls wrong, with the command that fixes it", () => {
       "no link",
       "pm2 logs isha-agent",
     ],
+    [
+      "agent",
+      {
+        answers: {
+          [`${AGENT}/healthz`]: { text: '{"box":"box1"}' },
+          [`${AGENT}/fleet`]: { text: '{"linked":true,"fleetFault":"boxes[0].vramGib: Too small"}' },
+        },
+      },
+      "last valid fleet file; the current one is invalid: boxes[0].vramGib",
+      "pm2 reload isha-agent",
+    ],
     ["disk", { freeGib: 0.4 }, "0.4 GiB left", "pm2 flush"],
     ["gpu", {}, "no nvidia-smi", "nvidia-driver"],
     [

@@ -126,9 +126,7 @@ function differences(fleetHash: string, hello: Hello, now: number): string | nul
   const offMs = hello.now - now;
   const minutes = Math.round(Math.abs(offMs) / 60_000);
   const found = [
-    ...(hello.fleetHash === fleetHash
-      ? []
-      : ["its fleet file differs from the edge's: deploy the boxes' agents first, then the edge"]),
+    ...fleetDifference(fleetHash, hello),
     ...(Math.abs(offMs) <= CLOCK_OFF_MS
       ? []
       : [
@@ -142,6 +140,18 @@ function handleSnapshot(session: Session, snapshot: Snapshot, now: number): Hand
   const snapshots = session.rate.snapshots + 1;
   const counted = { ...session, rate: { ...session.rate, snapshots } };
   const isLate = session.snapshot !== null && snapshot.seq <= session.snapshot.seq;
+/** An invalid file explains a different hash, so it is the only warning then. */
+function fleetDifference(fleetHash: string, hello: Hello): string[] {
+  const fault = hello.fleetFault ?? null;
+  if (fault !== null)
+    return [
+      `its fleet file is invalid, so it runs the last valid one: fix it, then reload the agent. ${fault}`,
+    ];
+  return hello.fleetHash === fleetHash
+    ? []
+    : ["its fleet file differs from the edge's: deploy the boxes' agents first, then the edge"];
+}
+
   if (isLate || snapshots > MAX_SNAPSHOTS_A_SECOND) return { session: counted, actions: [] };
   return { session: { ...counted, snapshot, snapshotAt: now }, actions: [] };
 }

@@ -33,6 +33,11 @@ describe("an agent's hello", () => {
 
   it.each([
     ["another fleet file", { fleetHash: "0".repeat(64), now: NOON }, /fleet file/],
+    [
+      "an invalid fleet file",
+      { fleetFault: "boxes[0].vramGib: Too small", fleetHash: "0".repeat(64), now: NOON },
+      /^its fleet file is invalid, so it runs the last valid one: .*boxes\[0\]\.vramGib: Too small$/,
+    ],
     ["a clock that is ahead", { now: NOON + 3_600_000 }, /60 minutes ahead/],
     ["a clock that is behind", { now: NOON - 3_600_000 }, /60 minutes behind/],
   ])("with %s is greeted with a warning, which operators see too", (_, more, warning) => {
