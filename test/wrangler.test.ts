@@ -39,6 +39,27 @@ it("staging differs from production in its name, its address and its limiter's n
   expect({ ...staging, name, workers_dev, routes, ratelimits }).toEqual(production);
 });
 
+it.each(["production", "staging", ""])(
+  "the platform records no request, URL or header of the environment %o, whose bindings are all its own",
+  (env) => {
+    const { observability, durable_objects, ratelimits, assets, secrets, vars, migrations } = read(env);
+    expect(observability).toMatchObject({
+      redact_query_string: true,
+      logs: { invocation_logs: false },
+      traces: { enabled: false },
+    });
+    expect(durable_objects.bindings.map((one: { class_name?: string }) => one.class_name)).toEqual(
+      migrations.flatMap(({ new_sqlite_classes = [] }) => new_sqlite_classes),
+    );
+    expect(ratelimits).toHaveLength(1);
+    expect([assets?.binding, secrets?.required, Object.keys(vars)]).toEqual([
+      "ASSETS",
+      ["BOX_SECRET"],
+      ["DEV_KEYS", "BOX_ORIGINS"],
+    ]);
+  },
+);
+
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 let clone = "";
 beforeAll(async () => {
