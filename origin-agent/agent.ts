@@ -58,6 +58,8 @@ export interface AgentParts {
   readonly journal: UsageJournal;
   /** Null if this machine has no GPU. */
   readonly gpu: GpuProbe | null;
+  /** Some of the servers or cards are simulated, which every report says; false by default. */
+  readonly simulated?: boolean;
   readonly pm2: Pick<Pm2Probe, "list" | "restart"> | null;
   /** Whether another agent process uses the same slots. */
   readonly isShared: () => boolean;
@@ -88,12 +90,12 @@ export interface Agent extends AgentServer {
 }
 
 export async function createAgent(parts: AgentParts): Promise<Agent> {
-  const { box, fleet, journal, gpu, log, clock } = parts;
+  const { box, fleet, journal, gpu, simulated = false, log, clock } = parts;
   const agentTypes = [...fleet.boxes.flatMap(agentTypesOf), DEFAULT_AGENT];
   const metrics = new Metrics(box, agentTypes);
   const traffic = new RecentTraffic(agentTypes);
   const live = new LiveBox({ ...parts, onAbortProved: (port, tookMs) => metrics.abortProved(port, tookMs) });
-  metrics.observe(live, gpu, journal);
+  metrics.observe(live, gpu, journal, simulated);
 
   const drain = new DrainState(parts.drainFile, log);
   const commands = new EdgeCommands({
@@ -107,6 +109,7 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
     gpu,
     journal,
     recent: traffic,
+    simulated,
     isDraining: () => server.draining || drain.drained,
     log,
     clock,
@@ -235,7 +238,7 @@ function callObservers(
 }
 
 function controlRoutes(
-  { box, version, epoch, fleetFault = null }: AgentParts,
+  { box, version, simulated, epoch, fleetFault = null }: AgentParts,
   live: LiveBox,
   drain: DrainState,
   metrics: Metrics,
@@ -245,7 +248,7 @@ function controlRoutes(
   return {
     control: {
       // Reports only which ports are up, so it needs no token: `npm start -- --real` and the edge use it.
-      "/healthz": async () => json(boxHealth(box.name, version, live.servers, drain.drained)),
+      "/healthz": async () => json(boxHealth({ box: box.name, version, simulated }, live.servers, drain.drained)),
     },
     guarded: {
       "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),

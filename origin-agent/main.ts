@@ -77,6 +77,7 @@ async function start(): Promise<void> {
       onProblem: (problem) => log.warn({ event: "gpu", problem }),
       clock,
     }),
+    simulated: settings.simulatedGpu || settings.simulatedPorts.size > 0,
     pm2: new Pm2Probe({
       home: settings.pm2Home,
       onProblem: (problem) => log.warn({ event: "pm2", problem }),

@@ -71,6 +71,8 @@ const Environment = z.object({
   PM2_HOME: z.string().min(1).optional(),
   /** The nvidia-smi command: a program, or a JSON list of a program and its first arguments. */
   NVIDIA_SMI: command.default(["nvidia-smi"]),
+  /** `1`: that nvidia-smi is a simulator. */
+  SIMULATED_GPU: z.literal("1", "must be 1, or absent").optional(),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
 
@@ -89,6 +91,7 @@ export interface Settings {
   readonly stateFolder: string;
   readonly pm2Home: string;
   readonly nvidiaSmi: readonly [string, ...string[]];
+  readonly simulatedGpu: boolean;
   readonly logLevel: z.infer<typeof Environment>["LOG_LEVEL"];
 }
 
@@ -120,6 +123,7 @@ export function readSettings(environment: Readonly<Record<string, string | undef
     stateFolder: value.ISHA_STATE ?? join(home, ".isha"),
     pm2Home: value.PM2_HOME ?? join(home, ".pm2"),
     nvidiaSmi: value.NVIDIA_SMI,
+    simulatedGpu: value.SIMULATED_GPU !== undefined,
     logLevel: value.LOG_LEVEL,
   };
 }

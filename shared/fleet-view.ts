@@ -54,6 +54,8 @@ export const FleetBoxView = z.object({
   warning: z.nullable(z.string()),
   /** SHA-256 of `fleetText` of its agent's fleet file; null if no agent reports, absent from an older edge. */
   fleetHash: z.optional(z.nullable(z.string())),
+  /** Some of its servers or its cards are simulated, and so are the figures here; absent from an older edge. */
+  simulated: z.optional(z.boolean()),
   gpus: z.nullable(z.array(LinkGpu)),
   servers: z.array(FleetServerView),
   /** Age of the oldest usage record that isn't in the ledger yet. */

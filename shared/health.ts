@@ -19,6 +19,8 @@ export const SERVER_STATES: Readonly<Record<LinkState, ServerState>> = {
 export const BoxHealth = z.object({
   box: z.string(),
   version: z.string(),
+  /** Some of its servers or its cards are simulated; absent if none is, and from an older agent. */
+  simulated: z.optional(z.boolean()),
   servers: z.array(z.object({ port: z.int(), model: z.string(), state: ServerState })),
 });
 export type BoxHealth = z.infer<typeof BoxHealth>;

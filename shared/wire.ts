@@ -159,6 +159,8 @@ const Snapshot = z.object({
   t: z.literal("snapshot"),
   /** Grows within an epoch. */
   seq: count,
+  /** Some of its servers or its cards are simulated, as under `npm start`; absent if none is, and from an older agent. */
+  simulated: z.optional(z.boolean()),
   /** The agent is shutting down, or an operator drained the box: it takes no new calls. */
   draining: z.boolean(),
   servers: z.array(LinkServer).check(z.maxLength(64)),

@@ -65,9 +65,11 @@ function row(box: FleetBoxView, server: FleetServerView): string[] {
 }
 
 /** What does not fit in a row: how long a box has been silent, several agents, a warning about its agent. */
-function remarks({ name, state, lastSeenAt, agents, warning }: FleetBoxView, at: number): string[] {
+function remarks(box: FleetBoxView, at: number): string[] {
+  const { name, state, lastSeenAt, agents, warning, simulated } = box;
   const lastReport = lastSeenAt === null ? "has never reported" : `last reported ${agoText(lastSeenAt, at)}`;
   return [
+    ...(simulated === true ? [`${plain(name)} is simulated: its servers or its card aren't real.\n`] : []),
     ...(state === "silent" ? [`${plain(name)} ${lastReport}.\n`] : []),
     ...(agents > 1 ? [`${plain(name)} has ${countText(agents)} agents linked, as during a reload.\n`] : []),
     ...(warning === null ? [] : [`${plain(name)}: ${plain(warning)}.\n`]),

@@ -16,6 +16,8 @@ export interface SnapshotSourceOptions {
   readonly gpu: Pick<GpuProbe, "latest"> | null;
   readonly journal: Pick<UsageJournal, "state">;
   readonly recent: RecentTraffic;
+  /** Some of the servers or cards are simulated. */
+  readonly simulated: boolean;
   /** Whether the agent is shutting down or an operator drained the box. */
   readonly isDraining: () => boolean;
   readonly log: Pick<Logger, "error">;
@@ -44,8 +46,9 @@ export class SnapshotSource {
   }
 
   snapshot(usageBehindMs: number | null): BoxSnapshot {
-    const { live, gpu, journal, recent, isDraining, clock } = this.#options;
+    const { live, gpu, journal, recent, simulated, isDraining, clock } = this.#options;
     return boxSnapshot({
+      simulated,
       draining: isDraining(),
       servers: [...live.servers.values()].map((server) => this.#serverInput(server)),
       gpus: gpu?.latest().gpus ?? null,

@@ -25,6 +25,7 @@ export interface ServerInput {
 }
 
 export interface SnapshotInput {
+  readonly simulated: boolean;
   readonly draining: boolean;
   readonly servers: readonly ServerInput[];
   /** Null if no GPU driver answers on this box. */
@@ -41,8 +42,9 @@ const MAX_WHY = 200;
 const NO_SPACE: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT"]);
 
 export function boxSnapshot(input: SnapshotInput): BoxSnapshot {
-  const { draining, servers, gpus, traffic, journal, usageBehindMs } = input;
+  const { simulated, draining, servers, gpus, traffic, journal, usageBehindMs } = input;
   return {
+    ...(simulated ? { simulated } : {}),
     draining,
     servers: servers.map(serverSnapshot),
     gpus:

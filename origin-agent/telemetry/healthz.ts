@@ -4,14 +4,13 @@ import type { LiveServer } from "../servers/server.ts";
 
 /** @param drained whether an operator has drained the box: then no server accepts calls */
 export function boxHealth(
-  box: string,
-  version: string,
+  { simulated = false, ...agent }: { box: string; version: string; simulated?: boolean | undefined },
   servers: ReadonlyMap<number, LiveServer>,
   drained: boolean,
 ): BoxHealth {
   return {
-    box,
-    version,
+    ...agent,
+    ...(simulated ? { simulated } : {}),
     servers: [...servers.values()].map((server) => ({
       port: server.port,
       model: server.upstream.server.model,

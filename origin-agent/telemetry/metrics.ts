@@ -58,7 +58,12 @@ export class Metrics {
   }
 
   /** Registers the gauges that are read on each scrape: slots, queue, server states, unrecorded calls, GPUs. */
-  observe(live: LiveBox, gpu: GpuProbe | null, journal: Pick<UsageJournal, "state">): void {
+  observe(
+    live: LiveBox,
+    gpu: GpuProbe | null,
+    journal: Pick<UsageJournal, "state">,
+    simulated = false,
+  ): void {
     const gauge = <T extends string>(
       name: string,
       help: string,
@@ -100,6 +105,10 @@ export class Metrics {
     gauge("isha_usage_lost_calls", "Calls that the failing usage journal could not record", [], (set) =>
       set.set(journal.state.lost),
     );
+    if (simulated) {
+      const help = "1: some servers or GPUs of this box are simulated, and so are their figures";
+      gauge("isha_simulated", help, [], (set) => set.set(1));
+    }
     this.#observeGpu(gauge, gpu);
   }
 

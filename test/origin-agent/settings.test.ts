@@ -29,6 +29,7 @@ describe("the agent's settings", () => {
       stateFolder: ".isha",
       pm2Home: ".pm2",
       nvidiaSmi: ["nvidia-smi"],
+      simulatedGpu: false,
       logLevel: "info",
     });
   });
@@ -47,6 +48,7 @@ describe("the agent's settings", () => {
       HOME: "/home/models",
       ISHA_STATE: "/var/lib/isha",
       NVIDIA_SMI: '["node","smi.ts"]',
+      SIMULATED_GPU: "1",
       LOG_LEVEL: "debug",
       PATH: "/usr/bin",
     });
@@ -66,6 +68,7 @@ describe("the agent's settings", () => {
       stateFolder: "/var/lib/isha",
       pm2Home: "/home/models/.pm2",
       nvidiaSmi: ["node", "smi.ts"],
+      simulatedGpu: true,
       logLevel: "debug",
     });
   });

@@ -16,7 +16,11 @@ type States = ReadonlyMap<number, ServerState> | null;
 export interface BoxView {
   readonly box: Box;
   readonly states: States;
+  /** Some of its servers or its cards are simulated. */
+  readonly simulated?: boolean;
 }
+
+type Polled = Pick<BoxView, "states" | "simulated">;
 
 export type FleetHealth = (c: Context<EdgeEnv>) => Promise<readonly BoxView[]>;
 
@@ -26,18 +30,18 @@ export function fleetHealth(
   snapshots: SnapshotCache,
   clock: () => number,
 ): FleetHealth {
-  const polls = new Map<string, { readonly at: number; readonly states: Promise<States> }>();
+  const polls = new Map<string, { readonly at: number; readonly view: Promise<Polled> }>();
 
-  async function poll(c: Context<EdgeEnv>, box: Box): Promise<States> {
+  async function poll(c: Context<EdgeEnv>, box: Box): Promise<Polled> {
     const now = clock();
     let last = polls.get(box.name);
     if (last === undefined || now < last.at || now >= last.at + HEALTH_POLL_MS) {
-      last = { at: now, states: polledStates(c, box) };
+      last = { at: now, view: polledView(c, box) };
       polls.set(box.name, last);
       // It continues if this caller disconnects.
-      c.executionCtx.waitUntil(last.states);
+      c.executionCtx.waitUntil(last.view);
     }
-    return withTimeout(last.states, HEALTH_POLL_MS);
+    return (await withTimeout(last.view, HEALTH_POLL_MS)) ?? { states: null };
   }
 
   return async function viewBoxes(c) {
@@ -45,8 +49,9 @@ export function fleetHealth(
     return Promise.all(
       boxes.map(async (box) => {
         const known = snapshot.boxes.get(box.name);
-        if (known === undefined) return { box, states: await poll(c, box) };
-        return { box, states: known === null ? null : statesOf(known) };
+        if (known === undefined) return { box, ...(await poll(c, box)) };
+        if (known === null) return { box, states: null };
+        return { box, states: statesOf(known), simulated: known.simulated === true };
       }),
     );
   };
@@ -58,15 +63,15 @@ function statesOf({ draining, servers }: BoxSnapshot): States {
 }
 
 /** Never rejects. */
-async function polledStates(c: Context<EdgeEnv>, box: Box): Promise<States> {
+async function polledView(c: Context<EdgeEnv>, box: Box): Promise<Polled> {
   const request = { method: "GET", path: "/healthz", headers: {}, timeoutMs: HEALTH_POLL_MS } as const;
   const answer = await originFetch(box, c.get("settings"), request);
-  if (answer.kind !== "answer") return null;
+  if (answer.kind !== "answer") return { states: null };
   try {
-    const { servers } = BoxHealth.parse(await answer.response.json());
-    return new Map(servers.map(({ port, state }) => [port, state]));
+    const { servers, simulated = false } = BoxHealth.parse(await answer.response.json());
+    return { states: new Map(servers.map(({ port, state }) => [port, state])), simulated };
   } catch {
-    return null;
+    return { states: null };
   }
 }
 

@@ -17,6 +17,8 @@ interface HealthAnswer {
   readonly models: Readonly<Record<string, ServerState>>;
   /** The agent types named by `?require` that no server is ready for. */
   readonly missing?: readonly string[];
+  /** Some servers or cards are simulated, as under `npm start`; absent if none is. */
+  readonly simulated?: true;
 }
 
 export function healthz(index: FleetIndex, health: FleetHealth) {
@@ -34,6 +36,7 @@ export function healthz(index: FleetIndex, health: FleetHealth) {
       boxes: Object.fromEntries(boxes),
       models,
       ...(missing.length === 0 ? {} : { missing }),
+      ...(views.some(({ simulated }) => simulated === true) ? { simulated: true } : {}),
     };
     const isServing = boxes.some(([, status]) => status === "up");
     return c.json(answer, isServing && missing.length === 0 ? 200 : 503);

@@ -113,6 +113,7 @@ function boxSnapshot(report: BoxReport): BoxSnapshot | null {
   return {
     draining: drained || !reporting.takesCalls,
     current: drained || (reporting.agent.snapshotAgoMs ?? Infinity) <= CURRENT_MS,
+    ...(reporting.snapshot.simulated === true ? { simulated: true } : {}),
     servers: new Map(serverSnapshots(reporting)),
   };
 }

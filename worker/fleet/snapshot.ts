@@ -22,6 +22,8 @@ export interface BoxSnapshot {
   readonly draining: boolean;
   /** Its report is recent enough to refuse a call. */
   readonly current: boolean;
+  /** Some of its servers or its cards are simulated. */
+  readonly simulated?: boolean;
   /** By port; a server that is absent was not announced and counts as down. */
   readonly servers: ReadonlyMap<number, ServerSnapshot>;
 }

@@ -71,6 +71,7 @@ function boxView(
     agents: report?.agents.length ?? 0,
     warning: agent?.warning ?? null,
     fleetHash: agent?.fleetHash ?? null,
+    simulated: snapshot?.simulated === true,
     gpus: snapshot?.gpus ?? null,
     servers: box.servers.map((server) =>
       serverView(server, snapshot, agent?.ports ?? [], since[server.port] ?? null, index),

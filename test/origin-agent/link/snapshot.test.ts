@@ -73,6 +73,11 @@ const full: SnapshotInput = snapshotInput({
 });
 
 describe("a box's snapshot", () => {
+  it("is marked only if some of the box is simulated", () => {
+    expect(boxSnapshot(snapshotInput())).not.toHaveProperty("simulated");
+    expect(boxSnapshot(snapshotInput({ simulated: true })).simulated).toBe(true);
+  });
+
   it("is a valid frame of at most 2 KB for five servers with long texts and large figures", () => {
     const frame = { t: "snapshot", seq: 123_456, ...boxSnapshot(full) };
     const text = JSON.stringify(frame);

@@ -28,6 +28,7 @@ export const serverInput = (other: Partial<ServerInput> = {}): ServerInput => ({
 });
 
 export const snapshotInput = (other: Partial<SnapshotInput> = {}): SnapshotInput => ({
+  simulated: false,
   draining: false,
   servers: [serverInput()],
   gpus: null,

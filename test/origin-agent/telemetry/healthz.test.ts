@@ -19,17 +19,16 @@ afterAll(async () => {
   await Promise.all([ready.stop(), loading.stop()]);
 });
 
+const NORTH = { box: "north", version: "1.2.3" };
 const states = (): (readonly [number, string])[] =>
-  boxHealth("north", "1.2.3", agent.live.servers, false).servers.map(
-    ({ port, state }) => [port, state] as const,
-  );
+  boxHealth(NORTH, agent.live.servers, false).servers.map(({ port, state }) => [port, state] as const);
 
 describe("a box's health", () => {
   it("reports each server's state by the fleet file's port and order, without a probe", async () => {
     await until(() => states()[1]?.[1] === "loading");
     const asked = (await ready.state()).requestsByRoute["/health"] ?? 0;
     for (let time = 0; time < 500; time += 1) {
-      expect(boxHealth("north", "1.2.3", agent.live.servers, false)).toEqual({
+      expect(boxHealth(NORTH, agent.live.servers, false)).toEqual({
         box: "north",
         version: "1.2.3",
         servers: [
@@ -40,6 +39,12 @@ describe("a box's health", () => {
       });
     }
     expect((await ready.state()).requestsByRoute["/health"] ?? 0).toBeLessThan(asked + 500);
+  });
+
+  it("is marked if some of it is simulated", () => {
+    expect(boxHealth({ ...NORTH, simulated: true }, agent.live.servers, false)).toMatchObject({
+      simulated: true,
+    });
   });
 
   it("follows a server that starts and stops", async () => {

@@ -183,6 +183,19 @@ describe("the usage journal", () => {
   });
 });
 
+it("are marked if some of what they measure is simulated", async () => {
+  const journal = { state: { state: "ok" as const, reason: null, lost: 0 } };
+  const [real, simulated] = await Promise.all(
+    [false, true].map(async (simulated) => {
+      const metrics = new Metrics(testBox(), []);
+      metrics.observe(agent.live, null, journal, simulated);
+      return parse(await metrics.text()).filter(({ name }) => name === "isha_simulated");
+    }),
+  );
+  expect(real).toEqual([]);
+  expect(simulated?.map(({ value }) => value)).toEqual([1]);
+});
+
 describe("the GPUs", () => {
   const card: Gpu = {
     index: 0,

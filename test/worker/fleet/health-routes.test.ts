@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { captureLog, edgeOf, errorOf } from "../support/edge.ts";
 import { box, fleetOf, server, twoBoxes } from "../support/fleets.ts";
-import { connectionLost, fakeFetch, healthAnswer } from "../support/origin.ts";
+import { linkedAgent, readSnapshot } from "../support/agents.ts";
+import { agentAnswer, connectionLost, fakeFetch, healthAnswer } from "../support/origin.ts";
 import { reportingFleet, reportOf } from "../support/reports.ts";
 
 const ALL_READY = { 9000: "ready", 9001: "ready", 9002: "ready" };
@@ -83,6 +84,21 @@ describe("/healthz", () => {
     const states = { 9000: "ready", 9001: "down" };
     expect((await health({ north: states }, "", replicas)).body).toMatchObject({ status: "ok" });
     expect((await health({ north: states }, "?require=Alpha", replicas)).status).toBe(200);
+  });
+
+  it("is marked if a box reports that it is simulated, over the link or when it is polled", async () => {
+    captureLog();
+    const agent = linkedAgent({
+      ports: [9000],
+      models: ["m"],
+      snapshot: readSnapshot(1, { simulated: true }),
+    });
+    const FLEET = reportingFleet([{ ...reportOf("north", {}), agents: [agent] }]);
+    const linked = await edgeOf(fleetOf(), { bindings: { FLEET } })("/healthz", { key: null });
+    expect(await linked.json()).toMatchObject({ simulated: true });
+    fakeFetch(() => agentAnswer("north", '{"box":"north","version":"1","simulated":true,"servers":[]}'));
+    const polled = edgeOf(fleetOf(), { bindings: { FLEET: reportingFleet([]) } });
+    expect(await (await polled("/healthz", { key: null })).json()).toMatchObject({ simulated: true });
   });
 
   it("is down if no model is ready", async () => {

@@ -35,6 +35,8 @@ const stateOf = (reports: readonly BoxReport[], more: Partial<FleetState> = {}):
   alarms: [],
   failures: [],
   byCode: [],
+  ours: [],
+  groups: [],
   ...more,
 });
 
@@ -107,6 +109,12 @@ describe("a box", () => {
       restarts: 0,
     });
     expect(box?.servers[1]).toMatchObject({ agents: ["Alpha"], since: null });
+  });
+
+  it("is marked as simulated if its agent reports it", () => {
+    const simulated = agent({ snapshot: snapshotOf({ simulated: true }) });
+    expect(viewOf([report([simulated])]).boxes[0]?.simulated).toBe(true);
+    expect(viewOf([report([agent()])]).boxes[0]?.simulated).toBe(false);
   });
 
   it("that never reported is silent, with all servers of the fleet file and no invented figure", () => {
