@@ -106,9 +106,14 @@ class CallRunner {
     const progress = this.#progress;
     progress.granted();
     const request = await this.#request(grant, plan.kind);
-    if (request === "uncounted" || request.kind !== "send") {
+    if (request === "uncounted") {
+      // A server that died a moment ago may have been chosen again: its health didn't show it yet.
+      const failure = (await grant.isUp()) ? "uncounted" : "refused";
+      grant.refused(failure === "refused" ? failure : null);
+      return this.#recover(failure, "no count", null);
+    }
+    if (request.kind !== "send") {
       grant.refused(null);
-      if (request === "uncounted") return this.#recover("uncounted", "no count", null);
       return request.kind === "refuse" ? this.#refuse(request.refusal) : this.#close(request.events);
     }
     answer.accept(clock());

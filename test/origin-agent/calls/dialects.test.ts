@@ -115,6 +115,30 @@ describe("a call of a dialect", () => {
       completion_tokens: (usage as Json)["completion_tokens"],
     });
   });
+
+  it("completions go on at the replica if their own server dies just before it counts the text so far", async () => {
+    const [wanted, replica] = await Promise.all([
+      own.server(WANTED, { cutAfterTokens: 4, faultTimes: 1, tokensPerSecond: 500 }),
+      own.server(REPLICA),
+    ]);
+    let counts = 0;
+    const countTokens = async (): Promise<number | null> => {
+      counts += 1;
+      if (counts > 1) return 4;
+      await wanted.set({ refuse: true });
+      return null;
+    };
+    const agent = await own.agent({ [WANTED]: wanted, [REPLICA]: replica }, { countTokens });
+    const { text } = await send(agent.port, "completions", "Chest pain", {
+      stream: true,
+      continuable: true,
+      ports: [WANTED, REPLICA],
+    }).answer;
+    expect(text.endsWith("data: [DONE]\n\n")).toBe(true);
+    expect(text).not.toContain('"error"');
+    expect(counts).toBe(2);
+    expect(await pathsOf(replica)).toContain("/v1/completions");
+  });
 });
 
 describe("token routes", () => {
