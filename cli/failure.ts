@@ -39,6 +39,11 @@ export class CommandFailure extends Error {
 export const usageFailure = (message: string, advice?: string): CommandFailure =>
   new CommandFailure(EXIT.usage, message, { advice });
 
+/** To be called before a command changes anything. @throws CommandFailure after Ctrl-C */
+export function stopIfInterrupted(signal: AbortSignal): void {
+  if (signal.aborted) throw new CommandFailure(EXIT.interrupted, "Interrupted; nothing was done.");
+}
+
 /** The text for stderr. */
 export function failureText({ message, detail }: CommandFailure): string {
   const { code, status } = detail;

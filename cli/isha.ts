@@ -6,7 +6,9 @@ import { addAudit } from "./commands/audit.ts";
 import { addBoxDrain } from "./commands/box/drain.ts";
 import { addBoxRestart } from "./commands/box/restart.ts";
 import { addBoxResume } from "./commands/box/resume.ts";
+import { addCheck } from "./commands/check.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addGenerate } from "./commands/generate.ts";
 import { addKeysBootstrap } from "./commands/keys/bootstrap.ts";
 import { addKeysChange } from "./commands/keys/change.ts";
 import { addKeysCreate } from "./commands/keys/create.ts";
@@ -72,6 +74,8 @@ export function ishaProgram(io: CommandContext): Command {
   addStatus(program, io);
   addDoctor(program, io);
   addPlan(program, io);
+  addGenerate(program, io);
+  addCheck(program, io);
   addSmoke(program, io);
   const boxes = inheritOptions(program.command("box"))
     .summary("drain or resume a box, restart a server on it")

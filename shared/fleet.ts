@@ -73,6 +73,22 @@ const BoxSchema = z.strictObject({
   modelsDir: z.string().check(z.minLength(1)),
   /** The Unix user of PM2, the agent and the servers. */
   user: name,
+  /** The locally managed tunnel of cloudflared on this box; `isha generate` writes its configuration. */
+  tunnel: z.optional(
+    z.strictObject({
+      /** As `cloudflared tunnel create` prints it. */
+      id: z.string().check(z.regex(/^[0-9a-f-]{36}$/, "must be a tunnel's id: cloudflared tunnel list")),
+      /** Makes cloudflared refuse whatever Cloudflare Access did not let through. */
+      access: z.optional(
+        z.strictObject({
+          /** The part of `<team>.cloudflareaccess.com` before the dot. */
+          teamName: name,
+          /** The application's audience tag. */
+          audTag: z.string().check(z.regex(/^[0-9a-f]{64}$/, "must be 64 hexadecimal digits")),
+        }),
+      ),
+    }),
+  ),
   /** Where Cloudflare places this deployment's objects. */
   locationHint: z.enum(["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"]),
   servers: z.array(ServerSchema).check(z.minLength(1)),
@@ -93,7 +109,8 @@ const LegacyKeySchema = z.strictObject({
   ),
 });
 
-const FleetSchema = z.strictObject({
+/** Without the checks across fields, which `defineFleet` adds. */
+export const FleetSchema = z.strictObject({
   /** The public host name. */
   domain: z.hostname(),
   /** The server for calls that name no model and no agent type. */
@@ -151,6 +168,15 @@ export type PortsByBox = Readonly<Record<string, readonly number[]>>;
 
 export function portsByBox({ boxes }: Pick<FleetConfig, "boxes">): PortsByBox {
   return Object.fromEntries(boxes.map(({ name, servers }) => [name, servers.map(({ port }) => port)]));
+}
+
+/** PM2's name of each server, by box and port: for the commands that texts recommend. */
+export type ProcessesByBox = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+export function processesByBox({ boxes }: Pick<FleetConfig, "boxes">): ProcessesByBox {
+  return Object.fromEntries(
+    boxes.map(({ name, servers }) => [name, Object.fromEntries(servers.map(({ port, pm2 }) => [port, pm2]))]),
+  );
 }
 
 /** A path as JavaScript writes it: `boxes[0].servers[2].port`. */

@@ -143,5 +143,12 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
   )
     .split(" ")
     .map((flag) => [flag, OPENS] as const),
+  ...["--models-dir", "--models-preset", "--models-max", "--models-autoload", "--no-models-autoload"].map(
+    (flag) => [flag, "it would make the server a router of models; a server here has one model"] as const,
+  ),
+  [
+    "--sleep-idle-seconds",
+    "the server would unload its model, and the next call would wait until it is loaded",
+  ],
   ...["--log-jsonl", "--log-colors"].map((flag) => [flag, "the log filter reads only plain lines"] as const),
 ]);

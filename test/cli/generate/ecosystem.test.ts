@@ -77,8 +77,7 @@ async function appNamed(name: string, options: EcosystemOptions = {}): Promise<A
 describe("the shipped ecosystem.config.cjs", () => {
   it("matches the fleet file's first box", () => {
     const made = ecosystemText(firstBox(fleet.boxes));
-    const hint =
-      "it is out of date; generate it again: node cli/generate/ecosystem.ts > ecosystem.config.cjs";
+    const hint = "it is out of date; generate it again: npm run isha -- generate";
     expect(readSource("ecosystem.config.cjs") === made, hint).toBe(true);
   });
 

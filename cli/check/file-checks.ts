@@ -1,0 +1,102 @@
+// Checks the files of a clone and of its operator: the fleet file, the secrets, and what is generated from the fleet file.
+import { isDeepStrictEqual, parseEnv } from "node:util";
+import { join, relative } from "node:path";
+import { fine, unknown, wrong, type Outcome } from "../doctor/check.ts";
+import { objectOf } from "../doctor/edge-checks.ts";
+import { generatedFiles } from "../generate/files.ts";
+import { flagsInHelp } from "../generate/llama-flags.ts";
+import { SECRET_FILES } from "../secrets/secret-files.ts";
+import type { Project } from "./project.ts";
+
+export function checkFleetFile({ fleet, fleetFile, builtWith }: Project): Promise<Outcome> {
+  const servers = fleet.boxes.reduce((sum, box) => sum + box.servers.length, 0);
+  const text = `is valid: ${fleet.boxes.length} ${fleet.boxes.length === 1 ? "box" : "boxes"}, ${servers} servers, ${fleet.domain}`;
+  return Promise.resolve(
+    builtWith === null || isDeepStrictEqual(builtWith, fleet)
+      ? fine(text)
+      : wrong(
+          `the edge is built with fleet.config.ts, which differs from ISHA_FLEET (${fleetFile ?? ""})`,
+          "Copy it over fleet.config.ts, or unset ISHA_FLEET.",
+        ),
+  );
+}
+
+const OTHERS = 0o077;
+
+export async function checkSecretFiles(project: Project): Promise<Outcome> {
+  const { secretFolder, machine } = project;
+  const present: string[] = [];
+  for (const name of Object.values(SECRET_FILES)) {
+    const path = join(secretFolder, name);
+    const mode = await machine.mode(path);
+    if (mode === null) continue;
+    if ((mode & OTHERS) !== 0) return wrong(`${path} can be read by other users`, `chmod 600 ${path}`);
+    present.push(name);
+  }
+  if (present.length === 0) return unknown(`${secretFolder} has no secrets`, "isha secrets init");
+  const fault = await secretFault(project);
+  return fault === null
+    ? fine(`${present.join(", ")} in ${secretFolder} are for their owner alone`)
+    : wrong(fault, "isha secrets init");
+}
+
+async function secretFault({ secretFolder, machine, environments }: Project): Promise<string | null> {
+  const workerText = await machine.read(join(secretFolder, SECRET_FILES.worker));
+  if (workerText === null) return null;
+  const worker = objectOf(workerText);
+  if (worker === null) return `${SECRET_FILES.worker} is no JSON object; move it away`;
+  const required = new Set([...environments.values()].flatMap(({ secrets }) => secrets.required));
+  const missing = [...required].filter((name) => typeof worker[name] !== "string" || worker[name] === "");
+  if (missing.length > 0) return `${SECRET_FILES.worker} lacks ${missing.join(", ")}`;
+  if ("DEV_KEYS" in worker) return `${SECRET_FILES.worker} has DEV_KEYS, which lets known keys in; remove it`;
+  const agent = parseEnv((await machine.read(join(secretFolder, SECRET_FILES.agentEnv))) ?? "");
+  const boxSecret = agent["BOX_SECRET"] ?? worker["BOX_SECRET"];
+  return boxSecret === worker["BOX_SECRET"]
+    ? null
+    : `${SECRET_FILES.agentEnv} and ${SECRET_FILES.worker} have different values of BOX_SECRET; move the wrong file away`;
+}
+
+const ECOSYSTEM = "ecosystem.config.cjs";
+
+/** A clone has the file of one box; of the others only those that were generated here are compared. */
+export async function checkGeneratedFiles(project: Project, signal: AbortSignal): Promise<Outcome> {
+  const { root, fleet, machine } = project;
+  if ((await machine.read(join(root, ECOSYSTEM))) === null)
+    return wrong(`there is no ${ECOSYSTEM}`, "isha generate");
+  let stale: string[] = [];
+  for (const box of fleet.boxes) {
+    stale = await staleFiles(project, box, signal);
+    if (!stale.includes(ECOSYSTEM)) break;
+  }
+  return stale.length === 0
+    ? fine("are as the fleet file has them")
+    : wrong(`out of date: ${stale.join(", ")}`, "isha generate --diff, then isha generate (--box <name>)");
+}
+
+type Box = Project["fleet"]["boxes"][number];
+
+async function staleFiles(
+  { root, fleetFile, machine }: Project,
+  box: Box,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const help = await machine.run(box.llamaServerBin, ["--help"], signal);
+  const known = help === null ? [] : [flagsInHelp(help.out)];
+  const stale: string[] = [];
+  for (const file of generatedFiles(box, { fleetFile })) {
+    const existing = await machine.read(join(root, file.path));
+    // Flags may have been chosen by this machine's binary.
+    const accepted = [file.text, ...known.map((knownFlags) => textOf(file.path, box, fleetFile, knownFlags))];
+    if (existing !== null && !accepted.includes(existing)) stale.push(relative(root, join(root, file.path)));
+  }
+  return stale;
+}
+
+function textOf(path: string, box: Box, fleetFile: string | null, knownFlags: ReadonlySet<string>): string {
+  try {
+    return generatedFiles(box, { fleetFile, knownFlags }).find((file) => file.path === path)?.text ?? "";
+  } catch {
+    // This binary can't run the box's servers: `isha doctor` on the box reports that.
+    return "";
+  }
+}
