@@ -34,7 +34,8 @@ export function tokens(count: number): string {
   if (count < 10_000) return figure(count);
   if (count < 1_000_000) return `${figure(count / 1000, 1)} k`;
   if (count < 1_000_000_000) return `${figure(count / 1_000_000, 1)} M`;
-  return `${figure(count / 1_000_000_000, 1)} G`;
+  if (count < 1_000_000_000_000) return `${figure(count / 1_000_000_000, 1)} G`;
+  return `${figure(count / 1_000_000_000_000, 1)} T`;
 }
 
 /** A share, limited to 0 to 1 for any input: a bar must not leave its frame. */

@@ -1,122 +1,120 @@
-// Usage: tokens and calls, by key, model, agent type or day.
-import { useMemo, useState } from "preact/hooks";
-import { KeyList } from "../../../shared/keys.ts";
-import { UsageReport } from "../../../shared/usage-report.ts";
+// Usage: calls and tokens over time and in a table, by key, model or agent type.
+import { useMemo } from "preact/hooks";
+import { UsageReport, type UsageSplit } from "../../../shared/usage-report.ts";
+import { usageChart } from "../../model/usage-chart.ts";
 import {
+  chartPath,
+  hasHours,
+  MEASURES,
   RANGES,
-  totalRow,
-  USAGE_BY,
-  usagePath,
-  usageRows,
-  type TimeRange,
-  type UsageBy,
-  type UsageRow,
-} from "../../model/usage-table.ts";
-import { Bar } from "../../components/bar.tsx";
+  STEPS,
+  tablePath,
+  usageChoice,
+  type UsageChoice,
+} from "../../model/usage-choice.ts";
 import { Choice } from "../../components/choice.tsx";
-import { ProblemNote } from "../../components/problem-note.tsx";
+import { RetryNote } from "../../components/retry-note.tsx";
 import { Select } from "../../components/select.tsx";
+import { edgeNow } from "../../state/clock.ts";
+import { useKeyNames, type KeyNames } from "../../state/key-names.ts";
 import { useAnswer } from "../../state/request.ts";
-import { now } from "../../state/clock.ts";
+import { routeQuery, setQuery } from "../../state/route.ts";
+import { CsvButton } from "./csv-button.tsx";
+import { UsageChart } from "./usage-chart.tsx";
+import { UsageTable } from "./usage-table.tsx";
 
-const GROUP_LABELS = {
-  key: "Key",
+const GROUPS = {
   model: "Model",
   agent: "Agent type",
-  day: "Day",
-} as const satisfies Record<UsageBy, string>;
+  key: "Key",
+} as const satisfies Record<UsageSplit, string>;
+
+/** Interval of requests: boxes report calls within seconds, but usage is not watched live. */
+const EVERY_MS = 60_000;
 
 export function Usage() {
-  const [by, setBy] = useState<UsageBy>("key");
-  const [range, setRange] = useState<TimeRange>("month");
-  // The path is the same all day, so it is requested only when a choice changes.
-  const { value: report, problem } = useAnswer(usagePath(by, range, now.peek()), UsageReport);
+  const choice = usageChoice(routeQuery.value);
   const names = useKeyNames();
+  const time = edgeNow.peek();
+  // The paths are the same all day, so a new choice is requested at once, and the same one every minute.
+  const table = useAnswer(tablePath(choice, time), UsageReport, EVERY_MS);
+  const series = useAnswer(chartPath(choice, time), UsageReport, EVERY_MS);
+  const chart = useMemo(
+    () => (series.value === null ? null : usageChart(series.value, choice.measure, names, edgeNow.peek())),
+    [series.value, choice.measure, names],
+  );
+  const problem = table.problem ?? series.problem;
+  const isCurrent = table.isCurrent && series.isCurrent;
+  const retry = (): void => {
+    table.retry();
+    series.retry();
+  };
   return (
     <div class="view">
       <header class="view-head">
         <h1>Usage</h1>
-        <Choice label="Grouped by" options={GROUP_LABELS} value={by} onChoose={setBy} />
-        <Select label="Time range" options={RANGES} value={range} onChoose={setRange} />
+        <CsvButton path={tablePath(choice, time)} label="Download CSV" />
+        <CsvButton path={chartPath(choice, time)} label={`CSV by ${choice.step}`} />
       </header>
-      <ProblemNote problem={problem} />
-      {report === null ? (
+      <Filters choice={choice} names={names} />
+      <RetryNote problem={problem} showsEarlier={isCurrent} onRetry={retry} />
+      {table.value === null || chart === null || (problem !== null && !isCurrent) ? (
         problem === null && <p class="empty">Loading the usage…</p>
       ) : (
-        <UsageTable report={report} names={names} />
+        <div class="usage-report" aria-busy={!isCurrent} data-old={!isCurrent}>
+          {table.value.rows.length === 0 ? (
+            <p class="card empty">
+              {choice.key === "" ? "No calls in this time." : "No calls with this key in this time."}
+            </p>
+          ) : (
+            <>
+              <UsageChart title={`${MEASURES[choice.measure]} by ${choice.step}`} chart={chart} />
+              <UsageTable
+                report={table.value}
+                title={GROUPS[choice.by]}
+                names={names}
+                onKey={choice.by === "key" && choice.key === "" ? (key) => setQuery({ key }) : null}
+              />
+            </>
+          )}
+        </div>
       )}
       <p class="foot-note">
-        Days are in UTC. A call is counted when its box has reported it, within seconds.
+        Days and hours are in UTC. A call is counted under the hour of its start, once its box has reported
+        it: within seconds, or when a lost link is back. The tokens of a call that broke off are estimated.
       </p>
     </div>
   );
 }
 
-function UsageTable({
-  report,
-  names,
-}: {
-  readonly report: UsageReport;
-  readonly names: ReadonlyMap<string, string>;
-}) {
-  if (report.rows.length === 0) return <p class="card empty">No calls in this time.</p>;
-  const by = USAGE_BY.find((group) => group === report.by) ?? "key";
+function Filters({ choice, names }: { readonly choice: UsageChoice; readonly names: KeyNames }) {
+  const keys = useMemo(() => keyOptions(names, choice.key), [names, choice.key]);
   return (
-    <div class="card flush">
-      <table class="stacking usage" aria-label="Usage">
-        <thead>
-          <tr>
-            <th scope="col">{GROUP_LABELS[by]}</th>
-            {["Calls", "Complete", "Prompt tokens", "From cache", "Answer tokens"].map((name) => (
-              <th key={name} scope="col" class="number">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {usageRows(report, names).map((row) => (
-            <Row key={row.group} row={row} />
-          ))}
-        </tbody>
-        <tfoot>
-          <Row row={totalRow(report)} />
-        </tfoot>
-      </table>
+    <div class="filters">
+      <Choice label="Grouped by" options={GROUPS} value={choice.by} onChoose={(by) => setQuery({ by })} />
+      <Choice
+        label="Measure"
+        options={MEASURES}
+        value={choice.measure}
+        onChoose={(measure) => setQuery({ measure })}
+      />
+      {hasHours(choice.range) ? (
+        <Choice label="Columns" options={STEPS} value={choice.step} onChoose={(step) => setQuery({ step })} />
+      ) : null}
+      <Select
+        label="Time range"
+        options={RANGES}
+        value={choice.range}
+        onChoose={(range) => setQuery({ range, step: "" })}
+      />
+      <Select label="Show" options={keys} value={choice.key} onChoose={(key) => setQuery({ key })} />
     </div>
   );
 }
 
-function Row({ row }: { readonly row: UsageRow }) {
-  return (
-    <tr>
-      <th scope="row">
-        <span class="key-name">{row.name}</span>
-        {row.name === row.group || row.group === "total" ? null : <code class="key-id">{row.group}</code>}
-        {row.share === 0 ? null : <Bar share={row.share} />}
-      </th>
-      <td data-label="Calls" class="number">
-        {row.calls}
-        {row.estimated === "" ? null : <span class="why">{row.estimated}</span>}
-      </td>
-      <td data-label="Complete" class="number">
-        {row.complete}
-      </td>
-      <td data-label="Prompt tokens" class="number">
-        {row.prompt}
-      </td>
-      <td data-label="From cache" class="number">
-        {row.cached}
-      </td>
-      <td data-label="Answer tokens" class="number">
-        {row.completion}
-      </td>
-    </tr>
-  );
-}
-
-/** Names of the keys on the first page by id; other keys are shown by id. */
-function useKeyNames(): ReadonlyMap<string, string> {
-  const { value } = useAnswer("/admin/keys", KeyList);
-  return useMemo(() => new Map((value?.keys ?? []).map(({ id, name }) => [id, name])), [value]);
+/** The keys by name. A key in the address that isn't listed has an option of its own. */
+function keyOptions(names: KeyNames, chosen: string): Record<string, string> {
+  const named = [...names].toSorted(([, a], [, b]) => a.localeCompare(b));
+  const unlisted = chosen === "" || names.has(chosen) ? [] : [[chosen, chosen] as const];
+  return { "": "all keys", ...Object.fromEntries(named), ...Object.fromEntries(unlisted) };
 }

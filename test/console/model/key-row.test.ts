@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { keyRow } from "../../../console/model/key-row.ts";
 import { FakeKeys } from "../support/fake-keys.ts";
+import { FakeUsage } from "../support/fake-usage.ts";
 
 const NOW = Date.UTC(2026, 10, 23, 3, 0, 0);
 const MONTH_START = "2026-11-01T00:00:00.000Z";
@@ -9,7 +10,7 @@ const fake = (): FakeKeys => new FakeKeys(() => NOW);
 describe("a key's row", () => {
   it("shows its monthly usage next to its limits", () => {
     const keys = fake();
-    const month = keys.usage("key", MONTH_START);
+    const month = new FakeUsage(() => NOW).report({ by: "key", from: MONTH_START });
     const row = keyRow(keys.find("Zk81hHa0Lw"), month);
     expect(row).toMatchObject({
       usage: "952.4 k of 1.0 M tokens",

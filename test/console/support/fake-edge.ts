@@ -7,11 +7,11 @@ import { extname, join } from "node:path";
 import { ASSETS } from "../../../scripts/build.ts";
 import { ERRORS, errorBody, type ErrorCode } from "../../../shared/errors.ts";
 import { FailedRequest } from "../../../shared/failures.ts";
-import { USAGE_GROUPS } from "../../../shared/usage-report.ts";
 import { FILE_HEADERS, PAGE_HEADERS } from "../../../worker/pages/page-headers.ts";
 import { answerChat } from "./fake-chat.ts";
 import type { FakeFleet } from "./fake-fleet.ts";
 import { FakeKeys, fakeKey } from "./fake-keys.ts";
+import { FakeUsage } from "./fake-usage.ts";
 
 /** A stream gets an update this often, as from the edge. */
 const TICK_MS = 1000;
@@ -35,6 +35,7 @@ const PAGES: Readonly<Record<string, string>> = {
 export class FakeEdge {
   fleet: FakeFleet;
   keys: FakeKeys;
+  usage: FakeUsage;
   readonly #clock: () => number;
   /** Received commands, such as `box1/drain`. */
   readonly commands: string[] = [];
@@ -54,6 +55,7 @@ export class FakeEdge {
     this.fleet = fleet;
     this.#clock = clock;
     this.keys = new FakeKeys(clock);
+    this.usage = new FakeUsage(clock);
     // Otherwise a connection might end while the browser reuses it.
     this.#server.keepAliveTimeout = 0;
   }
@@ -62,6 +64,7 @@ export class FakeEdge {
   reset(fleet: FakeFleet): void {
     this.fleet = fleet;
     this.keys = new FakeKeys(this.#clock);
+    this.usage = new FakeUsage(this.#clock);
     this.commands.length = 0;
     this.#offline = false;
     this.publish();
@@ -150,12 +153,13 @@ export class FakeEdge {
       return this.fleet.history(query("box"), Number(query("minutes")));
     if (area === "fleet" && first === "events") return this.#follow(response);
     if (area === "boxes") return this.#command(path);
-    if (area === "usage")
-      return this.keys.usage(USAGE_GROUPS.find((by) => by === query("by")) ?? "key", query("from"));
+    if (area === "usage") return this.usage.answer(url.searchParams, response);
     if (area === "requests") return this.#failure(first);
     if (area !== "keys") throw new Error("There is no such route.");
     if (first === "")
-      return method === "POST" ? this.keys.create(body) : { keys: this.keys.keys, next: null };
+      return method === "POST"
+        ? this.keys.create(body)
+        : this.keys.page(query("after"), Number(query("limit") || 100));
     if (second === "rotate") return this.keys.rotate(first, (body as { graceSeconds: number }).graceSeconds);
     return method === "DELETE" ? this.keys.revoke(first) : this.keys.change(first, body);
   }

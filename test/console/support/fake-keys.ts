@@ -1,7 +1,6 @@
 // Keys of a fake admin API, in memory.
 import { formatApiKey } from "../../../shared/api-key.ts";
-import { KeyChange, KeyView, KeyWithSecret, NewKey } from "../../../shared/keys.ts";
-import { UsageReport, type UsageGroup, type UsageSums } from "../../../shared/usage-report.ts";
+import { KeyChange, type KeyList, KeyView, KeyWithSecret, NewKey } from "../../../shared/keys.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 
 const random = new SeededRandom(11);
@@ -84,29 +83,26 @@ export class FakeKeys {
     });
   }
 
+  /** Adds keys with names that a page must show as they are. */
+  addMany(count: number): void {
+    const names = ["<img src=x onerror=alert(1)>", "ключ номер", 'A & B ‘quoted’ "name"', "=1+1"];
+    for (let index = 0; index < count; index += 1) {
+      const name = `${names[index % names.length] ?? ""} ${index}`;
+      this.#add(`many${String(index).padStart(8, "0")}`, { name });
+    }
+  }
+
+  /** One page, as the edge returns it. */
+  page(after: string, limit: number): KeyList {
+    const start = this.keys.findIndex(({ id }) => id === after) + 1;
+    const keys = this.keys.slice(start, start + limit);
+    const isLast = start + limit >= this.keys.length;
+    return { keys, next: isLast ? null : (keys.at(-1)?.id ?? null) };
+  }
+
   find(id: string): KeyView {
     const found = this.keys.find((key) => key.id === id);
     if (found === undefined) throw new Error(`no key ${id}`);
     return found;
-  }
-
-  usage(by: UsageGroup, from: string): UsageReport {
-    const groups: Record<string, readonly string[]> = {
-      key: ["Qm2xPq8sT1", "Zk81hHa0Lw", "Aa00Bb11Cc"],
-      model: ["BiMediX2-8B", "OpenInsurance-8B", "Qwen-0.6B"],
-      agent: ["Clinical", "Claims", "Default", "Scribe"],
-      day: ["2026-11-21", "2026-11-22", "2026-11-23"],
-    };
-    const sums = (share: number): UsageSums => ({
-      calls: Math.round(18_000 * share),
-      complete: Math.round(17_900 * share),
-      promptTokens: Math.round(2_100_000 * share),
-      cachedTokens: Math.round(400_000 * share),
-      completionTokens: Math.round(1_900_000 * share),
-      estimatedCalls: share > 0.5 ? 14 : 0,
-    });
-    const rows = (groups[by] ?? []).map((group, index) => ({ group, ...sums(1 / (1 + index * 3.2)) }));
-    const to = new Date(this.#clock()).toISOString();
-    return UsageReport.parse({ from, to, by, key: null, total: sums(1.45), rows });
   }
 }

@@ -1,11 +1,11 @@
-// Keys and usage in a real browser: secrets shown once, confirmations, and what is stored nowhere.
+// Keys in a real browser: secrets shown once, confirmations, and what is stored nowhere.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ADMIN_KEY } from "../support/fake-edge.ts";
 import { announced, BROWSER, openView, persistedState, TestBrowser } from "../support/test-page.ts";
 
 const browser = new TestBrowser();
 
-describe.skipIf(BROWSER === null)("keys and usage", () => {
+describe.skipIf(BROWSER === null)("keys", () => {
   beforeAll(() => browser.open());
   afterEach(({ task }) => browser.clear(task.result?.state === "fail"));
   afterAll(() => browser.close());
@@ -69,19 +69,5 @@ describe.skipIf(BROWSER === null)("keys and usage", () => {
     edge.revokeKeyAfter(ADMIN_KEY, "DELETE");
     await page.getByRole("button", { name: "Revoke it" }).click();
     await page.getByRole("alert").getByText("You were signed out").waitFor();
-  });
-
-  it("usage is shown by key, model, agent type and day", async () => {
-    const { page, violations } = await openView(await browser.shared(), "Usage");
-    await page.getByRole("row", { name: /Mediczy production/ }).waitFor();
-    for (const [by, row] of [
-      ["Model", "BiMediX2-8B"],
-      ["Agent type", "Clinical"],
-      ["Day", "2026-11-21"],
-    ] as const) {
-      await page.getByRole("radio", { name: by }).check();
-      await page.getByRole("row", { name: new RegExp(row) }).waitFor();
-    }
-    expect(violations).toEqual([]);
   });
 });
