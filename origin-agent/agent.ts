@@ -228,7 +228,7 @@ function callObservers(
   return [
     (call, report, ms) => metrics.ended(call, report, ms),
     (_call, report) => source.callEnded(report.port, answerTokens(report)),
-    (call, report) => traffic.ended(call, report, answerTokens(report), clock()),
+    (call, report, ms) => traffic.ended(call, report, answerTokens(report), clock(), ms),
     (call, report, ms) => {
       const failed = lateFailure(call, report, ms);
       if (failed !== null) link.callFailed(failed);

@@ -88,6 +88,42 @@ export type FleetAlarm = z.infer<typeof FleetAlarm>;
 
 /** The calls of the last minutes, as counted by the boxes. */
 export const FleetTraffic = z.object({
+/** Failures of one code by one key, within the last hour. */
+export const FailureGroup = z.object({
+  code: z.string(),
+  /** Null if the key isn't known, and for all keys beyond those that are counted one by one. */
+  key: z.nullable(z.string()),
+  count: z.int(),
+  lastAt: timestamp,
+});
+export type FailureGroup = z.infer<typeof FailureGroup>;
+
+export const AgentTraffic = z.object({
+  agent: z.string(),
+  calls: z.int(),
+  /** Calls that failed: those with a code whose fault is `caller`, and all others. */
+  ours: z.int(),
+  callers: z.int(),
+  /** From the call's arrival at its box to its end, of answered calls; of the slowest box, if there are several. */
+  p50Ms: figure,
+  p95Ms: figure,
+  /** Time to the first token, of streams. */
+  firstP50Ms: figure,
+  firstP95Ms: figure,
+});
+export type AgentTraffic = z.infer<typeof AgentTraffic>;
+
+export const TrafficWindow = z.object({
+  windowS: z.number(),
+  /** Shorter than the window if the agents run for less. */
+  coveredS: z.number(),
+  /** The busiest first. Null if no agent reports. */
+  byAgent: z.nullable(z.array(AgentTraffic)),
+  /** Refusals and failures by error code, at the edge and on the boxes. */
+  byCode: z.array(z.object({ code: z.string(), count: z.int() })),
+});
+export type TrafficWindow = z.infer<typeof TrafficWindow>;
+
   /** Length of the counted time, in seconds. */
   windowS: z.number(),
   byAgent: z.array(z.object({ agent: z.string(), calls: z.int(), tokens: z.int() })),
@@ -97,6 +133,8 @@ export const FleetTraffic = z.object({
   recoveries: z.int(),
 });
 export type FleetTraffic = z.infer<typeof FleetTraffic>;
+  /** Five minutes and an hour; absent from an older edge. */
+  windows: z.optional(z.array(TrafficWindow)),
 
 /** Answer to `GET /admin/fleet`, and the data of each `fleet` event of `GET /admin/fleet/events`. */
 export const FleetView = z
@@ -106,10 +144,12 @@ export const FleetView = z
     fleetHash: z.optional(z.string()),
     boxes: z.array(FleetBoxView),
     traffic: FleetTraffic,
-    /** Newest first, up to 50. */
+    /** Newest first: the newest 50, and the newest 50 of ours. */
     failures: z.array(Failure),
     /** Newest first, up to 100. */
     events: z.array(FleetEvent),
+    /** The most frequent of the last hour, up to 100; absent from an older edge. */
+    failureGroups: z.optional(z.array(FailureGroup)),
     alarms: z.array(FleetAlarm),
   })
   .check(z.meta({ id: "Fleet" }));

@@ -135,6 +135,28 @@ export type LinkGpu = z.infer<typeof LinkGpu>;
 
 /** The calls that ended recently. */
 const Traffic = z.object({
+const counts = z.array(count).check(z.maxLength(64));
+const figures = z.array(figure).check(z.maxLength(64));
+
+/** The calls that ended within a window, in columns by agent type. */
+const TrafficWindow = z.object({
+  windowS: count,
+  /** Shorter than the window if the agent runs for less. */
+  coveredS: count,
+  agents: z.array(recordName).check(z.maxLength(64)),
+  calls: counts,
+  /** Calls that failed: those with a code whose fault is `caller`, and all others. */
+  ours: counts,
+  callers: counts,
+  /** From the call's arrival at the box to its end, of answered calls. */
+  p50Ms: figures,
+  p95Ms: figures,
+  /** Time to the first token, of streams. */
+  firstP50Ms: figures,
+  firstP95Ms: figures,
+});
+export type TrafficWindow = z.infer<typeof TrafficWindow>;
+
   /** Length of the counted time, in seconds. */
   windowS: count,
   /**
@@ -155,6 +177,8 @@ const Traffic = z.object({
   recoveries: count,
 });
 
+  /** Absent from an agent of an earlier release. */
+  windows: z.optional(z.array(TrafficWindow).check(z.maxLength(8))),
 const Snapshot = z.object({
   t: z.literal("snapshot"),
   /** Grows within an epoch. */

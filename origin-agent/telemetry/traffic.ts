@@ -4,6 +4,7 @@ import type { Call } from "../../shared/call-headers.ts";
 import { faultOf } from "../../shared/errors.ts";
 import type { Snapshot } from "../../shared/wire.ts";
 import type { CallReport } from "../calls/report.ts";
+import { TrafficWindows } from "./traffic-windows.ts";
 
 /** The reported window, and the steps in which old calls are dropped. */
 const WINDOW_MS = 5 * 60_000;
@@ -30,6 +31,7 @@ export interface FirstTokenTimes {
 
 export class RecentTraffic {
   readonly #agents: ReadonlySet<string>;
+  readonly #windows = new TrafficWindows();
   #steps: Step[] = [];
   readonly #times = new Map<number, { readonly at: number; readonly ms: number }[]>();
   readonly #continued = new Map<number, number>();
@@ -39,7 +41,10 @@ export class RecentTraffic {
     this.#agents = new Set(agents);
   }
 
-  /** @param tokens of the answer, as booked; null if unknown. */
+  /**
+   * @param tokens of the answer, as booked; null if unknown.
+   * @param ms from the call's arrival to its end.
+   */
   ended(
     call: Pick<Call, "agentType" | "wantedPort" | "stream">,
     report: Pick<
@@ -48,9 +53,11 @@ export class RecentTraffic {
     >,
     tokens: number | null,
     now: number,
+    ms = 0,
   ): void {
     const step = this.#stepAt(now);
     const agent = this.#agents.has(call.agentType) ? call.agentType : "other";
+    this.#windows.ended(agent, { ...report, stream: call.stream, ms }, now);
     const sums = step.byAgent.get(agent) ?? { calls: 0, tokens: 0 };
     sums.calls += 1;
     sums.tokens += tokens ?? 0;
@@ -88,6 +95,7 @@ export class RecentTraffic {
       failed: sum((step) => step.failed),
       fallbacks: sum((step) => step.fallbacks),
       recoveries: sum((step) => step.recoveries),
+      windows: this.#windows.windows(now),
     };
   }
 

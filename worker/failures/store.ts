@@ -4,7 +4,9 @@
 // Tables: `failures` has a row for each stored failure, in order of `n`; `floods` has a row for each hour, code,
 // route and key (empty for none) with the time of the last failure and the number of failures that were only counted.
 import { HOUR_MS } from "../../shared/calendar.ts";
+import { ERRORS, faultOf } from "../../shared/errors.ts";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure, type FailureFlood } from "../../shared/failures.ts";
+import type { FailureGroup } from "../../shared/fleet-view.ts";
 import { ANY_ROUTE } from "./sampling.ts";
 
 /** Rows of `floods`: enough for a day of more kinds than a deployment has. Further kinds are counted by code. */
@@ -12,6 +14,18 @@ const MAX_FLOODS = 2_000;
 
 /** The error table has fewer. */
 const MAX_CODES = 64;
+
+/** Our own failures that stay listed however many of the callers' follow. */
+const MAX_OURS = 50;
+
+/** Groups are counted at most this often: that reads an hour of rows. */
+const GROUPS_EVERY_MS = 15_000;
+
+/** The codes whose fault is the caller's, as SQL. */
+const CALLER_CODES = Object.keys(ERRORS)
+  .filter((code) => faultOf(code) === "caller")
+  .map((code) => `'${code}'`)
+  .join(", ");
 
 /** Longest text in a row, in characters: ids and routes are far shorter, a cause is a sentence. */
 const MAX_CHARACTERS = 300;
@@ -37,6 +51,9 @@ export class FailureStore {
   readonly #sql: SqlStorage;
   /** The newest failures as stored; null until they are read. A console asks twice a second. */
   #newest: { readonly limit: number; readonly failures: readonly Failure[] } | null = null;
+  /** The newest of them that are ours; null until they are read. */
+  #newestOurs: readonly Failure[] | null = null;
+  #groups: { readonly at: number; readonly groups: readonly FailureGroup[] } | null = null;
   /** Rows before `first` are older than `since`: a query from a later time can skip them. */
   #recent = { first: 0, since: 0 };
 
@@ -54,6 +71,7 @@ export class FailureStore {
 
   add(failures: readonly Failure[], floods: readonly FailureFlood[], now: number): void {
     this.#newest = null;
+    if (failures.some(({ code }) => faultOf(code) !== "caller")) this.#newestOurs = null;
     for (const { requestId, at, code, route, key, cause } of failures)
       this.#sql.exec(
         `INSERT INTO failures (request_id, at, code, route, key, cause) VALUES (?, ?, ?, ?, ?, ?)
@@ -105,6 +123,40 @@ export class FailureStore {
       this.#newest = { limit, failures: rows.toArray().map(failureOf) };
     }
     return this.#newest.failures.filter(({ at }) => at > oldest);
+  }
+
+  /** The newest failures that aren't the callers' fault, newest first. */
+  newestOurs(now: number): Failure[] {
+    const oldest = now - FAILURES_KEPT_MS;
+    this.#newestOurs ??= this.#sql
+      .exec<FailureRow>(
+        `SELECT * FROM failures WHERE at > ? AND code NOT IN (${CALLER_CODES}) ORDER BY n DESC LIMIT ?`,
+        oldest,
+        MAX_OURS,
+      )
+      .toArray()
+      .map(failureOf);
+    return this.#newestOurs.filter(({ at }) => at > oldest);
+  }
+
+  /** Failures of the last hour by code and key, the most frequent first. */
+  groups(now: number): readonly FailureGroup[] {
+    if (this.#groups === null || Math.abs(now - this.#groups.at) >= GROUPS_EVERY_MS) {
+      const since = now - HOUR_MS;
+      const groups = this.#sql
+        .exec<{ code: string; key: string; count: number; at: number }>(
+          `SELECT code, key, sum(n) AS count, max(at) AS at FROM (
+             SELECT code, coalesce(key, '') AS key, count(*) AS n, max(at) AS at FROM failures WHERE at > ?1 GROUP BY 1, 2
+             UNION ALL SELECT code, key, sum(count), max(at) FROM floods WHERE hour > ?2 AND at > ?1 GROUP BY 1, 2
+           ) GROUP BY code, key ORDER BY 3 DESC`,
+          since,
+          since - HOUR_MS,
+        )
+        .toArray()
+        .map(({ code, key, count, at }) => ({ code, key: key === "" ? null : key, count, lastAt: at }));
+      this.#groups = { at: now, groups };
+    }
+    return this.#groups.groups;
   }
 
   /** The number of failures of each code since a time, including the floods that were still going on then. */

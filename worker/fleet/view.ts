@@ -1,14 +1,19 @@
 // Builds the operators' view of the fleet from the fleet file and the fleet object's state, so that a box or a server
 // that never reported is shown too. Pure.
 import { DEFAULT_AGENT, type Box, type Server } from "../../shared/fleet.ts";
+import type { Failure } from "../../shared/failures.ts";
 import type { FleetBoxView, FleetServerView, FleetTraffic, FleetView } from "../../shared/fleet-view.ts";
 import { gpuMemoryGib } from "../../shared/gpu-memory.ts";
 import type { Snapshot } from "../../shared/wire.ts";
+import { trafficWindows } from "./traffic-windows.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 import { activeAgents, reportingAgent, type BoxReport, type FleetState } from "./object/box-reports.ts";
 
 /** A change of `lastSeenAt` below this isn't a change: two objects' clocks and the network jitter. */
 const SEEN_STEP_MS = 2_000;
+
+/** Groups of failures in a view; a stream sends the view whenever it changes. */
+const MAX_GROUPS = 100;
 
 /** @param withoutAccess names of the boxes that Cloudflare Access doesn't protect */
 export function fleetView(
@@ -27,7 +32,8 @@ export function fleetView(
     at: now,
     boxes,
     traffic: trafficOf(state),
-    failures: [...state.failures],
+    failures: newestFirst(state),
+    failureGroups: (state.groups ?? []).slice(0, MAX_GROUPS),
     events: [...state.events],
     alarms: [...state.alarms],
   };
@@ -114,7 +120,13 @@ function serverView(
 }
 
 /** Sums over all active agents: during a reload both agents of a box have calls. */
-function trafficOf({ reports, byCode }: FleetState): FleetTraffic {
+function newestFirst({ failures, ours = [] }: FleetState): Failure[] {
+  const byId = new Map([...failures, ...ours].map((failure) => [failure.requestId, failure]));
+  return [...byId.values()].toSorted((a, b) => b.at - a.at);
+}
+
+function trafficOf(state: FleetState): FleetTraffic {
+  const { reports, byCode } = state;
   const all = reports.flatMap(activeAgents).map(({ snapshot }) => snapshot.traffic);
   const byAgent = new Map<string, { calls: number; tokens: number }>();
   for (const { agents, calls, tokens } of all.map((traffic) => traffic.byAgent)) {
@@ -137,4 +149,5 @@ function trafficOf({ reports, byCode }: FleetState): FleetTraffic {
     fallbacks: sum((traffic) => traffic.fallbacks),
     recoveries: sum((traffic) => traffic.recoveries),
   };
+    windows: trafficWindows(all, state),
 }

@@ -95,12 +95,38 @@ const fleetBox = object({
 });
 
 const traffic = object({
+const codeCounts = list(object({ code: text, count: integer }));
+
+const trafficWindow = object({
+  windowS: number,
+  coveredS: named("Shorter than the window if the agents run for less.", number),
+  byAgent: named(
+    "Null if no agent reports.",
+    nullable(
+      list(
+        object({
+          agent: text,
+          calls: integer,
+          ours: named("Calls that failed through no fault of their caller.", integer),
+          callers: named("Calls that failed through their caller's fault.", integer),
+          p50Ms: figure,
+          p95Ms: figure,
+          firstP50Ms: figure,
+          firstP95Ms: figure,
+        }),
+      ),
+    ),
+  ),
+  byCode: codeCounts,
+});
+
   windowS: number,
   byAgent: list(object({ agent: text, calls: integer, tokens: integer })),
-  byCode: list(object({ code: text, count: integer })),
+  byCode: codeCounts,
   fallbacks: integer,
   recoveries: integer,
 });
+  windows: named("Five minutes and an hour.", list(trafficWindow)),
 
 const model = object({
   kind: oneOf(["model", "agent_type"]),
@@ -200,6 +226,10 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
     failures: list(object(failure)),
     events: list(
       object({ id: integer, at: millis, box: nullable(text), port: nullable(integer), level: text, text }),
+    ),
+    failureGroups: named(
+      "The most frequent of the last hour.",
+      list(object({ code: text, key: nullable(text), count: integer, lastAt: millis })),
     ),
     alarms: list(object({ id: text, since: millis, text, advice: text })),
   }),

@@ -45,6 +45,39 @@ describe("the store of failures", () => {
     expect(await stored(fleet)).toBe(1);
   });
 
+  it("lists our own failures however many of the callers' follow, also after an eviction", async () => {
+    const fleet = newFleet();
+    await fleet.noteFailures([failure("req_ours")], []);
+    const callers = Array.from({ length: 200 }, (_, n) => failure(`req_${n}`, { code: "invalid_request" }));
+    await fleet.noteFailures(callers, []);
+    const listed = async () => {
+      const { failures, ours } = await fleet.state(["north"]);
+      return [
+        failures.some(({ requestId }) => requestId === "req_ours"),
+        ours?.map(({ requestId }) => requestId),
+      ];
+    };
+    expect(await listed()).toEqual([false, ["req_ours"]]);
+    await evictDurableObject(fleet);
+    expect(await listed()).toEqual([false, ["req_ours"]]);
+    await fleet.noteFailures([failure("req_next", { code: "a_future_code" })], []);
+    expect((await listed())[1]).toEqual(["req_next", "req_ours"]);
+  });
+
+  it("counts the failures of the last hour by code and key, with those that were only counted", async () => {
+    const fleet = newFleet();
+    const flood = { at: NOON, code: "rate_limited_key", route: "/", key: "key-b", count: 900 };
+    const failures = [failure("req_1"), failure("req_2", { code: "rate_limited_key", key: "key-b" })];
+    await fleet.noteFailures([...failures, failure("req_3", { key: null })], [flood]);
+    expect((await fleet.state(["north"])).groups).toEqual([
+      { code: "rate_limited_key", key: "key-b", count: 901, lastAt: NOON },
+      { code: "overloaded", key: null, count: 1, lastAt: NOON },
+      { code: "overloaded", key: "key-a", count: 1, lastAt: NOON },
+    ]);
+    vi.setSystemTime(NOON + 2 * 60 * 60 * 1000);
+    expect((await fleet.state(["north"])).groups).toEqual([]);
+  });
+
   it("deletes failures after a day", async () => {
     const fleet = newFleet();
     await fleet.noteFailures(

@@ -35,8 +35,6 @@ const stateOf = (reports: readonly BoxReport[], more: Partial<FleetState> = {}):
   alarms: [],
   failures: [],
   byCode: [],
-  ours: [],
-  groups: [],
   ...more,
 });
 
@@ -210,21 +208,23 @@ describe("traffic", () => {
       report([agent({ snapshot: one }), agent({ epoch: "old", leaving: true, snapshot: one })]),
       report([agent({ snapshot: two })], 0, "south"),
     ];
-    expect(viewOf(reports, { byCode: [{ code: "overloaded", count: 4 }] }, twoBoxes()).traffic).toEqual({
-      windowS: 300,
-      byAgent: [
-        { agent: "Alpha", calls: 11, tokens: 101 },
-        { agent: "Beta", calls: 8, tokens: 8 },
-      ],
-      byCode: [{ code: "overloaded", count: 4 }],
-      fallbacks: 6,
-      recoveries: 9,
-    });
+    expect(viewOf(reports, { byCode: [{ code: "overloaded", count: 4 }] }, twoBoxes()).traffic).toMatchObject(
+      {
+        windowS: 300,
+        byAgent: [
+          { agent: "Alpha", calls: 11, tokens: 101 },
+          { agent: "Beta", calls: 8, tokens: 8 },
+        ],
+        byCode: [{ code: "overloaded", count: 4 }],
+        fallbacks: 6,
+        recoveries: 9,
+      },
+    );
   });
 
   it("of a silent agent doesn't count", () => {
     const snapshot = traffic(5, { Alpha: [5, 50] });
-    expect(viewOf([report([agent({ snapshot, lastSeenAgoMs: LINK_SILENT_MS })])]).traffic).toEqual({
+    expect(viewOf([report([agent({ snapshot, lastSeenAgoMs: LINK_SILENT_MS })])]).traffic).toMatchObject({
       windowS: 0,
       byAgent: [],
       byCode: [],
@@ -232,6 +232,111 @@ describe("traffic", () => {
       recoveries: 0,
     });
   });
+});
+
+describe("a traffic window", () => {
+  const window = (more: object) => ({
+    windowS: 300,
+    coveredS: 300,
+    agents: ["Alpha"],
+    calls: [3],
+    ours: [1],
+    callers: [0],
+    p50Ms: [800],
+    p95Ms: [900],
+    firstP50Ms: [null],
+    firstP95Ms: [null],
+    ...more,
+  });
+  const reporting = (windows: readonly object[] | undefined) =>
+    agent({
+      snapshot: snapshotOf({
+        traffic: { ...snapshotOf().traffic, ...(windows === undefined ? {} : { windows }) },
+      }),
+    });
+
+  it("adds the boxes' calls up, and has the slowest box's latencies", () => {
+    const other = window({
+      coveredS: 20,
+      agents: ["Alpha", "Beta"],
+      calls: [1, 9],
+      ours: [0, 0],
+      callers: [1, 2],
+    });
+    const south = {
+      ...other,
+      p50Ms: [1_200, null],
+      p95Ms: [850, null],
+      firstP50Ms: [90, 5],
+      firstP95Ms: [null, 5],
+    };
+    const view = viewOf(
+      [report([reporting([window({})])]), report([reporting([south])], 0, "south")],
+      { byCode: [{ code: "overloaded", count: 1 }] },
+      twoBoxes(),
+    );
+    expect(view.traffic.windows?.[0]).toEqual({
+      windowS: 300,
+      coveredS: 300,
+      byAgent: [
+        {
+          agent: "Beta",
+          calls: 9,
+          ours: 0,
+          callers: 2,
+          p50Ms: null,
+          p95Ms: null,
+          firstP50Ms: 5,
+          firstP95Ms: 5,
+        },
+        {
+          agent: "Alpha",
+          calls: 4,
+          ours: 1,
+          callers: 1,
+          p50Ms: 1_200,
+          p95Ms: 900,
+          firstP50Ms: 90,
+          firstP95Ms: null,
+        },
+      ],
+      byCode: [{ code: "overloaded", count: 1 }],
+    });
+  });
+
+  it.each([
+    ["no agent is linked", []],
+    ["the agent is of an earlier release", [report([reporting(undefined)])]],
+  ])("has unknown calls, not none, if %s", (_, reports) => {
+    const windows = viewOf(reports).traffic.windows;
+    expect(windows?.map(({ byAgent }) => byAgent)).toEqual([null, null]);
+  });
+
+  it("of an hour has the codes of the groups", () => {
+    const groups = [
+      { code: "invalid_request", key: "a", count: 5, lastAt: NOW },
+      { code: "overloaded", key: "a", count: 4, lastAt: NOW },
+      { code: "invalid_request", key: "b", count: 2, lastAt: NOW },
+    ];
+    expect(viewOf([], { groups }).traffic.windows?.[1]?.byCode).toEqual([
+      { code: "invalid_request", count: 7 },
+      { code: "overloaded", count: 4 },
+    ]);
+  });
+});
+
+it("failures include ours that many of the callers' followed, newest first", () => {
+  const failure = (requestId: string, at: number, code: string) => ({
+    requestId,
+    at,
+    code,
+    route: "/",
+    key: null,
+    cause: null,
+  });
+  const newest = failure("req_2", NOW, "invalid_request");
+  const ours = failure("req_1", NOW - 5_000, "internal");
+  expect(viewOf([], { failures: [newest], ours: [ours] }).failures).toEqual([newest, ours]);
 });
 
 describe("a change for a console", () => {

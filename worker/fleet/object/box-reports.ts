@@ -1,7 +1,7 @@
 // The reports about each box that the fleet object returns to isolates: built from the linked agents' sessions and the
 // boxes that were seen before. They have ages instead of times, so that clocks needn't agree. Pure.
 import type { Failure } from "../../../shared/failures.ts";
-import type { FleetAlarm, FleetEvent } from "../../../shared/fleet-view.ts";
+import type { FailureGroup, FleetAlarm, FleetEvent } from "../../../shared/fleet-view.ts";
 import { LINK_SILENT_MS } from "../../../shared/limits.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
 import { newestFirst, type Session } from "./sessions.ts";
@@ -75,6 +75,13 @@ export interface FleetState {
   readonly byCode: readonly { readonly code: string; readonly count: number }[];
 }
 
+  /**
+   * The newest of `failures` and of those that came before them, if they aren't the callers' fault. This and `groups`
+   * are absent from an object of an earlier release.
+   */
+  readonly ours?: readonly Failure[];
+  /** Refusals and failures of the last hour at the edge, the most frequent first. */
+  readonly groups?: readonly FailureGroup[];
 export interface Link {
   readonly session: Session;
   /** Time of its last frame or ping. */

@@ -151,6 +151,8 @@ export class Fleet extends DurableObject<Bindings> {
     this.#watch.addEvent(box, { port, level: "info", text }, Date.now());
     return sockets.length;
   }
+      ours: this.#failures.newestOurs(now),
+      groups: this.#failures.groups(now),
 
   async testAlert(): Promise<Posted> {
     return postAlert(this.env.ALERT_WEBHOOK_URL, { ...TEST_MESSAGE, since: Date.now() });

@@ -15,7 +15,7 @@ const SHORT_TEXT = 40;
 /** ASCII only, so that its length is its size in bytes. */
 export function sessionText(session: Session): string {
   let left = session;
-  for (const shorten of [keepAll, shortTexts, noTexts]) {
+  for (const shorten of [keepAll, noWindows, shortTexts, noTexts]) {
     left = shorten(left);
     const text = asciiJson({ v: VERSION, ...left });
     if (text.length <= MAX_CHARACTERS) return text;
@@ -39,6 +39,14 @@ export function sessionOf(text: unknown): Session | null {
 }
 
 const keepAll = (session: Session): Session => session;
+
+/** The next snapshot brings the traffic windows back. */
+function noWindows(session: Session): Session {
+  return withSnapshot(session, ({ traffic: { windows: _left, ...traffic }, ...snapshot }) => ({
+    ...snapshot,
+    traffic,
+  }));
+}
 
 const shortTexts = (session: Session): Session => cutTexts(session, SHORT_TEXT);
 

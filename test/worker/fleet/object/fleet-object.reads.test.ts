@@ -60,6 +60,25 @@ describe("the rows read", () => {
     });
   });
 
+  it("for our failures are none if none of ours is new, and for groups an hour's at most every 15 s", async () => {
+    await metered((sql, readBy) => {
+      const store = new FailureStore(sql);
+      store.add([failure(1, START)], [], START);
+      const caller = (n: number): Failure => ({ ...failure(n, START), code: "invalid_request" });
+      store.add(
+        Array.from({ length: 2_000 }, (_, n) => caller(10 + n)),
+        [],
+        START,
+      );
+      expect(store.newestOurs(START)).toHaveLength(1);
+      store.groups(START);
+      store.add([caller(3)], [], START);
+      expect(readBy(() => store.newestOurs(START))).toBe(0);
+      expect(readBy(() => store.groups(START + 14_999))).toBe(0);
+      expect(store.groups(START + 15_000).map(({ count }) => count)).toEqual([2_001, 1]);
+    });
+  });
+
   it("for events and alarms are none if nothing happened since", async () => {
     await metered((sql, readBy) => {
       const watch = new BoxWatch(sql);
