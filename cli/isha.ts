@@ -7,6 +7,7 @@ import { addBoxDrain } from "./commands/box/drain.ts";
 import { addBoxRestart } from "./commands/box/restart.ts";
 import { addBoxResume } from "./commands/box/resume.ts";
 import { addCheck } from "./commands/check.ts";
+import { addDeploy } from "./commands/deploy.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addGenerate } from "./commands/generate.ts";
 import { addKeysBootstrap } from "./commands/keys/bootstrap.ts";
@@ -76,6 +77,7 @@ export function ishaProgram(io: CommandContext): Command {
   addPlan(program, io);
   addGenerate(program, io);
   addCheck(program, io);
+  addDeploy(program, io);
   addSmoke(program, io);
   const boxes = inheritOptions(program.command("box"))
     .summary("drain or resume a box, restart a server on it")

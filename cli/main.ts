@@ -38,7 +38,9 @@ async function commandContext(): Promise<CommandContext> {
     env,
     homeFolder: homedir(),
     // npm changes to the project's folder; file names are relative to the user's folder.
-    folder: env["npm_lifecycle_event"] === "isha" ? (env["INIT_CWD"] ?? process.cwd()) : process.cwd(),
+    folder: ["isha", "deploy"].includes(env["npm_lifecycle_event"] ?? "")
+      ? (env["INIT_CWD"] ?? process.cwd())
+      : process.cwd(),
     version,
     now: Date.now,
     signal: interrupt.signal,

@@ -16,7 +16,7 @@ interface WranglerOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
   /** Gets the output as it comes. */
-  readonly onOutput?: (text: string) => void;
+  readonly onOutput?: (text: string) => unknown;
 }
 
 /** Without its own questions, updates and reports. */

@@ -58,7 +58,7 @@ describe("isha", () => {
       "usage",
       "audit",
       "why",
-      "fleet",
+      "status",
       "box drain",
       "box resume",
       "box restart",
