@@ -100,12 +100,11 @@ async function start(): Promise<void> {
     lines.flush();
     process.send?.("ready");
     agent.startLink();
-  });
     if (fleetFault === null) keepCopy(fleet, fleetCopy, log);
+  });
   stopOnSignals(agent, () => agent.stop(), log);
 }
 
-function boxNamed(all: FleetConfig, name: string | null): Box {
 /** Without a copy the agent runs too, until its fleet file is invalid at a start. */
 function keepCopy(fleet: FleetConfig, copy: string, log: Logger): void {
   try {
@@ -116,6 +115,7 @@ function keepCopy(fleet: FleetConfig, copy: string, log: Logger): void {
   }
 }
 
+function boxNamed(all: FleetConfig, name: string | null): Box {
   const [only, ...others] = all.boxes;
   if (name === null && only !== undefined && others.length === 0) return only;
   const found = all.boxes.find((candidate) => candidate.name === name);
