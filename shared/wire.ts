@@ -22,15 +22,17 @@ export const LINK_FLEET_HEADER = "x-isha-fleet-hash";
 export const LINK_BOXES_HEADER = "x-isha-fleet-boxes";
 /** And the ports of each of those boxes, as JSON. */
 export const LINK_PORTS_HEADER = "x-isha-fleet-ports";
+/** And PM2's names of their servers, by box and port, as JSON: alarms name the command to run. */
+export const LINK_PROCESSES_HEADER = "x-isha-fleet-processes";
 
 /** Largest frame that either side accepts, in bytes. The largest in use is a batch of calls, about 60 KB. */
 export const MAX_FRAME_BYTES = 256 * 1024;
 
-/** Maximum number of calls in one `usage` frame. */
-export const MAX_BATCH_CALLS = 200;
 /** Longest text about a fault of an agent's fleet file. */
 export const MAX_FLEET_FAULT = 300;
 
+/** Maximum number of calls in one `usage` frame. */
+export const MAX_BATCH_CALLS = 200;
 
 /** The agent sends a ping to check the connection; the platform answers it without waking the object. */
 export const PING = "ping";
@@ -86,12 +88,12 @@ const Hello = z.object({
   epoch,
   /** The program's version. */
   version: text(64),
-  /** SHA-256 of `fleetText` of the agent's fleet file, hexadecimal. */
+  /** SHA-256 of `fleetText` of the fleet that the agent runs, hexadecimal. */
   fleetHash: text(64),
-  /** The box's wall clock, in milliseconds since 1970. Only used to report how far off it is. */
-  now: largeInt,
   /** Why it runs its last valid fleet instead of its file's; null or absent if it runs the file's. */
   fleetFault: z.optional(z.nullable(text(MAX_FLEET_FAULT))),
+  /** The box's wall clock, in milliseconds since 1970. Only used to report how far off it is. */
+  now: largeInt,
   servers: z.array(z.object({ port, model: recordName })).check(z.maxLength(64)),
   /** The newest one that reached the box; null if none did. */
   drain: z.nullable(Drain),
@@ -133,8 +135,6 @@ export const LinkGpu = z.object({
 });
 export type LinkGpu = z.infer<typeof LinkGpu>;
 
-/** The calls that ended recently. */
-const Traffic = z.object({
 const counts = z.array(count).check(z.maxLength(64));
 const figures = z.array(figure).check(z.maxLength(64));
 
@@ -157,6 +157,8 @@ const TrafficWindow = z.object({
 });
 export type TrafficWindow = z.infer<typeof TrafficWindow>;
 
+/** The calls that ended recently. */
+const Traffic = z.object({
   /** Length of the counted time, in seconds. */
   windowS: count,
   /**
@@ -175,10 +177,10 @@ export type TrafficWindow = z.infer<typeof TrafficWindow>;
   fallbacks: count,
   /** Replays and continuations. */
   recoveries: count,
-});
-
   /** Absent from an agent of an earlier release. */
   windows: z.optional(z.array(TrafficWindow).check(z.maxLength(8))),
+});
+
 const Snapshot = z.object({
   t: z.literal("snapshot"),
   /** Grows within an epoch. */
@@ -233,15 +235,46 @@ const Failed = z.object({
     .check(z.minLength(1), z.maxLength(MAX_FAILED_CALLS)),
 });
 
+/**
+ * How an operator's restart of a server ended:
+ * - `ready`: PM2 restarted it, and it answers `/health` with 200.
+ * - `not-ready`: PM2 restarted it, but it wasn't ready within the agent's time limit.
+ * - `no-pm2`: PM2 doesn't answer. `unknown-name`: PM2 has no process of its name. `failed`: PM2 couldn't restart it.
+ * - `unknown-port`: the agent's fleet file has no such server.
+ * - `too-soon`: it is being restarted, or was restarted a few seconds ago.
+ */
+export const RESTART_OUTCOMES = [
+  "ready",
+  "not-ready",
+  "no-pm2",
+  "unknown-name",
+  "failed",
+  "unknown-port",
+  "too-soon",
+] as const;
+export type RestartOutcome = (typeof RESTART_OUTCOMES)[number];
+
+/** The end of a restart that the edge ordered. An edge of an earlier release ignores it. */
+const Restarted = z.object({
+  t: z.literal("restarted"),
+  /** The command's id. */
+  id: recordName,
+  port,
+  outcome: z.enum(RESTART_OUTCOMES),
+  /** Time from the command to the outcome. */
+  tookMs: count,
+});
+
 const Bye = z.object({ t: z.literal("bye") });
 
 /** The frames that an agent sends. */
-export const AgentFrame = z.discriminatedUnion("t", [Hello, Snapshot, Usage, Failed, Bye]);
+export const AgentFrame = z.discriminatedUnion("t", [Hello, Snapshot, Usage, Failed, Restarted, Bye]);
 export type AgentFrame = z.infer<typeof AgentFrame>;
 export type Hello = z.infer<typeof Hello>;
 export type Snapshot = z.infer<typeof Snapshot>;
 export type FailedCall = z.infer<typeof Failed>["calls"][number];
 export type UsageFrame = z.infer<typeof Usage>;
+export type RestartedFrame = z.infer<typeof Restarted>;
 
 /** The frames that the edge sends. */
 export const EdgeFrame = z.discriminatedUnion("t", [
@@ -250,8 +283,8 @@ export const EdgeFrame = z.discriminatedUnion("t", [
   /** The agent takes no new calls until `resume`; running calls finish. `at`: see `Drain`. */
   z.object({ t: z.literal("drain"), at: largeInt }),
   z.object({ t: z.literal("resume"), at: largeInt }),
-  /** Makes PM2 restart a server. */
-  z.object({ t: z.literal("restart"), port }),
+  /** Makes PM2 restart a server. `id`: `restarted` names it; an edge of an earlier release sends none. */
+  z.object({ t: z.literal("restart"), port, id: z.optional(recordName) }),
   /** A key was revoked: its queued calls are refused, its running calls finish. */
   z.object({ t: z.literal("revoke"), keyId: recordName }),
   /** A difference between the two sides, for the agent's log: another fleet file, an unknown version. */
