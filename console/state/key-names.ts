@@ -1,6 +1,6 @@
 // A hook that loads the names of all keys, so that views show names instead of ids.
 import { useEffect, useState } from "preact/hooks";
-import { KeyList } from "../../shared/keys.ts";
+import { KeyList, unlistedKey } from "../../shared/keys.ts";
 import { session } from "./session.ts";
 
 /** Pages of 200 keys that are loaded at most; the keys beyond them are shown by their ids. */
@@ -28,4 +28,9 @@ export function useKeyNames(): KeyNames {
     };
   }, []);
   return names;
+}
+
+/** A key's name, or what its id stands for; null if neither is known. */
+export function nameOfKey(id: string, names: KeyNames): string | null {
+  return names.get(id) ?? unlistedKey(id);
 }
