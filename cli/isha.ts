@@ -10,6 +10,7 @@ import { addCheck } from "./commands/check.ts";
 import { addDeploy } from "./commands/deploy.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addGenerate } from "./commands/generate.ts";
+import { addInit } from "./commands/init.ts";
 import { addKeysBootstrap } from "./commands/keys/bootstrap.ts";
 import { addKeysChange } from "./commands/keys/change.ts";
 import { addKeysCreate } from "./commands/keys/create.ts";
@@ -74,6 +75,7 @@ export function ishaProgram(io: CommandContext): Command {
   addWhy(program, io);
   addStatus(program, io);
   addDoctor(program, io);
+  addInit(program, io);
   addPlan(program, io);
   addGenerate(program, io);
   addCheck(program, io);

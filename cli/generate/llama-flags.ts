@@ -152,3 +152,6 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
   ],
   ...["--log-jsonl", "--log-colors"].map((flag) => [flag, "the log filter reads only plain lines"] as const),
 ]);
+
+/** Why the fleet file may not set a flag; null if it may. */
+export const refusalOf = (flag: string): string | null => REFUSED.get(flag) ?? null;
