@@ -1,7 +1,7 @@
 // Defines and validates the fleet file, fleet.config.ts, which an operator writes. It describes the fleet only; the
 // current state of servers is not its concern.
-import en from "zod/v4/locales/en.js";
 import * as z from "zod/mini";
+import { fieldFault } from "./field-fault.ts";
 import { gpuMemoryGib, VRAM_SHARE, type ServerMemory } from "./gpu-memory.ts";
 import { DEFAULT_BODY_KIB, MAX_BODY_KIB, MAX_NAME_LENGTH, QUEUE_SHARE_PER_KEY } from "./limits.ts";
 
@@ -17,9 +17,6 @@ export type Priority = (typeof PRIORITIES)[number];
 
 /** The agent type of the default server, for keys that are limited to agent types. */
 export const DEFAULT_AGENT = "Default";
-
-// The faults are read by operators. zod/mini, a third of zod's size in the Worker, has no messages of its own.
-z.config(en());
 
 const name = z
   .string()
@@ -156,7 +153,7 @@ export type Capability = (typeof CAPABILITIES)[number];
 export function defineFleet(input: FleetInput): FleetConfig {
   const parsed = FleetSchema.safeParse(input);
   if (!parsed.success) {
-    throw fleetError(parsed.error.issues.map((issue) => `${fieldPath(issue.path)}: ${issue.message}`));
+    throw fleetError(parsed.error.issues.map((issue) => schemaFault(issue, input)));
   }
   const faults = crossCheck(parsed.data);
   if (faults.length > 0) throw fleetError(faults);
@@ -187,6 +184,17 @@ export function fieldPath(path: readonly PropertyKey[]): string {
     else text += text === "" ? String(part) : `.${String(part)}`;
   }
   return text === "" ? "(the file)" : text;
+}
+
+/** A fault that the schema found, with the names that the operator wrote. */
+function schemaFault(issue: z.core.$ZodIssue, input: unknown): string {
+  const { path, message } = fieldFault(issue, input);
+  if (issue.code === "unrecognized_keys") {
+    return `${fieldPath(path)}: ${issue.keys.map((key) => JSON.stringify(key)).join(", ")} ${message}`;
+  }
+  // A schema's own message explains what is missing.
+  const own = message === "is missing" && /^[a-z]/.test(issue.message) ? `; it ${issue.message}` : "";
+  return `${fieldPath(path)}: ${message}${own}`;
 }
 
 function fleetError(faults: readonly string[]): Error {

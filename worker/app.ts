@@ -1,5 +1,7 @@
 // The edge's route table: each path with its chain and its handler. Everything else here is wiring.
-import { Hono, type Handler, type MiddlewareHandler } from "hono";
+import type { Handler, Hono, MiddlewareHandler } from "hono";
+import { HonoBase } from "hono/hono-base";
+import { RegExpRouter } from "hono/router/reg-exp-router";
 import { DIALECT_NAMES, DIALECTS } from "../shared/dialects.ts";
 import type { FleetConfig } from "../shared/fleet.ts";
 import { ANSWER_HEADERS } from "../shared/call-headers.ts";
@@ -129,7 +131,8 @@ export function createApp(fleet: FleetConfig): Hono<EdgeEnv> {
     ["GET", LINK_PATH, anyone, agentLink(fleet)],
   ];
 
-  const app = new Hono<EdgeEnv>();
+  // Without the routers that this table doesn't need: the Worker's script is parsed at each start of an isolate.
+  const app = new HonoBase<EdgeEnv>({ router: new RegExpRouter() });
   const share = shareAcrossOrigins(fleet.cors.v1, EXPOSED_HEADERS);
   const register = (method: string, path: string, chain: Chain, handler: Handler<EdgeEnv>): void => {
     for (const step of [...chain, handler]) app.on(method, [path], step);

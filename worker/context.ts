@@ -4,7 +4,6 @@ import type { Principal } from "../shared/principal.ts";
 import type { Bindings, Settings } from "./env.ts";
 import type { RefusalLog } from "./failures/refusal-log.ts";
 import type { FleetSnapshot } from "./fleet/snapshot.ts";
-import type { PhaseTimer } from "./http/timeout.ts";
 
 export interface Variables {
   /** The edge's own id; it is in every answer and log line. */
@@ -13,7 +12,7 @@ export interface Variables {
   /** Headers of the request's answer, whatever it is. */
   answerHeaders: Record<string, string>;
   /** Of a model call: limits its phases. */
-  timer: PhaseTimer;
+  timer: { readonly limit: <T>(work: Promise<T>, ms: number) => Promise<T | null> };
   /** The answer that has them already. */
   builtAnswer: Response;
   settings: Settings;

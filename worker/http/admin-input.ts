@@ -4,7 +4,7 @@ import { ok, refuse, type Result } from "../../shared/errors.ts";
 import { fieldPath } from "../../shared/fleet.ts";
 import { KEY_FIELDS } from "../../shared/keys.ts";
 import { MAX_ADMIN_BODY_BYTES } from "../../shared/limits.ts";
-import { fieldFault } from "./field-fault.ts";
+import { fieldFault } from "../../shared/field-fault.ts";
 import { parseJsonObject, readBody } from "./json-body.ts";
 
 /** Faults in one refusal. */

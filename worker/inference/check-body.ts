@@ -3,7 +3,7 @@
 import { DIALECTS, type Dialect } from "../../shared/dialects.ts";
 import { ok, refuse, type Result } from "../../shared/errors.ts";
 import { fieldPath } from "../../shared/fleet.ts";
-import { fieldFault } from "../http/field-fault.ts";
+import { fieldFault } from "../../shared/field-fault.ts";
 import type { JsonObject } from "../http/json-body.ts";
 import { BODIES, type Target } from "./bodies/table.ts";
 

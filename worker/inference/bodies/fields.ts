@@ -1,5 +1,5 @@
 // Defines the fields that several dialects share, and what a reader of a body returns. Schemas are zod/mini's: a third of
-// zod's size in the Worker, with messages of our own (`http/field-fault.ts`).
+// zod's size in the Worker, with messages of our own (`shared/field-fault.ts`).
 import * as z from "zod/mini";
 import type { Capability } from "../../../shared/fleet.ts";
 import { MAX_LOGPROBS, MAX_MESSAGES, MAX_STOP_STRINGS } from "../../../shared/limits.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import { fieldPath } from "../../../shared/fleet.ts";
-import { fieldFault } from "../../../worker/http/field-fault.ts";
+import { fieldPath } from "../../shared/fleet.ts";
+import { fieldFault } from "../../shared/field-fault.ts";
 
 const schema = z.strictObject({
   count: z.int().min(1).max(9).optional(),
