@@ -9,6 +9,24 @@ export interface Output {
   readonly colours: boolean;
 }
 
+export interface ExampleNames {
+  readonly box: string;
+  /** One of the box's servers, and its agent types, separated by commas. */
+  readonly port: number;
+  readonly agents: string;
+}
+
+/** The last server of the first box; other names if the fleet file can't be read. */
+export function exampleNames(fleet: FleetConfig | null): ExampleNames {
+  const box = fleet?.boxes[0];
+  const server = box?.servers.findLast(({ agents }) => agents.length > 0);
+  return {
+    box: box?.name ?? "box1",
+    port: server?.port ?? 9001,
+    agents: server?.agents.join(",") ?? "Intake,Radiology",
+  };
+}
+
 export interface CommandContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly homeFolder: string;
@@ -16,6 +34,8 @@ export interface CommandContext {
   readonly folder: string;
   /** The program's version. */
   readonly version: string;
+  /** Names in the examples of the help: the fleet file's, so that the examples work as printed. */
+  readonly example: ExampleNames;
   readonly now: () => number;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;

@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { FleetConfig } from "../shared/fleet.ts";
 import { CommandFailure, EXIT } from "./failure.ts";
 import { runIsha } from "./isha.ts";
-import type { Output, CommandContext } from "./context.ts";
+import { exampleNames, type CommandContext, type Output } from "./context.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const { env } = process;
@@ -34,6 +34,8 @@ async function commandContext(): Promise<CommandContext> {
   const { version } = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as {
     readonly version: string;
   };
+  // Reading the fleet file takes longer than most commands.
+  const isHelp = process.argv.slice(2).some((word) => ["-h", "--help", "help"].includes(word));
   return {
     env,
     homeFolder: homedir(),
@@ -42,6 +44,7 @@ async function commandContext(): Promise<CommandContext> {
       ? (env["INIT_CWD"] ?? process.cwd())
       : process.cwd(),
     version,
+    example: exampleNames(isHelp ? await fleet().catch(() => null) : null),
     now: Date.now,
     signal: interrupt.signal,
     out: outputTo(process.stdout),

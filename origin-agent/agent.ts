@@ -100,8 +100,9 @@ export async function createAgent(parts: AgentParts): Promise<Agent> {
   const drain = new DrainState(parts.drainFile, log);
   const commands = new EdgeCommands({
     drain,
-    restarts: new OperatorRestarts(parts.upstreams, parts.pm2, clock),
+    restarts: new OperatorRestarts({ upstreams: parts.upstreams, pm2: parts.pm2, clock }),
     revoke: (keyId) => live.dispatch.revoke(keyId),
+    onRestarted: (frame) => link.restarted(frame),
     log,
   });
   const source = new SnapshotSource({

@@ -45,6 +45,8 @@ export const FleetBoxView = z.object({
   gpu: z.string(),
   vramGib: z.number(),
   state: z.enum(BOX_STATES),
+  /** When an operator drained it; null if none did, absent from an older edge. */
+  drainedAt: z.optional(z.nullable(timestamp)),
   /** Time of the last frame or ping; null if there was none. */
   lastSeenAt: z.nullable(timestamp),
   version: z.nullable(z.string()),
@@ -86,8 +88,6 @@ export const FleetAlarm = z.object({
 });
 export type FleetAlarm = z.infer<typeof FleetAlarm>;
 
-/** The calls of the last minutes, as counted by the boxes. */
-export const FleetTraffic = z.object({
 /** Failures of one code by one key, within the last hour. */
 export const FailureGroup = z.object({
   code: z.string(),
@@ -124,6 +124,8 @@ export const TrafficWindow = z.object({
 });
 export type TrafficWindow = z.infer<typeof TrafficWindow>;
 
+/** The calls of the last minutes, as counted by the boxes. */
+export const FleetTraffic = z.object({
   /** Length of the counted time, in seconds. */
   windowS: z.number(),
   byAgent: z.array(z.object({ agent: z.string(), calls: z.int(), tokens: z.int() })),
@@ -131,10 +133,10 @@ export type TrafficWindow = z.infer<typeof TrafficWindow>;
   byCode: z.array(z.object({ code: z.string(), count: z.int() })),
   fallbacks: z.int(),
   recoveries: z.int(),
-});
-export type FleetTraffic = z.infer<typeof FleetTraffic>;
   /** Five minutes and an hour; absent from an older edge. */
   windows: z.optional(z.array(TrafficWindow)),
+});
+export type FleetTraffic = z.infer<typeof FleetTraffic>;
 
 /** Answer to `GET /admin/fleet`, and the data of each `fleet` event of `GET /admin/fleet/events`. */
 export const FleetView = z
@@ -146,10 +148,10 @@ export const FleetView = z
     traffic: FleetTraffic,
     /** Newest first: the newest 50, and the newest 50 of ours. */
     failures: z.array(Failure),
-    /** Newest first, up to 100. */
-    events: z.array(FleetEvent),
     /** The most frequent of the last hour, up to 100; absent from an older edge. */
     failureGroups: z.optional(z.array(FailureGroup)),
+    /** Newest first, up to 100. */
+    events: z.array(FleetEvent),
     alarms: z.array(FleetAlarm),
   })
   .check(z.meta({ id: "Fleet" }));

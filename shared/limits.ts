@@ -138,6 +138,14 @@ export const LINK_SILENT_MS = 30_000;
 export const LINK_PING_MS = 10_000;
 export const LINK_PONG_MS = 5_000;
 
+/**
+ * How long an agent waits for a restarted server to be ready, from the command on: three times as long as a large model
+ * takes to load. Then how long the edge waits for the agent's report, and `isha` for the edge's answer.
+ */
+export const RESTART_READY_MS = 50_000;
+export const RESTART_REPORT_MS = RESTART_READY_MS + 5_000;
+export const RESTART_ANSWER_MS = RESTART_REPORT_MS + 10_000;
+
 /** Shortest and longest pause between an agent's attempts to dial. */
 export const LINK_RETRY_MIN_MS = 250;
 export const LINK_RETRY_MAX_MS = 15_000;

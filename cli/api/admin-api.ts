@@ -25,6 +25,8 @@ interface RequestParts {
   readonly method?: Method;
   readonly query?: Query;
   readonly body?: unknown;
+  /** `TIMEOUT_MS` by default. */
+  readonly timeoutMs?: number;
 }
 
 export interface Answer<T> {
@@ -88,8 +90,9 @@ export class AdminApi {
     throw new CommandFailure(EXIT.failed, `${this.#service.url} returned more than ${MAX_PAGES} pages.`);
   }
 
-  async #send(path: string, { method = "GET", query = {}, body }: RequestParts) {
-    const { url, key, signal, timeoutMs = TIMEOUT_MS } = this.#service;
+  async #send(path: string, { method = "GET", query = {}, body, ...parts }: RequestParts) {
+    const { url, key, signal } = this.#service;
+    const timeoutMs = this.#service.timeoutMs ?? parts.timeoutMs ?? TIMEOUT_MS;
     const target = new URL(path, url);
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) target.searchParams.set(name, String(value));

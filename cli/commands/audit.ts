@@ -32,7 +32,7 @@ export function addAudit(program: Command, io: CommandContext): void {
   addExamples(command, [
     "isha audit",
     "isha audit --target 3fA9kQ2mXw7b --all",
-    "isha audit --target box1:9001",
+    `isha audit --target ${io.example.box}:${io.example.port}`,
   ]);
 }
 

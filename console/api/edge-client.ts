@@ -14,6 +14,7 @@ export interface EdgeClient {
     path: string,
     body: unknown,
     schema: z.ZodMiniType<T>,
+    timeoutMs?: number,
   ) => Promise<Outcome<T>>;
   /** The response, for streams; its status is 2xx if `ok`. */
   open: (
@@ -60,8 +61,9 @@ export function edgeClient(key: string, onKeyRefused: (problem: Problem) => void
     method: string,
     body: unknown,
     schema: z.ZodMiniType<T>,
+    timeoutMs = TIMEOUT_MS,
   ): Promise<Outcome<T>> => {
-    const answer = await send(path, method, body, AbortSignal.timeout(TIMEOUT_MS));
+    const answer = await send(path, method, body, AbortSignal.timeout(timeoutMs));
     if (!answer.ok) return answer;
     try {
       const text = await answer.value.text();
@@ -73,7 +75,8 @@ export function edgeClient(key: string, onKeyRefused: (problem: Problem) => void
   };
   return {
     get: (path, schema) => request(path, "GET", undefined, schema),
-    send: (method, path, body, schema) => request(path, method, body ?? undefined, schema),
+    send: (method, path, body, schema, timeoutMs) =>
+      request(path, method, body ?? undefined, schema, timeoutMs),
     open: (path, { body, signal }) => send(path, body === undefined ? "GET" : "POST", body, signal),
   };
 }

@@ -19,6 +19,7 @@ import {
   type AgentFrame,
   type FailedCall,
   type Hello,
+  type RestartedFrame,
 } from "../../shared/wire.ts";
 import type { BoxSnapshot } from "./snapshot.ts";
 import type { EdgeCommand } from "./edge-commands.ts";
@@ -37,6 +38,9 @@ const MAX_LOGGED_FAULTS = 8;
 
 /** (7) Failures kept while there is no link; older ones are only in the log. */
 const MAX_PENDING_FAILURES = 200;
+
+/** (12) Ends of restarts kept while there is no link: one restart of each server, at most. */
+const MAX_PENDING_RESTARTS = 64;
 
 const NORMAL_CLOSE = 1_000;
 
@@ -71,6 +75,8 @@ export class Link {
   #loggedFault = "";
   /** Failures that aren't sent yet, with their times. */
   readonly #failures: (Omit<FailedCall, "agoMs"> & { readonly at: number })[] = [];
+  /** Ends of restarts that aren't sent yet. */
+  readonly #restarts: RestartedFrame[] = [];
   #timer: NodeJS.Timeout | null = null;
   #armedFor = Infinity;
   #finishing: Promise<void> | null = null;
@@ -103,6 +109,13 @@ export class Link {
   callFailed(call: Omit<FailedCall, "agoMs">): void {
     this.#failures.push({ ...call, at: this.#options.clock() });
     if (this.#failures.length > MAX_PENDING_FAILURES) this.#failures.shift();
+  }
+
+  /** (12) A restart that the edge ordered has ended. It is sent at once, or with the next link's first snapshot. */
+  restarted(frame: RestartedFrame): void {
+    this.#restarts.push(frame);
+    if (this.#restarts.length > MAX_PENDING_RESTARTS) this.#restarts.shift();
+    if (this.isOpen) this.#sendRestarts();
   }
 
   /** (8) No more calls will end: sends what is left and a bye, within 2.25 s. */
@@ -169,6 +182,7 @@ export class Link {
         return this.#run(this.#machine.snapshotTaken(this.snapshot(), clock()));
       case "send-snapshot":
         this.#send(action.frame);
+        this.#sendRestarts();
         return this.#sendFailures();
       case "send-usage":
         return this.#send(action.frame);
@@ -242,6 +256,10 @@ export class Link {
   #send(frame: AgentFrame): void {
     // The edge's reply shows whether it arrived; a socket that can't send is closed.
     this.#socket?.send(JSON.stringify(frame), ignore);
+  }
+
+  #sendRestarts(): void {
+    for (const frame of this.#restarts.splice(0)) this.#send(frame);
   }
 
   #sendFailures(): void {

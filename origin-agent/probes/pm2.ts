@@ -26,7 +26,7 @@ export interface Pm2Options {
 export type ServerProcess = Pick<Pm2Process, "name"> & { readonly port: number };
 
 /** `unknown-name`: PM2 has no process of this name. `failed`: it has one, and the restart failed. */
-export type RestartOutcome = "restarted" | "unknown-name" | "failed" | "no-pm2";
+export type Pm2Restart = "restarted" | "unknown-name" | "failed" | "no-pm2";
 
 export class Pm2Probe {
   readonly #options: Pm2Options;
@@ -48,7 +48,7 @@ export class Pm2Probe {
   }
 
   /** Restarts a server's process, as `pm2 restart` does, with an unchanged environment. */
-  async restart(server: ServerProcess): Promise<RestartOutcome> {
+  async restart(server: ServerProcess): Promise<Pm2Restart> {
     const listed = await this.list();
     if (listed === null) return "no-pm2";
     const process = processOf(listed, server);

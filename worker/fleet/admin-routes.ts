@@ -1,7 +1,7 @@
 // /admin/fleet and /admin/boxes: the live fleet for operators and the console, its history, and commands to a box.
 import type { Context } from "hono";
 import { RefusedError, type Refusal } from "../../shared/errors.ts";
-import { portsByBox, type Box } from "../../shared/fleet.ts";
+import { portsByBox, processesByBox, type Box } from "../../shared/fleet.ts";
 import { HistoryQuery } from "../../shared/fleet-view.ts";
 import type { AuditEntry } from "../../shared/keys.ts";
 import type { BoxCommand } from "../../shared/wire.ts";
@@ -11,6 +11,7 @@ import { boxesWithoutAccess } from "../http/settings.ts";
 import { encodeEvent, EVENT_STREAM_HEADERS } from "../http/sse.ts";
 import { fleetHash } from "./fleet-hash.ts";
 import type { FleetIndex } from "./fleet-index.ts";
+import type { RestartEnd } from "./object/restarts.ts";
 import { fleetView, hasChanged } from "./view.ts";
 import { keyObject, fleetObject, registryObject } from "../stubs.ts";
 
@@ -61,7 +62,7 @@ async function isStillAdmin(c: Context<EdgeEnv>): Promise<boolean> {
 
 async function readView(c: Context<EdgeEnv>, index: FleetIndex, clock: Clock): Promise<View> {
   const names = index.boxes.map(({ name }) => name);
-  const state = await fleetObject(c.env).state(names, portsByBox(index.fleet));
+  const state = await fleetObject(c.env).state(names, portsByBox(index.fleet), processesByBox(index.fleet));
   const view = fleetView(state, index, clock(), boxesWithoutAccess(c.get("settings"), index.boxes));
   return { ...view, fleetHash: await fleetHash(index.fleet) };
 }
@@ -136,8 +137,35 @@ export function restartServer(index: FleetIndex) {
         param: "port",
       });
     }
-    return sendCommand(c, index, { t: "restart", port }, "server.restart");
+    await audit(c, "server.restart", `${box.name}:${port}`);
+    const { agents, end } = await fleetObject(c.env).restart(box.name, port, c.var.requestId);
+    if (agents === 0) throw new RefusedError(notLinked(box.name));
+    return answerEnd(c, { box: box.name, port, agents }, end);
   };
+}
+
+interface Restarted {
+  readonly box: string;
+  readonly port: number;
+  readonly agents: number;
+}
+
+/** 200: restarted and ready. 202: the end isn't known yet, or it isn't ready yet; `text` says where to look. */
+function answerEnd(c: Context<EdgeEnv>, restarted: Restarted, end: RestartEnd | null): Response {
+  if (end === null) {
+    const text = `${restarted.box}'s agent received the command but hasn't reported its outcome`;
+    const advice = `\`isha status\` shows the server's state; on ${restarted.box}: \`pm2 status\`, \`pm2 logs isha-agent\`.`;
+    return c.json({ ...restarted, outcome: null, tookMs: null, text, advice }, 202);
+  }
+  const { outcome, text, advice } = end;
+  if (outcome === "ready" || outcome === "not-ready")
+    return c.json({ ...restarted, ...end }, outcome === "ready" ? 200 : 202);
+  throw new RefusedError({
+    code: outcome === "too-soon" ? "model_loading" : "upstream_failed",
+    message: `${text}. ${advice}`,
+    internal: `restart of ${restarted.port} on ${restarted.box}: ${outcome}`,
+    ...(outcome === "too-soon" ? { retryAfterMs: 10_000 } : {}),
+  });
 }
 
 export function testAlerts() {
@@ -153,13 +181,12 @@ export function testAlerts() {
 async function sendCommand(
   c: Context<EdgeEnv>,
   index: FleetIndex,
-  frame: BoxCommand,
+  frame: Exclude<BoxCommand, { t: "restart" }>,
   action: AuditEntry["action"],
 ): Promise<Response> {
   const { name } = boxNamed(index, c.req.param("box") ?? "");
-  await audit(c, action, "port" in frame ? `${name}:${frame.port}` : name);
+  await audit(c, action, name);
   const agents = await fleetObject(c.env).command(name, frame);
-  if (agents === 0 && frame.t === "restart") throw new RefusedError(notLinked(name));
   // An agent that dials later receives it then.
   return c.json({ box: name, agents }, 202);
 }

@@ -15,6 +15,8 @@ type States = ReadonlyMap<number, ServerState> | null;
 
 export interface BoxView {
   readonly box: Box;
+  /** It takes no new calls: an operator drained it, or its agent shuts down. */
+  readonly draining?: boolean;
   readonly states: States;
   /** Some of its servers or its cards are simulated. */
   readonly simulated?: boolean;
@@ -51,7 +53,8 @@ export function fleetHealth(
         const known = snapshot.boxes.get(box.name);
         if (known === undefined) return { box, ...(await poll(c, box)) };
         if (known === null) return { box, states: null };
-        return { box, states: statesOf(known), simulated: known.simulated === true };
+        const { draining, simulated } = known;
+        return { box, draining, states: statesOf(known), simulated: simulated === true };
       }),
     );
   };

@@ -7,8 +7,8 @@ import type { EdgeEnv } from "../context.ts";
 import { bestState, type BoxView, type FleetHealth } from "./box-health.ts";
 import type { FleetIndex } from "./fleet-index.ts";
 
-/** `down`: its agent reports, but none of its servers takes calls, for example on a drained box. */
-type BoxStatus = "up" | "down" | "unreachable";
+/** `draining`: drained by an operator, or its agent shuts down. `down`: its agent reports that no server takes calls. */
+type BoxStatus = "up" | "draining" | "down" | "unreachable";
 
 interface HealthAnswer {
   /** `ok`: everything is up. `degraded`: something isn't. `down`: no model can be served. */
@@ -49,7 +49,8 @@ export function livez() {
   };
 }
 
-function boxStatus({ states }: BoxView): BoxStatus {
+function boxStatus({ draining, states }: BoxView): BoxStatus {
+  if (draining === true) return "draining";
   if (states === null) return "unreachable";
   return [...states.values()].some((state) => state !== "down") ? "up" : "down";
 }

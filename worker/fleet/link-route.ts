@@ -4,13 +4,14 @@ import type { Context } from "hono";
 import { boxToken } from "../../shared/box-token.ts";
 import { TOKEN_HEADER } from "../../shared/call-headers.ts";
 import { RefusedError, type Refusal } from "../../shared/errors.ts";
-import { portsByBox, type FleetConfig } from "../../shared/fleet.ts";
+import { portsByBox, processesByBox, type FleetConfig } from "../../shared/fleet.ts";
 import { isRecordName } from "../../shared/usage.ts";
 import {
   LINK_BOX_HEADER,
   LINK_BOXES_HEADER,
   LINK_FLEET_HEADER,
   LINK_PORTS_HEADER,
+  LINK_PROCESSES_HEADER,
 } from "../../shared/wire.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { Settings } from "../env.ts";
@@ -21,6 +22,7 @@ import { fleetObject } from "../stubs.ts";
 export function agentLink(fleet: FleetConfig) {
   const names = fleet.boxes.map(({ name }) => name).join(",");
   const ports = JSON.stringify(portsByBox(fleet));
+  const processes = JSON.stringify(processesByBox(fleet));
   return async function answerLink(c: Context<EdgeEnv>): Promise<Response> {
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket") throw new RefusedError(NO_UPGRADE);
     const box = c.req.header(LINK_BOX_HEADER) ?? "";
@@ -36,6 +38,7 @@ export function agentLink(fleet: FleetConfig) {
         [LINK_FLEET_HEADER]: await fleetHash(fleet),
         [LINK_BOXES_HEADER]: names,
         [LINK_PORTS_HEADER]: ports,
+        [LINK_PROCESSES_HEADER]: processes,
       },
     });
     if (webSocket === null) throw new Error("the fleet object accepted no WebSocket");

@@ -72,6 +72,7 @@ function boxView(
     gpu: box.gpu,
     vramGib: box.vramGib,
     state: snapshot === null ? "silent" : draining ? "draining" : "up",
+    drainedAt: report?.drainedAt ?? null,
     lastSeenAt: report === null ? null : now - report.lastSeenAgoMs,
     version: report?.version ?? null,
     agents: report?.agents.length ?? 0,
@@ -119,12 +120,12 @@ function serverView(
   };
 }
 
-/** Sums over all active agents: during a reload both agents of a box have calls. */
 function newestFirst({ failures, ours = [] }: FleetState): Failure[] {
   const byId = new Map([...failures, ...ours].map((failure) => [failure.requestId, failure]));
   return [...byId.values()].toSorted((a, b) => b.at - a.at);
 }
 
+/** Sums over all active agents: during a reload both agents of a box have calls. */
 function trafficOf(state: FleetState): FleetTraffic {
   const { reports, byCode } = state;
   const all = reports.flatMap(activeAgents).map(({ snapshot }) => snapshot.traffic);
@@ -148,6 +149,6 @@ function trafficOf(state: FleetState): FleetTraffic {
     byCode: [...byCode],
     fallbacks: sum((traffic) => traffic.fallbacks),
     recoveries: sum((traffic) => traffic.recoveries),
-  };
     windows: trafficWindows(all, state),
+  };
 }

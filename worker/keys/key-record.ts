@@ -208,7 +208,11 @@ export function hasPending({ pending }: StoredKey): boolean {
 }
 
 /** Identifies an entry that is sent twice: a request does one action to one target. */
-export function entryName({ requestId, action, target }: AuditEntry): string {
+export function entryName({
+  requestId,
+  action,
+  target,
+}: Pick<AuditEntry, "requestId" | "action" | "target">): string {
   return JSON.stringify([requestId, action, target]);
 }
 

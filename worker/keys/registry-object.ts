@@ -121,6 +121,16 @@ export class KeyRegistry extends DurableObject<Bindings> {
     this.ctx.storage.transactionSync(() => this.#noteEntry(entry));
   }
 
+  /** Adds its outcome to an entry that was written before its action was executed; without the entry, nothing. */
+  noteOutcome(named: Pick<AuditEntry, "requestId" | "action" | "target">, detail: AuditEntry["detail"]): void {
+    const name = entryName(named);
+    const [row] = this.#sql.exec<{ entry: string }>("SELECT entry FROM audit WHERE name = ?", name).toArray();
+    if (row === undefined) return;
+    const entry = JSON.parse(row.entry) as AuditEntry;
+    const ended: AuditEntry = { ...entry, detail: { ...entry.detail, ...detail } };
+    this.#sql.exec("UPDATE audit SET entry = ? WHERE name = ?", JSON.stringify(ended), name);
+  }
+
   #placeOf(id: string): number | null {
     const [row] = this.#sql.exec<{ place: number }>("SELECT place FROM keys WHERE id = ?", id).toArray();
     return row?.place ?? null;

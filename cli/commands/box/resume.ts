@@ -12,7 +12,7 @@ export function addBoxResume(boxes: Command, io: CommandContext): void {
     .summary("end a drain: the box takes calls again")
     .description("Ends a drain: the box takes calls again. On a box that isn't drained it changes nothing.");
   addServiceOptions(command).action((box: string, options: ServiceOptions) => resume(box, options, io));
-  addExamples(command, ["isha box resume box1"]);
+  addExamples(command, [`isha box resume ${io.example.box}`]);
 }
 
 async function resume(box: string, options: ServiceOptions, io: CommandContext): Promise<void> {

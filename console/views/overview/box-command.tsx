@@ -1,6 +1,7 @@
 // Drain, resume and restart: dialogs that explain each command before it is sent.
 import * as z from "zod";
 import type { FleetBoxView } from "../../../shared/fleet-view.ts";
+import { RESTART_ANSWER_MS } from "../../../shared/limits.ts";
 import { quantityText } from "../../model/format.ts";
 import { Confirm } from "../../components/confirm.tsx";
 import { showNotice } from "../../state/notice.ts";
@@ -16,10 +17,13 @@ interface BoxCommandProps {
   readonly onClose: () => void;
 }
 
+/** A restart's answer states its outcome, and what to look at; other commands have none. */
+const Answer = z.object({ text: z.string().optional(), advice: z.string().optional() });
+
 export function BoxCommand({ box, command, onClose }: BoxCommandProps) {
   const { title, action, danger, path, text, done } = textOf(box, command);
-  const finish = (): void => {
-    showNotice(done);
+  const finish = ({ text: outcome, advice = "" }: z.infer<typeof Answer>): void => {
+    showNotice(outcome === undefined ? done : advice === "" ? `${outcome}.` : `${outcome}. ${advice}`);
     onClose();
   };
   return (
@@ -27,7 +31,7 @@ export function BoxCommand({ box, command, onClose }: BoxCommandProps) {
       title={title}
       action={action}
       danger={danger}
-      run={() => send("POST", path, null, z.unknown())}
+      run={() => send("POST", path, null, Answer, RESTART_ANSWER_MS)}
       onDone={finish}
       onClose={onClose}
     >

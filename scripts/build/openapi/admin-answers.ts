@@ -84,6 +84,7 @@ const fleetBox = object({
   gpu: text,
   vramGib: number,
   state: oneOf(["up", "draining", "silent"]),
+  drainedAt: named("When an operator drained it; null if none did.", nullable(millis)),
   lastSeenAt: nullable(millis),
   version: nullable(text),
   agents: integer,
@@ -94,7 +95,6 @@ const fleetBox = object({
   usageBehindMs: figure,
 });
 
-const traffic = object({
 const codeCounts = list(object({ code: text, count: integer }));
 
 const trafficWindow = object({
@@ -120,13 +120,14 @@ const trafficWindow = object({
   byCode: codeCounts,
 });
 
+const traffic = object({
   windowS: number,
   byAgent: list(object({ agent: text, calls: integer, tokens: integer })),
   byCode: codeCounts,
   fallbacks: integer,
   recoveries: integer,
-});
   windows: named("Five minutes and an hour.", list(trafficWindow)),
+});
 
 const model = object({
   kind: oneOf(["model", "agent_type"]),
@@ -166,10 +167,12 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
   Health: object(
     {
       status: oneOf(["ok", "degraded", "down"]),
-      boxes: { type: "object", additionalProperties: oneOf(["up", "down", "unreachable"]) },
+      boxes: { type: "object", additionalProperties: oneOf(["up", "draining", "down", "unreachable"]) },
       models: { type: "object", additionalProperties: oneOf(["ready", "loading", "down"]) },
       missing: named("The agent types of `require` that aren't ready.", list(text)),
-      simulated: named("Some servers or cards are simulated, as under `npm start`; absent if none is.", { const: true }),
+      simulated: named("Some servers or cards are simulated, as under `npm start`; absent if none is.", {
+        const: true,
+      }),
     },
     ["missing", "simulated"],
   ),
@@ -224,12 +227,12 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
     boxes: list(fleetBox),
     traffic,
     failures: list(object(failure)),
-    events: list(
-      object({ id: integer, at: millis, box: nullable(text), port: nullable(integer), level: text, text }),
-    ),
     failureGroups: named(
       "The most frequent of the last hour.",
       list(object({ code: text, key: nullable(text), count: integer, lastAt: millis })),
+    ),
+    events: list(
+      object({ id: integer, at: millis, box: nullable(text), port: nullable(integer), level: text, text }),
     ),
     alarms: list(object({ id: text, since: millis, text, advice: text })),
   }),
@@ -247,4 +250,16 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
     serverGib: { type: "object", additionalProperties: list(figure) },
   }),
   CommandSent: object({ box: text, agents: named("Agents that received it.", integer) }),
+  RestartResult: object({
+    box: text,
+    port: integer,
+    agents: named("Agents that received it.", integer),
+    outcome: named(
+      "`ready`; `not-ready` if it was restarted but isn't ready yet; null if the agent hasn't reported in time.",
+      nullable(oneOf(["ready", "not-ready"])),
+    ),
+    tookMs: named("Time from the command to the outcome.", nullable(integer)),
+    text: named("What happened.", text),
+    advice: named("What to look at; empty if nothing is to be done.", text),
+  }),
 };

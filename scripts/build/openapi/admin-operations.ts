@@ -222,10 +222,18 @@ const fleetRows = ({ box, port }: ExampleNames): readonly Row[] => [
     path: "/admin/boxes/{box}/servers/{port}/restart",
     id: "restart_server",
     summary: "Restart a llama-server",
-    description: "Its agent restarts it through PM2, once its other calls have ended or after 30 s.",
+    description:
+      "Its agent restarts it through PM2. The answer states the outcome and comes once the server is ready, or after 55 s.",
     parameters: [inPath("box", "The box's name.", box), inPath("port", "The server's port.", String(port))],
-    answers: [answer("CommandSent", "The command was sent.", 202)],
-    errors: [404, ...READ],
+    answers: [
+      answer("RestartResult", "It was restarted and is ready."),
+      answer(
+        "RestartResult",
+        "It isn't ready yet, or its agent hasn't reported: `advice` says what to look at.",
+        202,
+      ),
+    ],
+    errors: [404, 502, ...READ],
   },
   {
     method: "post",

@@ -1,15 +1,13 @@
-// `isha status`, `isha box`, `isha alerts`: their requests, their output, and their confirmations.
+// `isha status`, `isha alerts`: their requests and their output.
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { FleetServerView, FleetView } from "../../../shared/fleet-view.ts";
 import type { CommandContext } from "../../../cli/context.ts";
 import { CommandFailure } from "../../../cli/failure.ts";
 import shipped from "../../../fleet.config.ts";
 import { fleetText } from "../../../shared/wire.ts";
 import { ADMIN_KEY, AdminService } from "../support/admin-service.ts";
+import { AT, box, fleet, server } from "../support/fleet.ts";
 import { runHere } from "../support/run-isha.ts";
-
-const AT = Date.parse("2026-11-23T03:00:00Z");
 
 const service = new AdminService();
 let url: string;
@@ -24,57 +22,6 @@ beforeEach(() => {
 
 const isha = (line: string, given: Partial<CommandContext> = {}) =>
   runHere(line.split(" "), { env: { ISHA_URL: url, ISHA_ADMIN_KEY: ADMIN_KEY }, ...given });
-
-function server(port: number, more: Partial<FleetServerView> = {}): FleetServerView {
-  return {
-    port,
-    pm2: `llama-${port}`,
-    model: `Model-${port}`,
-    agents: [],
-    state: "ready",
-    why: "",
-    since: AT,
-    slots: 2,
-    busy: 1,
-    waiting: 3,
-    places: 32,
-    waitMs: null,
-    tokensPerSecond: 31.46,
-    firstTokenP50Ms: null,
-    firstTokenP95Ms: null,
-    gpuGib: 6.25,
-    budgetGib: 6.4,
-    restarts: 0,
-    ...more,
-  };
-}
-
-function box(name: string, servers: FleetServerView[], more: Partial<FleetView["boxes"][number]> = {}) {
-  return {
-    name,
-    gpu: "a card",
-    vramGib: 24,
-    state: "up" as const,
-    lastSeenAt: AT,
-    version: "1.2.3",
-    agents: 1,
-    warning: null,
-    gpus: null,
-    servers,
-    usageBehindMs: null,
-    ...more,
-  };
-}
-
-const fleet = (more: Partial<FleetView> = {}): FleetView => ({
-  at: AT,
-  boxes: [box("north", [server(9000), server(9001, { tokensPerSecond: null, gpuGib: null, waiting: 0 })])],
-  traffic: { windowS: 300, byAgent: [], byCode: [], fallbacks: 0, recoveries: 0 },
-  failures: [],
-  events: [],
-  alarms: [],
-  ...more,
-});
 
 describe("status", () => {
   it("shows every server of every box: state, slots, queue, tokens per second, memory; a dash for unknown figures", async () => {
@@ -162,72 +109,6 @@ describe("status", () => {
 
   it("--json prints the unchanged answer", async () => {
     expect(JSON.parse((await isha("status --json")).out)).toEqual(service.fleet);
-  });
-});
-
-describe("box", () => {
-  it.each([
-    ["drain", "north takes no new calls; its current calls finish. Its agent received the command."],
-    ["resume", "north takes calls again. Its agent received the command."],
-  ])("%s sends the command and shows how many agents received it", async (command, text) => {
-    const ran = await isha(`box ${command} north`);
-    expect(ran).toMatchObject({ code: 0, err: "" });
-    expect(ran.out).toContain(text);
-    expect(service.requests).toMatchObject([
-      { method: "POST", path: `/admin/boxes/north/${command}`, body: null },
-    ]);
-    service.linked = 0;
-    expect((await isha(`box ${command} north`)).out).toContain(
-      "the next one that links receives the command",
-    );
-    service.linked = 2;
-    expect((await isha(`box ${command} north`)).out).toContain("Its 2 agents received the command.");
-    expect(JSON.parse((await isha(`box ${command} north --json`)).out)).toEqual({ box: "north", agents: 2 });
-  });
-
-  it("restart asks first, names what would break, and needs a yes", async () => {
-    const questions: string[] = [];
-    const answering = (answer: string) => ({
-      ask: async (question: string) => {
-        questions.push(question);
-        return answer;
-      },
-    });
-    const refused = await isha("box restart north 9000", answering("n"));
-    expect(refused).toMatchObject({ code: 1, out: "" });
-    expect(refused.err).toContain("Nothing was restarted.");
-    expect(questions).toEqual(["Restart 9000 on north (Model-9000, ready, 1 call running)? [y/N] "]);
-    expect(service.requests.map(({ method }) => method)).toEqual(["GET"]);
-    const done = await isha("box restart north 9000", answering("y"));
-    expect(done.out).toContain("Requested a restart of 9000 on north.");
-    expect(service.requests.at(-1)).toMatchObject({
-      method: "POST",
-      path: "/admin/boxes/north/servers/9000/restart",
-    });
-  });
-
-  it("restart with --yes doesn't ask; without a terminal --yes is required", async () => {
-    expect((await isha("box restart north 9000")).code).toBe(2);
-    expect(service.requests).toEqual([]);
-    expect((await isha("box restart north 9000 --yes")).code).toBe(0);
-    expect(service.requests).toHaveLength(1);
-  });
-
-  it("that the fleet doesn't have: the service's message is printed", async () => {
-    const ran = await isha("box drain nowhere");
-    expect(ran.code).toBe(1);
-    expect(ran.err).toContain("The fleet has no such box. There are: north. (404 not_found)");
-  });
-
-  it.each([
-    "box drain",
-    "box drain a/b",
-    "box restart north",
-    "box restart north 0 --yes",
-    "box restart north x --yes",
-  ])("%s is wrong usage, and nothing is sent", async (line) => {
-    expect((await isha(line)).code).toBe(2);
-    expect(service.requests).toEqual([]);
   });
 });
 

@@ -39,6 +39,19 @@ export interface Fault {
 type Reply = readonly [status: number, body: unknown];
 type Route = readonly [method: string, path: RegExp, reply: (request: ReceivedRequest, id: string) => Reply];
 
+const RESTARTED: Reply = [
+  200,
+  {
+    box: "north",
+    port: 9000,
+    agents: 1,
+    outcome: "ready",
+    tookMs: 9_120,
+    text: "9000 (Model-9000) on north was restarted by an operator, ready after 9.1 s",
+    advice: "",
+  },
+];
+
 /** A usage report as CSV: the command must not change it. */
 export const CSV = "day,calls\r\n2026-11-23,3\r\n";
 
@@ -53,6 +66,8 @@ export class AdminService {
   fleet: FleetView | null = null;
   /** Number of linked agents of every box. */
   linked = 1;
+  /** The outcome of a restart, as the service reports it. */
+  restarted: Reply = RESTARTED;
   /** Maximum rows of a page. */
   page = 2;
   fault: Fault | null = null;
@@ -79,6 +94,7 @@ export class AdminService {
     this.usage = null;
     this.fleet = null;
     this.linked = 1;
+    this.restarted = RESTARTED;
     this.fault = null;
   }
 
@@ -168,11 +184,8 @@ export class AdminService {
     ["GET", /^\/admin\/audit$/, ({ query }) => this.#audit(query)],
     ["GET", /^\/admin\/requests\/([^/]+)$/, (_request, id) => this.#failure(id)],
     ["GET", /^\/admin\/fleet$/, () => [200, FleetView.parse(this.fleet)]],
-    [
-      "POST",
-      /^\/admin\/boxes\/([^/]+)\/(?:drain|resume|servers\/\d+\/restart)$/,
-      (_, box) => this.#command(box),
-    ],
+    ["POST", /^\/admin\/boxes\/([^/]+)\/(?:drain|resume)$/, (_, box) => this.#command(box)],
+    ["POST", /^\/admin\/boxes\/[^/]+\/servers\/\d+\/restart$/, () => this.restarted],
     ["POST", /^\/admin\/alerts\/test$/, () => [200, { delivered: true }]],
   ];
 
@@ -265,7 +278,7 @@ const instant = (text: string): string => new Date(text).toISOString();
 export const secretOf = (id: string, round: number): string =>
   formatApiKey(id, new Uint8Array(32).fill(round));
 
-const refused = (status: number, code: string, message: string): Reply => [
+export const refused = (status: number, code: string, message: string): Reply => [
   status,
   { error: { message, type: "invalid_request_error", code, param: null } },
 ];

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import shipped from "../../../fleet.config.ts";
 import { runIsha } from "../../../cli/isha.ts";
-import type { CommandContext } from "../../../cli/context.ts";
+import { exampleNames, type CommandContext } from "../../../cli/context.ts";
 
 export interface Ran {
   readonly code: number | null;
@@ -70,6 +70,7 @@ export function commandContext(given: Partial<CommandContext> = {}): CommandCont
     env: {},
     homeFolder: "/nonexistent",
     folder: "/nonexistent",
+    example: exampleNames(shipped),
     version: "0.0.0",
     now: () => Date.parse("2026-11-23T14:30:00Z"),
     signal: new AbortController().signal,

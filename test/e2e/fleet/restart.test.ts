@@ -1,6 +1,7 @@
 // A restart that an operator orders at the edge, to its end: the link carries it to the box's agent, PM2 restarts
-// that one process, and the edge shows an event that says so.
+// that one process, and the answer, the event and the audit report the same outcome.
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { runProgram } from "../../cli/support/run-isha.ts";
 import { startStack } from "../../../scripts/stack/stack.ts";
 import { print } from "../support/agent-call.ts";
 import { startPm2Box, type Pm2Box } from "../support/pm2-box.ts";
@@ -33,8 +34,9 @@ afterAll(async () => {
 test("a restart ordered at the edge restarts that server under PM2, and no other process", async () => {
   const before = await box.apps();
   const response = await admin(edge, "POST", `/boxes/${box.box}/servers/${PORT}/restart`);
-  expect(response.status).toBe(202);
-  expect(await response.json()).toEqual({ box: box.box, agents: 1 });
+  const outcome = (await response.json()) as { tookMs: number; text: string };
+  expect(response.status).toBe(200);
+  expect(outcome).toMatchObject({ box: box.box, port: PORT, agents: 1, outcome: "ready", advice: "" });
   const changed = async (): Promise<string[]> => {
     const now = new Map((await box.apps()).map((app) => [app.name, app]));
     return before.filter(({ name, pid }) => now.get(name)?.pid !== pid).map(({ name }) => name);
@@ -61,8 +63,30 @@ test("a restart ordered at the edge restarts that server under PM2, and no other
   const { entries } = (await (await admin(edge, "GET", "/audit")).json()) as {
     entries: { action: string; target: string }[];
   };
-  expect(entries[0]).toMatchObject({ action: "server.restart", target: `${box.box}:${PORT}` });
-  print("restart", { restarted, event: await event() });
+  expect(entries[0]).toMatchObject({
+    action: "server.restart",
+    target: `${box.box}:${PORT}`,
+    detail: { outcome: "ready", tookMs: outcome.tookMs },
+  });
+  expect((await edgeView(edge))?.events.map(({ text }) => text)).toContain(outcome.text);
+  print("restart", { restarted, event: await event(), outcome: outcome.text });
+});
+
+test("a restart that PM2 can't carry out is refused with the reason, by the command too", async () => {
+  const name = edge.fleet.boxes[0]?.servers.find(({ port }) => port === PORT)?.pm2 ?? "";
+  await box.pm2("delete", name);
+  const again = async () =>
+    runProgram(["box", "restart", box.box, String(PORT), "--yes"], {
+      env: { ISHA_URL: edge.edgeUrl, ISHA_ADMIN_KEY: "dev-admin" },
+    });
+  const ran = await until(async () => {
+    const ended = await again();
+    // Shortly after the restart above, another one is refused for that reason.
+    return !ended.err.includes("less than 10 s ago") && ended;
+  }, "the box accepts another restart");
+  expect(ran).toMatchObject({ code: 1, out: "" });
+  expect(ran.err).toContain(`PM2 on ${box.box} has no process ${name}`);
+  print("a failed restart", ran.err);
 });
 
 test("a restart of a port that the box lacks is refused, and nothing is restarted", async () => {

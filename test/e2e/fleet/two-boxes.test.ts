@@ -262,14 +262,14 @@ test("a drained box gets no new call, what runs there finishes, and a restart of
   await pace("north", QUICK);
   expectWhole([...(await before.ended), ...during]);
   expect(byBox(during)).toEqual({ south: 12 });
-  // The box's own health shows none of its servers as usable, the edge's shows the box as down.
+  // The box's own health shows none of its servers as usable, the edge's shows that it drains.
   const own = BoxHealth.parse(await (await fetch(`${agentOf(stack, "north").agentUrl}/healthz`)).json());
   expect(new Set(own.servers.map(({ state }) => state))).toEqual(new Set(["down"]));
   const health = await until(async () => {
     const shown = (await (await fetch(`${stack.edgeUrl}/healthz`)).json()) as { status: string };
     return shown.status === "degraded" && shown;
   }, "the edge's health shows it");
-  expect(health).toMatchObject({ boxes: { north: "down", south: "up" } });
+  expect(health).toMatchObject({ boxes: { north: "draining", south: "up" } });
 
   // From its first moment on: the edge knows of the drain, whatever a young agent reports before it has heard of it.
   const restarted: Streamed[] = [];

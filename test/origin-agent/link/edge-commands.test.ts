@@ -1,9 +1,13 @@
 // The effects of the edge's commands on a box, without a link: restarts, drains, revoked keys and log lines.
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { RESTART_READY_MS } from "../../../shared/limits.ts";
+import type { RestartedFrame } from "../../../shared/wire.ts";
 import type { ServerProcess } from "../../../origin-agent/probes/pm2.ts";
 import { OperatorRestarts, RESTART_AGAIN_MS } from "../../../origin-agent/servers/operator-restarts.ts";
 import { DrainState } from "../../../origin-agent/link/drain-state.ts";
@@ -12,7 +16,10 @@ import { RevokedKeys } from "../../../origin-agent/queue/revoked-keys.ts";
 import { WANTED } from "../support/box.ts";
 import { until } from "../../support/until.ts";
 
-const upstreams = new Map([[WANTED, { process: { name: "llama", port: 41_001 } }]]);
+const upstreams = new Map([
+  [WANTED, { process: { name: "llama", port: 41_001 }, origin: "http://127.0.0.1:41001" }],
+]);
+const isReady = (): Promise<boolean> => Promise.resolve(true);
 
 function restartsOf(clock: () => number): {
   readonly restarts: OperatorRestarts;
@@ -25,19 +32,19 @@ function restartsOf(clock: () => number): {
       return Promise.resolve("restarted" as const);
     },
   };
-  return { restarts: new OperatorRestarts(upstreams, pm2, clock), restarted };
+  return { restarts: new OperatorRestarts({ upstreams, pm2, clock, isReady }), restarted };
 }
 
 describe("a restart requested by the edge", () => {
   it("makes PM2 restart the server's process", async () => {
     const { restarts, restarted } = restartsOf(() => 0);
-    expect(await restarts.restart(WANTED)).toBe("restarted");
+    expect(await restarts.restart(WANTED)).toEqual({ outcome: "ready", tookMs: 0 });
     expect(restarted).toEqual(["llama 41001"]);
   });
 
   it("of a port that isn't this box's does nothing", async () => {
     const { restarts, restarted } = restartsOf(() => 0);
-    expect(await restarts.restart(22)).toBe("unknown-port");
+    expect((await restarts.restart(22)).outcome).toBe("unknown-port");
     expect(restarted).toEqual([]);
   });
 
@@ -46,9 +53,9 @@ describe("a restart requested by the edge", () => {
     const { restarts, restarted } = restartsOf(() => now);
     await restarts.restart(WANTED);
     now = RESTART_AGAIN_MS - 1;
-    expect(await restarts.restart(WANTED)).toBe("too-soon");
+    expect((await restarts.restart(WANTED)).outcome).toBe("too-soon");
     now = RESTART_AGAIN_MS;
-    expect(await restarts.restart(WANTED)).toBe("restarted");
+    expect((await restarts.restart(WANTED)).outcome).toBe("ready");
     expect(restarted).toHaveLength(2);
   });
 
@@ -58,12 +65,77 @@ describe("a restart requested by the edge", () => {
     const pm2 = {
       restart: () => new Promise<"restarted">((resolve) => (finish = () => resolve("restarted"))),
     };
-    const restarts = new OperatorRestarts(upstreams, pm2, () => now);
+    const restarts = new OperatorRestarts({ upstreams, pm2, clock: () => now, isReady });
     const first = restarts.restart(WANTED);
     now = 10 * RESTART_AGAIN_MS;
-    expect(await restarts.restart(WANTED)).toBe("too-soon");
+    expect((await restarts.restart(WANTED)).outcome).toBe("too-soon");
     finish();
-    expect(await first).toBe("restarted");
+    expect((await first).outcome).toBe("ready");
+  });
+
+  it("ends once the server is ready, with the time since the command", async () => {
+    let now = 1_000;
+    let looks = 0;
+    const restarts = new OperatorRestarts({
+      upstreams,
+      pm2: { restart: () => Promise.resolve("restarted") },
+      clock: () => now,
+      isReady: () => {
+        now += 3_000;
+        looks += 1;
+        return Promise.resolve(looks === 3);
+      },
+    });
+    expect(await restarts.restart(WANTED)).toEqual({ outcome: "ready", tookMs: 9_000 });
+  });
+
+  it("ends without success if the server isn't ready in time", async () => {
+    let now = 0;
+    const restarts = new OperatorRestarts({
+      upstreams,
+      pm2: { restart: () => Promise.resolve("restarted") },
+      clock: () => now,
+      isReady: () => {
+        now += RESTART_READY_MS;
+        return Promise.resolve(false);
+      },
+    });
+    expect(await restarts.restart(WANTED)).toEqual({ outcome: "not-ready", tookMs: RESTART_READY_MS });
+  });
+
+  it.each(["no-pm2", "unknown-name", "failed"] as const)("reports that PM2 answered %s", async (outcome) => {
+    const pm2 = { restart: () => Promise.resolve(outcome) };
+    const restarts = new OperatorRestarts({ upstreams, pm2, clock: () => 0, isReady });
+    expect((await restarts.restart(WANTED)).outcome).toBe(outcome);
+  });
+
+  it("on a box without PM2 is reported as such", async () => {
+    const restarts = new OperatorRestarts({ upstreams, pm2: null, clock: () => 0, isReady });
+    expect((await restarts.restart(WANTED)).outcome).toBe("no-pm2");
+  });
+
+  it("takes a server for ready when its /health is 200, not while it loads or refuses connections", async () => {
+    const statuses = [503, 503, 200];
+    const seen: number[] = [];
+    const server = createServer((_, response) => {
+      const status = statuses[seen.length] ?? 200;
+      seen.push(status);
+      response.writeHead(status).end("{}");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    try {
+      const origin = `http://127.0.0.1:${port}`;
+      const restarts = new OperatorRestarts({
+        upstreams: new Map([[WANTED, { process: { name: "llama", port }, origin }]]),
+        pm2: { restart: () => Promise.resolve("restarted") },
+        clock: () => performance.now(),
+      });
+      expect((await restarts.restart(WANTED)).outcome).toBe("ready");
+      expect(seen).toEqual(statuses);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
 });
 
@@ -72,11 +144,13 @@ describe("an edge command", () => {
     const log: Record<string, unknown>[] = [];
     const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
     const revoked: string[] = [];
+    const frames: RestartedFrame[] = [];
     const drain = new DrainState(null, pino({}, lines));
     const commands = new EdgeCommands({
       drain,
       restarts: restartsOf(() => 0).restarts,
       revoke: (keyId) => revoked.push(keyId),
+      onRestarted: (frame) => void frames.push(frame),
       log: pino({}, lines),
     });
     expect(drain.drained).toBe(false);
@@ -87,31 +161,59 @@ describe("an edge command", () => {
     expect(drain.drained).toBe(false);
     commands.handle({ t: "revoke", keyId: "key-7" });
     commands.handle({ t: "warning", message: "another fleet file" });
-    commands.handle({ t: "restart", port: WANTED });
-    await until(() => log.some((line) => line["event"] === "restart-requested"));
+    // Frames can arrive twice.
+    commands.handle({ t: "restart", port: WANTED, id: "req_1" });
+    commands.handle({ t: "restart", port: WANTED, id: "req_1" });
+    await until(() => frames.length > 0);
+    expect(frames).toEqual([{ t: "restarted", id: "req_1", port: WANTED, outcome: "ready", tookMs: 0 }]);
     expect(revoked).toEqual(["key-7"]);
     expect(log).toMatchObject([
       { event: "drain", by: "edge" },
       { event: "resume", by: "edge" },
       { event: "revoked", key: "key-7", refused: 1 },
       { event: "edge-warning", message: "another fleet file" },
-      { event: "restart-requested", port: WANTED, outcome: "restarted" },
+      { event: "restart-requested", port: WANTED, outcome: "ready" },
     ]);
   });
 });
 
-it("a restart that fails with an exception is logged, and the process continues", async () => {
+it("a restart ordered by an edge of an earlier release is executed, and reported to the log only", async () => {
+  const log: Record<string, unknown>[] = [];
+  const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
+  const frames: RestartedFrame[] = [];
+  const commands = new EdgeCommands({
+    drain: new DrainState(null, pino({}, lines)),
+    restarts: restartsOf(() => 0).restarts,
+    revoke: () => 0,
+    onRestarted: (frame) => void frames.push(frame),
+    log: pino({}, lines),
+  });
+  commands.handle({ t: "restart", port: WANTED });
+  await until(() => log.length === 1);
+  expect(log[0]).toMatchObject({ event: "restart-requested", outcome: "ready" });
+  expect(frames).toEqual([]);
+});
+
+it("a restart that fails with an exception is logged and reported, and the process continues", async () => {
+  const frames: RestartedFrame[] = [];
   const log: Record<string, unknown>[] = [];
   const lines = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
   const commands = new EdgeCommands({
     drain: new DrainState(null, pino({}, lines)),
     restarts: { restart: () => Promise.reject(new RangeError("marker")) },
     revoke: () => 0,
+    onRestarted: (frame) => void frames.push(frame),
     log: pino({}, lines),
   });
-  commands.handle({ t: "restart", port: WANTED });
-  await until(() => log.length === 1);
-  expect(log[0]).toMatchObject({ event: "restart-requested", port: WANTED, outcome: "RangeError" });
+  commands.handle({ t: "restart", port: WANTED, id: "req_1" });
+  await until(() => frames.length === 1);
+  expect(log[0]).toMatchObject({
+    event: "restart-requested",
+    port: WANTED,
+    outcome: "failed",
+    reason: "RangeError",
+  });
+  expect(frames[0]).toMatchObject({ id: "req_1", outcome: "failed" });
 });
 
 describe("a drain", () => {

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Pm2Probe, processOf, type RestartOutcome } from "../../../origin-agent/probes/pm2.ts";
+import { Pm2Probe, processOf, type Pm2Restart } from "../../../origin-agent/probes/pm2.ts";
 import type { Pm2Process } from "../../../origin-agent/probes/pm2-listing.ts";
 import { isAlive } from "../support/is-alive.ts";
 import { until, WAIT_MS } from "../../support/until.ts";
@@ -169,7 +169,7 @@ describe("a daemon", () => {
     expect(problems).toEqual(["not-running", null]);
   });
 
-  it.each<[string, string, RestartOutcome, string[]]>([
+  it.each<[string, string, Pm2Restart, string[]]>([
     ["a running process", "llama-qwen-8080", "restarted", ['restartProcessId [{"id":1}]']],
     ["a stopped process", "llama-medpalm2-8081", "restarted", ['restartProcessId [{"id":2}]']],
     [

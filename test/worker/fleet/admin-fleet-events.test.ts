@@ -164,7 +164,7 @@ describe("GET /admin/fleet/events", () => {
     const { event = "", data = "{}" } = (await stream.next()) ?? {};
     expect([event, fails]).toEqual(["fleet", 0]);
     expect(FleetView.parse(JSON.parse(data)).events).toMatchObject([
-      { text: `${north}: drained by an operator` },
+      { text: `${north} was drained by an operator` },
     ]);
     await stream.leave();
   });

@@ -168,8 +168,8 @@ describe("a command", () => {
     ]);
     const view = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
     expect(view.events.map(({ text }) => text)).toEqual([
-      `${north}: resumed by an operator`,
-      `${north}: drained by an operator`,
+      `${north} was resumed by an operator`,
+      `${north} was drained by an operator`,
     ]);
   });
 
@@ -188,21 +188,6 @@ describe("a command", () => {
     expect(await audited(edge, north)).toHaveLength(4);
   });
 
-  it("to restart reaches the agent once, and is audited under the server's name", async () => {
-    const { edge, fleet, north } = stage();
-    const agent = await linked(fleet, north);
-    const answer = await edge(`/admin/boxes/${north}/servers/9001/restart`, POST);
-    expect([answer.status, await answer.json()]).toEqual([202, { box: north, agents: 1 }]);
-    await untilHolds(() => expect(agent.frames).toEqual([{ t: "restart", port: 9001 }]));
-    expect(await audited(edge, `${north}:9001`)).toMatchObject([
-      { action: "server.restart", actor: "dev-admin" },
-    ]);
-    const view = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
-    expect(view.events).toMatchObject([
-      { box: north, port: 9001, text: `9001 on ${north}: restarted by an operator` },
-    ]);
-  });
-
   it("to restart that no agent receives is refused, audited, and creates no event", async () => {
     const { edge, fleet, north } = stage();
     const answer = await edge(`/admin/boxes/${north}/servers/9000/restart`, POST);
@@ -218,6 +203,105 @@ describe("a command", () => {
   });
 });
 
+describe("a restart", () => {
+  /** Orders a restart of 9001, and lets its agent report the outcome. */
+  async function restarted(outcome: string, tookMs: number) {
+    const { edge, fleet, north } = stage();
+    // As a real link does, it gives the object PM2's names.
+    await edge("/admin/fleet", ADMIN);
+    const agent = await linked(fleet, north);
+    const ordered = edge(`/admin/boxes/${north}/servers/9001/restart`, POST);
+    await untilHolds(() => expect(agent.frames).toHaveLength(1));
+    const [frame] = agent.frames;
+    if (frame?.t !== "restart") throw new Error("no restart");
+    const report = { t: "restarted", id: frame.id, port: 9001, outcome, tookMs };
+    // A frame can arrive twice.
+    agent.send(report);
+    agent.send(report);
+    const answer = await ordered;
+    const { events } = FleetView.parse(await (await edge("/admin/fleet", ADMIN)).json());
+    return { edge, fleet, north, agent, frame, answer, events };
+  }
+
+  it("that ends with a ready server is answered with its time; event and audit report the same", async () => {
+    const { edge, north, agent, frame, answer, events } = await restarted("ready", 9_120);
+    const requestId = answer.headers.get("x-request-id");
+    expect(frame).toEqual({ t: "restart", port: 9001, id: requestId });
+    expect(agent.frames).toHaveLength(1);
+    const text = `9001 on ${north} was restarted by an operator, ready after 9.1 s`;
+    const expected = { box: north, port: 9001, agents: 1, outcome: "ready", tookMs: 9_120, text, advice: "" };
+    expect([answer.status, await answer.json()]).toEqual([200, expected]);
+    expect(events).toMatchObject([
+      { box: north, port: 9001, level: "good", text },
+      { box: north, port: 9001, level: "info", text: `9001 on ${north}: an operator requested a restart` },
+    ]);
+    expect(await audited(edge, `${north}:9001`)).toMatchObject([
+      {
+        action: "server.restart",
+        actor: "dev-admin",
+        requestId,
+        detail: { outcome: "ready", tookMs: 9_120 },
+      },
+    ]);
+  });
+
+  it("of a server that isn't ready in time is a 202 that says where to look", async () => {
+    const { north, answer, events } = await restarted("not-ready", 50_000);
+    expect(answer.status).toBe(202);
+    const body: { outcome: string; text: string; advice: string } = await answer.json();
+    expect(body.outcome).toBe("not-ready");
+    expect(body.text).toBe(`9001 on ${north} was restarted by an operator, but is not ready after 50 s`);
+    expect(body.advice).toMatch(/isha status.*pm2 logs llama-9001/);
+    expect(events[0]).toMatchObject({ level: "bad", text: body.text });
+  });
+
+  it.each([
+    ["no-pm2", 502, "upstream_failed", /PM2 doesn't answer on .*pm2 status/],
+    ["unknown-name", 502, "upstream_failed", /has no process llama-9001.*--only llama-9001/],
+    ["failed", 502, "upstream_failed", /PM2 could not restart llama-9001.*pm2 logs llama-9001/],
+    ["unknown-port", 502, "upstream_failed", /no server on 9001.*same fleet file/],
+    ["too-soon", 503, "model_loading", /less than 10 s ago/],
+  ])("that ends with %s is refused with the reason and the fix", async (outcome, status, code, words) => {
+    const { edge, north, answer, events } = await restarted(outcome, 20);
+    expect(answer.status).toBe(status);
+    const error = await errorOf(answer);
+    expect(error.code).toBe(code);
+    expect(error.message).toMatch(words);
+    expect(events[0]?.text).toContain(`9001 on ${north} was not restarted: `);
+    expect(error.message).toContain(events[0]?.text);
+    expect(events).toHaveLength(2);
+    expect((await audited(edge, `${north}:9001`))[0]?.detail).toEqual({ outcome, tookMs: 20 });
+  });
+
+  it("whose agent doesn't report is a 202 that says where to look", async () => {
+    const { edge, north } = stage({}, () => ({ restart: () => ({ agents: 1, end: null }) }));
+    const answer = await edge(`/admin/boxes/${north}/servers/9001/restart`, POST);
+    expect(answer.status).toBe(202);
+    expect(await answer.json()).toMatchObject({
+      outcome: null,
+      advice: expect.stringContaining("pm2 logs isha-agent") as string,
+    });
+  });
+
+  it("during a reload is sent to one agent only, the newest that takes calls", async () => {
+    const { edge, fleet, north } = stage();
+    const old = await linked(fleet, north);
+    old.send(snapshot(1, { draining: true }));
+    const next = await linked(fleet, north, "epoch-2");
+    next.send(snapshot(1));
+    await untilHolds(async () => {
+      const agents = (await fleet.boxes()).find(({ box }) => box === north)?.agents;
+      expect(agents?.map(({ snapshot }) => snapshot?.draining)).toEqual([false, true]);
+    });
+    const ordered = edge(`/admin/boxes/${north}/servers/9000/restart`, POST);
+    await untilHolds(() => expect(next.frames).toHaveLength(1));
+    const [frame] = next.frames;
+    next.send({ ...frame, t: "restarted", outcome: "ready", tookMs: 1 });
+    expect((await ordered).status).toBe(200);
+    expect(old.frames).toEqual([]);
+  });
+});
+
 describe("if the audit can't be written", () => {
   it.each(["boxes/NORTH/drain", "boxes/NORTH/resume", "boxes/NORTH/servers/9000/restart", "alerts/test"])(
     "%s is not executed, and the answer is an error",
@@ -229,7 +313,11 @@ describe("if the audit can't be written", () => {
       const registry = { getByName: () => ({ note }) } as unknown as Bindings["KEY_REGISTRY"];
       const { edge, north } = stage(
         {},
-        () => ({ command: () => executed.push("command"), testAlert: () => executed.push("testAlert") }),
+        () => ({
+          command: () => executed.push("command"),
+          restart: () => executed.push("restart"),
+          testAlert: () => executed.push("testAlert"),
+        }),
         { KEY_REGISTRY: registry },
       );
       expect((await edge(`/admin/${path.replace("NORTH", north)}`, POST)).status).toBe(500);

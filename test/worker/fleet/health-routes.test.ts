@@ -8,7 +8,7 @@ import { reportingFleet, reportOf } from "../support/reports.ts";
 
 const ALL_READY = { 9000: "ready", 9001: "ready", 9002: "ready" };
 
-type Reported = Readonly<Record<string, Readonly<Record<number, string>> | "silent">>;
+type Reported = Readonly<Record<string, Readonly<Record<number, string>> | "silent" | "drained">>;
 
 /** @param boxes the state of each linked box's ports */
 async function health(
@@ -17,9 +17,10 @@ async function health(
   fleet = fleetOf(),
 ): Promise<{ status: number; body: Record<string, unknown> }> {
   captureLog();
-  const reports = Object.entries(boxes).map(([name, states]) =>
-    states === "silent" ? { ...reportOf(name, {}), agents: [] } : reportOf(name, states),
-  );
+  const reports = Object.entries(boxes).map(([name, states]) => {
+    if (states === "silent") return { ...reportOf(name, {}), agents: [] };
+    return states === "drained" ? { ...reportOf(name, ALL_READY), drained: true } : reportOf(name, states);
+  });
   const FLEET = reportingFleet(reports);
   const answer = await edgeOf(fleet, { bindings: { FLEET } })(`/healthz${query}`, { key: null });
   return { status: answer.status, body: await answer.json<Record<string, unknown>>() };
@@ -60,21 +61,23 @@ describe("/healthz", () => {
     });
   });
 
-  it("shows a drained box as down, even if its agent answers and the other box serves everything", async () => {
-    const drained = { 9000: "down", 9001: "down", 9002: "down" };
-    const { status, body } = await health({ north: drained, south: ALL_READY }, "", twoBoxes());
+  it("shows that a box drains, even if its servers are ready and the other box serves everything", async () => {
+    const { status, body } = await health({ north: "drained", south: ALL_READY }, "", twoBoxes());
     expect(status).toBe(200);
     expect(body).toMatchObject({
       status: "degraded",
-      boxes: { north: "down", south: "up" },
+      boxes: { north: "draining", south: "up" },
       models: { "Model-9000": "ready", "Model-9001": "ready" },
     });
   });
 
   it("is down with status 503 if every box is down or drained", async () => {
-    const { status, body } = await health({ north: { 9000: "down", 9001: "down", 9002: "down" } });
+    const down = { 9000: "down", 9001: "down", 9002: "down" };
+    const { status, body } = await health({ north: down, south: "drained" }, "", twoBoxes());
     expect(status).toBe(503);
-    expect(body).toMatchObject({ status: "down", boxes: { north: "down" } });
+    expect(body).toMatchObject({ status: "down", boxes: { north: "down", south: "draining" } });
+    const drained = await health({ north: "drained" });
+    expect(drained).toMatchObject({ status: 503, body: { status: "down", boxes: { north: "draining" } } });
   });
 
   it("is ok if a replica is down but its model isn't", async () => {

@@ -1,8 +1,10 @@
 // Decides what pages an operator: conditions over the boxes' reports, each with the time it must hold. Each alarm has
 // one message when it is raised and one when it has recovered. Pure; the Fleet object evaluates, posts and stores.
 import { durationText } from "../../../shared/duration.ts";
+import type { ProcessesByBox } from "../../../shared/fleet.ts";
 import type { LinkState } from "../../../shared/wire.ts";
 import { serverName } from "../object/events.ts";
+import { adviceOf } from "./advice.ts";
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -18,6 +20,8 @@ export const ALARM_AFTER_MS = {
   heat: MINUTE_MS,
   errors: 0,
   "usage-behind": 0,
+  /** Longer than a restart of cloudflared or of the machine: after that, the resume was probably forgotten. */
+  "drained-long": 15 * MINUTE_MS,
 } as const;
 export type AlarmKind = keyof typeof ALARM_AFTER_MS;
 
@@ -46,6 +50,8 @@ export interface WatchedBox {
   /** False if no agent is active: nothing is known about the box's servers, good or bad. */
   readonly reporting: boolean;
   readonly draining: boolean;
+  /** When an operator drained it, whether or not its agent reports; null if none did. */
+  readonly drainedAt: number | null;
   readonly servers: readonly {
     readonly port: number;
     /** Empty if it isn't known. */
@@ -107,15 +113,28 @@ export interface AlarmMessage {
   readonly since: number;
 }
 
+/** The real names that the messages' commands contain. */
+export interface AdviceNames {
+  readonly processes: ProcessesByBox;
+  /** The newest request that failed by our fault; null if none is stored. */
+  readonly failedRequest: string | null;
+}
+
+const NO_NAMES: AdviceNames = { processes: {}, failedRequest: null };
+
 /** Evaluates the conditions once; returns the next state and the messages for alarms that began or ended. */
 export function evaluate(
   state: AlarmState,
   boxes: readonly WatchedBox[],
   now: number,
+  names: AdviceNames = NO_NAMES,
 ): { readonly state: AlarmState; readonly messages: readonly AlarmMessage[] } {
   const since = state.since ?? now;
   const restarts = boxes.reduce((known, box) => countRestarts(known, box, now), state.restarts);
-  const conditions = boxes.flatMap((box) => conditionsOf(box, restarts, since, now));
+  const conditions = [
+    ...boxes.flatMap((box) => conditionsOf(box, restarts, since, now)),
+    ...drainConditions(boxes, now),
+  ];
   const active: Record<string, ActiveAlarm> = {};
   const messages: AlarmMessage[] = [];
   for (const { id, kind, text, beganAt } of conditions) {
@@ -124,12 +143,12 @@ export function evaluate(
     const notified = before?.notified === true || now - began >= ALARM_AFTER_MS[kind];
     const alarm = { kind, text, since: began, notified, goneAt: null };
     active[id] = alarm;
-    if (notified && before?.notified !== true) messages.push(messageOf(id, alarm, "raised"));
+    if (notified && before?.notified !== true) messages.push(messageOf(id, alarm, "raised", names));
   }
   const unknown = new Set(boxes.filter(({ reporting }) => !reporting).map(({ name }) => name));
   for (const [id, before] of Object.entries(state.active)) {
     if (active[id] !== undefined) continue;
-    if (before.kind !== "box-silent" && unknown.has(boxOf(id))) {
+    if (!KNOWN_WITHOUT_REPORT.has(before.kind) && unknown.has(subjectOf(id).box)) {
       // No report says that it ended, and a broken link must not restart its time.
       active[id] = before;
       continue;
@@ -138,44 +157,37 @@ export function evaluate(
     if (!before.notified) continue;
     const goneAt = before.goneAt ?? now;
     if (now - goneAt < CALM_MS) active[id] = { ...before, goneAt };
-    else messages.push(messageOf(id, before, "recovered"));
+    else messages.push(messageOf(id, before, "recovered", names));
   }
   return { state: { active, restarts: ofKnownServers(restarts, boxes), since }, messages };
 }
 
+/** The conditions that don't depend on a report of the box. */
+const KNOWN_WITHOUT_REPORT: ReadonlySet<AlarmKind> = new Set(["box-silent", "drained-long"]);
+
 /** An alarm's id is its kind, its box and, for a server, its port, separated by colons, which names can't contain. */
-const boxOf = (id: string): string => id.split(":")[1] ?? "";
+export function subjectOf(id: string): { readonly box: string; readonly port: number | null } {
+  const [, box = "", port] = id.split(":");
+  return { box, port: port === undefined ? null : Number(port) };
+}
 
 /** The alarms that hold and whose message was created. */
-export function raisedAlarms(state: AlarmState): AlarmMessage[] {
+export function raisedAlarms(state: AlarmState, names: AdviceNames = NO_NAMES): AlarmMessage[] {
   return Object.entries(state.active)
     .filter(([, alarm]) => alarm.notified && alarm.goneAt === null)
-    .map(([id, alarm]) => messageOf(id, alarm, "raised"));
+    .map(([id, alarm]) => messageOf(id, alarm, "raised", names));
 }
 
 function messageOf(
   id: string,
   { kind, text, since }: ActiveAlarm,
   state: AlarmMessage["state"],
+  { processes, failedRequest }: AdviceNames,
 ): AlarmMessage {
-  return { id, kind, state, text, advice: ADVICE[kind], since };
+  const { box, port } = subjectOf(id);
+  const process = port === null ? null : (processes[box]?.[port] ?? null);
+  return { id, kind, state, text, advice: adviceOf(kind, { box, port, process, failedRequest }), since };
 }
-
-/** The runbook's line for each alarm; `docs/operations.md` has more under the same names. */
-export const ADVICE: Readonly<Record<AlarmKind, string>> = {
-  "box-silent":
-    "On the box: `pm2 status`, `pm2 logs isha-agent`, `systemctl status cloudflared`. Calls go to other boxes, or fail with `box_unreachable`.",
-  "not-ready":
-    "On the box: `pm2 logs <the server's name>`. If it can't load, check the free memory with `nvidia-smi`; `pm2 restart <name>` starts it again.",
-  "restart-loop":
-    "On the box: `pm2 logs <the server's name> --err`. Usual causes: the model file is missing, another process uses the memory, or a prompt crashes it.",
-  slow: "On the box: `nvidia-smi`. A model without GPU memory runs on the CPU: restart it once the card has room.",
-  heat: "Check the fans and the airflow. `nvidia-smi -q -d TEMPERATURE,PERFORMANCE` shows whether the card throttles.",
-  errors:
-    "`isha why <request-id>` for one of the failed requests, then the log of the agent on that box: `pm2 logs isha-agent`.",
-  "usage-behind":
-    "Usage waits in the box's journal and is not lost. Check that the disk isn't full and that the agent reaches the edge.",
-};
 
 function conditionsOf(
   box: WatchedBox,
@@ -197,6 +209,17 @@ function conditionsOf(
     ...box.servers.flatMap((server) => serverConditions(box, server, restarts, now)),
     ...boxConditions(box),
   ];
+}
+
+/** A drain that lasts: the operator may have forgotten the resume. The agent's own shutdown doesn't count. */
+function drainConditions(boxes: readonly WatchedBox[], now: number): Condition[] {
+  const isNothingServed = boxes.every(({ drainedAt }) => drainedAt !== null);
+  return boxes.flatMap(({ name, drainedAt }) => {
+    if (drainedAt === null) return [];
+    const lasting = `${name} has been drained for ${durationText(now - drainedAt)}`;
+    const text = isNothingServed ? `Nothing is served: ${lasting}.` : `${lasting} and takes no calls.`;
+    return [{ id: `drained-long:${name}`, kind: "drained-long" as const, text, beganAt: drainedAt }];
+  });
 }
 
 function serverConditions(

@@ -16,16 +16,17 @@ export function watchedBoxes(
 ): WatchedBox[] {
   return expected.map((name) => {
     const report = reports.find(({ box }) => box === name);
-    return report === undefined ? notReporting(name, null) : watched(report, ports[name] ?? null, now);
+    return report === undefined ? notReporting(name, null, null) : watched(report, ports[name] ?? null, now);
   });
 }
 
-function notReporting(name: string, lastSeenAt: number | null): WatchedBox {
+function notReporting(name: string, lastSeenAt: number | null, drainedAt: number | null): WatchedBox {
   return {
     name,
     lastSeenAt,
     reporting: false,
     draining: false,
+    drainedAt,
     servers: [],
     temperatureC: null,
     usageBehindMs: null,
@@ -37,10 +38,10 @@ function notReporting(name: string, lastSeenAt: number | null): WatchedBox {
 
 /** @param ports null if the edge hasn't sent them */
 function watched(report: BoxReport, ports: readonly number[] | null, now: number): WatchedBox {
-  const { box: name, drained } = report;
+  const { box: name, drained, drainedAt = null } = report;
   const lastSeenAt = now - report.lastSeenAgoMs;
   const reporting = reportingAgent(report);
-  if (reporting === null) return notReporting(name, lastSeenAt);
+  if (reporting === null) return notReporting(name, lastSeenAt, drainedAt);
   const { agent, snapshot, takesCalls } = reporting;
   const traffic = activeAgents(report).map((active) => active.snapshot.traffic);
   return {
@@ -48,6 +49,7 @@ function watched(report: BoxReport, ports: readonly number[] | null, now: number
     lastSeenAt,
     reporting: true,
     draining: drained || !takesCalls,
+    drainedAt,
     servers: snapshot.servers
       .filter(({ port }) => ports === null || ports.includes(port))
       .map(({ port, state, why, restarts }) => ({

@@ -37,6 +37,8 @@ export interface BoxReport {
   readonly version: string;
   /** An operator drained the box, whether or not an agent is linked or has received the command. */
   readonly drained: boolean;
+  /** When, in milliseconds since 1970; null if it isn't drained, absent from an object of an earlier release. */
+  readonly drainedAt?: number | null;
   /** The agents that are linked now, newest first. */
   readonly agents: readonly LinkedAgent[];
 }
@@ -73,8 +75,6 @@ export interface FleetState {
   readonly failures: readonly Failure[];
   /** Refusals and failures of the last five minutes at the edge. */
   readonly byCode: readonly { readonly code: string; readonly count: number }[];
-}
-
   /**
    * The newest of `failures` and of those that came before them, if they aren't the callers' fault. This and `groups`
    * are absent from an object of an earlier release.
@@ -82,6 +82,8 @@ export interface FleetState {
   readonly ours?: readonly Failure[];
   /** Refusals and failures of the last hour at the edge, the most frequent first. */
   readonly groups?: readonly FailureGroup[];
+}
+
 export interface Link {
   readonly session: Session;
   /** Time of its last frame or ping. */
@@ -89,7 +91,7 @@ export interface Link {
 }
 
 export function boxReports(links: readonly Link[], known: readonly BoxRow[], now: number): BoxReport[] {
-  return known.map(({ box, seenAt, version, drained }) => {
+  return known.map(({ box, seenAt, version, drained, drainedAt }) => {
     const agents = links
       .filter(({ session }) => session.box === box && session.hello !== null)
       .toSorted((a, b) => newestFirst(a.session, b.session));
@@ -100,6 +102,7 @@ export function boxReports(links: readonly Link[], known: readonly BoxRow[], now
       lastSeenAgoMs: ago(lastSeenAt, now),
       version,
       drained: drained === 1,
+      drainedAt: drained === 1 ? drainedAt : null,
       agents: linked,
     };
   });

@@ -2,15 +2,16 @@
 // object hibernates between frames; what a console reads twice a second is cached, because SQLite bills every row read.
 //
 // Tables: `events` has the newest events; `statuses` has each box's last status as JSON (`BoxHistory`); `alarms` has
-// the expected boxes, their ports and the alarm state as JSON, by name; `outbox` has the alarm messages that are still
+// the expected boxes, their ports and PM2 names, and the alarm state as JSON, by name; `outbox` has the alarm messages that are still
 // to be delivered.
-import type { PortsByBox } from "../../../shared/fleet.ts";
+import type { PortsByBox, ProcessesByBox } from "../../../shared/fleet.ts";
 import type { FleetAlarm, FleetEvent, FleetHistory } from "../../../shared/fleet-view.ts";
 import type { Snapshot } from "../../../shared/wire.ts";
 import {
   evaluate,
   NO_ALARMS,
   raisedAlarms,
+  subjectOf,
   type AlarmMessage,
   type AlarmState,
   type WatchedBox,
@@ -26,7 +27,7 @@ const EVENTS_SHOWN = 100;
 const MAX_OUTBOX = 50;
 
 /** Names of the rows in `alarms`. */
-type StoredName = "expected" | "ports" | "state";
+type StoredName = "expected" | "ports" | "processes" | "state";
 
 interface EventRow extends Record<string, SqlStorageValue> {
   id: number;
@@ -65,10 +66,15 @@ export class BoxWatch {
       this.#histories.set(box, JSON.parse(status) as BoxHistory);
   }
 
-  /** Sets the boxes of the edge's fleet file. @param ports their servers */
-  expect(boxes: readonly string[], ports: PortsByBox): void {
+  /**
+   * Sets the boxes of the edge's fleet file.
+   * @param ports their servers
+   * @param processes PM2's names of these; unchanged if an edge of an earlier release sends none
+   */
+  expect(boxes: readonly string[], ports: PortsByBox, processes: ProcessesByBox = this.processes()): void {
     if (JSON.stringify(boxes) !== JSON.stringify(this.expected())) this.#store("expected", boxes);
     if (JSON.stringify(ports) !== JSON.stringify(this.ports())) this.#store("ports", ports);
+    if (JSON.stringify(processes) !== JSON.stringify(this.processes())) this.#store("processes", processes);
   }
 
   expected(): readonly string[] {
@@ -77,6 +83,10 @@ export class BoxWatch {
 
   ports(): PortsByBox {
     return (this.#read("ports") as PortsByBox | null) ?? {};
+  }
+
+  processes(): ProcessesByBox {
+    return (this.#read("processes") as ProcessesByBox | null) ?? {};
   }
 
   /** Records a snapshot that describes the box. @param models what its agent announced, by port */
@@ -132,17 +142,22 @@ export class BoxWatch {
     );
   }
 
-  /** Evaluates the alarm conditions; new messages stay in the outbox until they are delivered. */
-  evaluate(boxes: readonly WatchedBox[], now: number): void {
+  /**
+   * Evaluates the alarm conditions; new messages stay in the outbox until they are delivered.
+   * @param failedRequest for the advice: the newest request that failed by our fault
+   */
+  evaluate(boxes: readonly WatchedBox[], now: number, failedRequest: string | null = null): void {
     const before = this.#alarms();
-    const { state, messages } = evaluate(before, boxes, now);
+    const names = { processes: this.processes(), failedRequest };
+    const { state, messages } = evaluate(before, boxes, now, names);
     // A healthy fleet costs no write.
     if (JSON.stringify(state) !== JSON.stringify(before)) this.#store("state", state);
     for (const message of messages) {
       this.#sql.exec("INSERT INTO outbox (message) VALUES (?)", JSON.stringify(message));
       const isRaised = message.state === "raised";
       const text = `${isRaised ? "alarm" : "recovered"}: ${message.text}`;
-      this.addEvent(null, { port: null, level: isRaised ? "bad" : "good", text }, now);
+      const { box, port } = subjectOf(message.id);
+      this.addEvent(box, { port, level: isRaised ? "bad" : "good", text }, now);
     }
     this.#sql.exec("DELETE FROM outbox WHERE id <= (SELECT max(id) FROM outbox) - ?", MAX_OUTBOX);
   }
@@ -159,8 +174,15 @@ export class BoxWatch {
     this.#sql.exec("DELETE FROM outbox WHERE id = ?", id);
   }
 
-  alarms(): FleetAlarm[] {
-    return raisedAlarms(this.#alarms()).map(({ id, since, text, advice }) => ({ id, since, text, advice }));
+  /** @param failedRequest for the advice: the newest request that failed by our fault */
+  alarms(failedRequest: string | null = null): FleetAlarm[] {
+    const names = { processes: this.processes(), failedRequest };
+    return raisedAlarms(this.#alarms(), names).map(({ id, since, text, advice }) => ({
+      id,
+      since,
+      text,
+      advice,
+    }));
   }
 
   #alarms(): AlarmState {

@@ -1,20 +1,24 @@
 // The deployment's fleet object: owns the agents' sockets, the boxes' latest and past status, the failed requests and
-// the alarms. It has no timer and no pending call of its own, so it hibernates between frames. A session is stored in
-// its socket's attachment; the platform's alarm runs the object's own evaluation of the fleet.
+// the alarms. It has a timer only while an operator waits for a restart, so it hibernates between frames. A session is
+// stored in its socket's attachment; the platform's alarm runs the object's own evaluation of the fleet.
 import { DurableObject } from "cloudflare:workers";
 import type { Failure, FailureFlood } from "../../../shared/failures.ts";
-import type { PortsByBox } from "../../../shared/fleet.ts";
+import { faultOf } from "../../../shared/errors.ts";
+import type { PortsByBox, ProcessesByBox } from "../../../shared/fleet.ts";
 import type { FleetHistory } from "../../../shared/fleet-view.ts";
+import { RESTART_REPORT_MS } from "../../../shared/limits.ts";
 import {
   LINK_BOX_HEADER,
   LINK_BOXES_HEADER,
   LINK_CLOSE,
   LINK_FLEET_HEADER,
   LINK_PORTS_HEADER,
+  LINK_PROCESSES_HEADER,
   PING,
   PONG,
   type BoxCommand,
   type FailedCall,
+  type RestartedFrame,
   type Snapshot,
   type UsageFrame,
 } from "../../../shared/wire.ts";
@@ -29,7 +33,8 @@ import { serverName } from "./events.ts";
 import { handleFrame, warnOfMisdated, type Handled, type LinkAction, type Session } from "./sessions.ts";
 import { LinkStore } from "./link-store.ts";
 import { end, LinkSockets, send } from "./sockets.ts";
-import { ledgerObject } from "../../stubs.ts";
+import { endLevel, PendingRestarts, restartEnd, type RestartEnd } from "./restarts.ts";
+import { ledgerObject, registryObject } from "../../stubs.ts";
 
 /** Failures accepted in one call; an isolate sends fewer. */
 const MAX_FAILURES_A_CALL = 500;
@@ -48,6 +53,12 @@ const EVALUATE_MS = 15_000;
 const FAILURES_SHOWN = 50;
 const CODES_MS = 5 * 60_000;
 
+/** An operator's restart: the number of agents that received it, and its end; null if none was reported in time. */
+export interface OrderedRestart {
+  readonly agents: number;
+  readonly end: RestartEnd | null;
+}
+
 /** Longest warning that fits the frame's field. */
 const MAX_WARNING = 400;
 
@@ -58,6 +69,7 @@ export class Fleet extends DurableObject<Bindings> {
   readonly #links: LinkStore;
   readonly #watch: BoxWatch;
   readonly #sockets: LinkSockets;
+  readonly #restarts = new PendingRestarts();
   /** Sockets whose batch is being booked: an agent sends the next one after the acknowledgement. */
   readonly #booking = new WeakSet<WebSocket>();
 
@@ -79,7 +91,11 @@ export class Fleet extends DurableObject<Bindings> {
     this.#sockets.accept(server, box, request.headers.get(LINK_FLEET_HEADER) ?? "", Date.now());
     const boxes = request.headers.get(LINK_BOXES_HEADER);
     const ports = request.headers.get(LINK_PORTS_HEADER) ?? "{}";
-    if (boxes !== null) this.#watch.expect(boxes.split(","), JSON.parse(ports) as PortsByBox);
+    const processes = request.headers.get(LINK_PROCESSES_HEADER) ?? "{}";
+    if (boxes !== null) {
+      const byBox = JSON.parse(processes) as ProcessesByBox;
+      this.#watch.expect(boxes.split(","), JSON.parse(ports) as PortsByBox, byBox);
+    }
     await this.#scheduleEvaluation();
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -116,18 +132,25 @@ export class Fleet extends DurableObject<Bindings> {
    * Everything that is known about the fleet.
    * @param expected the boxes of the edge's fleet file
    * @param ports their servers
+   * @param processes PM2's names of these; an edge of an earlier release passes none
    */
-  async state(expected: readonly string[], ports: PortsByBox = {}): Promise<FleetState> {
+  async state(
+    expected: readonly string[],
+    ports: PortsByBox = {},
+    processes?: ProcessesByBox,
+  ): Promise<FleetState> {
     const now = Date.now();
-    this.#watch.expect(expected, ports);
+    this.#watch.expect(expected, ports, processes);
     await this.#scheduleEvaluation();
     return {
       reports: this.#sockets.reports(now),
       since: this.#watch.since(),
       events: this.#watch.events(),
-      alarms: this.#watch.alarms(),
+      alarms: this.#watch.alarms(this.#failedRequest(now)),
       failures: this.#failures.newest(FAILURES_SHOWN, now),
       byCode: this.#failures.byCode(now - CODES_MS),
+      ours: this.#failures.newestOurs(now),
+      groups: this.#failures.groups(now),
     };
   }
 
@@ -135,24 +158,43 @@ export class Fleet extends DurableObject<Bindings> {
     return this.#watch.history(box, minutes, Date.now());
   }
 
-  /** Sends an operator's command to a box's agents; returns the number of agents that it was sent to. */
+  /** Sends an operator's drain or resume to a box's agents; returns the number of agents that it was sent to. */
   command(box: string, frame: BoxCommand): number {
+    // An edge of an earlier release sends restarts here too, and waits for no report.
+    if (frame.t === "restart") return this.#sendRestart(box, frame.port, crypto.randomUUID());
     const sockets = this.#sockets.openOf(box);
-    const sent =
-      frame.t === "restart"
-        ? frame
-        : { t: frame.t, at: this.#links.setDrained(box, frame.t === "drain", Date.now()).at };
-    for (const socket of sockets) send(socket, sent);
-    // A drain or resume is stored for agents that dial later; a restart that no agent receives is not.
-    if (frame.t === "restart" && sockets.length === 0) return 0;
-    const port = frame.t === "restart" ? frame.port : null;
-    const name = port === null ? box : serverName(box, port, this.#sockets.modelOn(box, port));
-    const text = `${name}: ${COMMAND_TEXT[frame.t]} by an operator`;
-    this.#watch.addEvent(box, { port, level: "info", text }, Date.now());
+    const { at } = this.#links.setDrained(box, frame.t === "drain", Date.now());
+    // It is stored for agents that dial later.
+    for (const socket of sockets) send(socket, { t: frame.t, at });
+    const text = `${box} was ${frame.t === "drain" ? "drained" : "resumed"} by an operator`;
+    this.#watch.addEvent(box, { port: null, level: "info", text }, Date.now());
     return sockets.length;
   }
-      ours: this.#failures.newestOurs(now),
-      groups: this.#failures.groups(now),
+
+  /**
+   * Sends an operator's restart to the agent that describes the box, and waits for its report.
+   * @param id names the command; the audit's entry has it as its request id
+   */
+  async restart(box: string, port: number, id: string): Promise<OrderedRestart> {
+    const ended = this.#restarts.wait(id, RESTART_REPORT_MS);
+    const agents = this.#sendRestart(box, port, id);
+    // A restart that no agent receives isn't stored: a box that comes back isn't restarted an hour later.
+    if (agents === 0) this.#restarts.cancel(id);
+    return { agents, end: await ended };
+  }
+
+  #sendRestart(box: string, port: number, id: string): number {
+    const socket = this.#sockets.reportingSocket(box);
+    if (socket === null) return 0;
+    send(socket, { t: "restart", port, id });
+    const text = `${this.#nameOf(box, port)}: an operator requested a restart`;
+    this.#watch.addEvent(box, { port, level: "info", text }, Date.now());
+    return 1;
+  }
+
+  #nameOf(box: string, port: number): string {
+    return serverName(box, port, this.#sockets.modelOn(box, port));
+  }
 
   async testAlert(): Promise<Posted> {
     return postAlert(this.env.ALERT_WEBHOOK_URL, { ...TEST_MESSAGE, since: Date.now() });
@@ -168,7 +210,7 @@ export class Fleet extends DurableObject<Bindings> {
         this.#sockets.reports(now),
         now,
       );
-      this.#watch.evaluate(boxes, now);
+      this.#watch.evaluate(boxes, now, this.#failedRequest(now));
       await this.#deliver();
     } finally {
       await this.ctx.storage.setAlarm(Date.now() + EVALUATE_MS);
@@ -193,6 +235,12 @@ export class Fleet extends DurableObject<Bindings> {
   /** The largest floods of the last day: failures that were only counted. */
   floods(): readonly FailureFlood[] {
     return this.#failures.floods(FLOODS_LISTED, Date.now());
+  }
+
+  /** The newest request that failed by our fault. */
+  #failedRequest(now: number): string | null {
+    const failures = this.#failures.newest(FAILURES_SHOWN, now);
+    return failures.find(({ code }) => faultOf(code) === "ours")?.requestId ?? null;
   }
 
   /** Delivers in order; a message that fails waits for the next evaluation, and so do the messages after it. */
@@ -230,6 +278,8 @@ export class Fleet extends DurableObject<Bindings> {
           [],
         );
       }
+      case "restart-ended":
+        return this.#noteRestarted(session.box, action.frame);
       case "book":
         return this.#book(socket, session.box, action.batch);
     }
@@ -239,6 +289,22 @@ export class Fleet extends DurableObject<Bindings> {
     if (!this.#sockets.reportsForBox(session)) return;
     const models = new Map(session.hello?.servers.map(({ port, model }) => [port, model]));
     this.#watch.record(session.box, snapshot, models, Date.now());
+  }
+
+  /** The event, the audit and the operator who waits get the same outcome. */
+  async #noteRestarted(box: string, frame: RestartedFrame): Promise<void> {
+    if (!this.#restarts.isNew(frame)) return;
+    const { id, port, outcome, tookMs } = frame;
+    const process = this.#watch.processes()[box]?.[port] ?? `the server on ${port}`;
+    const end = restartEnd(frame, { box, port, name: this.#nameOf(box, port), process });
+    this.#watch.addEvent(box, { port, level: endLevel(end), text: end.text }, Date.now());
+    const named = { requestId: id, action: "server.restart", target: `${box}:${port}` } as const;
+    try {
+      await registryObject(this.env).noteOutcome(named, { outcome, tookMs });
+    } catch {
+      // The registry is restarting: the audit has the command, the event has its outcome.
+    }
+    this.#restarts.end(id, end);
   }
 
   /** Acknowledges only what the ledger has stored: without an acknowledgement the agent sends the batch again. */
@@ -269,5 +335,3 @@ function failureOf(
   const at = port === null ? box : `${box}:${port}`;
   return { requestId, at: now - agoMs, code, route, key: keyId, cause: `during its answer, at ${at}` };
 }
-
-const COMMAND_TEXT = { drain: "drained", resume: "resumed", restart: "restarted" } as const;

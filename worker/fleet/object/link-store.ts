@@ -17,6 +17,8 @@ export interface BoxRow extends Record<string, SqlStorageValue> {
   version: string;
   /** 1 if an operator drained it. */
   drained: number;
+  /** When it was drained or resumed; null if it never was. */
+  drainedAt: number | null;
 }
 
 export class LinkStore {
@@ -46,7 +48,7 @@ export class LinkStore {
   boxes(): BoxRow[] {
     return this.#sql
       .exec<BoxRow>(
-        `SELECT box, seen_at AS seenAt, version, coalesce(drained, 0) AS drained
+        `SELECT box, seen_at AS seenAt, version, coalesce(drained, 0) AS drained, drains.at AS drainedAt
          FROM boxes LEFT JOIN drains USING (box) ORDER BY box`,
       )
       .toArray();

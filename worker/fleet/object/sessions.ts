@@ -12,6 +12,7 @@ import {
   type FailedCall,
   type Hello,
   type ReadFrame,
+  type RestartedFrame,
   type Snapshot,
   type UsageFrame,
 } from "../../../shared/wire.ts";
@@ -44,7 +45,8 @@ export type LinkAction =
   /** It sent its hello: older sockets of the same process are closed, and the box and the edge agree on its drain. */
   | { readonly kind: "greet"; readonly epoch: string; readonly drain: Drain | null }
   | { readonly kind: "book"; readonly batch: UsageFrame }
-  | { readonly kind: "note-failed"; readonly calls: readonly FailedCall[] };
+  | { readonly kind: "note-failed"; readonly calls: readonly FailedCall[] }
+  | { readonly kind: "restart-ended"; readonly frame: RestartedFrame };
 
 export interface Handled {
   readonly session: Session;
@@ -92,6 +94,8 @@ export function handleFrame(before: Session, text: string | ArrayBuffer, now: nu
         : warn(session, "the calls of a usage frame must be in order of their seq, all above its ackedSeq");
     case "failed":
       return { session, actions: [{ kind: "note-failed", calls: frame.calls }] };
+    case "restarted":
+      return { session, actions: [{ kind: "restart-ended", frame }] };
     case "bye":
       return { session: { ...session, leaving: true }, actions: [] };
   }
@@ -136,10 +140,6 @@ function differences(fleetHash: string, hello: Hello, now: number): string | nul
   return found.length === 0 ? null : found.join("; ");
 }
 
-function handleSnapshot(session: Session, snapshot: Snapshot, now: number): Handled {
-  const snapshots = session.rate.snapshots + 1;
-  const counted = { ...session, rate: { ...session.rate, snapshots } };
-  const isLate = session.snapshot !== null && snapshot.seq <= session.snapshot.seq;
 /** An invalid file explains a different hash, so it is the only warning then. */
 function fleetDifference(fleetHash: string, hello: Hello): string[] {
   const fault = hello.fleetFault ?? null;
@@ -152,6 +152,10 @@ function fleetDifference(fleetHash: string, hello: Hello): string[] {
     : ["its fleet file differs from the edge's: deploy the boxes' agents first, then the edge"];
 }
 
+function handleSnapshot(session: Session, snapshot: Snapshot, now: number): Handled {
+  const snapshots = session.rate.snapshots + 1;
+  const counted = { ...session, rate: { ...session.rate, snapshots } };
+  const isLate = session.snapshot !== null && snapshot.seq <= session.snapshot.seq;
   if (isLate || snapshots > MAX_SNAPSHOTS_A_SECOND) return { session: counted, actions: [] };
   return { session: { ...counted, snapshot, snapshotAt: now }, actions: [] };
 }

@@ -50,6 +50,16 @@ export class LinkSockets {
     return this.#state.getWebSockets(box).filter(isOpen);
   }
 
+  /** The socket of the agent that describes the box: during a reload only one process may restart a server. */
+  reportingSocket(box: string): WebSocket | null {
+    const linked = this.openOf(box).filter((socket) => (this.sessionOf(socket)?.hello ?? null) !== null);
+    const describing = linked.find((socket) => {
+      const session = this.sessionOf(socket);
+      return session !== null && this.reportsForBox(session);
+    });
+    return describing ?? linked[0] ?? null;
+  }
+
   reports(now: number): readonly BoxReport[] {
     const links = this.all()
       .filter(isOpen)

@@ -1,7 +1,6 @@
 // The alarms: one message when an alarm is raised, one when it has recovered, none in between.
 import { describe, expect, it } from "vitest";
 import {
-  ADVICE,
   ALARM_AFTER_MS,
   BEHIND_MS,
   CALM_MS,
@@ -10,9 +9,11 @@ import {
   LOOP_WINDOW_MS,
   NO_ALARMS,
   raisedAlarms,
+  type AlarmKind,
   type AlarmState,
   type WatchedBox,
 } from "../../../../worker/fleet/alarms/conditions.ts";
+import { adviceOf } from "../../../../worker/fleet/alarms/advice.ts";
 import { seeded } from "../../support/random.ts";
 
 const START = 1_800_000_000_000;
@@ -26,6 +27,7 @@ function boxOf(now: number, more: Partial<WatchedBox> = {}): WatchedBox {
     lastSeenAt: now,
     reporting: true,
     draining: false,
+    drainedAt: null,
     servers: [SERVER],
     temperatureC: 60,
     usageBehindMs: null,
@@ -82,13 +84,15 @@ describe("an alarm has one message when it is raised and one when it has recover
       const box = boxOf(START + at, server({ state: "slow", why: "it holds no GPU memory" }));
       state = evaluate(state, [box], START + at).state;
     }
-    expect(raisedAlarms(state)).toEqual([
+    const names = { processes: { north: { 9001: "llama-9001" } }, failedRequest: null };
+    expect(raisedAlarms(state, names)).toEqual([
       {
         id: "slow:north:9001",
         kind: "slow",
         state: "raised",
         text: "9001 (Model-9001) on north is slow: it holds no GPU memory.",
-        advice: ADVICE.slow,
+        advice:
+          "On north: `nvidia-smi`. A model without GPU memory runs on the CPU: `isha box restart north 9001` once the card has room.",
         since: START,
       },
     ]);
@@ -113,6 +117,56 @@ describe("an alarm has one message when it is raised and one when it has recover
     const [id = ""] = first.split(" raised")[0]?.split(": ").slice(1) ?? [];
     expect(messages).toEqual([first, `${(65_000 + CALM_MS) / 1000} s: ${id} recovered`]);
   });
+});
+
+describe("a box that an operator drained", () => {
+  const AFTER_MS = ALARM_AFTER_MS["drained-long"];
+
+  it("is an alarm after a quarter of an hour, until it is resumed", () => {
+    const drained = (at: number): Partial<WatchedBox> =>
+      at < AFTER_MS + 60_000 ? { draining: true, drainedAt: START } : {};
+    expect(watch(AFTER_MS + 120_000, drained).messages).toEqual([
+      "900 s: drained-long:north raised",
+      "975 s: drained-long:north recovered",
+    ]);
+  });
+
+  it("counts from the drain, not from the first evaluation, and whether or not its agent reports", () => {
+    const gone = { draining: true, drainedAt: START - AFTER_MS, reporting: false, servers: [] };
+    expect(watch(0, () => gone).messages).toEqual(["0 s: drained-long:north raised"]);
+    const resumedWhileSilent = watch(30_000, (at) => (at === 0 ? gone : { ...gone, drainedAt: null }));
+    expect(resumedWhileSilent.messages.at(-1)).toBe("20 s: drained-long:north recovered");
+  });
+
+  it("raises none while its agent shuts down without a drain", () => {
+    expect(watch(AFTER_MS * 2, () => ({ draining: true })).messages).toEqual([]);
+  });
+
+  it("is said to stop the service only if no other box serves", () => {
+    const drained = boxOf(START, { drainedAt: START - AFTER_MS });
+    const [alone] = evaluate(NO_ALARMS, [drained], START).messages;
+    expect(alone?.text).toBe("Nothing is served: north has been drained for 15 min.");
+    expect(alone?.advice).toContain("`isha box resume north`");
+    const [beside] = evaluate(NO_ALARMS, [drained, boxOf(START, { name: "south" })], START).messages;
+    expect(beside?.text).toBe("north has been drained for 15 min and takes no calls.");
+  });
+});
+
+it("the advice has the names of the box, the server and a failed request, and no placeholder", () => {
+  const subject = {
+    box: "north",
+    port: 9001,
+    process: "llama-9001",
+    failedRequest: `req_${"0".repeat(32)}`,
+  };
+  for (const kind of Object.keys(ALARM_AFTER_MS) as AlarmKind[]) {
+    expect(adviceOf(kind, subject), kind).toMatch(/north|req_/);
+    expect(adviceOf(kind, subject), kind).not.toMatch(/<|null|undefined/);
+  }
+  expect(adviceOf("not-ready", subject)).toContain("`pm2 logs llama-9001`");
+  expect(adviceOf("not-ready", subject)).toContain("`isha box restart north 9001`");
+  expect(adviceOf("errors", subject)).toContain(`\`isha why ${subject.failedRequest}\``);
+  expect(adviceOf("errors", { ...subject, failedRequest: null })).toContain("`isha status --json`");
 });
 
 describe("no message is created", () => {

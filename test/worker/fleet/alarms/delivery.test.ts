@@ -1,16 +1,23 @@
 // An alarm as a message: in the form that the receiver expects, complete with the runbook's line, posted once.
 import { describe, expect, it } from "vitest";
-import { ADVICE, type AlarmMessage } from "../../../../worker/fleet/alarms/conditions.ts";
+import { adviceOf } from "../../../../worker/fleet/alarms/advice.ts";
+import {
+  ALARM_AFTER_MS,
+  type AlarmKind,
+  type AlarmMessage,
+} from "../../../../worker/fleet/alarms/conditions.ts";
 import { alertMessage, postAlert, TEST_MESSAGE } from "../../../../worker/fleet/alarms/delivery.ts";
 import { fakeFetch } from "../../support/origin.ts";
 
 const SINCE = Date.parse("2026-11-23T03:00:00Z");
+const SUBJECT = { box: "north", port: 9001, process: "llama-9001", failedRequest: null };
+const ADVICE = adviceOf("heat", SUBJECT);
 const RAISED: AlarmMessage = {
   id: "heat:north",
   kind: "heat",
   state: "raised",
   text: "A card of north is at 95 °C.",
-  advice: ADVICE.heat,
+  advice: ADVICE,
   since: SINCE,
 };
 const RECOVERED: AlarmMessage = { ...RAISED, state: "recovered" };
@@ -20,7 +27,7 @@ describe("to a chat's webhook or a program", () => {
   it("it is JSON: what a chat shows, and every field for a program", () => {
     const { url, headers, body } = alertMessage(HOOK, RAISED);
     expect({ url, headers }).toEqual({ url: HOOK, headers: { "content-type": "application/json" } });
-    const shown = `A card of north is at 95 °C. ${ADVICE.heat}`;
+    const shown = `A card of north is at 95 °C. ${ADVICE}`;
     expect(JSON.parse(body)).toEqual({
       text: shown,
       content: shown,
@@ -28,7 +35,7 @@ describe("to a chat's webhook or a program", () => {
       alarm: "heat:north",
       kind: "heat",
       state: "raised",
-      advice: ADVICE.heat,
+      advice: ADVICE,
       since: "2026-11-23T03:00:00.000Z",
     });
   });
@@ -46,9 +53,11 @@ describe("to a chat's webhook or a program", () => {
     });
   });
 
-  it.each(Object.entries(ADVICE))("fits into Discord's 2,000 characters: %s", (kind, advice) => {
+  it.each(Object.keys(ALARM_AFTER_MS) as AlarmKind[])("fits into Discord's 2,000 characters: %s", (kind) => {
     const text = `65535 (${"M".repeat(128)}) on ${"n".repeat(128)} is slow: ${"w".repeat(200)}.`;
-    const message = { ...RAISED, kind: kind as AlarmMessage["kind"], text, advice };
+    const long = { ...SUBJECT, box: "n".repeat(128), process: "p".repeat(128) };
+    const advice = adviceOf(kind, long);
+    const message = { ...RAISED, kind, text, advice };
     const { content } = JSON.parse(alertMessage(HOOK, message).body) as { content: string };
     expect(content).toContain(advice);
     expect(content.length).toBeLessThan(2_000);
@@ -67,7 +76,7 @@ describe("to ntfy", () => {
           priority: "high",
           tags: "rotating_light",
         },
-        body: `A card of north is at 95 °C. ${ADVICE.heat}`,
+        body: `A card of north is at 95 °C. ${ADVICE}`,
       });
     },
   );

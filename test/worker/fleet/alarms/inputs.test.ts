@@ -70,6 +70,7 @@ describe("the watched boxes", () => {
       lastSeenAt: NOW - 1_000,
       reporting: true,
       draining: false,
+      drainedAt: null,
       servers: [
         { port: 9000, model: "Model-1", state: "down", why: "nothing listens", restarts: 3 },
         // It wasn't announced, so its model is unknown.

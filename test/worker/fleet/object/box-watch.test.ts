@@ -30,6 +30,7 @@ const boxOf = (name: string, more: Partial<WatchedBox> = {}): WatchedBox => ({
   lastSeenAt: null,
   reporting: false,
   draining: false,
+  drainedAt: null,
   servers: [],
   temperatureC: null,
   usageBehindMs: null,

@@ -82,7 +82,54 @@ describe("an alarm", () => {
     await alarmAt(0);
     await alarmAt(MINUTE);
     expect((await fleet.state(["north"])).events).toMatchObject([
-      { box: null, port: null, level: "bad", text: "alarm: north has never reported." },
+      { box: "north", port: null, level: "bad", text: "alarm: north has never reported." },
+    ]);
+  });
+
+  it("has the real names of the server's process in its advice, from the edge's fleet file", async () => {
+    const clock = stopClock(START);
+    const fleet = newFleet();
+    await fleet.state(["north"], { north: [9000] }, { north: { 9000: "llama-9000" } });
+    const agent = await linked(fleet, "north");
+    agent.send(snapshot(1, { servers: [linkServer(9000, { state: "down" })] }));
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(1));
+    await runDurableObjectAlarm(fleet);
+    clock.to(START + 2 * MINUTE);
+    agent.send(snapshot(2, { servers: [linkServer(9000, { state: "down" })] }));
+    await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(2));
+    await runDurableObjectAlarm(fleet);
+    const { alarms, events } = await fleet.state(["north"], { north: [9000] });
+    expect(alarms[0]?.advice).toContain("On north: `pm2 logs llama-9000`.");
+    expect(alarms[0]?.advice).toContain("`isha box restart north 9000`");
+    expect(events[0]).toMatchObject({ box: "north", port: 9000, level: "bad" });
+  });
+
+  it("of a drained fleet is raised after a quarter of an hour, and over once it is resumed", async () => {
+    const { fleet, attempts, alarmAt } = await watched(["north"]);
+    const agent = await linked(fleet, "north");
+    const report = async (seq: number): Promise<void> => {
+      agent.send(snapshot(seq, { draining: true }));
+      await untilHolds(async () => expect((await fleet.boxes())[0]?.agents[0]?.snapshot?.seq).toBe(seq));
+    };
+    await fleet.command("north", { t: "drain" });
+    await report(1);
+    await alarmAt(14 * MINUTE);
+    expect(attempts.filter((message) => message.startsWith("drained-long"))).toEqual([]);
+    await alarmAt(15 * MINUTE);
+    expect(attempts.filter((message) => message.startsWith("drained-long"))).toEqual([
+      "drained-long:north raised",
+    ]);
+    const { alarms } = await fleet.state(["north"]);
+    expect(alarms.find(({ id }) => id === "drained-long:north")).toMatchObject({
+      text: "Nothing is served: north has been drained for 15 min.",
+      since: START,
+    });
+    await fleet.command("north", { t: "resume" });
+    await alarmAt(16 * MINUTE);
+    await alarmAt(17 * MINUTE);
+    expect(attempts.filter((message) => message.startsWith("drained-long"))).toEqual([
+      "drained-long:north raised",
+      "drained-long:north recovered",
     ]);
   });
 
