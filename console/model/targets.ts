@@ -48,3 +48,14 @@ export function targetOf(value: string): Target {
   if (value.startsWith("port:")) return { kind: "port", port: Number(name) };
   return { kind: value.startsWith("model:") ? "model" : "agent", name };
 }
+
+/** The option's value of a target, as in the address. */
+export function targetValue(target: Target): string {
+  return `${target.kind}:${target.kind === "port" ? target.port : target.name}`;
+}
+
+/** The target in a link; the default if the fleet doesn't have it. */
+export function linkedTarget(value: string, view: FleetView | null): Target {
+  const exists = targetGroups(view).some(({ options }) => options.some((option) => option.value === value));
+  return targetOf(exists ? value : `agent:${DEFAULT_AGENT}`);
+}

@@ -94,7 +94,7 @@ const VIEWS: Readonly<Record<string, (testPage: TestPage) => Promise<void>>> = {
   },
   playground: async ({ page }) => {
     await page.getByRole("link", { name: "Playground", exact: true }).click();
-    await page.getByLabel("Prompt").fill("fall back");
+    await page.getByLabel("Prompt", { exact: true }).fill("fall back");
     await page.getByRole("button", { name: "Ask" }).click();
     await page.getByText("complete", { exact: true }).waitFor();
   },

@@ -1,109 +1,116 @@
-// Sends a request as a client would, and shows the answer, its route and its times. The prompt is kept only in this
-// view's memory, until the operator leaves it.
+// Holds a conversation with a model as a client would, and shows the route, the times and the tokens of each answer.
+// Prompts and answers are kept only in this view's memory, until the operator leaves it.
 import { useEffect, useRef, useState } from "preact/hooks";
-import {
-  WAITING,
-  broken,
-  ended,
-  withEvent,
-  withHeaders,
-  withChunk,
-  type ChatAnswer,
-} from "../../model/chat-answer.ts";
-import { CHAT_PATH, chatBody, curlOf, type Question } from "../../model/chat-question.ts";
-import { EventReader } from "../../api/sse.ts";
-import { NETWORK, UNREADABLE } from "../../model/problem.ts";
-import type { EdgeClient } from "../../api/edge-client.ts";
-import { session } from "../../state/session.ts";
-import { AnswerPanel } from "./answer-panel.tsx";
+import { WAITING, type ChatAnswer } from "../../model/chat-answer.ts";
+import { chatBody, curlOf, type ChatBody, type Question, type Turn } from "../../model/chat-question.ts";
+import { linkedTarget, targetValue } from "../../model/targets.ts";
+import { routeQuery, setQuery } from "../../state/route.ts";
+import { fleet, session } from "../../state/session.ts";
+import { Conversation } from "./conversation.tsx";
+import { CurlPanel } from "./curl-panel.tsx";
+import { OptionsForm } from "./options-form.tsx";
 import { QuestionForm } from "./question-form.tsx";
+import { streamAnswer } from "./stream-answer.ts";
 
-const INITIAL_QUESTION: Question = {
-  target: { kind: "agent", name: "Default" },
+const INITIAL_QUESTION: Omit<Question, "target"> = {
+  system: "",
   prompt: "",
   maxTokens: 256,
+  temperature: null,
   stream: true,
   fallback: true,
 };
 
 export function Playground() {
-  const [question, setQuestion] = useState(INITIAL_QUESTION);
-  const [answer, setAnswer] = useState<ChatAnswer | null>(null);
-  const running = useRef<AbortController | null>(null);
-  useEffect(() => () => running.current?.abort(), []);
-  const ask = async (): Promise<void> => {
-    const edge = session.value?.edge;
-    if (edge === undefined) return;
-    running.current?.abort();
-    const current = new AbortController();
-    running.current = current;
-    await streamAnswer(edge, question, current.signal, (next) => {
-      if (running.current === current) setAnswer(next);
-    });
-    if (running.current === current) running.current = null;
+  const [options, setOptions] = useState(INITIAL_QUESTION);
+  const target = linkedTarget(routeQuery.value["target"] ?? "", fleet.value?.view ?? null);
+  const question: Question = { ...options, target };
+  const { turns, sent, busy, ask, stop, clear } = useConversation((prompt) =>
+    // A question that got no answer is put back, unless the next one is already being typed.
+    setOptions((current) => (current.prompt === "" ? { ...current, prompt } : current)),
+  );
+  const onChange = (change: Partial<Question>): void => {
+    const { target: chosen, ...others } = change;
+    if (chosen !== undefined) setQuery({ target: targetValue(chosen) });
+    setOptions({ ...options, ...others });
   };
-  const busy = answer?.state === "waiting" || answer?.state === "answering";
+  const next = chatBody(question, turns);
   return (
     <div class="view">
       <header class="view-head">
         <h1>Playground</h1>
+        <button type="button" class="button small" disabled={turns.length === 0} onClick={clear}>
+          New conversation
+        </button>
         <p class="view-note">
-          Sends a request with your key, as a client would. What you type is not stored and is lost when you
+          Sends requests with your key, as a client would. What you type is not stored and is lost when you
           leave.
         </p>
       </header>
       <div class="playground">
-        <QuestionForm
-          question={question}
-          busy={busy}
-          onChange={(change) => setQuestion({ ...question, ...change })}
-          onAsk={() => void ask()}
-          onStop={() => running.current?.abort()}
-        />
-        <AnswerPanel answer={answer} curl={curlOf(location.origin, question)} />
+        <div class="chat">
+          <Conversation turns={turns} />
+          <QuestionForm
+            question={question}
+            busy={busy}
+            onChange={onChange}
+            onAsk={() => {
+              ask(options.prompt, next);
+              setOptions({ ...options, prompt: "" });
+            }}
+            onStop={stop}
+          />
+        </div>
+        <div class="chat-side">
+          <OptionsForm question={question} onChange={onChange} />
+          <CurlPanel curl={curlOf(location.origin, options.prompt.trim() === "" ? (sent ?? next) : next)} />
+        </div>
       </div>
     </div>
   );
 }
 
-async function streamAnswer(
-  edge: EdgeClient,
-  question: Question,
-  signal: AbortSignal,
-  onAnswer: (answer: ChatAnswer) => void,
-): Promise<void> {
-  const startedAt = performance.now();
-  const at = (): number => performance.now() - startedAt;
-  let answer = WAITING;
-  const show = (next: ChatAnswer): void => {
-    answer = next;
-    onAnswer(next);
+interface ConversationState {
+  readonly turns: readonly Turn[];
+  /** The last request's body; null before the first. */
+  readonly sent: ChatBody | null;
+  readonly busy: boolean;
+  readonly ask: (prompt: string, body: ChatBody) => void;
+  readonly stop: () => void;
+  readonly clear: () => void;
+}
+
+/** @param onUnanswered called with a prompt that was refused or failed before any text. */
+function useConversation(onUnanswered: (prompt: string) => void): ConversationState {
+  const [turns, setTurns] = useState<readonly Turn[]>([]);
+  const [sent, setSent] = useState<ChatBody | null>(null);
+  const running = useRef<AbortController | null>(null);
+  const stop = (): void => running.current?.abort();
+  useEffect(() => stop, []);
+  const ask = (prompt: string, body: ChatBody): void => {
+    const edge = session.peek()?.edge;
+    if (edge === undefined) return;
+    stop();
+    const current = new AbortController();
+    running.current = current;
+    const id = (turns.at(-1)?.id ?? 0) + 1;
+    const onAnswer = (answer: ChatAnswer): void =>
+      setTurns((all) => all.map((turn) => (turn.id === id ? { ...turn, answer } : turn)));
+    setSent(body);
+    setTurns((all) => [...all, { id, prompt, answer: WAITING }]);
+    void streamAnswer(edge, body, current.signal, (answer) => {
+      if (running.current !== current) return;
+      onAnswer(answer);
+      if (answer.state === "broken" && answer.text === "") onUnanswered(prompt);
+    });
   };
-  show(answer);
-  try {
-    const opened = await edge.open(CHAT_PATH, { body: chatBody(question), signal });
-    if (signal.aborted) return show({ ...answer, state: "stopped", totalMs: at() });
-    if (!opened.ok) return show(broken(answer, opened.problem, at()));
-    const response = opened.value;
-    show(withHeaders(answer, response.headers));
-    if (response.headers.get("content-type")?.startsWith("text/event-stream") !== true) {
-      const complete = withChunk(answer, await response.json(), at());
-      return show(
-        complete.problem === null
-          ? { ...complete, state: "done", firstTokenMs: null, totalMs: at() }
-          : complete,
-      );
-    }
-    if (response.body === null) return show(broken(answer, UNREADABLE, at()));
-    const events = new EventReader();
-    const reader = response.body.getReader();
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      let extended = answer;
-      for (const event of events.push(next.value)) extended = withEvent(extended, event, at());
-      if (extended !== answer) show(extended);
-    }
-    show(ended(answer, at()));
-  } catch {
-    show(signal.aborted ? { ...answer, state: "stopped", totalMs: at() } : broken(answer, NETWORK, at()));
-  }
+  const clear = (): void => {
+    stop();
+    // A late event of the old conversation has no turn to change.
+    running.current = null;
+    setTurns([]);
+    setSent(null);
+  };
+  const state = turns.at(-1)?.answer.state;
+  return { turns, sent, busy: state === "waiting" || state === "answering", ask, stop, clear };
 }

@@ -1,7 +1,6 @@
-// The playground's form: target, prompt and options.
-import type { Question } from "../../model/chat-question.ts";
-import { targetGroups, targetOf } from "../../model/targets.ts";
-import { Check } from "../../components/check.tsx";
+// The playground's next question: its target and its text.
+import { questionFault, type Question } from "../../model/chat-question.ts";
+import { targetGroups, targetOf, targetValue } from "../../model/targets.ts";
 import { Field } from "../../components/field.tsx";
 import { fleet } from "../../state/session.ts";
 
@@ -14,8 +13,10 @@ interface QuestionFormProps {
 }
 
 export function QuestionForm({ question, busy, onChange, onAsk, onStop }: QuestionFormProps) {
-  const { target, prompt, maxTokens, stream, fallback } = question;
-  const ready = prompt.trim() !== "" && maxTokens > 0;
+  const fault = questionFault(question);
+  const submit = (): void => {
+    if (fault === null && !busy) onAsk();
+  };
   return (
     <form
       class="card question"
@@ -23,71 +24,54 @@ export function QuestionForm({ question, busy, onChange, onAsk, onStop }: Questi
       autocomplete="off"
       onSubmit={(event) => {
         event.preventDefault();
-        if (ready && !busy) onAsk();
+        submit();
       }}
     >
-      <div class="field-row">
-        <Field label="Agent or model">
-          {(props) => (
-            <select
-              {...props}
-              value={`${target.kind}:${target.kind === "port" ? target.port : target.name}`}
-              onChange={(event) => onChange({ target: targetOf(event.currentTarget.value) })}
-            >
-              {targetGroups(fleet.value?.view ?? null).map((group) => (
-                <optgroup key={group.label} label={group.label}>
-                  {group.options.map(({ value, label }) => (
-                    <option key={value} value={value}>
-                      {label}
-                    </option>
-                  ))}
-                </optgroup>
-              ))}
-            </select>
-          )}
-        </Field>
-        <Field label="Max tokens">
-          {(props) => (
-            <input
-              {...props}
-              type="number"
-              min="1"
-              step="1"
-              value={maxTokens}
-              onInput={(event) => onChange({ maxTokens: Math.trunc(event.currentTarget.valueAsNumber) || 0 })}
-            />
-          )}
-        </Field>
-      </div>
+      <Field label="Agent or model">
+        {(props) => (
+          <select
+            {...props}
+            value={targetValue(question.target)}
+            onChange={(event) => onChange({ target: targetOf(event.currentTarget.value) })}
+          >
+            {targetGroups(fleet.value?.view ?? null).map((group) => (
+              <optgroup key={group.label} label={group.label}>
+                {group.options.map(({ value, label }) => (
+                  <option key={value} value={value}>
+                    {label}
+                  </option>
+                ))}
+              </optgroup>
+            ))}
+          </select>
+        )}
+      </Field>
       <Field label="Prompt" hint="Ctrl+Enter sends it.">
         {(props) => (
           <textarea
             {...props}
-            rows={7}
+            rows={4}
             autocomplete="off"
-            value={prompt}
+            value={question.prompt}
             onInput={(event) => onChange({ prompt: event.currentTarget.value })}
             onKeyDown={(event) => {
-              if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && ready && !busy) onAsk();
+              if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
             }}
           />
         )}
       </Field>
-      <div class="checks">
-        <Check label="stream the answer" checked={stream} onChange={(stream) => onChange({ stream })} />
-        <Check
-          label="another model may answer"
-          checked={fallback}
-          onChange={(fallback) => onChange({ fallback })}
-        />
-      </div>
       <div class="button-row">
-        <button type="submit" class="button primary" disabled={!ready || busy}>
+        <button type="submit" class="button primary" disabled={fault !== null || busy}>
           {busy ? "Answering…" : "Ask"}
         </button>
         <button type="button" class="button" disabled={!busy} onClick={onStop}>
           Stop
         </button>
+        {fault === null || question.prompt.trim() === "" ? null : (
+          <p role="alert" class="error">
+            {fault}
+          </p>
+        )}
       </div>
     </form>
   );

@@ -1,5 +1,11 @@
 import { expect, it } from "vitest";
-import { agentTypes, targetGroups, targetOf } from "../../../console/model/targets.ts";
+import {
+  agentTypes,
+  linkedTarget,
+  targetGroups,
+  targetOf,
+  targetValue,
+} from "../../../console/model/targets.ts";
 import { FakeFleet } from "../support/fake-fleet.ts";
 
 it("every agent type, port and model of the fleet is a target", () => {
@@ -7,9 +13,17 @@ it("every agent type, port and model of the fleet is a target", () => {
   expect(agentTypes(view)[0]).toBe("Default");
   for (const { options } of targetGroups(view)) {
     for (const { value } of options) {
-      const target = targetOf(value);
-      expect(`${target.kind}:${target.kind === "port" ? target.port : target.name}`).toBe(value);
+      expect(targetValue(targetOf(value))).toBe(value);
+      expect(linkedTarget(value, view)).toEqual(targetOf(value));
     }
   }
   expect(targetGroups(view).map(({ options }) => options.length)).toEqual([10, 5, 4]);
 });
+
+it.each(["", "port:1", "model:<b>", "agent:toString", "nonsense"])(
+  "a link to %j opens the default",
+  (value) => {
+    const view = new FakeFleet(Date.now).view();
+    expect(linkedTarget(value, view)).toEqual({ kind: "agent", name: "Default" });
+  },
+);

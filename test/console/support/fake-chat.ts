@@ -26,7 +26,7 @@ const TOKEN_MS = 15;
 
 export function answerChat(body: unknown, response: ServerResponse): void {
   const request = body as ChatBody;
-  const prompt = request.messages[0]?.content ?? "";
+  const prompt = request.messages.at(-1)?.content ?? "";
   if (prompt === PROMPTS.full) return refuse(response);
   const port = request.model_port ?? 8085;
   const headers = {

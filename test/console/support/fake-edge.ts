@@ -44,6 +44,8 @@ export class FakeEdge {
     [ADMIN_ONLY_KEY, ["admin"]],
     [INFER_KEY, ["infer"]],
   ]);
+  /** Bodies of the calls to models, in order of arrival. */
+  readonly calls: unknown[] = [];
   #revoking: { readonly key: string; readonly method: string } | null = null;
   #offline = false;
   readonly #streams = new Set<ServerResponse>();
@@ -66,6 +68,7 @@ export class FakeEdge {
     this.keys = new FakeKeys(this.#clock);
     this.usage = new FakeUsage(this.#clock);
     this.commands.length = 0;
+    this.calls.length = 0;
     this.#offline = false;
     this.publish();
   }
@@ -131,7 +134,10 @@ export class FakeEdge {
     const needed = url.pathname.startsWith("/admin/") ? "admin" : "infer";
     if (!scopes.includes(needed)) return refuse("scope_missing", `This key lacks the scope "${needed}".`);
     const body = await bodyOf(request);
-    if (url.pathname === "/v1/chat/completions") return answerChat(body, response);
+    if (url.pathname === "/v1/chat/completions") {
+      this.calls.push(body);
+      return answerChat(body, response);
+    }
     try {
       const answer = this.#data(request.method ?? "GET", url, body, response);
       if (this.#revoking !== null && this.#revoking.method === request.method)
