@@ -19,6 +19,7 @@ import { addKeysRevoke } from "./commands/keys/revoke.ts";
 import { addKeysRotate } from "./commands/keys/rotate.ts";
 import { addKeysShow } from "./commands/keys/show.ts";
 import { addPlan } from "./commands/plan.ts";
+import { addReport } from "./commands/report.ts";
 import { addSecretsInit } from "./commands/secrets/init.ts";
 import { addSecretsRotate } from "./commands/secrets/rotate.ts";
 import { addSmoke } from "./commands/smoke.ts";
@@ -75,6 +76,7 @@ export function ishaProgram(io: CommandContext): Command {
   addWhy(program, io);
   addStatus(program, io);
   addDoctor(program, io);
+  addReport(program, io);
   addInit(program, io);
   addPlan(program, io);
   addGenerate(program, io);

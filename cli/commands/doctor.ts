@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import type { Box, FleetConfig } from "../../shared/fleet.ts";
 import { chooseService } from "../api/connection.ts";
 import type { CommandContext } from "../context.ts";
-import { runChecks, type Surroundings } from "../doctor/check.ts";
+import { runChecks, type Result, type Surroundings } from "../doctor/check.ts";
 import { BOX_CHECKS } from "../doctor/box-checks.ts";
 import { EDGE_CHECKS } from "../doctor/edge-checks.ts";
 import { realMachine } from "../doctor/machine.ts";
@@ -41,15 +41,7 @@ export function addDoctor(program: Command, io: CommandContext): void {
 }
 
 async function doctor(options: DoctorOptions, io: CommandContext): Promise<void> {
-  const around = await surroundings(options, io);
-  const checks = [
-    ...EDGE_CHECKS,
-    ...tunnelChecks(around.fleet),
-    ...BOX_CHECKS,
-    ...PM2_CHECKS,
-    ...SERVER_CHECKS,
-  ];
-  const results = await runChecks(checks, around, io.signal);
+  const results = await doctorResults(await surroundings(options, io), io);
   if (io.signal.aborted)
     throw new CommandFailure(EXIT.interrupted, "Interrupted; the checks are incomplete.");
   if (options.json === true) writeJson(io.out, results);
@@ -60,7 +52,19 @@ async function doctor(options: DoctorOptions, io: CommandContext): Promise<void>
   if (open.length > 0) throw new CommandFailure(EXIT.usage, `Not checked: ${open.join(", ")}.`);
 }
 
-async function surroundings(options: DoctorOptions, io: CommandContext): Promise<Surroundings> {
+/** Also part of `isha report`. */
+export function doctorResults(around: Surroundings, { signal }: CommandContext): Promise<Result[]> {
+  const checks = [
+    ...EDGE_CHECKS,
+    ...tunnelChecks(around.fleet),
+    ...BOX_CHECKS,
+    ...PM2_CHECKS,
+    ...SERVER_CHECKS,
+  ];
+  return runChecks(checks, around, signal);
+}
+
+export async function surroundings(options: DoctorOptions, io: CommandContext): Promise<Surroundings> {
   const fleet = await io.fleet();
   const machine = realMachine(io.env, io.now);
   const pm2Home = io.env["PM2_HOME"] ?? join(io.homeFolder, ".pm2");
