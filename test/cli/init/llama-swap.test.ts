@@ -28,7 +28,7 @@ models:
       - "gpt-4o-mini"
   "acme/lark:embed":
     proxy: http://127.0.0.1:8999
-    cmd: /opt/llama/llama-server -m '/home/ana/models/lark embed.gguf' --embeddings --port=8999
+    cmd: /opt/llama/llama-server -m '/home/you/models/lark embed.gguf' --embeddings --port=8999
   "docker-llama":
     cmd: docker run --name \${MODEL_ID} -p \${PORT}:8080 llama.cpp:server
   "nameless":
@@ -38,7 +38,7 @@ routing:
 apiKeys: ["sk-secret"]
 `;
 
-const read = (text: string) => readLlamaSwap(text, { HOME: "/home/ana" });
+const read = (text: string) => readLlamaSwap(text, { HOME: "/home/you" });
 
 describe("a llama-swap file", () => {
   const { servers, llamaServerBin, modelsDir, skipped } = read(FILE);
@@ -64,7 +64,7 @@ describe("a llama-swap file", () => {
         flags: ["--temp", "0.7"],
       },
     ]);
-    expect([llamaServerBin, modelsDir]).toEqual(["/opt/llama/llama-server", "/home/ana/models"]);
+    expect([llamaServerBin, modelsDir]).toEqual(["/opt/llama/llama-server", "/home/you/models"]);
   });
 
   it("has everything else listed, and no secret in the list", () => {
