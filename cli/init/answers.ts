@@ -27,8 +27,32 @@ interface Question {
   readonly option: string;
   readonly text: string;
   readonly given: string | undefined;
-  readonly usual: string | undefined;
+  readonly usual?: string | undefined;
 }
+
+/** Asks at the terminal what no option answers, and collects the names of options that are missing without one. */
+class Interview {
+  readonly missing: string[] = [];
+  readonly ask: CommandContext["ask"];
+
+  constructor(ask: CommandContext["ask"]) {
+    this.ask = ask;
+  }
+
+  async answer({ option, text, given, usual }: Question): Promise<string> {
+    if (given !== undefined) return given;
+    if (this.ask === null) {
+      if (usual === undefined) this.missing.push(option);
+      return usual ?? "";
+    }
+    const typed = (await this.ask(`${text}${usual === undefined ? "" : ` [${usual}]`}: `)).trim();
+    if (typed !== "") return typed;
+    if (usual !== undefined) return usual;
+    throw usageFailure(`${text}: an answer is needed.`, "Nothing was written.");
+  }
+}
+
+type BoxInput = FleetInput["boxes"][number];
 
 /** @throws CommandFailure that names every option that is missing, if there is no terminal */
 export async function answersFor(
@@ -37,113 +61,94 @@ export async function answersFor(
   io: CommandContext,
   machine: Machine,
 ): Promise<FleetInput> {
-  const missing: string[] = [];
-  const answer = async ({ option, text, given, usual }: Question): Promise<string> => {
-    if (given !== undefined) return given;
-    if (io.ask === null) {
-      if (usual === undefined) missing.push(option);
-      return usual ?? "";
-    }
-    const typed = (await io.ask(`${text}${usual === undefined ? "" : ` [${usual}]`}: `)).trim();
-    if (typed !== "") return typed;
-    if (usual !== undefined) return usual;
-    throw usageFailure(`${text}: an answer is needed.`, "Nothing was written.");
-  };
-
-  const card = await readCard(machine, io.signal);
-  const domain = await answer({
+  const interview = new Interview(io.ask);
+  const domain = await interview.answer({
     option: "--domain",
     text: "Public host name",
     given: options.domain,
-    usual: undefined,
   });
-  const name = await answer({ option: "--box", text: "Name of the box", given: options.box, usual: "box1" });
-  const zone = domain.split(".").slice(1).join(".");
-  const origin = await answer({
-    option: "--origin",
-    text: "Address of its tunnel",
-    given: options.origin,
-    usual: `https://${name}.${zone === "" ? domain : zone}`,
-  });
-  const gpu = await answer({ option: "--gpu", text: "Card", given: options.gpu, usual: card?.name });
-  const vram = await answer({
-    option: "--vram",
-    text: "Its memory in GiB",
-    given: options.vram,
-    usual: card?.gib,
-  });
-  const llamaServerBin = await answer({
-    option: "--llama-server",
-    text: "llama-server on the box",
-    given: options.llamaServer,
-    usual: imported?.llamaServerBin ?? "/usr/local/bin/llama-server",
-  });
-  const modelsDir = await answer({
-    option: "--models",
-    text: "Folder of the GGUF files",
-    given: options.models,
-    usual: imported?.modelsDir ?? "/srv/models",
-  });
-  const user = await answer({
-    option: "--user",
-    text: "Unix user of the box",
-    given: options.user,
-    usual: io.env["USER"] || undefined,
-  });
-  const location = await answer({
-    option: "--location",
-    text: `Location of the service (${LOCATIONS.join(", ")})`,
-    given: options.location,
-    usual: undefined,
-  });
+  const usual = { imported, card: await readCard(machine, io.signal), user: io.env["USER"] || null };
+  const box = await boxAnswers(interview, domain, options, usual);
   const drafts = mergeDrafts(imported?.servers ?? [], options.server ?? []);
-  if (drafts.length === 0) drafts.push(...(await askServers(io, missing)));
-  const servers = await complete(drafts, modelsDir, io, missing);
-  if (missing.length > 0) {
+  if (drafts.length === 0) drafts.push(...(await askServers(interview)));
+  const servers = await complete(drafts, box.modelsDir, interview);
+  if (interview.missing.length > 0) {
     throw usageFailure(
-      `Without a terminal these are needed: ${missing.join("; ")}.`,
+      `Without a terminal these are needed: ${interview.missing.join("; ")}.`,
       "Add them; isha init --help lists every option. Nothing was written.",
     );
   }
-  const [first] = servers;
   return {
     domain,
-    defaultPort: first?.port ?? 0,
+    defaultPort: servers[0]?.port ?? 0,
     modelRouter: [],
     unknownModel: "refuse",
     fallback: {},
     cors: { v1: "*" },
     limits: { perAddressPerSecond: 100, perKeyPerSecond: 1000 },
     legacy: { keys: [], anonymous: null },
-    boxes: [
-      {
-        name,
-        origin,
-        gpu,
-        vramGib: Number(vram),
-        llamaServerBin,
-        modelsDir,
-        user,
-        // A wrong answer is one of the faults that defineFleet names.
-        locationHint: location as (typeof LOCATIONS)[number],
-        servers,
-      },
-    ],
+    boxes: [{ ...box, servers }],
   };
 }
 
+/** What the defaults of a box's fields come from. */
+interface Usual {
+  readonly imported: Imported | null;
+  readonly card: Card | null;
+  readonly user: string | null;
+}
+
+async function boxAnswers(
+  interview: Interview,
+  domain: string,
+  options: InitOptions,
+  { imported, card, user }: Usual,
+): Promise<Omit<BoxInput, "servers">> {
+  const answer = (option: string, text: string, given: string | undefined, usual?: string | null) =>
+    interview.answer({ option, text, given, usual: usual ?? undefined });
+  const zone = domain.split(".").slice(1).join(".") || domain;
+  const name = await answer("--box", "Name of the box", options.box, "box1");
+  return {
+    name,
+    origin: await answer("--origin", "Address of its tunnel", options.origin, `https://${name}.${zone}`),
+    gpu: await answer("--gpu", "Card", options.gpu, card?.name),
+    vramGib: Number(await answer("--vram", "Its memory in GiB", options.vram, card?.gib)),
+    llamaServerBin: await answer(
+      "--llama-server",
+      "llama-server on the box",
+      options.llamaServer,
+      imported?.llamaServerBin ?? "/usr/local/bin/llama-server",
+    ),
+    modelsDir: await answer(
+      "--models",
+      "Folder of the GGUF files",
+      options.models,
+      imported?.modelsDir ?? "/srv/models",
+    ),
+    user: await answer("--user", "Unix user of the box", options.user, user),
+    // A wrong answer is one of the faults that defineFleet names.
+    locationHint: (await answer(
+      "--location",
+      `Location of the service (${LOCATIONS.join(", ")})`,
+      options.location,
+    )) as BoxInput["locationHint"],
+  };
+}
+
+interface Card {
+  readonly name: string;
+  readonly gib: string;
+}
+
 /** The first card; null if this machine has none. */
-async function readCard(
-  machine: Machine,
-  signal: AbortSignal,
-): Promise<{ name: string; gib: string } | null> {
+async function readCard(machine: Machine, signal: AbortSignal): Promise<Card | null> {
   const args = ["--query-gpu=name,memory.total", "--format=csv,noheader,nounits"];
   const ran = await machine.run("nvidia-smi", args, signal);
   const [, name, mib] = /^(.+), (\d+)$/m.exec(ran?.code === 0 ? ran.out : "") ?? [];
   return name === undefined ? null : { name, gib: String(Math.round(Number(mib) / 1024)) };
 }
 
-async function askServers({ ask }: CommandContext, missing: string[]): Promise<ServerDraft[]> {
+async function askServers({ ask, missing }: Interview): Promise<ServerDraft[]> {
   if (ask === null) {
     missing.push("--server, for each model (or --import)");
     return [];
@@ -168,8 +173,7 @@ async function askServers({ ask }: CommandContext, missing: string[]): Promise<S
 async function complete(
   drafts: readonly ServerDraft[],
   modelsDir: string,
-  { ask }: CommandContext,
-  missing: string[],
+  { ask, missing }: Interview,
 ): Promise<ServerInput[]> {
   const servers: ServerInput[] = [];
   for (const [at, draft] of drafts.entries()) {

@@ -10,6 +10,8 @@ import { runProgram } from "../support/run-isha.ts";
 
 const Results = z.array(z.object({ check: z.string(), verdict: z.string(), text: z.string() }));
 
+const SECOND_FLEET = join(import.meta.dirname, "../../fixtures/second-fleet.ts");
+
 let home = "";
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "isha-check-"));
@@ -59,6 +61,31 @@ export default defineFleet({ domain: "a b", boxes: [] });`,
       code: 1,
       verdict: "wrong",
       text: expect.stringContaining('No such module "x".'),
+    });
+  });
+
+  it("--online adds the doctor's checks of the service and of each box's tunnel", async () => {
+    // Without a tunnel, so that no address outside this machine is called.
+    const file = join(home, "local.ts");
+    await writeFile(
+      file,
+      `import fleet from ${JSON.stringify(SECOND_FLEET)};
+const boxes = fleet.boxes.map((box) => ({ ...box, origin: "http://127.0.0.1:9" }));
+export default { ...fleet, boxes };`,
+    );
+    const { code, out } = await runProgram(["check", "--online", "--json", "--url", "http://127.0.0.1:9"], {
+      env: { HOME: home, PATH: join(home, "none"), ISHA_FLEET: file },
+    });
+    const results = Results.parse(JSON.parse(out));
+    expect(code).toBe(1);
+    const named = (name: string) => results.find(({ check }) => check === name);
+    expect(named("edge")).toMatchObject({ verdict: "wrong", text: expect.stringContaining("127.0.0.1:9") });
+    for (const name of ["tunnel-north", "access-token-north"])
+      expect(named(name)).toMatchObject({ verdict: "skipped", text: "http://127.0.0.1:9 is no tunnel" });
+    // The edge is built with the project's own fleet file.
+    expect(named("fleet-file")).toMatchObject({
+      verdict: "wrong",
+      text: expect.stringContaining("ISHA_FLEET"),
     });
   });
 
