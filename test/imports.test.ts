@@ -121,6 +121,11 @@ const ROOMS: readonly Room[] = [
     may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//, /^shared\//, /^worker\/inference\/bodies\//],
   },
   {
+    rule: "scripts/start simulates a box: it imports node:, its packages, scripts/ and shared/",
+    files: /^scripts\/start(\.ts|\/)/,
+    may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//, /^shared\//],
+  },
+  {
     rule: "scripts/ starts programs and imports node:, its packages, itself and types of shared/fleet",
     files: /^scripts\//,
     may: [/^node:/, /^@?[a-z-]+$/, /^scripts\//],

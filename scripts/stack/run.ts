@@ -38,7 +38,7 @@ export interface StackOptions {
   /** Where the edge finds boxes, other than their agents here. */
   boxOrigins?: Record<string, string>;
   /** Further environment of every agent. */
-  agentEnv?: Record<string, string>;
+  agentEnv?: Record<string, string> | ((box: string) => Record<string, string>);
   onProgress?: (line: string) => void;
   /** Everything the programs say. */
   onLine?: ((name: string, line: string) => void) | undefined;
@@ -75,8 +75,8 @@ export interface Stack {
   logs: (name: string) => string[];
   /** By port or `box:port`. */
   killServer: (port: number | string, signal?: NodeJS.Signals) => Promise<void>;
-  /** Restarts a killed one on its port. */
-  startServer: (port: number | string) => Promise<void>;
+  /** Restarts a killed one on its port. @param pace on top of its own */
+  startServer: (port: number | string, pace?: Pace) => Promise<void>;
   /** On the same port. */
   restartAgent: (box: string, options?: { graceMs?: number }) => Promise<void>;
   /** As by kill -9. */

@@ -61,7 +61,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 }
 
 /** @throws Error with what is wrong with it, as `defineFleet` words it */
-async function loadFleet(file: string): Promise<FleetConfig> {
+export async function loadFleet(file: string): Promise<FleetConfig> {
   if (!existsSync(file)) throw new Error(`There is no fleet file ${file}.`);
   const module = await import(/* @vite-ignore */ pathToFileURL(file).href);
   if (!Array.isArray(module.default?.boxes)) {
@@ -85,9 +85,9 @@ function handles(run: Run, edgeUrl: string, stop: () => Promise<void>): Stack {
       if (!server.simulated) throw new Error(`${port} is a real llama-server; it isn't ours to end`);
       await programs.signal(serverName(box.name, server.port), signal);
     },
-    async startServer(port) {
+    async startServer(port, pace) {
       const { box, server } = findServer(boxes, port);
-      await startSimulator(run, box, server);
+      await startSimulator(run, box, server, pace);
     },
     restartAgent: (name, { graceMs = AGENT_GRACE_MS } = {}) =>
       restartAgent(run, boxNamed(run, name), graceMs),
@@ -162,7 +162,7 @@ async function startSimulators(run: Run) {
 }
 
 /** On free ports the first time, on the same ones after that. */
-async function startSimulator(run: Run, box: BoxHandle, handle: ServerHandle) {
+async function startSimulator(run: Run, box: BoxHandle, handle: ServerHandle, further: Pace = {}) {
   const name = serverName(box.name, handle.port);
   const described = run.fleet.boxes.find(({ name }) => name === box.name)?.servers;
   const server = described?.find(({ port }) => port === handle.port);
@@ -170,7 +170,8 @@ async function startSimulator(run: Run, box: BoxHandle, handle: ServerHandle) {
     throw new Error(`${name} can't be started: it runs, or is none of ours`);
   }
   const { simulator, perServer } = run.options;
-  const pace = paceOf(simulator, perServer?.[handle.port] ?? perServer?.[`${box.name}:${handle.port}`]);
+  const own = paceOf(simulator, perServer?.[handle.port] ?? perServer?.[`${box.name}:${handle.port}`]);
+  const pace = paceOf(own, further);
   const launch = async (port: number) => {
     const controlPort = handle.controlUrl === null ? await freePort() : portOf(handle.controlUrl);
     const command = simulatorCommand({ server, keyFile: keyFile(run), port, controlPort, pace });
@@ -202,6 +203,7 @@ async function startAgents(run: Run) {
 
 async function startAgent(run: Run, box: BoxHandle, port: number) {
   const { fleetFile, boxSecret, llamaApiKey } = run;
+  const { agentEnv = {} } = run.options;
   const command = agentCommand({
     fleetFile,
     box: box.name,
@@ -212,7 +214,7 @@ async function startAgent(run: Run, box: BoxHandle, port: number) {
     stateFolder: run.folder,
     simulatedPorts: box.servers.filter(({ simulated }) => simulated).map(({ port }) => port),
     edgeUrl: run.edgePort === 0 ? "off" : loopback(run.edgePort),
-    further: run.options.agentEnv ?? {},
+    further: typeof agentEnv === "function" ? agentEnv(box.name) : agentEnv,
   });
   await run.programs.launch(agentName(box.name), command, async (program) => {
     await program.waitFor((line) => jsonLine(line)?.["event"] === "listening" || undefined, READY_MS);

@@ -19,10 +19,12 @@ export function paint(colours: boolean): Paint {
 export function startScreen({
   stack,
   stateOf,
+  gpuSimulated,
   notes,
   paint,
 }: {
   stack: Stack;
+  gpuSimulated: boolean;
   /** What the server there says it is. */
   stateOf: (url: string) => string;
   /** What is not as usual, such as another port. */
@@ -61,14 +63,36 @@ export function startScreen({
     ...rows.map(indent),
     "",
     simulationText(stack),
+    ...(gpuSimulated
+      ? ["The GPU is simulated too: its memory, utilisation, temperature and power are made up."]
+      : []),
     "",
     `${paint.bold("Try it")} (the key "dev-key" works on this machine only):`,
     "",
     indent(exampleCurl(edge, stack.fleet)),
     "",
+    ...failureLines(stack, edge, paint),
     "Ctrl-C ends all of it.",
     "",
   ].join("\n");
+}
+
+/** Commands that break something which then recovers; none if no server is ours to end. */
+function failureLines({ boxes }: Stack, edge: string, { bold }: Paint) {
+  const box = boxes[0];
+  const server = box?.servers.findLast(({ pid }) => pid !== null);
+  if (box === undefined || server === undefined) return [];
+  const isha = `ISHA_URL=${edge} ISHA_ADMIN_KEY=dev-admin npm run isha --`;
+  const kills = table([
+    [`kill -9 ${server.pid}`, `# ${server.model} on ${server.port} dies: its calls move, and it loads again`],
+    [`kill -9 ${box.agentPid}`, `# the agent of ${box.name}`],
+  ]);
+  return [
+    `${bold("Break it")} and watch the console; what ends is started again, as under PM2:`,
+    "",
+    ...[...kills, `${isha} box restart ${box.name} ${server.port}`, `${isha} fleet`].map(indent),
+    "",
+  ];
 }
 
 /** A call that works when pasted. */

@@ -8,7 +8,14 @@ describe("npm start's screen", () => {
     agentUrl: "http://127.0.0.1:8000",
     agentPid: 1,
     servers: [
-      { port: 8080, model: "Small", url: "http://127.0.0.1:41000", controlUrl: null, pid: null, simulated },
+      {
+        port: 8080,
+        model: "Small",
+        url: "http://127.0.0.1:41000",
+        controlUrl: null,
+        pid: simulated ? 4_100 : null,
+        simulated,
+      },
     ],
   });
   const nothing = async (): Promise<void> => {};
@@ -27,8 +34,9 @@ describe("npm start's screen", () => {
     startEdge: nothing,
     stop: nothing,
   };
-  const screen = (boxes: ReturnType<typeof box>[]): string =>
+  const screen = (boxes: ReturnType<typeof box>[], gpuSimulated = true): string =>
     startScreen({
+      gpuSimulated,
       stack: { ...stack, boxes },
       stateOf: () => "ready",
       notes: ["Port 8787 is busy."],
@@ -55,6 +63,18 @@ describe("npm start's screen", () => {
     expect(text).toMatch(/east +8080 +Small +real, at/);
     expect(text).toMatch(/west +8080 +Small +simulated at/);
     expect(screen([box("box1", false)])).toContain("Every llama-server is a real one.");
+  });
+
+  it("says that the GPU is simulated only if it is", () => {
+    expect(screen([box("box1", true)])).toContain("The GPU is simulated too");
+    expect(screen([box("box1", true)], false)).not.toContain("GPU");
+  });
+
+  it("has commands that break something of ours, and none for a real server", () => {
+    const text = screen([box("box1", true)]);
+    expect(text).toMatch(/^ {2}kill -9 4100 +# Small on 8080/m);
+    expect(text).toMatch(/^ {2}ISHA_URL=http:\/\/localhost:8788 .* npm run isha -- box restart box1 8080$/m);
+    expect(screen([box("box1", false)])).not.toContain("kill -9");
   });
 
   it("has no colour codes without a terminal", () => {
