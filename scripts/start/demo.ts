@@ -116,7 +116,10 @@ function supervise(
 ) {
   const add = (name: string, managed: Managed) => {
     const options = { now: Date.now, after, onStarted: () => onStarted(name) };
-    processes.set(name, new SupervisedProcess(managed, processes.size, options));
+    const process = new SupervisedProcess(managed, processes.size, options);
+    processes.set(name, process);
+    // It died while the edge was still starting.
+    if (managed.pid() === null) process.exited();
   };
   for (const box of stack.boxes) {
     const described = stack.fleet.boxes.find(({ name }) => name === box.name);
