@@ -8,6 +8,7 @@ import { notice } from "./state/notice.ts";
 import { route, VIEWS, type ViewName } from "./state/route.ts";
 import { fleet, link, session, signOut } from "./state/session.ts";
 import { theme, toggleTheme } from "./state/theme.ts";
+import { Audit } from "./views/audit/audit.tsx";
 import { Keys } from "./views/keys/keys.tsx";
 import { Overview } from "./views/overview/overview.tsx";
 import { Playground } from "./views/playground/playground.tsx";
@@ -62,27 +63,34 @@ function Header() {
   const dark = theme.value === "dark";
   return (
     <header class="top">
-      <div class="brand">
-        <Logo />
-        <span class="brand-name">Fleet console</span>
-        <span class="brand-host">{location.host}</span>
-      </div>
-      {session.value === null ? null : <Navigation />}
-      <div class="top-end">
-        {session.value === null ? null : <LinkState />}
-        <button
-          type="button"
-          class="icon-button"
-          aria-label={dark ? "Use light colours" : "Use dark colours"}
-          onClick={toggleTheme}
-        >
-          <Icon name={dark ? "sun" : "moon"} />
-        </button>
-        {session.value === null ? null : (
-          <button type="button" class="button small" onClick={() => signOut()}>
-            Sign out
+      <div class="top-line">
+        <div class="brand">
+          <Logo />
+          <span class="brand-name">Fleet console</span>
+          <span class="brand-host">{location.host}</span>
+          {fleet.value?.view.boxes.some(({ simulated }) => simulated === true) === true ? (
+            <span class="badge" title="Some servers or cards are simulated, and so are their figures">
+              simulated
+            </span>
+          ) : null}
+        </div>
+        {session.value === null ? null : <Navigation />}
+        <div class="top-end">
+          {session.value === null ? null : <LinkState />}
+          <button
+            type="button"
+            class="icon-button"
+            aria-label={dark ? "Use light colours" : "Use dark colours"}
+            onClick={toggleTheme}
+          >
+            <Icon name={dark ? "sun" : "moon"} />
           </button>
-        )}
+          {session.value === null ? null : (
+            <button type="button" class="button small" onClick={() => signOut()}>
+              Sign out
+            </button>
+          )}
+        </div>
       </div>
     </header>
   );

@@ -42,6 +42,7 @@ const PATHS = {
   sun: "M8 4.8a3.2 3.2 0 1 1 0 6.4 3.2 3.2 0 0 1 0-6.4ZM8 .8v1.6m0 11.2v1.6M.8 8h1.6m11.2 0h1.6M2.9 2.9 4 4m8 8 1.1 1.1m0-10.2L12 4M4 12l-1.1 1.1",
   restart: "M13.3 8A5.3 5.3 0 1 1 11.6 4.1M13.4 1.6v3.2h-3.2",
   close: "m4 4 8 8m0-8-8 8",
+  copy: "M5.8 5.8h7.4v7.4H5.8zM10.2 5.8V2.8H2.8v7.4h3",
 } as const;
 
 export function Icon({ name }: { readonly name: keyof typeof PATHS }) {

@@ -8,7 +8,14 @@ export function forText(since: number | null, now: number): string {
 
 /** The time of day in the operator's time zone. */
 export function timeText(at: number): string {
-  return new Date(at).toLocaleTimeString("en-GB");
+  const date = new Date(at);
+  return Number.isNaN(date.getTime()) ? "at an unknown time" : date.toLocaleTimeString("en-GB");
+}
+
+/** For a `time` element; empty for a time that no calendar has. */
+export function isoTime(at: number): string {
+  const date = new Date(at);
+  return Number.isNaN(date.getTime()) ? "" : date.toISOString();
 }
 
 /** A date with the time, short. */

@@ -4,6 +4,14 @@ import { durationText } from "../../shared/duration.ts";
 import { quantityText, spelledNumber } from "./format.ts";
 import { BOX_STATE_TEXT, byLevel, SERVER_STATE_TEXT, takesCalls, type Level } from "./server-state.ts";
 
+/** What an operator can do about a trouble at once. */
+export interface Remedy {
+  readonly kind: "resume" | "restart";
+  readonly box: string;
+  /** The server's, for a restart. */
+  readonly port: number | null;
+}
+
 /** One thing that is wrong. */
 export interface Trouble {
   readonly level: Level;
@@ -13,6 +21,7 @@ export interface Trouble {
   readonly sentence: string;
   /** The server that takes over, or the calls that are affected; may be empty. */
   readonly effect: string;
+  readonly remedy: Remedy | null;
 }
 
 export interface Headline {
@@ -31,11 +40,7 @@ export function headline(view: FleetView, now: number): Headline {
   const [worst, ...others] = troubles;
   if (view.boxes.length === 0) return plain("quiet", "The fleet file contains no boxes");
   if (worst === undefined) return plain("good", allUp(view, servers.length));
-  if (!servers.some(takesCalls) && servers.length > 0) {
-    const announcement = "No model can be served";
-    const text = troubles.length === 1 ? `${announcement}: ${worst.sentence}` : announcement;
-    return { level: "bad", announcement, text, troubles: troubles.map((each) => ({ ...each, effect: "" })) };
-  }
+  if (!view.boxes.some(isServed) && servers.length > 0) return nothingServed(view, troubles);
   const more = others.length === 0 ? "" : `, and ${quantityText(others.length, "other issue")}`;
   return {
     level: worst.level,
@@ -43,6 +48,35 @@ export function headline(view: FleetView, now: number): Headline {
     text: `${worst.sentence}${more}`,
     troubles,
   };
+}
+
+const isServed = (box: FleetBoxView): boolean => box.state === "up" && box.servers.some(takesCalls);
+
+/** All boxes drained is an operator's doing, and easily undone; otherwise each box has its own reason. */
+function nothingServed(view: FleetView, troubles: readonly Trouble[]): Headline {
+  const drained = view.boxes.filter(({ state }) => state === "draining").map(({ name }) => name);
+  const allDrained = drained.length === view.boxes.length;
+  const [first] = troubles;
+  const reason = allDrained
+    ? `${listText(drained)} ${drained.length === 1 ? "is" : "are"} drained`
+    : troubles.length === 1
+      ? (first?.sentence ?? "")
+      : "";
+  const announcement = allDrained ? `Nothing is served: ${reason}` : "Nothing is served";
+  return {
+    level: "bad",
+    announcement,
+    text: reason === "" ? announcement : `Nothing is served: ${reason}`,
+    troubles: troubles.map((each) => ({ ...each, level: "bad", effect: "" })),
+  };
+}
+
+/** "box1", "box1 and box2", "box1, box2 and three more". */
+function listText(names: readonly string[]): string {
+  const shown = names.slice(0, names.length > NAMED_REPLICAS ? NAMED_REPLICAS - 1 : NAMED_REPLICAS);
+  const rest = names.length - shown.length;
+  const parts = rest > 0 ? [...shown, `${spelledNumber(rest)} more`] : shown;
+  return parts.length < 2 ? (parts[0] ?? "") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
 }
 
 /** The worst level of a box and its servers. */
@@ -91,11 +125,20 @@ function troublesOf(box: FleetBoxView, view: FleetView, now: number): Trouble[] 
     const busy = box.servers.reduce((sum, server) => sum + server.busy, 0);
     found.unshift({
       level: BOX_STATE_TEXT.draining.level,
-      ...describe({ subject: box.name, state: "draining", since: null }, now),
+      ...describe(
+        {
+          subject: box.name,
+          state: busy === 0 ? "drained" : "draining",
+          since: box.drainedAt ?? null,
+        },
+        now,
+      ),
       effect:
         busy === 0
-          ? "It is empty now."
+          ? "It takes no calls, and none runs there."
           : `${capitalised(quantityText(busy, "slot is", "slots are"))} still busy.`,
+      // An agent that shuts down drains by itself.
+      remedy: box.drainedAt === null ? null : { kind: "resume", box: box.name, port: null },
     });
   }
   return found;
@@ -109,6 +152,7 @@ function silence(box: FleetBoxView, now: number): Trouble {
       ? { summary: never, sentence: never }
       : describe({ subject: box.name, state: "silent", since: box.lastSeenAt }, now)),
     effect: `No calls go to its ${quantityText(box.servers.length, "server")}.`,
+    remedy: null,
   };
 }
 
@@ -134,6 +178,7 @@ function sameStateTrouble(box: FleetBoxView, now: number): Trouble[] | null {
         now,
       ),
       effect: "",
+      remedy: null,
     },
   ];
 }
@@ -155,6 +200,7 @@ function serverTrouble(server: FleetServerView, box: FleetBoxView, view: FleetVi
         now,
       ),
       effect: takesCalls(server) ? "It takes calls." : effectOf(server, box, view),
+      remedy: level === "bad" ? { kind: "restart", box: box.name, port: server.port } : null,
     },
   ];
 }
@@ -164,7 +210,9 @@ function effectOf(server: FleetServerView, box: FleetBoxView, view: FleetView): 
   const nearFirst = view.boxes.toSorted((a, b) => Number(b === box) - Number(a === box));
   const replicas = nearFirst.flatMap((other) =>
     other.servers
-      .filter((candidate) => candidate.model === server.model && takesCalls(candidate))
+      .filter(
+        (candidate) => other.state === "up" && candidate.model === server.model && takesCalls(candidate),
+      )
       .map((candidate) => (other === box ? `${candidate.port}` : `${other.name}:${candidate.port}`)),
   );
   if (replicas.length > 0) {

@@ -19,6 +19,30 @@ export interface ChartModel {
   readonly text: string;
 }
 
+/** A history whose last row is this many steps old has a gap at its end. */
+const GAP_STEPS = 3;
+
+/** A history that ends before now gets a row of unknown figures, so that its last figures don't look current. */
+export function upToNow(history: FleetHistory, now: number): FleetHistory {
+  const last = history.at.at(-1);
+  if (last === undefined || now - last < GAP_STEPS * history.stepS * 1000) return history;
+  const extended = (column: Column): (number | null)[] => [...column, null];
+  return {
+    ...history,
+    at: [...history.at, now],
+    memoryUsedGib: extended(history.memoryUsedGib),
+    utilizationPercent: extended(history.utilizationPercent),
+    temperatureC: extended(history.temperatureC),
+    powerWatts: extended(history.powerWatts),
+    tokensPerSecond: extended(history.tokensPerSecond),
+    busy: extended(history.busy),
+    waiting: extended(history.waiting),
+    serverGib: Object.fromEntries(
+      Object.entries(history.serverGib).map(([port, column]) => [port, extended(column)]),
+    ),
+  };
+}
+
 type Column = readonly (number | null)[];
 
 /**

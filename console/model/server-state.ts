@@ -26,6 +26,17 @@ export const BOX_STATE_TEXT: Readonly<Record<FleetBoxView["state"], StateText>> 
   silent: { level: "bad", label: "silent", meaning: "its agent doesn't report" },
 };
 
+const DRAINED: StateText = {
+  ...BOX_STATE_TEXT.draining,
+  label: "drained",
+  meaning: "takes no calls, and none runs",
+};
+
+/** A draining box without calls is drained. */
+export function boxState({ state, servers }: Pick<FleetBoxView, "state" | "servers">): StateText {
+  return state === "draining" && servers.every(({ busy }) => busy === 0) ? DRAINED : BOX_STATE_TEXT[state];
+}
+
 /** Whether calls can go to it now. */
 export function takesCalls(server: FleetServerView): boolean {
   return server.state === "ready" || server.state === "slow";

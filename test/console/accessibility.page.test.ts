@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../support/until.ts";
-import { newFleet, tenBoxes, troubledFleet } from "./support/scenes.ts";
+import { absurdFleet, drainedFleet, newFleet, tenBoxes, troubledFleet } from "./support/scenes.ts";
 import { BROWSER, advanceUntil, signIn, TestBrowser, type TestPage } from "./support/test-page.ts";
 
 const browser = new TestBrowser();
@@ -57,6 +57,24 @@ const VIEWS: Readonly<Record<string, (testPage: TestPage) => Promise<void>>> = {
     edge.fleet = tenBoxes(Date.now);
     edge.publish();
     await page.getByText("box7").first().waitFor();
+  },
+  drained: async ({ page, edge }) => {
+    edge.fleet = drainedFleet(Date.now);
+    edge.publish();
+    await page.getByRole("heading", { level: 1, name: "Nothing is served: box1 is drained" }).waitFor();
+  },
+  "absurd figures": async ({ page, edge }) => {
+    edge.fleet = absurdFleet(Date.now);
+    edge.publish();
+    await page.getByText("<img src=x").first().waitFor();
+  },
+  "filtered failures": async ({ page }) => {
+    await page.getByRole("button", { name: /^120 × invalid_request/ }).click();
+    await page.getByRole("heading", { name: "One by one" }).waitFor();
+  },
+  "a failure": async ({ page }) => {
+    await page.getByRole("link", { name: /upstream_failed/ }).click();
+    await page.getByRole("dialog").getByText("The llama-server broke the connection").waitFor();
   },
   "never reported": async ({ page, edge }) => {
     edge.fleet = newFleet(Date.now);

@@ -4,12 +4,14 @@ import { allCards, type FleetBoxView } from "../../../shared/fleet-view.ts";
 import { durationText } from "../../../shared/duration.ts";
 import { figure } from "../../model/format.ts";
 import { boxLevel } from "../../model/headline.ts";
+import { loadText } from "../../model/load.ts";
 import { memoryBar } from "../../model/memory-bar.ts";
-import { BOX_STATE_TEXT } from "../../model/server-state.ts";
+import { boxState } from "../../model/server-state.ts";
 import { LevelIcon } from "../../components/icon.tsx";
 import { MemoryBar } from "../../components/memory-bar.tsx";
 import { StateLabel } from "../../components/state-label.tsx";
 import { edgeNow } from "../../state/clock.ts";
+import { narrow } from "../../state/narrow.ts";
 import { BoxCharts } from "./box-charts.tsx";
 import { BoxCommand, type Command } from "./box-command.tsx";
 import { ServerList } from "./server-list.tsx";
@@ -23,7 +25,8 @@ const REPORT_LATE_MS = 20_000;
 export function BoxCard({ box, open }: { readonly box: FleetBoxView; readonly open: boolean }) {
   const [chosen, setChosen] = useState<boolean | null>(null);
   const [command, setCommand] = useState<Command | null>(null);
-  const shown = chosen ?? (open || hasTrouble(box));
+  // A phone has room for what needs attention only.
+  const shown = chosen ?? ((open && !narrow.value) || hasTrouble(box));
   const heading = `box-${box.name}`;
   return (
     <article
@@ -40,7 +43,7 @@ export function BoxCard({ box, open }: { readonly box: FleetBoxView; readonly op
             {box.name}
           </button>
         </h2>
-        <StateLabel state={BOX_STATE_TEXT[box.state]} />
+        <StateLabel state={boxState(box)} />
         <p class="box-about">{aboutBox(box)}</p>
         <div class="box-actions">
           {box.state === "draining" ? (
@@ -115,18 +118,8 @@ function warningsOf(box: FleetBoxView): string[] {
 }
 
 /** A folded box in one line. */
-function summary(box: FleetBoxView): string {
-  const of = (count: (server: FleetBoxView["servers"][number]) => number): number =>
-    box.servers.reduce((sum, server) => sum + count(server), 0);
-  const ready = box.servers.filter(({ state }) => state === "ready").length;
-  if (box.state === "silent") return `${box.servers.length} servers out of reach`;
-  return [
-    `${ready} of ${box.servers.length} ready`,
-    `${of(({ busy }) => busy)} of ${of(({ slots }) => slots)} slots busy`,
-    `${of(({ waiting }) => waiting)} waiting`,
-    `${figure(
-      of(({ tokensPerSecond }) => tokensPerSecond ?? 0),
-      1,
-    )} tokens/s`,
-  ].join(" · ");
+function summary({ servers, state }: FleetBoxView): string {
+  const ready = servers.filter((server) => server.state === "ready").length;
+  if (state === "silent") return `${servers.length} servers, their state is unknown`;
+  return `${ready} of ${servers.length} ready · ${loadText(servers)}`;
 }

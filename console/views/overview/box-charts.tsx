@@ -1,11 +1,12 @@
 // The charts of a box for the last 15 minutes or 24 hours, refreshed as often as they change.
 import { useMemo, useState } from "preact/hooks";
 import { allCards, FleetHistory, type FleetBoxView } from "../../../shared/fleet-view.ts";
-import { historyCharts } from "../../model/history-charts.ts";
+import { historyCharts, upToNow } from "../../model/history-charts.ts";
 import { Chart } from "../../components/chart.tsx";
 import { Choice } from "../../components/choice.tsx";
 import { SERVER_COLOURS } from "../../components/memory-bar.tsx";
 import { ProblemNote } from "../../components/problem-note.tsx";
+import { edgeNow } from "../../state/clock.ts";
 import { useAnswer } from "../../state/request.ts";
 
 /** Labels of the switch, by the range in minutes. */
@@ -18,11 +19,14 @@ const REFRESH_MS: Readonly<Record<Range, number>> = { "15": 10_000, "1440": 60_0
 export function BoxCharts({ box }: { readonly box: FleetBoxView }) {
   const [range, setRange] = useState<Range>("15");
   const query = new URLSearchParams({ box: box.name, minutes: range }).toString();
-  const { value: history, problem } = useAnswer(
+  const { value: recorded, problem } = useAnswer(
     `/admin/fleet/history?${query}`,
     FleetHistory,
     REFRESH_MS[range],
   );
+  // Once with each answer and at most once a second: a box that falls silent keeps its answers' last row.
+  const history =
+    recorded === null ? null : upToNow(recorded, Math.max(edgeNow.value, recorded.at.at(-1) ?? 0));
   const ports = box.servers.map(({ port }) => port);
   const cardGib = allCards(box.gpus).memoryTotalGib ?? box.vramGib;
   const charts = useMemo(

@@ -1,7 +1,7 @@
 // The fleet's events, newest first.
 import { useState } from "preact/hooks";
 import type { FleetEvent } from "../../../shared/fleet-view.ts";
-import { timeText } from "../../model/duration.ts";
+import { isoTime, timeText } from "../../model/duration.ts";
 import type { Level } from "../../model/server-state.ts";
 import { LevelIcon } from "../../components/icon.tsx";
 
@@ -43,7 +43,7 @@ export function EventsPanel({
                 )}
                 {unbroken(text)}
               </span>
-              <time dateTime={new Date(at).toISOString()}>{timeText(at)}</time>
+              <time dateTime={isoTime(at)}>{timeText(at)}</time>
             </li>
           ))}
         </ol>

@@ -1,8 +1,11 @@
 // One failed request: its code, its cause and what it means.
 import { FailedRequest } from "../../../shared/failures.ts";
 import { dateTimeText } from "../../model/duration.ts";
+import { CopyButton } from "../../components/copy-button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
+import { CopyId } from "./copy-id.tsx";
 import { ProblemNote } from "../../components/problem-note.tsx";
+import { useKeyNames } from "../../state/key-names.ts";
 import { useAnswer } from "../../state/request.ts";
 
 const NO_RECORD =
@@ -24,6 +27,7 @@ export function FailureDialog({
         {value === null ? null : <Details request={value} />}
       </div>
       <footer class="dialog-foot">
+        <CopyButton text={location.href} label="Copy the link" />
         <button type="button" class="button" onClick={onClose}>
           Close
         </button>
@@ -33,13 +37,15 @@ export function FailureDialog({
 }
 
 function Details({ request }: { readonly request: FailedRequest }) {
+  const names = useKeyNames();
+  const name = request.key === null ? undefined : names.get(request.key);
   return (
     <>
       <p class="failure-meaning">{request.meaning}</p>
       <dl class="facts">
         <dt>Request</dt>
         <dd>
-          <code>{request.requestId}</code>
+          <code>{request.requestId}</code> <CopyId id={request.requestId} />
         </dd>
         <dt>Code</dt>
         <dd>
@@ -50,7 +56,10 @@ function Details({ request }: { readonly request: FailedRequest }) {
           <code>{request.route}</code>
         </dd>
         <dt>Key</dt>
-        <dd>{request.key === null ? "unknown" : <code>{request.key}</code>}</dd>
+        <dd>
+          {name === undefined ? null : `${name} `}
+          {request.key === null ? "unknown" : <code>{request.key}</code>}
+        </dd>
         <dt>Cause</dt>
         <dd>{request.cause ?? "none recorded"}</dd>
         <dt>When</dt>

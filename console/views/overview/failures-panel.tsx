@@ -1,69 +1,211 @@
-// Recent refusals and failures by request id; each opens its details, and any other id can be looked up.
+// Recent failures: ours one by one, the callers' grouped by code and key. Each has a link of its own, and any other
+// request id can be looked up.
 import { useState } from "preact/hooks";
 import type { Failure } from "../../../shared/failures.ts";
-import { timeText } from "../../model/duration.ts";
-import { isFleetFailure } from "../../model/traffic.ts";
+import type { FailureGroup, FleetView } from "../../../shared/fleet-view.ts";
+import { isoTime, timeText } from "../../model/duration.ts";
+import { NO_KEY, shownFailures, shortId, type FailureFilter } from "../../model/failures.ts";
+import { figure } from "../../model/format.ts";
+import { codeText, isOurs } from "../../model/traffic.ts";
+import { Choice } from "../../components/choice.tsx";
 import { Field } from "../../components/field.tsx";
 import { LevelIcon } from "../../components/icon.tsx";
-import { FailureDialog } from "./failure-dialog.tsx";
+import { useKeyNames, type KeyNames } from "../../state/key-names.ts";
+import { openItem, routeLink, routeQuery, setQuery } from "../../state/route.ts";
+import { CopyId } from "./copy-id.tsx";
 
-const SHOWN = 8;
+/** The number of lines that fit in a glance; a button shows the rest. */
+const SHOWN = 6;
 
-export function FailuresPanel({ failures }: { readonly failures: readonly Failure[] }) {
-  const [selected, setSelected] = useState<string | null>(null);
-  const [input, setInput] = useState("");
-  const [all, setAll] = useState(false);
+const SIDES = { "": "All", ours: "Ours", callers: "The callers'" } as const;
+
+export function FailuresPanel({ view }: { readonly view: FleetView }) {
+  const names = useKeyNames();
+  const { code = "", key = "", side: chosen = "" } = routeQuery.value;
+  const side = Object.hasOwn(SIDES, chosen) ? (chosen as FailureFilter["side"]) : "";
+  const { ours, groups, callers } = shownFailures(view, { side, code, key });
   return (
-    <section class="card" aria-labelledby="failures">
+    <section class="card failures" aria-labelledby="failures">
       <header class="panel-head">
         <h2 id="failures">Recent failures</h2>
+        <Choice label="Whose" options={SIDES} value={side} onChoose={(next) => setQuery({ side: next })} />
       </header>
+      <Chosen code={code} keyText={key === "" ? "" : keyText(key === NO_KEY ? null : key, names)} />
+      {side === "callers" || (code !== "" && !isOurs(code)) ? null : (
+        <Singles title="Ours" failures={ours} names={names} empty="None of the last day." />
+      )}
+      {side === "ours" || (code !== "" && isOurs(code)) ? null : (
+        <>
+          <Groups groups={groups} names={names} />
+          {code === "" && key === "" ? null : (
+            <Singles
+              title="One by one"
+              failures={callers}
+              names={names}
+              empty="None is among the newest; older ones can be looked up by their request id."
+            />
+          )}
+        </>
+      )}
+      <Lookup />
+    </section>
+  );
+}
+
+function keyText(key: string | null, names: KeyNames): string {
+  return key === null ? "no known key" : (names.get(key) ?? key);
+}
+
+/** The filters of the list, each with a button that removes it. */
+function Chosen({ code, keyText: text }: { readonly code: string; readonly keyText: string }) {
+  if (code === "" && text === "") return null;
+  return (
+    <p class="chosen">
+      <span>Only</span>
+      {code === "" ? null : (
+        <button type="button" class="chip" onClick={() => setQuery({ code: "" })}>
+          <code>{code}</code> <span aria-hidden="true">×</span>
+          <span class="visually-hidden">remove this filter</span>
+        </button>
+      )}
+      {text === "" ? null : (
+        <button type="button" class="chip" onClick={() => setQuery({ key: "" })}>
+          {text} <span aria-hidden="true">×</span>
+          <span class="visually-hidden">remove this filter</span>
+        </button>
+      )}
+    </p>
+  );
+}
+
+interface SinglesProps {
+  readonly title: string;
+  readonly failures: readonly Failure[];
+  readonly names: KeyNames;
+  readonly empty: string;
+}
+
+function Singles({ title, failures, names, empty }: SinglesProps) {
+  const [all, setAll] = useState(false);
+  return (
+    <div class="failure-part">
+      <h3>{title}</h3>
       {failures.length === 0 ? (
-        <p class="empty">No call was refused or failed.</p>
+        <p class="empty">{empty}</p>
       ) : (
-        <ul class="failures">
-          {failures.slice(0, all ? failures.length : SHOWN).map(({ requestId, at, code, key }) => (
-            <li key={requestId}>
-              <LevelIcon level={isFleetFailure(code) ? "bad" : "warn"} />
-              <button type="button" class="failure" onClick={() => setSelected(requestId)}>
-                <code class="failure-code">{code}</code>
-                <span class="failure-id">{requestId}</span>
-                <span class="failure-key">{key ?? "no known key"}</span>
+        <ul class="failure-list">
+          {failures.slice(0, all ? failures.length : SHOWN).map((failure) => (
+            <Single key={failure.requestId} failure={failure} names={names} />
+          ))}
+        </ul>
+      )}
+      <More count={failures.length} all={all} onToggle={() => setAll(!all)} />
+    </div>
+  );
+}
+
+function Single({ failure, names }: { readonly failure: Failure; readonly names: KeyNames }) {
+  const { requestId, at, code, key, cause } = failure;
+  return (
+    <li>
+      <LevelIcon level={isOurs(code) ? "bad" : "warn"} />
+      <div class="failure-text">
+        <a class="failure" href={routeLink({ view: "overview", item: requestId, query: routeQuery.value })}>
+          <code class="failure-code">{code}</code>{" "}
+          <span class="failure-cause">{cause ?? codeText(code)}</span>
+        </a>
+        <p class="failure-about">
+          {[keyText(key, names), ...routedText(failure)].join(" · ")} · <code>{shortId(requestId)}</code>
+          <CopyId id={requestId} />
+        </p>
+      </div>
+      <time dateTime={isoTime(at)}>{timeText(at)}</time>
+    </li>
+  );
+}
+
+/** The agent type and the model, if they are known. */
+function routedText(_failure: Failure): string[] {
+  return [];
+}
+
+function Groups({ groups, names }: { readonly groups: readonly FailureGroup[]; readonly names: KeyNames }) {
+  const [all, setAll] = useState(false);
+  return (
+    <div class="failure-part">
+      <h3>The callers', by code and key, in the last hour</h3>
+      {groups.length === 0 ? (
+        <p class="empty">None.</p>
+      ) : (
+        <ul class="failure-groups">
+          {groups.slice(0, all ? groups.length : SHOWN).map(({ code, key, count, lastAt }) => (
+            <li key={`${code} ${key ?? ""}`}>
+              <button
+                type="button"
+                class="failure-group"
+                title="Show these failures one by one"
+                onClick={() => setQuery({ code, key: key ?? NO_KEY })}
+              >
+                <span class="failure-count">{figure(count)} ×</span>
+                <span class="failure-text">
+                  <code class="failure-code">{code}</code>{" "}
+                  <span class="failure-about">
+                    {keyText(key, names)} · {codeText(code)}
+                  </span>
+                </span>
+                <span class="failure-time">
+                  last <time dateTime={isoTime(lastAt)}>{timeText(lastAt)}</time>
+                </span>
               </button>
-              <time dateTime={new Date(at).toISOString()}>{timeText(at)}</time>
             </li>
           ))}
         </ul>
       )}
-      {failures.length > SHOWN ? (
-        <button type="button" class="button small quiet" onClick={() => setAll(!all)}>
-          {all ? "Show fewer" : `Show all ${failures.length}`}
-        </button>
-      ) : null}
-      <form
-        class="lookup"
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (input.trim() !== "") setSelected(input.trim());
-        }}
-      >
-        <Field label="Look up a request id">
-          {(props) => (
-            <input
-              {...props}
-              placeholder="req_…"
-              autocomplete="off"
-              spellcheck={false}
-              value={input}
-              onInput={(event) => setInput(event.currentTarget.value)}
-            />
-          )}
-        </Field>
-        <button type="submit" class="button">
-          Look up
-        </button>
-      </form>
-      {selected === null ? null : <FailureDialog requestId={selected} onClose={() => setSelected(null)} />}
-    </section>
+      <More count={groups.length} all={all} onToggle={() => setAll(!all)} />
+    </div>
+  );
+}
+
+interface MoreProps {
+  readonly count: number;
+  readonly all: boolean;
+  readonly onToggle: () => void;
+}
+
+function More({ count, all, onToggle }: MoreProps) {
+  if (count <= SHOWN) return null;
+  return (
+    <button type="button" class="button small quiet" onClick={onToggle}>
+      {all ? "Show fewer" : `Show all ${count}`}
+    </button>
+  );
+}
+
+function Lookup() {
+  const [input, setInput] = useState("");
+  return (
+    <form
+      class="lookup"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (input.trim() !== "") openItem(input.trim());
+      }}
+    >
+      <Field label="Look up a request id">
+        {(props) => (
+          <input
+            {...props}
+            placeholder="req_…"
+            autocomplete="off"
+            spellcheck={false}
+            value={input}
+            onInput={(event) => setInput(event.currentTarget.value)}
+          />
+        )}
+      </Field>
+      <button type="submit" class="button">
+        Look up
+      </button>
+    </form>
   );
 }

@@ -1,15 +1,20 @@
 // The live fleet: its state in one line, then boxes, traffic, events and failures.
-import { boxLevel, headline } from "../../model/headline.ts";
+import { useState } from "preact/hooks";
+import { boxLevel, headline, type Remedy, type Trouble } from "../../model/headline.ts";
 import { freshness } from "../../model/freshness.ts";
 import { timeText, forText } from "../../model/duration.ts";
-import { quantityText, figure } from "../../model/format.ts";
+import { quantityText } from "../../model/format.ts";
+import { loadText } from "../../model/load.ts";
 import type { FleetView } from "../../../shared/fleet-view.ts";
 import { byLevel } from "../../model/server-state.ts";
 import { LevelIcon } from "../../components/icon.tsx";
 import { edgeNow, now } from "../../state/clock.ts";
+import { openItem, routeItem } from "../../state/route.ts";
 import { fleet, link } from "../../state/session.ts";
 import { BoxCard } from "./box-card.tsx";
+import { BoxCommand, type Command } from "./box-command.tsx";
 import { EventsPanel } from "./events-panel.tsx";
+import { FailureDialog } from "./failure-dialog.tsx";
 import { FailuresPanel } from "./failures-panel.tsx";
 import { TrafficPanel } from "./traffic-panel.tsx";
 
@@ -36,12 +41,15 @@ export function Overview() {
             ))}
           </section>
           <TrafficPanel traffic={view.traffic} />
+          <FailuresPanel view={view} />
         </div>
         <div class="overview-side">
           <EventsPanel events={view.events} boxes={view.boxes.length} />
-          <FailuresPanel failures={view.failures} />
         </div>
       </div>
+      {routeItem.value === "" ? null : (
+        <FailureDialog key={routeItem.value} requestId={routeItem.value} onClose={() => openItem("")} />
+      )}
     </div>
   );
 }
@@ -69,11 +77,11 @@ function Stale({ receivedAt }: { readonly receivedAt: number }) {
 }
 
 function Head({ view }: { readonly view: FleetView }) {
+  const [remedy, setRemedy] = useState<Remedy | null>(null);
   const { level, text, troubles } = headline(view, edgeNow.value);
   const { stale } = freshness(link.value, now.value);
   const servers = view.boxes.flatMap((box) => box.servers);
-  const sum = (of: (server: (typeof servers)[number]) => number | null): number =>
-    servers.reduce((total, server) => total + (of(server) ?? 0), 0);
+  const box = view.boxes.find(({ name }) => name === remedy?.box);
   return (
     <section class="headline" data-level={stale ? "quiet" : level} aria-label="The fleet now">
       <div class="headline-line">
@@ -83,15 +91,13 @@ function Head({ view }: { readonly view: FleetView }) {
       {troubles.length === 0 ? null : (
         <ul class="troubles">
           {troubles.slice(0, SHOWN_TROUBLES).map((trouble, index) => (
-            <li key={trouble.summary} data-level={trouble.level}>
-              {/* The headline already contains the first one. */}
-              {index === 0 && text.includes(trouble.sentence) ? null : (
-                <span class="trouble-what">
-                  <LevelIcon level={trouble.level} /> {trouble.sentence}.{" "}
-                </span>
-              )}
-              <span class="trouble-effect">{trouble.effect}</span>
-            </li>
+            <TroubleLine
+              key={trouble.summary}
+              trouble={trouble}
+              // The headline already contains the first one.
+              stated={index === 0 && text.includes(trouble.sentence)}
+              onRemedy={setRemedy}
+            />
           ))}
           {troubles.length > SHOWN_TROUBLES ? (
             <li>… and {troubles.length - SHOWN_TROUBLES} more below.</li>
@@ -100,15 +106,43 @@ function Head({ view }: { readonly view: FleetView }) {
       )}
       <p class="totals">
         {quantityText(view.boxes.length, "box", "boxes")}, {quantityText(servers.length, "server")} ·{" "}
-        {sum(({ busy }) => busy)} of {sum(({ slots }) => slots)} slots busy · {sum(({ waiting }) => waiting)}{" "}
-        waiting ·{" "}
-        {figure(
-          sum(({ tokensPerSecond }) => tokensPerSecond),
-          1,
-        )}{" "}
-        tokens/s
+        {stale ? "their load is unknown" : loadText(servers)}
       </p>
+      {remedy === null || box === undefined ? null : (
+        <BoxCommand box={box} command={commandOf(remedy)} onClose={() => setRemedy(null)} />
+      )}
     </section>
+  );
+}
+
+const commandOf = ({ kind, port }: Remedy): Command =>
+  kind === "restart" && port !== null ? { kind, port } : { kind: "resume" };
+
+interface TroubleLineProps {
+  readonly trouble: Trouble;
+  readonly stated: boolean;
+  readonly onRemedy: (remedy: Remedy) => void;
+}
+
+function TroubleLine({ trouble, stated, onRemedy }: TroubleLineProps) {
+  const { level, sentence, effect, remedy } = trouble;
+  if (stated && effect === "" && remedy === null) return null;
+  return (
+    <li data-level={level}>
+      <span>
+        {stated ? null : (
+          <span class="trouble-what">
+            <LevelIcon level={level} /> {sentence}.{" "}
+          </span>
+        )}
+        <span class="trouble-effect">{effect}</span>
+      </span>
+      {remedy === null ? null : (
+        <button type="button" class="button small" onClick={() => onRemedy(remedy)}>
+          {remedy.kind === "resume" ? `Resume ${remedy.box}` : `Restart ${remedy.port}`}
+        </button>
+      )}
+    </li>
   );
 }
 

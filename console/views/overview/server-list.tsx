@@ -1,14 +1,16 @@
 // The servers of a box as a table; a list of cards on a phone.
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 import type { FleetBoxView, FleetServerView } from "../../../shared/fleet-view.ts";
 import { forText } from "../../model/duration.ts";
-import { figure, gib, latency, UNKNOWN } from "../../model/format.ts";
+import { figure, gib, latency, quantityText, UNKNOWN } from "../../model/format.ts";
 import { SERVER_STATE_TEXT } from "../../model/server-state.ts";
 import { Icon } from "../../components/icon.tsx";
 import { serverColour } from "../../components/memory-bar.tsx";
 import { Slots } from "../../components/slots.tsx";
 import { StateLabel } from "../../components/state-label.tsx";
 import { edgeNow } from "../../state/clock.ts";
+import { narrow } from "../../state/narrow.ts";
 
 interface ServerListProps {
   readonly box: FleetBoxView;
@@ -16,6 +18,17 @@ interface ServerListProps {
 }
 
 export function ServerList({ box, onRestart }: ServerListProps) {
+  const [all, setAll] = useState(false);
+  const rows = box.servers.map((server, index) => ({ server, index }));
+  // On a phone the healthy ones wait behind a button if others need attention.
+  const troubled = narrow.value ? rows.filter(({ server }) => needsAttention(server)) : [];
+  const healthy = rows.length - troubled.length;
+  const shown =
+    troubled.length === 0
+      ? rows
+      : all
+        ? [...troubled, ...rows.filter(({ server }) => !needsAttention(server))]
+        : troubled;
   if (box.servers.length === 0) return <p class="empty">The fleet file lists no servers for this box.</p>;
   return (
     <div class="servers">
@@ -37,7 +50,7 @@ export function ServerList({ box, onRestart }: ServerListProps) {
           </tr>
         </thead>
         <tbody>
-          {box.servers.map((server, index) => (
+          {shown.map(({ server, index }) => (
             <ServerRow
               key={server.port}
               server={server}
@@ -48,9 +61,16 @@ export function ServerList({ box, onRestart }: ServerListProps) {
           ))}
         </tbody>
       </table>
+      {troubled.length === 0 || healthy === 0 ? null : (
+        <button type="button" class="button small quiet servers-more" onClick={() => setAll(!all)}>
+          {all ? "Hide the healthy ones" : `Show ${quantityText(healthy, "healthy server")}`}
+        </button>
+      )}
     </div>
   );
 }
+
+const needsAttention = ({ state }: FleetServerView): boolean => SERVER_STATE_TEXT[state].level !== "good";
 
 function Figure({ children }: { readonly children: ComponentChildren }) {
   return (
@@ -89,7 +109,8 @@ function ServerRow({ server, colour, reachable, onRestart }: ServerRowProps) {
       </td>
       <td data-label="Slots">{known ? <Slots slots={server.slots} busy={server.busy} /> : UNKNOWN}</td>
       <td data-label="Waiting" class="number">
-        {known ? server.waiting : UNKNOWN} <span class="of">of {server.places}</span>
+        {known ? figure(server.waiting) : UNKNOWN}
+        {known ? <span class="of"> of {figure(server.places)}</span> : null}
         {server.waiting > 0 && server.waitMs !== null ? (
           <span class="why">about {latency(server.waitMs)}</span>
         ) : null}
@@ -98,12 +119,15 @@ function ServerRow({ server, colour, reachable, onRestart }: ServerRowProps) {
         {figure(server.tokensPerSecond, 1)}
       </td>
       <td data-label="First token p50 / p95" class="number">
-        {latency(server.firstTokenP50Ms)} <span class="of">/</span> {latency(server.firstTokenP95Ms)}
+        {latency(known ? server.firstTokenP50Ms : null)} <span class="of">/</span>{" "}
+        {latency(known ? server.firstTokenP95Ms : null)}
       </td>
       <td data-label="Memory" class="number">
         {gib(server.gpuGib)} <span class="of">of {figure(server.budgetGib, 1)}</span>
         {server.restarts === null || server.restarts === 0 ? null : (
-          <span class="why">{server.restarts === 1 ? "1 restart" : `${server.restarts} restarts`}</span>
+          <span class="why">
+            {server.restarts === 1 ? "1 restart" : `${figure(server.restarts)} restarts`}
+          </span>
         )}
       </td>
       <td class="row-actions">

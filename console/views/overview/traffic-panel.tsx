@@ -1,59 +1,209 @@
-// Calls by agent type, refusals and failures by code, fallbacks and recoveries.
+// The traffic of a chosen window: rates and error shares, latencies by agent type, and error codes. A bar filters this
+// panel and the failures.
 import type { FleetTraffic } from "../../../shared/fleet-view.ts";
-import { figure } from "../../model/format.ts";
-import { agentRows, totalCalls, codeRows, windowText, type BarRow } from "../../model/traffic.ts";
+import { figure, latency, percent, rate, UNKNOWN } from "../../model/format.ts";
+import {
+  agentRows,
+  codeRows,
+  isWindowName,
+  totalsOf,
+  WINDOWS,
+  windowOf,
+  windowText,
+  type AgentRow,
+  type CodeRow,
+} from "../../model/traffic.ts";
 import { Bar } from "../../components/bar.tsx";
+import { Choice } from "../../components/choice.tsx";
+import { routeQuery, setQuery } from "../../state/route.ts";
 
 export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
-  const agents = agentRows(traffic);
-  const codes = codeRows(traffic);
+  const { window: chosen = "", agent = "", code = "" } = routeQuery.value;
+  const name = isWindowName(chosen) ? chosen : "300";
+  const window = windowOf(traffic, name);
+  const totals = totalsOf(window, agent);
   return (
     <section class="card traffic" aria-labelledby="traffic">
       <header class="panel-head">
         <h2 id="traffic">Traffic</h2>
-        <p class="panel-note">{windowText(traffic)}</p>
+        <p class="panel-note">
+          {agent === "" ? "" : `${agent}, `}
+          {windowText(window)}
+        </p>
+        <Choice
+          label="Window"
+          options={WINDOWS}
+          value={name}
+          onChoose={(next) => setQuery({ window: next === "300" ? "" : next })}
+        />
       </header>
       <dl class="tallies">
-        <Tally name="calls" count={totalCalls(traffic)} />
-        <Tally name="refused or failed" count={codes.reduce((sum, { count }) => sum + count, 0)} />
-        <Tally name="by another model" count={traffic.fallbacks} />
-        <Tally name="recovered" count={traffic.recoveries} />
+        <Tally
+          name="calls per second"
+          value={rate(totals.perSecond)}
+          note={countText(totals.calls, "call")}
+        />
+        <Tally
+          name="failed, our fault"
+          value={percent(totals.ours.share)}
+          note={countText(totals.ours.count, "request")}
+          level={totals.ours.count === null || totals.ours.count === 0 ? "plain" : "bad"}
+        />
+        <Tally
+          name="refused, the callers' fault"
+          value={percent(totals.callers.share)}
+          note={countText(totals.callers.count, "request")}
+        />
       </dl>
-      <div class="traffic-columns">
-        <div>
-          <h3>By agent type</h3>
-          <Bars rows={agents} empty="No calls." />
-        </div>
-        <div>
-          <h3>Refusals and failures</h3>
-          <Bars rows={codes} empty="None." />
-        </div>
-      </div>
+      <AgentTable rows={agentRows(window)} chosen={agent} />
+      <Codes rows={codeRows(window)} chosen={code} />
+      {name === "300" && window?.byAgent !== null && traffic.windowS > 0 ? (
+        <p class="panel-note">
+          {figure(traffic.fallbacks)} answered by another model than the requested one,{" "}
+          {figure(traffic.recoveries)} retried or continued after a server failed.
+        </p>
+      ) : null}
     </section>
   );
 }
 
-function Bars({ rows, empty }: { readonly rows: readonly BarRow[]; readonly empty: string }) {
-  if (rows.length === 0) return <p class="empty">{empty}</p>;
+const countText = (count: number | null, noun: string): string =>
+  count === null ? "unknown" : `${figure(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+interface TallyProps {
+  readonly name: string;
+  readonly value: string;
+  readonly note: string;
+  readonly level?: "plain" | "bad";
+}
+
+function Tally({ name, value, note, level = "plain" }: TallyProps) {
   return (
-    <ul class="bars">
-      {rows.map(({ name, count, share, note, fleetFailure }) => (
-        <li key={name}>
-          <span class="bar-name">{fleetFailure === undefined ? name : <code>{name}</code>}</span>
-          <span class="bar-count">{figure(count)}</span>
-          <Bar share={share} level={fleetFailure === undefined ? "plain" : fleetFailure ? "bad" : "warn"} />
-          <span class="bar-note">{note}</span>
-        </li>
-      ))}
-    </ul>
+    <div data-level={level}>
+      <dt>
+        {name} <span class="tally-note">{note}</span>
+      </dt>
+      <dd>{value}</dd>
+    </div>
   );
 }
 
-function Tally({ name, count }: { readonly name: string; readonly count: number }) {
+function AgentTable({
+  rows,
+  chosen,
+}: {
+  readonly rows: readonly AgentRow[] | null;
+  readonly chosen: string;
+}) {
+  if (rows === null) return <p class="empty">Calls by agent type: unknown ({UNKNOWN}).</p>;
+  if (rows.length === 0) return <p class="empty">No calls in this time.</p>;
   return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{figure(count)}</dd>
+    <div class="agent-table">
+      <table class="stacking" aria-label="Calls by agent type">
+        <thead>
+          <tr>
+            <th scope="col">Agent type</th>
+            <th scope="col" class="number">
+              Calls/s
+            </th>
+            <th scope="col" class="number">
+              Our errors
+            </th>
+            <th scope="col" class="number">
+              Callers' errors
+            </th>
+            <th scope="col" class="number">
+              First token <span class="of">p50 / p95</span>
+            </th>
+            <th scope="col" class="number">
+              Total time <span class="of">p50 / p95</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <AgentLine key={row.agent} row={row} chosen={chosen} />
+          ))}
+        </tbody>
+      </table>
     </div>
+  );
+}
+
+function AgentLine({ row, chosen }: { readonly row: AgentRow; readonly chosen: string }) {
+  const { agent, perSecond, share, calls, ours, callers, latency: times } = row;
+  const pressed = agent === chosen;
+  return (
+    <tr>
+      <th scope="row">
+        <button
+          type="button"
+          class="bar-button"
+          aria-pressed={pressed}
+          title={pressed ? "Show all agent types" : `Show only ${agent}`}
+          onClick={() => setQuery({ agent: pressed ? "" : agent })}
+        >
+          <span class="bar-name">{agent}</span>
+          <Bar share={share} />
+        </button>
+      </th>
+      <td data-label="Calls/s" class="number" title={countText(calls, "call")}>
+        {rate(perSecond)}
+      </td>
+      <td data-label="Our errors" class="number" data-level={ours === null || ours === 0 ? "plain" : "bad"}>
+        {percent(ours)}
+      </td>
+      <td data-label="Callers' errors" class="number">
+        {percent(callers)}
+      </td>
+      <td data-label="First token p50 / p95" class="number">
+        {latency(times.firstP50Ms)} <span class="of">/</span> {latency(times.firstP95Ms)}
+      </td>
+      <td data-label="Total time p50 / p95" class="number">
+        {latency(times.p50Ms)} <span class="of">/</span> {latency(times.p95Ms)}
+      </td>
+    </tr>
+  );
+}
+
+function Codes({ rows, chosen }: { readonly rows: readonly CodeRow[]; readonly chosen: string }) {
+  const ours = rows.filter((row) => row.ours);
+  const callers = rows.filter((row) => !row.ours);
+  return (
+    <div class="traffic-columns">
+      <div>
+        <h3>Our failures</h3>
+        <CodeBars rows={ours} chosen={chosen} />
+      </div>
+      <div>
+        <h3>The callers' errors</h3>
+        <CodeBars rows={callers} chosen={chosen} />
+      </div>
+    </div>
+  );
+}
+
+function CodeBars({ rows, chosen }: { readonly rows: readonly CodeRow[]; readonly chosen: string }) {
+  if (rows.length === 0) return <p class="empty">None.</p>;
+  return (
+    <ul class="bars">
+      {rows.map(({ code, count, share, note, ours }) => (
+        <li key={code}>
+          <button
+            type="button"
+            class="bar-button"
+            aria-pressed={code === chosen}
+            title={code === chosen ? "Show all codes" : `Show only ${code}`}
+            onClick={() => setQuery({ code: code === chosen ? "" : code })}
+          >
+            <span class="bar-name">
+              <code>{code}</code> <span class="bar-note">{note}</span>
+            </span>
+            <span class="bar-count">{figure(count)}</span>
+            <Bar share={share} level={ours ? "bad" : "warn"} />
+          </button>
+        </li>
+      ))}
+    </ul>
   );
 }

@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { quantityText, figure, latency, share, tokens } from "../../../console/model/format.ts";
+import {
+  quantityText,
+  figure,
+  gib,
+  latency,
+  percent,
+  rate,
+  share,
+  tokens,
+} from "../../../console/model/format.ts";
 
 describe("figures", () => {
   it("are a dash if unknown, never 0", () => {
@@ -19,6 +28,30 @@ describe("figures", () => {
       "five servers",
       "50 boxes",
     ]);
+  });
+
+  it("rates and percentages keep what matters, and an unknown one is a dash", () => {
+    expect([rate(0), rate(0.004), rate(0.04), rate(3.21), rate(120.4), rate(null)]).toEqual([
+      "0",
+      "< 0.01",
+      "0.04",
+      "3.2",
+      "120",
+      "–",
+    ]);
+    expect([percent(0), percent(0.0004), percent(0.0321), percent(0.5), percent(null)]).toEqual([
+      "0 %",
+      "< 0.1 %",
+      "3.2 %",
+      "50 %",
+      "–",
+    ]);
+  });
+
+  it("stay short however absurd they are", () => {
+    for (const absurd of [1e300, -1e300, Number.MAX_SAFE_INTEGER, 1e15])
+      for (const text of [figure(absurd, 1), gib(absurd), rate(absurd), percent(absurd), latency(absurd)])
+        expect(text.length).toBeLessThan(32);
   });
 
   it("a share stays between 0 and 1 for any input", () => {

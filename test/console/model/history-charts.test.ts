@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { historyCharts } from "../../../console/model/history-charts.ts";
+import { historyCharts, upToNow } from "../../../console/model/history-charts.ts";
 import { FleetHistory } from "../../../shared/fleet-view.ts";
 import { busyFleet } from "../support/scenes.ts";
 
@@ -24,6 +24,18 @@ describe("charts of the history", () => {
     expect(utilisation?.columns[0]?.[32]).toBeNull();
     expect(utilisation?.read(32)).toBe("–");
     expect(utilisation?.text).toMatch(/^Utilisation: now \d+ %, between \d+ % and \d+ %$/);
+  });
+
+  it("of a box that fell silent end now, with unknown figures, so that its last ones don't look current", () => {
+    const history = fleet.history("box1", 15);
+    const last = history.at.at(-1) ?? 0;
+    expect(upToNow(history, last + 29_000)).toBe(history);
+    const charts = historyCharts(upToNow(history, last + 60_000), ports, 24, 8);
+    for (const chart of charts) {
+      expect(chart.columns[0]).toHaveLength(history.at.length + 1);
+      expect(chart.columns[0]?.at(-1)).toBeNull();
+    }
+    expect(charts[1]?.text).toMatch(/^Utilisation: now unknown/);
   });
 
   it("describe an empty history as empty", () => {

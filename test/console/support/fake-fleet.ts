@@ -25,6 +25,7 @@ export class FakeFleet {
   readonly events: FleetEvent[] = [];
   readonly failures: Failure[] = [];
   readonly alarms: FleetView["alarms"] = [];
+  readonly groups: NonNullable<FleetView["failureGroups"]> = [];
   traffic: FleetView["traffic"];
 
   constructor(clock: () => number, { names = ["box1"], seed = 7 }: { names?: string[]; seed?: number } = {}) {
@@ -97,16 +98,17 @@ export class FakeFleet {
 
   silence(name: string, forMs: number): void {
     const box = this.box(name);
-    Object.assign(box, { state: "silent", lastSeenAt: this.#clock() - forMs, agents: 0 });
+    Object.assign(box, { state: "silent", lastSeenAt: this.#clock() - forMs, agents: 0, gpus: null });
     for (const server of box.servers) {
       Object.assign(server, { state: "unknown", since: null, busy: 0, waiting: 0, tokensPerSecond: null });
+      Object.assign(server, { firstTokenP50Ms: null, firstTokenP95Ms: null, gpuGib: null, restarts: null });
     }
   }
 
   /** Updates the figures. */
   tick(): void {
     for (const box of this.boxes) {
-      if (box.state === "silent") continue;
+      if (box.state !== "up") continue;
       box.lastSeenAt = this.#clock();
       for (const server of box.servers.filter(({ state }) => state === "ready")) {
         server.busy = this.#random.below(server.slots + 1);
@@ -131,8 +133,8 @@ export class FakeFleet {
   }
 
   view(): FleetView {
-    const { boxes, traffic, failures, events, alarms } = this;
-    return FleetView.parse({ at: this.#clock(), boxes, traffic, failures, events, alarms });
+    const { boxes, traffic, failures, groups: failureGroups, events, alarms } = this;
+    return FleetView.parse({ at: this.#clock(), boxes, traffic, failures, failureGroups, events, alarms });
   }
 
   history(name: string, minutes: number): FleetHistory {
