@@ -1,10 +1,39 @@
 // A refused or failed request as it is stored for `isha why`: ids, codes and our own route patterns. It has no URL, no
 // header and no body.
 import * as z from "zod/mini";
+import type { Refusal } from "./errors.ts";
 
 /** How many failures are stored, and for how long (design section 3). */
 export const FAILURES_KEPT = 10_000;
 export const FAILURES_KEPT_MS = 24 * 60 * 60 * 1000;
+
+/** Names and numbers from the refusal that the client got; absent if it had none, or another release stored it. */
+const facts = {
+  /** The path of the wrong field, from our own schemas. */
+  param: z.optional(z.string()),
+  /** The server that the call was for. */
+  model: z.optional(z.string()),
+  port: z.optional(z.int()),
+  /** When the client was told to try again, in seconds. */
+  retryAfterS: z.optional(z.int()),
+};
+export type FailureFacts = z.infer<z.ZodMiniObject<typeof facts>>;
+
+/** A field's path, with nothing that a client could write into it but a field's name. */
+const PARAM = /^[A-Za-z0-9_.[\]-]{1,100}$/;
+
+/** The facts of a refusal. */
+export function failureFacts({
+  param,
+  server,
+  retryAfterMs,
+}: Omit<Refusal, "code" | "message">): FailureFacts {
+  return {
+    ...(param !== undefined && PARAM.test(param) ? { param } : {}),
+    ...(server === undefined ? {} : { model: server.model, port: server.port }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterS: Math.ceil(retryAfterMs / 1000) }),
+  };
+}
 
 export const Failure = z
   .object({
@@ -17,6 +46,7 @@ export const Failure = z
     key: z.nullable(z.string()),
     /** For operators only: the box and the cause; null if the code states everything. */
     cause: z.nullable(z.string()),
+    ...facts,
   })
   .check(z.meta({ id: "Failure" }));
 export type Failure = z.infer<typeof Failure>;

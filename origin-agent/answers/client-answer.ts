@@ -10,14 +10,8 @@ import {
   type Call,
 } from "../../shared/call-headers.ts";
 import { DIALECTS } from "../../shared/dialects.ts";
-import {
-  ERRORS,
-  errorEvent,
-  errorText,
-  retryHeaders,
-  type ErrorShape,
-  type Refusal,
-} from "../../shared/errors.ts";
+import { ERRORS, errorEvent, errorText, type ErrorShape, type Refusal } from "../../shared/errors.ts";
+import { retryHeaders } from "../../shared/retry-headers.ts";
 import type { Server } from "../../shared/fleet.ts";
 import {
   COMMENT_INTERVAL_MS,

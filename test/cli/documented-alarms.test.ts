@@ -3,14 +3,8 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import shipped from "../../fleet.config.ts";
-import { adviceOf } from "../../worker/fleet/alarms/advice.ts";
-import {
-  ALARM_AFTER_MS,
-  CALM_MS,
-  ERROR_CALLS,
-  HOT_C,
-  type AlarmKind,
-} from "../../worker/fleet/alarms/conditions.ts";
+import { adviceOf, type AlarmKind } from "../../worker/fleet/alarms/advice.ts";
+import { ALARM_AFTER_MS, CALM_MS, ERROR_CALLS, HOT_C } from "../../worker/fleet/alarms/conditions.ts";
 
 const text = readFileSync(fileURLToPath(new URL("../../docs/operations.md", import.meta.url)), "utf8");
 const lines = new Map(

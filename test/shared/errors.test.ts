@@ -8,10 +8,10 @@ import {
   ok,
   refuse,
   RefusedError,
-  retryHeaders,
   thrownName,
   type ErrorCode,
 } from "../../shared/errors.ts";
+import { retryHeaders } from "../../shared/retry-headers.ts";
 
 /** As in design section 3: clients rely on these, so a change here changes the API. */
 const TABLE: Readonly<Record<number, string>> = {

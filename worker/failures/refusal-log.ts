@@ -41,10 +41,11 @@ export class RefusalLog {
   }
 
   /** Called once for every refused or failed request. Never throws: an answer waits for it. */
-  note(context: RequestContext, { requestId, code, route, key, cause }: Refused): void {
+  note(context: RequestContext, refused: Refused): void {
+    const { requestId, code, route, key, cause } = refused;
     const at = this.#clock();
     if (!isKept(code, key)) return this.#count(code, at);
-    if (this.#sampler.add({ requestId, at, code, route, key, cause }))
+    if (this.#sampler.add({ ...refused, at }))
       writeLine({ event: "refused", request_id: requestId, code, route, key, cause });
     else this.#count(code, at);
     this.#scheduleFlush(context, at);

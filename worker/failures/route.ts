@@ -1,8 +1,7 @@
 // GET /admin/requests/:id: shows an operator why a request was refused or failed.
 import type { Context } from "hono";
 import { HOUR_MS } from "../../shared/calendar.ts";
-import { RefusedError } from "../../shared/errors.ts";
-import { meaningOf } from "./meanings.ts";
+import { meaningOf, RefusedError } from "../../shared/errors.ts";
 import {
   FAILURES_KEPT,
   FAILURES_KEPT_MS,

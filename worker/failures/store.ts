@@ -1,11 +1,17 @@
 // Stores the newest failures, so that `isha why` finds a request, and counts of those that came too fast to store.
 // Old rows are deleted as new ones are written. Reads are cached: SQLite bills every row that it looks at.
 //
-// Tables: `failures` has a row for each stored failure, in order of `n`; `floods` has a row for each hour, code,
+// Tables: `failures` has a row for each stored failure, in order of `n`, with its facts as JSON; `floods` has a row for each hour, code,
 // route and key (empty for none) with the time of the last failure and the number of failures that were only counted.
 import { HOUR_MS } from "../../shared/calendar.ts";
 import { ERRORS, faultOf } from "../../shared/errors.ts";
-import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure, type FailureFlood } from "../../shared/failures.ts";
+import {
+  FAILURES_KEPT,
+  FAILURES_KEPT_MS,
+  type Failure,
+  type FailureFacts,
+  type FailureFlood,
+} from "../../shared/failures.ts";
 import type { FailureGroup } from "../../shared/fleet-view.ts";
 import { ANY_ROUTE } from "./sampling.ts";
 
@@ -37,6 +43,8 @@ interface FailureRow extends Record<string, SqlStorageValue> {
   route: string;
   key: string | null;
   cause: string | null;
+  /** `FailureFacts` as JSON; null for none. */
+  facts: string | null;
 }
 
 interface FloodRow extends Record<string, SqlStorageValue> {
@@ -61,8 +69,11 @@ export class FailureStore {
     this.#sql = sql;
     sql.exec(
       `CREATE TABLE IF NOT EXISTS failures
-       (n INTEGER PRIMARY KEY, request_id TEXT UNIQUE, at INTEGER, code TEXT, route TEXT, key TEXT, cause TEXT)`,
+       (n INTEGER PRIMARY KEY, request_id TEXT UNIQUE, at INTEGER, code TEXT, route TEXT, key TEXT, cause TEXT, facts TEXT)`,
     );
+    // A table of an earlier release.
+    const columns = sql.exec<{ name: string }>("SELECT name FROM pragma_table_info('failures')").toArray();
+    if (!columns.some(({ name }) => name === "facts")) sql.exec("ALTER TABLE failures ADD COLUMN facts TEXT");
     sql.exec(
       `CREATE TABLE IF NOT EXISTS floods
        (hour INTEGER, code TEXT, route TEXT, key TEXT, at INTEGER, count INTEGER, PRIMARY KEY (hour, code, route, key)) WITHOUT ROWID`,
@@ -72,17 +83,21 @@ export class FailureStore {
   add(failures: readonly Failure[], floods: readonly FailureFlood[], now: number): void {
     this.#newest = null;
     if (failures.some(({ code }) => faultOf(code) !== "caller")) this.#newestOurs = null;
-    for (const { requestId, at, code, route, key, cause } of failures)
+    for (const failure of failures) {
+      const { requestId, at, code, route, key, cause } = failure;
       this.#sql.exec(
-        `INSERT INTO failures (request_id, at, code, route, key, cause) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (request_id) DO UPDATE SET code = excluded.code, cause = excluded.cause`,
+        `INSERT INTO failures (request_id, at, code, route, key, cause, facts) VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (request_id) DO UPDATE SET
+           code = excluded.code, cause = excluded.cause, facts = coalesce(excluded.facts, facts)`,
         short(requestId),
         Math.min(at, now),
         short(code),
         short(route),
         key === null ? null : short(key),
         cause === null ? null : short(cause),
+        factsText(failure),
       );
+    }
     if (floods.length > 0) this.#count(floods, now);
     this.#deleteOld(now);
   }
@@ -90,7 +105,7 @@ export class FailureStore {
   find(requestId: string, now: number): Failure | null {
     const [row] = this.#sql
       .exec<FailureRow>(
-        "SELECT request_id, at, code, route, key, cause FROM failures WHERE request_id = ? AND at > ?",
+        "SELECT request_id, at, code, route, key, cause, facts FROM failures WHERE request_id = ? AND at > ?",
         requestId,
         now - FAILURES_KEPT_MS,
       )
@@ -116,7 +131,7 @@ export class FailureStore {
     const oldest = now - FAILURES_KEPT_MS;
     if (this.#newest?.limit !== limit) {
       const rows = this.#sql.exec<FailureRow>(
-        "SELECT request_id, at, code, route, key, cause FROM failures WHERE at > ? ORDER BY n DESC LIMIT ?",
+        "SELECT request_id, at, code, route, key, cause, facts FROM failures WHERE at > ? ORDER BY n DESC LIMIT ?",
         oldest,
         limit,
       );
@@ -221,8 +236,19 @@ export class FailureStore {
   }
 }
 
-function failureOf({ request_id, at, code, route, key, cause }: FailureRow): Failure {
-  return { requestId: request_id, at, code, route, key, cause };
+function failureOf({ request_id, at, code, route, key, cause, facts }: FailureRow): Failure {
+  const known = facts === null ? {} : (JSON.parse(facts) as FailureFacts);
+  return { requestId: request_id, at, code, route, key, cause, ...known };
+}
+
+function factsText({ param, model, port, retryAfterS }: Failure): string | null {
+  const facts: FailureFacts = {
+    ...(param === undefined ? {} : { param: short(param) }),
+    ...(model === undefined ? {} : { model: short(model) }),
+    ...(port === undefined ? {} : { port }),
+    ...(retryAfterS === undefined ? {} : { retryAfterS }),
+  };
+  return Object.keys(facts).length === 0 ? null : JSON.stringify(facts);
 }
 
 const short = (text: string): string => text.slice(0, MAX_CHARACTERS);

@@ -2,14 +2,9 @@
 // answer contains none of its text.
 import type { Context } from "hono";
 import { DIALECTS, dialectOf } from "../../shared/dialects.ts";
-import {
-  ERRORS,
-  errorText,
-  RefusedError,
-  retryHeaders,
-  type ErrorShape,
-  type Refusal,
-} from "../../shared/errors.ts";
+import { ERRORS, errorText, RefusedError, type ErrorShape, type Refusal } from "../../shared/errors.ts";
+import { retryHeaders } from "../../shared/retry-headers.ts";
+import { failureFacts } from "../../shared/failures.ts";
 import type { Principal } from "../../shared/principal.ts";
 import type { EdgeEnv } from "../context.ts";
 import { SettingsError } from "../env.ts";
@@ -28,6 +23,7 @@ export function showRefusal(c: Context<EdgeEnv>, refusal: Refusal): Response {
     route: c.req.routePath,
     key: principal?.keyId ?? refusedKey ?? null,
     cause: refusal.internal ?? null,
+    ...failureFacts(refusal),
   });
   const headers = retryHeaders(refusal, Math.random());
   headers["content-type"] = "application/json; charset=utf-8";

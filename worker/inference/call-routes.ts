@@ -1,7 +1,8 @@
 // The routes of model calls: one handler for all dialects, which reads the call, decides its route and forwards it.
 import type { Context } from "hono";
 import { DIALECTS, type Dialect } from "../../shared/dialects.ts";
-import { RefusedError } from "../../shared/errors.ts";
+import { RefusedError, type Refusal } from "../../shared/errors.ts";
+import { failureFacts } from "../../shared/failures.ts";
 import type { EdgeEnv } from "../context.ts";
 import type { FleetIndex } from "../fleet/fleet-index.ts";
 import type { SnapshotCache } from "../fleet/snapshot-cache.ts";
@@ -30,8 +31,16 @@ export function modelCall(dialect: Dialect, index: FleetIndex, snapshots: Snapsh
     if (!decision.ok) throw new RefusedError(decision.refusal);
     noteSent(snapshots, decision.value);
 
-    const log = (code: string, cause: string | null): void =>
-      c.get("refusals").note(c, { requestId, code, route: c.req.routePath, key: principal.keyId, cause });
+    const server = serverOf(index, decision.value);
+    const log = (code: string, cause: string | null, retryAfterMs?: number): void =>
+      c.get("refusals").note(c, {
+        requestId,
+        code,
+        route: c.req.routePath,
+        key: principal.keyId,
+        cause,
+        ...failureFacts({ server, retryAfterMs }),
+      });
     const forwarded = await forward({
       requestId,
       call: call.value,
@@ -47,12 +56,24 @@ export function modelCall(dialect: Dialect, index: FleetIndex, snapshots: Snapsh
       onLost: (box) => snapshots.lost(box),
       onBreak: (refusal) => log(refusal.code, refusal.internal ?? null),
     });
-    if (!forwarded.ok) throw new RefusedError(forwarded.refusal);
+    if (!forwarded.ok) throw new RefusedError({ ...forwarded.refusal, server });
     const { response, code } = forwarded.value;
-    if (code !== null) log(code, "refused by the agent");
+    if (code !== null) log(code, "refused by the agent", retryAfterOf(response.headers));
     else addNotes(response.headers, call.value, decision.value);
     return response;
   };
+}
+
+/** The server that a call is for, whichever one answers in its place. */
+function serverOf({ byPort }: FleetIndex, { wantedPort }: RouteDecision): Refusal["server"] {
+  const server = byPort.get(wantedPort);
+  return server === undefined ? undefined : { port: server.port, model: server.model };
+}
+
+/** The time that the agent's refusal gave the client. */
+function retryAfterOf(headers: Headers): number | undefined {
+  const seconds = headers.get("retry-after");
+  return seconds !== null && /^\d{1,4}$/.test(seconds) ? Number(seconds) * 1000 : undefined;
 }
 
 function checkVersion(dialect: Dialect, version: string | undefined): void {

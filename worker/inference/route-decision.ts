@@ -53,7 +53,24 @@ export function decide(
 ): Result<RouteDecision> {
   const chosen = choose(call, permissions, index);
   if (!chosen.ok) return chosen;
-  const { server, agentType, unknownAgent, strict } = chosen.value;
+  const decided = decideFor(chosen.value, { call, permissions, index, snapshot, random });
+  if (decided.ok) return decided;
+  const { port, model } = chosen.value.server;
+  return { ok: false, refusal: { ...decided.refusal, server: { port, model } } };
+}
+
+interface DecisionInput {
+  readonly call: ModelCall;
+  readonly permissions: RoutingPermissions;
+  readonly index: FleetIndex;
+  readonly snapshot: FleetSnapshot;
+  readonly random: number;
+}
+
+function decideFor(
+  { server, agentType, unknownAgent, strict }: Chosen,
+  { call, permissions, index, snapshot, random }: DecisionInput,
+): Result<RouteDecision> {
   if (!mayUse(permissions, server, index)) {
     return refuse("agent_not_allowed", notAllowed(call, permissions), { internal: `port ${server.port}` });
   }

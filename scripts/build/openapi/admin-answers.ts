@@ -38,7 +38,13 @@ const failure = {
   route: text,
   key: nullable(text),
   cause: named("For operators: the box and the cause.", nullable(text)),
+  param: named("The path of the wrong field, if one was.", text),
+  model: named("The model that the call was for, if it got that far.", text),
+  port: named("Its server's port.", integer),
+  retryAfterS: named("When the client was told to try again, in seconds.", integer),
 };
+/** Absent if the refusal had none. */
+const FACTS = ["param", "model", "port", "retryAfterS"];
 
 const sums = {
   calls: integer,
@@ -216,17 +222,20 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
     },
     ["split"],
   ),
-  FailedRequest: object({
-    ...failure,
-    at: time,
-    meaning: named("What the code means, and the fix.", text),
-  }),
+  FailedRequest: object(
+    {
+      ...failure,
+      at: time,
+      meaning: named("What the code means, and the fix.", text),
+    },
+    FACTS,
+  ),
   Fleet: object({
     at: millis,
     fleetHash: named("SHA-256 of the edge's fleet file.", text),
     boxes: list(fleetBox),
     traffic,
-    failures: list(object(failure)),
+    failures: list(object(failure, FACTS)),
     failureGroups: named(
       "The most frequent of the last hour.",
       list(object({ code: text, key: nullable(text), count: integer, lastAt: millis })),

@@ -1,4 +1,4 @@
-// The meaning of each error code for a client and what to do about it. `worker/failures/meanings.ts` has the same for operators.
+// The meaning of each error code for a client and what to do about it. `shared/errors.ts` has the same for operators.
 // A code without a text doesn't compile.
 import { ERRORS, type ErrorCode } from "../../../shared/errors.ts";
 

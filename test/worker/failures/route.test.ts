@@ -1,13 +1,14 @@
 // GET /admin/requests/:id: a refused call's way through log, flush and store to the route's answer.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { ERRORS } from "../../../shared/errors.ts";
-import { meaningOf } from "../../../worker/failures/meanings.ts";
+import { ERRORS, meaningOf } from "../../../shared/errors.ts";
+import { AGENT_HEADER, CODE_HEADER, STARTED_HEADER } from "../../../shared/call-headers.ts";
 import { FailedRequest } from "../../../shared/failures.ts";
 import { fleetObject } from "../../../worker/stubs.ts";
 import { sha256Hex } from "../../../worker/auth/keyed-hash.ts";
 import { captureLog, CHAT, chat, edgeOf, errorOf, type TestRequest } from "../support/edge.ts";
 import { fleetOf } from "../support/fleets.ts";
+import { fakeFetch } from "../support/origin.ts";
 import { untilHolds } from "../support/until.ts";
 
 const ADMIN: TestRequest = { key: "dev-admin" };
@@ -34,6 +35,49 @@ describe("GET /admin/requests/:id", () => {
       key: `legacy_${keys[0]?.sha256.slice(0, 16)}`,
       meaning: meaningOf("invalid_request"),
     });
+  });
+
+  it("keeps the field, the model, the port and the seconds of the refusal, and no name of the client's own", async () => {
+    captureLog();
+    const key = `old-key-${crypto.randomUUID()}`;
+    const keys = [{ name: "old", sha256: await sha256Hex(key), until: "2999-12-31" }];
+    const edge = edgeOf(fleetOf({ legacy: { keys, anonymous: null } }));
+    fakeFetch(
+      () =>
+        new Response("{}", {
+          status: 503,
+          headers: {
+            [AGENT_HEADER]: "north",
+            [CODE_HEADER]: "model_loading",
+            [STARTED_HEADER]: "0",
+            "retry-after": "9",
+          },
+        }),
+    );
+    const reasonOf = async (body: object): Promise<FailedRequest> => {
+      const id = (await edge(CHAT, { body, key })).headers.get("x-request-id");
+      await untilHolds(async () => expect((await edge(`/admin/requests/${id}`, ADMIN)).status).toBe(200));
+      return FailedRequest.parse(await (await edge(`/admin/requests/${id}`, ADMIN)).json());
+    };
+    const server = { model: "Model-9001", port: 9001 };
+    expect(await reasonOf(chat({ max_tokens: WORDS }))).toMatchObject({ param: "max_tokens" });
+    const image = [{ type: "image_url", image_url: { url: "data:image/png;base64,AA==" } }];
+    const blind = chat({ agent_type: "Alpha", messages: [{ role: "user", content: image }] });
+    const unable = await reasonOf(blind);
+    expect(unable).toMatchObject({
+      code: "not_supported_by_model",
+      param: "messages[0].content[0]",
+      ...server,
+    });
+    expect(await reasonOf(chat({ agent_type: "Alpha" }))).toMatchObject({
+      code: "model_loading",
+      cause: "refused by the agent",
+      retryAfterS: 9,
+      ...server,
+    });
+    const own = await reasonOf(chat({ metadata: { [WORDS]: "\ud800" } }));
+    expect(own.code).toBe("invalid_request");
+    expect(JSON.stringify(own)).not.toContain("patient");
   });
 
   it("explains why an id may be missing, with the floods' counts", async () => {

@@ -37,6 +37,27 @@ describe("the store of failures", () => {
     expect(await fleet.failure("req_3")).toBeNull();
   });
 
+  it("keeps the refusal's names and numbers: field, model, port, seconds", async () => {
+    const fleet = newFleet();
+    const facts = { param: "messages[0].role", model: "Model-9000", port: 9000, retryAfterS: 9 };
+    const [all, one] = [failure("req_1", facts), failure("req_2", { port: 9000 })];
+    await fleet.noteFailures([all, one], []);
+    await evictDurableObject(fleet);
+    expect([await fleet.failure("req_1"), await fleet.failure("req_2")]).toEqual([all, one]);
+  });
+
+  it("adds the column for them to the table of an earlier release, whose rows stay", async () => {
+    const fleet = newFleet();
+    await fleet.noteFailures([failure("req_old")], []);
+    await runInDurableObject(fleet, (_, { storage }) => {
+      storage.sql.exec("ALTER TABLE failures DROP COLUMN facts");
+    });
+    await evictDurableObject(fleet);
+    await fleet.noteFailures([failure("req_new", { retryAfterS: 2 })], []);
+    expect(await fleet.failure("req_old")).toEqual(failure("req_old"));
+    expect(await fleet.failure("req_new")).toEqual(failure("req_new", { retryAfterS: 2 }));
+  });
+
   it("stores one failure for each request: the last one", async () => {
     const fleet = newFleet();
     await fleet.noteFailures([failure("req_1")], []);

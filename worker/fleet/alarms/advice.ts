@@ -1,6 +1,15 @@
 // The runbook's line for each alarm, with the names of the box, the server and the commands to run;
 // `docs/operations.md` has more under the same kinds. Pure.
-import type { AlarmKind } from "./conditions.ts";
+
+export type AlarmKind =
+  | "box-silent"
+  | "not-ready"
+  | "restart-loop"
+  | "slow"
+  | "heat"
+  | "errors"
+  | "usage-behind"
+  | "drained-long";
 
 export interface AlarmSubject {
   readonly box: string;

@@ -4,7 +4,7 @@ import { durationText } from "../../../shared/duration.ts";
 import type { ProcessesByBox } from "../../../shared/fleet.ts";
 import type { LinkState } from "../../../shared/wire.ts";
 import { serverName } from "../object/events.ts";
-import { adviceOf } from "./advice.ts";
+import { adviceOf, type AlarmKind } from "./advice.ts";
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -22,8 +22,7 @@ export const ALARM_AFTER_MS = {
   "usage-behind": 0,
   /** Longer than a restart of cloudflared or of the machine: after that, the resume was probably forgotten. */
   "drained-long": 15 * MINUTE_MS,
-} as const;
-export type AlarmKind = keyof typeof ALARM_AFTER_MS;
+} as const satisfies Record<AlarmKind, number>;
 
 /** This many restarts within the window are a loop: with its back-off PM2 restarts at most every 15 s. */
 const LOOP_RESTARTS = 3;

@@ -274,7 +274,7 @@ export class Fleet extends DurableObject<Bindings> {
       case "note-failed": {
         const now = Date.now();
         return this.noteFailures(
-          action.calls.map((call) => failureOf(call, session.box, now)),
+          action.calls.map((call) => failureOf(call, session, now)),
           [],
         );
       }
@@ -329,9 +329,19 @@ export class Fleet extends DurableObject<Bindings> {
 /** A call that broke after its answer had started, as its box reports it. */
 function failureOf(
   { requestId, keyId, code, route, port, agoMs }: FailedCall,
-  box: string,
+  { box, hello }: Session,
   now: number,
 ): Failure {
-  const at = port === null ? box : `${box}:${port}`;
-  return { requestId, at: now - agoMs, code, route, key: keyId, cause: `during its answer, at ${at}` };
+  const cause = `during its answer, at ${port === null ? box : `${box}:${port}`}`;
+  const model = hello?.servers.find((server) => server.port === port)?.model ?? "";
+  return {
+    requestId,
+    at: now - agoMs,
+    code,
+    route,
+    key: keyId,
+    cause,
+    ...(port === null ? {} : { port }),
+    ...(model === "" ? {} : { model }),
+  };
 }

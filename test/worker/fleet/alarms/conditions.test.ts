@@ -9,11 +9,10 @@ import {
   LOOP_WINDOW_MS,
   NO_ALARMS,
   raisedAlarms,
-  type AlarmKind,
   type AlarmState,
   type WatchedBox,
 } from "../../../../worker/fleet/alarms/conditions.ts";
-import { adviceOf } from "../../../../worker/fleet/alarms/advice.ts";
+import { adviceOf, type AlarmKind } from "../../../../worker/fleet/alarms/advice.ts";
 import { seeded } from "../../support/random.ts";
 
 const START = 1_800_000_000_000;

@@ -1,11 +1,7 @@
 // An alarm as a message: in the form that the receiver expects, complete with the runbook's line, posted once.
 import { describe, expect, it } from "vitest";
-import { adviceOf } from "../../../../worker/fleet/alarms/advice.ts";
-import {
-  ALARM_AFTER_MS,
-  type AlarmKind,
-  type AlarmMessage,
-} from "../../../../worker/fleet/alarms/conditions.ts";
+import { adviceOf, type AlarmKind } from "../../../../worker/fleet/alarms/advice.ts";
+import { ALARM_AFTER_MS, type AlarmMessage } from "../../../../worker/fleet/alarms/conditions.ts";
 import { alertMessage, postAlert, TEST_MESSAGE } from "../../../../worker/fleet/alarms/delivery.ts";
 import { fakeFetch } from "../../support/origin.ts";
 
