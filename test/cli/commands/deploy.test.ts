@@ -8,7 +8,9 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ROOT } from "../../../scripts/paths.ts";
 import { readSource } from "../../support/source-text.ts";
-import { runProgram } from "../support/run-isha.ts";
+import type { CommandContext } from "../../../cli/context.ts";
+import { CommandFailure, EXIT } from "../../../cli/failure.ts";
+import { runHere } from "../support/run-isha.ts";
 
 const OLD = "8d1c7b90-2f0e-4d8b-8f0a-5b1f0c9e3a21";
 const NEW = "4f3a5d2e-6a43-4b0c-9a51-0f6f6c2b1d7e";
@@ -36,7 +38,11 @@ beforeEach(async () => {
 });
 afterEach(() => rm(home, { recursive: true, force: true }));
 
-async function isha(args: readonly string[], { list = [0, EXISTS], deploy }: Wrangler = {}, env = {}) {
+async function isha(
+  args: readonly string[],
+  { list = [0, EXISTS], deploy }: Wrangler = {},
+  given: Partial<CommandContext> = {},
+) {
   const done = deploy ?? [0, `Uploaded isha-edge\nCurrent Version ID: ${NEW}\n`];
   const script = `#!/bin/sh
 echo "$@" >> ${join(home, "calls")}
@@ -52,7 +58,8 @@ esac
   await writeFile(join(home, "bin/wrangler"), script);
   await chmod(join(home, "bin/wrangler"), 0o755);
   const path = `${join(home, "bin")}:${process.env["PATH"] ?? ""}`;
-  return runProgram(["deploy", ...args], { env: { HOME: home, PATH: path, ...env }, folder: home });
+  const env = { HOME: home, PATH: path };
+  return runHere(["deploy", ...args], { env, homeFolder: home, folder: home, ...given });
 }
 
 /** The arguments of each call of wrangler but the dry run. */
@@ -113,12 +120,10 @@ describe("isha deploy", () => {
   });
 
   it("uploads nothing with an invalid fleet file", async () => {
-    const file = join(home, "fleet.ts");
-    await writeFile(
-      file,
-      `import { defineFleet } from "${ROOT}/shared/fleet.ts"; export default defineFleet({});`,
-    );
-    const { code, out, err } = await isha([], {}, { ISHA_FLEET: file });
+    const fault = "fleet.config.ts has a fault:\n  - domain: Invalid input";
+    const fleet = () =>
+      Promise.reject(new CommandFailure(EXIT.usage, `The fleet file can't be read: ${fault}`));
+    const { code, out, err } = await isha([], {}, { fleet });
     expect([code, out]).toEqual([1, ""]);
     expect(err).toMatch(/WRONG {2}fleet-file .*domain: /);
     expect(err).toContain("Nothing was uploaded");
