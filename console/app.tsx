@@ -56,6 +56,8 @@ function View({ name }: { readonly name: ViewName }) {
       return <Keys />;
     case "usage":
       return <Usage />;
+    case "audit":
+      return <Audit />;
   }
 }
 

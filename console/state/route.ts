@@ -7,6 +7,7 @@ export const VIEWS = {
   playground: "Playground",
   keys: "Keys",
   usage: "Usage",
+  audit: "Audit",
 } as const;
 export type ViewName = keyof typeof VIEWS;
 

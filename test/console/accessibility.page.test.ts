@@ -109,6 +109,14 @@ const VIEWS: Readonly<Record<string, (testPage: TestPage) => Promise<void>>> = {
   usage: async ({ page }) => {
     await page.getByRole("link", { name: "Usage", exact: true }).click();
     await page.getByRole("row", { name: /^Total/ }).waitFor();
+    await page.locator(".usage-plot canvas").waitFor();
+  },
+  audit: async ({ page }) => {
+    await page.getByRole("link", { name: "Audit", exact: true }).click();
+    await page
+      .getByRole("row", { name: /gave a new secret/ })
+      .first()
+      .waitFor();
   },
   playground: async ({ page }) => {
     await page.getByRole("link", { name: "Playground", exact: true }).click();

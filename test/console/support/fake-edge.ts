@@ -8,6 +8,7 @@ import { ASSETS } from "../../../scripts/build.ts";
 import { ERRORS, errorBody, type ErrorCode } from "../../../shared/errors.ts";
 import { FailedRequest } from "../../../shared/failures.ts";
 import { FILE_HEADERS, PAGE_HEADERS } from "../../../worker/pages/page-headers.ts";
+import { FakeAudit } from "./fake-audit.ts";
 import { answerChat } from "./fake-chat.ts";
 import type { FakeFleet } from "./fake-fleet.ts";
 import { FakeKeys, fakeKey } from "./fake-keys.ts";
@@ -36,6 +37,7 @@ export class FakeEdge {
   fleet: FakeFleet;
   keys: FakeKeys;
   usage: FakeUsage;
+  audit: FakeAudit;
   readonly #clock: () => number;
   /** Received commands, such as `box1/drain`. */
   readonly commands: string[] = [];
@@ -58,6 +60,7 @@ export class FakeEdge {
     this.#clock = clock;
     this.keys = new FakeKeys(clock);
     this.usage = new FakeUsage(clock);
+    this.audit = new FakeAudit(clock);
     // Otherwise a connection might end while the browser reuses it.
     this.#server.keepAliveTimeout = 0;
   }
@@ -67,6 +70,7 @@ export class FakeEdge {
     this.fleet = fleet;
     this.keys = new FakeKeys(this.#clock);
     this.usage = new FakeUsage(this.#clock);
+    this.audit = new FakeAudit(this.#clock);
     this.commands.length = 0;
     this.calls.length = 0;
     this.#offline = false;
@@ -159,6 +163,8 @@ export class FakeEdge {
       return this.fleet.history(query("box"), Number(query("minutes")));
     if (area === "fleet" && first === "events") return this.#follow(response);
     if (area === "boxes") return this.#command(path);
+    if (area === "audit")
+      return this.audit.page(query("target"), Number(query("after") || Infinity), Number(query("limit")));
     if (area === "usage") return this.usage.answer(url.searchParams, response);
     if (area === "requests") return this.#failure(first);
     if (area !== "keys") throw new Error("There is no such route.");

@@ -122,7 +122,10 @@ export async function pauseClock(page: Page): Promise<void> {
 }
 
 /** Opens a view of a signed-in page. */
-export async function openView(testPage: TestPage, view: "Keys" | "Usage" | "Playground"): Promise<TestPage> {
+export async function openView(
+  testPage: TestPage,
+  view: "Keys" | "Usage" | "Playground" | "Audit",
+): Promise<TestPage> {
   await testPage.page.getByRole("link", { name: view, exact: true }).click();
   await testPage.page.getByRole("heading", { level: 1, name: view }).waitFor();
   return testPage;
