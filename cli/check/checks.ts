@@ -1,6 +1,6 @@
 // The checks of a clone before it is deployed, in the order of their output.
 import type { Check } from "../doctor/check.ts";
-import { checkBundle } from "./bundle-check.ts";
+import { bundleChecks } from "./bundle-check.ts";
 import {
   checkBindings,
   checkDevelopmentVars,
@@ -29,6 +29,6 @@ export function projectChecks(project: Project): Check[] {
     { name: "migrations", run: pure(checkMigrations) },
     { name: "address-shield", run: pure(checkNamespaces) },
     { name: "plan", run: pure(checkPlan) },
-    { name: "bundle", run: (_, signal) => checkBundle(project, signal) },
+    ...bundleChecks(project),
   ];
 }

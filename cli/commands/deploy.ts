@@ -3,6 +3,7 @@
 import { join, resolve } from "node:path";
 import { Option, type Command } from "commander";
 import * as z from "zod";
+import { BUNDLE_SIZE } from "../check/bundle-check.ts";
 import { PROJECT_ROOT } from "../check/project.ts";
 import { runWrangler, wranglerError, type WranglerRun } from "../check/wrangler.ts";
 import type { CommandContext } from "../context.ts";
@@ -10,6 +11,7 @@ import { CommandFailure, EXIT, stopIfInterrupted, usageFailure } from "../failur
 import { addExamples } from "../options/common.ts";
 import { readSecretFile, SECRET_FILES } from "../secrets/secret-files.ts";
 import { doctorText } from "../terminal/doctor-text.ts";
+import { plain } from "../terminal/safe-text.ts";
 import { checkProject } from "./check.ts";
 
 interface DeployOptions {
@@ -66,7 +68,8 @@ async function checkFirst(io: CommandContext): Promise<void> {
   const results = await checkProject({}, io);
   stopIfInterrupted(io.signal);
   const wrong = results.filter(({ verdict }) => verdict === "wrong");
-  if (wrong.length === 0) {
+  if (wrong.every(({ check }) => check === BUNDLE_SIZE)) {
+    for (const { check, text } of wrong) io.err.write(`isha check: ${check}: ${plain(text)}.\n`);
     io.err.write(
       `isha check: ${results.filter(({ verdict }) => verdict === "fine").length} checks are fine.\n`,
     );

@@ -26,10 +26,10 @@ describe("isha check", () => {
     const { out } = await runProgram(["check", "--json"], { env: { HOME: home, PATH } });
     const results = Results.parse(JSON.parse(out));
     const names =
-      "fleet-file secret-files generated-files development-keys routes bindings migrations address-shield plan bundle";
+      "fleet-file secret-files generated-files development-keys routes bindings migrations address-shield plan bundle bundle-size";
     expect(results.map(({ check }) => check)).toEqual(names.split(" "));
     const text = (name: string): string => results.find(({ check }) => check === name)?.text ?? "";
-    expect(text("bundle")).toMatch(/\d+\.\d KB gzipped, of 80/);
+    expect(text("bundle-size")).toMatch(/\d+\.\d KB gzipped, of 80/);
     // This home has no secrets.
     expect(text("secret-files")).toContain("has no secrets");
   });

@@ -19,6 +19,8 @@ const NEW = "4f3a5d2e-6a43-4b0c-9a51-0f6f6c2b1d7e";
 interface Wrangler {
   readonly list?: readonly [code: number, out: string];
   readonly deploy?: readonly [code: number, out: string];
+  /** Of the bundle, which can't be compressed. */
+  readonly bundleBytes?: number;
 }
 
 const EXISTS = JSON.stringify(
@@ -40,14 +42,14 @@ afterEach(() => rm(home, { recursive: true, force: true }));
 
 async function isha(
   args: readonly string[],
-  { list = [0, EXISTS], deploy }: Wrangler = {},
+  { list = [0, EXISTS], deploy, bundleBytes = 1_000 }: Wrangler = {},
   given: Partial<CommandContext> = {},
 ) {
   const done = deploy ?? [0, `Uploaded isha-edge\nCurrent Version ID: ${NEW}\n`];
   const script = `#!/bin/sh
 echo "$@" >> ${join(home, "calls")}
 case "$*" in
-  *--dry-run*) echo 'export {};' > "$4/index.js"; exit 0;;
+  *--dry-run*) head -c ${bundleBytes} /dev/urandom > "$4/index.js"; exit 0;;
   deployments*) cat ${join(home, "list")}; exit ${list[0]};;
   *) cat ${join(home, "deployed")}; exit ${done[0]};;
 esac
@@ -117,6 +119,12 @@ describe("isha deploy", () => {
     expect([open.code, open.err]).toEqual([1, expect.stringContaining("chmod 600")]);
     expect((await isha(["--secrets-file", "none.json"])).code).toBe(2);
     expect((await calls()).filter((line) => line.startsWith("deploy "))).toEqual([]);
+  });
+
+  it("reports too large a bundle, and deploys it", async () => {
+    const { code, err } = await isha([], { bundleBytes: 90_000 });
+    expect(code).toBe(0);
+    expect(err).toMatch(/isha check: bundle-size: the Worker has 90\.\d KB gzipped, of 80\./);
   });
 
   it("uploads nothing with an invalid fleet file", async () => {
