@@ -30,6 +30,7 @@ export function fleetText({ at, alarms, boxes }: FleetView, screen: Screen): str
   const columns = hasReason ? [...COLUMNS, WHY] : COLUMNS;
   const rows = boxes.flatMap((box) => box.servers.map((server) => row(box, server)));
   return [
+    drainedText(boxes, screen),
     alarmsText(alarms, at, screen),
     tableText(columns, rows, screen),
     boxes.flatMap((box) => remarks(box, at)).join(""),
@@ -37,6 +38,17 @@ export function fleetText({ at, alarms, boxes }: FleetView, screen: Screen): str
     .filter((part) => part !== "")
     .join("\n");
 }
+
+/** Stated first: a fleet whose boxes are all drained or silent refuses every call. */
+function drainedText(boxes: readonly FleetBoxView[], screen: Screen): string {
+  const drained = boxes.filter(isDrained).map(({ name }) => plain(name));
+  if (drained.length === 0 || boxes.some((box) => box.state === "up" && !isDrained(box))) return "";
+  const resume = drained.map((name) => `\`isha box resume ${name}\``).join(", ");
+  const verb = drained.length === 1 ? "is" : "are";
+  return `${bold(`Nothing is served: ${drained.join(", ")} ${verb} drained.`, screen)} ${resume}\n`;
+}
+
+const isDrained = ({ drainedAt }: FleetBoxView): boolean => drainedAt !== undefined && drainedAt !== null;
 
 function alarmsText(alarms: readonly FleetAlarm[], at: number, screen: Screen): string {
   if (alarms.length === 0) return "";
@@ -66,10 +78,11 @@ function row(box: FleetBoxView, server: FleetServerView): string[] {
 
 /** What does not fit in a row: how long a box has been silent, several agents, a warning about its agent. */
 function remarks(box: FleetBoxView, at: number): string[] {
-  const { name, state, lastSeenAt, agents, warning, simulated } = box;
+  const { name, state, lastSeenAt, agents, warning, simulated, drainedAt = null } = box;
   const lastReport = lastSeenAt === null ? "has never reported" : `last reported ${agoText(lastSeenAt, at)}`;
   return [
     ...(simulated === true ? [`${plain(name)} is simulated: its servers or its card aren't real.\n`] : []),
+    ...(drainedAt === null ? [] : [`${plain(name)} was drained ${agoText(drainedAt, at)}.\n`]),
     ...(state === "silent" ? [`${plain(name)} ${lastReport}.\n`] : []),
     ...(agents > 1 ? [`${plain(name)} has ${countText(agents)} agents linked, as during a reload.\n`] : []),
     ...(warning === null ? [] : [`${plain(name)}: ${plain(warning)}.\n`]),

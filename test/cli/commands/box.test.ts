@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { CommandContext } from "../../../cli/context.ts";
 import { ADMIN_KEY, AdminService, refused } from "../support/admin-service.ts";
-import { box, fleet, server } from "../support/fleet.ts";
+import { AT, box, fleet, server } from "../support/fleet.ts";
 import { runHere } from "../support/run-isha.ts";
 
 const service = new AdminService();
@@ -91,6 +91,24 @@ describe("drain and resume", () => {
     expect(ran.out).not.toContain("Nothing is served");
     service.fleet = fleet({ boxes: [box("north", [server(9000)], { state: "draining" })] });
     expect((await isha("box drain north")).code).toBe(0);
+  });
+});
+
+describe("status, of a drained box", () => {
+  const drained = box("north", [server(9000)], { state: "draining", drainedAt: AT - 900_000 });
+
+  it("states first that nothing is served, and how to resume it", async () => {
+    service.fleet = fleet({ boxes: [drained] });
+    const { out } = await isha("status");
+    expect(out.split("\n")[0]).toBe("Nothing is served: north is drained. `isha box resume north`");
+    expect(out).toContain("north was drained 15 min ago.");
+  });
+
+  it("doesn't, if another box serves", async () => {
+    service.fleet = fleet({ boxes: [drained, box("south", [server(9000)])] });
+    const { out } = await isha("status");
+    expect(out).not.toContain("Nothing is served");
+    expect(out).toContain("north was drained 15 min ago.");
   });
 });
 

@@ -168,6 +168,21 @@ describe("a link", () => {
     expect(JSON.stringify(log)).not.toContain("marker");
   });
 
+  it("sends the end of a restart at once, and one that ended without a link over the next", async () => {
+    const ended = (id: string) =>
+      ({ t: "restarted", id, port: 9000, outcome: "ready", tookMs: 9_120 }) as const;
+    link.restarted(ended("req_before"));
+    link.start();
+    await edge.received("restarted");
+    link.restarted(ended("req_after"));
+    await until(() => edge.frames.filter(({ t }) => t === "restarted").length === 2);
+    expect(edge.frames.filter(({ t }) => t === "restarted")).toEqual([
+      ended("req_before"),
+      ended("req_after"),
+    ]);
+    expect(edge.faults).toEqual([]);
+  });
+
   it("ends on a frame that is too large, and dials again", async () => {
     link.start();
     await edge.received("hello");

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { FleetHistory, FleetView } from "../../../shared/fleet-view.ts";
 import { AuditList, type AuditEntry } from "../../../shared/keys.ts";
 import type { Bindings } from "../../../worker/env.ts";
+import { registryObject } from "../../../worker/stubs.ts";
 import { hello, linked, snapshot } from "../support/agents.ts";
 import { errorOf, type TestRequest, type Edge } from "../support/edge.ts";
 import { stage } from "../support/fleet-stage.ts";
@@ -281,6 +282,32 @@ describe("a restart", () => {
       outcome: null,
       advice: expect.stringContaining("pm2 logs isha-agent") as string,
     });
+  });
+
+  it("whose report comes after the wait is an event all the same, and completes the audit's entry", async () => {
+    const { edge, fleet, north } = stage();
+    const requestId = `req_${crypto.randomUUID()}`;
+    await registryObject(env).note({
+      at: new Date(Date.now()).toISOString(),
+      actor: "ana",
+      action: "server.restart",
+      target: `${north}:9000`,
+      detail: {},
+      requestId,
+    });
+    const agent = await linked(fleet, north);
+    agent.send({ t: "restarted", id: requestId, port: 9000, outcome: "ready", tookMs: 61_000 });
+    await untilHolds(async () =>
+      expect((await audited(edge, `${north}:9000`))[0]?.detail).toEqual({ outcome: "ready", tookMs: 61_000 }),
+    );
+    const { events } = await fleet.state([north]);
+    expect(events[0]?.text).toMatch(/ was restarted by an operator, ready after 1 min/);
+    // A box can't write into the entry of another action.
+    agent.send({ t: "restarted", id: "req_other", port: 9000, outcome: "failed", tookMs: 1 });
+    await untilHolds(async () =>
+      expect((await fleet.state([north])).events[0]?.text).toContain("not restarted"),
+    );
+    expect(await audited(edge, `${north}:9000`)).toHaveLength(1);
   });
 
   it("during a reload is sent to one agent only, the newest that takes calls", async () => {
