@@ -32,7 +32,7 @@ export function nextCall(fleet: FleetConfig, random: () => number): TrafficCall 
     servers.filter(({ capabilities }) => capabilities.includes("chat")),
   );
   const messages = [{ role: "user", content: pick(QUESTIONS) }];
-  const limit = { max_tokens: 40 + Math.floor(random() * 160) };
+  const limit = { max_tokens: 20 + Math.floor(random() * 100) };
   const path = "/v1/chat/completions";
   const kind = random();
   // A model that doesn't exist, and a field of the wrong type: the callers' faults.
