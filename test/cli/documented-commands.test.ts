@@ -6,7 +6,7 @@ import { EXIT } from "../../cli/failure.ts";
 import { ishaProgram } from "../../cli/isha.ts";
 import { runHere, commandContext } from "./support/run-isha.ts";
 
-const DOCUMENTS = ["README.md", "docs/operations.md"];
+const DOCUMENTS = ["README.md", "docs/operations.md", "docs/deploy.md", "SECURITY.md"];
 
 /** Values for the placeholders that the reader fills in. */
 const VALUES: Readonly<Record<string, string>> = {
@@ -14,6 +14,7 @@ const VALUES: Readonly<Record<string, string>> = {
   "request-id": `req_${"0".repeat(32)}`,
   file: "some.key",
   name: "clinic",
+  account: "ana",
 };
 
 interface Example {
