@@ -35,6 +35,8 @@ export function Playground() {
     setOptions({ ...options, ...others });
   };
   const next = chatBody(question, turns);
+  // Before the first question, the command has a place for one.
+  const shown = options.prompt.trim() === "" ? (sent ?? chatBody({ ...question, prompt: "…" })) : next;
   return (
     <div class="view">
       <header class="view-head">
@@ -63,7 +65,7 @@ export function Playground() {
         </div>
         <div class="chat-side">
           <OptionsForm question={question} onChange={onChange} />
-          <CurlPanel curl={curlOf(location.origin, options.prompt.trim() === "" ? (sent ?? next) : next)} />
+          <CurlPanel curl={curlOf(location.origin, shown)} />
         </div>
       </div>
     </div>
