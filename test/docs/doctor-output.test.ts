@@ -67,7 +67,7 @@ describe.each([
   [
     "isha check",
     "generated-files",
-    projectChecks({} as Parameters<typeof projectChecks>[0]).map(({ name }) => name),
+    projectChecks({ environments: new Map() } as Parameters<typeof projectChecks>[0]).map(({ name }) => name),
   ],
 ])("the printed output of %s", (_name, line, checks) => {
   const block = blockWith(line);
