@@ -60,6 +60,22 @@ function Details({ request }: { readonly request: FailedRequest }) {
           {name === undefined ? null : `${name} `}
           {request.key === null ? "unknown" : <code>{request.key}</code>}
         </dd>
+        {request.model === undefined ? null : (
+          <>
+            <dt>Server</dt>
+            <dd>
+              {request.model} on {request.port ?? "an unknown port"}
+            </dd>
+          </>
+        )}
+        {request.param === undefined ? null : (
+          <>
+            <dt>Field</dt>
+            <dd>
+              <code>{request.param}</code>
+            </dd>
+          </>
+        )}
         <dt>Cause</dt>
         <dd>{request.cause ?? "none recorded"}</dd>
         <dt>When</dt>

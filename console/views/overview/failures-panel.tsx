@@ -115,7 +115,7 @@ function Single({ failure, names }: { readonly failure: Failure; readonly names:
           <span class="failure-cause">{cause ?? codeText(code)}</span>
         </a>
         <p class="failure-about">
-          {[keyText(key, names), ...routedText(failure)].join(" · ")} · <code>{shortId(requestId)}</code>
+          {[keyText(key, names), ...factsOf(failure)].join(" · ")} · <code>{shortId(requestId)}</code>
           <CopyId id={requestId} />
         </p>
       </div>
@@ -124,9 +124,10 @@ function Single({ failure, names }: { readonly failure: Failure; readonly names:
   );
 }
 
-/** The agent type and the model, if they are known. */
-function routedText(_failure: Failure): string[] {
-  return [];
+/** The server that the call was for, and the wrong field, if they are known. */
+function factsOf({ model, port, param }: Failure): string[] {
+  const server = model === undefined ? [] : [port === undefined ? model : `${model} on ${port}`];
+  return param === undefined ? server : [...server, `field ${param}`];
 }
 
 function Groups({ groups, names }: { readonly groups: readonly FailureGroup[]; readonly names: KeyNames }) {

@@ -87,6 +87,7 @@ export function busyFleet(clock: () => number): FakeFleet {
       route: "/v1/chat/completions",
       key,
       cause,
+      ...(code === "invalid_request" ? { param: "messages[0].role" } : { model: "BiMediX2-8B", port: 8085 }),
     });
   }
   fleet.groups.push(

@@ -105,7 +105,7 @@ describe.skipIf(BROWSER === null)("the overview", () => {
   it("lists our failures first with key names, and the callers' by code and key; a copy button has the whole id", async () => {
     const { page, violations } = await browser.shared();
     const panel = page.getByRole("region", { name: "Recent failures" });
-    await panel.getByText("Mediczy production · req_00009f3k…").waitFor();
+    await panel.getByText("Mediczy production · BiMediX2-8B on 8085 · req_00009f3k…").waitFor();
     await panel.getByRole("button", { name: "Copy req_00009f3kq1c2x7" }).click();
     await announced(page, "Copied req_00009f3kq1c2x7.");
     await panel.getByRole("button", { name: /^120 × invalid_request Rt5vWx7yZ9/ }).click();
