@@ -16,6 +16,7 @@ const SCRIPTS = {
   check: "scripts/check.ts",
   format: "node_modules/oxfmt/bin/oxfmt",
   bench: "bench/main.ts",
+  rehearse: "scripts/rehearse.ts",
 };
 
 /** Written last, inside what it isFresh for: an install that broke off has none. */

@@ -153,6 +153,11 @@ export function guardFolder(folder: string) {
   tellGuard({ folder });
 }
 
+/** A process group that is to be gone when this process is: one that another program started for us. */
+export function guardGroup(pid: number) {
+  tellGuard({ add: pid });
+}
+
 function signalGroup(pid: number, signal: NodeJS.Signals) {
   try {
     process.kill(-pid, signal);

@@ -19,6 +19,7 @@ const gpuSchema = z.strictObject({
   fan: number.default(30),
   clocksSm: number.default(210),
   pstate: z.string().nullable().default("P8"),
+  persistenceMode: z.boolean().default(false),
 });
 
 const processSchema = z.strictObject({

@@ -24,6 +24,7 @@ const GPU_FIELDS = new Set([
   "name",
   "uuid",
   "driver_version",
+  "persistence_mode",
   "memory.total",
   "memory.used",
   "memory.free",

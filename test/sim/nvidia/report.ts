@@ -56,6 +56,7 @@ function gpuRow(gpu: Gpu, index: number, box: Box, now: Date): Row {
     name: gpu.name,
     uuid: uuidOf(gpu, index),
     driver_version: box.driver,
+    persistence_mode: gpu.persistenceMode ? "Enabled" : "Disabled",
     "memory.total": total,
     "memory.used": used,
     "memory.free": used === null || total === null ? null : total - used,
@@ -137,7 +138,7 @@ function overviewGpu(gpu: Gpu, index: number, box: Box): string {
   const bus = `00000000:${String(index + 1).padStart(2, "0")}:00.0 Off`;
   const left = `${or(gpu.fan, "%").padStart(4)}${or(gpu.temperature, "C").padStart(6)}${(gpu.pstate ?? "N/A").padStart(6)}`;
   return (
-    `|${String(index).padStart(4)}  ${gpu.name.slice(0, 25).padEnd(25)}      Off |  ${bus.padStart(20)}  ` +
+    `|${String(index).padStart(4)}  ${gpu.name.slice(0, 25).padEnd(25)}${(gpu.persistenceMode ? "On" : "Off").padStart(9)} |  ${bus.padStart(20)}  ` +
     `|                  N/A |\n` +
     `|${left}${power.padStart(24)} |${memory.padStart(23)} |${or(gpu.utilization, "%").padStart(8)}      Default |\n` +
     `|${" ".repeat(41)}|${" ".repeat(24)}|                  N/A |\n${RULE}`

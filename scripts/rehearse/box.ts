@@ -1,0 +1,119 @@
+// Runs commands on the rehearsal's box as its operator does, and reads what `isha doctor` reports.
+import { execFile } from "node:child_process";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { guardGroup } from "../stack/program.ts";
+import type { Tree } from "./tree.ts";
+
+/** Far beyond what a step takes on a starved machine: only a hang reaches it. */
+const LIMIT_MS = 120_000;
+const PAUSE_MS = 200;
+const SHOWN_CHARACTERS = 1_500;
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface Finding {
+  readonly check: string;
+  readonly verdict: "fine" | "wrong" | "unknown" | "skipped";
+  readonly text: string;
+  readonly fix?: string;
+}
+
+/** A step that went otherwise than the documents state. */
+export class Difference extends Error {}
+
+export interface Box {
+  readonly tree: Tree;
+  /** Runs a line of shell in the clone. @throws Difference unless it exits with 0 */
+  readonly sh: (line: string, more?: Readonly<Record<string, string>>) => Promise<string>;
+  /** Like `sh`, for a command that may fail. */
+  readonly try: (line: string, more?: Readonly<Record<string, string>>) => Promise<Ran>;
+  readonly doctor: (more?: Readonly<Record<string, string>>, prefix?: string) => Promise<Finding[]>;
+  /** Repeats a look until it returns something. @throws Difference that names what never came */
+  readonly until: <T>(what: string, look: () => Promise<T | null>) => Promise<T>;
+  /** Ends PM2 with everything it runs, and removes the tree. */
+  readonly end: () => Promise<void>;
+}
+
+export function openBox(tree: Tree, signal: AbortSignal): Box {
+  let guarded = "";
+  const run = (line: string, more: Readonly<Record<string, string>> = {}, limit = signal): Promise<Ran> =>
+    new Promise((resolve) => {
+      execFile(
+        "bash",
+        ["-c", line],
+        {
+          cwd: tree.clone,
+          env: { ...tree.env, ...more },
+          signal: limit,
+          timeout: LIMIT_MS,
+          maxBuffer: 1 << 24,
+        },
+        (error, out, err) => {
+          const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1;
+          resolve({ code, out, err });
+        },
+      );
+    });
+  /** PM2's daemon outlives the commands; if this process is killed, the guard ends it. */
+  const guard = async (): Promise<void> => {
+    const pid = await readFile(join(tree.home, ".pm2/pm2.pid"), "utf8").catch(() => "");
+    if (pid === guarded || !/^\d+\s*$/.test(pid)) return;
+    guarded = pid;
+    guardGroup(Number(pid));
+  };
+  const checked: Box["try"] = async (line, more) => {
+    const ran = await run(line, more);
+    await guard();
+    signal.throwIfAborted();
+    return ran;
+  };
+  const box: Box = {
+    tree,
+    try: checked,
+    async sh(line, more) {
+      const ran = await checked(line, more);
+      if (ran.code === 0) return ran.out;
+      throw new Difference(`${line}\nexited with ${ran.code}:\n${last(`${ran.out}${ran.err}`)}`);
+    },
+    async doctor(more, prefix = "") {
+      const { code, out, err } = await checked(`${prefix}isha doctor --box box1 --json`, more);
+      try {
+        return JSON.parse(out) as Finding[];
+      } catch {
+        throw new Difference(
+          `isha doctor --json exited with ${code} and printed no JSON:\n${last(`${out}${err}`)}`,
+        );
+      }
+    },
+    async until(what, look) {
+      for (const deadline = performance.now() + LIMIT_MS; performance.now() < deadline;) {
+        const found = await look();
+        if (found !== null) return found;
+        signal.throwIfAborted();
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+      throw new Difference(`${what}: not within ${LIMIT_MS / 1000} s`);
+    },
+    async end() {
+      await run("pm2 kill", {}, AbortSignal.timeout(LIMIT_MS));
+      await rm(tree.folder, { recursive: true, force: true });
+    },
+  };
+  return box;
+}
+
+const last = (text: string): string => text.trim().slice(-SHOWN_CHARACTERS);
+
+/** What PM2 keeps of its programs' output, for a report of a difference. */
+export async function lastLines({ tree }: Box): Promise<string> {
+  const script =
+    'for file in "$HOME"/.pm2/pm2.log "$HOME"/.pm2/logs/*; do echo "--- $file"; tail -n 12 "$file"; done';
+  return new Promise((resolve) => {
+    execFile("bash", ["-c", script], { env: tree.env }, (_error, out) => resolve(out));
+  });
+}

@@ -1,0 +1,213 @@
+// The box's half of docs/deploy.md, from an empty home to the first answered call, and a boot of the machine. Each step
+// returns what an operator sees.
+import { appendFile, readFile, stat } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { Difference, type Box, type Finding } from "./box.ts";
+import { openEdge, type Edge } from "./edge.ts";
+import { MODELS } from "./fleet.ts";
+import { writeModels } from "./tree.ts";
+
+export interface Step {
+  readonly name: string;
+  /** @returns what was seen. @throws Difference */
+  readonly run: (box: Box, stage: Stage) => Promise<string>;
+}
+
+/** What later steps need of earlier ones. */
+export interface Stage {
+  edge: Edge | null;
+  clientKey: string;
+}
+
+/** This tree has no systemd, and `wrangler dev` sends no Date, which Cloudflare adds. */
+const EXPECTED_UNKNOWN = new Set(["pm2-boot", "clock"]);
+
+/** An alarm that remembers a repaired fault, for ten minutes. */
+const REMEMBERED = /^([^;]+ was restarted \d+ times within ten minutes\.(; |$))+$/;
+
+/** What stands against "all fine". */
+export const notFine = (findings: readonly Finding[]): Finding[] =>
+  findings.filter(
+    ({ check, verdict, text }) =>
+      (verdict === "wrong" && !(check === "admin-key" && REMEMBERED.test(text))) ||
+      (verdict === "unknown" && !EXPECTED_UNKNOWN.has(check)),
+  );
+
+export const described = (findings: readonly Finding[]): string =>
+  findings.map(({ check, verdict, text }) => `${check} (${verdict}): ${text}`).join("; ");
+
+export async function untilFine(box: Box): Promise<Finding[]> {
+  let last: Finding[] = [];
+  return box
+    .until("isha doctor finds everything fine", async () => {
+      last = await box.doctor();
+      return notFine(last).length === 0 ? last : null;
+    })
+    .catch((error: unknown) => {
+      if (!(error instanceof Difference)) throw error;
+      throw new Difference(`${error.message}; it reports ${described(notFine(last))}`);
+    });
+}
+
+export const WALK: readonly Step[] = [
+  {
+    name: "secrets init",
+    async run({ sh, tree }) {
+      await sh("isha secrets init");
+      const folder = join(tree.home, ".isha");
+      for (const name of ["agent.env", "llama-api-key", "admin-key", "worker-secrets.json"]) {
+        const { mode } = await stat(join(folder, name));
+        if ((mode & 0o077) !== 0) throw new Difference(`${name} can be read by other users`);
+      }
+      // A real box needs neither: its edge has the fleet file's domain, its agent port 8000.
+      await appendFile(
+        join(folder, "agent.env"),
+        `EDGE_URL=${tree.edgeUrl}\nAGENT_PORT=${tree.ports.agent}\n`,
+      );
+      return "four files, for their owner alone";
+    },
+  },
+  {
+    name: "plan",
+    async run(box) {
+      await writeModels(box.tree);
+      const [plan] = JSON.parse(await box.sh("isha plan --json")) as {
+        fits: boolean;
+        total_gib: number;
+        allowed_gib: number;
+        servers: { from: string }[];
+      }[];
+      if (plan?.fits !== true || plan.servers.some(({ from }) => from !== "gguf"))
+        throw new Difference(`isha plan reports ${JSON.stringify(plan)}`);
+      return `fits by its GGUF files: ${plan.total_gib.toFixed(1)} of ${plan.allowed_gib.toFixed(1)} GiB`;
+    },
+  },
+  {
+    name: "generate",
+    async run({ sh, tree }) {
+      await sh("isha generate --box box1 --ask-binary");
+      const text = await readFile(join(tree.clone, "ecosystem.config.cjs"), "utf8");
+      const missing = MODELS.filter(({ pm2 }) => !text.includes(pm2));
+      if (missing.length > 0)
+        throw new Difference(`ecosystem.config.cjs lacks ${missing.map(({ pm2 }) => pm2).join()}`);
+      return "ecosystem.config.cjs, with flags that the binary knows";
+    },
+  },
+  {
+    name: "deploy the edge",
+    async run(box, stage) {
+      stage.edge = await openEdge(box.tree);
+      return "wrangler dev with the new secrets answers /livez";
+    },
+  },
+  {
+    name: "pm2 start, pm2 save",
+    async run({ sh }) {
+      await sh("pm2 start ecosystem.config.cjs");
+      // On a box: pm2 install pm2-logrotate, which comes from a registry.
+      await sh("pm2 start --name pm2-logrotate --interpreter none sleep -- 100000 && pm2 save");
+      return `${MODELS.length + 1} programs and the log rotation`;
+    },
+  },
+  {
+    name: "doctor",
+    async run(box) {
+      const findings = await untilFine(box);
+      const verdicts = (verdict: string): string[] =>
+        findings.flatMap((finding) => (finding.verdict === verdict ? [finding.check] : []));
+      const unknown = verdicts("unknown");
+      const skipped = verdicts("skipped");
+      return `${verdicts("fine").length} fine; not checkable here: ${unknown.join(", ")}; not applicable: ${skipped.join(", ")}`;
+    },
+  },
+  {
+    name: "smoke",
+    async run({ sh }) {
+      const steps = JSON.parse(await sh("isha smoke --json")) as { ok: boolean }[];
+      return `${steps.length} steps, all as in the contract`;
+    },
+  },
+  {
+    name: "first call with curl",
+    async run(box, stage) {
+      const created = JSON.parse(await box.sh("isha keys create --name rehearsal --json")) as { key: string };
+      stage.clientKey = created.key;
+      return curl(box, stage);
+    },
+  },
+];
+
+/** A client's call by agent type. The key reaches curl by its environment. */
+async function curl({ sh, tree }: Box, { clientKey }: Stage): Promise<string> {
+  const body = JSON.stringify({
+    agent_type: "Clinical",
+    max_tokens: 8,
+    messages: [{ role: "user", content: "Good morning." }],
+  });
+  const out = await sh(
+    `printf 'header = "Authorization: Bearer %s"' "$KEY" | curl --silent --show-error --fail-with-body --config - ` +
+      `--header 'content-type: application/json' --data '${body}' ${tree.edgeUrl}/v1/chat/completions`,
+    { KEY: clientKey },
+  );
+  const { isha, usage } = JSON.parse(out) as {
+    isha?: { agent_type?: string; box?: string; port?: number };
+    usage?: { completion_tokens?: number };
+  };
+  if (isha?.agent_type !== "Clinical" || isha.port !== tree.ports.servers[1])
+    throw new Difference(`the call was answered by ${JSON.stringify(isha)}`);
+  return `${isha.box}:${MODELS[1]?.pm2 ?? ""} answered with ${usage?.completion_tokens ?? 0} tokens`;
+}
+
+export const COLD_BOOT: readonly Step[] = [
+  {
+    name: "everything stopped",
+    async run({ sh, tree, until }) {
+      await sh("pm2 save && pm2 kill");
+      const ports = [tree.ports.agent, ...tree.ports.servers];
+      await until("every port is closed", async () =>
+        (await Promise.all(ports.map(listens))).every((open) => !open) ? true : null,
+      );
+      return `${ports.length} ports are closed`;
+    },
+  },
+  {
+    name: "pm2 resurrect: one server loads at a time, all become ready",
+    async run(box) {
+      await box.sh("pm2 resurrect");
+      const ready: number[] = [];
+      await box.until("all servers are ready", async () => {
+        const states = await Promise.all(box.tree.ports.servers.map(healthOf));
+        const loading = states.filter((state) => state === "loading").length;
+        if (loading > 1) throw new Difference(`${loading} servers load at the same time`);
+        states.forEach((state, at) => void (state === "ready" && !ready.includes(at) && ready.push(at)));
+        return ready.length === states.length ? true : null;
+      });
+      return `ready in this order: ${ready.map((at) => MODELS[at]?.pm2 ?? "").join(", ")}`;
+    },
+  },
+  {
+    name: "doctor and a call after the boot",
+    async run(box, stage) {
+      await untilFine(box);
+      return curl(box, stage);
+    },
+  },
+];
+
+async function healthOf(port: number): Promise<"down" | "loading" | "ready"> {
+  try {
+    const { status } = await fetch(`http://127.0.0.1:${port}/health`);
+    return status === 200 ? "ready" : "loading";
+  } catch {
+    return "down";
+  }
+}
+
+export function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}
