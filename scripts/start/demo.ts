@@ -115,7 +115,7 @@ function supervise(
   onStarted: (name: string) => void,
 ) {
   const add = (name: string, managed: Managed) => {
-    const options = { now: Date.now, after, onStarted: () => onStarted(name) };
+    const options = { now: () => performance.now(), after, onStarted: () => onStarted(name) };
     const process = new SupervisedProcess(managed, processes.size, options);
     processes.set(name, process);
     // It died while the edge was still starting.
@@ -196,7 +196,7 @@ async function cardServers(
     const server = box.servers.find((server) => server.port === port);
     const process = processes.get(`server ${box.name}:${port}`);
     if (server === undefined || process === undefined || pid === null) return [];
-    const loaded = process.restarts === 0 ? 1 : (Date.now() - process.startedAt) / loadMs(server);
+    const loaded = process.restarts === 0 ? 1 : (performance.now() - process.startedAt) / loadMs(server);
     return [{ server, pid, loaded: Math.min(1, loaded), busySlots: await busySlots(url, stack.llamaApiKey) }];
   });
   return (await Promise.all(running)).flat();

@@ -22,7 +22,7 @@ export interface Managed {
 }
 
 export interface SupervisorOptions {
-  /** Milliseconds since 1970. */
+  /** `performance.now()`. */
   now: () => number;
   /** Starts a timer. @returns what cancels it */
   after: (ms: number, run: () => void) => () => void;
@@ -99,7 +99,8 @@ export class SupervisedProcess {
       pm2_env: {
         status: this.#status,
         restart_time: this.restarts,
-        pm_uptime: this.startedAt,
+        // A time of day, as PM2 has it.
+        pm_uptime: Math.round(performance.timeOrigin + this.startedAt),
         args: port === null ? [] : ["--port", String(port)],
       },
     };

@@ -68,9 +68,11 @@ test("a killed server and a killed agent come back, and an operator restarts a s
     () => /The agent box1 is back/.test(out) && /The server box1:8085 is back/.test(out),
     "both are back",
   );
-  await until(async () => (await view()).boxes.every(isMeasured), "all is measured again");
-  const [server] = (await view()).boxes[0]?.servers.filter(({ port }) => port === 8085) ?? [];
-  expect(server).toMatchObject({ state: "ready", restarts: 1 });
+  await until(async () => {
+    const { boxes } = await view();
+    const server = boxes[0]?.servers.find(({ port }) => port === 8085);
+    return boxes.every(isMeasured) && server?.state === "ready" && server.restarts === 1;
+  }, "the server is ready again, was restarted once, and all is measured");
   const restarted = await isha("box restart box2 8080 --yes");
   expect(restarted).toMatchObject({ code: 0, err: "" });
 });

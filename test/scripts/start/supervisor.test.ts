@@ -68,7 +68,12 @@ describe("a killed process", () => {
       name: "llama-small-8080",
       pm_id: 3,
       pid: 101,
-      pm2_env: { status: "online", restart_time: 1, pm_uptime: 100, args: ["--port", "41000"] },
+      pm2_env: {
+        status: "online",
+        restart_time: 1,
+        pm_uptime: Math.round(performance.timeOrigin + 100),
+        args: ["--port", "41000"],
+      },
     });
   });
 
