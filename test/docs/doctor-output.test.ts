@@ -67,7 +67,9 @@ describe.each([
   [
     "isha check",
     "generated-files",
-    projectChecks({ environments: new Map() } as Parameters<typeof projectChecks>[0]).map(({ name }) => name),
+    projectChecks({ environments: new Map() } as unknown as Parameters<typeof projectChecks>[0]).map(
+      ({ name }) => name,
+    ),
   ],
 ])("the printed output of %s", (_name, line, checks) => {
   const block = blockWith(line);
