@@ -159,7 +159,7 @@ async function checkLogs(box: Box, around: Surroundings, signal: AbortSignal): P
       if ((await machine.tail(path, LOG_BYTES))?.includes(canary) === true) {
         return wrong(
           `${path} contains a prompt`,
-          "Start it from the generated file, whose filter drops them: pm2 start ecosystem.config.cjs",
+          `Start it from the generated file, whose filter drops them: pm2 delete ${name} && pm2 start ecosystem.config.cjs && pm2 save`,
         );
       }
     }

@@ -231,7 +231,7 @@ export const BREAKAGES: readonly Breakage[] = [
     name: "a prompt in a server's log",
     check: "log-canary",
     says: /contains a prompt/,
-    fixes: /pm2 start ecosystem\.config\.cjs/,
+    fixes: /pm2 delete llama-small && pm2 start ecosystem\.config\.cjs && pm2 save/,
     async harm(box) {
       await writeFile(fault(box, `loud-${portOf(box, SMALL)}`), "");
       // By hand, without the launch script and its filter.
