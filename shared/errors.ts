@@ -16,260 +16,43 @@ interface ErrorRow {
   readonly type: string;
   readonly retry: Retry;
   readonly fault: Fault;
-  /** For operators, in `isha why` and in the console: what the code means, and the fix. */
-  readonly meaning: string;
 }
 
 export const ERRORS = {
-  invalid_json: {
-    status: 400,
-    type: "invalid_request_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The body was not valid JSON. The client must fix it.",
-  },
-  invalid_request: {
-    status: 400,
-    type: "invalid_request_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "A field of the request was wrong; the answer named it. The client must fix it.",
-  },
-  unknown_port: {
-    status: 400,
-    type: "invalid_request_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "model_port named a port that no box has. The client must use one that GET /v1/models lists.",
-  },
-  context_length_exceeded: {
-    status: 400,
-    type: "invalid_request_error",
-    retry: "never",
-    fault: "caller",
-    meaning:
-      "The prompt does not fit the model's context. The client must shorten it, or the fleet file must give the server a larger contextPerSlot.",
-  },
+  invalid_json: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
+  invalid_request: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
+  unknown_port: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
+  context_length_exceeded: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
   /** Not 501: SDKs would resend it. */
-  not_supported_by_model: {
-    status: 400,
-    type: "invalid_request_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The requested model does not support this call. The client must use another model.",
-  },
-  missing_key: {
-    status: 401,
-    type: "authentication_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The request had no API key. Create one for the client: isha keys create.",
-  },
-  invalid_key: {
-    status: 401,
-    type: "authentication_error",
-    retry: "never",
-    fault: "caller",
-    meaning:
-      "The key, or a box's token, was unknown, mistyped or revoked. Check whether it is listed: isha keys list. For a box, check that it and the edge have the same BOX_SECRET.",
-  },
-  expired_key: {
-    status: 401,
-    type: "authentication_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The key had expired. Set a later expiresAt, or give the client a new key.",
-  },
-  agent_not_allowed: {
-    status: 403,
-    type: "permission_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The key is limited to other agent types. Change its agents if it should be allowed this one.",
-  },
-  scope_missing: {
-    status: 403,
-    type: "permission_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The key lacks the scope of this route: infer for calls, admin for /admin.",
-  },
-  https_required: {
-    status: 403,
-    type: "permission_error",
-    retry: "never",
-    fault: "caller",
-    meaning:
-      "The request came over plain http. The client must use an https:// URL; replace its key, which was sent unencrypted.",
-  },
-  not_found: {
-    status: 404,
-    type: "not_found_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The route, or what the URL names on it, does not exist. The client must fix its URL.",
-  },
-  model_not_found: {
-    status: 404,
-    type: "not_found_error",
-    retry: "never",
-    fault: "caller",
-    meaning:
-      "No model, agent type or file has the requested name. The client must use one that GET /v1/models lists.",
-  },
-  method_not_allowed: {
-    status: 405,
-    type: "invalid_request_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The route exists but does not take this method. The client must fix its call.",
-  },
-  request_timeout: {
-    status: 408,
-    type: "timeout_error",
-    retry: "any",
-    fault: "caller",
-    meaning:
-      "The body did not arrive within its time limit: a slow uplink, or a client that keeps requests open. No server received the call.",
-  },
-  body_too_large: {
-    status: 413,
-    type: "invalid_request_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The body was larger than the limit. The client must send less.",
-  },
-  unsupported_media_type: {
-    status: 415,
-    type: "invalid_request_error",
-    retry: "never",
-    fault: "caller",
-    meaning: "The body was not sent as application/json, or was compressed. The client must fix its headers.",
-  },
-  rate_limited_ip: {
-    status: 429,
-    type: "rate_limit_error",
-    retry: "later",
-    fault: "caller",
-    meaning:
-      "The address made more requests per second than the fleet file allows. If it is a backend with many users, set addressExempt on its key.",
-  },
-  rate_limited_key: {
-    status: 429,
-    type: "rate_limit_error",
-    retry: "later",
-    fault: "caller",
-    meaning:
-      "The key made more requests per second than its limit. Raise its limits.perSecond if they are wanted.",
-  },
-  too_many_failed_keys: {
-    status: 429,
-    type: "rate_limit_error",
-    retry: "later",
-    fault: "caller",
-    meaning:
-      "The address sent too many wrong keys within a minute: a client with an old key, or an attacker who guesses keys.",
-  },
-  concurrency_exceeded: {
-    status: 429,
-    type: "rate_limit_error",
-    retry: "later",
-    fault: "caller",
-    meaning:
-      "The key had as many running and queued calls as its limit allows. Raise its limits.concurrent if they are wanted.",
-  },
-  quota_exceeded: {
-    status: 429,
-    type: "rate_limit_error",
-    retry: "never",
-    fault: "caller",
-    meaning:
-      "The key has used up its tokens for this month. Raise its limits.tokensPerMonth, or wait for the next month (UTC).",
-  },
-  internal: {
-    status: 500,
-    type: "server_error",
-    retry: "any",
-    fault: "ours",
-    meaning: "A bug in this program. The log line of this request id has its cause; please report it.",
-  },
-  upstream_failed: {
-    status: 502,
-    type: "server_error",
-    retry: "any",
-    fault: "ours",
-    meaning:
-      "The llama-server broke the connection or returned something other than an answer, and a retry did not help. Check its PM2 log.",
-  },
-  box_unreachable: {
-    status: 502,
-    type: "server_error",
-    retry: "any",
-    fault: "ours",
-    meaning:
-      "The box's agent did not answer through the tunnel. Check that cloudflared and isha-agent run on the box.",
-  },
-  overloaded: {
-    status: 503,
-    type: "overloaded_error",
-    retry: "later",
-    fault: "load",
-    meaning:
-      "All slots were in use and the queue was full or too long. Add slots or boxes, or reduce the calls.",
-  },
-  model_loading: {
-    status: 503,
-    type: "overloaded_error",
-    retry: "later",
-    fault: "ours",
-    meaning:
-      "The model was still loading and no other was allowed to answer. This ends by itself; if it does not, check the server's PM2 log.",
-  },
-  model_unavailable: {
-    status: 503,
-    type: "server_error",
-    retry: "later",
-    fault: "ours",
-    meaning:
-      "The model was not up and the call was not allowed to use another. Check its server: pm2 status on the box.",
-  },
-  draining: {
-    status: 503,
-    type: "overloaded_error",
-    retry: "later",
-    fault: "load",
-    meaning: "The box was draining, as for a restart, and no other box could take the call.",
-  },
-  no_box: {
-    status: 503,
-    type: "server_error",
-    retry: "later",
-    fault: "ours",
-    meaning: "No box could be reached. Check that cloudflared and isha-agent run on the boxes.",
-  },
-  limiter_unavailable: {
-    status: 503,
-    type: "server_error",
-    retry: "later",
-    fault: "ours",
-    meaning:
-      "The object that counts this key or address did not answer in time. This ends by itself; if it does not, check Cloudflare's status.",
-  },
-  upstream_timeout: {
-    status: 504,
-    type: "timeout_error",
-    retry: "any",
-    fault: "ours",
-    meaning: "The box accepted the call but did not answer in time. Check the server's state and its queue.",
-  },
-  deadline_exceeded: {
-    status: 504,
-    type: "timeout_error",
-    retry: "any",
-    fault: "ours",
-    meaning:
-      "The call's deadline passed while it was queued or running. Add slots, or ask for shorter answers.",
-  },
+  not_supported_by_model: { status: 400, type: "invalid_request_error", retry: "never", fault: "caller" },
+  missing_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
+  invalid_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
+  expired_key: { status: 401, type: "authentication_error", retry: "never", fault: "caller" },
+  agent_not_allowed: { status: 403, type: "permission_error", retry: "never", fault: "caller" },
+  scope_missing: { status: 403, type: "permission_error", retry: "never", fault: "caller" },
+  https_required: { status: 403, type: "permission_error", retry: "never", fault: "caller" },
+  not_found: { status: 404, type: "not_found_error", retry: "never", fault: "caller" },
+  model_not_found: { status: 404, type: "not_found_error", retry: "never", fault: "caller" },
+  method_not_allowed: { status: 405, type: "invalid_request_error", retry: "never", fault: "caller" },
+  request_timeout: { status: 408, type: "timeout_error", retry: "any", fault: "caller" },
+  body_too_large: { status: 413, type: "invalid_request_error", retry: "never", fault: "caller" },
+  unsupported_media_type: { status: 415, type: "invalid_request_error", retry: "never", fault: "caller" },
+  rate_limited_ip: { status: 429, type: "rate_limit_error", retry: "later", fault: "caller" },
+  rate_limited_key: { status: 429, type: "rate_limit_error", retry: "later", fault: "caller" },
+  too_many_failed_keys: { status: 429, type: "rate_limit_error", retry: "later", fault: "caller" },
+  concurrency_exceeded: { status: 429, type: "rate_limit_error", retry: "later", fault: "caller" },
+  quota_exceeded: { status: 429, type: "rate_limit_error", retry: "never", fault: "caller" },
+  internal: { status: 500, type: "server_error", retry: "any", fault: "ours" },
+  upstream_failed: { status: 502, type: "server_error", retry: "any", fault: "ours" },
+  box_unreachable: { status: 502, type: "server_error", retry: "any", fault: "ours" },
+  overloaded: { status: 503, type: "overloaded_error", retry: "later", fault: "load" },
+  model_loading: { status: 503, type: "overloaded_error", retry: "later", fault: "ours" },
+  model_unavailable: { status: 503, type: "server_error", retry: "later", fault: "ours" },
+  draining: { status: 503, type: "overloaded_error", retry: "later", fault: "load" },
+  no_box: { status: 503, type: "server_error", retry: "later", fault: "ours" },
+  limiter_unavailable: { status: 503, type: "server_error", retry: "later", fault: "ours" },
+  upstream_timeout: { status: 504, type: "timeout_error", retry: "any", fault: "ours" },
+  deadline_exceeded: { status: 504, type: "timeout_error", retry: "any", fault: "ours" },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -277,13 +60,6 @@ export type ErrorCode = keyof typeof ERRORS;
 /** A code that another release added counts as ours, so that no failure is overlooked. */
 export function faultOf(code: string): Fault {
   return Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].fault : "ours";
-}
-
-/** What a code means to an operator, and the fix. */
-export function meaningOf(code: string): string {
-  return Object.hasOwn(ERRORS, code)
-    ? ERRORS[code as ErrorCode].meaning
-    : "This release doesn't know the code: another release wrote it.";
 }
 
 /** An expected failure as a value: decisions return it, one renderer per program formats it. */

@@ -65,8 +65,6 @@ export const FailedRequest = z
   .object({
     ...Failure.shape,
     at: z.iso.datetime(),
-    /** For an operator: what the code means, and the fix. */
-    meaning: z.string(),
   })
   .check(z.meta({ id: "FailedRequest" }));
 export type FailedRequest = z.infer<typeof FailedRequest>;

@@ -1,6 +1,7 @@
 // `isha why <request-id>`: explains why a request was refused or failed.
 import type { Command } from "commander";
 import { HOUR_MS } from "../../shared/calendar.ts";
+import { meaningOf } from "../../shared/error-meanings.ts";
 import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, FailedRequest } from "../../shared/failures.ts";
 import { KeyId, KeyView, unlistedKey } from "../../shared/keys.ts";
@@ -68,7 +69,7 @@ async function keyText(api: AdminApi, id: string): Promise<string> {
 }
 
 function failedRequestText(request: FailedRequest, key: string, { out, now }: CommandContext): string {
-  const { requestId, at, code, route, cause, meaning, param, model, port, retryAfterS } = request;
+  const { requestId, at, code, route, cause, param, model, port, retryAfterS } = request;
   const status = Object.hasOwn(ERRORS, code) ? `${ERRORS[code as ErrorCode].status} ` : "";
   const fields = fieldsText([
     ["request", requestId],
@@ -80,5 +81,5 @@ function failedRequestText(request: FailedRequest, key: string, { out, now }: Co
     ["retry after", retryAfterS === undefined ? null : `${retryAfterS} s`],
     ["cause", cause ?? "none recorded"],
   ]);
-  return `${bold(`${status}${plain(code)}`, out)}\n\n${fields}\n${plain(meaning)}\n`;
+  return `${bold(`${status}${plain(code)}`, out)}\n\n${fields}\n${meaningOf(code)}\n`;
 }

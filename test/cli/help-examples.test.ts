@@ -62,7 +62,7 @@ it.each(COMMANDS)("isha %s", async (command) => {
     for (const [requestId] of line.matchAll(/req_[0-9a-f]{32}/g)) {
       const failure = { code: "overloaded", route: "/v1/chat/completions", key: null, cause: null };
       const at = "2026-11-23T14:00:00Z";
-      service.failures.set(requestId, { requestId, at, ...failure, meaning: "All slots were in use." });
+      service.failures.set(requestId, { requestId, at, ...failure });
     }
     const ran = await runHere(argumentsOf(line), {
       env: { ISHA_URL: url, ISHA_ADMIN_KEY: ADMIN_KEY },

@@ -1,7 +1,7 @@
 // GET /admin/requests/:id: shows an operator why a request was refused or failed.
 import type { Context } from "hono";
 import { HOUR_MS } from "../../shared/calendar.ts";
-import { meaningOf, RefusedError } from "../../shared/errors.ts";
+import { RefusedError } from "../../shared/errors.ts";
 import {
   FAILURES_KEPT,
   FAILURES_KEPT_MS,
@@ -29,11 +29,7 @@ export function showRequest() {
     const failure = await fleet.failure(id);
     if (failure === null)
       throw new RefusedError({ code: "not_found", message: missing(await fleet.floods()), param: "id" });
-    const failed: FailedRequest = {
-      ...failure,
-      at: new Date(failure.at).toISOString(),
-      meaning: meaningOf(failure.code),
-    };
+    const failed: FailedRequest = { ...failure, at: new Date(failure.at).toISOString() };
     return c.json(failed);
   };
 }

@@ -1,4 +1,5 @@
 // One failed request: its code, its cause and what it means.
+import { meaningOf } from "../../../shared/error-meanings.ts";
 import { FailedRequest } from "../../../shared/failures.ts";
 import { dateTimeText } from "../../model/duration.ts";
 import { CopyButton } from "../../components/copy-button.tsx";
@@ -41,7 +42,7 @@ function Details({ request }: { readonly request: FailedRequest }) {
   const name = request.key === null ? undefined : names.get(request.key);
   return (
     <>
-      <p class="failure-meaning">{request.meaning}</p>
+      <p class="failure-meaning">{meaningOf(request.code)}</p>
       <dl class="facts">
         <dt>Request</dt>
         <dd>

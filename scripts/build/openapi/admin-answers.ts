@@ -226,7 +226,6 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, Schema>> = {
     {
       ...failure,
       at: time,
-      meaning: named("What the code means, and the fix.", text),
     },
     FACTS,
   ),

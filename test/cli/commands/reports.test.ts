@@ -1,5 +1,6 @@
 // `isha usage`, `isha audit`, `isha why`: their requests and their output.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { meaningOf } from "../../../shared/error-meanings.ts";
 import { ADMIN_KEY, AdminService, CSV } from "../support/admin-service.ts";
 import { runHere } from "../support/run-isha.ts";
 
@@ -122,7 +123,6 @@ describe("why", () => {
       route: "/v1/chat/completions",
       key: "3fA9kQ2mXw7b",
       cause: "box1:8085 down",
-      meaning: "No server of that model was up. Look at the box: pm2 ls.",
     });
   });
 
@@ -137,7 +137,7 @@ describe("why", () => {
       "  key      3fA9kQ2mXw7b (“Riverside Clinic”)",
       "  cause    box1:8085 down",
       "",
-      "No server of that model was up. Look at the box: pm2 ls.",
+      meaningOf("model_unavailable"),
       "",
     ]);
     expect(JSON.parse((await isha(`why ${REQUEST} --json`)).out)).toEqual(service.failures.get(REQUEST));

@@ -196,8 +196,7 @@ export class FakeEdge {
   #failure(id: string): FailedRequest {
     const failure = this.fleet.failures.find(({ requestId }) => requestId === id);
     if (failure === undefined) throw new Error("There is no record of this request.");
-    const meaning = "The llama-server broke the connection, and the retries failed too.";
-    return FailedRequest.parse({ ...failure, at: new Date(failure.at).toISOString(), meaning });
+    return FailedRequest.parse({ ...failure, at: new Date(failure.at).toISOString() });
   }
 
   async #file({ pathname, origin, host }: URL, response: ServerResponse): Promise<void> {

@@ -1,7 +1,8 @@
 // GET /admin/requests/:id: a refused call's way through log, flush and store to the route's answer.
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { ERRORS, meaningOf } from "../../../shared/errors.ts";
+import { ERRORS } from "../../../shared/errors.ts";
+import { meaningOf } from "../../../shared/error-meanings.ts";
 import { AGENT_HEADER, CODE_HEADER, STARTED_HEADER } from "../../../shared/call-headers.ts";
 import { FailedRequest } from "../../../shared/failures.ts";
 import { fleetObject } from "../../../worker/stubs.ts";
@@ -33,7 +34,6 @@ describe("GET /admin/requests/:id", () => {
       code: "invalid_request",
       route: CHAT,
       key: `legacy_${keys[0]?.sha256.slice(0, 16)}`,
-      meaning: meaningOf("invalid_request"),
     });
   });
 
