@@ -12,9 +12,12 @@ const interrupt = watchInterrupt();
 const started = performance.now();
 const failed = await rehearsal();
 const seconds = Math.round((performance.now() - started) / 1000);
-console.log(
-  failed ? `\nDifferent from the documents, after ${seconds} s.` : `\nAs documented, in ${seconds} s.`,
-);
+const verdict = interrupt.signal.aborted
+  ? "Interrupted; everything has been ended,"
+  : failed
+    ? "Different from the documents,"
+    : "As documented,";
+console.log(`\n${verdict} after ${seconds} s.`);
 process.exit(interrupt.signal.aborted ? interrupt.exitCode() : failed ? 1 : 0);
 
 /** @returns whether something went otherwise than documented */
