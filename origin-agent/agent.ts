@@ -249,11 +249,13 @@ function controlRoutes(
   return {
     control: {
       // Reports only which ports are up, so it needs no token: `npm start -- --real` and the edge use it.
-      "/healthz": async () => json(boxHealth({ box: box.name, version, simulated }, live.servers, drain.drained)),
+      "/healthz": async () =>
+        json(boxHealth({ box: box.name, version, simulated }, live.servers, drain.drained)),
     },
     guarded: {
       "/metrics": async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
-      "/fleet": async () => json({ box: box.name, version, epoch, fleetFault, linked: link.isOpen, ...link.snapshot() }),
+      "/fleet": async () =>
+        json({ box: box.name, version, epoch, fleetFault, linked: link.isOpen, ...link.snapshot() }),
     },
   };
 }

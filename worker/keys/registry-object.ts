@@ -122,7 +122,10 @@ export class KeyRegistry extends DurableObject<Bindings> {
   }
 
   /** Adds its outcome to an entry that was written before its action was executed; without the entry, nothing. */
-  noteOutcome(named: Pick<AuditEntry, "requestId" | "action" | "target">, detail: AuditEntry["detail"]): void {
+  noteOutcome(
+    named: Pick<AuditEntry, "requestId" | "action" | "target">,
+    detail: AuditEntry["detail"],
+  ): void {
     const name = entryName(named);
     const [row] = this.#sql.exec<{ entry: string }>("SELECT entry FROM audit WHERE name = ?", name).toArray();
     if (row === undefined) return;
