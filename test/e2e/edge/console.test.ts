@@ -70,9 +70,9 @@ describe.skipIf(CHROMIUM === null)("in Chromium, on the real edge", () => {
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("link", { name: "Playground", exact: true }).click();
     await page.getByLabel("Agent or model").selectOption("Clinical");
-    await page.getByLabel("Prompt").fill("Patient complaint: chest pain");
+    await page.getByLabel("Prompt", { exact: true }).fill("Patient complaint: chest pain");
     await page.getByRole("button", { name: "Ask" }).click();
-    const answer = page.getByRole("region", { name: "Answer" });
+    const answer = page.getByRole("region", { name: "Conversation" });
     await answer.getByText("complete", { exact: true }).waitFor();
     const facts = await answer.innerText();
     expect(facts).toContain("BiMediX2-8B on 8085 of box1 (simulated)");
