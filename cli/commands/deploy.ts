@@ -37,7 +37,7 @@ export function addDeploy(program: Command, io: CommandContext): void {
     .action((options: DeployOptions) => deploy(options, io));
   addExamples(command, [
     "isha deploy",
-    "isha deploy --env staging --secrets-file staging-secrets/worker-secrets.json",
+    "isha deploy --env staging --secrets-file ~/.isha-staging/worker-secrets.json",
   ]);
 }
 
@@ -132,7 +132,7 @@ async function secretsFor(
       : `There is no secrets file: ${missing}.`,
     env === "production"
       ? "Create it: isha secrets init."
-      : `Create it: isha secrets init --folder ${env}-secrets; then add --secrets-file ${env}-secrets/${SECRET_FILES.worker}.`,
+      : `Create it: isha secrets init --folder ~/.isha-${env}; then add --secrets-file ~/.isha-${env}/${SECRET_FILES.worker}.`,
   );
 }
 

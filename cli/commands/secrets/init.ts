@@ -21,7 +21,7 @@ import {
 } from "../../secrets/secret-files.ts";
 import { bold } from "../../terminal/table.ts";
 import { FIRST_ADMIN_KEY_SECRET, makeFirstKey } from "../keys/bootstrap.ts";
-import { toBoxes, toDeployedWorker, toNewWorker } from "./steps.ts";
+import { toBoxes, toDeployedWorker, toNewWorker, toStaging } from "./steps.ts";
 
 /** Secrets that others issue: taken from this command's environment if they are set there. */
 const GIVEN = ["ACCESS_CLIENT_ID", "ACCESS_CLIENT_SECRET", "ALERT_WEBHOOK_URL"] as const;
@@ -41,7 +41,7 @@ export function addSecretsInit(secrets: Command, io: CommandContext): void {
     )
     .option("--folder <folder>", "where the files are (default: ~/.isha)");
   addJsonOption(command).action((options: SecretsOptions) => init(options, io));
-  addExamples(command, ["isha secrets init", "isha secrets init --folder staging-secrets"]);
+  addExamples(command, ["isha secrets init", "isha secrets init --folder ~/.isha-staging"]);
 }
 
 export const secretFolder = ({ folder }: SecretsOptions, io: CommandContext): string =>
@@ -85,7 +85,10 @@ async function init(options: SecretsOptions, io: CommandContext): Promise<void> 
   for (const name of Object.values(SECRET_FILES)) {
     io.out.write(`  ${name.padEnd(NAME_WIDTH)}  ${created.includes(name) ? "created" : "kept"}\n`);
   }
-  io.err.write(`\nNext:\n${toBoxes(folder, fleet.boxes)}${toNewWorker(folder)}${toDeployedWorker(folder)}`);
+  const production = (): string =>
+    toBoxes(folder, fleet.boxes) + toNewWorker(folder) + toDeployedWorker(folder);
+  // Secrets of another folder would lock production's edge and boxes out from each other.
+  io.err.write(`\nNext:\n${options.folder === undefined ? production() : toStaging(folder)}`);
 }
 
 const NAME_WIDTH = Math.max(...Object.values(SECRET_FILES).map((name) => name.length));

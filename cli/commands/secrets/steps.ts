@@ -24,6 +24,11 @@ export function toDeployedWorker(folder: string): string {
   return `  On an edge that is deployed already:\n     npx wrangler secret bulk ${workerFile(folder)} --env production\n`;
 }
 
+/** A second edge has secrets of its own, so nothing here may reach production's Worker or the boxes' `~/.isha`. */
+export function toStaging(folder: string): string {
+  return `  Deploy the staging edge with them:\n     npm run deploy -- --env staging --secrets-file ${workerFile(folder)}\n`;
+}
+
 const workerFile = (folder: string): string => shellWord(join(folder, SECRET_FILES.worker));
 
 function shellWord(text: string): string {

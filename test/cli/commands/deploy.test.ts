@@ -106,7 +106,7 @@ describe("isha deploy", () => {
   it("staging has secrets of its own, never production's", async () => {
     await secrets(".isha/worker-secrets.json");
     const without = await isha(["--env", "staging"], { list: [1, NO_WORKER] });
-    expect([without.code, without.err]).toEqual([2, expect.stringContaining("--folder staging-secrets")]);
+    expect([without.code, without.err]).toEqual([2, expect.stringContaining("--folder ~/.isha-staging")]);
     const path = await secrets("staging/worker-secrets.json");
     const args = ["--env", "staging", "--secrets-file", "staging/worker-secrets.json"];
     expect((await isha(args, { list: [1, NO_WORKER] })).code).toBe(0);

@@ -46,6 +46,14 @@ describe("isha secrets init", () => {
     expect(err).toContain("isha@box1:.isha/");
   });
 
+  it("of another folder name no step that would put them into production", async () => {
+    const { code, err } = await isha("secrets init --folder .isha-staging");
+    expect(code).toBe(0);
+    const path = file("../.isha-staging/worker-secrets.json");
+    expect(err).toContain(`npm run deploy -- --env staging --secrets-file ${path}`);
+    expect(err).not.toMatch(/production|scp|secret bulk/);
+  });
+
   it("prints no secret", async () => {
     const { out, err } = await isha("secrets init");
     const secrets = [
