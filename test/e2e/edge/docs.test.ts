@@ -125,7 +125,7 @@ describe("the guide", () => {
 describe("docs/migrate.md", () => {
   test("its requests are answered in the forms it shows", async () => {
     const [byPort = "", byAgent = "", withoutKey = "", streamed = "", health = ""] = ofMigrate("sh");
-    const [answer = "{}", refusal = "{}", healthy = "{}"] = ofMigrate("json").map(
+    const [answer = {}, refusal = {}, healthy = {}] = ofMigrate("json").map(
       (text) => JSON.parse(text) as object,
     );
     for (const [command, port] of [
