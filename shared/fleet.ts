@@ -60,6 +60,9 @@ const ServerSchema = z.strictObject({
   flags: z._default(z.array(z.string().check(z.minLength(1))), []),
 });
 
+/** Cloudflare's hints for where it places objects. */
+export const LOCATIONS = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"] as const;
+
 const BoxSchema = z.strictObject({
   name,
   /** The URL of the box's agent for the edge: the tunnel's hostname. */
@@ -87,7 +90,7 @@ const BoxSchema = z.strictObject({
     }),
   ),
   /** Where Cloudflare places this deployment's objects. */
-  locationHint: z.enum(["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"]),
+  locationHint: z.enum(LOCATIONS),
   servers: z.array(ServerSchema).check(z.minLength(1)),
 });
 

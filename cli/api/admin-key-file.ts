@@ -3,9 +3,8 @@ import { constants } from "node:fs";
 import { mkdir, open, rm, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CommandFailure, EXIT, usageFailure } from "../failure.ts";
+import { isOpenToOthers } from "../files.ts";
 
-/** Any permission for the group or for others. */
-const GROUP_AND_OTHERS = 0o077;
 /** Far more than a key: a larger file is something else. */
 const MAX_FILE_BYTES = 4096;
 
@@ -21,7 +20,7 @@ export async function readKeyFile(path: string): Promise<string | null> {
   try {
     const stats = await file.stat();
     if (!stats.isFile()) throw usageFailure(`${path} is not a file.`);
-    if ((stats.mode & GROUP_AND_OTHERS) !== 0) {
+    if (isOpenToOthers(stats.mode)) {
       throw usageFailure(
         `Other users of this machine can read ${path}, so its key isn't used.`,
         `Remove their access: chmod 600 ${path}. If there are other users, rotate the key as well.`,

@@ -11,7 +11,7 @@ const PRODUCTION = "production";
 /** Variables that open the edge to anyone who can reach it, or point it to another box. */
 const DEVELOPMENT_VARS = ["DEV_KEYS", "BOX_ORIGINS"];
 
-export function checkRoutes({ environments, fleet }: Configured): Outcome {
+function checkRoutes({ environments, fleet }: Configured): Outcome {
   const faults: string[] = [];
   const wanted = [fleet.domain, `${fleet.domain}/*`];
   for (const [env, { routes, workers_dev: onWorkersDev }] of environments) {
@@ -35,7 +35,7 @@ export function checkRoutes({ environments, fleet }: Configured): Outcome {
       );
 }
 
-export function checkBindings({ environments }: Configured): Outcome {
+function checkBindings({ environments }: Configured): Outcome {
   const top = environments.get("");
   const expected = top === undefined ? [] : bindingsOf(top);
   const faults = [...environments].flatMap(([env, environment]) => {
@@ -62,7 +62,7 @@ function bindingsOf(environment: Environment): string[] {
   ];
 }
 
-export function checkMigrations({ environments }: Configured): Outcome {
+function checkMigrations({ environments }: Configured): Outcome {
   const faults = [...environments].flatMap(([env, { durable_objects: objects, migrations }]) => {
     const created = createdClasses(migrations);
     const missing = objects.bindings.map((binding) => binding.class_name).filter((of) => !created.has(of));
@@ -91,7 +91,7 @@ function createdClasses(migrations: Environment["migrations"]): ReadonlySet<stri
   return classes;
 }
 
-export function checkNamespaces({ environments }: Configured): Outcome {
+function checkNamespaces({ environments }: Configured): Outcome {
   const faults: string[] = [];
   /** The Worker that counts in a namespace, by the namespace's id. */
   const owners = new Map<string, string>();
@@ -113,7 +113,7 @@ export function checkNamespaces({ environments }: Configured): Outcome {
       );
 }
 
-export function checkDevelopmentVars({ environments }: Configured): Outcome {
+function checkDevelopmentVars({ environments }: Configured): Outcome {
   const faults = [...environments].flatMap(([env, { vars }]) =>
     DEVELOPMENT_VARS.filter((name) => (vars[name] ?? "") !== "").map(
       (name) => `${environmentName(env)} sets ${name}`,
@@ -127,7 +127,7 @@ export function checkDevelopmentVars({ environments }: Configured): Outcome {
       );
 }
 
-export function checkPlan({ environments }: Configured): Outcome {
+function checkPlan({ environments }: Configured): Outcome {
   const paid = [...environments].filter(([, { limits }]) => limits?.cpu_ms !== undefined);
   if (paid.length === 0) return fine("the free plan is enough: 10 ms of CPU time and 100,000 calls a day");
   const names = paid.map(([env]) => environmentName(env)).join(", ");
@@ -135,3 +135,13 @@ export function checkPlan({ environments }: Configured): Outcome {
     `${names}: Workers Paid, since limits.cpu_ms is set; without it the free plan takes the top level`,
   );
 }
+
+/** By name, in the order of their output. */
+export const CONFIG_CHECKS = {
+  "development-keys": checkDevelopmentVars,
+  routes: checkRoutes,
+  bindings: checkBindings,
+  migrations: checkMigrations,
+  "address-shield": checkNamespaces,
+  plan: checkPlan,
+} as const;

@@ -1,10 +1,11 @@
 // Checks the files of a clone and of its operator: the fleet file, the secrets, and what is generated from the fleet file.
 import { isDeepStrictEqual, parseEnv } from "node:util";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { fine, unknown, wrong, type Outcome } from "../doctor/check.ts";
-import { objectOf } from "../doctor/edge-checks.ts";
-import { generatedFiles } from "../generate/files.ts";
+import { isOpenToOthers } from "../files.ts";
+import { generatedFiles, type GeneratedFile } from "../generate/files.ts";
 import { flagsInHelp } from "../generate/llama-flags.ts";
+import { objectOf } from "../json-object.ts";
 import { SECRET_FILES } from "../secrets/secret-files.ts";
 import type { Project } from "./project.ts";
 
@@ -21,8 +22,6 @@ export function checkFleetFile({ fleet, fleetFile, builtWith }: Project): Promis
   );
 }
 
-const OTHERS = 0o077;
-
 export async function checkSecretFiles(project: Project): Promise<Outcome> {
   const { secretFolder, machine } = project;
   const present: string[] = [];
@@ -30,7 +29,7 @@ export async function checkSecretFiles(project: Project): Promise<Outcome> {
     const path = join(secretFolder, name);
     const mode = await machine.mode(path);
     if (mode === null) continue;
-    if ((mode & OTHERS) !== 0) return wrong(`${path} can be read by other users`, `chmod 600 ${path}`);
+    if (isOpenToOthers(mode)) return wrong(`${path} can be read by other users`, `chmod 600 ${path}`);
     present.push(name);
   }
   if (present.length === 0) return unknown(`${secretFolder} has no secrets`, "isha secrets init");
@@ -81,22 +80,23 @@ async function staleFiles(
   signal: AbortSignal,
 ): Promise<string[]> {
   const help = await machine.run(box.llamaServerBin, ["--help"], signal);
-  const known = help === null ? [] : [flagsInHelp(help.out)];
+  const files = generatedFiles(box, { fleetFile });
+  // Flags may have been chosen by this machine's binary.
+  const accepted = [...files, ...(help === null ? [] : filesWithFlagsOf(help.out, box, fleetFile))];
   const stale: string[] = [];
-  for (const file of generatedFiles(box, { fleetFile })) {
-    const existing = await machine.read(join(root, file.path));
-    // Flags may have been chosen by this machine's binary.
-    const accepted = [file.text, ...known.map((knownFlags) => textOf(file.path, box, fleetFile, knownFlags))];
-    if (existing !== null && !accepted.includes(existing)) stale.push(relative(root, join(root, file.path)));
+  for (const { path } of files) {
+    const existing = await machine.read(join(root, path));
+    if (existing !== null && !accepted.some((file) => file.path === path && file.text === existing))
+      stale.push(path);
   }
   return stale;
 }
 
-function textOf(path: string, box: Box, fleetFile: string | null, knownFlags: ReadonlySet<string>): string {
+function filesWithFlagsOf(help: string, box: Box, fleetFile: string | null): GeneratedFile[] {
   try {
-    return generatedFiles(box, { fleetFile, knownFlags }).find((file) => file.path === path)?.text ?? "";
+    return generatedFiles(box, { fleetFile, knownFlags: flagsInHelp(help) });
   } catch {
     // This binary can't run the box's servers: `isha doctor` on the box reports that.
-    return "";
+    return [];
   }
 }

@@ -12,9 +12,10 @@ import { runChecks, wrong, type Check, type Result, type Surroundings } from "..
 import { EDGE_CHECKS } from "../doctor/edge-checks.ts";
 import { realMachine } from "../doctor/machine.ts";
 import { tunnelChecks } from "../doctor/tunnel-checks.ts";
-import { CommandFailure, EXIT, stopIfInterrupted } from "../failure.ts";
-import { addExamples, addServiceOptions, writeJson, type ServiceOptions } from "../options/common.ts";
-import { doctorText } from "../terminal/doctor-text.ts";
+import { CommandFailure, stopIfInterrupted } from "../failure.ts";
+import { addExamples, addServiceOptions, type ServiceOptions } from "../options/common.ts";
+import { usualSecretFolder } from "../secrets/secret-files.ts";
+import { addVerdictCodes, showResults } from "./doctor.ts";
 import { fleetFileOf } from "./generate.ts";
 
 interface CheckOptions extends ServiceOptions {
@@ -32,22 +33,14 @@ export function addCheck(program: Command, io: CommandContext): void {
     )
     .option("--online", "also check the deployed service, the tunnels and Access, as isha doctor does");
   addServiceOptions(command).action((options: CheckOptions) => check(options, io));
-  command.addHelpText(
-    "after",
-    "\nExit codes: 0 everything fine, 1 something is wrong, 2 something could not be checked.",
-  );
+  addVerdictCodes(command);
   addExamples(command, ["isha check", "isha check --online", "isha check --json | jq '.[].check'"]);
 }
 
 async function check(options: CheckOptions, io: CommandContext): Promise<void> {
   const results = await checkProject(options, io);
   stopIfInterrupted(io.signal);
-  if (options.json === true) writeJson(io.out, results);
-  else io.out.write(doctorText(results, io.out));
-  const failed = results.filter(({ verdict }) => verdict === "wrong").map((result) => result.check);
-  if (failed.length > 0) throw new CommandFailure(EXIT.failed, `Wrong: ${failed.join(", ")}.`);
-  const open = results.filter(({ verdict }) => verdict === "unknown").map((result) => result.check);
-  if (open.length > 0) throw new CommandFailure(EXIT.usage, `Not checked: ${open.join(", ")}.`);
+  showResults(results, options, io);
 }
 
 /** Also what `isha deploy` does first. */
@@ -70,7 +63,7 @@ export async function checkProject(options: CheckOptions, io: CommandContext): P
     return [{ check: "wrangler-toml", ...wrong(environments, "Correct wrangler.toml; then: isha check") }];
   }
   const machine = realMachine(io.env, io.now);
-  const secretFolder = io.env["ISHA_SECRETS"] ?? join(io.homeFolder, ".isha");
+  const secretFolder = usualSecretFolder(io);
   const builtWith = await projectFleet(io);
   const project: Project = {
     root: PROJECT_ROOT,

@@ -9,7 +9,7 @@ import { runWrangler, wranglerError, type WranglerRun } from "../check/wrangler.
 import type { CommandContext } from "../context.ts";
 import { CommandFailure, EXIT, stopIfInterrupted, usageFailure } from "../failure.ts";
 import { addExamples } from "../options/common.ts";
-import { readSecretFile, SECRET_FILES } from "../secrets/secret-files.ts";
+import { readSecretFile, SECRET_FILES, usualSecretFolder } from "../secrets/secret-files.ts";
 import { doctorText } from "../terminal/doctor-text.ts";
 import { plain } from "../terminal/safe-text.ts";
 import { checkProject } from "./check.ts";
@@ -120,7 +120,7 @@ async function secretsFor(
   io: CommandContext,
 ): Promise<string | null> {
   const { env, secretsFile } = options;
-  const folder = io.env["ISHA_SECRETS"] ?? join(io.homeFolder, ".isha");
+  const folder = usualSecretFolder(io);
   const usual = env === "production" && isFirst ? join(folder, SECRET_FILES.worker) : null;
   const path = secretsFile === undefined ? usual : resolve(io.folder, secretsFile);
   if (path === null && !isFirst) return null;

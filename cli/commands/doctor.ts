@@ -13,7 +13,14 @@ import { PM2_CHECKS } from "../doctor/pm2-checks.ts";
 import { SERVER_CHECKS } from "../doctor/server-checks.ts";
 import { tunnelChecks } from "../doctor/tunnel-checks.ts";
 import { CommandFailure, EXIT, usageFailure } from "../failure.ts";
-import { addExamples, addServiceOptions, writeJson, type ServiceOptions } from "../options/common.ts";
+import {
+  addExamples,
+  addServiceOptions,
+  writeJson,
+  type OutputOptions,
+  type ServiceOptions,
+} from "../options/common.ts";
+import { usualSecretFolder } from "../secrets/secret-files.ts";
 import { doctorText } from "../terminal/doctor-text.ts";
 
 interface DoctorOptions extends ServiceOptions {
@@ -33,17 +40,31 @@ export function addDoctor(program: Command, io: CommandContext): void {
       "this machine is that box (default: the fleet's only box, if PM2 has a folder here)",
     );
   addServiceOptions(command).action((options: DoctorOptions) => doctor(options, io));
+  addVerdictCodes(command);
+  addExamples(command, ["isha doctor", "isha doctor --box box1", "isha doctor --json | jq '.[].check'"]);
+}
+
+/** The exit codes of `showResults`, in the command's help. */
+export function addVerdictCodes(command: Command): void {
   command.addHelpText(
     "after",
     "\nExit codes: 0 everything fine, 1 something is wrong, 2 something could not be checked.",
   );
-  addExamples(command, ["isha doctor", "isha doctor --box box1", "isha doctor --json | jq '.[].check'"]);
 }
 
 async function doctor(options: DoctorOptions, io: CommandContext): Promise<void> {
   const results = await doctorResults(await surroundings(options, io), io);
   if (io.signal.aborted)
     throw new CommandFailure(EXIT.interrupted, "Interrupted; the checks are incomplete.");
+  showResults(results, options, io);
+}
+
+/** Prints the results of checks. @throws CommandFailure that names those which are wrong, else those not checked */
+export function showResults(
+  results: readonly Result[],
+  options: OutputOptions,
+  io: Pick<CommandContext, "out">,
+): void {
   if (options.json === true) writeJson(io.out, results);
   else io.out.write(doctorText(results, io.out));
   const failed = results.filter(({ verdict }) => verdict === "wrong").map(({ check }) => check);
@@ -77,7 +98,7 @@ export async function surroundings(options: DoctorOptions, io: CommandContext): 
     adminKey: key,
     box: isBox ? boxOf(fleet, options.box ?? io.env["ISHA_BOX"]) : null,
     agentUrl: `http://127.0.0.1:${io.env["AGENT_PORT"] ?? "8000"}`,
-    secretFolder: io.env["ISHA_SECRETS"] ?? join(io.homeFolder, ".isha"),
+    secretFolder: usualSecretFolder(io),
     pm2Home,
   };
 }

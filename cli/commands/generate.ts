@@ -2,15 +2,16 @@
 // logrotate's file, and a JSON schema of the fleet file.
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import type { Box, FleetConfig } from "../../shared/fleet.ts";
+import type { Box } from "../../shared/fleet.ts";
 import { PROJECT_ROOT } from "../check/project.ts";
 import type { CommandContext } from "../context.ts";
 import { realMachine, type Machine } from "../doctor/machine.ts";
-import { CommandFailure, EXIT, stopIfInterrupted, usageFailure } from "../failure.ts";
+import { CommandFailure, EXIT, stopIfInterrupted } from "../failure.ts";
 import { writeWhole } from "../files.ts";
 import { generatedFiles, type GeneratedFile } from "../generate/files.ts";
 import { lineDiff } from "../generate/line-diff.ts";
 import { flagsInHelp } from "../generate/llama-flags.ts";
+import { boxNamed } from "../options/arguments.ts";
 import { addExamples } from "../options/common.ts";
 import { bold } from "../terminal/table.ts";
 
@@ -73,15 +74,6 @@ async function generate(options: GenerateCommandOptions, io: CommandContext): Pr
     );
   }
   if (box.tunnel === undefined) io.err.write(noTunnel(box));
-}
-
-function boxNamed({ boxes }: FleetConfig, name: string | undefined): Box {
-  const box = name === undefined ? boxes[0] : boxes.find((one) => one.name === name);
-  if (box !== undefined) return box;
-  throw usageFailure(
-    `The fleet file has no box ${JSON.stringify(name)}.`,
-    `Its boxes are: ${boxes.map((one) => one.name).join(", ")}.`,
-  );
 }
 
 function filesFor(

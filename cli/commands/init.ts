@@ -8,13 +8,13 @@ import type { CommandContext } from "../context.ts";
 import { realMachine } from "../doctor/machine.ts";
 import { CommandFailure, EXIT, stopIfInterrupted, usageFailure } from "../failure.ts";
 import { writeWhole } from "../files.ts";
-import { answersFor, LOCATIONS, type InitOptions } from "../init/answers.ts";
+import { answersFor, type InitOptions } from "../init/answers.ts";
 import { fleetFileText } from "../init/fleet-file-text.ts";
 import { readLlamaSwap, type Imported } from "../init/llama-swap.ts";
 import { parseServer, type ServerDraft } from "../init/server-draft.ts";
 import { addExamples } from "../options/common.ts";
 import { plain } from "../terminal/safe-text.ts";
-import { defineFleet } from "../../shared/fleet.ts";
+import { defineFleet, LOCATIONS } from "../../shared/fleet.ts";
 
 interface InitCommandOptions extends InitOptions {
   readonly import?: string;

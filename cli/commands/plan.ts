@@ -1,9 +1,10 @@
 // `isha plan`: reads the models' GGUF headers and reports whether a box's servers fit its card.
 import { join } from "node:path";
 import type { Command } from "commander";
-import type { Box, FleetConfig } from "../../shared/fleet.ts";
+import type { Box } from "../../shared/fleet.ts";
 import type { CommandContext } from "../context.ts";
 import { CommandFailure, EXIT, usageFailure } from "../failure.ts";
+import { boxNamed } from "../options/arguments.ts";
 import { addExamples, addJsonOption, writeJson, type OutputOptions } from "../options/common.ts";
 import { GgufError, readGguf } from "../plan/gguf.ts";
 import { modelFacts } from "../plan/model-facts.ts";
@@ -33,9 +34,9 @@ export function addPlan(program: Command, io: CommandContext): void {
 
 async function plan(options: PlanOptions, io: CommandContext): Promise<void> {
   const fleet = await io.fleet();
+  const boxes = options.box === undefined ? fleet.boxes : [boxNamed(fleet, options.box)];
   const plans: BoxPlan[] = [];
-  for (const box of boxesOf(fleet, options.box))
-    plans.push(planBox(box, await readFiles(box, options.models)));
+  for (const box of boxes) plans.push(planBox(box, await readFiles(box, options.models)));
   if (options.json === true) writeJson(io.out, plans.map(planJson));
   else io.out.write(planText(plans, io.out));
   const faults = plans.flatMap(({ servers }) => servers.filter(({ file }) => "fault" in file));
@@ -49,16 +50,6 @@ async function plan(options: PlanOptions, io: CommandContext): Promise<void> {
   if (tooSmall.length > 0) {
     throw new CommandFailure(EXIT.failed, `The servers don't fit the card of ${tooSmall.join(", ")}.`);
   }
-}
-
-function boxesOf({ boxes }: FleetConfig, name: string | undefined): readonly Box[] {
-  if (name === undefined) return boxes;
-  const found = boxes.filter((box) => box.name === name);
-  if (found.length > 0) return found;
-  throw usageFailure(
-    `The fleet file has no box ${JSON.stringify(name)}.`,
-    `Its boxes are: ${boxes.map((box) => box.name).join(", ")}.`,
-  );
 }
 
 /** By file name: replicas share a file. */

@@ -6,7 +6,7 @@ import type { CommandContext } from "../context.ts";
 import { CommandFailure, EXIT, usageFailure } from "../failure.ts";
 import { addExamples, addServiceOptions, writeJson, type ServiceOptions } from "../options/common.ts";
 import { send, Unexpected, type Service } from "../smoke/service.ts";
-import { listModels, stepsFor, type Step } from "../smoke/steps.ts";
+import { listModels, stepsFor, type Listed, type Step } from "../smoke/steps.ts";
 
 interface StepResult {
   readonly step: string;
@@ -39,10 +39,14 @@ async function smoke(options: ServiceOptions, io: CommandContext): Promise<void>
     results.push(result);
     if (options.json !== true) io.out.write(line(result));
   };
-  const models = await run({ name: "models", run: async () => void (await listModels(service)) }, service);
-  show(models);
+  let models: Listed[] = [];
+  const list = async (): Promise<void> => {
+    models = await listModels(service);
+  };
+  const listing = await run({ name: "models", run: list }, service);
+  show(listing);
   // One after another: the service has clients.
-  if (models.ok) for (const step of stepsFor(await listModels(service))) show(await run(step, service));
+  if (listing.ok) for (const step of stepsFor(models)) show(await run(step, service));
   if (io.signal.aborted) throw new CommandFailure(EXIT.interrupted, "Interrupted; the steps are incomplete.");
   if (options.json === true) writeJson(io.out, results);
   const failed = results.filter(({ ok }) => !ok);

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { gpuMemoryGib } from "../../shared/gpu-memory.ts";
 import type { Box } from "../../shared/fleet.ts";
+import { isOpenToOthers } from "../files.ts";
+import { objectOf } from "../json-object.ts";
+import { SECRET_FILES } from "../secrets/secret-files.ts";
 import { fine, skipped, unknown, wrong, type Check, type Outcome, type Surroundings } from "./check.ts";
-import { objectOf } from "./edge-checks.ts";
 
-const OTHERS = 0o077;
 /** A day of logs and journal take far less; a GGUF file takes more. */
 const MIN_FREE_GIB = 2;
 /** What a desktop, or the driver, may hold beside the servers. */
@@ -31,14 +32,14 @@ export function onBox(
 }
 
 async function checkSecrets(_: Box, { secretFolder, machine }: Surroundings): Promise<Outcome> {
-  for (const name of ["agent.env", "llama-api-key"]) {
+  for (const name of [SECRET_FILES.agentEnv, SECRET_FILES.llamaApiKey]) {
     const path = join(secretFolder, name);
     const mode = await machine.mode(path);
     if (mode === null) return wrong(`${path} is missing`, "isha secrets init");
-    if ((mode & OTHERS) !== 0) return wrong(`${path} can be read by other users`, `chmod 600 ${path}`);
+    if (isOpenToOthers(mode)) return wrong(`${path} can be read by other users`, `chmod 600 ${path}`);
   }
-  const env = parseEnv((await machine.read(join(secretFolder, "agent.env"))) ?? "");
-  const key = (await machine.read(join(secretFolder, "llama-api-key")))?.trim();
+  const env = parseEnv((await machine.read(join(secretFolder, SECRET_FILES.agentEnv))) ?? "");
+  const key = (await machine.read(join(secretFolder, SECRET_FILES.llamaApiKey)))?.trim();
   if ((env["BOX_SECRET"] ?? "").length < 16) return wrong("agent.env has no BOX_SECRET", "isha secrets init");
   return env["LLAMA_API_KEY"] === key
     ? fine(`are in ${secretFolder}, for their owner alone`)

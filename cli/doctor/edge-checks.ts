@@ -2,6 +2,7 @@
 import { FleetView } from "../../shared/fleet-view.ts";
 import { AdminApi } from "../api/admin-api.ts";
 import { explainUnreachable } from "../api/unreachable.ts";
+import { objectOf } from "../json-object.ts";
 import { fine, skipped, unknown, wrong, type Check } from "./check.ts";
 
 /** More than this between the clocks makes a fresh snapshot look old. */
@@ -104,15 +105,6 @@ function isChallenge(headers: Headers, text: string): boolean {
     (headers.get("content-type") ?? "").includes("text/html") ||
     /^\s*</.test(text)
   );
-}
-
-export function objectOf(text: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : null;
-  } catch {
-    return null;
-  }
 }
 
 function objectMember(

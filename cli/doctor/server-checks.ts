@@ -8,9 +8,10 @@ import { ProbeConnection } from "../../origin-agent/probes/probe-connection.ts";
 import type { Box, Server } from "../../shared/fleet.ts";
 import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
 import { flagsInHelp, llamaFlags } from "../generate/llama-flags.ts";
+import { objectOf } from "../json-object.ts";
+import { SECRET_FILES } from "../secrets/secret-files.ts";
 import { onBox } from "./box-checks.ts";
 import { fine, unknown, wrong, type Check, type Outcome, type Surroundings } from "./check.ts";
-import { objectOf } from "./edge-checks.ts";
 
 const LOG_BYTES = 512 * 1024;
 
@@ -87,7 +88,8 @@ async function checkEnvironment(
 }
 
 async function llamaApiKey({ machine, secretFolder }: Surroundings): Promise<string> {
-  return parseEnv((await machine.read(join(secretFolder, "agent.env"))) ?? "")["LLAMA_API_KEY"] ?? "";
+  const text = await machine.read(join(secretFolder, SECRET_FILES.agentEnv));
+  return parseEnv(text ?? "")["LLAMA_API_KEY"] ?? "";
 }
 
 async function propsOf(port: number, key: string, { machine }: Surroundings, signal: AbortSignal) {

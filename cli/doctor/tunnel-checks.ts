@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { AGENT_HEADER } from "../../shared/call-headers.ts";
 import type { Box, FleetConfig } from "../../shared/fleet.ts";
 import { explainUnreachable } from "../api/unreachable.ts";
+import { objectOf } from "../json-object.ts";
+import { SECRET_FILES } from "../secrets/secret-files.ts";
 import { fine, skipped, unknown, wrong, type Check, type Outcome, type Surroundings } from "./check.ts";
-import { objectOf } from "./edge-checks.ts";
 
 const ACCESS_FIX =
   "Create an Access application for this host with a Service Auth policy (docs/deploy.md, step Access).";
@@ -82,7 +83,7 @@ async function serviceToken({
   machine,
   secretFolder,
 }: Surroundings): Promise<{ id: string; secret: string } | null> {
-  const stored = objectOf((await machine.read(join(secretFolder, "worker-secrets.json"))) ?? "") ?? {};
+  const stored = objectOf((await machine.read(join(secretFolder, SECRET_FILES.worker))) ?? "") ?? {};
   const value = (name: string): string | null => {
     const found = machine.env[name] ?? stored[name];
     return typeof found === "string" && found !== "" ? found : null;

@@ -1,5 +1,5 @@
 // Gathers the answers of `isha init`: from options, a llama-swap file and this machine, and asks for the rest at a terminal.
-import type { FleetInput } from "../../shared/fleet.ts";
+import { LOCATIONS, type FleetInput } from "../../shared/fleet.ts";
 import type { CommandContext } from "../context.ts";
 import type { Machine } from "../doctor/machine.ts";
 import { CommandFailure, EXIT, usageFailure } from "../failure.ts";
@@ -19,8 +19,6 @@ export interface InitOptions {
   readonly location?: (typeof LOCATIONS)[number];
   readonly server?: readonly ServerDraft[];
 }
-
-export const LOCATIONS = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"] as const;
 
 /** A question, the option that answers it, and its default; without one and without a terminal the option is required. */
 interface Question {

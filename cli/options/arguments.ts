@@ -1,6 +1,8 @@
 // Arguments that name a key, a box or a server, and the API paths that they lead to.
 import { InvalidArgumentError, type Command } from "commander";
+import type { Box, FleetConfig } from "../../shared/fleet.ts";
 import { KeyId } from "../../shared/keys.ts";
+import { usageFailure } from "../failure.ts";
 
 /** The same names as the fleet file accepts. */
 const BOX_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -42,3 +44,13 @@ function parsePort(text: string): number {
 export const keyPath = (id: string): string => `/admin/keys/${encodeURIComponent(id)}`;
 
 export const boxPath = (box: string): string => `/admin/boxes/${encodeURIComponent(box)}`;
+
+/** The box of an option; the fleet's first without a name. @throws CommandFailure with the names that there are */
+export function boxNamed({ boxes }: FleetConfig, name: string | undefined): Box {
+  const box = name === undefined ? boxes[0] : boxes.find((one) => one.name === name);
+  if (box !== undefined) return box;
+  throw usageFailure(
+    `The fleet file has no box ${JSON.stringify(name)}.`,
+    `Its boxes are: ${boxes.map((one) => one.name).join(", ")}.`,
+  );
+}

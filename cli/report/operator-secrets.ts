@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { parseEnv } from "node:util";
 import type { CommandContext } from "../context.ts";
-import { objectOf } from "../doctor/edge-checks.ts";
 import type { Machine } from "../doctor/machine.ts";
+import { objectOf } from "../json-object.ts";
 import { SECRET_FILES } from "../secrets/secret-files.ts";
 import type { Secret } from "./secret-search.ts";
 

@@ -1,11 +1,14 @@
 // Reads and writes the files with a deployment's secrets, in one folder of the operator: only its owner can read them,
 // and each is replaced as a whole. It decides nothing about their contents.
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
 import * as z from "zod";
+import type { CommandContext } from "../context.ts";
 import { CommandFailure, EXIT } from "../failure.ts";
+import { isOpenToOthers, writeWhole } from "../files.ts";
+import { objectOf } from "../json-object.ts";
 
 /** What each file is for; the box gets the first two. */
 export const SECRET_FILES = {
@@ -15,16 +18,18 @@ export const SECRET_FILES = {
   worker: "worker-secrets.json",
 } as const;
 
+/** The folder that `isha deploy` takes production's secrets from, and the agent its own. */
+export const usualSecretFolder = ({ env, homeFolder }: Pick<CommandContext, "env" | "homeFolder">): string =>
+  env["ISHA_SECRETS"] ?? join(homeFolder, ".isha");
+
 /** 32 bytes of the system's random number generator, as hexadecimal digits. */
 export const newSecret = (): string => randomBytes(32).toString("hex");
-
-const OTHERS = 0o077;
 
 /** @returns null if there is no such file. @throws CommandFailure if others can read it, or it can't be read */
 export async function readSecretFile(path: string): Promise<string | null> {
   try {
     const { mode } = await stat(path);
-    if ((mode & OTHERS) !== 0) {
+    if (isOpenToOthers(mode)) {
       throw new CommandFailure(EXIT.failed, `${path} can be read by other users.`, {
         advice: `chmod 600 ${path}`,
       });
@@ -38,22 +43,7 @@ export async function readSecretFile(path: string): Promise<string | null> {
 }
 
 /** Replaces the file as a whole: an interrupted write leaves the old one. */
-export async function writeSecretFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${randomBytes(4).toString("hex")}`;
-  try {
-    const file = await open(temporary, "wx", 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw new CommandFailure(EXIT.failed, `${path} can't be written (${codeOf(error)}).`);
-  }
-}
+export const writeSecretFile = (path: string, text: string): Promise<void> => writeWhole(path, text, 0o600);
 
 export async function createSecretFolder(folder: string): Promise<void> {
   try {
@@ -84,19 +74,11 @@ export async function readWorkerSecrets(folder: string): Promise<Variables | nul
   const path = join(folder, SECRET_FILES.worker);
   const text = await readSecretFile(path);
   if (text === null) return null;
-  const parsed = WorkerSecrets.safeParse(jsonOrNull(text));
+  const parsed = WorkerSecrets.safeParse(objectOf(text));
   if (parsed.success) return parsed.data;
   throw new CommandFailure(EXIT.failed, `${path} is no JSON object of texts.`, {
     advice: "Move it away and run isha secrets init again: it creates the file from the others.",
   });
-}
-
-function jsonOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 function codeOf(error: unknown): string {

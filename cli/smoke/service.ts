@@ -1,4 +1,5 @@
 // Sends the requests of `isha smoke` as a client does, and compares what comes back. It prints nothing.
+import { objectOf } from "../json-object.ts";
 
 export interface Service {
   readonly url: string;
@@ -87,13 +88,4 @@ export function memberAt(value: unknown, path: string): unknown {
         typeof at === "object" && at !== null ? (at as Readonly<Record<string, unknown>>)[name] : undefined,
       value,
     );
-}
-
-function objectOf(text: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : null;
-  } catch {
-    return null;
-  }
 }

@@ -1,11 +1,8 @@
 // Formats the fleet for a terminal: alarms, a row for each server, remarks on boxes. Pure.
 import type { FleetAlarm, FleetBoxView, FleetServerView, FleetView } from "../../shared/fleet-view.ts";
 import { agoText, countText } from "./format.ts";
-import type { Output } from "../context.ts";
-import { bold, tableText, type Column } from "./table.ts";
+import { bold, tableText, type Column, type Screen } from "./table.ts";
 import { plain } from "./safe-text.ts";
-
-type Screen = Pick<Output, "columns" | "colours">;
 
 const COLUMNS: readonly Column[] = [
   { title: "BOX", cut: true },

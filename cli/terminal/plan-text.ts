@@ -1,10 +1,7 @@
 // Formats a memory plan for a terminal: a row for each server, then the verdict and what would change it. Pure.
-import type { Output } from "../context.ts";
 import type { BoxPlan, ServerPlan } from "../plan/plan.ts";
 import { plain } from "./safe-text.ts";
-import { bold, tableText, type Column } from "./table.ts";
-
-type Screen = Pick<Output, "columns" | "colours">;
+import { bold, tableText, type Column, type Screen } from "./table.ts";
 
 const COLUMNS: readonly Column[] = [
   { title: "PORT", right: true },

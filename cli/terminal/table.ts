@@ -13,7 +13,7 @@ export interface Column {
 }
 
 /** The output's width, and whether it can show bold text. */
-type Screen = Pick<Output, "columns" | "colours">;
+export type Screen = Pick<Output, "columns" | "colours">;
 
 const GAP = "  ";
 /** A column is never cut below this: less is useless. */

@@ -3,14 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  checkBindings,
-  checkDevelopmentVars,
-  checkMigrations,
-  checkNamespaces,
-  checkPlan,
-  checkRoutes,
-} from "../../../cli/check/config-checks.ts";
+import { CONFIG_CHECKS } from "../../../cli/check/config-checks.ts";
 import { readEnvironments } from "../../../cli/check/wrangler.ts";
 import type { Outcome } from "../../../cli/doctor/check.ts";
 import fleet from "../../../fleet.config.ts";
@@ -22,15 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const checks = {
-  checkBindings,
-  checkDevelopmentVars,
-  checkMigrations,
-  checkNamespaces,
-  checkPlan,
-  checkRoutes,
-};
-type CheckName = keyof typeof checks;
+type CheckName = keyof typeof CONFIG_CHECKS;
 
 /** The check on wrangler.toml with a text replaced in its part from `section` on. */
 async function after(check: CheckName, from: string | RegExp, to: string, section = ""): Promise<Outcome> {
@@ -39,20 +24,20 @@ async function after(check: CheckName, from: string | RegExp, to: string, sectio
   const changed = shipped.slice(0, start) + shipped.slice(start).replace(from, to);
   expect(changed).not.toBe(shipped);
   await writeFile(join(folder, "wrangler.toml"), changed);
-  return checks[check]({ environments: await readEnvironments(folder), fleet });
+  return CONFIG_CHECKS[check]({ environments: await readEnvironments(folder), fleet });
 }
 
 describe("the shipped wrangler.toml", () => {
-  it.each(Object.keys(checks) as CheckName[])("passes %s", async (check) => {
+  it.each(Object.keys(CONFIG_CHECKS) as CheckName[])("passes %s", async (check) => {
     await writeFile(join(folder, "wrangler.toml"), readSource("wrangler.toml"));
-    const outcome = checks[check]({ environments: await readEnvironments(folder), fleet });
+    const outcome = CONFIG_CHECKS[check]({ environments: await readEnvironments(folder), fleet });
     expect(outcome).toMatchObject({ verdict: "fine" });
   });
 
   it("needs Workers Paid for its limit of CPU time, and the free plan without it", async () => {
-    const without = await after("checkPlan", /limits = .*\n/g, "");
+    const without = await after("plan", /limits = .*\n/g, "");
     expect(without.text).toContain("the free plan is enough");
-    const paid = await after("checkPlan", "cpu_ms = 5000", "cpu_ms = 6000", "[env.staging]");
+    const paid = await after("plan", "cpu_ms = 5000", "cpu_ms = 6000", "[env.staging]");
     expect(paid.text).toContain("env.production, env.staging: Workers Paid");
   });
 });
@@ -61,47 +46,47 @@ describe("a fault is found, with its environment and its fix", () => {
   const PRODUCTION = "[env.production]";
   it.each<[CheckName, string | RegExp, string, string, RegExp]>([
     [
-      "checkRoutes",
+      "routes",
       'pattern = "ai.isha.buzz"',
       'pattern = "old.example.org"',
       PRODUCTION,
       /env\.production routes old\.example\.org; for the fleet file's domain it is ai\.isha\.buzz/,
     ],
-    ["checkRoutes", "workers_dev = true", "workers_dev = false", "[env.staging]", /env\.staging has neither/],
-    ["checkRoutes", /routes = .*/, "routes = []", PRODUCTION, /env\.production has neither/],
+    ["routes", "workers_dev = true", "workers_dev = false", "[env.staging]", /env\.staging has neither/],
+    ["routes", /routes = .*/, "routes = []", PRODUCTION, /env\.production has neither/],
     [
-      "checkRoutes",
+      "routes",
       'pattern = "ai.isha.buzz", custom_domain = true',
       'pattern = "ai.isha.buzz", zone_name = "isha.buzz"',
       PRODUCTION,
       /for the fleet file's domain it is ai\.isha\.buzz\/\*/,
     ],
     [
-      "checkBindings",
+      "bindings",
       '  { name = "LEDGER", class_name = "Ledger" },\n',
       "",
       PRODUCTION,
       /env\.production lacks LEDGER \(object Ledger\)/,
     ],
     [
-      "checkBindings",
+      "bindings",
       /\[\[env\.staging\.ratelimits\]\][^]*/,
       "",
       "[env.staging]",
       /env\.staging lacks ADDRESS_SHIELD \(rate limit\)/,
     ],
-    ["checkBindings", 'BOX_ORIGINS = ""', 'OTHER = ""', PRODUCTION, /env\.production lacks BOX_ORIGINS/],
-    ["checkBindings", /secrets = .*\n/, "", PRODUCTION, /env\.production lacks BOX_SECRET \(secret\)/],
+    ["bindings", 'BOX_ORIGINS = ""', 'OTHER = ""', PRODUCTION, /env\.production lacks BOX_ORIGINS/],
+    ["bindings", /secrets = .*\n/, "", PRODUCTION, /env\.production lacks BOX_SECRET \(secret\)/],
     [
-      "checkMigrations",
+      "migrations",
       '["KeyRegistry", "Ledger", "Fleet"]',
       '["KeyRegistry", "Fleet"]',
       "",
       /no migration creates Ledger/,
     ],
-    ["checkNamespaces", '"7101"', '""', PRODUCTION, /env\.production: ADDRESS_SHIELD has no namespace_id/],
-    ["checkNamespaces", '"7102"', '"7101"', "", /ADDRESS_SHIELD of isha-edge-staging counts together/],
-    ["checkDevelopmentVars", 'DEV_KEYS = ""', 'DEV_KEYS = "1"', PRODUCTION, /env\.production sets DEV_KEYS/],
+    ["address-shield", '"7101"', '""', PRODUCTION, /env\.production: ADDRESS_SHIELD has no namespace_id/],
+    ["address-shield", '"7102"', '"7101"', "", /ADDRESS_SHIELD of isha-edge-staging counts together/],
+    ["development-keys", 'DEV_KEYS = ""', 'DEV_KEYS = "1"', PRODUCTION, /env\.production sets DEV_KEYS/],
   ])("%s: %s → %s", async (check, from, to, section, text) => {
     const outcome = await after(check, from, to, section);
     expect(outcome.verdict).toBe("wrong");
@@ -112,7 +97,7 @@ describe("a fault is found, with its environment and its fix", () => {
   it("a route of the domain in place of a custom domain is fine", async () => {
     const route = 'pattern = "ai.isha.buzz/*", zone_name = "isha.buzz"';
     const outcome = await after(
-      "checkRoutes",
+      "routes",
       'pattern = "ai.isha.buzz", custom_domain = true',
       route,
       PRODUCTION,
