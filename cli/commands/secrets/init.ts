@@ -16,12 +16,13 @@ import {
   readSecretFile,
   readWorkerSecrets,
   SECRET_FILES,
+  usualSecretFolder,
   writeSecretFile,
   type Variables,
 } from "../../secrets/secret-files.ts";
 import { bold } from "../../terminal/table.ts";
 import { FIRST_ADMIN_KEY_SECRET, makeFirstKey } from "../keys/bootstrap.ts";
-import { toBoxes, toDeployedWorker, toNewWorker, toStaging } from "./steps.ts";
+import { toBoxes, toDeployedWorker, toNewWorker, type Target } from "./steps.ts";
 
 /** Secrets that others issue: taken from this command's environment if they are set there. */
 const GIVEN = ["ACCESS_CLIENT_ID", "ACCESS_CLIENT_SECRET", "ALERT_WEBHOOK_URL"] as const;
@@ -44,12 +45,17 @@ export function addSecretsInit(secrets: Command, io: CommandContext): void {
   addExamples(command, ["isha secrets init", "isha secrets init --folder ~/.isha-staging"]);
 }
 
-export const secretFolder = ({ folder }: SecretsOptions, io: CommandContext): string =>
-  folder === undefined ? join(io.homeFolder, ".isha") : resolve(io.folder, folder);
+/** Without --folder, or with the folder that `isha deploy` uses for production, the secrets are production's. */
+export async function targetOf(options: SecretsOptions, io: CommandContext): Promise<Target> {
+  const { boxes } = await io.fleet();
+  if (options.folder === undefined) return { folder: join(io.homeFolder, ".isha"), env: "production", boxes };
+  const folder = resolve(io.folder, options.folder);
+  return { folder, env: folder === resolve(usualSecretFolder(io)) ? "production" : "staging", boxes };
+}
 
 async function init(options: SecretsOptions, io: CommandContext): Promise<void> {
-  const fleet = await io.fleet();
-  const folder = secretFolder(options, io);
+  const target = await targetOf(options, io);
+  const { folder, env } = target;
   await createSecretFolder(folder);
   const created: string[] = [];
   const write = async (name: string, text: string): Promise<void> => {
@@ -85,10 +91,8 @@ async function init(options: SecretsOptions, io: CommandContext): Promise<void> 
   for (const name of Object.values(SECRET_FILES)) {
     io.out.write(`  ${name.padEnd(NAME_WIDTH)}  ${created.includes(name) ? "created" : "kept"}\n`);
   }
-  const production = (): string =>
-    toBoxes(folder, fleet.boxes) + toNewWorker(folder) + toDeployedWorker(folder);
-  // Secrets of another folder would lock production's edge and boxes out from each other.
-  io.err.write(`\nNext:\n${options.folder === undefined ? production() : toStaging(folder)}`);
+  const steps = env === "production" ? [toBoxes, toNewWorker, toDeployedWorker] : [toNewWorker];
+  io.err.write(`\nNext:\n${steps.map((step) => step(target)).join("")}`);
 }
 
 const NAME_WIDTH = Math.max(...Object.values(SECRET_FILES).map((name) => name.length));

@@ -14,8 +14,8 @@ import {
   writeSecretFile,
   type Variables,
 } from "../../secrets/secret-files.ts";
-import { secretFolder, type SecretsOptions } from "./init.ts";
-import { toBoxes, toDeployedWorker } from "./steps.ts";
+import { targetOf, type SecretsOptions } from "./init.ts";
+import { finishCommand, reloadAgent, restartAll, toBoxes, toDeployedWorker, type Target } from "./steps.ts";
 
 const ROTATED = ["box-secret", "llama-api-key"] as const;
 
@@ -23,9 +23,9 @@ interface Options extends SecretsOptions {
   readonly finish?: true;
 }
 
-/** The operator's files, and what an operator has to do next. */
+/** The operator's files, and the edge that they are for. */
 interface Files {
-  readonly folder: string;
+  readonly target: Target;
   readonly agent: Variables;
   readonly worker: Variables | null;
 }
@@ -50,7 +50,8 @@ export function addSecretsRotate(secrets: Command, io: CommandContext): void {
 }
 
 async function rotate(secret: (typeof ROTATED)[number], options: Options, io: CommandContext): Promise<void> {
-  const folder = secretFolder(options, io);
+  const target = await targetOf(options, io);
+  const { folder } = target;
   const agent = await readAgentEnv(folder);
   if (agent?.["BOX_SECRET"] === undefined || agent["LLAMA_API_KEY"] === undefined) {
     throw usageFailure(
@@ -58,38 +59,34 @@ async function rotate(secret: (typeof ROTATED)[number], options: Options, io: Co
       "Create it: isha secrets init.",
     );
   }
-  const files = { folder, agent, worker: await readWorkerSecrets(folder) };
-  const { boxes } = await io.fleet();
-  const copy = toBoxes(folder, boxes);
+  const files = { target, agent, worker: await readWorkerSecrets(folder) };
+  const copy = toBoxes(target);
   if (secret === "llama-api-key") {
     if (options.finish === true)
       throw usageFailure("Only box-secret is rotated in two steps; leave --finish out.");
     await newLlamaApiKey(files);
-    io.err.write(`Next:\n${copy}${RESTART_ALL}`);
+    io.err.write(`Next:\n${copy}${restartAll(target)}`);
     return;
   }
   if (options.finish === true) {
     await dropPrevious(files);
-    io.err.write(`Next, in any order:\n${copy}${RELOAD_AGENT}${toDeployedWorker(folder)}`);
+    io.err.write(`Next, in any order:\n${copy}${reloadAgent(target)}${toDeployedWorker(target)}`);
     return;
   }
   await newBoxSecret(files);
   io.err.write(
-    `Next, in this order:\n${copy}${RELOAD_AGENT}${toDeployedWorker(folder)}  Then drop the old one:\n     npm run isha -- secrets rotate box-secret --finish\n`,
+    `Next, in this order:\n${copy}${reloadAgent(target)}${toDeployedWorker(target)}  Then drop the old one:\n     npm run isha -- ${finishCommand(target)}\n`,
   );
 }
 
-const RELOAD_AGENT = "  On each box, without cutting a stream:\n     pm2 reload isha-agent\n";
-const RESTART_ALL =
-  "  On each box, in a quiet minute (calls that run there end with an error or are repeated):\n     pm2 restart all\n";
-
-async function newBoxSecret({ folder, agent, worker }: Files): Promise<void> {
+async function newBoxSecret({ target, agent, worker }: Files): Promise<void> {
+  const { folder } = target;
   if ((agent["BOX_SECRET_PREVIOUS"] ?? "") !== "") {
     throw new CommandFailure(
       EXIT.failed,
       "A rotation of the box secret is under way: the previous one is still accepted.",
       {
-        advice: "Finish it first: isha secrets rotate box-secret --finish.",
+        advice: `Finish it first: isha ${finishCommand(target)}.`,
       },
     );
   }
@@ -99,10 +96,11 @@ async function newBoxSecret({ folder, agent, worker }: Files): Promise<void> {
   await writeSecretFile(join(folder, SECRET_FILES.agentEnv), envText({ ...agent, ...pair }));
 }
 
-async function dropPrevious({ folder, agent, worker }: Files): Promise<void> {
+async function dropPrevious({ target, agent, worker }: Files): Promise<void> {
   const { BOX_SECRET_PREVIOUS: previous = "", ...rest } = agent;
   if (previous === "") throw new CommandFailure(EXIT.failed, "No rotation of the box secret is under way.");
   // The edge reads an empty one as none; left out, the deployed one would stay.
+  const { folder } = target;
   await writeWorkerSecrets(folder, {
     ...worker,
     BOX_SECRET: rest["BOX_SECRET"] ?? "",
@@ -111,7 +109,7 @@ async function dropPrevious({ folder, agent, worker }: Files): Promise<void> {
   await writeSecretFile(join(folder, SECRET_FILES.agentEnv), envText(rest));
 }
 
-async function newLlamaApiKey({ folder, agent }: Files): Promise<void> {
+async function newLlamaApiKey({ target: { folder }, agent }: Files): Promise<void> {
   const key = newSecret();
   await writeSecretFile(join(folder, SECRET_FILES.agentEnv), envText({ ...agent, LLAMA_API_KEY: key }));
   await writeSecretFile(join(folder, SECRET_FILES.llamaApiKey), `${key}\n`);

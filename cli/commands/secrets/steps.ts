@@ -3,31 +3,51 @@ import { join } from "node:path";
 import type { Box } from "../../../shared/fleet.ts";
 import { SECRET_FILES } from "../../secrets/secret-files.ts";
 
-/** Copies what a box needs; the box's own folder is `~/.isha` of its user. */
-export function toBoxes(folder: string, boxes: readonly Pick<Box, "name" | "user">[]): string {
-  const files = [SECRET_FILES.agentEnv, SECRET_FILES.llamaApiKey].map((name) =>
-    shellWord(join(folder, name)),
-  );
+/**
+ * The edge that a folder's secrets are for, and the fleet file's boxes. Any folder but the usual one is staging's: no step
+ * may put its secrets into production, whose edge and boxes would then refuse each other.
+ */
+export interface Target {
+  readonly folder: string;
+  readonly env: "production" | "staging";
+  readonly boxes: readonly Pick<Box, "name" | "user">[];
+}
+
+/** Copies what a box needs; the box's own folder is `~/.isha` of its user. The fleet file's boxes are production's. */
+export function toBoxes({ folder, env, boxes }: Target): string {
+  const names = [SECRET_FILES.agentEnv, SECRET_FILES.llamaApiKey];
+  if (env === "staging")
+    return `  On staging's own box, if it has one, replace ${names.join(" and ")} with those in ${folder}.\n`;
+  const files = names.map((name) => shellWord(join(folder, name))).join(" ");
   const lines = boxes.map(
     ({ name, user }) =>
-      `     ssh ${user}@${name} 'umask 077; mkdir -p .isha' && scp -p ${files.join(" ")} ${user}@${name}:.isha/\n`,
+      `     ssh ${user}@${name} 'umask 077; mkdir -p .isha' && scp -p ${files} ${user}@${name}:.isha/\n`,
   );
   return `  On each box (skip this if it is this machine):\n${lines.join("")}`;
 }
 
+export const reloadAgent = (target: Target): string =>
+  `  ${onBoxes(target)}, without cutting a stream:\n     pm2 reload isha-agent\n`;
+
+export const restartAll = (target: Target): string =>
+  `  ${onBoxes(target)}, in a quiet minute (calls that run there end with an error or are repeated):\n     pm2 restart all\n`;
+
+const onBoxes = ({ env }: Target): string => (env === "production" ? "On each box" : "On that box");
+
 /** A Worker that doesn't exist yet can be given no secret: its first deployment takes the file with it. */
-export function toNewWorker(folder: string): string {
-  return `  Deploy the edge for the first time:\n     npm run deploy -- --secrets-file ${workerFile(folder)}\n`;
+export function toNewWorker({ folder, env }: Target): string {
+  const file = workerFile(folder);
+  return env === "production"
+    ? `  Deploy the edge for the first time:\n     npm run deploy -- --secrets-file ${file}\n`
+    : `  Deploy the staging edge with them:\n     npm run deploy -- --env staging --secrets-file ${file}\n`;
 }
 
-export function toDeployedWorker(folder: string): string {
-  return `  On an edge that is deployed already:\n     npx wrangler secret bulk ${workerFile(folder)} --env production\n`;
-}
+export const toDeployedWorker = ({ folder, env }: Target): string =>
+  `  On an edge that is deployed already:\n     npx wrangler secret bulk ${workerFile(folder)} --env ${env}\n`;
 
-/** A second edge has secrets of its own, so nothing here may reach production's Worker or the boxes' `~/.isha`. */
-export function toStaging(folder: string): string {
-  return `  Deploy the staging edge with them:\n     npm run deploy -- --env staging --secrets-file ${workerFile(folder)}\n`;
-}
+/** Ends a rotation of the box secret. */
+export const finishCommand = ({ folder, env }: Target): string =>
+  `secrets rotate box-secret --finish${env === "production" ? "" : ` --folder ${shellWord(folder)}`}`;
 
 const workerFile = (folder: string): string => shellWord(join(folder, SECRET_FILES.worker));
 

@@ -46,7 +46,7 @@ describe("isha secrets init", () => {
     expect(err).toContain("isha@box1:.isha/");
   });
 
-  it("of another folder name no step that would put them into production", async () => {
+  it("of another folder names no step that would put them into production", async () => {
     const { code, err } = await isha("secrets init --folder .isha-staging");
     expect(code).toBe(0);
     const path = file("../.isha-staging/worker-secrets.json");
@@ -152,6 +152,34 @@ describe("isha secrets rotate", () => {
     expect((await agentEnv())["LLAMA_API_KEY"]).toBe(now);
     expect(err).toContain("pm2 restart all");
     expect((await isha("secrets rotate llama-api-key --finish")).code).toBe(2);
+  });
+
+  it("of another folder names no step that would put its secrets into production, or stop production's boxes", async () => {
+    await isha("secrets init --folder .isha-staging");
+    const folder = join(home, ".isha-staging");
+    const rotate = (words: string) => isha(`secrets rotate ${words} --folder .isha-staging`);
+    const begun = await rotate("box-secret");
+    const again = await rotate("box-secret");
+    const finished = await rotate("box-secret --finish");
+    const llamaKey = await rotate("llama-api-key");
+    expect([begun, again, finished, llamaKey].map(({ code }) => code)).toEqual([0, 1, 0, 0]);
+    const bulk = `npx wrangler secret bulk ${folder}/worker-secrets.json --env staging`;
+    for (const { err } of [begun, finished]) expect(err).toContain(bulk);
+    for (const { err } of [begun, again])
+      expect(err).toContain(`secrets rotate box-secret --finish --folder ${folder}`);
+    for (const { err } of [begun, finished, llamaKey]) {
+      expect(err).toContain(`agent.env and llama-api-key with those in ${folder}.`);
+      expect(err).not.toMatch(/production|scp|box1|each box/);
+    }
+    expect(llamaKey.err).not.toContain("wrangler");
+  });
+
+  it.each(["", " --folder .isha"])("of the usual folder names production's steps:%s", async (folder) => {
+    await isha("secrets init");
+    const { err } = await isha(`secrets rotate box-secret${folder}`);
+    expect(err).toContain("isha@box1:.isha/");
+    expect(err).toContain(`npx wrangler secret bulk ${file("worker-secrets.json")} --env production`);
+    expect(err).toMatch(/secrets rotate box-secret --finish\n$/);
   });
 
   it("refuses without the files, and an unknown secret", async () => {
