@@ -48,9 +48,11 @@ export function addSecretsInit(secrets: Command, io: CommandContext): void {
 /** Without --folder, or with the folder that `isha deploy` uses for production, the secrets are production's. */
 export async function targetOf(options: SecretsOptions, io: CommandContext): Promise<Target> {
   const { boxes } = await io.fleet();
-  if (options.folder === undefined) return { folder: join(io.homeFolder, ".isha"), env: "production", boxes };
+  if (options.folder === undefined)
+    return { folder: join(io.homeFolder, ".isha"), isNamed: false, env: "production", boxes };
   const folder = resolve(io.folder, options.folder);
-  return { folder, env: folder === resolve(usualSecretFolder(io)) ? "production" : "staging", boxes };
+  const env = folder === resolve(usualSecretFolder(io)) ? "production" : "staging";
+  return { folder, isNamed: true, env, boxes };
 }
 
 async function init(options: SecretsOptions, io: CommandContext): Promise<void> {

@@ -9,6 +9,8 @@ import { SECRET_FILES } from "../../secrets/secret-files.ts";
  */
 export interface Target {
   readonly folder: string;
+  /** Whether --folder named it, so that the next command needs the option too. */
+  readonly isNamed: boolean;
   readonly env: "production" | "staging";
   readonly boxes: readonly Pick<Box, "name" | "user">[];
 }
@@ -46,8 +48,8 @@ export const toDeployedWorker = ({ folder, env }: Target): string =>
   `  On an edge that is deployed already:\n     npx wrangler secret bulk ${workerFile(folder)} --env ${env}\n`;
 
 /** Ends a rotation of the box secret. */
-export const finishCommand = ({ folder, env }: Target): string =>
-  `secrets rotate box-secret --finish${env === "production" ? "" : ` --folder ${shellWord(folder)}`}`;
+export const finishCommand = ({ folder, isNamed }: Target): string =>
+  `secrets rotate box-secret --finish${isNamed ? ` --folder ${shellWord(folder)}` : ""}`;
 
 const workerFile = (folder: string): string => shellWord(join(folder, SECRET_FILES.worker));
 

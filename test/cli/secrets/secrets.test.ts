@@ -179,7 +179,8 @@ describe("isha secrets rotate", () => {
     const { err } = await isha(`secrets rotate box-secret${folder}`);
     expect(err).toContain("isha@box1:.isha/");
     expect(err).toContain(`npx wrangler secret bulk ${file("worker-secrets.json")} --env production`);
-    expect(err).toMatch(/secrets rotate box-secret --finish\n$/);
+    const named = folder === "" ? "" : ` --folder ${join(home, ".isha")}`;
+    expect(err).toContain(`secrets rotate box-secret --finish${named}\n`);
   });
 
   it("refuses without the files, and an unknown secret", async () => {
