@@ -3,17 +3,14 @@ import { DEFAULT_AGENT, FALLBACK_POLICIES, PRIORITIES } from "../../../shared/fl
 import { KEY_STATES } from "../../../shared/keys.ts";
 import { SCOPES } from "../../../shared/principal.ts";
 import { USAGE_GROUPS, USAGE_SPLITS } from "../../../shared/usage-report.ts";
-import { list, nullable, object, ref, type Schema } from "./types.ts";
+import { integer, list, named, nullable, object, ref, text, type Schema } from "./types.ts";
 
-const text: Schema = { type: "string" };
-const integer: Schema = { type: "integer" };
 const number: Schema = { type: "number" };
 const flag: Schema = { type: "boolean" };
 const time: Schema = { type: "string", format: "date-time" };
 const millis: Schema = { type: "number", description: "Milliseconds since 1970." };
 const figure: Schema = { type: ["number", "null"], description: "Null if unknown, never 0 instead." };
 const oneOf = (values: readonly string[]): Schema => ({ type: "string", enum: values });
-const named = (description: string, schema: Schema): Schema => ({ ...schema, description });
 
 const key = {
   id: text,

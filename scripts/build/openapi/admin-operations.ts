@@ -4,7 +4,7 @@ import { HistoryQuery } from "../../../shared/fleet-view.ts";
 import { AuditQuery, KeyChange, KeyListQuery, KeyRotation, NewKey } from "../../../shared/keys.ts";
 import { UsageQuery } from "../../../shared/usage-report.ts";
 import { inputSchema } from "./input-schema.ts";
-import type { ExampleNames } from "./call-examples.ts";
+import { REQUEST_ID, type ExampleNames } from "./call-examples.ts";
 import { json, ref, type Answer, type Operation, type Parameter, type Schema } from "./types.ts";
 
 function queryParameters(schema: z.core.$ZodType, notes: Readonly<Record<string, string>>): Parameter[] {
@@ -150,7 +150,7 @@ const KEYS: readonly Row[] = [
     id: "show_request",
     summary: "Show why a request was refused or failed",
     description: "The newest 10,000 refused or failed requests of known keys, for 24 hours.",
-    parameters: [inPath("id", "The request's id.", "req_0f8e2c54a9d04b7d8a51f0c2b1e6d3a7")],
+    parameters: [inPath("id", "The request's id.", REQUEST_ID)],
     answers: [answer("FailedRequest", "The record.")],
     errors: [400, 404, ...READ],
   },

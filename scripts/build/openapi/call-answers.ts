@@ -1,9 +1,5 @@
 // Schemas of the models' answers, in each dialect. They describe what clients read; llama-server's answers have more fields.
-import { list, nullable, object, ref, type Schema } from "./types.ts";
-
-const text: Schema = { type: "string" };
-const integer: Schema = { type: "integer" };
-const named = (description: string, schema: Schema): Schema => ({ ...schema, description });
+import { integer, list, named, nullable, object, ref, text, type Schema } from "./types.ts";
 
 const usage = object({ prompt_tokens: integer, completion_tokens: integer, total_tokens: integer });
 const finishReason = named("`stop`: complete; `length`: cut at the token limit; null until the last event.", {

@@ -1,4 +1,4 @@
-// The names of the fleet that examples use, and the examples in Mediczy's format.
+// The names of the fleet and the request id that examples use, and the examples in Mediczy's format.
 import type { FleetConfig } from "../../../shared/fleet.ts";
 
 /** Names of the fleet that examples use. */
@@ -12,6 +12,8 @@ export interface ExampleNames {
   readonly embedder: string;
   readonly reranker: string;
 }
+
+export const REQUEST_ID = "req_0f8e2c54a9d04b7d8a51f0c2b1e6d3a7";
 
 export const ANSWER = "Chest pain can have many causes.";
 
@@ -38,34 +40,35 @@ export function exampleNames(fleet: FleetConfig): ExampleNames {
   };
 }
 
-export function mediczyExample({ agent, file, port, box }: ExampleNames): object {
+/** What Mediczy's format has at the end of an answer. */
+const endOf = ({ agent, port, box }: ExampleNames): object => ({
+  usage: { prompt_tokens: 18, completion_tokens: 8, total_tokens: 26 },
+  isha: { port, box, agent_type: agent, queue_ms: 0, fallback_from: null },
+});
+
+export function mediczyExample(names: ExampleNames): object {
   return {
     id: "cmpl-209bgOANLtAvYfNq9jpGI0e1MWaq3317",
     object: "text_completion",
     created: 1769206284,
-    model: file,
+    model: names.file,
     choices: [
       { index: 0, text: ANSWER, message: { role: "assistant", content: ANSWER }, finish_reason: "stop" },
     ],
-    usage: { prompt_tokens: 18, completion_tokens: 8, total_tokens: 26 },
-    isha: { port, box, agent_type: agent, queue_ms: 0, fallback_from: null },
+    ...endOf(names),
   };
 }
 
 /** The first and the last events of a stream in Mediczy's format. */
-export function mediczyStream({ agent, file, port, box }: ExampleNames): string {
+export function mediczyStream(names: ExampleNames): string {
   const event = (text: string, finish_reason: string | null, more: object = {}): string =>
     `data: ${JSON.stringify({
       id: "cmpl-209bgOAN",
       object: "text_completion",
       created: 1769206284,
-      model: file,
+      model: names.file,
       choices: [{ index: 0, text, delta: text === "" ? {} : { content: text }, finish_reason }],
       ...more,
     })}\n\n`;
-  const last = {
-    usage: { prompt_tokens: 18, completion_tokens: 8, total_tokens: 26 },
-    isha: { port, box, agent_type: agent, queue_ms: 0, fallback_from: null },
-  };
-  return `${event("Chest", null)}${event(" pain", null)}${event("", "stop", last)}data: [DONE]\n\n`;
+  return `${event("Chest", null)}${event(" pain", null)}${event("", "stop", endOf(names))}data: [DONE]\n\n`;
 }

@@ -199,7 +199,7 @@ export function callOperations(fleet: FleetConfig, names: ExampleNames): Operati
       body: { required: true, schema: bodyOf(dialect), example: example(names) },
       answers: [answer],
       errors: CALL_ERRORS,
-      errorShape: errors === "anthropic" ? "anthropic" : "openai",
+      errorShape: errors,
       headers: CALL_HEADERS,
     };
   });

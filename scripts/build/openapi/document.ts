@@ -1,18 +1,20 @@
 // Builds the OpenAPI 3.1 document of a fleet: its call routes, the public and the admin routes, every error code and
 // header. Pure: the fleet file goes in, an object comes out.
+import { anthropicErrorBody, errorBody, type ErrorShape } from "../../../shared/errors.ts";
 import type { FleetConfig } from "../../../shared/fleet.ts";
 import { ANSWER_SCHEMAS } from "./admin-answers.ts";
 import { adminOperations } from "./admin-operations.ts";
 import { CALL_SCHEMAS } from "./call-answers.ts";
-import { exampleNames } from "./call-examples.ts";
+import { exampleNames, REQUEST_ID } from "./call-examples.ts";
 import { callOperations } from "./call-operations.ts";
-import { ERROR_TEXTS, type ErrorText } from "./error-texts.ts";
+import { ERROR_TEXTS } from "./error-texts.ts";
 import { ERROR_HEADERS, EVERYWHERE, headerComponents, headerRefs, RATE } from "./headers.ts";
 import { publicOperations } from "./public-operations.ts";
 import {
   json,
   object,
   ref,
+  text,
   type OpenApiDocument,
   type Operation,
   type OperationObject,
@@ -105,40 +107,33 @@ function statusesOf({ errors }: Operation): number[] {
   return [...new Set([...errors, ...ANYWHERE])].toSorted((a, b) => a - b);
 }
 
-const responseName = ({ errorShape = "openai" }: Operation, status: number): string =>
+const responseName = ({ errorShape }: Operation, status: number): string =>
   `${errorShape === "anthropic" ? "AnthropicError" : "Error"}${status}`;
 
 function errorResponses(operations: readonly Operation[]): Record<string, ResponseObject> {
   const responses: Record<string, ResponseObject> = {};
   for (const operation of operations) {
     for (const status of statusesOf(operation)) {
-      responses[responseName(operation, status)] = errorResponse(status, operation.errorShape ?? "openai");
+      responses[responseName(operation, status)] = errorResponse(status, operation.errorShape);
     }
   }
   return responses;
 }
 
-function errorResponse(status: number, shape: "openai" | "anthropic"): ResponseObject {
+function errorResponse(status: number, shape: ErrorShape = "openai"): ResponseObject {
   const texts = ERROR_TEXTS.filter((row) => row.status === status);
   const [first] = texts;
   if (first === undefined) throw new Error(`no error code has the status ${status}`);
+  const refusal = { code: first.code, message: first.meaning };
   return {
     description: texts.map(({ code, meaning }) => `\`${code}\`: ${meaning}`).join("\n\n"),
     headers: headerRefs([...ERROR_HEADERS, ...(status === 401 ? ["www-authenticate"] : [])]),
-    content: json(ref(shape === "anthropic" ? "AnthropicError" : "Error"), errorExample(first, shape)),
+    content:
+      shape === "anthropic"
+        ? json(ref("AnthropicError"), anthropicErrorBody(refusal, REQUEST_ID))
+        : json(ref("Error"), errorBody(refusal, REQUEST_ID)),
   };
 }
-
-const REQUEST_ID = "req_0f8e2c54a9d04b7d8a51f0c2b1e6d3a7";
-
-function errorExample({ code, type, meaning }: ErrorText, shape: "openai" | "anthropic"): object {
-  if (shape === "openai")
-    return { error: { message: meaning, type, code, param: null, request_id: REQUEST_ID } };
-  const renamed = type === "server_error" ? "api_error" : type;
-  return { type: "error", error: { type: renamed, message: meaning }, request_id: REQUEST_ID };
-}
-
-const text: Schema = { type: "string" };
 
 const SCHEMAS: Readonly<Record<string, Schema>> = {
   ...CALL_SCHEMAS,

@@ -1,6 +1,6 @@
 // The headers of answers, with their meanings: for the document and for the page.
 import { ANSWER_HEADERS } from "../../../shared/call-headers.ts";
-import type { ExampleNames } from "./call-examples.ts";
+import { REQUEST_ID, type ExampleNames } from "./call-examples.ts";
 import type { Schema } from "./types.ts";
 
 interface HeaderRow {
@@ -14,7 +14,7 @@ export const HEADERS: Readonly<Record<string, HeaderRow>> = {
   "x-request-id": {
     description: "Our id of the request. Give it to the operator if a request fails.",
     type: "string",
-    example: "req_0f8e2c54a9d04b7d8a51f0c2b1e6d3a7",
+    example: REQUEST_ID,
   },
   "x-client-request-id": {
     description: "Your own `x-request-id`, returned. It is never logged.",

@@ -1,4 +1,5 @@
-// Types of the parts of an OpenAPI 3.1 document that this project writes.
+// Types of the parts of an OpenAPI 3.1 document that this project writes, and functions that build its schemas.
+import type { ErrorShape } from "../../../shared/errors.ts";
 
 /** A JSON Schema (2020-12), or a reference to a component. */
 export type Schema = Readonly<Record<string, unknown>>;
@@ -79,7 +80,7 @@ export interface Operation {
   readonly answers: readonly Answer[];
   /** Statuses of the errors beside those that every route has. */
   readonly errors: readonly number[];
-  readonly errorShape?: "openai" | "anthropic";
+  readonly errorShape?: ErrorShape;
   /** Headers of the success answer beside those of every answer. */
   readonly headers?: readonly string[];
 }
@@ -89,6 +90,10 @@ export interface Answer {
   readonly description: string;
   readonly content: Readonly<Record<string, Content>>;
 }
+
+export const text: Schema = { type: "string" };
+export const integer: Schema = { type: "integer" };
+export const named = (description: string, schema: Schema): Schema => ({ ...schema, description });
 
 export const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
 

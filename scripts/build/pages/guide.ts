@@ -2,8 +2,7 @@
 // OpenAPI document.
 import { html } from "hono/html";
 import type { FleetConfig } from "../../../shared/fleet.ts";
-import { exampleNames } from "../openapi/call-examples.ts";
-import { mediczyExample, mediczyStream } from "../openapi/call-examples.ts";
+import { exampleNames, mediczyExample, mediczyStream, REQUEST_ID } from "../openapi/call-examples.ts";
 import { ERROR_TEXTS } from "../openapi/error-texts.ts";
 import type { OpenApiDocument, Schema } from "../openapi/types.ts";
 import { headerTable, keyText, limitText, modelTable, privacyText } from "./guide-texts.ts";
@@ -191,7 +190,7 @@ function errors() {
             type: "invalid_request_error",
             code: "invalid_request",
             param: "messages[0].content",
-            request_id: "req_0f8e2c54a9d04b7d8a51f0c2b1e6d3a7",
+            request_id: REQUEST_ID,
           },
         },
         null,
