@@ -15,7 +15,7 @@ import { tunnelChecks } from "../doctor/tunnel-checks.ts";
 import { CommandFailure, stopIfInterrupted } from "../failure.ts";
 import { addExamples, addServiceOptions, type ServiceOptions } from "../options/common.ts";
 import { usualSecretFolder } from "../secrets/secret-files.ts";
-import { addVerdictCodes, showResults } from "./doctor.ts";
+import { addVerdictCodes, pm2HomeOf, showResults } from "./doctor.ts";
 import { fleetFileOf } from "./generate.ts";
 
 interface CheckOptions extends ServiceOptions {
@@ -83,6 +83,7 @@ export async function checkProject(options: CheckOptions, io: CommandContext): P
     ? await chooseService(options, io)
     : { url: `https://${fleet.domain}`, key: null };
   const around: Surroundings = {
+    command: online ? "isha check --online" : "isha check",
     fleet,
     machine,
     url,
@@ -90,7 +91,7 @@ export async function checkProject(options: CheckOptions, io: CommandContext): P
     box: null,
     agentUrl: "",
     secretFolder,
-    pm2Home: join(io.homeFolder, ".pm2"),
+    pm2Home: pm2HomeOf(io),
   };
   return runChecks(checks, around, io.signal, PROJECT_DEADLINE_MS);
 }

@@ -48,7 +48,7 @@ export function addDoctor(program: Command, io: CommandContext): void {
 export function addVerdictCodes(command: Command): void {
   command.addHelpText(
     "after",
-    "\nExit codes: 0 everything fine, 1 something is wrong, 2 something could not be checked.",
+    "\nExit codes: 0 everything fine or noted, 1 something is wrong, 2 something could not be checked.",
   );
 }
 
@@ -88,10 +88,11 @@ export function doctorResults(around: Surroundings, { signal }: CommandContext):
 export async function surroundings(options: DoctorOptions, io: CommandContext): Promise<Surroundings> {
   const fleet = await io.fleet();
   const machine = realMachine(io.env, io.now);
-  const pm2Home = io.env["PM2_HOME"] ?? join(io.homeFolder, ".pm2");
+  const pm2Home = pm2HomeOf(io);
   const isBox = options.box !== undefined || (await machine.mode(pm2Home)) !== null;
   const { url, key } = await chooseService(options, io);
   return {
+    command: options.box === undefined ? "isha doctor" : `isha doctor --box ${options.box}`,
     fleet,
     machine,
     url,
@@ -102,6 +103,10 @@ export async function surroundings(options: DoctorOptions, io: CommandContext): 
     pm2Home,
   };
 }
+
+/** PM2's folder on this machine. */
+export const pm2HomeOf = ({ env, homeFolder }: Pick<CommandContext, "env" | "homeFolder">): string =>
+  env["PM2_HOME"] ?? join(homeFolder, ".pm2");
 
 function boxOf({ boxes }: FleetConfig, name: string | undefined): Box {
   const found = name === undefined && boxes.length === 1 ? boxes[0] : boxes.find((box) => box.name === name);

@@ -10,7 +10,7 @@ import { CommandFailure, EXIT, stopIfInterrupted, usageFailure } from "../failur
 import { writeWhole } from "../files.ts";
 import { answersFor, type InitOptions } from "../init/answers.ts";
 import { fleetFileText } from "../init/fleet-file-text.ts";
-import { readLlamaSwap, type Imported } from "../init/llama-swap.ts";
+import type { Imported } from "../init/llama-swap.ts";
 import { parseServer, type ServerDraft } from "../init/server-draft.ts";
 import { addExamples } from "../options/common.ts";
 import { plain } from "../terminal/safe-text.ts";
@@ -103,6 +103,8 @@ async function importFrom(path: string, { env }: CommandContext): Promise<Import
     const { code = "" } = error as NodeJS.ErrnoException;
     throw usageFailure(`${path} can't be read (${code}).`);
   }
+  // Its YAML reader takes longer to load than most commands run.
+  const { readLlamaSwap } = await import("../init/llama-swap.ts");
   try {
     return readLlamaSwap(text, env);
   } catch (error) {

@@ -5,10 +5,10 @@ import { CommandFailure } from "../failure.ts";
 import type { Machine } from "./machine.ts";
 
 /**
- * `fine`; `wrong`, with the command that fixes it; `unknown`: it could not be checked, with what that needs; `skipped`: it
- * doesn't apply here.
+ * `fine`; `wrong`, with the command that fixes it; `unknown`: it could not be checked, with what that needs; `noted`: it
+ * needs no fix now, but the operator should know; `skipped`: it doesn't apply here.
  */
-export type Verdict = "fine" | "wrong" | "unknown" | "skipped";
+export type Verdict = "fine" | "wrong" | "unknown" | "noted" | "skipped";
 
 export interface Outcome {
   readonly verdict: Verdict;
@@ -20,9 +20,12 @@ export interface Outcome {
 export const fine = (text: string): Outcome => ({ verdict: "fine", text });
 export const wrong = (text: string, fix: string): Outcome => ({ verdict: "wrong", text, fix });
 export const unknown = (text: string, fix: string): Outcome => ({ verdict: "unknown", text, fix });
+export const noted = (text: string, fix: string): Outcome => ({ verdict: "noted", text, fix });
 export const skipped = (text: string): Outcome => ({ verdict: "skipped", text });
 
 export interface Surroundings {
+  /** The command that runs the checks, for advice: `isha doctor`. */
+  readonly command: string;
   readonly fleet: FleetConfig;
   /** The service's address. */
   readonly url: string;
@@ -75,18 +78,26 @@ async function runOne(
   const signal = AbortSignal.any([deadline, interrupted]);
   const stopped = (): Outcome => {
     const text = interrupted.aborted ? "interrupted" : `no result within ${deadlineMs / 1000} s`;
-    return unknown(text, "Run isha doctor again.");
+    return unknown(text, `Run it again: ${around.command}`);
   };
   if (signal.aborted) return stopped();
   const late = new Promise<Outcome>((resolve) => {
     signal.addEventListener("abort", () => resolve(stopped()));
   });
-  return Promise.race([late, run(around, signal).catch(outcomeOf)]);
+  return Promise.race([late, outcome(run, around, signal)]);
 }
 
-function outcomeOf(error: unknown): Outcome {
+async function outcome(run: Check["run"], around: Surroundings, signal: AbortSignal): Promise<Outcome> {
+  try {
+    return await run(around, signal);
+  } catch (error) {
+    return outcomeOf(error, around.command);
+  }
+}
+
+function outcomeOf(error: unknown, command: string): Outcome {
   if (error instanceof CommandFailure)
-    return unknown(error.message, error.detail.advice ?? "Run isha doctor again.");
+    return unknown(error.message, error.detail.advice ?? `Run it again: ${command}`);
   // fetch's own failure: its cause has the system's code.
   if (error instanceof TypeError && error.cause !== undefined) {
     return unknown("the service can't be reached from here", "See the check edge.");
@@ -94,6 +105,6 @@ function outcomeOf(error: unknown): Outcome {
   const name = error instanceof Error ? error.name : "error";
   return unknown(
     `the check failed (${name})`,
-    "Run isha doctor again; if it stays, report it with isha --version.",
+    `Run it again: ${command}; if it stays, report it with isha --version.`,
   );
 }

@@ -1,9 +1,9 @@
-// Checks the service from outside: DNS, TLS, challenge pages, health, the admin key, and what the edge knows of the fleet.
+// Checks the service from outside: DNS, TLS, challenge pages, health, the admin key, and the edge's warnings and alarms.
 import { FleetView } from "../../shared/fleet-view.ts";
 import { AdminApi } from "../api/admin-api.ts";
 import { explainUnreachable } from "../api/unreachable.ts";
 import { objectOf } from "../json-object.ts";
-import { fine, skipped, unknown, wrong, type Check } from "./check.ts";
+import { fine, noted, skipped, unknown, wrong, type Check, type Surroundings } from "./check.ts";
 
 /** More than this between the clocks makes a fresh snapshot look old. */
 const MAX_CLOCK_SKEW_MS = 5_000;
@@ -62,23 +62,39 @@ export const EDGE_CHECKS: readonly Check[] = [
   },
   {
     name: "admin-key",
-    async run({ url, adminKey }, signal) {
-      if (adminKey === null) return unknown("there is no admin key here", "isha keys bootstrap --put --save");
-      const api = new AdminApi({ url, key: adminKey, signal });
-      const { value } = await api.request(FleetView, "/admin/fleet");
-      const warnings = value.boxes.flatMap(({ name, warning }) =>
+    async run(around, signal) {
+      const view = await fleetView(around, signal);
+      return view === null
+        ? unknown("there is no admin key here", "isha keys bootstrap --put --save")
+        : fine("is accepted");
+    },
+  },
+  {
+    name: "box-warnings",
+    async run(around, signal) {
+      const view = await fleetView(around, signal);
+      if (view === null) return unknown("only an admin key can read them", "See the check admin-key.");
+      const warnings = view.boxes.flatMap(({ name, warning }) =>
         warning === null ? [] : [`${name}: ${warning}`],
       );
-      if (warnings.length > 0) {
-        return wrong(warnings.join("; "), "Deploy the same fleet file to the agents, then to the edge.");
-      }
-      if (value.alarms.length > 0) {
-        return wrong(
-          value.alarms.map(({ text }) => text).join("; "),
-          value.alarms[0]?.advice ?? "isha status",
-        );
-      }
-      return fine("is accepted; no alarms, edge and agents have the same fleet file");
+      return warnings.length === 0
+        ? fine("none: edge and agents have the same fleet file")
+        : wrong(warnings.join("; "), "Do what it states; then: isha status");
+    },
+  },
+  {
+    name: "alarms",
+    async run(around, signal) {
+      const view = await fleetView(around, signal);
+      if (view === null) return unknown("only an admin key can read them", "See the check admin-key.");
+      const active = view.alarms.filter(({ id }) => !isRemembered(id));
+      const shown = active.length > 0 ? active : view.alarms;
+      const [first] = shown;
+      if (first === undefined) return fine("none is active");
+      const text = shown.map((alarm) => alarm.text).join("; ");
+      return active.length > 0
+        ? wrong(text, first.advice)
+        : noted(text, `Nothing, if the restarts were yours: it ends by itself. Otherwise: ${first.advice}`);
     },
   },
   {
@@ -97,6 +113,16 @@ export const EDGE_CHECKS: readonly Check[] = [
     },
   },
 ];
+
+/** Null without an admin key. @throws CommandFailure as AdminApi does */
+async function fleetView({ url, adminKey }: Surroundings, signal: AbortSignal): Promise<FleetView | null> {
+  if (adminKey === null) return null;
+  const api = new AdminApi({ url, key: adminKey, signal });
+  return (await api.request(FleetView, "/admin/fleet")).value;
+}
+
+/** The alarm about restarts outlasts them by ten minutes; a server that is still down raises another one. */
+const isRemembered = (alarmId: string): boolean => alarmId.startsWith("restart-loop:");
 
 /** A page for browsers in place of JSON. */
 function isChallenge(headers: Headers, text: string): boolean {

@@ -3,10 +3,7 @@
 import { join } from "node:path";
 import { randomBytes } from "node:crypto";
 import { parseEnv } from "node:util";
-import { probeHealth, readSlots } from "../../origin-agent/probes/llama.ts";
-import { ProbeConnection } from "../../origin-agent/probes/probe-connection.ts";
-import type { Box, Server } from "../../shared/fleet.ts";
-import { PROBE_TIMEOUT_MS } from "../../shared/limits.ts";
+import type { Box } from "../../shared/fleet.ts";
 import { flagsInHelp, llamaFlags } from "../generate/llama-flags.ts";
 import { objectOf } from "../json-object.ts";
 import { SECRET_FILES } from "../secrets/secret-files.ts";
@@ -100,8 +97,10 @@ async function propsOf(port: number, key: string, { machine }: Surroundings, sig
 
 async function checkServers(box: Box, around: Surroundings): Promise<Outcome> {
   const key = await llamaApiKey(around);
+  // It loads undici, which takes a tenth of a second and which no other command needs.
+  const { serverFault } = await import("./server-fault.ts");
   const found = await Promise.all(
-    box.servers.map(async (server) => ({ server, fault: await faultOf(server, key) })),
+    box.servers.map(async (server) => ({ server, fault: await serverFault(server, key) })),
   );
   const faults = found.filter(({ fault }) => fault !== null);
   if (faults.length === 0)
@@ -109,25 +108,6 @@ async function checkServers(box: Box, around: Surroundings): Promise<Outcome> {
   const names = faults.map(({ server, fault }) => `${server.port} (${server.pm2}) ${fault ?? ""}`);
   return wrong(names.join(", "), `pm2 logs ${faults[0]?.server.pm2 ?? ""} --lines 50`);
 }
-
-async function faultOf({ port, slots }: Server, key: string): Promise<string | null> {
-  const connection = new ProbeConnection(`http://127.0.0.1:${port}`);
-  const health = await probeHealth(connection, PROBE_TIMEOUT_MS);
-  if (health !== "ok") return HEALTH[health];
-  const readings = await readSlots(connection, key);
-  if (readings === "wrong-key") return "refuses our key: restart it with the current llama-api-key";
-  if (readings === null) return "shows no slots: it is no llama-server, or was started without --slots";
-  return readings.length === slots
-    ? null
-    : `has ${readings.length} slots, the fleet file ${slots}: restart it`;
-}
-
-const HEALTH = {
-  loading: "is loading its model",
-  refused: "doesn't listen",
-  timeout: "doesn't answer /health",
-  other: "is answered by another program",
-} as const;
 
 /** Sends a random word through every server and looks for it in what PM2 keeps of their output. */
 async function checkLogs(box: Box, around: Surroundings, signal: AbortSignal): Promise<Outcome> {

@@ -1,11 +1,18 @@
-// Formats the results of `isha doctor`: a line for each check, what is wrong first, with the command that fixes it. Pure.
+// Formats the results of `isha doctor` and `isha check`: a line for each check, what is wrong first, with the command that
+// fixes it. Pure.
 import type { Output } from "../context.ts";
 import type { Result, Verdict } from "../doctor/check.ts";
 import { plain } from "./safe-text.ts";
 import { bold } from "./table.ts";
 
-const MARKS: Readonly<Record<Verdict, string>> = { wrong: "WRONG", unknown: "?", fine: "fine", skipped: "–" };
-const ORDER: readonly Verdict[] = ["wrong", "unknown", "fine", "skipped"];
+const MARKS: Readonly<Record<Verdict, string>> = {
+  wrong: "WRONG",
+  unknown: "?",
+  noted: "note",
+  fine: "fine",
+  skipped: "–",
+};
+const ORDER: readonly Verdict[] = ["wrong", "unknown", "noted", "fine", "skipped"];
 const MARK_WIDTH = Math.max(...Object.values(MARKS).map((mark) => mark.length));
 
 export function doctorText(results: readonly Result[], screen: Pick<Output, "colours">): string {
@@ -22,5 +29,7 @@ export function doctorText(results: readonly Result[], screen: Pick<Output, "col
 function summary(results: readonly Result[]): string {
   const count = (verdict: Verdict): number => results.filter((result) => result.verdict === verdict).length;
   const parts = [`${count("fine")} fine`, `${count("wrong")} wrong`, `${count("unknown")} not checked`];
-  return parts.concat(count("skipped") === 0 ? [] : [`${count("skipped")} don't apply here`]).join(", ");
+  if (count("noted") > 0) parts.push(`${count("noted")} noted`);
+  if (count("skipped") > 0) parts.push(`${count("skipped")} don't apply here`);
+  return parts.join(", ");
 }

@@ -18,7 +18,7 @@ export interface Ran {
 
 export interface Finding {
   readonly check: string;
-  readonly verdict: "fine" | "wrong" | "unknown" | "skipped";
+  readonly verdict: "fine" | "wrong" | "unknown" | "noted" | "skipped";
   readonly text: string;
   readonly fix?: string;
 }

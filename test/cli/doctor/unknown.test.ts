@@ -33,11 +33,19 @@ describe("what can't be checked", () => {
     const checks: Check[] = [
       { name: "hangs", run: () => new Promise(() => undefined) },
       { name: "throws", run: () => Promise.reject(new RangeError("a patient's words")) },
+      {
+        name: "throws-at-once",
+        run: () => {
+          throw new RangeError("a patient's words");
+        },
+      },
       { name: "works", run: () => Promise.resolve(fine("yes")) },
     ];
-    const results = await runChecks(checks, around({}), new AbortController().signal, 20);
-    expect(results.map(({ verdict }) => verdict)).toEqual(["unknown", "unknown", "fine"]);
+    const surroundings = { ...around({}), command: "isha check --online" };
+    const results = await runChecks(checks, surroundings, new AbortController().signal, 20);
+    expect(results.map(({ verdict }) => verdict)).toEqual(["unknown", "unknown", "unknown", "fine"]);
     expect(JSON.stringify(results)).not.toContain("patient");
+    for (const { fix } of results.slice(0, 3)) expect(fix).toContain("Run it again: isha check --online");
   });
 
   it("Ctrl-C ends all of them", async () => {
@@ -64,6 +72,7 @@ it("the text puts what is wrong first, with its fix", () => {
   const text = doctorText(
     [
       { check: "a", verdict: "fine", text: "good" },
+      { check: "e", verdict: "noted", text: "over", fix: "nothing" },
       { check: "bb", verdict: "wrong", text: "bad", fix: "do it" },
       { check: "c", verdict: "skipped", text: "not here" },
       { check: "d", verdict: "unknown", text: "who knows", fix: "look" },
@@ -76,10 +85,12 @@ it("the text puts what is wrong first, with its fix", () => {
       "           → do it",
       "?      d   who knows",
       "           → look",
+      "note   e   over",
+      "           → nothing",
       "fine   a   good",
       "–      c   not here",
       "",
-      "1 fine, 1 wrong, 1 not checked, 1 don't apply here",
+      "1 fine, 1 wrong, 1 not checked, 1 noted, 1 don't apply here",
       "",
     ].join("\n"),
   );

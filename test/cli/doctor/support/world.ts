@@ -58,6 +58,7 @@ export function around({
     disk: () => Promise.resolve({ freeGib, totalGib: 500 }),
   };
   return {
+    command: "isha doctor",
     fleet: shipped,
     url: "https://ai.isha.buzz",
     adminKey: "dev-admin",
