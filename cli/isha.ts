@@ -27,6 +27,7 @@ import { addStatus } from "./commands/status.ts";
 import { addUsage } from "./commands/usage.ts";
 import { addWhy } from "./commands/why.ts";
 import { addServiceOptions, inheritOptions } from "./options/common.ts";
+import { checkHelpCommand } from "./options/help.ts";
 import { CommandFailure, EXIT, failureText } from "./failure.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -55,7 +56,7 @@ export function ishaProgram(io: CommandContext): Command {
     })
     .showHelpAfterError("Add --help to see what the command takes.")
     .addHelpText("after", FOOTER);
-  inheritOptions(addServiceOptions(program));
+  checkHelpCommand(inheritOptions(addServiceOptions(program)));
   const keys = inheritOptions(program.command("keys"))
     .summary("API keys and their limits")
     .description("API keys: who may use the service, and how much.");
