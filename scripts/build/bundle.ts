@@ -19,28 +19,44 @@ export interface PageFolder {
   readonly pages: Readonly<Record<string, string>>;
 }
 
+/** The name of a bundle, as `bundle` sets it. */
+const BUNDLE = String.raw`(?:app|style)-[A-Z0-9]+\.(?:js|css)`;
+const isBundle = (name: string) => new RegExp(`^${BUNDLE}$`).test(name);
+
 /**
  * Builds a folder of assets. Two builds at the same time, as in two test runs, leave a complete folder: pages are written
- * after the files that they refer to.
+ * after the files that they refer to. The bundles of the build before stay: a browser may have received its page, and not
+ * yet its script.
  * @returns the names of the files, the pages last
  */
 export async function buildFolder({ url, into, script, style, pages }: PageFolder): Promise<string[]> {
   await mkdir(into, { recursive: true });
   await mkdir(join(ROOT, "dist"), { recursive: true });
+  const before = await readdir(into);
+  const served = await bundlesOfPages(into, before);
   const folder = await mkdtemp(join(ROOT, "dist", ".build-"));
   try {
     await bundle({ app: script, style }, folder);
-    const built = (await readdir(folder)).filter((name) => /^(app|style)-/.test(name));
+    const built = (await readdir(folder)).filter(isBundle);
     for (const [name, text] of Object.entries(pages))
       await writeFile(join(folder, name), pageText(text, url, built));
     const names = [...built, ...Object.keys(pages)];
     for (const name of names) await install(join(folder, name), join(into, name));
-    const stale = (await readdir(into)).filter((name) => !names.includes(name));
+    // A build that changes no bundle would otherwise remove those of the build before.
+    const kept = built.every((name) => served.includes(name)) ? before.filter(isBundle) : served;
+    const stale = before.filter((name) => !names.includes(name) && !kept.includes(name));
     await Promise.all(stale.map((name) => rm(join(into, name), { force: true })));
     return names;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** The bundles that the folder's pages name. */
+async function bundlesOfPages(folder: string, names: readonly string[]) {
+  const pages = names.filter((name) => name.endsWith(".html"));
+  const texts = await Promise.all(pages.map((name) => readFile(join(folder, name), "utf8").catch(() => "")));
+  return texts.flatMap((text) => text.match(new RegExp(BUNDLE, "g")) ?? []);
 }
 
 /**
