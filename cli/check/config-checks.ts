@@ -11,6 +11,10 @@ const PRODUCTION = "production";
 /** Variables that open the edge to anyone who can reach it, or point it to another box. */
 const DEVELOPMENT_VARS = ["DEV_KEYS", "BOX_ORIGINS"];
 
+/** wrangler.toml has it twice: at the top and under env.production. */
+export const routesLine = (domain: string): string =>
+  `routes = [{ pattern = "${domain}", custom_domain = true }]`;
+
 function checkRoutes({ environments, fleet }: Configured): Outcome {
   const faults: string[] = [];
   const wanted = [fleet.domain, `${fleet.domain}/*`];
@@ -29,10 +33,7 @@ function checkRoutes({ environments, fleet }: Configured): Outcome {
   else if (environments.get(PRODUCTION)?.routes.length === 0) faults.push("env.production has no route");
   return faults.length === 0
     ? fine(`production is served at ${fleet.domain}, as in the fleet file`)
-    : wrong(
-        faults.join("; "),
-        `In wrangler.toml: routes = [{ pattern = "${fleet.domain}", custom_domain = true }]`,
-      );
+    : wrong(faults.join("; "), `In wrangler.toml: ${routesLine(fleet.domain)}`);
 }
 
 function checkBindings({ environments }: Configured): Outcome {

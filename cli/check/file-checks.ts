@@ -6,7 +6,7 @@ import { isOpenToOthers } from "../files.ts";
 import { generatedFiles, type GeneratedFile } from "../generate/files.ts";
 import { flagsInHelp } from "../generate/llama-flags.ts";
 import { objectOf } from "../json-object.ts";
-import { SECRET_FILES } from "../secrets/secret-files.ts";
+import { accessAdvice, missingAccessSecrets, SECRET_FILES } from "../secrets/secret-files.ts";
 import type { Project } from "./project.ts";
 
 export function checkFleetFile({ fleet, fleetFile, builtWith }: Project): Promise<Outcome> {
@@ -34,9 +34,20 @@ export async function checkSecretFiles(project: Project): Promise<Outcome> {
   }
   if (present.length === 0) return unknown(`${secretFolder} has no secrets`, "isha secrets init");
   const fault = await secretFault(project);
-  return fault === null
+  if (fault !== null) return wrong(fault, "isha secrets init");
+  const missing = await missingAccess(project);
+  return missing.length === 0
     ? fine(`${present.join(", ")} in ${secretFolder} are for their owner alone`)
-    : wrong(fault, "isha secrets init");
+    : wrong(
+        `${SECRET_FILES.worker} lacks ${missing.join(", ")}, and the fleet file has tunnel.access`,
+        accessAdvice("isha secrets init"),
+      );
+}
+
+/** A box has no file with the Worker's secrets. */
+async function missingAccess({ fleet, secretFolder, machine }: Project): Promise<string[]> {
+  const worker = objectOf((await machine.read(join(secretFolder, SECRET_FILES.worker))) ?? "");
+  return worker === null ? [] : missingAccessSecrets(fleet.boxes, worker);
 }
 
 async function secretFault({ secretFolder, machine, environments }: Project): Promise<string | null> {

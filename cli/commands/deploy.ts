@@ -55,7 +55,9 @@ async function deploy(options: DeployOptions, io: CommandContext): Promise<void>
     });
   }
   const version = /Version ID: +([0-9a-f-]{36})/.exec(ran.out)?.[1];
-  io.out.write(`Deployed ${env}: version ${version ?? "unknown (npx wrangler deployments list)"}.\n`);
+  io.out.write(
+    `Deployed ${env}: version ${version ?? `unknown (npx wrangler deployments list --env ${env})`}.\n`,
+  );
   io.out.write(
     previous === null || previous === ""
       ? "It is the first version; later ones can be rolled back.\n"
@@ -131,7 +133,7 @@ async function secretsFor(
       ? `This is the first deployment of ${env}, which needs a file with its secrets; ${missing}.`
       : `There is no secrets file: ${missing}.`,
     env === "production"
-      ? "Create it: isha secrets init."
+      ? `Create it: isha secrets init writes ${join(folder, SECRET_FILES.worker)}.`
       : `Create it: isha secrets init --folder ~/.isha-${env}; then add --secrets-file ~/.isha-${env}/${SECRET_FILES.worker}.`,
   );
 }

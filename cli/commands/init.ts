@@ -3,6 +3,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { Option, type Command } from "commander";
+import { routesLine } from "../check/config-checks.ts";
 import { PROJECT_ROOT } from "../check/project.ts";
 import type { CommandContext } from "../context.ts";
 import { realMachine } from "../doctor/machine.ts";
@@ -13,8 +14,11 @@ import { fleetFileText } from "../init/fleet-file-text.ts";
 import type { Imported } from "../init/llama-swap.ts";
 import { parseServer, type ServerDraft } from "../init/server-draft.ts";
 import { addExamples } from "../options/common.ts";
-import { plain } from "../terminal/safe-text.ts";
+import { plain, shellWord } from "../terminal/safe-text.ts";
 import { defineFleet, LOCATIONS } from "../../shared/fleet.ts";
+import { pm2HomeOf } from "./doctor.ts";
+
+const OWN_FLEET_FILE = resolve(PROJECT_ROOT, "fleet.config.ts");
 
 interface InitCommandOptions extends InitOptions {
   readonly import?: string;
@@ -38,7 +42,7 @@ export function addInit(program: Command, io: CommandContext): void {
     .option("--vram <gib>", "its memory in GiB (default: as nvidia-smi reports it)")
     .option("--llama-server <path>", "the llama-server (default: /usr/local/bin/llama-server)")
     .option("--models <folder>", "folder of the GGUF files (default: /srv/models)")
-    .option("--user <name>", "the box's Unix user for PM2 (default: USER)")
+    .option("--user <name>", "the box's Unix user for PM2 (default: isha; on a machine with PM2, yours)")
     .addOption(new Option("--location <hint>", "where Cloudflare places the objects").choices([...LOCATIONS]))
     .option<ServerDraft[]>(
       "--server <fields>",
@@ -57,14 +61,15 @@ export function addInit(program: Command, io: CommandContext): void {
 
 async function init(options: InitCommandOptions, io: CommandContext): Promise<void> {
   stopIfInterrupted(io.signal);
-  const path =
-    options.out === undefined ? resolve(PROJECT_ROOT, "fleet.config.ts") : resolve(io.folder, options.out);
+  const path = options.out === undefined ? OWN_FLEET_FILE : resolve(io.folder, options.out);
   if (options.force !== true && (await exists(path))) {
     throw usageFailure(`${path} exists.`, "Add --force to replace it, or --out <file> to write another one.");
   }
   const imported =
     options.import === undefined ? null : await importFrom(resolve(io.folder, options.import), io);
-  const answers = await answersFor(options, imported, io, realMachine(io.env, io.now));
+  const machine = realMachine(io.env, io.now);
+  const isBox = (await machine.mode(pm2HomeOf(io))) !== null;
+  const answers = await answersFor(options, imported, io, { machine, isBox });
   const text = fleetFileText(checked(answers), importPath(path));
   stopIfInterrupted(io.signal);
   await writeWhole(path, text);
@@ -72,9 +77,18 @@ async function init(options: InitCommandOptions, io: CommandContext): Promise<vo
   if (imported !== null && imported.skipped.length > 0) {
     io.out.write(`\nNot imported:\n${imported.skipped.map((line) => `  - ${plain(line)}\n`).join("")}`);
   }
-  io.err.write(
-    `\nNext:\n     npm run isha -- plan\n     npm run isha -- secrets init\n     npm run isha -- generate\n`,
-  );
+  io.err.write(nextSteps(answers.domain, path));
+}
+
+/** The commands read another fleet file than the project's own only by ISHA_FLEET. */
+function nextSteps(domain: string, path: string): string {
+  const before = path === OWN_FLEET_FILE ? "" : `ISHA_FLEET=${shellWord(path)} `;
+  const commands = ["plan", "generate", "secrets init", "check"];
+  return `
+Next, in wrangler.toml, at its top and under [env.production]:
+     ${routesLine(domain)}
+Then:
+${commands.map((command) => `     ${before}npm run isha -- ${command}\n`).join("")}`;
 }
 
 function checked(fleet: Awaited<ReturnType<typeof answersFor>>): typeof fleet {

@@ -52,12 +52,22 @@ class Interview {
 
 type BoxInput = FleetInput["boxes"][number];
 
+/** The machine that the command runs on. */
+export interface Here {
+  readonly machine: Machine;
+  /** Whether it is the box: it has PM2. */
+  readonly isBox: boolean;
+}
+
+/** The user that docs/deploy.md creates on a box. */
+const BOX_USER = "isha";
+
 /** @throws CommandFailure that names every option that is missing, if there is no terminal */
 export async function answersFor(
   options: InitOptions,
   imported: Imported | null,
   io: CommandContext,
-  machine: Machine,
+  { machine, isBox }: Here,
 ): Promise<FleetInput> {
   const interview = new Interview(io.ask);
   const domain = await interview.answer({
@@ -65,7 +75,8 @@ export async function answersFor(
     text: "Public host name",
     given: options.domain,
   });
-  const usual = { imported, card: await readCard(machine, io.signal), user: io.env["USER"] || null };
+  const user = (isBox && io.env["USER"]) || BOX_USER;
+  const usual = { imported, card: await readCard(machine, io.signal), user };
   const box = await boxAnswers(interview, domain, options, usual);
   const drafts = mergeDrafts(imported?.servers ?? [], options.server ?? []);
   if (drafts.length === 0) drafts.push(...(await askServers(interview)));
@@ -93,7 +104,7 @@ export async function answersFor(
 interface Usual {
   readonly imported: Imported | null;
   readonly card: Card | null;
-  readonly user: string | null;
+  readonly user: string;
 }
 
 async function boxAnswers(
@@ -198,7 +209,8 @@ async function read(draft: ServerDraft, at: number, modelsDir: string): ReturnTy
       EXIT.failed,
       `${modelsDir}/${draft.file ?? ""} can't be used: ${error.message}.`,
       {
-        advice: "Download it again. Nothing was written.",
+        advice:
+          "Name a model's own file (no adapter, no projector), or download it again. Nothing was written.",
       },
     );
   }

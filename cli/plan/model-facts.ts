@@ -1,5 +1,5 @@
 // Derives the memory facts of a model from its GGUF header: weights, cache per token, longest context. Pure.
-import type { GgufArray, GgufFile, GgufValue } from "./gguf.ts";
+import { GgufError, type GgufArray, type GgufFile, type GgufValue } from "./gguf.ts";
 
 export interface ModelFacts {
   readonly architecture: string;
@@ -15,20 +15,20 @@ export interface ModelFacts {
 
 const BYTES_F16 = 2;
 
-/** @throws Error that names the entry which is missing */
+/** @throws GgufError that names the entry which is missing */
 export function modelFacts({ metadata, weightBytes, parameters }: GgufFile): ModelFacts {
   const architecture = metadata.get("general.architecture");
-  if (typeof architecture !== "string") throw new Error("its metadata has no general.architecture");
+  if (typeof architecture !== "string") throw new GgufError("its metadata has no general.architecture");
   const entry = (name: string): GgufValue | undefined => metadata.get(`${architecture}.${name}`);
   const number = (name: string): number | null => numberOf(entry(name));
   const required = (name: string): number => {
     const value = number(name);
-    if (value === null) throw new Error(`its metadata has no ${architecture}.${name}`);
+    if (value === null) throw new GgufError(`its metadata has no ${architecture}.${name}`);
     return value;
   };
   const layers = required("block_count");
   const heads = perLayer(entry("attention.head_count"), layers);
-  if (heads === null) throw new Error(`its metadata has no ${architecture}.attention.head_count`);
+  if (heads === null) throw new GgufError(`its metadata has no ${architecture}.attention.head_count`);
   // Without its own number, every attention head has a key and a value of its own.
   const kvHeads = perLayer(entry("attention.head_count_kv"), layers) ?? heads;
   const headSize = required("embedding_length") / Math.max(...heads);

@@ -5,6 +5,7 @@ import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
 import * as z from "zod";
+import type { Box } from "../../shared/fleet.ts";
 import type { CommandContext } from "../context.ts";
 import { CommandFailure, EXIT } from "../failure.ts";
 import { isOpenToOthers, writeWhole } from "../files.ts";
@@ -18,9 +19,25 @@ export const SECRET_FILES = {
   worker: "worker-secrets.json",
 } as const;
 
-/** The folder that `isha deploy` takes production's secrets from, and the agent its own. */
+/** The folder of production's secrets: `isha deploy` takes the edge's from it, and the agent its own. */
 export const usualSecretFolder = ({ env, homeFolder }: Pick<CommandContext, "env" | "homeFolder">): string =>
-  env["ISHA_SECRETS"] ?? join(homeFolder, ".isha");
+  env["ISHA_SECRETS"] || join(homeFolder, ".isha");
+
+/** The service token that Access issues for the edge. */
+export const ACCESS_SECRETS = ["ACCESS_CLIENT_ID", "ACCESS_CLIENT_SECRET"] as const;
+
+/** Where they come from. @param init the command that takes them */
+export const accessAdvice = (init: string): string =>
+  `They are the client id and secret of Access's service token (docs/deploy.md, step 4): set both in the environment, then: ${init}`;
+
+/** The parts of the service token that the Worker's secrets lack, if the fleet file puts a box behind Access. */
+export function missingAccessSecrets(
+  boxes: readonly Pick<Box, "tunnel">[],
+  worker: Readonly<Record<string, unknown>>,
+): string[] {
+  if (boxes.every(({ tunnel }) => tunnel?.access === undefined)) return [];
+  return ACCESS_SECRETS.filter((name) => typeof worker[name] !== "string" || worker[name] === "");
+}
 
 /** 32 bytes of the system's random number generator, as hexadecimal digits. */
 export const newSecret = (): string => randomBytes(32).toString("hex");
@@ -69,15 +86,18 @@ export const envText = (variables: Variables): string =>
 
 const WorkerSecrets = z.record(z.string(), z.string());
 
-/** @returns the Worker's secrets by name; null if there is no such file. @throws CommandFailure if it is damaged */
-export async function readWorkerSecrets(folder: string): Promise<Variables | null> {
+/**
+ * @param init the command that creates the file
+ * @returns the Worker's secrets by name; null if there is no such file. @throws CommandFailure if it is damaged
+ */
+export async function readWorkerSecrets(folder: string, init: string): Promise<Variables | null> {
   const path = join(folder, SECRET_FILES.worker);
   const text = await readSecretFile(path);
   if (text === null) return null;
   const parsed = WorkerSecrets.safeParse(objectOf(text));
   if (parsed.success) return parsed.data;
   throw new CommandFailure(EXIT.failed, `${path} is no JSON object of texts.`, {
-    advice: "Move it away and run isha secrets init again: it creates the file from the others.",
+    advice: `Move it away; then ${init} creates it from the others.`,
   });
 }
 

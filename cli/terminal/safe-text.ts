@@ -1,4 +1,5 @@
-// Makes text from outside safe for an operator's terminal: without control characters, and cut by its width. Pure.
+// Makes text from outside safe for an operator's terminal: without control characters, cut by its width, quoted for a
+// shell. Pure.
 
 const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
 /** Characters that take two columns: East Asian ones and emoji. */
@@ -34,3 +35,7 @@ export function cutTo(text: string, width: number): string {
   }
   return `${kept}…`;
 }
+
+/** A word of a command that an operator may copy. */
+export const shellWord = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

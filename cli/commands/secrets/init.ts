@@ -6,11 +6,14 @@ import type { Command } from "commander";
 import { apiKeyId } from "../../../shared/api-key.ts";
 import { isFirstKeyId } from "../../../shared/keys.ts";
 import type { CommandContext } from "../../context.ts";
-import { CommandFailure, EXIT } from "../../failure.ts";
+import { CommandFailure, EXIT, usageFailure } from "../../failure.ts";
 import { addExamples, addJsonOption, writeJson, type OutputOptions } from "../../options/common.ts";
 import {
+  ACCESS_SECRETS,
+  accessAdvice,
   createSecretFolder,
   envText,
+  missingAccessSecrets,
   newSecret,
   readAgentEnv,
   readSecretFile,
@@ -22,10 +25,18 @@ import {
 } from "../../secrets/secret-files.ts";
 import { bold } from "../../terminal/table.ts";
 import { FIRST_ADMIN_KEY_SECRET, makeFirstKey } from "../keys/bootstrap.ts";
-import { toBoxes, toDeployedWorker, toNewWorker, type Target } from "./steps.ts";
+import {
+  adminKeyElsewhere,
+  folderOption,
+  initCommand,
+  toBoxes,
+  toDeployedWorker,
+  toNewWorker,
+  type Target,
+} from "./steps.ts";
 
 /** Secrets that others issue: taken from this command's environment if they are set there. */
-const GIVEN = ["ACCESS_CLIENT_ID", "ACCESS_CLIENT_SECRET", "ALERT_WEBHOOK_URL"] as const;
+const GIVEN = [...ACCESS_SECRETS, "ALERT_WEBHOOK_URL"] as const;
 
 export interface SecretsOptions extends OutputOptions {
   readonly folder?: string;
@@ -40,7 +51,7 @@ export function addSecretsInit(secrets: Command, io: CommandContext): void {
         "file with the Worker's secrets. All have mode 0600. What exists is kept, so the command can be repeated. " +
         `${GIVEN.join(", ")} are added to the Worker's secrets if the environment has them.`,
     )
-    .option("--folder <folder>", "where the files are (default: ~/.isha)");
+    .option("--folder <folder>", "where the files are (default: ISHA_SECRETS, else ~/.isha)");
   addJsonOption(command).action((options: SecretsOptions) => init(options, io));
   addExamples(command, ["isha secrets init", "isha secrets init --folder ~/.isha-staging"]);
 }
@@ -48,11 +59,10 @@ export function addSecretsInit(secrets: Command, io: CommandContext): void {
 /** Without --folder, or with the folder that `isha deploy` uses for production, the secrets are production's. */
 export async function targetOf(options: SecretsOptions, io: CommandContext): Promise<Target> {
   const { boxes } = await io.fleet();
-  if (options.folder === undefined)
-    return { folder: join(io.homeFolder, ".isha"), isNamed: false, env: "production", boxes };
+  const usual = resolve(io.folder, usualSecretFolder(io));
+  if (options.folder === undefined) return { folder: usual, isNamed: false, env: "production", boxes };
   const folder = resolve(io.folder, options.folder);
-  const env = folder === resolve(usualSecretFolder(io)) ? "production" : "staging";
-  return { folder, isNamed: true, env, boxes };
+  return { folder, isNamed: true, env: folder === usual ? "production" : "staging", boxes };
 }
 
 async function init(options: SecretsOptions, io: CommandContext): Promise<void> {
@@ -67,7 +77,7 @@ async function init(options: SecretsOptions, io: CommandContext): Promise<void> 
 
   const agent = await readAgentEnv(folder);
   const keyFile = (await readSecretFile(join(folder, SECRET_FILES.llamaApiKey)))?.trim() ?? null;
-  checkSameKey(agent, keyFile, folder);
+  checkSameKey(agent, keyFile, target);
   const boxSecret = agent?.["BOX_SECRET"] ?? newSecret();
   const llamaApiKey = agent?.["LLAMA_API_KEY"] ?? keyFile ?? newSecret();
   const wanted = { ...agent, BOX_SECRET: boxSecret, LLAMA_API_KEY: llamaApiKey };
@@ -76,7 +86,7 @@ async function init(options: SecretsOptions, io: CommandContext): Promise<void> 
   if (keyFile === null) await write(SECRET_FILES.llamaApiKey, `${llamaApiKey}\n`);
 
   const sha256 = await firstAdminKeyHash(folder, write);
-  const worker = await readWorkerSecrets(folder);
+  const worker = await readWorkerSecrets(folder, initCommand(target));
   const complete: Variables = {
     ...worker,
     BOX_SECRET: boxSecret,
@@ -87,25 +97,37 @@ async function init(options: SecretsOptions, io: CommandContext): Promise<void> 
     await write(SECRET_FILES.worker, `${JSON.stringify(complete, null, 2)}\n`);
   }
 
+  // Staging's edge isn't admitted to production's boxes, with or without Access.
+  const missing = env === "production" ? missingAccessSecrets(target.boxes, complete) : [];
   const kept = Object.values(SECRET_FILES).filter((name) => !created.includes(name));
-  if (options.json === true) return writeJson(io.out, { folder, created, kept });
+  if (options.json === true) return writeJson(io.out, { folder, created, kept, missing });
   io.out.write(`${bold(`Secrets in ${folder}`, io.out)}\n\n`);
   for (const name of Object.values(SECRET_FILES)) {
     io.out.write(`  ${name.padEnd(NAME_WIDTH)}  ${created.includes(name) ? "created" : "kept"}\n`);
   }
+  if (missing.length > 0) io.err.write(withoutAccess(missing, target));
   const steps = env === "production" ? [toBoxes, toNewWorker, toDeployedWorker] : [toNewWorker];
-  io.err.write(`\nNext:\n${steps.map((step) => step(target)).join("")}`);
+  io.err.write(
+    `\nNext:\n${steps.map((step) => step(target)).join("")}${adminKeyElsewhere(target, io.homeFolder)}`,
+  );
 }
+
+const withoutAccess = (missing: readonly string[], target: Target): string => `
+Missing in ${SECRET_FILES.worker}: ${missing.join(", ")}. The fleet file has tunnel.access, so without a service token
+no call reaches a box. ${accessAdvice(initCommand(target))}
+`;
 
 const NAME_WIDTH = Math.max(...Object.values(SECRET_FILES).map((name) => name.length));
 
-function checkSameKey(agent: Variables | null, keyFile: string | null, folder: string): void {
+function checkSameKey(agent: Variables | null, keyFile: string | null, target: Target): void {
   const inAgent = agent?.["LLAMA_API_KEY"];
   if (inAgent === undefined || keyFile === null || inAgent === keyFile) return;
   throw new CommandFailure(
     EXIT.failed,
-    `${SECRET_FILES.agentEnv} and ${SECRET_FILES.llamaApiKey} in ${folder} have different keys, so the agent couldn't use its servers.`,
-    { advice: "Make them equal, or replace both: isha secrets rotate llama-api-key." },
+    `${SECRET_FILES.agentEnv} and ${SECRET_FILES.llamaApiKey} in ${target.folder} have different keys, so the agent couldn't use its servers.`,
+    {
+      advice: `Make them equal, or replace both: isha secrets rotate llama-api-key${folderOption(target)}`,
+    },
   );
 }
 
@@ -129,9 +151,9 @@ function givenIn(env: CommandContext["env"]): Variables {
     const value = env[name];
     return value === undefined || value === "" ? [] : [[name, value] as const];
   });
-  const names = given.map(([name]) => name);
-  if (names.includes("ACCESS_CLIENT_ID") !== names.includes("ACCESS_CLIENT_SECRET")) {
-    throw new CommandFailure(EXIT.usage, "ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET must be set together.");
-  }
+  const names: readonly string[] = given.map(([name]) => name);
+  const [id, secret] = ACCESS_SECRETS;
+  if (names.includes(id) !== names.includes(secret))
+    throw usageFailure(`${id} and ${secret} must be set together.`, "Set both, or unset the other one.");
   return Object.fromEntries(given);
 }

@@ -15,7 +15,15 @@ import {
   type Variables,
 } from "../../secrets/secret-files.ts";
 import { targetOf, type SecretsOptions } from "./init.ts";
-import { finishCommand, reloadAgent, restartAll, toBoxes, toDeployedWorker, type Target } from "./steps.ts";
+import {
+  finishCommand,
+  initCommand,
+  reloadAgent,
+  restartAll,
+  toBoxes,
+  toDeployedWorker,
+  type Target,
+} from "./steps.ts";
 
 const ROTATED = ["box-secret", "llama-api-key"] as const;
 
@@ -40,7 +48,7 @@ export function addSecretsRotate(secrets: Command, io: CommandContext): void {
     )
     .addArgument(new Argument("<secret>", "which one").choices([...ROTATED]))
     .option("--finish", "drop the previous box secret, once every box and the edge have the new one")
-    .option("--folder <folder>", "where the files are (default: ~/.isha)")
+    .option("--folder <folder>", "where the files are (default: ISHA_SECRETS, else ~/.isha)")
     .action((secret: (typeof ROTATED)[number], options: Options) => rotate(secret, options, io));
   addExamples(command, [
     "isha secrets rotate box-secret",
@@ -56,10 +64,10 @@ async function rotate(secret: (typeof ROTATED)[number], options: Options, io: Co
   if (agent?.["BOX_SECRET"] === undefined || agent["LLAMA_API_KEY"] === undefined) {
     throw usageFailure(
       `${folder} has no complete ${SECRET_FILES.agentEnv}.`,
-      "Create it: isha secrets init.",
+      `Create it: ${initCommand(target)}`,
     );
   }
-  const files = { target, agent, worker: await readWorkerSecrets(folder) };
+  const files = { target, agent, worker: await readWorkerSecrets(folder, initCommand(target)) };
   const copy = toBoxes(target);
   if (secret === "llama-api-key") {
     if (options.finish === true)

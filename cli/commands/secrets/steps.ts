@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Box } from "../../../shared/fleet.ts";
 import { SECRET_FILES } from "../../secrets/secret-files.ts";
+import { shellWord } from "../../terminal/safe-text.ts";
 
 /**
  * The edge that a folder's secrets are for, and the fleet file's boxes. Any folder but the usual one is staging's: no step
@@ -12,7 +13,7 @@ export interface Target {
   /** Whether --folder named it, so that the next command needs the option too. */
   readonly isNamed: boolean;
   readonly env: "production" | "staging";
-  readonly boxes: readonly Pick<Box, "name" | "user">[];
+  readonly boxes: readonly Pick<Box, "name" | "user" | "tunnel">[];
 }
 
 /** Copies what a box needs; the box's own folder is `~/.isha` of its user. The fleet file's boxes are production's. */
@@ -47,12 +48,22 @@ export function toNewWorker({ folder, env }: Target): string {
 export const toDeployedWorker = ({ folder, env }: Target): string =>
   `  On an edge that is deployed already:\n     npx wrangler secret bulk ${workerFile(folder)} --env ${env}\n`;
 
+/** Commands that ask for a key look for it in `~/.isha` alone. */
+export function adminKeyElsewhere({ folder, env }: Target, homeFolder: string): string {
+  if (folder === join(homeFolder, ".isha")) return "";
+  const url = env === "production" ? "" : "--url <its address> ";
+  return `  For isha's other commands, name its admin key:\n     ${url}--key-file ${shellWord(join(folder, SECRET_FILES.adminKey))}\n`;
+}
+
+/** Creates what the folder lacks. */
+export const initCommand = (target: Target): string => `isha secrets init${folderOption(target)}`;
+
 /** Ends a rotation of the box secret. */
-export const finishCommand = ({ folder, isNamed }: Target): string =>
-  `secrets rotate box-secret --finish${isNamed ? ` --folder ${shellWord(folder)}` : ""}`;
+export const finishCommand = (target: Target): string =>
+  `secrets rotate box-secret --finish${folderOption(target)}`;
+
+/** What a command needs to use the same folder again. */
+export const folderOption = ({ folder, isNamed }: Target): string =>
+  isNamed ? ` --folder ${shellWord(folder)}` : "";
 
 const workerFile = (folder: string): string => shellWord(join(folder, SECRET_FILES.worker));
-
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}

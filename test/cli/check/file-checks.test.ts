@@ -59,6 +59,22 @@ describe("the secrets' files", () => {
     expect(differing).not.toContain("another-secret");
     expect(await worker({ BOX_SECRET: "x", DEV_KEYS: "1" })).toContain("DEV_KEYS");
   });
+
+  it("lack the service token if the fleet file has tunnel.access", async () => {
+    const tunnel = { id: "6ff42ae2-765d-4adf-8112-31c55c1551ef", access: { teamName: "t", audTag: "a" } };
+    const boxes = fleet.boxes.map((box) => ({ ...box, tunnel }));
+    const behindAccess = { ...project, fleet: { ...fleet, boxes } };
+    await initSecrets();
+    expect(await checkSecretFiles(project)).toMatchObject({ verdict: "fine" });
+    expect(await checkSecretFiles(behindAccess)).toMatchObject({
+      verdict: "wrong",
+      text: expect.stringContaining("lacks ACCESS_CLIENT_ID, ACCESS_CLIENT_SECRET"),
+      fix: expect.stringContaining("docs/deploy.md, step 4"),
+    });
+    // A box has no file with the Worker's secrets.
+    await rm(secret("worker-secrets.json"));
+    expect(await checkSecretFiles(behindAccess)).toMatchObject({ verdict: "fine" });
+  });
 });
 
 describe("the generated files", () => {

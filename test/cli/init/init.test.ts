@@ -46,7 +46,8 @@ describe("isha init", () => {
   it("writes a valid fleet file from options, with what the GGUF header states", async () => {
     const { code, out, err } = await isha(complete());
     expect([code, out]).toEqual([0, `Wrote ${join(folder, "fleet.ts")}.\n`]);
-    expect(err).toContain("isha -- secrets init");
+    expect(err).toContain('     routes = [{ pattern = "ai.example.org", custom_domain = true }]\n');
+    expect(err).toContain(`ISHA_FLEET=${join(folder, "fleet.ts")} npm run isha -- secrets init\n`);
     const fleet = await written();
     expect(defineFleet(fleet)).toEqual(fleet);
     expect(fleet).toMatchObject({ domain: "ai.example.org", defaultPort: 9001 });
@@ -93,7 +94,7 @@ describe("isha init", () => {
   it("without a terminal names everything that is missing, and writes nothing", async () => {
     const { code, err } = await isha(["init", "--out", "fleet.ts"]);
     expect(code).toBe(2);
-    for (const option of ["--domain", "--location", "--server", "--user"]) expect(err).toContain(option);
+    for (const option of ["--domain", "--location", "--server"]) expect(err).toContain(option);
     const noFile = await isha([...BASE.split(" "), folder, "--server", "file=lark.gguf,model=Lark-1B"]);
     expect(noFile.err).toContain(
       `--server: weights and kv of Lark-1B: ${join(folder, "lark.gguf")} isn't here`,
@@ -144,6 +145,24 @@ describe("isha init", () => {
     const small = await isha(complete().map((word) => (word === "24" ? "4" : word)));
     expect(small.err).toContain("boxes[0].servers: they need");
     expect(await readdir(folder)).toEqual(["wren-8b.gguf"]);
+  });
+
+  it("takes docs/deploy.md's user for the box's, and the operator's own on a machine with PM2", async () => {
+    const words = complete().filter((word, at, all) => word !== "--user" && all[at - 1] !== "--user");
+    const env = { USER: "ana" };
+    expect((await isha(words, { env })).code).toBe(0);
+    const onBox = [...words, "--out", "box.ts"];
+    expect((await isha(onBox, { env: { ...env, PM2_HOME: folder } })).code).toBe(0);
+    const users = [await written(), await written("box.ts")].map(({ boxes }) => boxes[0]?.user);
+    expect(users).toEqual(["isha", "ana"]);
+  });
+
+  it("refuses a GGUF file that is no model, with what it lacks", async () => {
+    const { "llama.block_count": _, ...metadata } = llama8b(1).metadata;
+    await writeGguf(join(folder, "adapter.gguf"), { ...llama8b(1), metadata });
+    const { code, err } = await isha([...BASE.split(" "), folder, "--server", "file=adapter.gguf"]);
+    expect([code, err]).toEqual([1, expect.stringContaining("its metadata has no llama.block_count.\n")]);
+    expect(err).toContain("Nothing was written.");
   });
 
   it("refuses a damaged GGUF file and a server that can't be read", async () => {

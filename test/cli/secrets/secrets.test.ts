@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readSettings as readAgentSettings } from "../../../origin-agent/settings.ts";
+import shipped from "../../../fleet.config.ts";
 import { runHere, type Ran } from "../support/run-isha.ts";
 
 let home: string;
@@ -52,6 +53,40 @@ describe("isha secrets init", () => {
     const path = file("../.isha-staging/worker-secrets.json");
     expect(err).toContain(`npm run deploy -- --env staging --secrets-file ${path}`);
     expect(err).not.toMatch(/production|scp|secret bulk/);
+  });
+
+  it("of ISHA_SECRETS are production's, and rotate finds them there", async () => {
+    const env = { ISHA_SECRETS: join(home, "elsewhere") };
+    const { code, err } = await isha("secrets init", env);
+    expect(code).toBe(0);
+    expect((await readdir(env.ISHA_SECRETS)).length).toBe(4);
+    expect(err).toContain(`wrangler secret bulk ${env.ISHA_SECRETS}/worker-secrets.json --env production`);
+    expect(err).toContain(`--key-file ${env.ISHA_SECRETS}/admin-key`);
+    const rotated = await isha("secrets rotate box-secret", env);
+    expect([rotated.code, rotated.err]).toEqual([0, expect.stringContaining("--finish\n")]);
+    // An empty value is no folder.
+    expect((await isha("secrets init", { ISHA_SECRETS: "" })).out).toContain(join(home, ".isha"));
+  });
+
+  it("names the service token that is missing if the fleet file has tunnel.access, until the environment has it", async () => {
+    const tunnel = { id: "6ff42ae2-765d-4adf-8112-31c55c1551ef", access: { teamName: "t", audTag: "a" } };
+    const fleet = { ...shipped, boxes: shipped.boxes.map((box) => ({ ...box, tunnel })) };
+    const behindAccess = (words: string, env: Readonly<Record<string, string>> = {}): Promise<Ran> =>
+      runHere(words.split(" "), {
+        homeFolder: home,
+        folder: home,
+        env,
+        fleet: () => Promise.resolve(fleet),
+      });
+    const { code, err } = await behindAccess("secrets init");
+    expect(code).toBe(0);
+    expect(err).toContain("Missing in worker-secrets.json: ACCESS_CLIENT_ID, ACCESS_CLIENT_SECRET.");
+    expect(err).toContain("docs/deploy.md, step 4");
+    expect((await behindAccess("secrets init --folder .isha-staging")).err).not.toContain("Missing");
+    const access = { ACCESS_CLIENT_ID: "id.access", ACCESS_CLIENT_SECRET: "cfast_x" };
+    const complete = await behindAccess("secrets init --json", access);
+    expect(JSON.parse(complete.out)).toMatchObject({ missing: [] });
+    expect((await behindAccess("secrets init")).err).not.toContain("Missing");
   });
 
   it("prints no secret", async () => {
@@ -116,6 +151,8 @@ describe("isha secrets init", () => {
     await writeFile(file("worker-secrets.json"), "{}");
     await writeFile(file("llama-api-key"), "another-key\n");
     expect((await isha("secrets init")).err).toContain("have different keys");
+    const named = await isha("secrets init --folder .isha");
+    expect(named.err).toContain(`isha secrets rotate llama-api-key --folder ${join(home, ".isha")}\n`);
   });
 });
 
@@ -186,7 +223,9 @@ describe("isha secrets rotate", () => {
   it("refuses without the files, and an unknown secret", async () => {
     const { code, err } = await isha("secrets rotate box-secret");
     expect(code).toBe(2);
-    expect(err).toContain("isha secrets init");
+    expect(err).toContain("isha secrets init\n");
+    const named = await isha("secrets rotate box-secret --folder other");
+    expect(named.err).toContain(`isha secrets init --folder ${join(home, "other")}\n`);
     expect((await isha("secrets rotate webhook")).code).toBe(2);
   });
 });
