@@ -2,7 +2,7 @@
 // and each is replaced as a whole. It decides nothing about their contents.
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import * as z from "zod";
 import type { Box } from "../../shared/fleet.ts";
@@ -20,8 +20,12 @@ export const SECRET_FILES = {
 } as const;
 
 /** The folder of production's secrets: `isha deploy` takes the edge's from it, and the agent its own. */
-export const usualSecretFolder = ({ env, homeFolder }: Pick<CommandContext, "env" | "homeFolder">): string =>
-  env["ISHA_SECRETS"] || join(homeFolder, ".isha");
+export const usualSecretFolder = ({
+  env,
+  homeFolder,
+  folder,
+}: Pick<CommandContext, "env" | "homeFolder" | "folder">): string =>
+  resolve(folder, env["ISHA_SECRETS"] || join(homeFolder, ".isha"));
 
 /** The service token that Access issues for the edge. */
 export const ACCESS_SECRETS = ["ACCESS_CLIENT_ID", "ACCESS_CLIENT_SECRET"] as const;

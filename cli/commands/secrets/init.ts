@@ -59,7 +59,7 @@ export function addSecretsInit(secrets: Command, io: CommandContext): void {
 /** Without --folder, or with the folder that `isha deploy` uses for production, the secrets are production's. */
 export async function targetOf(options: SecretsOptions, io: CommandContext): Promise<Target> {
   const { boxes } = await io.fleet();
-  const usual = resolve(io.folder, usualSecretFolder(io));
+  const usual = usualSecretFolder(io);
   if (options.folder === undefined) return { folder: usual, isNamed: false, env: "production", boxes };
   const folder = resolve(io.folder, options.folder);
   return { folder, isNamed: true, env: folder === usual ? "production" : "staging", boxes };

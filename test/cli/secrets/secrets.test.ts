@@ -64,6 +64,7 @@ describe("isha secrets init", () => {
     expect(err).toContain(`--key-file ${env.ISHA_SECRETS}/admin-key`);
     const rotated = await isha("secrets rotate box-secret", env);
     expect([rotated.code, rotated.err]).toEqual([0, expect.stringContaining("--finish\n")]);
+    expect((await isha("secrets init", { ISHA_SECRETS: "elsewhere" })).out).toMatch(/admin-key +kept/);
     // An empty value is no folder.
     expect((await isha("secrets init", { ISHA_SECRETS: "" })).out).toContain(join(home, ".isha"));
   });
