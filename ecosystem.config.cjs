@@ -86,7 +86,11 @@ module.exports = {
       script: join(root, "origin-agent/main.ts"),
       interpreter: "node",
       exec_mode: "cluster",
-      node_args: [`--import=${environmentFile("agent.env")}`, "--disable-warning=ExperimentalWarning"],
+      node_args: [
+        `--import=${environmentFile("agent.env")}`,
+        "--disable-warning=ExperimentalWarning",
+        "--max-semi-space-size=8",
+      ],
       wait_ready: true,
       listen_timeout: 60000,
       kill_timeout: 310000,

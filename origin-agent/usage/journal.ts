@@ -247,15 +247,17 @@ class SqliteJournal implements UsageJournal {
   #store(tables: JournalTables, calls: readonly RecordedCall[]): void {
     const { epoch } = this.#options;
     let seq = this.#seq;
-    tables.transaction(() => {
-      for (const { openSeq, start, end, isStored } of calls) {
-        if (end === "open") tables.insert(epoch, openSeq, start, INTERRUPTED);
-        else {
-          if (isStored) tables.delete(epoch, openSeq, openSeq);
-          if (end !== "removed") tables.insert(epoch, ++seq, start, end);
-        }
-      }
-    });
+    // One statement a call.
+    const write = ({ openSeq, start, end, isStored }: RecordedCall): void => {
+      if (end === "open") tables.insert(epoch, openSeq, start, INTERRUPTED);
+      else if (end === "removed") {
+        if (isStored) tables.delete(epoch, openSeq, openSeq);
+      } else if (isStored) tables.end(epoch, openSeq, ++seq, start, end);
+      else tables.insert(epoch, ++seq, start, end);
+    };
+    const [only, ...others] = calls;
+    if (only !== undefined && others.length === 0) write(only);
+    else tables.transaction(() => calls.forEach(write));
     this.#seq = seq;
     for (const call of calls) {
       call.isStored = true;

@@ -33,6 +33,7 @@ export class JournalTables {
   readonly #begin;
   readonly #commit;
   readonly #insert;
+  readonly #update;
   readonly #delete;
   readonly #next;
 
@@ -54,6 +55,10 @@ export class JournalTables {
       this.#begin = this.#db.prepare("BEGIN IMMEDIATE");
       this.#commit = this.#db.prepare("COMMIT");
       this.#insert = this.#db.prepare(`INSERT INTO calls VALUES (${Array(15).fill("?").join()})`);
+      this.#update = this.#db.prepare(
+        `UPDATE calls SET seq = ?, model = ?, port = ?, outcome = ?, promptTokens = ?, cachedTokens = ?,
+        completionTokens = ?, choices = ?, estimated = ?, durationMs = ? WHERE epoch = ? AND seq = ?`,
+      );
       this.#delete = this.#db.prepare("DELETE FROM calls WHERE epoch = ? AND seq BETWEEN ? AND ?");
       this.#next = this.#db.prepare("SELECT * FROM calls WHERE epoch = ? AND seq <= ? ORDER BY seq LIMIT ?");
     } catch (error) {
@@ -62,7 +67,7 @@ export class JournalTables {
     }
   }
 
-  /** Runs the work in one transaction: all of it is in the kernel on return, or none. */
+  /** Runs the work in one transaction: all of it is in the kernel on return, or none. One statement needs none. */
   transaction(work: () => void): void {
     this.#begin.run();
     try {
@@ -76,9 +81,12 @@ export class JournalTables {
 
   insert(epoch: string, seq: number, start: CallStart, end: CallEnd): void {
     const { callId, keyId, agentType, startedAt, model, port } = start;
-    const { outcome, promptTokens, cachedTokens, completionTokens, choices, estimated, durationMs } = end;
-    const ended = [promptTokens, cachedTokens, completionTokens, choices, Number(estimated), durationMs];
-    this.#insert.run(epoch, seq, callId, keyId, agentType, startedAt, model, port, outcome, ...ended);
+    this.#insert.run(epoch, seq, callId, keyId, agentType, startedAt, model, port, ...ended(end));
+  }
+
+  /** Ends the call that has `openSeq` so far. */
+  end(epoch: string, openSeq: number, seq: number, { model, port }: CallStart, end: CallEnd): void {
+    this.#update.run(seq, model, port, ...ended(end), epoch, openSeq);
   }
 
   delete(epoch: string, firstSeq: number, lastSeq: number): void {
@@ -104,6 +112,19 @@ export class JournalTables {
   close(): void {
     this.#db.close();
   }
+}
+
+/** In the order of the columns. */
+function ended({
+  outcome,
+  promptTokens,
+  cachedTokens,
+  completionTokens,
+  choices,
+  estimated,
+  durationMs,
+}: CallEnd): (string | number | null)[] {
+  return [outcome, promptTokens, cachedTokens, completionTokens, choices, Number(estimated), durationMs];
 }
 
 // SQLite's primary result codes (https://sqlite.org/rescode.html).

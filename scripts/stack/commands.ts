@@ -74,7 +74,7 @@ export function simulatorCommand({
 }
 
 /** As `cli/generate/ecosystem.ts` has them for a box, with their reasons; what it costs is measured with these. */
-const AGENT_FLAGS = ["--disable-warning=ExperimentalWarning"];
+const AGENT_FLAGS = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=8"];
 const AGENT_MEMORY = {
   MALLOC_ARENA_MAX: "1",
   MALLOC_MMAP_THRESHOLD_: String(256 * 1024),
