@@ -1,83 +1,131 @@
-// The examples in the help of the commands that call the service, run as printed: quotes, pipes' left sides and files
-// included, with the names of the shipped fleet file, at a terminal where an operator confirms.
-import { mkdtemp, rm } from "node:fs/promises";
+// The examples in the help: each is run by a test, and here those that write a clone's files, examine the machine or call
+// Cloudflare, as printed and in the order in which an operator needs them.
+import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { CommandContext } from "../../cli/context.ts";
 import shipped from "../../fleet.config.ts";
+import { ROOT } from "../../scripts/paths.ts";
+import type { FleetConfig } from "../../shared/fleet.ts";
+import { readSource } from "../support/source-text.ts";
 import { ADMIN_KEY, AdminService } from "./support/admin-service.ts";
-import { fleet, box, server } from "./support/fleet.ts";
-import { runHere } from "./support/run-isha.ts";
+import {
+  argumentsOf,
+  examplesOf,
+  firstLine,
+  knownExamples,
+  printedExamples,
+} from "./support/help-examples.ts";
+import { reservePorts } from "./support/reserved-ports.ts";
+import { commandContext, runHere } from "./support/run-isha.ts";
 
-/** `isha box` runs against a real box in test/e2e/fleet/restart.test.ts. */
-const COMMANDS = [
-  "keys create",
-  "keys list",
-  "keys show",
-  "keys change",
-  "keys revoke",
-  "keys rotate",
-  "audit",
-  "why",
-  "status",
-  "alerts test",
-  "box drain",
-  "box resume",
-  "box restart",
-];
+describe("the help's examples", () => {
+  it("are each run by a test", async () => {
+    expect((await printedExamples()).toSorted()).toEqual(knownExamples().toSorted());
+  });
 
-const service = new AdminService();
-let url: string;
-let folder: string;
-beforeAll(async () => {
-  url = await service.start();
-  folder = await mkdtemp(join(tmpdir(), "isha-examples-"));
-});
-afterAll(async () => {
-  await service.stop();
-  await rm(folder, { recursive: true });
+  it("name the boxes, ports and agent types of the fleet file", async () => {
+    const [north] = shipped.boxes;
+    const last = north?.servers.at(-1);
+    expect((await runHere(["box", "restart", "--help"])).out).toContain(
+      `box restart ${north?.name} ${last?.port} --yes`,
+    );
+    expect((await runHere(["keys", "create", "--help"])).out).toContain(`--agents ${last?.agents.join(",")}`);
+  });
 });
 
-/** Splits a line as a shell does, up to a pipe, a redirection or a comment. */
-function argumentsOf(line: string): string[] {
-  const [command = ""] = line.split(/ +(?:[|>#]|&&) ?/);
-  return (command.match(/"[^"]*"|'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^(["'])(.*)\1$/, "$2"));
-}
+const VERSION = "4f3a5d2e-6a43-4b0c-9a51-0f6f6c2b1d7e";
+const WRANGLER = `#!/bin/sh
+case "$*" in
+  *--dry-run*) echo > "$4/index.js";;
+  deployments*) echo '[{"created_on":"2026-11-02","versions":[{"version_id":"${VERSION}","percentage":100}]}]';;
+  *) echo "Current Version ID: ${VERSION}";;
+esac
+`;
 
-it.each(COMMANDS)("isha %s", async (command) => {
-  const { out } = await runHere([...command.split(" "), "--help"]);
-  const lines = [...out.matchAll(/^ {2}\$ npm run -s isha -- (.*)$/gm)].map(([, line = ""]) => line);
-  expect(lines.length).toBeGreaterThan(0);
-  for (const line of lines) {
-    service.reset();
-    service.fleet = fleet({
-      boxes: shipped.boxes.map(({ name, servers }) =>
-        box(
-          name,
-          servers.map(({ port }) => server(port)),
+/** What the operator types at the questions of `isha init`. */
+const ANSWERS: Readonly<Record<string, string>> = {
+  "Public host name": "ai.example.org",
+  Card: "L4",
+  "Its memory": "24",
+  "Unix user": "ana",
+  Location: "weur",
+  "GGUF file of server 1:": "lark.gguf",
+  "lark.gguf isn't here": "1.1",
+  "Wren-8B.gguf isn't here": "4.6",
+  "KiB of f16": "112",
+};
+
+describe("in a copy of the clone", () => {
+  const service = new AdminService();
+  let clone: string;
+  let context: Partial<CommandContext>;
+  let ports: Awaited<ReturnType<typeof reservePorts>>;
+  let runCopy: (argv: readonly string[], io: CommandContext) => Promise<number>;
+  beforeAll(async () => {
+    clone = await mkdtemp(join(tmpdir(), "isha-examples-"));
+    const sources =
+      "cli ecosystem.config.cjs origin-agent package.json shared tsconfig.json worker wrangler.toml";
+    for (const name of sources.split(" ")) await cp(join(ROOT, name), join(clone, name), { recursive: true });
+    await symlink(join(ROOT, "node_modules"), join(clone, "node_modules"));
+    // No tunnel, so that no address outside this machine is called.
+    const text = readSource("fleet.config.ts").replace(
+      /origin: "https:[^"]+"/,
+      'origin: "http://127.0.0.1:9"',
+    );
+    await writeFile(join(clone, "fleet.config.ts"), text);
+    await writeFile(
+      join(clone, "llama-swap.yaml"),
+      'models:\n  "Wren-8B":\n    cmd: /opt/llama-server -m /srv/models/Wren-8B.gguf -c 8192 -np 2 --port 9200\n',
+    );
+    const home = join(clone, "home");
+    await mkdir(join(home, "bin"), { recursive: true });
+    await writeFile(join(home, "bin/wrangler"), WRANGLER);
+    await chmod(join(home, "bin/wrangler"), 0o755);
+    ports = await reservePorts(1);
+    context = {
+      env: {
+        PATH: `${join(home, "bin")}:${process.env["PATH"] ?? ""}`,
+        ISHA_URL: await service.start(),
+        ISHA_ADMIN_KEY: ADMIN_KEY,
+        AGENT_PORT: String(ports.ports[0]),
+      },
+      homeFolder: home,
+      folder: clone,
+      fleet: async () => {
+        const module = (await import(
+          /* @vite-ignore */ pathToFileURL(join(clone, "fleet.config.ts")).href
+        )) as { default: FleetConfig };
+        return module.default;
+      },
+      ask: (question) =>
+        Promise.resolve(
+          Object.entries(ANSWERS).find(([start]) => question.trim().startsWith(start))?.[1] ?? "",
         ),
-      ),
-    });
-    for (const [id] of line.matchAll(/\b[0-9][0-9A-Za-z]{11,12}\b/g)) service.addKey({ id });
-    for (const [requestId] of line.matchAll(/req_[0-9a-f]{32}/g)) {
-      const failure = { code: "overloaded", route: "/v1/chat/completions", key: null, cause: null };
-      const at = "2026-11-23T14:00:00Z";
-      service.failures.set(requestId, { requestId, at, ...failure });
-    }
-    const ran = await runHere(argumentsOf(line), {
-      env: { ISHA_URL: url, ISHA_ADMIN_KEY: ADMIN_KEY },
-      folder,
-      ask: () => Promise.resolve("y"),
-    });
-    expect({ line, code: ran.code, err: ran.code === 0 ? "" : ran.err }).toEqual({ line, code: 0, err: "" });
-  }
-});
+      putSecret: () => Promise.resolve(0),
+    };
+    const copy = (await import(/* @vite-ignore */ pathToFileURL(join(clone, "cli/isha.ts")).href)) as {
+      runIsha: typeof runCopy;
+    };
+    runCopy = copy.runIsha;
+  });
+  afterAll(async () => {
+    await service.stop();
+    await ports.release();
+    await rm(clone, { recursive: true });
+  });
 
-it("the examples' boxes, ports and agent types are the fleet file's", async () => {
-  const [north] = shipped.boxes;
-  const last = north?.servers.at(-1);
-  expect((await runHere(["box", "restart", "--help"])).out).toContain(
-    `box restart ${north?.name} ${last?.port} --yes`,
-  );
-  expect((await runHere(["keys", "create", "--help"])).out).toContain(`--agents ${last?.agents.join(",")}`);
+  it.each(examplesOf("clone"))("isha $line", async ({ line, first, code }) => {
+    let out = "";
+    let err = "";
+    const io = commandContext({
+      ...context,
+      out: { write: (text) => (out += text), columns: null, colours: false },
+      err: { write: (text) => (err += text), columns: null, colours: false },
+    });
+    expect(await runCopy(argumentsOf(line, context.homeFolder), io), err).toBe(code);
+    expect(firstLine({ out, err })).toMatch(first);
+  });
 });

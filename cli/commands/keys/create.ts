@@ -23,7 +23,7 @@ export function addKeysCreate(keys: Command, io: CommandContext): void {
   addExamples(command, [
     `isha keys create --name "Riverside Clinic" --agents ${io.example.agents} --tokens-per-month 5M`,
     "isha keys create --name backend --per-second 500 --concurrent 8 --address-exempt",
-    "isha keys create --name ops --scopes infer,admin --expires 2027-01-31 --save ops.key",
+    "isha keys create --name ops --scopes infer,admin --expires 2030-01-31 --save ops.key",
   ]);
 }
 

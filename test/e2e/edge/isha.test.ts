@@ -1,7 +1,8 @@
 // An operator's day with `isha` on the whole stack: from the first admin key of a new deployment to a revoked one.
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { argumentsOf, examplesOf, firstLine } from "../../cli/support/help-examples.ts";
 import { runHere, runProgram, type Ran } from "../../cli/support/run-isha.ts";
 import { askReady, CHEST_PAIN, errorOf, startReady, type Answer, type Stack } from "../support/ask.ts";
 import { until } from "../../support/until.ts";
@@ -15,6 +16,7 @@ const FIRST = ".isha/admin-key";
 
 beforeAll(async () => {
   home = await mkdtemp(join(import.meta.dirname, "../../../.wrangler/isha-"));
+  await mkdir(join(home, "examples"));
   const made = await runProgram(["keys", "bootstrap", "--save", "--json"], { env: { HOME: home } });
   const { sha256 } = JSON.parse(made.out) as { readonly sha256: string };
   // The platform hands a Worker its secrets like this; on this machine wrangler passes only those it requires.
@@ -162,5 +164,28 @@ describe("an operator's day", () => {
   test("dev-admin, which npm start speaks of, works here", async () => {
     const ran = await ishaProgram(["keys", "list", "--all"], { ISHA_ADMIN_KEY: "dev-admin" });
     expect(ran.out).toContain("riverside");
+  });
+});
+
+describe("the help's examples, as printed but for ids and the port", () => {
+  /** A key that the example may change, and the id of a refused request. */
+  async function real(line: string): Promise<string> {
+    if (!/3fA9kQ2mXw7b|req_/.test(line)) return line.replace("http://localhost:8787", stack.edgeUrl);
+    const { id, key } = await clinic("example");
+    const refused = line.includes("req_") ? errorOf(await asClinic(key, "Claims")).request_id : "";
+    return line.replace("3fA9kQ2mXw7b", id).replace(/req_\w+/, refused);
+  }
+
+  test.each(examplesOf("edge"))("isha $line", async ({ line, first, code }) => {
+    const argv = argumentsOf(await real(line));
+    const env = { HOME: home, ISHA_URL: stack.edgeUrl, ISHA_ADMIN_KEY: "dev-admin" };
+    const given = { env, homeFolder: home, folder: join(home, "examples"), now: () => Date.now() };
+    const ran = await until(async () => {
+      const ended = await repeated(() => runHere(argv, { ...given, ask: () => Promise.resolve("y") }));
+      // A refusal is kept shortly after its answer.
+      return (!ended.err.includes("There is no record of") && ended) || null;
+    }, line);
+    expect(ran.code, ran.err).toBe(code);
+    expect(firstLine(ran)).toMatch(first);
   });
 });

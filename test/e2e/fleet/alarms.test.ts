@@ -10,6 +10,7 @@ import { PROJECT_NODE, ROOT } from "../../../scripts/paths.ts";
 import { startStack } from "../../../scripts/stack/stack.ts";
 import type { FleetView } from "../../../shared/fleet-view.ts";
 import { ALARM_AFTER_MS } from "../../../worker/fleet/alarms/conditions.ts";
+import { examplesOf } from "../../cli/support/help-examples.ts";
 import { runProgram } from "../../cli/support/run-isha.ts";
 import { ask, type Stack } from "../support/ask.ts";
 import { edgeBox, edgeView } from "../support/boxes.ts";
@@ -100,7 +101,7 @@ async function heldMs({ alarm, since, text }: Message): Promise<number> {
 }
 
 test("an operator's test reaches the receiver, once", async () => {
-  expect(await isha("alerts test")).toContain("accepted the test message");
+  for (const { line, first } of examplesOf("alarms")) expect(await isha(line)).toMatch(first);
   expect(messages).toMatchObject([{ alarm: "test", state: "raised" }]);
   expect(await isha("fleet")).toMatch(/north +up +9101 +Tiny-1B +ready/);
   messages.length = 0;

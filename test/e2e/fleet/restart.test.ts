@@ -1,6 +1,7 @@
 // A restart that an operator orders at the edge, to its end: the link carries it to the box's agent, PM2 restarts
 // that one process, and the answer, the event and the audit report the same outcome.
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { argumentsOf, examplesOf, firstLine } from "../../cli/support/help-examples.ts";
 import { runHere, runProgram } from "../../cli/support/run-isha.ts";
 import { startStack } from "../../../scripts/stack/stack.ts";
 import { print } from "../support/agent-call.ts";
@@ -72,26 +73,20 @@ test("a restart ordered at the edge restarts that server under PM2, and no other
   print("restart", { restarted, event: await event(), outcome: outcome.text });
 });
 
-test("the examples in the help of isha box work as printed, at a terminal", async () => {
-  const env = { ISHA_URL: edge.edgeUrl, ISHA_ADMIN_KEY: "dev-admin" };
-  const ran: string[] = [];
-  for (const name of ["drain", "resume", "restart"]) {
-    const { out } = await runProgram(["box", name, "--help"], { env });
-    const lines = [...out.matchAll(/^ {2}\$ npm run -s isha -- (.*)$/gm)].map(([, line = ""]) => line);
-    expect(lines.length).toBeGreaterThan(0);
-    for (const line of lines) {
-      await until(async () => {
-        const { code, err } = await runHere(line.split(" "), { env, ask: () => Promise.resolve("y") });
-        // The last restart may have been less than 10 s ago.
-        if (err.includes("less than 10 s ago")) return false;
-        expect({ line, code, err }).toEqual({ line, code: 0, err: "" });
-        return true;
-      }, line);
-      ran.push(line);
-    }
-  }
-  print("examples", { ran });
-});
+test.each(examplesOf("box"))(
+  "the help's example isha $line, at a terminal",
+  async ({ line, first, code }) => {
+    const env = { ISHA_URL: edge.edgeUrl, ISHA_ADMIN_KEY: "dev-admin" };
+    const ran = await until(async () => {
+      const ended = await runHere(argumentsOf(line), { env, ask: () => Promise.resolve("y") });
+      // The last restart may have been less than 10 s ago.
+      return !ended.err.includes("less than 10 s ago") && ended;
+    }, line);
+    expect(ran).toMatchObject({ code, err: "" });
+    expect(firstLine(ran)).toMatch(first);
+    print("example", { line, ran });
+  },
+);
 
 test("a restart that PM2 can't carry out is refused with the reason, by the command too", async () => {
   const name = edge.fleet.boxes[0]?.servers.find(({ port }) => port === PORT)?.pm2 ?? "";
