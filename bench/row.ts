@@ -12,12 +12,20 @@ export interface Measured {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
+export interface Bound {
+  readonly on: "ratio" | "figure";
+  /** What `--strict` enforces. */
+  readonly atMost: number;
+  /** The design's figure, if it isn't reached yet; the README says why. */
+  readonly goal?: number;
+}
+
 export interface Row {
   readonly name: string;
   /** Empty for a count. */
   readonly unit: "µs" | "KB" | "MB" | "ms" | "%" | "";
   /** Applies to the figure or to its ratio to the floor; null: the figure is only reported. */
-  readonly bound: { readonly on: "ratio" | "figure"; readonly atMost: number } | null;
+  readonly bound: Bound | null;
   /** Measured only with `--peers`. */
   readonly peer?: true;
   readonly measure: (stage: Stage, progress: (text: string) => void) => Promise<Measured | "skipped">;

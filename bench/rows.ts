@@ -17,7 +17,7 @@ import { abortToFree, continuationGap, deathTimes, type Spread } from "./measure
 import { measureRefusals } from "./measures/refusal-flood.ts";
 import { measureSlotIdle } from "./measures/slot-idle.ts";
 import { PEER_ROWS } from "./peers/rows.ts";
-import type { Measured, Row } from "./row.ts";
+import type { Bound, Measured, Row } from "./row.ts";
 import type { Running, Stage } from "./stage.ts";
 
 const OPEN_STREAMS = 1_000;
@@ -33,16 +33,16 @@ const GROWTH_CALLS = 10_000;
 
 /** The floor of Mediczy's translation is the agent itself, passing the same stream through. */
 export const ROWS: readonly Row[] = [
-  cpuRow("edge, CPU a request", 1.35, EDGE_PACE, "json", [floorEdge, edge]),
-  cpuRow("edge, CPU a streamed event", 1.35, STREAMS, "stream", [floorEdge, edge]),
-  cpuRow("agent, CPU a request, paced", 1.5, PACED, "json", [floorAgent, agent]),
-  cpuRow("agent, CPU a request, saturated", 2, SATURATED, "json", [floorAgent, agent]),
-  cpuRow("agent, CPU a streamed event, pass-through", 1.2, STREAMS, "stream", [floorAgent, agent]),
-  cpuRow("Mediczy translation, CPU a streamed event", 2, STREAMS, "mediczy", [passingAgent, agent]),
+  cpuRow("edge, CPU a request", [1.5, 1.35], EDGE_PACE, "json", [floorEdge, edge]),
+  cpuRow("edge, CPU a streamed event", [1.35], STREAMS, "stream", [floorEdge, edge]),
+  cpuRow("agent, CPU a request, paced", [2.2, 1.5], PACED, "json", [floorAgent, agent]),
+  cpuRow("agent, CPU a request, saturated", [3.3, 2], SATURATED, "json", [floorAgent, agent]),
+  cpuRow("agent, CPU a streamed event, pass-through", [1.3, 1.2], STREAMS, "stream", [floorAgent, agent]),
+  cpuRow("Mediczy translation, CPU a streamed event", [2], STREAMS, "mediczy", [passingAgent, agent]),
   {
     name: "edge, CPU a refusal under flood, over a served request",
     unit: "µs",
-    bound: { on: "ratio", atMost: 0.3 },
+    bound: { on: "ratio", atMost: 0.5, goal: 0.3 },
     async measure(stage, progress) {
       const found = await measureRefusals(await stage.edge(), stage.clientCalls("json"), onRound(progress));
       const { refusedUs, servedUs, ratio } = found;
@@ -61,7 +61,7 @@ export const ROWS: readonly Row[] = [
   {
     name: "agent, idle CPU, of one core",
     unit: "%",
-    bound: { on: "figure", atMost: 0.3 },
+    bound: { on: "figure", atMost: 0.6, goal: 0.3 },
     measure: async (stage) => alone(await idleCpuPercent(await stage.agent()), {}),
   },
   {
@@ -94,10 +94,10 @@ export const ROWS: readonly Row[] = [
       return { ...alone(idle.p50Ms, { ...idle }), note: `p99 ${idle.p99Ms.toFixed(1)} ms` };
     },
   },
-  latencyRow("added time to first byte, both hops", "stream", 2, (pairs) =>
+  latencyRow("added time to first byte, both hops", "stream", [3, 2], (pairs) =>
     added(pairs, ({ firstByteMs }) => [firstByteMs], 0.5),
   ),
-  latencyRow("added p99 at one connection, both hops", "json", 3, (pairs) =>
+  latencyRow("added p99 at one connection, both hops", "json", [3], (pairs) =>
     added(pairs, ({ totalMs }) => [totalMs], 0.99),
   ),
   latencyRow("added gap between tokens, p50", "stream", null, (pairs) =>
@@ -131,9 +131,16 @@ export const ROWS: readonly Row[] = [
 
 type Contenders = (stage: Stage, kind: Kind) => Promise<Contender>;
 
+/** The bound, then the design's goal if that isn't reached. */
+type Limits = readonly [atMost: number, goal?: number];
+
+function bound(on: Bound["on"], [atMost, goal]: Limits): Bound {
+  return goal === undefined ? { on, atMost } : { on, atMost, goal };
+}
+
 function cpuRow(
   name: string,
-  atMost: number,
+  limits: Limits,
   pace: Pace,
   kind: Kind,
   [floor, ours]: readonly [Contenders, Contenders],
@@ -141,7 +148,7 @@ function cpuRow(
   return {
     name,
     unit: "µs",
-    bound: { on: "ratio", atMost },
+    bound: bound("ratio", limits),
     async measure(stage, progress) {
       const found = await measureCpuPairs({
         floor: await floor(stage, kind),
@@ -161,13 +168,13 @@ function cpuRow(
 function latencyRow(
   name: string,
   kind: Kind,
-  atMost: number | null,
+  limits: Limits | null,
   figures: (pairs: AnswerPairs) => { readonly addedMs: number; readonly directMs: number },
 ): Row {
   return {
     name,
     unit: "ms",
-    bound: atMost === null ? null : { on: "figure", atMost },
+    bound: limits === null ? null : bound("figure", limits),
     async measure(stage) {
       const found = figures(await stage.once(`answers: ${kind}`, () => interleaved(stage, kind)));
       return { figure: found.addedMs, floor: found.directMs, ratio: null, detail: { ...found } };

@@ -7,9 +7,9 @@ export interface Result {
   readonly measured: Measured | "skipped" | null;
 }
 
-const HEADINGS = ["", "figure", "floor", "ratio", "at most", "", ""];
+const HEADINGS = ["", "figure", "floor", "ratio", "at most", "goal", "", ""];
 /** Text columns; the others are figures and align to the right. */
-const LEFT = new Set([0, 6]);
+const LEFT = new Set([0, 7]);
 
 /** Whether a row's bound is kept. A row that failed keeps none; one without a bound or one that was skipped keeps it. */
 export function isKept({ row: { bound }, measured }: Result): boolean {
@@ -38,15 +38,16 @@ function cells(result: Result): string[] {
     shown(found?.figure),
     shown(found?.floor),
     ratio === null ? "" : `${ratio.toFixed(2)} ×`,
-    boundText(row),
+    limitText(row, row.bound?.atMost),
+    limitText(row, row.bound?.goal),
     verdict(result),
     found?.note ?? "",
   ];
 }
 
-function boundText({ bound, unit }: Result["row"]): string {
-  if (bound === null) return "";
-  return bound.on === "ratio" ? `${bound.atMost} ×` : `${bound.atMost} ${unit}`.trim();
+function limitText({ bound, unit }: Result["row"], limit: number | undefined): string {
+  if (bound === null || limit === undefined) return "";
+  return bound.on === "ratio" ? `${limit} ×` : `${limit} ${unit}`.trim();
 }
 
 function verdict(result: Result): string {

@@ -3,6 +3,7 @@ import { isKept, renderTable, type Result } from "../../bench/table.ts";
 
 describe("the table", () => {
   const ratioRow = { name: "edge, CPU a request", unit: "µs", bound: { on: "ratio", atMost: 1.5 } } as const;
+  const openRow = { name: "slow", unit: "µs", bound: { on: "ratio", atMost: 1.5, goal: 1.2 } } as const;
   const sizeRow = { name: "bundle", unit: "KB", bound: { on: "figure", atMost: 100 } } as const;
   const result = (row: Result["row"], figure: number, floor: number | null): Result => ({
     row,
@@ -16,7 +17,7 @@ describe("the table", () => {
       { row: sizeRow, measured: null },
     ]);
     expect(table.split("\n").map((line) => line.split(/ {2,}/))).toEqual([
-      ["", "figure", "floor", "ratio", "at most"],
+      ["", "figure", "floor", "ratio", "at most", "goal"],
       ["edge, CPU a request", "600 µs", "400 µs", "1.50 ×", "1.5 ×", "ok"],
       ["bundle", "123 KB", "100 KB", "OVER"],
       ["bundle", "100 KB", "FAILED"],
@@ -30,12 +31,26 @@ describe("the table", () => {
       { row: sizeRow, measured: "skipped" },
     ]);
     expect(table.split("\n").map((line) => line.trim().split(/ {2,}/))).toEqual([
-      ["figure", "floor", "ratio", "at most"],
+      ["figure", "floor", "ratio", "at most", "goal"],
       ["gap", "2.00 ms", "p99 9 ms"],
       ["bundle", "100 KB", "skipped"],
     ]);
     expect(isKept({ row: free, measured: null })).toBe(false);
     expect(isKept({ row: sizeRow, measured: "skipped" })).toBe(true);
+  });
+
+  it("shows the goal of a row that isn't there yet; the bound alone decides", () => {
+    const table = renderTable([result(openRow, 140, 100)]);
+    expect(table.split("\n")[1]?.split(/ {2,}/)).toEqual([
+      "slow",
+      "140 µs",
+      "100 µs",
+      "1.40 ×",
+      "1.5 ×",
+      "1.2 ×",
+      "ok",
+    ]);
+    expect(isKept(result(openRow, 160, 100))).toBe(false);
   });
 
   it("a bound is kept up to its very value", () => {
