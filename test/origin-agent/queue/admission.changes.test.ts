@@ -2,29 +2,19 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { AdmissionCall, Offer } from "../../../origin-agent/queue/admission.ts";
 import { SERVICE_PRIOR_MS } from "../../../origin-agent/queue/port-queue.ts";
-import { TestAdmission } from "../support/test-admission.ts";
+import { admissionCalls, TestAdmission } from "../support/test-admission.ts";
 
 let admission: TestAdmission;
-let ids = 0;
+let call: ReturnType<typeof admissionCalls>;
 
 /** Two replicas of two slots each. */
 beforeEach(() => {
-  ids = 0;
+  call = admissionCalls();
   admission = new TestAdmission();
   admission.resize(8080, 2);
   admission.resize(8082, 2);
 });
 
-const call = (keyId: string, more: Partial<AdmissionCall> = {}): AdmissionCall => ({
-  id: `${keyId}-${ids++}`,
-  keyId,
-  scope: null,
-  priority: "normal",
-  ports: [8080],
-  choices: 1,
-  deadlineAt: 1e9,
-  ...more,
-});
 const REPLICAS = { ports: [8080, 8082] };
 
 const offer = (keyId: string, more: Partial<AdmissionCall> = {}): Offer =>

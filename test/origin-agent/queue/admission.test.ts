@@ -2,31 +2,20 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { QUEUE_DEADLINE_MS, type AdmissionCall, type Offer } from "../../../origin-agent/queue/admission.ts";
 import { PASSED_OVER_MAX, SERVICE_PRIOR_MS } from "../../../origin-agent/queue/port-queue.ts";
 import { QUEUE_PER_SLOT } from "../../../shared/limits.ts";
-import { TestAdmission } from "../support/test-admission.ts";
+import { admissionCalls, NEVER, TestAdmission } from "../support/test-admission.ts";
 
-const NEVER = 1e9;
 let admission: TestAdmission;
-let ids = 0;
+let call: ReturnType<typeof admissionCalls>;
 
 /** Two replicas of two slots each, and a port of another model with four. */
 beforeEach(() => {
-  ids = 0;
+  call = admissionCalls();
   admission = new TestAdmission();
   admission.resize(8080, 2);
   admission.resize(8082, 2);
   admission.resize(8084, 4);
 });
 
-const call = (keyId: string, more: Partial<AdmissionCall> = {}): AdmissionCall => ({
-  id: `${keyId}-${ids++}`,
-  keyId,
-  scope: null,
-  priority: "normal",
-  ports: [8080],
-  choices: 1,
-  deadlineAt: NEVER,
-  ...more,
-});
 const REPLICAS = { ports: [8080, 8082] };
 
 const offer = (keyId: string, more: Partial<AdmissionCall> = {}, now = 0): Offer =>

@@ -5,6 +5,9 @@ import {
   type AdmissionSettings,
 } from "../../../origin-agent/queue/admission.ts";
 
+/** A time that no test reaches. */
+export const NEVER = 1e9;
+
 export class TestAdmission<C extends AdmissionCall = AdmissionCall> extends Admission<C> {
   readonly #free: Map<number, number>;
 
@@ -32,4 +35,19 @@ export class TestAdmission<C extends AdmissionCall = AdmissionCall> extends Admi
   get queued(): number {
     return Object.values(this.waiting()).reduce((sum, count) => sum + count, 0);
   }
+}
+
+/** Makes calls with the ids `key-0`, `key-1`, …, counted from the creation of the maker. */
+export function admissionCalls() {
+  let count = 0;
+  return (keyId: string, more: Partial<AdmissionCall> = {}): AdmissionCall => ({
+    id: `${keyId}-${count++}`,
+    keyId,
+    scope: null,
+    priority: "normal",
+    ports: [8080],
+    choices: 1,
+    deadlineAt: NEVER,
+    ...more,
+  });
 }
