@@ -22,7 +22,7 @@ export interface BenchArguments {
   readonly help: boolean;
 }
 
-/** @throws Error that says what isn't understood, with the usage */
+/** @throws Error that names the invalid argument and shows the usage */
 export function readBenchArguments(argv: readonly string[]): BenchArguments {
   const only: string[] = [];
   let json: string | null = null;

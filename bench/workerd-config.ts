@@ -1,8 +1,8 @@
 // The configuration that runs one built Worker in workerd with nothing in front of it or behind it. Pure.
-// `wrangler dev` has a Worker of its own before ours, in a second workerd, and miniflare one more on each side,
-// in the same workerd: together they cost more than what is to be measured.
+// `wrangler dev` puts its own Worker in front of ours, in a second workerd, and miniflare adds one on each side, in the
+// same workerd: together they cost more than the call that is measured.
 
-/** Of wrangler's configuration what matters to a call; `unstable_readConfig` gives it. */
+/** The part of wrangler's configuration that affects a call, as `unstable_readConfig` returns it. */
 export interface WorkerSettings {
   readonly compatibility_date?: string | undefined;
   readonly compatibility_flags: readonly string[];
@@ -17,7 +17,7 @@ const STUBS = "bench-stubs:rate-limit";
 
 /**
  * @param settings of the Worker
- * @param modules its files, beside the configuration; the first is its entry
+ * @param modules its files, in the configuration's folder; the first is its entry
  * @param vars variables and secrets, in place of the settings' own
  * @param storage folder of the objects' databases: objects in memory have none
  * @returns text in Cap'n Proto's notation

@@ -1,5 +1,5 @@
 // The floor under the agent: what any pass-through on node:http and undici costs. It checks, reads and
-// changes nothing. One JSON line says where it is.
+// changes nothing. It prints its address as one JSON line.
 import { createServer, type ServerResponse } from "node:http";
 import { parseArgs } from "node:util";
 import { Pool, type Dispatcher } from "undici";

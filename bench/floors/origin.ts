@@ -1,5 +1,5 @@
 // The origin behind every measured program: answers a chat as llama-server does, at the least cost, and
-// decides nothing. With `--agent BOX` it answers as that box's agent would. One JSON line says where it is.
+// decides nothing. With `--agent BOX` it answers as that box's agent would. It prints its address as one JSON line.
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from "node:http";
 import { parseArgs } from "node:util";
 

@@ -56,7 +56,7 @@ export function clientCall(kind: Kind, port: number, tokens = EVENTS - FRAME_EVE
   };
 }
 
-/** The call with a body of so many bytes: its last message is longer or shorter. */
+/** The call with a body of this size: its last message is lengthened or shortened. */
 export function withBodyBytes(call: Call, bytes: number): Call {
   const parsed = JSON.parse(call.body) as { messages: { content: string }[] };
   const last = parsed.messages.at(-1);

@@ -163,7 +163,7 @@ export function edgeCommand({
       // No colours, questions or key bindings.
       CI: "1",
       NO_COLOR: "1",
-      // wrangler lists the workers that run on a machine here; two copies of ours must not meet.
+      // wrangler lists a machine's running Workers here; two copies of ours must not find each other.
       WRANGLER_REGISTRY_PATH: join(folder, "registry"),
       XDG_CONFIG_HOME: join(folder, "config"),
     },

@@ -1,5 +1,5 @@
-// The files that `wrangler dev` is given: variables, and for another fleet file than the project's own an
-// entry and a configuration made from the shipped ones. Pure: texts in, texts out.
+// Texts of the files for `wrangler dev`: the variables and, for a fleet file other than the project's own, an entry and a
+// configuration made from the shipped ones. Pure.
 import { dirname, resolve } from "node:path";
 
 /** Keys of wrangler.toml whose values are paths, relative to it. */
@@ -61,12 +61,12 @@ export function envFileText(variables: Record<string, string>) {
 
 /**
  * Secrets that a deployment may lack. wrangler.toml can't declare them: a deploy fails if a declared one is missing,
- * and a value under [vars] would take a deployed secret's place. Here `wrangler dev` takes them from its command line.
+ * and a value under [vars] would replace a deployed secret. `wrangler dev` receives them on its command line instead.
  */
 export const OPTIONAL_SECRETS = ["ALERT_WEBHOOK_URL", "FIRST_ADMIN_KEY_SHA256"];
 
 /**
- * The names that a Worker would never see: wrangler leaves out, in silence, what its configuration doesn't declare.
+ * The names that a Worker would never receive: wrangler silently drops what its configuration doesn't declare.
  * @param config text of wrangler.toml
  */
 export function undeclared(config: string, names: readonly string[]) {
@@ -74,9 +74,9 @@ export function undeclared(config: string, names: readonly string[]) {
 }
 
 /**
- * Which variables go into the env file, and which beside it.
+ * Separates the variables of the env file from those of the command line.
  * @param config text of wrangler.toml
- * @throws Error that names those which the Worker wouldn't see either way
+ * @throws Error that names those that the Worker wouldn't receive either way
  */
 export function sortVariables(config: string, variables: Record<string, string>) {
   const further = undeclared(config, Object.keys(variables));

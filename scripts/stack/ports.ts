@@ -35,7 +35,7 @@ async function claimRange() {
 export type PortRequest = number | "free" | { from: number };
 
 export async function isFree(port: number) {
-  // Listening alone doesn't tell: some systems let a loopback socket in beside one that listens everywhere.
+  // Listening isn't proof: some systems allow a loopback socket alongside one that listens on every address.
   return !(await answers(LOOPBACK, port)) && !(await answers("::1", port)) && (await canListen(port));
 }
 

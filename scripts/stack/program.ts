@@ -1,5 +1,5 @@
-// One program in a process group of its own: what it says, how it ends, and that nothing of it stays, its
-// own children included. It knows nothing of what the program is for.
+// One program in its own process group: its output, how it ends, and the end of its children with it. It doesn't depend on
+// the program's purpose.
 import { spawn, type ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";

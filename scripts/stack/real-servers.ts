@@ -1,5 +1,5 @@
-// Finds programs that already listen on this machine's ports: real llama-servers that a stack can use, and an origin agent
-// that a second one must not work beside. It only asks; it changes nothing.
+// Finds programs that already listen on this machine's ports: real llama-servers, which a stack can use, and an origin
+// agent, alongside which a second one must not run. Sends only reads.
 
 const ANSWER_MS = 1_500;
 

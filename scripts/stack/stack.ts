@@ -60,12 +60,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
 }
 
-/** @throws Error with what is wrong with it, as `defineFleet` words it */
+/** @throws Error that states what is wrong with the file, in the words of `defineFleet` */
 export async function loadFleet(file: string): Promise<FleetConfig> {
   if (!existsSync(file)) throw new Error(`There is no fleet file ${file}.`);
   const module = await import(/* @vite-ignore */ pathToFileURL(file).href);
   if (!Array.isArray(module.default?.boxes)) {
-    throw new Error(`${file} must say \`export default defineFleet({…})\`, as fleet.config.ts does.`);
+    throw new Error(`${file} needs \`export default defineFleet({…})\`, as fleet.config.ts does.`);
   }
   return module.default;
 }

@@ -26,7 +26,7 @@ interface StartArguments {
   help: boolean;
 }
 
-/** @throws Error that says what isn't understood, with the usage */
+/** @throws Error that names the invalid argument and shows the usage */
 export function readStartArguments(argv: readonly string[]): StartArguments {
   const found: StartArguments = {
     real: false,

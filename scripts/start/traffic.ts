@@ -6,7 +6,7 @@ import { DEV_KEY } from "../../shared/keys.ts";
 /** The mean pause between two calls; a pause is between half of it and half as long again. */
 const PAUSE_MS = 450;
 
-/** No call is sent while so many run: a slow machine gets less load. */
+/** No call is sent while this number of calls runs: a slow machine gets less load. */
 const MAX_RUNNING = 8;
 
 const CALL_MS = 60_000;

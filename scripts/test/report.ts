@@ -46,7 +46,7 @@ export function reportOf({
     failuresText(results.flatMap(({ failures }) => failures)),
     [...results.map(summaryLine), ...notRun].join("\n"),
     [...notes, ...problems].join("\n"),
-    // "0 failed" must not stand under a run that failed.
+    // "0 failed" must not be printed below a failed run.
     countsText(hasFailed && counts.failed === 0 ? { ...counts, failed: 1 } : counts),
   ];
   return { text: texts.filter((text) => text !== "").join("\n\n"), hasFailed };

@@ -1,4 +1,4 @@
-// The routes beside calls and administration as operations: models, health, documents.
+// The operations of the routes other than calls and administration: models, health, documents.
 import type { ExampleNames } from "./call-examples.ts";
 import { json, ref, type Operation, type Parameter, type Schema } from "./types.ts";
 

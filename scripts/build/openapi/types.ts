@@ -78,10 +78,10 @@ export interface Operation {
   readonly parameters?: readonly Parameter[];
   readonly body?: { readonly required: boolean; readonly schema: Schema; readonly example: unknown };
   readonly answers: readonly Answer[];
-  /** Statuses of the errors beside those that every route has. */
+  /** Statuses of the errors, in addition to those of every route. */
   readonly errors: readonly number[];
   readonly errorShape?: ErrorShape;
-  /** Headers of the success answer beside those of every answer. */
+  /** Headers of the success answer, in addition to those of every answer. */
   readonly headers?: readonly string[];
 }
 
