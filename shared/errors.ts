@@ -77,6 +77,8 @@ export interface Refusal {
   readonly internal?: string | undefined;
   /** For operators: the server that the call was for. */
   readonly server?: { readonly port: number; readonly model: string } | undefined;
+  /** For operators: the fleet's agent type under which the call's route was decided. */
+  readonly agentType?: string | undefined;
 }
 
 export type Result<T> =

@@ -9,12 +9,17 @@ export const FAILURES_KEPT_MS = 24 * 60 * 60 * 1000;
 
 /** Names and numbers from the refusal that the client got; absent if it had none, or another release stored it. */
 const facts = {
+  /**
+   * The fleet's agent type under which the edge decided the call's route, never a name of the client's own. Null if the
+   * request got no decision.
+   */
+  agentType: z.optional(z.nullable(z.string())),
   /** The path of the wrong field, from our own schemas. */
   param: z.optional(z.string()),
   /** The server that the call was for. */
   model: z.optional(z.string()),
   port: z.optional(z.int()),
-  /** When the client was told to try again, in seconds. */
+  /** Seconds after which the client was asked to try again. */
   retryAfterS: z.optional(z.int()),
 };
 export type FailureFacts = z.infer<z.ZodMiniObject<typeof facts>>;
@@ -24,11 +29,13 @@ const PARAM = /^[A-Za-z0-9_.[\]-]{1,100}$/;
 
 /** The facts of a refusal. */
 export function failureFacts({
+  agentType,
   param,
   server,
   retryAfterMs,
 }: Omit<Refusal, "code" | "message">): FailureFacts {
   return {
+    ...(agentType === undefined ? {} : { agentType }),
     ...(param !== undefined && PARAM.test(param) ? { param } : {}),
     ...(server === undefined ? {} : { model: server.model, port: server.port }),
     ...(retryAfterMs === undefined ? {} : { retryAfterS: Math.ceil(retryAfterMs / 1000) }),

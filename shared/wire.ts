@@ -228,6 +228,8 @@ const Failed = z.object({
         code: recordName,
         route: text(64),
         port: z.nullable(port),
+        /** The one that the edge decided; absent from an older agent. */
+        agentType: z.optional(recordName),
         /** Time since the call ended. */
         agoMs: count,
       }),

@@ -1,5 +1,5 @@
 // Writes the edge's log: JSON lines with ids, codes and our own route patterns. No line has a URL, a header or a part of a
-// body: any of them can contain a patient's words.
+// body: each can contain a patient's words.
 
 type Line =
   /** A refused or failed request; failures/refusal-log.ts decides which have a line. */

@@ -69,13 +69,14 @@ async function keyText(api: AdminApi, id: string): Promise<string> {
 }
 
 function failedRequestText(request: FailedRequest, key: string, { out, now }: CommandContext): string {
-  const { requestId, at, code, route, cause, param, model, port, retryAfterS } = request;
+  const { requestId, at, code, route, cause, agentType, param, model, port, retryAfterS } = request;
   const status = Object.hasOwn(ERRORS, code) ? `${ERRORS[code as ErrorCode].status} ` : "";
   const fields = fieldsText([
     ["request", requestId],
     ["when", `${momentText(at)} (${agoText(Date.parse(at), now())})`],
     ["route", route],
     ["key", key],
+    ["agent type", agentType ?? null],
     ["field", param ?? null],
     ["model", model === undefined ? null : port === undefined ? model : `${model} on ${port}`],
     ["retry after", retryAfterS === undefined ? null : `${retryAfterS} s`],

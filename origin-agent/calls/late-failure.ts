@@ -12,14 +12,21 @@ const EARLY_MS = 250;
 
 /** @param ms the time from the call's arrival to its end */
 export function lateFailure(
-  call: Pick<Call, "requestId" | "keyId" | "stream" | "dialect">,
+  call: Pick<Call, "requestId" | "keyId" | "agentType" | "stream" | "dialect">,
   { outcome, refusal, firstByteMs, port }: Pick<CallReport, "outcome" | "refusal" | "firstByteMs" | "port">,
   ms: number,
 ): Omit<FailedCall, "agoMs"> | null {
   if (outcome === "left" || refusal === null) return null;
   const headersAfterMs = call.stream ? STREAM_HEADERS_AFTER_MS : JSON_HEADERS_AFTER_MS;
   const headersSent = ms >= headersAfterMs - EARLY_MS || (call.stream && firstByteMs !== null);
-  const { requestId, keyId } = call;
+  const { requestId, keyId, agentType } = call;
   if (!headersSent || !isRecordName(requestId) || !isRecordName(keyId)) return null;
-  return { requestId, keyId, code: refusal.code, route: DIALECTS[call.dialect].path, port };
+  return {
+    requestId,
+    keyId,
+    code: refusal.code,
+    route: DIALECTS[call.dialect].path,
+    port,
+    ...(isRecordName(agentType) ? { agentType } : {}),
+  };
 }

@@ -1,8 +1,9 @@
 // Stores the newest failures, so that `isha why` finds a request, and counts of those that came too fast to store.
 // Old rows are deleted as new ones are written. Reads are cached: SQLite bills every row that it looks at.
 //
-// Tables: `failures` has a row for each stored failure, in order of `n`, with its facts as JSON; `floods` has a row for each hour, code,
-// route and key (empty for none) with the time of the last failure and the number of failures that were only counted.
+// Tables: `failures` has a row for each stored failure, in order of `n`, with its facts as JSON; `floods` has a row for
+// each hour, code, route and key (empty for none) with the time of the last failure and the number of failures that were
+// only counted.
 import { HOUR_MS } from "../../shared/calendar.ts";
 import { ERRORS, faultOf } from "../../shared/errors.ts";
 import {
@@ -238,11 +239,12 @@ export class FailureStore {
 
 function failureOf({ request_id, at, code, route, key, cause, facts }: FailureRow): Failure {
   const known = facts === null ? {} : (JSON.parse(facts) as FailureFacts);
-  return { requestId: request_id, at, code, route, key, cause, ...known };
+  return { requestId: request_id, at, code, route, key, cause, agentType: null, ...known };
 }
 
-function factsText({ param, model, port, retryAfterS }: Failure): string | null {
+function factsText({ agentType, param, model, port, retryAfterS }: Failure): string | null {
   const facts: FailureFacts = {
+    ...(agentType == null ? {} : { agentType: short(agentType) }),
     ...(param === undefined ? {} : { param: short(param) }),
     ...(model === undefined ? {} : { model: short(model) }),
     ...(port === undefined ? {} : { port }),

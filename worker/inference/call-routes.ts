@@ -32,6 +32,7 @@ export function modelCall(dialect: Dialect, index: FleetIndex, snapshots: Snapsh
     noteSent(snapshots, decision.value);
 
     const server = serverOf(index, decision.value);
+    const { agentType } = decision.value;
     const log = (code: string, cause: string | null, retryAfterMs?: number): void =>
       c.get("refusals").note(c, {
         requestId,
@@ -39,7 +40,7 @@ export function modelCall(dialect: Dialect, index: FleetIndex, snapshots: Snapsh
         route: c.req.routePath,
         key: principal.keyId,
         cause,
-        ...failureFacts({ server, retryAfterMs }),
+        ...failureFacts({ server, agentType, retryAfterMs }),
       });
     const forwarded = await forward({
       requestId,
@@ -56,7 +57,7 @@ export function modelCall(dialect: Dialect, index: FleetIndex, snapshots: Snapsh
       onLost: (box) => snapshots.lost(box),
       onBreak: (refusal) => log(refusal.code, refusal.internal ?? null),
     });
-    if (!forwarded.ok) throw new RefusedError({ ...forwarded.refusal, server });
+    if (!forwarded.ok) throw new RefusedError({ ...forwarded.refusal, server, agentType });
     const { response, code } = forwarded.value;
     if (code !== null) log(code, "refused by the agent", retryAfterOf(response.headers));
     else addNotes(response.headers, call.value, decision.value);

@@ -55,8 +55,9 @@ export function decide(
   if (!chosen.ok) return chosen;
   const decided = decideFor(chosen.value, { call, permissions, index, snapshot, random });
   if (decided.ok) return decided;
-  const { port, model } = chosen.value.server;
-  return { ok: false, refusal: { ...decided.refusal, server: { port, model } } };
+  const { server, agentType } = chosen.value;
+  const { port, model } = server;
+  return { ok: false, refusal: { ...decided.refusal, server: { port, model }, agentType } };
 }
 
 interface DecisionInput {

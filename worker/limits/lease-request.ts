@@ -7,7 +7,7 @@ import { withTimeout } from "../http/timeout.ts";
 export interface LeaseRequest {
   /** Tokens requested of the current window; the object may grant fewer. */
   readonly want: number;
-  /** Client requests that wait for this answer, 0 or 1: the object grants them a token each while it has any. */
+  /** Client requests that wait for this answer, 0 or 1: the object grants each a token if it has one. */
   readonly waiting: number;
 }
 

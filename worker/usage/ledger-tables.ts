@@ -140,7 +140,7 @@ export class LedgerTables {
           "granularity = ? AND dimension = ? AND at < ?",
           [granularity, dimension, oldest[granularity]],
         );
-    // Kept as long as any row in which a call could be booked a second time.
+    // Kept for as long as a row in which a call could be booked a second time.
     removed += this.#remove("watermarks", "box, epoch", "day < ?", [dayStart(now) - DAYS_KEPT_DAYS * DAY_MS]);
     removed += this.#remove("pairs", "model, agent", "day < ?", [dayStart(now) - HOURS_KEPT_DAYS * DAY_MS]);
     const more = this.#pruneUsage("h", oldest.h) || this.#pruneUsage("d", oldest.d);

@@ -35,10 +35,14 @@ const failure = {
   route: text,
   key: nullable(text),
   cause: named("For operators: the box and the cause.", nullable(text)),
+  agentType: named(
+    "The agent type under which the edge decided the call's route; null if it got no decision.",
+    nullable(text),
+  ),
   param: named("The path of the wrong field, if one was.", text),
   model: named("The model that the call was for, if it got that far.", text),
   port: named("Its server's port.", integer),
-  retryAfterS: named("When the client was told to try again, in seconds.", integer),
+  retryAfterS: named("Seconds after which the client was asked to try again.", integer),
 };
 /** Absent if the refusal had none. */
 const FACTS = ["param", "model", "port", "retryAfterS"];

@@ -143,14 +143,16 @@ describe("why", () => {
     expect(JSON.parse((await isha(`why ${REQUEST} --json`)).out)).toEqual(service.failures.get(REQUEST));
   });
 
-  it("shows the wrong field, the model, its port and the seconds that the client was told to wait", async () => {
+  it("shows the agent type, the wrong field, the model, its port and the seconds that the client was asked to wait", async () => {
     const failure = service.failures.get(REQUEST);
     if (failure === undefined) throw new Error("there is no such request");
-    const facts = { param: "messages[0].role", model: "Model-1", port: 9001, retryAfterS: 9, cause: null };
+    const server = { agentType: "Alpha", model: "Model-1", port: 9001 };
+    const facts = { ...server, param: "messages[0].role", retryAfterS: 9, cause: null };
     service.failures.set(REQUEST, { ...failure, ...facts });
     const { out } = await isha(`why ${REQUEST}`);
-    expect(out.split("\n").slice(5, 10)).toEqual([
+    expect(out.split("\n").slice(5, 11)).toEqual([
       "  key          3fA9kQ2mXw7b (“Riverside Clinic”)",
+      "  agent type   Alpha",
       "  field        messages[0].role",
       "  model        Model-1 on 9001",
       "  retry after  9 s",

@@ -2,7 +2,13 @@
 import { describe, expect, it } from "vitest";
 import { lateFailure } from "../../../origin-agent/calls/late-failure.ts";
 
-const CALL = { requestId: "req_1", keyId: "key-1", stream: true, dialect: "chat" } as const;
+const CALL = {
+  requestId: "req_1",
+  keyId: "key-1",
+  agentType: "Alpha",
+  stream: true,
+  dialect: "chat",
+} as const;
 const BROKEN = {
   outcome: "refused",
   refusal: { code: "upstream_failed", message: "words" },
@@ -11,13 +17,14 @@ const BROKEN = {
 } as const;
 
 describe("a failed call", () => {
-  it("that failed during its answer is reported: ids, code, route and port, but no text", () => {
+  it("that failed during its answer is reported: ids, code, route, port and agent type, but no text", () => {
     expect(lateFailure(CALL, BROKEN, 500)).toEqual({
       requestId: "req_1",
       keyId: "key-1",
       code: "upstream_failed",
       route: "/v1/chat/completions",
       port: 9001,
+      agentType: "Alpha",
     });
   });
 
@@ -38,5 +45,11 @@ describe("a failed call", () => {
 
   it("with an id that a record can't contain is not reported, not even shortened", () => {
     expect(lateFailure({ ...CALL, keyId: "two words" }, BROKEN, 500)).toBeNull();
+  });
+
+  it("with an agent type that a record can't contain is reported without it", () => {
+    const failed = lateFailure({ ...CALL, agentType: "two(words)" }, BROKEN, 500);
+    expect(failed).toMatchObject({ requestId: "req_1" });
+    expect(failed).not.toHaveProperty("agentType");
   });
 });

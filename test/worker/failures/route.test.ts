@@ -37,7 +37,7 @@ describe("GET /admin/requests/:id", () => {
     });
   });
 
-  it("keeps the field, the model, the port and the seconds of the refusal, and no name of the client's own", async () => {
+  it("keeps the agent type, the field, the model, the port and the seconds of the refusal, and no name of the client's own", async () => {
     captureLog();
     const key = `old-key-${crypto.randomUUID()}`;
     const keys = [{ name: "old", sha256: await sha256Hex(key), until: "2999-12-31" }];
@@ -59,25 +59,30 @@ describe("GET /admin/requests/:id", () => {
       await untilHolds(async () => expect((await edge(`/admin/requests/${id}`, ADMIN)).status).toBe(200));
       return FailedRequest.parse(await (await edge(`/admin/requests/${id}`, ADMIN)).json());
     };
-    const server = { model: "Model-9001", port: 9001 };
-    expect(await reasonOf(chat({ max_tokens: WORDS }))).toMatchObject({ param: "max_tokens" });
     const image = [{ type: "image_url", image_url: { url: "data:image/png;base64,AA==" } }];
-    const blind = chat({ agent_type: "Alpha", messages: [{ role: "user", content: image }] });
-    const unable = await reasonOf(blind);
+    const [undecided, unable, loading, own, free] = await Promise.all([
+      reasonOf(chat({ agent_type: "Alpha", max_tokens: WORDS })),
+      reasonOf(chat({ agent_type: "alpha", messages: [{ role: "user", content: image }] })),
+      reasonOf(chat({ agent_type: "Alpha" })),
+      reasonOf(chat({ metadata: { [WORDS]: "\ud800" } })),
+      reasonOf(chat({ agent_type: WORDS })),
+    ]);
+    const server = { agentType: "Alpha", model: "Model-9001", port: 9001 };
+    expect(undecided).toMatchObject({ param: "max_tokens", agentType: null });
     expect(unable).toMatchObject({
       code: "not_supported_by_model",
       param: "messages[0].content[0]",
       ...server,
     });
-    expect(await reasonOf(chat({ agent_type: "Alpha" }))).toMatchObject({
+    expect(loading).toMatchObject({
       code: "model_loading",
       cause: "refused by the agent",
       retryAfterS: 9,
       ...server,
     });
-    const own = await reasonOf(chat({ metadata: { [WORDS]: "\ud800" } }));
     expect(own.code).toBe("invalid_request");
-    expect(JSON.stringify(own)).not.toContain("patient");
+    expect(free).toMatchObject({ code: "model_loading", agentType: "Default" });
+    expect(JSON.stringify([own, free])).not.toContain("patient");
   });
 
   it("explains why an id may be missing, with the floods' counts", async () => {

@@ -3,8 +3,9 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { FAILURES_KEPT, FAILURES_KEPT_MS, type Failure } from "../../../shared/failures.ts";
 import { SAMPLING_LIMITS } from "../../../worker/fleet/object/fleet-object.ts";
-import { newFleet, type FleetStub } from "../support/agents.ts";
+import { linked, newFleet, type FleetStub } from "../support/agents.ts";
 import { stopClock } from "../support/edge.ts";
+import { untilHolds } from "../support/until.ts";
 
 const NOON = Date.parse("2026-11-23T12:00:00Z");
 
@@ -15,6 +16,7 @@ const failure = (requestId: string, more: Partial<Failure> = {}): Failure => ({
   route: "/v1/chat/completions",
   key: "key-a",
   cause: "box north",
+  agentType: null,
   ...more,
 });
 
@@ -37,9 +39,10 @@ describe("the store of failures", () => {
     expect(await fleet.failure("req_3")).toBeNull();
   });
 
-  it("keeps the refusal's names and numbers: field, model, port, seconds", async () => {
+  it("keeps the refusal's names and numbers: agent type, field, model, port, seconds", async () => {
     const fleet = newFleet();
-    const facts = { param: "messages[0].role", model: "Model-9000", port: 9000, retryAfterS: 9 };
+    const server = { model: "Model-9000", port: 9000 };
+    const facts = { agentType: "Alpha", param: "messages[0].role", ...server, retryAfterS: 9 };
     const [all, one] = [failure("req_1", facts), failure("req_2", { port: 9000 })];
     await fleet.noteFailures([all, one], []);
     await evictDurableObject(fleet);
@@ -56,6 +59,34 @@ describe("the store of failures", () => {
     await fleet.noteFailures([failure("req_new", { retryAfterS: 2 })], []);
     expect(await fleet.failure("req_old")).toEqual(failure("req_old"));
     expect(await fleet.failure("req_new")).toEqual(failure("req_new", { retryAfterS: 2 }));
+  });
+
+  it("has no agent type for a failure that an isolate of an earlier release sent", async () => {
+    const fleet = newFleet();
+    const { agentType: _none, ...older } = failure("req_1", { port: 9000 });
+    await fleet.noteFailures([older], []);
+    expect(await fleet.failure("req_1")).toEqual({ ...older, agentType: null });
+  });
+
+  it("has the agent type of a failure that a box reports, none if its agent is of an earlier release", async () => {
+    const fleet = newFleet();
+    const agent = await linked(fleet);
+    const call = {
+      keyId: "key-a",
+      code: "upstream_failed",
+      route: "/v1/chat/completions",
+      port: 9000,
+      agoMs: 5,
+    };
+    const calls = [
+      { ...call, requestId: "req_1", agentType: "Alpha" },
+      { ...call, requestId: "req_2" },
+    ];
+    agent.send({ t: "failed", calls });
+    await untilHolds(async () =>
+      expect(await fleet.failure("req_1")).toMatchObject({ agentType: "Alpha", at: NOON - 5 }),
+    );
+    expect(await fleet.failure("req_2")).toMatchObject({ agentType: null, port: 9000 });
   });
 
   it("stores one failure for each request: the last one", async () => {

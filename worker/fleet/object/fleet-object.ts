@@ -328,7 +328,7 @@ export class Fleet extends DurableObject<Bindings> {
 
 /** A call that broke after its answer had started, as its box reports it. */
 function failureOf(
-  { requestId, keyId, code, route, port, agoMs }: FailedCall,
+  { requestId, keyId, code, route, port, agentType, agoMs }: FailedCall,
   { box, hello }: Session,
   now: number,
 ): Failure {
@@ -341,6 +341,7 @@ function failureOf(
     route,
     key: keyId,
     cause,
+    ...(agentType === undefined ? {} : { agentType }),
     ...(port === null ? {} : { port }),
     ...(model === "" ? {} : { model }),
   };
