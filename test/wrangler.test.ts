@@ -1,5 +1,5 @@
 // wrangler.toml as wrangler reads it: production is the Worker that runs here, with a limit on CPU time; staging is a
-// second one without the domain. Plain wrangler works in a fresh clone.
+// second one below the domain. Plain wrangler works in a fresh clone.
 import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { unstable_readConfig } from "wrangler";
+import fleet from "../fleet.config.ts";
 
 const read = (env: string) => {
   const { targetEnvironment: _, ...config } = unstable_readConfig(
@@ -30,13 +31,14 @@ it("production differs from what runs here in nothing else", () => {
 
 it("staging differs from production in its name, its address and its limiter's namespace, nothing else", () => {
   const [staging, production] = [read("staging"), read("production")];
-  expect(staging).toMatchObject({ name: "isha-edge-staging", workers_dev: true, routes: [] });
+  const pattern = `staging.${fleet.domain}`;
+  expect(staging).toMatchObject({ name: "isha-edge-staging", routes: [{ pattern, custom_domain: true }] });
   const ids = [staging, production].map(({ ratelimits }) =>
     ratelimits.map((one: { namespace_id: string }) => one.namespace_id),
   );
   expect(new Set(ids.flat()).size).toBe(2);
-  const { name, workers_dev, routes, ratelimits } = production;
-  expect({ ...staging, name, workers_dev, routes, ratelimits }).toEqual(production);
+  const { name, routes, ratelimits } = production;
+  expect({ ...staging, name, routes, ratelimits }).toEqual(production);
 });
 
 it.each(["production", "staging", ""])(

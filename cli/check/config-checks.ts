@@ -11,29 +11,39 @@ const PRODUCTION = "production";
 /** Variables that open the edge to anyone who can reach it, or point it to another box. */
 const DEVELOPMENT_VARS = ["DEV_KEYS", "BOX_ORIGINS"];
 
-/** wrangler.toml has it twice: at the top and under env.production. */
-export const routesLine = (domain: string): string =>
-  `routes = [{ pattern = "${domain}", custom_domain = true }]`;
+/** The top level is production without a limit on CPU time; each other environment is one label below the domain. */
+const hostOf = (env: string, domain: string): string =>
+  env === "" || env === PRODUCTION ? domain : `${env}.${domain}`;
+
+/** The line of an environment of wrangler.toml; the top level has production's. */
+export const routesLine = (env: string, domain: string): string =>
+  `routes = [{ pattern = "${hostOf(env, domain)}", custom_domain = true }]`;
 
 function checkRoutes({ environments, fleet }: Configured): Outcome {
   const faults: string[] = [];
-  const wanted = [fleet.domain, `${fleet.domain}/*`];
-  for (const [env, { routes, workers_dev: onWorkersDev }] of environments) {
-    for (const { pattern, custom_domain: isDomain } of routes) {
-      const expected = isDomain ? wanted[0] : wanted[1];
-      if (pattern !== expected)
-        faults.push(
-          `${environmentName(env)} routes ${pattern}; for the fleet file's domain it is ${expected ?? ""}`,
-        );
-    }
-    if (routes.length === 0 && !onWorkersDev)
-      faults.push(`${environmentName(env)} has neither a route nor workers_dev = true`);
+  const fixes: string[] = [];
+  for (const [env, { routes }] of environments) {
+    const found = routeFaults(routes, hostOf(env, fleet.domain));
+    if (found.length === 0) continue;
+    faults.push(...found.map((fault) => `${environmentName(env)} ${fault}`));
+    fixes.push(`${env === "" ? "at the top" : `under [env.${env}]`}: ${routesLine(env, fleet.domain)}`);
   }
-  if (!environments.has(PRODUCTION)) faults.push("there is no [env.production]");
-  else if (environments.get(PRODUCTION)?.routes.length === 0) faults.push("env.production has no route");
+  if (!environments.has(PRODUCTION)) {
+    faults.push("there is no [env.production]");
+    fixes.push(`[env.production] with ${routesLine(PRODUCTION, fleet.domain)} and all bindings`);
+  }
+  const served = [...environments.keys()].filter((env) => env !== "");
   return faults.length === 0
-    ? fine(`production is served at ${fleet.domain}, as in the fleet file`)
-    : wrong(faults.join("; "), `In wrangler.toml: ${routesLine(fleet.domain)}`);
+    ? fine(served.map((env) => `${env} is served at ${hostOf(env, fleet.domain)}`).join(", "))
+    : wrong(faults.join("; "), `In wrangler.toml, ${fixes.join("; ")}`);
+}
+
+function routeFaults(routes: Environment["routes"], host: string): string[] {
+  if (routes.length === 0) return ["has no route"];
+  return routes.flatMap(({ pattern, custom_domain: isDomain }) => {
+    const expected = isDomain ? host : `${host}/*`;
+    return pattern === expected ? [] : [`routes ${pattern}; for the fleet file's domain it is ${expected}`];
+  });
 }
 
 function checkBindings({ environments }: Configured): Outcome {

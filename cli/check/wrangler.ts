@@ -86,7 +86,6 @@ const Migration = z.object({
 const Config = z.object({
   name: z.string(),
   definedEnvironments: z.array(z.string()).default([]),
-  workers_dev: z.boolean().default(true),
   routes: z.array(Route).default([]),
   vars: z.record(z.string(), z.unknown()).default({}),
   secrets: z.object({ required: z.array(z.string()).default([]) }).default({ required: [] }),

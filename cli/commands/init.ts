@@ -86,7 +86,9 @@ function nextSteps(domain: string, path: string): string {
   const commands = ["plan", "generate", "secrets init", "check"];
   return `
 Next, in wrangler.toml, at its top and under [env.production]:
-     ${routesLine(domain)}
+     ${routesLine("production", domain)}
+Under [env.staging]:
+     ${routesLine("staging", domain)}
 Then:
 ${commands.map((command) => `     ${before}npm run isha -- ${command}\n`).join("")}`;
 }

@@ -52,8 +52,15 @@ describe("a fault is found, with its environment and its fix", () => {
       PRODUCTION,
       /env\.production routes old\.example\.org; for the fleet file's domain it is ai\.isha\.buzz/,
     ],
-    ["routes", "workers_dev = true", "workers_dev = false", "[env.staging]", /env\.staging has neither/],
-    ["routes", /routes = .*/, "routes = []", PRODUCTION, /env\.production has neither/],
+    ["routes", /routes = .*/, "routes = []", "[env.staging]", /env\.staging has no route/],
+    ["routes", /routes = .*/, "routes = []", PRODUCTION, /env\.production has no route/],
+    [
+      "routes",
+      'pattern = "staging.ai.isha.buzz"',
+      'pattern = "ai.isha.buzz"',
+      "[env.staging]",
+      /env\.staging routes ai\.isha\.buzz; for the fleet file's domain it is staging\.ai\.isha\.buzz/,
+    ],
     [
       "routes",
       'pattern = "ai.isha.buzz", custom_domain = true',
@@ -92,6 +99,13 @@ describe("a fault is found, with its environment and its fix", () => {
     expect(outcome.verdict).toBe("wrong");
     expect(outcome.text).toMatch(text);
     expect(outcome.fix).toContain("wrangler.toml");
+  });
+
+  it("the fix of a route is the line of its own environment, at its own host", async () => {
+    const { fix } = await after("routes", /routes = .*/, "routes = []", "[env.staging]");
+    expect(fix).toBe(
+      'In wrangler.toml, under [env.staging]: routes = [{ pattern = "staging.ai.isha.buzz", custom_domain = true }]',
+    );
   });
 
   it("a route of the domain in place of a custom domain is fine", async () => {

@@ -47,6 +47,7 @@ describe("isha init", () => {
     const { code, out, err } = await isha(complete());
     expect([code, out]).toEqual([0, `Wrote ${join(folder, "fleet.ts")}.\n`]);
     expect(err).toContain('     routes = [{ pattern = "ai.example.org", custom_domain = true }]\n');
+    expect(err).toContain('     routes = [{ pattern = "staging.ai.example.org", custom_domain = true }]\n');
     expect(err).toContain(`ISHA_FLEET=${join(folder, "fleet.ts")} npm run isha -- secrets init\n`);
     const fleet = await written();
     expect(defineFleet(fleet)).toEqual(fleet);
