@@ -9,6 +9,7 @@ import { COLD_BOOT, untilFine, WALK, type Stage, type Step } from "./rehearse/wa
 const SEEN_WIDTH = 110;
 
 const interrupt = watchInterrupt();
+let passed = 0;
 const started = performance.now();
 const failed = await rehearsal();
 const seconds = Math.round((performance.now() - started) / 1000);
@@ -17,7 +18,7 @@ const verdict = interrupt.signal.aborted
   : failed
     ? "Different from the documents,"
     : "As documented,";
-console.log(`\n${verdict} after ${seconds} s.`);
+console.log(`\n${verdict} after ${seconds} s.\nrehearsal: ${passed} passed, ${failed ? 1 : 0} failed`);
 process.exit(interrupt.signal.aborted ? interrupt.exitCode() : failed ? 1 : 0);
 
 /** @returns whether something went otherwise than documented */
@@ -62,6 +63,7 @@ async function show({ name }: Step, run: () => Promise<string>): Promise<void> {
     console.log(line(name, "DIFFERENT", before));
     throw error;
   }
+  passed += 1;
   console.log(line(name, seen, before));
 }
 

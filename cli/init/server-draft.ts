@@ -19,6 +19,7 @@ const FIRST_PORT = 9001;
 /** Fields of `--server`, by the name that is shorter to type. */
 const FIELDS = {
   port: "port",
+  pm2: "pm2",
   model: "model",
   file: "file",
   agents: "agents",

@@ -257,7 +257,7 @@ export const BREAKAGES: readonly Breakage[] = [
       const file = join(box.tree.clone, "fleet.config.ts");
       await copyFile(file, `${file}.valid`);
       await box.sh(
-        `sed 's/"vramGib": 24/"vramGib": -24/' fleet.config.ts.valid >fleet.config.ts && pm2 reload isha-agent`,
+        `sed 's/vramGib: 24/vramGib: -24/' fleet.config.ts.valid >fleet.config.ts && pm2 reload isha-agent`,
       );
       // The operator looks from a clone whose file is valid.
       await copyFile(`${file}.valid`, file);

@@ -1,4 +1,4 @@
-// The fleet file of the rehearsal: one box with three servers on free ports. Pure.
+// What the rehearsal answers to `isha init`: one box with three servers on free ports. Pure.
 
 export const BOX = "box1";
 
@@ -22,44 +22,17 @@ export const MODELS: readonly Model[] = [
   { pm2: "llama-claims", file: "claims-8b.gguf", weightsGib: 5.3, agents: ["Claims", "Billing"] },
 ];
 
-/** @param origin of the agent: there is no tunnel here */
-export function fleetText({ agent, servers }: Ports, llamaServerBin: string, modelsDir: string): string {
-  const fleet = {
-    domain: "ai.rehearsal.example",
-    defaultPort: servers[0],
-    modelRouter: [servers[0]],
-    cors: { v1: "*" },
-    limits: { perAddressPerSecond: 100, perKeyPerSecond: 1000 },
-    legacy: { keys: [], anonymous: null },
-    boxes: [
-      {
-        name: BOX,
-        origin: `http://127.0.0.1:${agent}`,
-        gpu: "NVIDIA GeForce RTX 3090",
-        vramGib: 24,
-        llamaServerBin,
-        modelsDir,
-        user: "isha",
-        locationHint: "enam",
-        servers: MODELS.map(({ pm2, file, weightsGib, agents }, at) => ({
-          port: servers[at],
-          pm2,
-          model: pm2.replace("llama-", "Rehearsal-"),
-          file,
-          weightsGib,
-          slots: 2,
-          contextPerSlot: 2048,
-          maxTokens: 256,
-          kvType: "q8_0",
-          kvKibPerToken: 128,
-          ubatch: 128,
-          agents,
-          capabilities: ["chat", "tools", "json_schema"],
-          description: "A simulated model.",
-          bestFor: "rehearsals",
-        })),
-      },
-    ],
-  };
-  return `import { defineFleet } from "./shared/fleet.ts";\n\nexport default defineFleet(${JSON.stringify(fleet, null, 2)});\n`;
+/** The command of docs/deploy.md with all its answers as options; the card is what nvidia-smi reports. */
+export function initCommand(
+  { agent, servers }: Ports,
+  { llamaServer, models }: { readonly llamaServer: string; readonly models: string },
+): string {
+  const lines = MODELS.map(({ pm2, file, agents }, at) => {
+    const fields = [`port=${servers[at]}`, `pm2=${pm2}`, `model=${pm2.replace("llama-", "Rehearsal-")}`];
+    const types = agents.length === 0 ? [] : [`agents=${agents.join("+")}`];
+    return `--server ${[...fields, `file=${file}`, ...types].join()}`;
+  });
+  // There is no tunnel here: the origin is the agent itself.
+  const box = `--box ${BOX} --origin http://127.0.0.1:${agent} --llama-server ${llamaServer} --models ${models}`;
+  return `isha init --force --domain ai.rehearsal.example --location enam ${box} ${lines.join(" ")}`;
 }

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { PROJECT_NODE, ROOT } from "../paths.ts";
 import { freePort } from "../stack/ports.ts";
 import { guardFolder } from "../stack/program.ts";
-import { fleetText, MODELS, type Ports } from "./fleet.ts";
+import { MODELS, type Ports } from "./fleet.ts";
 
 export interface Tree {
   readonly folder: string;
@@ -97,7 +97,6 @@ export async function makeTree(): Promise<Tree> {
   });
   // As `npm ci` would install them.
   await symlink(join(ROOT, "node_modules"), join(clone, "node_modules"));
-  await writeFile(join(clone, "fleet.config.ts"), fleetText(tree.ports, join(bin, "llama-server"), models));
   await rm(join(clone, "ecosystem.config.cjs"), { force: true });
   await setGpu(tree, {});
   return tree;

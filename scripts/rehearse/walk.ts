@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { Difference, type Box, type Finding } from "./box.ts";
 import { openEdge, type Edge } from "./edge.ts";
-import { MODELS } from "./fleet.ts";
+import { initCommand, MODELS } from "./fleet.ts";
 import { writeModels } from "./tree.ts";
 
 export interface Step {
@@ -47,6 +47,22 @@ export async function untilFine(box: Box): Promise<Finding[]> {
 
 export const WALK: readonly Step[] = [
   {
+    name: "init",
+    async run({ sh, tree }) {
+      const { bin, models, ports } = tree;
+      await writeModels(tree);
+      await sh(initCommand(ports, { llamaServer: join(bin, "llama-server"), models }));
+      const text = await readFile(join(tree.clone, "fleet.config.ts"), "utf8");
+      const expected = [
+        /vramGib: 24,/,
+        ...MODELS.map(({ weightsGib }) => new RegExp(`weightsGib: ${weightsGib},`)),
+      ];
+      const missing = expected.filter((line) => !line.test(text));
+      if (missing.length > 0) throw new Difference(`the fleet file lacks ${missing.join()}:\n${text}`);
+      return "a fleet file with the card of nvidia-smi and the weights of the GGUF files";
+    },
+  },
+  {
     name: "secrets init",
     async run({ sh, tree }) {
       await sh("isha secrets init");
@@ -66,7 +82,6 @@ export const WALK: readonly Step[] = [
   {
     name: "plan",
     async run(box) {
-      await writeModels(box.tree);
       const [plan] = JSON.parse(await box.sh("isha plan --json")) as {
         fits: boolean;
         total_gib: number;

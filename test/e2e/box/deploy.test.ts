@@ -8,6 +8,7 @@ import { PROJECT_NODE, ROOT } from "../../../scripts/paths.ts";
 it("deploys a box by the documents, and it comes back after a boot", async () => {
   const { stdout } = await promisify(execFile)(PROJECT_NODE, [join(ROOT, "scripts/rehearse.ts"), "--walk"]);
   for (const step of [
+    "the card of nvidia-smi",
     "secrets init",
     "plan",
     "generate",
