@@ -61,6 +61,8 @@ function Details({ request }: { readonly request: FailedRequest }) {
           {name === undefined ? null : `${name} `}
           {request.key === null ? "unknown" : <code>{request.key}</code>}
         </dd>
+        <dt>Agent type</dt>
+        <dd>{request.agentType ?? "unknown"}</dd>
         {request.model === undefined ? null : (
           <>
             <dt>Server</dt>

@@ -1,15 +1,24 @@
 // Recent failures: ours one by one, the callers' grouped by code and key. Each has a link of its own, and any other
 // request id can be looked up.
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { Failure } from "../../../shared/failures.ts";
 import type { FailureGroup, FleetView } from "../../../shared/fleet-view.ts";
 import { isoTime, timeText } from "../../model/duration.ts";
-import { NO_KEY, shownFailures, shortId, type FailureFilter } from "../../model/failures.ts";
+import {
+  agentChoices,
+  isNarrowed,
+  NO_KEY,
+  shownFailures,
+  shortId,
+  type FailureFilter,
+} from "../../model/failures.ts";
 import { figure } from "../../model/format.ts";
 import { codeText, isOurs } from "../../model/traffic.ts";
 import { Choice } from "../../components/choice.tsx";
 import { Field } from "../../components/field.tsx";
 import { LevelIcon } from "../../components/icon.tsx";
+import { Select } from "../../components/select.tsx";
 import { useKeyNames, type KeyNames } from "../../state/key-names.ts";
 import { openItem, routeLink, routeQuery, setQuery } from "../../state/route.ts";
 import { CopyId } from "./copy-id.tsx";
@@ -21,25 +30,42 @@ const SIDES = { "": "All", ours: "Ours", callers: "The callers'" } as const;
 
 export function FailuresPanel({ view }: { readonly view: FleetView }) {
   const names = useKeyNames();
-  const { code = "", key = "", side: chosen = "" } = routeQuery.value;
+  const { code = "", key = "", agent = "", side: chosen = "" } = routeQuery.value;
   const side = Object.hasOwn(SIDES, chosen) ? (chosen as FailureFilter["side"]) : "";
-  const { ours, groups, callers } = shownFailures(view, { side, code, key });
+  const filter = { side, code, key, agent };
+  const { ours, groups, callers } = shownFailures(view, filter);
   return (
     <section class="card failures" aria-labelledby="failures">
       <header class="panel-head">
         <h2 id="failures">Recent failures</h2>
         <Choice label="Whose" options={SIDES} value={side} onChoose={(next) => setQuery({ side: next })} />
+        <Select
+          label="Agent type"
+          options={agentChoices(view, agent)}
+          value={agent}
+          onChoose={(next) => setQuery({ agent: next })}
+        />
       </header>
-      <Chosen code={code} keyText={key === "" ? "" : keyText(key === NO_KEY ? null : key, names)} />
+      <Chosen
+        filters={[
+          { name: "code", text: code === "" ? "" : <code>{code}</code> },
+          { name: "key", text: key === "" ? "" : keyText(key === NO_KEY ? null : key, names) },
+        ]}
+      />
       {side === "callers" || (code !== "" && !isOurs(code)) ? null : (
-        <Singles title="Ours" failures={ours} names={names} empty="None of the last day." />
+        <Singles
+          title="Ours"
+          failures={ours}
+          names={names}
+          empty={isNarrowed(filter) ? "None of the last day matches." : "None of the last day."}
+        />
       )}
       {side === "ours" || (code !== "" && isOurs(code)) ? null : (
         <>
-          <Groups groups={groups} names={names} />
-          {code === "" && key === "" ? null : (
+          {groups === null ? null : <Groups groups={groups} names={names} />}
+          {!isNarrowed(filter) ? null : (
             <Singles
-              title="One by one"
+              title={groups === null ? "The callers', one by one" : "One by one"}
               failures={callers}
               names={names}
               empty="None is among the newest; older ones can be looked up by their request id."
@@ -56,24 +82,26 @@ function keyText(key: string | null, names: KeyNames): string {
   return key === null ? "no known key" : (names.get(key) ?? key);
 }
 
+interface ChosenFilter {
+  /** As in the address. */
+  readonly name: string;
+  /** Empty if it isn't chosen. */
+  readonly text: ComponentChildren;
+}
+
 /** The filters of the list, each with a button that removes it. */
-function Chosen({ code, keyText: text }: { readonly code: string; readonly keyText: string }) {
-  if (code === "" && text === "") return null;
+function Chosen({ filters }: { readonly filters: readonly ChosenFilter[] }) {
+  const chosen = filters.filter(({ text }) => text !== "");
+  if (chosen.length === 0) return null;
   return (
     <p class="chosen">
       <span>Only</span>
-      {code === "" ? null : (
-        <button type="button" class="chip" onClick={() => setQuery({ code: "" })}>
-          <code>{code}</code> <span aria-hidden="true">×</span>
-          <span class="visually-hidden">remove this filter</span>
-        </button>
-      )}
-      {text === "" ? null : (
-        <button type="button" class="chip" onClick={() => setQuery({ key: "" })}>
+      {chosen.map(({ name, text }) => (
+        <button key={name} type="button" class="chip" onClick={() => setQuery({ [name]: "" })}>
           {text} <span aria-hidden="true">×</span>
           <span class="visually-hidden">remove this filter</span>
         </button>
-      )}
+      ))}
     </p>
   );
 }
@@ -105,7 +133,7 @@ function Singles({ title, failures, names, empty }: SinglesProps) {
 }
 
 function Single({ failure, names }: { readonly failure: Failure; readonly names: KeyNames }) {
-  const { requestId, at, code, key, cause } = failure;
+  const { requestId, at, code, key, cause, agentType } = failure;
   return (
     <li>
       <LevelIcon level={isOurs(code) ? "bad" : "warn"} />
@@ -119,6 +147,7 @@ function Single({ failure, names }: { readonly failure: Failure; readonly names:
           <CopyId id={requestId} />
         </p>
       </div>
+      <span class="failure-agent">{agentType ?? "agent unknown"}</span>
       <time dateTime={isoTime(at)}>{timeText(at)}</time>
     </li>
   );

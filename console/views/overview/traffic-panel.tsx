@@ -1,6 +1,7 @@
 // The traffic of a chosen window: rates and error shares, latencies by agent type, and error codes. A bar filters this
 // panel and the failures.
 import type { FleetTraffic } from "../../../shared/fleet-view.ts";
+import { NO_AGENT } from "../../model/failures.ts";
 import { figure, latency, percent, rate, UNKNOWN } from "../../model/format.ts";
 import {
   agentRows,
@@ -18,7 +19,9 @@ import { Choice } from "../../components/choice.tsx";
 import { routeQuery, setQuery } from "../../state/route.ts";
 
 export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
-  const { window: chosen = "", agent = "", code = "" } = routeQuery.value;
+  const { window: chosen = "", agent: chosenAgent = "", code = "" } = routeQuery.value;
+  // The failures can be filtered by an unknown agent type; every counted call has one.
+  const agent = chosenAgent === NO_AGENT ? "" : chosenAgent;
   const name = isWindowName(chosen) ? chosen : "300";
   const window = windowOf(traffic, name);
   const totals = totalsOf(window, agent);

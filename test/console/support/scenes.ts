@@ -72,13 +72,13 @@ export function busyFleet(clock: () => number): FakeFleet {
     "8085 restarted by PM2, back after 6.1 s, 3 streams continued",
     now - 12 * MINUTE_MS,
   );
-  const failures: [code: string, key: string | null, cause: string | null][] = [
-    ["overloaded", "Qm2xPq8sT1", "box1: 32 calls wait for 8085"],
-    ["invalid_request", "Rt5vWx7yZ9", null],
-    ["rate_limited_key", "legacy_0a1b2c3d4e5f6071", null],
-    ["upstream_failed", "Qm2xPq8sT1", "box1: 8085 closed the stream, two retries spent"],
+  const failures: [code: string, key: string | null, cause: string | null, agentType: string | null][] = [
+    ["overloaded", "Qm2xPq8sT1", "box1: 32 calls wait for 8085", "Clinical"],
+    ["invalid_request", "Rt5vWx7yZ9", null, null],
+    ["rate_limited_key", "legacy_0a1b2c3d4e5f6071", null, null],
+    ["upstream_failed", "Qm2xPq8sT1", "box1: 8085 closed the stream, two retries spent", "Claims"],
   ];
-  for (const [index, [code, key, cause]] of failures.entries()) {
+  for (const [index, [code, key, cause, agentType]] of failures.entries()) {
     const requestId = `req_${String(index).repeat(4)}9f3kq1c2x7`;
     fleet.failures.push({
       requestId,
@@ -87,6 +87,7 @@ export function busyFleet(clock: () => number): FakeFleet {
       route: "/v1/chat/completions",
       key,
       cause,
+      agentType,
       ...(code === "invalid_request" ? { param: "messages[0].role" } : { model: "BiMediX2-8B", port: 8085 }),
     });
   }
@@ -203,7 +204,8 @@ export function absurdFleet(clock: () => number): FakeFleet {
       lastAt: 8.7e15,
     });
     const cause = "c".repeat(300);
-    fleet.failures.push({ requestId: `req_${n}`, at: -8.7e15, code, route: MARKUP, key: `key-${n}`, cause });
+    const about = { route: MARKUP, key: `key-${n}`, cause, agentType: MARKUP };
+    fleet.failures.push({ requestId: `req_${n}`, at: -8.7e15, code, ...about });
   }
   const absurd = { calls: Number.MAX_SAFE_INTEGER, ours: Number.MAX_SAFE_INTEGER, callers: 1 };
   const times = { p50Ms: 1e300, p95Ms: -1, firstP50Ms: null, firstP95Ms: 1e300 };

@@ -86,6 +86,7 @@ describe.skipIf(BROWSER === null)("the overview", () => {
     const dialog = page.getByRole("dialog");
     await dialog.getByText("The llama-server broke the connection").waitFor();
     await dialog.getByText("Mediczy production").waitFor();
+    await dialog.getByText("Claims", { exact: true }).waitFor();
     await dialog.getByRole("button", { name: "Copy the link" }).click();
     await dialog.getByText("Copied", { exact: true }).waitFor();
     const copied = await page.evaluate(() => navigator.clipboard.readText());
@@ -115,6 +116,15 @@ describe.skipIf(BROWSER === null)("the overview", () => {
     expect(await panel.getByText("341 ×").count()).toBe(0);
     await panel.getByRole("button", { name: /^Rt5vWx7yZ9/ }).click();
     await panel.getByRole("button", { name: /^invalid_request\s+remove/ }).click();
+    await panel.getByText("341 ×").waitFor();
+    await panel.getByLabel("Agent type").selectOption("Claims");
+    await until(() => page.evaluate(() => location.hash === "#overview?agent=Claims"));
+    await panel.getByRole("listitem").filter({ hasText: "upstream_failed" }).getByText("Claims").waitFor();
+    expect(await panel.getByRole("link").count()).toBe(1);
+    await panel.getByLabel("Agent type").selectOption("Unknown");
+    await until(async () => (await panel.getByText("agent unknown").count()) === 2);
+    await panel.getByText("None of the last day matches.").waitFor();
+    await panel.getByLabel("Agent type").selectOption("All agent types");
     await panel.getByText("341 ×").waitFor();
     expect(violations).toEqual([]);
   });
