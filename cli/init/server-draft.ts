@@ -37,7 +37,7 @@ const LISTS: readonly string[] = ["agents", "capabilities"];
 export function parseServer(text: string, earlier: readonly ServerDraft[] = []): ServerDraft[] {
   const draft: Record<string, unknown> = {};
   for (const part of text.split(",")) {
-    const [, key = "", value = ""] = /^\s*([a-z]+)=(.+?)\s*$/.exec(part) ?? [];
+    const [, key = "", value = ""] = /^\s*([a-z0-9]+)=(.+?)\s*$/.exec(part) ?? [];
     if (!(key in FIELDS))
       throw new InvalidArgumentError(`It must be fields with a value: ${Object.keys(FIELDS).join(", ")}.`);
     if (NUMBERS.includes(key) && !(Number(value) > 0))

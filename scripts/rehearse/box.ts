@@ -1,12 +1,11 @@
 // Runs commands on the rehearsal's box as its operator does, and reads what `isha doctor` reports.
 import { execFile } from "node:child_process";
-import { readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { guardGroup } from "../stack/program.ts";
+import { rm } from "node:fs/promises";
+import { guardCommand } from "../stack/program.ts";
 import type { Tree } from "./tree.ts";
 
 /** Far beyond what a step takes on a starved machine: only a hang reaches it. */
-const LIMIT_MS = 120_000;
+export const LIMIT_MS = 300_000;
 const PAUSE_MS = 200;
 const SHOWN_CHARACTERS = 1_500;
 
@@ -32,15 +31,33 @@ export interface Box {
   readonly sh: (line: string, more?: Readonly<Record<string, string>>) => Promise<string>;
   /** Like `sh`, for a command that may fail. */
   readonly try: (line: string, more?: Readonly<Record<string, string>>) => Promise<Ran>;
-  readonly doctor: (more?: Readonly<Record<string, string>>, prefix?: string) => Promise<Finding[]>;
+  readonly doctor: (more?: Readonly<Record<string, string>>, prefix?: string) => Promise<readonly Finding[]>;
   /** Repeats a look until it returns something. @throws Difference that names what never came */
   readonly until: <T>(what: string, look: () => Promise<T | null>) => Promise<T>;
+  /** What doctor reported last. */
+  readonly lastFindings: () => readonly Finding[];
   /** Ends PM2 with everything it runs, and removes the tree. */
   readonly end: () => Promise<void>;
 }
 
+/** Without a daemon, `pm2 kill` would start one. */
+const KILL_PM2 = '[[ ! -e "$HOME/.pm2/pm2.pid" ]] || pm2 kill';
+
+/** Ends what PM2 left, or all of it if PM2 itself hangs: every process with the tree's home, which no other program has. */
+const KILL_REST = `for round in 1 2 3 4 5; do
+  found=
+  for file in /proc/[0-9]*/environ; do
+    pid=\${file//[!0-9]/}
+    [[ $pid != $$ ]] && grep -qsaFzx "HOME=$HOME" "$file" && kill -9 "$pid" 2>/dev/null && found=$pid
+  done
+  [[ $found ]] || break
+done`;
+
 export function openBox(tree: Tree, signal: AbortSignal): Box {
-  let guarded = "";
+  let findings: readonly Finding[] = [];
+  // Before anything of the box runs: PM2's daemon outlives the commands, and this process may be killed.
+  for (const line of [KILL_PM2, KILL_REST])
+    guardCommand({ command: "bash", args: ["-c", line], env: { ...tree.env } });
   const run = (line: string, more: Readonly<Record<string, string>> = {}, limit = signal): Promise<Ran> =>
     new Promise((resolve) => {
       execFile(
@@ -59,16 +76,8 @@ export function openBox(tree: Tree, signal: AbortSignal): Box {
         },
       );
     });
-  /** PM2's daemon outlives the commands; if this process is killed, the guard ends it. */
-  const guard = async (): Promise<void> => {
-    const pid = await readFile(join(tree.home, ".pm2/pm2.pid"), "utf8").catch(() => "");
-    if (pid === guarded || !/^\d+\s*$/.test(pid)) return;
-    guarded = pid;
-    guardGroup(Number(pid));
-  };
   const checked: Box["try"] = async (line, more) => {
     const ran = await run(line, more);
-    await guard();
     signal.throwIfAborted();
     return ran;
   };
@@ -83,7 +92,8 @@ export function openBox(tree: Tree, signal: AbortSignal): Box {
     async doctor(more, prefix = "") {
       const { code, out, err } = await checked(`${prefix}isha doctor --box box1 --json`, more);
       try {
-        return JSON.parse(out) as Finding[];
+        findings = JSON.parse(out) as Finding[];
+        return findings;
       } catch {
         throw new Difference(
           `isha doctor --json exited with ${code} and printed no JSON:\n${last(`${out}${err}`)}`,
@@ -99,9 +109,10 @@ export function openBox(tree: Tree, signal: AbortSignal): Box {
       }
       throw new Difference(`${what}: not within ${LIMIT_MS / 1000} s`);
     },
+    lastFindings: () => findings,
     async end() {
-      await run("pm2 kill", {}, AbortSignal.timeout(LIMIT_MS));
-      await rm(tree.folder, { recursive: true, force: true });
+      for (const line of [KILL_PM2, KILL_REST]) await run(line, {}, AbortSignal.timeout(LIMIT_MS));
+      await rm(tree.folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
   return box;

@@ -1,6 +1,6 @@
 // Faults of a box, one at a time: how each is caused, which check of `isha doctor` names it, and how the printed fix is
 // applied.
-import { chmod, copyFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, rename, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { Difference, type Box } from "./box.ts";
@@ -32,11 +32,23 @@ const SMALL = MODELS[0]?.pm2 ?? "";
 const CLINIC = MODELS[1]?.pm2 ?? "";
 const portOf = ({ tree }: Box, name: string): number =>
   tree.ports.servers[MODELS.findIndex(({ pm2 }) => pm2 === name)] ?? 0;
+/** The operator's fleet file, while the box has another one. */
+const OPERATORS = "fleet.operator.ts";
 const secret = ({ tree }: Box, name: string): string => join(tree.home, ".isha", name);
 const fault = ({ tree }: Box, name: string): string => join(tree.faults, name);
 
 /** A restart without the fault, as after a repair. */
 const restarted = (name: string) => (box: Box) => box.sh(`pm2 restart ${name}`);
+
+/** The agent is reloaded with a change of its fleet file, and doctor runs with the operator's. */
+const reloadedWith = (from: string, to: string): Pick<Breakage, "harm" | "prefix" | "fix"> => ({
+  harm: (box) =>
+    box.sh(
+      `mv fleet.config.ts ${OPERATORS} && sed 's/${from}/${to}/' ${OPERATORS} >fleet.config.ts && pm2 reload isha-agent`,
+    ),
+  prefix: ({ tree }) => `ISHA_FLEET=${join(tree.clone, OPERATORS)} `,
+  fix: (box) => box.sh(`mv ${OPERATORS} fleet.config.ts && pm2 reload isha-agent`),
+});
 
 let intruder: Server | null = null;
 
@@ -253,16 +265,14 @@ export const BREAKAGES: readonly Breakage[] = [
     check: "agent",
     says: /last valid fleet file; the current one is invalid: .*vramGib/,
     fixes: /pm2 reload isha-agent/,
-    async harm(box) {
-      const file = join(box.tree.clone, "fleet.config.ts");
-      await copyFile(file, `${file}.valid`);
-      await box.sh(
-        `sed 's/vramGib: 24/vramGib: -24/' fleet.config.ts.valid >fleet.config.ts && pm2 reload isha-agent`,
-      );
-      // The operator looks from a clone whose file is valid.
-      await copyFile(`${file}.valid`, file);
-    },
-    fix: (box) => box.sh("pm2 reload isha-agent"),
+    ...reloadedWith("vramGib: 24", "vramGib: -24"),
+  },
+  {
+    name: "the box has another fleet file",
+    check: "box-warnings",
+    says: /fleet file differs from the edge's/,
+    fixes: /isha status/,
+    ...reloadedWith('bestFor: "general use"', 'bestFor: "trials"'),
   },
 ];
 

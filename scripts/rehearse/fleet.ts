@@ -1,4 +1,4 @@
-// What the rehearsal answers to `isha init`: one box with three servers on free ports. Pure.
+// Answers to `isha init`: one box with three servers on free ports. Pure.
 
 export const BOX = "box1";
 

@@ -132,6 +132,10 @@ async function writePrograms(tree: Tree): Promise<void> {
     join(bin, "pm2"),
     `exec ${quoted(PROJECT_NODE, join(ROOT, "node_modules/pm2/bin/pm2"))} "$@"`,
   );
+  await program(
+    join(bin, "wrangler"),
+    `exec ${quoted(PROJECT_NODE, join(ROOT, "node_modules/wrangler/bin/wrangler.js"))} "$@"`,
+  );
   await program(join(bin, "isha"), `exec ${quoted(PROJECT_NODE, join(clone, "cli/isha.cjs"))} "$@"`);
   const smi = join(folder, "nvidia-smi.mjs");
   await writeFile(smi, nvidiaSmi(tree));

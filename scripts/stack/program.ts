@@ -153,9 +153,9 @@ export function guardFolder(folder: string) {
   tellGuard({ folder });
 }
 
-/** A process group that is to be gone when this process is: one that another program started for us. */
-export function guardGroup(pid: number) {
-  tellGuard({ add: pid });
+/** A command that is to run when this process is gone: it ends programs that another program started for us. */
+export function guardCommand(run: Command) {
+  tellGuard({ run });
 }
 
 function signalGroup(pid: number, signal: NodeJS.Signals) {
@@ -168,7 +168,7 @@ function signalGroup(pid: number, signal: NodeJS.Signals) {
 
 let guard: ChildProcess | null = null;
 
-function tellGuard(message: { add?: number; drop?: number; folder?: string }) {
+function tellGuard(message: { add?: number; drop?: number; folder?: string; run?: Command }) {
   startGuard().stdin?.write(`${JSON.stringify(message)}\n`);
 }
 

@@ -29,7 +29,7 @@ const complete = (): string[] => [
   "--server",
   "file=wren-8b.gguf,model=Wren-8B,agents=Scribe+Triage",
   "--server",
-  "file=lark.gguf,model=Lark-1B,weights=1.1,kv=112,port=9100",
+  "file=lark.gguf,model=Lark-1B,weights=1.1,kv=112,port=9100,pm2=lark",
 ];
 
 const isha = (words: readonly string[], given: Parameters<typeof runHere>[1] = {}) =>
@@ -65,7 +65,7 @@ describe("isha init", () => {
             kvKibPerToken: 128,
             agents: ["Scribe", "Triage"],
           },
-          { port: 9100, model: "Lark-1B", weightsGib: 1.1, kvKibPerToken: 112, agents: [] },
+          { port: 9100, pm2: "lark", model: "Lark-1B", weightsGib: 1.1, kvKibPerToken: 112, agents: [] },
         ],
       },
     ]);
