@@ -19,26 +19,39 @@ export interface ChartModel {
   readonly text: string;
 }
 
-/** A history whose last row is this many steps old has a gap at its end. */
+/** Two rows this many steps apart have a gap between them. */
 const GAP_STEPS = 3;
 
-/** A history that ends before now gets a row of unknown figures, so that its last figures don't look current. */
-export function upToNow(history: FleetHistory, now: number): FleetHistory {
-  const last = history.at.at(-1);
-  if (last === undefined || now - last < GAP_STEPS * history.stepS * 1000) return history;
-  const extended = (column: Column): (number | null)[] => [...column, null];
+/**
+ * A history with a row of unknown figures in each gap, so that no curve crosses it, and at its end if that is long ago,
+ * so that its last figures don't look current.
+ */
+export function withGaps(history: FleetHistory, now: number): FleetHistory {
+  const stepMs = history.stepS * 1000;
+  const isGap = (from: number | undefined, to: number): boolean =>
+    from !== undefined && to - from >= GAP_STEPS * stepMs;
+  // The index of each row; null for an unknown one.
+  const rows = history.at.flatMap((at, index): { readonly at: number; readonly index: number | null }[] => {
+    const before = history.at[index - 1];
+    const row = { at, index };
+    return before !== undefined && isGap(before, at) ? [{ at: before + stepMs, index: null }, row] : [row];
+  });
+  if (isGap(history.at.at(-1), now)) rows.push({ at: now, index: null });
+  if (rows.length === history.at.length) return history;
+  const spread = (column: Column): (number | null)[] =>
+    rows.map(({ index }) => (index === null ? null : (column[index] ?? null)));
   return {
     ...history,
-    at: [...history.at, now],
-    memoryUsedGib: extended(history.memoryUsedGib),
-    utilizationPercent: extended(history.utilizationPercent),
-    temperatureC: extended(history.temperatureC),
-    powerWatts: extended(history.powerWatts),
-    tokensPerSecond: extended(history.tokensPerSecond),
-    busy: extended(history.busy),
-    waiting: extended(history.waiting),
+    at: rows.map(({ at }) => at),
+    memoryUsedGib: spread(history.memoryUsedGib),
+    utilizationPercent: spread(history.utilizationPercent),
+    temperatureC: spread(history.temperatureC),
+    powerWatts: spread(history.powerWatts),
+    tokensPerSecond: spread(history.tokensPerSecond),
+    busy: spread(history.busy),
+    waiting: spread(history.waiting),
     serverGib: Object.fromEntries(
-      Object.entries(history.serverGib).map(([port, column]) => [port, extended(column)]),
+      Object.entries(history.serverGib).map(([port, column]) => [port, spread(column)]),
     ),
   };
 }

@@ -7,7 +7,7 @@ type Loaded = Pick<FleetServerView, "state" | "busy" | "slots" | "waiting" | "to
 /** "3 of 8 slots busy · 2 waiting · 94.1 tokens/s · one server unknown". */
 export function loadText(servers: readonly Loaded[]): string {
   const known = servers.filter(({ state }) => state !== "unknown");
-  if (known.length === 0) return "Slots, queue and tokens per second are unknown";
+  if (known.length === 0) return "slots, queue and tokens per second are unknown";
   const sum = (of: (server: Loaded) => number): number => known.reduce((total, each) => total + of(each), 0);
   const rates = known.flatMap(({ tokensPerSecond }) => tokensPerSecond ?? []);
   const unknown = servers.length - known.length;

@@ -78,7 +78,8 @@ function boxView(
     agents: report?.agents.length ?? 0,
     warning: agent?.warning ?? null,
     fleetHash: agent?.fleetHash ?? null,
-    simulated: snapshot?.simulated === true,
+    // A silent agent's history is still shown, and so is the mark of its figures.
+    simulated: report?.agents.some(({ snapshot: last }) => last?.simulated === true) ?? false,
     gpus: snapshot?.gpus ?? null,
     servers: box.servers.map((server) =>
       serverView(server, snapshot, agent?.ports ?? [], since[server.port] ?? null, index),

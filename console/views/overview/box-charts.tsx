@@ -1,7 +1,7 @@
 // The charts of a box for the last 15 minutes or 24 hours, refreshed as often as they change.
 import { useMemo, useState } from "preact/hooks";
 import { allCards, FleetHistory, type FleetBoxView } from "../../../shared/fleet-view.ts";
-import { historyCharts, upToNow } from "../../model/history-charts.ts";
+import { historyCharts, withGaps } from "../../model/history-charts.ts";
 import { Chart } from "../../components/chart.tsx";
 import { Choice } from "../../components/choice.tsx";
 import { SERVER_COLOURS } from "../../components/memory-bar.tsx";
@@ -26,7 +26,7 @@ export function BoxCharts({ box }: { readonly box: FleetBoxView }) {
   );
   // Once with each answer and at most once a second: a box that falls silent keeps its answers' last row.
   const history =
-    recorded === null ? null : upToNow(recorded, Math.max(edgeNow.value, recorded.at.at(-1) ?? 0));
+    recorded === null ? null : withGaps(recorded, Math.max(edgeNow.value, recorded.at.at(-1) ?? 0));
   const ports = box.servers.map(({ port }) => port);
   const cardGib = allCards(box.gpus).memoryTotalGib ?? box.vramGib;
   const charts = useMemo(

@@ -2,7 +2,7 @@
 // panel and the failures.
 import type { FleetTraffic } from "../../../shared/fleet-view.ts";
 import { NO_AGENT } from "../../model/failures.ts";
-import { figure, latency, percent, rate, UNKNOWN } from "../../model/format.ts";
+import { figure, latency, percent, rate } from "../../model/format.ts";
 import {
   agentRows,
   codeRows,
@@ -13,6 +13,7 @@ import {
   windowText,
   type AgentRow,
   type CodeRow,
+  type Totals,
 } from "../../model/traffic.ts";
 import { Bar } from "../../components/bar.tsx";
 import { Choice } from "../../components/choice.tsx";
@@ -49,13 +50,13 @@ export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
         <Tally
           name="failed, our fault"
           value={percent(totals.ours.share)}
-          note={countText(totals.ours.count, "request")}
+          note={requestsText(totals, totals.ours.count)}
           level={totals.ours.count === null || totals.ours.count === 0 ? "plain" : "bad"}
         />
         <Tally
           name="refused, the callers' fault"
           value={percent(totals.callers.share)}
-          note={countText(totals.callers.count, "request")}
+          note={requestsText(totals, totals.callers.count)}
         />
       </dl>
       <AgentTable rows={agentRows(window)} chosen={agent} />
@@ -72,6 +73,10 @@ export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
 
 const countText = (count: number | null, noun: string): string =>
   count === null ? "unknown" : `${figure(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+/** If no agent reports, the edge's own count is all that is known. */
+const requestsText = ({ calls }: Totals, count: number | null): string =>
+  `${countText(count, "request")}${calls === null && count !== null ? " at the edge" : ""}`;
 
 interface TallyProps {
   readonly name: string;
@@ -98,7 +103,7 @@ function AgentTable({
   readonly rows: readonly AgentRow[] | null;
   readonly chosen: string;
 }) {
-  if (rows === null) return <p class="empty">Calls by agent type: unknown ({UNKNOWN}).</p>;
+  if (rows === null) return <p class="empty">Calls by agent type are unknown.</p>;
   if (rows.length === 0) return <p class="empty">No calls in this time.</p>;
   return (
     <div class="agent-table">

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { historyCharts, upToNow } from "../../../console/model/history-charts.ts";
+import { historyCharts, withGaps } from "../../../console/model/history-charts.ts";
 import { FleetHistory } from "../../../shared/fleet-view.ts";
 import { busyFleet } from "../support/scenes.ts";
 
@@ -29,13 +29,26 @@ describe("charts of the history", () => {
   it("of a box that fell silent end now, with unknown figures, so that its last ones don't look current", () => {
     const history = fleet.history("box1", 15);
     const last = history.at.at(-1) ?? 0;
-    expect(upToNow(history, last + 29_000)).toBe(history);
-    const charts = historyCharts(upToNow(history, last + 60_000), ports, 24, 8);
+    expect(withGaps(history, last + 29_000)).toBe(history);
+    const charts = historyCharts(withGaps(history, last + 60_000), ports, 24, 8);
     for (const chart of charts) {
       expect(chart.columns[0]).toHaveLength(history.at.length + 1);
       expect(chart.columns[0]?.at(-1)).toBeNull();
     }
     expect(charts[1]?.text).toMatch(/^Utilisation: now unknown/);
+  });
+
+  it("of a box that was silent for a while have a gap: no curve crosses it", () => {
+    const full = fleet.history("box1", 15);
+    const [last, stepMs] = [full.at.at(-1) ?? 0, full.stepS * 1000];
+    const at = full.at.map((time, index) => (index < 5 ? time - 10 * stepMs : time));
+    const charts = historyCharts(withGaps({ ...full, at }, last), ports, 24, 8);
+    for (const chart of charts) {
+      expect(chart.columns[0]).toHaveLength(full.at.length + 1);
+      expect(chart.columns[0]?.[5]).toBeNull();
+      expect(chart.columns[0]?.[4]).not.toBeNull();
+    }
+    expect(withGaps({ ...full, at }, last).at.slice(4, 7)).toEqual([at[4], (at[4] ?? 0) + stepMs, at[5]]);
   });
 
   it("describe an empty history as empty", () => {

@@ -15,7 +15,7 @@ it("the load counts only servers that an agent reports", () => {
 });
 
 it("the load of a silent box is unknown, not 0", () => {
-  expect(loadText([unknown])).toBe("Slots, queue and tokens per second are unknown");
+  expect(loadText([unknown])).toBe("slots, queue and tokens per second are unknown");
   expect(loadText([{ ...server, tokensPerSecond: null }])).toContain("– tokens/s");
   const fleet = new FakeFleet(Date.now);
   fleet.silence("box1", 60_000);

@@ -155,7 +155,8 @@ describe.skipIf(BROWSER === null)("the overview", () => {
     await page.getByRole("heading", { level: 1, name: /^Nothing is served: box1 has been silent/ }).waitFor();
     await page.getByText("No agent reports its traffic").waitFor();
     const text = await page.locator("main").innerText();
-    expect(text).toContain("Slots, queue and tokens per second are unknown");
+    expect(text).toContain("0 requests at the edge");
+    expect(text).toContain("slots, queue and tokens per second are unknown");
     expect(text).not.toMatch(/0 s\b.*calls|\b0 calls|\b0 of \d+ slots|0\.0 tokens/);
   });
 

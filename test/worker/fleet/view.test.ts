@@ -113,6 +113,8 @@ describe("a box", () => {
     const simulated = agent({ snapshot: snapshotOf({ simulated: true }) });
     expect(viewOf([report([simulated])]).boxes[0]?.simulated).toBe(true);
     expect(viewOf([report([agent()])]).boxes[0]?.simulated).toBe(false);
+    const [silent] = viewOf([report([{ ...simulated, lastSeenAgoMs: LINK_SILENT_MS }])]).boxes;
+    expect(silent).toMatchObject({ state: "silent", simulated: true });
   });
 
   it("that never reported is silent, with all servers of the fleet file and no invented figure", () => {
