@@ -143,11 +143,11 @@ export const WALK: readonly Step[] = [
     },
   },
   {
-    name: "first call with curl",
+    name: "first call",
     async run(box, stage) {
       const created = JSON.parse(await box.sh("isha keys create --name rehearsal --json")) as { key: string };
       stage.clientKey = created.key;
-      return curl(box, stage);
+      return call(box, stage);
     },
   },
 ];
@@ -163,25 +163,44 @@ async function setRoutes(file: string, printed: string): Promise<void> {
   );
 }
 
-/** A client's call by agent type. The key reaches curl by its environment. */
-async function curl({ sh, tree }: Box, { clientKey }: Stage): Promise<string> {
+/** A client's call by agent type. */
+async function call(box: Box, { clientKey }: Stage): Promise<string> {
+  const { edgeUrl, ports } = box.tree;
   const body = JSON.stringify({
     agent_type: "Clinical",
     max_tokens: 8,
     messages: [{ role: "user", content: "Good morning." }],
   });
-  const out = await sh(
-    `printf 'header = "Authorization: Bearer %s"' "$KEY" | curl --silent --show-error --fail-with-body --config - ` +
-      `--header 'content-type: application/json' --data '${body}' ${tree.edgeUrl}/v1/chat/completions`,
-    { KEY: clientKey },
-  );
+  const url = `${edgeUrl}/v1/chat/completions`;
+  const hasCurl = await has(box, "curl");
+  const out = hasCurl ? await curl(box, { url, body, key: clientKey }) : await post(url, body, clientKey);
   const { isha, usage } = JSON.parse(out) as {
     isha?: { agent_type?: string; box?: string; port?: number };
     usage?: { completion_tokens?: number };
   };
-  if (isha?.agent_type !== "Clinical" || isha.port !== tree.ports.servers[1])
+  if (isha?.agent_type !== "Clinical" || isha.port !== ports.servers[1])
     throw new Difference(`the call was answered by ${JSON.stringify(isha)}`);
-  return `${isha.box}:${MODELS[1]?.pm2 ?? ""} answered with ${usage?.completion_tokens ?? 0} tokens`;
+  const text = `${isha.box}:${MODELS[1]?.pm2 ?? ""} answered with ${usage?.completion_tokens ?? 0} tokens`;
+  return hasCurl ? text : `${text}; not by curl, which this machine lacks`;
+}
+
+const has = async (box: Box, program: string): Promise<boolean> =>
+  (await box.try(`command -v ${program}`)).code === 0;
+
+/** The key reaches curl by its environment and its input, never by its arguments. */
+const curl = ({ sh }: Box, { url, body, key }: { url: string; body: string; key: string }): Promise<string> =>
+  sh(
+    `printf 'header = "Authorization: Bearer %s"' "$KEY" | curl --silent --show-error --fail-with-body --config - ` +
+      `--header 'content-type: application/json' --data '${body}' ${url}`,
+    { KEY: key },
+  );
+
+async function post(url: string, body: string, key: string): Promise<string> {
+  const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+  const response = await fetch(url, { method: "POST", headers, body, signal: AbortSignal.timeout(LIMIT_MS) });
+  const text = await response.text();
+  if (!response.ok) throw new Difference(`the call was answered with ${response.status}: ${text}`);
+  return text;
 }
 
 export const COLD_BOOT: readonly Step[] = [
@@ -199,25 +218,29 @@ export const COLD_BOOT: readonly Step[] = [
   {
     name: "pm2 resurrect: one server loads at a time, all become ready",
     async run(box) {
-      await box.sh("pm2 resurrect");
+      // Without flock, servers don't wait for each other (origin-agent/llama-log/launch-llama.sh).
+      const inTurn = await has(box, "flock");
       const ready: number[] = [];
-      await box.until("all servers are ready", async () => {
+      const resurrected = box.sh("pm2 resurrect");
+      const allReady = box.until("all servers are ready", async () => {
         const { servers } = box.tree.ports;
         const states = await Promise.all(servers.map(healthOf));
         const [one, other] = servers.filter((_, at) => states[at] === "loading");
-        if (one !== undefined && other !== undefined && (await loadTogether(one, other)))
+        if (inTurn && one !== undefined && other !== undefined && (await loadTogether(one, other)))
           throw new Difference(`the servers on ${one} and ${other} load at the same time`);
         states.forEach((state, at) => void (state === "ready" && !ready.includes(at) && ready.push(at)));
         return ready.length === states.length ? true : null;
       });
-      return `ready in this order: ${ready.map((at) => MODELS[at]?.pm2 ?? "").join(", ")}`;
+      await Promise.all([resurrected, allReady]);
+      const order = `ready in this order: ${ready.map((at) => MODELS[at]?.pm2 ?? "").join(", ")}`;
+      return inTurn ? order : `${order}; loaded at the same time, because this machine lacks flock`;
     },
   },
   {
     name: "doctor and a call after the boot",
     async run(box, stage) {
       await untilFine(box);
-      return curl(box, stage);
+      return call(box, stage);
     },
   },
 ];

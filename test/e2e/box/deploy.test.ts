@@ -14,7 +14,7 @@ it("deploys a box by the documents, and it comes back after a boot", async () =>
     "generate",
     "doctor",
     "smoke",
-    "first call with curl",
+    "first call",
     "pm2 resurrect",
   ])
     expect(stdout).toContain(step);
