@@ -69,7 +69,7 @@ export const CURVES: readonly Curve[] = [
   },
   {
     name: "edge, CPU a request, against its body",
-    axis: "bytes",
+    axis: "bytes of the body",
     unit: "µs",
     sizes: [1_000, 10_000, 100_000, 1_000_000],
     async measure(stage, bytes) {
@@ -80,7 +80,7 @@ export const CURVES: readonly Curve[] = [
   },
   {
     name: "agent, CPU a request, against its body",
-    axis: "bytes",
+    axis: "bytes of the body",
     unit: "µs",
     sizes: [1_000, 10_000, 100_000, 1_000_000],
     async measure(stage, bytes) {

@@ -29,7 +29,7 @@ function chart({ name, axis, unit, points }: Drawn): string {
   // The same cost everywhere is drawn as a line in the middle.
   const [low, high] = [Math.min(...costs) / 2, Math.max(...costs) * 2];
   const [right, bottom] = [CHART.width - PLOT.right, CHART.height - PLOT.bottom];
-  const xOf = scale(Math.min(...sizes), Math.max(...sizes), PLOT.left + 8, right - 8);
+  const xOf = scale(Math.min(...sizes), Math.max(...sizes), PLOT.left + 18, right - 18);
   const yOf = scale(low, high, bottom, PLOT.top);
   const places = points.map(({ size, cost }) => ({ x: xOf(size), y: yOf(cost), size, cost }));
   const marks = places.map(
@@ -39,8 +39,9 @@ function chart({ name, axis, unit, points }: Drawn): string {
       `<text x="${fixed(x)}" y="${bottom + 14}" text-anchor="middle">${short(size)}</text>`,
   );
   return [
-    `<text x="8" y="16" font-weight="600">${escaped(name)}</text>`,
-    `<text x="8" y="${PLOT.top + 6}">${unit}</text>`,
+    // The axis names what the cost is measured against.
+    `<text x="8" y="16" font-weight="600">${escaped(name.replace(/, against .*/, ""))}</text>`,
+    `<text x="${PLOT.left - 6}" y="${PLOT.top + 8}" text-anchor="end">${unit}</text>`,
     `<text x="${right}" y="${bottom + 28}" text-anchor="end">${escaped(axis)}</text>`,
     `<path class="axis" fill="none" d="M${PLOT.left} ${PLOT.top}V${bottom}H${right}"/>`,
     `<polyline class="line" points="${places.map(({ x, y }) => `${fixed(x)},${fixed(y)}`).join(" ")}"/>`,
@@ -56,6 +57,7 @@ function scale(low: number, high: number, from: number, to: number): (value: num
 
 /** 10,000 as `10k`: there is little room below an axis. */
 function short(size: number): string {
+  if (size >= 1_000_000 && size % 100_000 === 0) return `${size / 1_000_000}M`;
   return size >= 1_000 && size % 100 === 0 ? `${size / 1_000}k` : grouped(size);
 }
 
