@@ -1,7 +1,7 @@
 // Makes the folder tree that stands in for a bare box: a home, a clone of the project, models, and on its PATH every
 // program of this machine except the ones that a box gets later or that would reach this machine's own services.
 import { execFile } from "node:child_process";
-import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, cp, lstat, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { promisify } from "node:util";
@@ -127,6 +127,7 @@ async function linkPrograms(bin: string): Promise<void> {
 
 async function writePrograms(tree: Tree): Promise<void> {
   const { bin, clone, folder } = tree;
+  if ((await lstat(join(bin, "ps")).catch(() => null)) === null) await program(join(bin, "ps"), PS);
   await symlink(PROJECT_NODE, join(bin, "node"));
   await program(
     join(bin, "pm2"),
@@ -204,6 +205,13 @@ Server.prototype.emit = function (event, request, ...rest) {
   return emit.call(this, event, request, ...rest);
 };
 `;
+
+/** A small image may have no `ps`. PM2 lists every process and its parent by it, and stops nothing without it. */
+const PS = `for file in /proc/[0-9]*/stat; do
+  { read -r line <"$file"; } 2>/dev/null || continue
+  set -- \${line##*) }
+  echo "\${line%% *} $2"
+done`;
 
 const quoted = (...words: readonly string[]): string =>
   words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
