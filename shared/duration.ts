@@ -10,9 +10,13 @@ const TWO_UNITS_BELOW = 10;
 /** Below this a measured duration is shown with a decimal. */
 const TENTHS_BELOW_MS = 10 * SECOND_MS;
 
+/** A longer duration is an error of a clock or a figure: its number would say nothing and fill the line. */
+const MAX_DAYS = 9_999;
+
 /** "12 s", "3 min 20 s", "2 h 5 min", "4 d"; "0 s" below a second. */
 export function durationText(ms: number): string {
   const positive = Math.max(0, ms);
+  if (positive > MAX_DAYS * DAY_MS) return "over 9,999 d";
   if (positive < MINUTE_MS) return `${Math.floor(positive / SECOND_MS)} s`;
   if (positive < HOUR_MS) return inUnits(positive, [MINUTE_MS, "min"], [SECOND_MS, "s"]);
   if (positive < DAY_MS) return inUnits(positive, [HOUR_MS, "h"], [MINUTE_MS, "min"]);

@@ -52,6 +52,8 @@ export interface Totals {
   /** Shares of all requests, and the numbers. */
   readonly ours: { readonly share: number | null; readonly count: number | null };
   readonly callers: { readonly share: number | null; readonly count: number | null };
+  /** Requests that the edge refused; they are in no row of an agent type. Null if no agent reports, and for one type. */
+  readonly refusedAtEdge: number | null;
 }
 
 /**
@@ -80,6 +82,7 @@ export function totalsOf(window: TrafficWindow | null, agent: string): Totals {
     perSecond: calls === null ? null : perSecond(calls, window),
     ours: { share: shareOf(ours), count: ours },
     callers: { share: shareOf(callers), count: callers },
+    refusedAtEdge: agent === "" && calls !== null ? refusedAtEdge : null,
   };
 }
 
@@ -88,6 +91,7 @@ const UNKNOWN_TOTALS: Totals = {
   perSecond: null,
   ours: { share: null, count: null },
   callers: { share: null, count: null },
+  refusedAtEdge: null,
 };
 
 function countOf({ byCode }: TrafficWindow, ours: boolean): number {

@@ -10,6 +10,8 @@ it.each([
   [2 * 3_600_000 + 5 * 60_000, "2 h 5 min"],
   [30 * 3_600_000, "1 d 6 h"],
   [-5, "0 s"],
+  [9_999 * 86_400_000, "9999 d"],
+  [1e300, "over 9,999 d"],
 ])("%i ms is %s", (ms, text) => expect(durationText(ms)).toBe(text));
 
 it.each([

@@ -55,7 +55,7 @@ export async function originFetch(
   const answer = await limit(pending, request.timeoutMs);
   if (answer !== null) return answer;
   void discard(pending);
-  return { kind: "timeout", internal: `box ${box.name}: no headers within ${request.timeoutMs} ms` };
+  return { kind: "timeout", internal: `box ${box.name}: no headers within ${request.timeoutMs / 1000} s` };
 }
 
 /** Never rejects. */

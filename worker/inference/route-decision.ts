@@ -112,14 +112,14 @@ function refusedEarly(server: Server, { best, canFallBack, waitMs }: BoxOrder): 
     return refuse(
       "overloaded",
       `All slots and queue places of ${server.model} are taken. Try again after the time in Retry-After.`,
-      { retryAfterMs: waitMs ?? FULL_RETRY_MS, internal: "by the boxes' last snapshots" },
+      { retryAfterMs: waitMs ?? FULL_RETRY_MS, internal: "refused at the edge, by the boxes' last reports" },
     );
   }
   if (best === "draining" && !canFallBack) {
     return refuse(
       "draining",
       "The machine with the model is being taken out of service for a short time. Try again in 30 s.",
-      { retryAfterMs: DRAINING_RETRY_MS, internal: "by the boxes' last snapshots" },
+      { retryAfterMs: DRAINING_RETRY_MS, internal: "refused at the edge, by the boxes' last reports" },
     );
   }
   return null;

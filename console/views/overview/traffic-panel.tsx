@@ -60,6 +60,12 @@ export function TrafficPanel({ traffic }: { readonly traffic: FleetTraffic }) {
         />
       </dl>
       <AgentTable rows={agentRows(window)} chosen={agent} />
+      {totals.refusedAtEdge === null || totals.refusedAtEdge === 0 ? null : (
+        <p class="panel-note at-edge">
+          By agent type: as the boxes counted. The edge itself refused or ended{" "}
+          {countText(totals.refusedAtEdge, "request")}.
+        </p>
+      )}
       <Codes rows={codeRows(window)} chosen={code} />
       {name === "300" && window?.byAgent !== null && traffic.windowS > 0 ? (
         <p class="panel-note">

@@ -22,12 +22,16 @@ describe("the traffic of a window", () => {
       perSecond: 933 / 300,
       ours: { share: 5 / 933, count: 5 },
       callers: { share: 43 / 933, count: 43 },
+      refusedAtEdge: 0,
     });
   });
 
   it("counts requests that the edge refused, which reach no box", () => {
     const refusing = window === null ? null : { ...window, byCode: [{ code: "no_box", count: 933 + 48 }] };
-    expect(totalsOf(refusing, "").ours.share).toBe(981 / (933 + 933));
+    expect(totalsOf(refusing, "")).toMatchObject({
+      ours: { share: 981 / (933 + 933) },
+      refusedAtEdge: 933,
+    });
   });
 
   it("of one agent type is what the boxes counted of it", () => {
@@ -36,6 +40,7 @@ describe("the traffic of a window", () => {
       perSecond: 412 / 300,
       ours: { share: 3 / 412, count: 3 },
       callers: { share: 20 / 412, count: 20 },
+      refusedAtEdge: null,
     });
     expect(totalsOf(window, "Nobody").ours.share).toBeNull();
   });
