@@ -53,13 +53,13 @@ export default defineConfig({
         },
       },
       {
-        // Most of their time they wait for what must take its time: three at once keep two cores busy.
+        // Most of their time they wait for what must take its time: four at once keep two cores busy.
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           testTimeout: TEST_MS,
           hookTimeout: TEST_MS,
-          maxWorkers: 3,
+          maxWorkers: 4,
           sequence: { groupOrder: 3 },
         },
       },
