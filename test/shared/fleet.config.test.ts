@@ -46,9 +46,9 @@ describe("the shipped fleet file", () => {
 describe("wrangler.toml", () => {
   const text = readSource("wrangler.toml").replace(/^\s*#.*$/gm, "");
 
-  it("routes the fleet file's domain and no other", () => {
+  it("routes the fleet file's domain, staging's below it, and no other", () => {
     const patterns = [...text.matchAll(/pattern\s*=\s*"([^"]*)"/g)].map(([, pattern]) => pattern);
-    expect(patterns).toEqual([fleet.domain, fleet.domain]);
+    expect(patterns).toEqual([fleet.domain, fleet.domain, `staging.${fleet.domain}`]);
   });
 });
 
