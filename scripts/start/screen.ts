@@ -90,7 +90,7 @@ function failureLines({ boxes }: Stack, edge: string, { bold }: Paint) {
   return [
     `${bold("Break it")} and watch the console; what ends is started again, as under PM2:`,
     "",
-    ...[...kills, `${isha} box restart ${box.name} ${server.port}`, `${isha} fleet`].map(indent),
+    ...[...kills, `${isha} box restart ${box.name} ${server.port}`, `${isha} status`].map(indent),
     "",
   ];
 }
