@@ -255,9 +255,9 @@ class SqliteJournal implements UsageJournal {
       } else if (isStored) tables.end(epoch, openSeq, ++seq, start, end);
       else tables.insert(epoch, ++seq, start, end);
     };
-    const [only, ...others] = calls;
-    if (only !== undefined && others.length === 0) write(only);
-    else tables.transaction(() => calls.forEach(write));
+    const writeAll = (): void => calls.forEach(write);
+    if (calls.length === 1) writeAll();
+    else tables.transaction(writeAll);
     this.#seq = seq;
     for (const call of calls) {
       call.isStored = true;
