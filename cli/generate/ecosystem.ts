@@ -154,7 +154,7 @@ function agentApp(box: Box, options: EcosystemOptions): App {
       '`--import=${environmentFile("agent.env")}`',
       // Node before 24.15 would log one for node:sqlite at each start.
       quoted("--disable-warning=ExperimentalWarning"),
-      // MiB. Node's own default doubles the memory of 1,000 streams and makes no call cheaper; 4 costs CPU (bench/README.md).
+      // MiB. With Node's own default 1,000 streams take half as much memory again, for up to a tenth less CPU (bench/README.md).
       quoted("--max-semi-space-size=8"),
     ],
     wait_ready: "true",
