@@ -1,4 +1,5 @@
 // The clone that `isha check` examines: its folder, its fleet file, wrangler.toml, and the operator's secrets.
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Machine } from "../doctor/machine.ts";
 import type { FleetConfig } from "../../shared/fleet.ts";
@@ -6,6 +7,9 @@ import type { Environment } from "./wrangler.ts";
 
 /** The folder of this clone. */
 export const PROJECT_ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
+
+/** Its fleet file, which the Worker is built with. */
+export const PROJECT_FLEET = join(PROJECT_ROOT, "fleet.config.ts");
 
 export interface Project {
   readonly root: string;

@@ -1,11 +1,10 @@
 // `isha check`: checks a clone before it is deployed; prints each finding with its fix, as `isha doctor` does.
-import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
 import type { FleetConfig } from "../../shared/fleet.ts";
 import { chooseService } from "../api/connection.ts";
 import { projectChecks, PROJECT_DEADLINE_MS } from "../check/checks.ts";
-import { PROJECT_ROOT, type Project } from "../check/project.ts";
+import { PROJECT_FLEET, PROJECT_ROOT, type Project } from "../check/project.ts";
 import { readEnvironments } from "../check/wrangler.ts";
 import type { CommandContext } from "../context.ts";
 import { runChecks, wrong, type Check, type Result, type Surroundings } from "../doctor/check.ts";
@@ -98,9 +97,8 @@ export async function checkProject(options: CheckOptions, io: CommandContext): P
 
 /** With ISHA_FLEET set: the file that the Worker is built with all the same. */
 async function projectFleet(io: CommandContext): Promise<FleetConfig | null> {
-  const path = join(PROJECT_ROOT, "fleet.config.ts");
-  if ([null, path].includes(fleetFileOf(io))) return null;
-  const module = (await import(pathToFileURL(path).href)) as { readonly default: FleetConfig };
+  if ([null, PROJECT_FLEET].includes(fleetFileOf(io))) return null;
+  const module = (await import(pathToFileURL(PROJECT_FLEET).href)) as { readonly default: FleetConfig };
   return module.default;
 }
 

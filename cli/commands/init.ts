@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { Option, type Command } from "commander";
 import { routesLine } from "../check/config-checks.ts";
-import { PROJECT_ROOT } from "../check/project.ts";
+import { PROJECT_FLEET, PROJECT_ROOT } from "../check/project.ts";
 import type { CommandContext } from "../context.ts";
 import { realMachine } from "../doctor/machine.ts";
 import { CommandFailure, EXIT, stopIfInterrupted, usageFailure } from "../failure.ts";
@@ -17,8 +17,6 @@ import { addExamples } from "../options/common.ts";
 import { plain, shellWord } from "../terminal/safe-text.ts";
 import { defineFleet, LOCATIONS } from "../../shared/fleet.ts";
 import { pm2HomeOf } from "./doctor.ts";
-
-const OWN_FLEET_FILE = resolve(PROJECT_ROOT, "fleet.config.ts");
 
 interface InitCommandOptions extends InitOptions {
   readonly import?: string;
@@ -61,7 +59,7 @@ export function addInit(program: Command, io: CommandContext): void {
 
 async function init(options: InitCommandOptions, io: CommandContext): Promise<void> {
   stopIfInterrupted(io.signal);
-  const path = options.out === undefined ? OWN_FLEET_FILE : resolve(io.folder, options.out);
+  const path = options.out === undefined ? PROJECT_FLEET : resolve(io.folder, options.out);
   if (options.force !== true && (await exists(path))) {
     throw usageFailure(`${path} exists.`, "Add --force to replace it, or --out <file> to write another one.");
   }
@@ -82,7 +80,7 @@ async function init(options: InitCommandOptions, io: CommandContext): Promise<vo
 
 /** The commands read another fleet file than the project's own only by ISHA_FLEET. */
 function nextSteps(domain: string, path: string): string {
-  const before = path === OWN_FLEET_FILE ? "" : `ISHA_FLEET=${shellWord(path)} `;
+  const before = path === PROJECT_FLEET ? "" : `ISHA_FLEET=${shellWord(path)} `;
   const commands = ["plan", "generate", "secrets init", "check"];
   return `
 Next, in wrangler.toml, at its top and under [env.production]:
